@@ -1,0 +1,48 @@
+# The whole project from one place; `make` alone lists what there is.
+# Paths are relative, so that the folder may have any name.
+
+PYTHON ?= python3
+VENV := .venv/bin/python
+SETUP := $(PYTHON) scripts/setup_venv.py
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint types docs package clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+demo: ## Run the example workflows with a real worker, on SQLite and the broker in the database
+	@$(SETUP)
+	@$(VENV) -m example_project.demo
+
+serve: ## Web server, worker and beat of the example project (PORT=8000); Ctrl-C stops them
+	@$(SETUP)
+	@$(VENV) -m example_project.prepare
+	@$(VENV) manage.py directordev --port $(PORT)
+
+test: ## Run the tests; those that need a server that does not run here are skipped
+	@$(SETUP) test
+	@$(VENV) -m pytest -m "not slow" -n auto --dist loadscope
+
+lint: ## Check style and formatting
+	@$(SETUP) lint
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+
+types: ## Check types
+	@$(SETUP) test types
+	@$(VENV) -m mypy
+
+docs: ## Build the documentation into docs/_build/html
+	@$(SETUP) docs
+	@$(VENV) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+package: ## Build the package into dist/ and check it
+	@$(SETUP) release
+	@rm -rf dist
+	@$(VENV) -m build --outdir dist .
+	@$(VENV) -m twine check --strict dist/*
+
+clean: ## Remove what was made here: the virtual environment, the demo's data, builds
+	rm -rf .venv var dist build docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,37 @@
+"""Workflows of Celery tasks, as a pluggable Django app.
+
+The names are loaded at first use, so importing the package needs no configured settings.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery import shared_task as task
+
+    from .engine import astart, cancel, relaunch, retry, start
+    from .worker import context
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "start": "django_director.engine",
+    "astart": "django_director.engine",
+    "cancel": "django_director.engine",
+    "retry": "django_director.engine",
+    "relaunch": "django_director.engine",
+    "context": "django_director.worker",
+}
+
+__all__ = ["astart", "cancel", "context", "relaunch", "retry", "start", "task"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "task":
+        # celery-director's decorator: `from django_director import task` in place of `from director import task`.
+        return import_module("celery").shared_task
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

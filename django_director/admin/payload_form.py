@@ -1,0 +1,213 @@
+"""A form for a payload, made from the workflow's JSON Schema.
+
+Flat properties of simple types get a field each, everything else a box for JSON. What the fields can't judge is
+judged by the operation that starts the run; its errors are shown beside the field they are about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NoReturn
+
+from django import forms
+from django.contrib.admin import widgets
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from django_director.drawing.picture import shorten
+from django_director.exceptions import InvalidPayload
+
+WHOLE: Final = "payload"
+COMMENT: Final = "comment"
+LABEL_LENGTH: Final = 80
+HELP_LENGTH: Final = 500
+MISSING: Final[Any] = object()
+
+
+def key_of(name: str) -> str:
+    """The form's name for a property: the same in every process, whatever signs the property's own contains."""
+    return f"property-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+class JsonField(forms.CharField):
+    """A JSON value; unlike Django's, ``{}`` and ``[]`` are values and ``NaN`` is none."""
+
+    widget = forms.Textarea(attrs={"rows": 5, "spellcheck": "false"})
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value) or ""
+        if not text.strip():
+            return MISSING
+        try:
+            return json.loads(text, parse_constant=_refuse)
+        except ValueError as error:
+            raise ValidationError(_("Not valid JSON: %(error)s") % {"error": error}) from error
+        except RecursionError as error:
+            raise ValidationError(_("Not valid JSON: nested too deeply")) from error
+
+    def validate(self, value: Any) -> None:
+        if value is MISSING and self.required:
+            raise ValidationError(self.error_messages["required"], code="required")
+
+    def run_validators(self, value: Any) -> None:
+        """A JSON value is no text: the validators of texts don't apply."""
+
+
+class PayloadForm(forms.Form):
+    """``payload`` is what was entered, once ``is_valid()``."""
+
+    def __init__(self, schema: Any, data: Any = None) -> None:
+        super().__init__(data)
+        self.properties = dict(_properties(schema))
+        for name, rule in self.properties.items():
+            required = name in schema.get("required", ())
+            self.fields[key_of(name)] = _field(name, rule, required=required)
+        if not self.properties:
+            self.fields[WHOLE] = JsonField(
+                label=_("Payload"),
+                help_text=_("A JSON value; without one the payload is {}."),
+                initial=_dump(_default(schema)),
+                required=False,
+            )
+        self.fields[COMMENT] = forms.CharField(
+            label=_("Comment"),
+            max_length=1000,
+            required=False,
+            widget=widgets.AdminTextInputWidget,
+            help_text=_("Shown with the run."),
+        )
+
+    @property
+    def payload(self) -> Any:
+        if not self.properties:
+            value = self.cleaned_data[WHOLE]
+            return {} if value is MISSING else value
+        entered = ((name, self._entered(key_of(name))) for name in self.properties)
+        return {name: value for name, value in entered if value is not MISSING}
+
+    def _entered(self, key: str) -> Any:
+        """What a field holds; an empty one means that the property is left out, unless ``null`` was chosen."""
+        value = self.cleaned_data[key]
+        if isinstance(self.fields[key], JsonField | forms.TypedChoiceField):
+            return value
+        return MISSING if value is None or value == "" else _number(value)
+
+    def show(self, error: InvalidPayload) -> None:
+        """Put each reason beside its field; what concerns none stands on top."""
+        keys = {name: key_of(name) for name in self.properties}
+        for reason in error.errors:
+            path, message = str(reason["path"]), str(reason["message"])
+            name = _first_name(path, keys)
+            field = keys[name] if name else WHOLE if WHOLE in self.fields else None
+            says_nothing = path in ("", "$", f"$.{name}")
+            self.add_error(field, message if says_nothing else f"{path}: {message}")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _properties(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The properties that get a field each: none unless the schema is a plain object."""
+    if not isinstance(schema, dict) or schema.get("type") != "object" or not _is_plain(schema):
+        return
+    for name, rule in schema.get("properties", {}).items():
+        yield str(name), rule if isinstance(rule, dict) else {}
+
+
+def _is_plain(schema: dict[str, Any]) -> bool:
+    """Whether the properties that are listed are all there is to enter."""
+    if any(schema.get(key) for key in ("patternProperties", "$ref", "allOf", "anyOf", "oneOf")):
+        return False
+    known = schema.get("properties", {})
+    return set(schema.get("required", ())) <= set(known) and not isinstance(
+        schema.get("additionalProperties"), dict
+    )
+
+
+def _default(schema: Any) -> Any:
+    return schema.get("default", {}) if isinstance(schema, dict) else {}
+
+
+def _field(name: str, rule: Mapping[str, Any], *, required: bool) -> forms.Field:
+    initial = rule.get("default", MISSING)
+    common: dict[str, Any] = {
+        "label": shorten(str(rule.get("title") or name), LABEL_LENGTH),
+        "help_text": _help(name, rule),
+        "required": required and "default" not in rule,
+    }
+    choices = _choices(rule)
+    if choices is not None:
+        return _choice_field(choices, initial, common)
+    simple = _SIMPLE.get(str(rule.get("type")))
+    if simple is None or (initial is not MISSING and isinstance(initial, dict | list)):
+        return JsonField(initial=None if initial is MISSING else _dump(initial), **common)
+    return simple(initial=None if initial is MISSING else initial, **common)
+
+
+def _help(name: str, rule: Mapping[str, Any]) -> str:
+    parts = [str(rule.get("description", "")), name if rule.get("title") else "", _bounds(rule)]
+    return shorten(" · ".join(part for part in parts if part), HELP_LENGTH)
+
+
+def _bounds(rule: Mapping[str, Any]) -> str:
+    """The limits that a person likes to know before trying."""
+    words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {rule[key]}" for key, sign in words.items() if key in rule]
+    if rule.get("format"):
+        limits.append(str(rule["format"]))
+    if rule.get("type") not in _SIMPLE and _choices(rule) is None:
+        limits.append("JSON")
+    return ", ".join(limits)
+
+
+def _choices(rule: Mapping[str, Any]) -> list[Any] | None:
+    values = rule.get("enum")
+    if isinstance(values, list) and values and not any(isinstance(value, dict | list) for value in values):
+        return values
+    return [True, False] if rule.get("type") == "boolean" else None
+
+
+def _choice_field(values: list[Any], initial: Any, common: dict[str, Any]) -> forms.Field:
+    choices = [(json.dumps(value), value if isinstance(value, str) else json.dumps(value)) for value in values]
+    if not common["required"] or initial is MISSING:
+        choices.insert(0, ("", "-"))
+    return forms.TypedChoiceField(
+        choices=choices,
+        coerce=json.loads,
+        empty_value=MISSING,
+        initial=None if initial is MISSING else json.dumps(initial),
+        **common,
+    )
+
+
+def _text(**options: Any) -> forms.Field:
+    return forms.CharField(widget=widgets.AdminTextInputWidget, strip=False, **options)
+
+
+def _integer(**options: Any) -> forms.Field:
+    return forms.IntegerField(widget=widgets.AdminIntegerFieldWidget, **options)
+
+
+def _decimal(**options: Any) -> forms.Field:
+    return forms.FloatField(widget=forms.NumberInput(attrs={"step": "any"}), **options)
+
+
+_SIMPLE: Final = {"string": _text, "integer": _integer, "number": _decimal}
+
+
+def _number(value: Any) -> Any:
+    """A whole number without a point, as long as a float is exact."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+def _first_name(path: str, names: Mapping[str, str]) -> str:
+    """The property a JSON path begins with; the longest, for names may contain any sign."""
+    fitting = [name for name in names if path.startswith((f"$.{name}", f"$['{name}']", f'$["{name}"]'))]
+    return max(fitting, key=len, default="")
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

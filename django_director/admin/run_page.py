@@ -1,0 +1,101 @@
+"""The page of a run: its head, its picture, its tasks, and what went in and came out."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from django_director import ids
+from django_director.drawing.icons import icon
+from django_director.drawing.picture import Box
+from django_director.drawing.svg import render
+from django_director.models import Run
+from django_director.status import RunStatus
+
+from . import formatting, operations
+from .run_state import TASKS_PER_PAGE, RunState, since
+
+RESULT_PARTS: Final = 200
+"""A result put together from more tasks is not read for a page."""
+
+
+def context(
+    request: HttpRequest, run: Run, permitted: list[str], site: str, *, sees_payload: bool
+) -> dict[str, Any]:
+    """What the template needs, in a fixed number of queries."""
+    state = RunState(run, page=request.GET.get("page"), status=request.GET.get("status"))
+    finished, total = state.progress
+    chosen = {"status": state.status} if state.status else {}
+    return {
+        "title": formatting.name(run.workflow.name),
+        "subtitle": _("Run %(id)s") % {"id": run.pk},
+        "run": run,
+        "state": state,
+        "badge": formatting.badge(run.shown_status),
+        "finished": finished,
+        "total": total,
+        "duration": formatting.elapsed(run),
+        "since": since(run),
+        "created": formatting.moment(run.created_at),
+        "buttons": [
+            (operation, not operation.is_possible(run))
+            for operation in operations.ALL.values()
+            if operation.name in permitted
+        ],
+        "graph": graph(state, site),
+        "filters": [(status, label, number, icon(status)) for status, label, number in state.filters],
+        "rows": [(row, formatting.badge(row.status)) for row in state.rows],
+        "live_query": urlencode({"page": state.page, **chosen}),
+        "previous_page": _page_link(state.page - 1, state.pages, chosen),
+        "next_page": _page_link(state.page + 1, state.pages, chosen),
+        "sees_payload": sees_payload,
+        "masked_note": formatting.masked_note(),
+        **(_values(run) if sees_payload else {}),
+    }
+
+
+def graph(state: RunState, site: str) -> SafeString:
+    """The picture; a box leads to its task, a folded one to the page of the table where its tasks begin."""
+    run = state.run
+
+    def link(box: Box) -> str:
+        first = box.unit.positions[0]
+        if box.unit.is_folded:
+            return f"?page={first // TASKS_PER_PAGE + 1}#tasks"
+        return formatting.address("task_change", ids.task_id(run.pk, first), site=site)
+
+    finished, total = state.progress
+    return render(
+        state.picture,
+        state.faces,
+        title=_("Tasks of %(workflow)s") % {"workflow": run.workflow.name},
+        summary=_("%(finished)s of %(total)s tasks are finished; the table below says the same in words.")
+        % {"finished": finished, "total": total},
+        link=link,
+    )
+
+
+def _page_link(page: int, pages: int, chosen: dict[str, str]) -> str | None:
+    return f"?{urlencode({'page': page, **chosen})}#tasks" if 1 <= page <= pages else None
+
+
+def _values(run: Run) -> dict[str, Any]:
+    return {
+        "payload": formatting.json_text(run.payload, run.version.graph.definition.schema),
+        "result": _result(run),
+        "error": formatting.limited(run.error),
+    }
+
+
+def _result(run: Run) -> formatting.Text:
+    if run.status != RunStatus.SUCCESS:
+        return formatting.Text("", "")
+    parts = sum(stop - start for start, stop in run.version.graph.result.spans())
+    if parts > RESULT_PARTS:
+        text = _("The result is the list of the results of %(parts)s tasks: see the tasks.")
+        return formatting.Text("", text % {"parts": f"{parts:,}"})
+    return formatting.json_text(run.result)

@@ -1,0 +1,181 @@
+"""What the page of a run shows of its state: read once for the page, and again for each live update."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from django_director.drawing.gallery import picture_of
+from django_director.drawing.icons import PATHS
+from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
+from django_director.models import Run, Task
+from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
+
+from . import formatting, operations
+
+TASKS_PER_PAGE: Final = 200
+POLL: Final = 2
+"""Seconds between two looks at a run."""
+POLL_LARGE: Final = 10
+LARGE: Final = 5_000
+"""A run of so many tasks is looked at less often: each look reads the status of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A task in the table."""
+
+    id: UUID
+    label: str
+    celery_name: str
+    is_hook: bool
+    status: str
+    attempt: str
+    started: str
+    duration: str
+    since: int | None
+    """Epoch seconds from which a running task's duration counts."""
+    error: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": str(self.id),
+            "status": self.status,
+            "label": formatting.status_label(self.status),
+            "attempt": self.attempt,
+            "started": self.started,
+            # What is counted on the page from ``since`` would make every answer a new one.
+            "duration": self.duration if self.since is None else "",
+            "since": self.since,
+            "error": self.error,
+        }
+
+
+class RunState:
+    """The statuses of a run's tasks, in two queries whatever their number."""
+
+    def __init__(self, run: Run, *, page: str | None = None, status: str | None = None) -> None:
+        self.run = run
+        self.status = status if status in TaskStatus.values else None
+        self._page = page
+        self._statuses = list(
+            run.tasks.order_by().values_list("position", "status", "attempt", "is_hook").iterator()
+        )
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """The number of tasks in each status, without hooks."""
+        return Counter(status for _, status, _, is_hook in self._statuses if not is_hook)
+
+    @cached_property
+    def shown_counts(self) -> Counter[str]:
+        """The same with the hooks: what the table shows."""
+        return Counter(status for _, status, _, _ in self._statuses)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Finished tasks, and all."""
+        return formatting.progress(self.counts, TASK_FINISHED)
+
+    @cached_property
+    def picture(self) -> Picture:
+        return picture_of(self.run.version.graph)
+
+    @cached_property
+    def faces(self) -> list[Face]:
+        return faces(self.picture, ((place, status, n) for place, status, n, hook in self._statuses if not hook))
+
+    @property
+    def matching(self) -> int:
+        """How many tasks the filter leaves."""
+        return self.shown_counts[self.status] if self.status else len(self._statuses)
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.matching // TASKS_PER_PAGE))
+
+    @cached_property
+    def page(self) -> int:
+        """The page of the table that was asked for, or the nearest there is."""
+        asked = int(self._page) if self._page and self._page.isdecimal() and len(self._page) < 9 else 1
+        return min(max(asked, 1), self.pages)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        start = (self.page - 1) * TASKS_PER_PAGE
+        return [_row(task) for task in self._tasks()[start : start + TASKS_PER_PAGE]]
+
+    def _tasks(self) -> QuerySet[Task]:
+        tasks = self.run.tasks.for_listing().in_order()
+        return tasks.filter(status=self.status) if self.status else tasks
+
+    @property
+    def filters(self) -> Iterator[tuple[str, str, int]]:
+        """Status, label and number, most concerning first."""
+        for status in BY_CONCERN:
+            yield status.value, formatting.status_label(status), self.shown_counts[status]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether anything may still change: the run, or a hook after it."""
+        return not self.run.is_finished or any(self.shown_counts[status] for status in TASK_ACTIVE)
+
+    @property
+    def poll(self) -> int:
+        return POLL_LARGE if len(self._statuses) > LARGE else POLL
+
+    def as_json(self, permitted: Iterable[str]) -> dict[str, Any]:
+        """The live update: everything on the page that can change, rows of this page of the table only."""
+        finished, total = self.progress
+        return {
+            "status": self.run.shown_status,
+            "label": formatting.status_label(self.run.shown_status),
+            "finished": finished,
+            "total": total,
+            "progress": f"{finished:,} / {total:,}",
+            "duration": formatting.seconds(self.run.duration),
+            "since": since(self.run),
+            "error": self.run.error,
+            "is_live": self.is_live,
+            "poll": self.poll,
+            "buttons": [name for name in permitted if operations.ALL[name].is_possible(self.run)],
+            "counts": {status: f"{number:,}" for status, _, number in self.filters if number},
+            "boxes": [[face.status, self.picture.fitted(face.note), face.title] for face in self.faces],
+            "rows": [row.as_json() for row in self.rows],
+            "icons": PATHS,
+        }
+
+
+def since(row: Run | Task) -> int | None:
+    """Epoch seconds from which the duration of what is running counts."""
+    if row.started_at is None or row.is_finished:
+        return None
+    return int(row.started_at.timestamp())
+
+
+def etag(data: dict[str, Any]) -> str:
+    return f'"{hashlib.sha256(json.dumps(data).encode()).hexdigest()[:32]}"'
+
+
+def _row(task: Task) -> Row:
+    is_running = task.status == TaskStatus.RUNNING
+    return Row(
+        id=task.pk,
+        label=formatting.name(task.label),
+        celery_name=formatting.name(task.name),
+        is_hook=task.is_hook,
+        status=task.status,
+        attempt=str(task.attempt or formatting.NOTHING),
+        started=formatting.moment(task.started_at),
+        duration=formatting.elapsed(task) if is_running else formatting.seconds(task.duration),
+        since=since(task) if is_running else None,
+        error=formatting.error_line(task.error or task.reason),
+    )

@@ -1,0 +1,188 @@
+"""The list of runs, the page of a run, and what is done to runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotModified,
+    HttpResponseRedirect,
+    JsonResponse,
+)
+from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from django_director.authorization import visible
+from django_director.conf import director
+from django_director.models import Run, Workflow
+from django_director.representation import task_counts
+from django_director.status import TASK_FINISHED
+
+from . import confirm, formatting, operations, run_page, search
+from .base import ReadOnlyAdmin
+from .run_state import RunState, etag
+
+if TYPE_CHECKING:
+    from django.http import HttpResponseBase
+
+
+class RunList(ChangeList):
+    """Counts the tasks of the page's runs in one query."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        counts = task_counts(self.result_list)
+        for run in self.result_list:
+            run.task_counts = counts[run.pk]
+
+
+@admin.register(Run)
+class RunAdmin(ReadOnlyAdmin[Run]):
+    view_action = "view_run"
+    list_display = ("run", "state", "workflow_name", "progress", "took", "started", "trigger", "who")
+    list_display_links = ("run",)
+    list_filter = ("status", "trigger", "created_at", "workflow")
+    search_fields = ("comment",)
+    search_help_text = _(
+        "The beginning of an id, a workflow's exact name, an idempotency key, or words of the comment"
+    )
+    ordering = ["-pk"]
+    actions = ["cancel_runs", "retry_runs", "relaunch_runs"]
+
+    def workflow_of(self, obj: Run) -> Workflow:
+        return obj.workflow
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        runs = Run.objects.for_listing()
+        if director.AUTHORIZE:
+            runs = runs.filter(workflow__in=visible(request.user, self.view_action, Workflow.objects.all()))
+        return runs.order_by("-pk")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RunList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
+    ) -> tuple[QuerySet[Run], bool]:
+        term = search_term.strip()
+        return (queryset.filter(search.runs(term)) if term else queryset), False
+
+    def get_urls(self) -> list[URLPattern]:
+        def guarded(view: Any) -> Any:
+            return self.admin_site.admin_view(view)
+
+        return [
+            path("<uuid:run_id>/live/", guarded(require_GET(self.live)), name="django_director_run_live"),
+            *(
+                path(
+                    f"<uuid:run_id>/{name}/",
+                    guarded(require_http_methods(["GET", "POST"])(self.operate)),
+                    {"name": name},
+                    name=f"django_director_run_{name}",
+                )
+                for name in operations.ALL
+            ),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description=_("run"), ordering="pk")
+    def run(self, run: Run) -> SafeString:
+        return formatting.unbroken(formatting.short_id(run.pk))
+
+    @admin.display(description=_("status"), ordering="status")
+    def state(self, run: Run) -> SafeString:
+        return formatting.badge(run.shown_status)
+
+    @admin.display(description=_("workflow"), ordering="workflow__name")
+    def workflow_name(self, run: Run) -> str:
+        return formatting.name(run.workflow.name)
+
+    @admin.display(description=_("who"), ordering="user")
+    def who(self, run: Run) -> str:
+        return formatting.name(run.user.get_username()) if run.user else formatting.NOTHING
+
+    @admin.display(description=_("started"), ordering="pk")
+    def started(self, run: Run) -> SafeString:
+        return formatting.unbroken(formatting.moment(run.started_at))
+
+    @admin.display(description=_("duration"))
+    def took(self, run: Run) -> SafeString:
+        return formatting.unbroken(formatting.elapsed(run))
+
+    @admin.display(description=_("progress"))
+    def progress(self, run: Run) -> SafeString:
+        finished, total = formatting.progress(run.task_counts, TASK_FINISHED)  # type: ignore[attr-defined]
+        return formatting.unbroken(f"{finished:,} / {total:,}")
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return self.allows(request, "cancel")
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return self.allows(request, "retry")
+
+    @admin.action(description=_("Cancel"), permissions=["cancel"])
+    def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        operations.on_many(request, operations.ALL["cancel"], queryset, self.admin_site.name)
+
+    @admin.action(description=_("Retry failed"), permissions=["retry"])
+    def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        operations.on_many(request, operations.ALL["retry"], queryset, self.admin_site.name)
+
+    @admin.action(description=_("Relaunch"), permissions=["retry"])
+    def relaunch_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        operations.on_many(request, operations.ALL["relaunch"], queryset, self.admin_site.name)
+
+    def page(self, request: HttpRequest, obj: Run) -> HttpResponse:
+        permitted = self._permitted(request, obj)
+        sees_payload = self.allows(request, "view_payload", obj)
+        context = run_page.context(request, obj, permitted, self.admin_site.name, sees_payload=sees_payload)
+        return self.render(request, "run.html", context)
+
+    def live(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
+        """The state of a run as JSON, or 304 when the page has it."""
+        run = self._visible_run(request, run_id)
+        state = RunState(run, page=request.GET.get("page"), status=request.GET.get("status"))
+        data = state.as_json(self._permitted(request, run))
+        tag = etag(data)
+        known = request.headers.get("If-None-Match", "").removeprefix("W/")
+        response: HttpResponse = HttpResponseNotModified() if known == tag else JsonResponse(data)
+        response.headers["ETag"] = tag
+        response.headers["Cache-Control"] = "private, no-cache"
+        return response
+
+    def operate(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponseBase:
+        """GET shows what would happen; POST does it."""
+        run = self._visible_run(request, run_id)
+        operation = operations.ALL[name]
+        if not self.allows(request, operation.permission, run):
+            raise PermissionDenied
+        if request.method == "POST":
+            after = operations.on_one(request, operation, run)
+            return HttpResponseRedirect(formatting.address("run_change", after.pk, site=self.admin_site.name))
+        return self.render(request, "confirm.html", confirm.context(operation, run))
+
+    def _visible_run(self, request: HttpRequest, run_id: UUID) -> Run:
+        run = self.get_queryset(request).filter(pk=run_id).first()
+        if run is None:
+            raise Http404
+        if not self.has_view_permission(request, run):
+            raise PermissionDenied
+        return run
+
+    def _permitted(self, request: HttpRequest, run: Run) -> list[str]:
+        return [
+            operation.name
+            for operation in operations.ALL.values()
+            if self.allows(request, operation.permission, run)
+        ]

@@ -1,0 +1,154 @@
+"""The list of tasks and the page of a task."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_director.authorization import visible
+from django_director.conf import director
+from django_director.graph import Node
+from django_director.models import Task, Workflow
+from django_director.status import TaskStatus
+
+from . import formatting, search
+from .base import ReadOnlyAdmin
+
+UPSTREAM_SHOWN: Final = 20
+ATTEMPTS_SHOWN: Final = 50
+
+
+@admin.register(Task)
+class TaskAdmin(ReadOnlyAdmin[Task]):
+    view_action = "view_task"
+    list_display = ("label", "state", "workflow_name", "run_id_short", "attempt", "started", "took", "error_text")
+    list_filter = ("status", "is_hook", "run__workflow")
+    search_fields = ("step",)
+    search_help_text = gettext_lazy(
+        "The beginning of an id of a task or run, or the exact name of a step or Celery task"
+    )
+    ordering = ["-pk"]
+
+    def workflow_of(self, obj: Task) -> Workflow:
+        return obj.run.workflow
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
+        tasks = (
+            Task.objects.for_listing()
+            .select_related("run__workflow", "run__version")
+            .defer("run__payload", "run__version__definition", "run__version__source", "result", "traceback")
+        )
+        if director.AUTHORIZE:
+            allowed = visible(request.user, self.view_action, Workflow.objects.all())
+            tasks = tasks.filter(run__workflow__in=allowed)
+        return tasks.order_by("-pk")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
+    ) -> tuple[QuerySet[Task], bool]:
+        term = search_term.strip()
+        return (queryset.filter(search.tasks(term)) if term else queryset), False
+
+    @admin.display(description=gettext_lazy("step"), ordering="step")
+    def label(self, task: Task) -> str:
+        return formatting.name(task.label)
+
+    @admin.display(description=gettext_lazy("status"), ordering="status")
+    def state(self, task: Task) -> SafeString:
+        return formatting.badge(task.status)
+
+    @admin.display(description=gettext_lazy("workflow"))
+    def workflow_name(self, task: Task) -> str:
+        return formatting.name(task.run.workflow.name)
+
+    @admin.display(description=gettext_lazy("run"), ordering="run")
+    def run_id_short(self, task: Task) -> SafeString:
+        return formatting.unbroken(formatting.short_id(task.run_id))
+
+    @admin.display(description=gettext_lazy("started"))
+    def started(self, task: Task) -> SafeString:
+        return formatting.unbroken(formatting.moment(task.started_at))
+
+    @admin.display(description=gettext_lazy("duration"))
+    def took(self, task: Task) -> SafeString:
+        return formatting.unbroken(formatting.elapsed(task))
+
+    @admin.display(description=gettext_lazy("error"))
+    def error_text(self, task: Task) -> str:
+        return formatting.error_line(task.error or task.reason)
+
+    def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
+        sees_payload = self.allows(request, "view_payload", obj)
+        return self.render(request, "task.html", _context(obj, sees_payload=sees_payload))
+
+
+def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
+    node = task.run.version.graph.node(task.position)
+    attempts = list(task.attempts.order_by("-pk")[:ATTEMPTS_SHOWN])
+    return {
+        "title": formatting.name(task.label),
+        "subtitle": _("Task of %(workflow)s") % {"workflow": formatting.name(task.run.workflow.name)},
+        "task": task,
+        "badge": formatting.badge(task.status),
+        "run_badge": formatting.badge(task.run.shown_status),
+        "facts": list(_facts(task)),
+        "description": node.step.description,
+        "upstream": _upstream(task, node),
+        "more_upstream": max(0, len(node.upstream) - UPSTREAM_SHOWN),
+        "attempts": [
+            (
+                attempt,
+                formatting.badge(attempt.outcome, str(attempt.get_outcome_display())),
+                formatting.moment(attempt.started_at),
+                formatting.moment(attempt.finished_at),
+                formatting.limited(attempt.error),
+                formatting.limited(attempt.traceback) if sees_payload else None,
+            )
+            for attempt in attempts
+        ],
+        "error": formatting.limited(task.error),
+        "sees_payload": sees_payload,
+        "masked_note": formatting.masked_note(),
+        **(_values(task, node) if sees_payload else {}),
+    }
+
+
+def _facts(task: Task) -> list[tuple[str, Any]]:
+    facts = [
+        (_("Celery task"), formatting.name(task.name)),
+        (_("Attempt"), task.attempt),
+        (_("Queue"), formatting.name(task.queue)),
+        (_("Worker"), formatting.name(task.worker)),
+        (_("Queued"), formatting.moment(task.queued_at)),
+        (_("Started"), formatting.moment(task.started_at)),
+        (_("Finished"), formatting.moment(task.finished_at)),
+        (_("Duration"), formatting.elapsed(task)),
+        (_("Not before"), formatting.moment(task.not_before) if task.not_before else ""),
+        (_("Lost workers"), task.crashes or ""),
+        (_("Reason"), task.reason),
+    ]
+    return [(label, value) for label, value in facts if value not in ("", formatting.NOTHING)]
+
+
+def _upstream(task: Task, node: Node) -> list[tuple[Task, SafeString]]:
+    if task.is_hook or not node.upstream:
+        return []
+    shown = [(position, position + 1) for position in sorted(node.upstream)[:UPSTREAM_SHOWN]]
+    rows = task.run.tasks.at(shown).for_listing().in_order()
+    return [(row, formatting.badge(row.status)) for row in rows]
+
+
+def _values(task: Task, node: Node) -> dict[str, Any]:
+    schema = task.run.version.graph.definition.schema
+    return {
+        "payload": formatting.json_text(task.run.payload, schema),
+        "arguments": formatting.json_text(node.step.kwargs) if node.step.kwargs else None,
+        "result": formatting.json_text(task.result) if task.status == TaskStatus.SUCCESS else None,
+        "traceback": formatting.limited(task.traceback),
+    }

@@ -1,0 +1,245 @@
+"""The list of workflows, the page of a workflow, and the form that starts a run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from django_director import engine, schedules
+from django_director.authorization import visible
+from django_director.conf import director
+from django_director.drawing.gallery import picture_of
+from django_director.drawing.picture import faces
+from django_director.drawing.svg import render
+from django_director.exceptions import DirectorError, InvalidPayload
+from django_director.history import record
+from django_director.models import Run, Workflow, WorkflowVersion
+from django_director.status import Trigger
+
+from . import formatting
+from .base import ReadOnlyAdmin
+from .payload_form import PayloadForm
+
+if TYPE_CHECKING:
+    from django.http import HttpResponseBase
+
+STRIP: Final = 10
+"""How many last runs the list shows of each workflow."""
+RUNS_SHOWN: Final = 20
+VERSIONS_SHOWN: Final = 20
+
+
+class WorkflowList(ChangeList):
+    """Finds the last runs of all workflows of the page in two queries."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        runs = last_runs(self.result_list)
+        timings = schedules.describe_many(self.result_list)
+        for workflow in self.result_list:
+            workflow.last_runs = runs[workflow.pk]
+            workflow.timings = timings[workflow.pk]
+
+
+def last_runs(workflows: list[Workflow]) -> dict[int, list[Run]]:
+    """By workflow: its last ``STRIP`` runs, oldest first. Reads these rows only, by index."""
+    found: dict[int, list[Run]] = defaultdict(list)
+    if not workflows:
+        return found
+    oldest = Run.objects.filter(workflow=OuterRef("pk")).order_by("-pk").values("pk")[STRIP - 1 : STRIP]
+    bounds = Workflow.objects.filter(pk__in=[workflow.pk for workflow in workflows]).order_by()
+    wanted = Q()
+    for pk, bound in bounds.annotate(bound=Subquery(oldest)).values_list("pk", "bound"):
+        wanted |= Q(workflow=pk) if bound is None else Q(workflow=pk, pk__gte=bound)
+    for run in Run.objects.filter(wanted).defer("payload", "error").order_by("pk"):
+        found[run.workflow_id].append(run)
+    return found
+
+
+@admin.register(Workflow)
+class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
+    view_action = "view_workflow"
+    list_display = ("title", "is_active", "schedule", "recent", "version")
+    list_display_links = ("title",)
+    list_filter = ("is_active",)
+    search_fields = ("name",)
+    ordering = ["name"]
+
+    def workflow_of(self, obj: Workflow) -> Workflow:
+        return obj
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Workflow]:
+        workflows = (
+            Workflow.objects.select_related("current_version")
+            .defer("current_version__definition", "current_version__source")
+            .order_by("name")
+        )
+        return visible(request.user, self.view_action, workflows) if director.AUTHORIZE else workflows
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return WorkflowList
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return (*self.list_display, "run_button") if self.allows(request, "run") else self.list_display
+
+    def get_urls(self) -> list[URLPattern]:
+        start = self.admin_site.admin_view(require_http_methods(["GET", "POST"])(self.start))
+        return [
+            path("<int:pk>/run/", start, name="django_director_workflow_run"),
+            *super().get_urls(),
+        ]
+
+    @admin.display(description=gettext_lazy("name"), ordering="name")
+    def title(self, workflow: Workflow) -> str:
+        return formatting.name(workflow.name)
+
+    @admin.display(description=gettext_lazy("last runs"))
+    def recent(self, workflow: Workflow) -> SafeString | str:
+        runs: list[Run] = workflow.last_runs  # type: ignore[attr-defined]
+        return formatting.strip(runs, self.admin_site.name) if runs else formatting.NOTHING
+
+    @admin.display(description=gettext_lazy("schedule"))
+    def schedule(self, workflow: Workflow) -> str:
+        timings: list[dict[str, Any]] = workflow.timings  # type: ignore[attr-defined]
+        return "; ".join(formatting.timing(timing) for timing in timings) or formatting.NOTHING
+
+    @admin.display(description=gettext_lazy("version"))
+    def version(self, workflow: Workflow) -> str:
+        return str(workflow.current_version.number) if workflow.current_version else formatting.NOTHING
+
+    @admin.display(description="")
+    def run_button(self, workflow: Workflow) -> SafeString | str:
+        if not _can_start(workflow):
+            return ""
+        return format_html('<a href="{}">{}</a>', self._run_address(workflow), _("Run…"))
+
+    def page(self, request: HttpRequest, obj: Workflow) -> HttpResponse:
+        version = _chosen_version(request, obj)
+        may_run = self.allows(request, "run", obj) and _can_start(obj)
+        sees_runs = self.allows(request, "view_run", obj)
+        context = {
+            "title": formatting.name(obj.name),
+            "subtitle": _("Workflow"),
+            "workflow": obj,
+            "version": version,
+            "description": version.graph.definition.description if version else "",
+            "graph": _graph(version) if version else "",
+            "source": formatting.limited(version.source) if version else None,
+            "updated": formatting.moment(obj.updated_at),
+            "versions": _versions(obj),
+            "schedules": _schedules(obj),
+            "runs": _runs(obj) if sees_runs else [],
+            "sees_runs": sees_runs,
+            "run_address": self._run_address(obj) if may_run else None,
+        }
+        return self.render(request, "workflow.html", context)
+
+    def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """The form that starts a run; POST starts it."""
+        workflow = self.get_queryset(request).filter(pk=pk).first()
+        if workflow is None:
+            raise Http404
+        if not (self.has_view_permission(request, workflow) and self.allows(request, "run", workflow)):
+            raise PermissionDenied
+        version = workflow.current_version
+        schema = version.graph.definition.schema if version else None
+        form = PayloadForm(schema, request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            run = _start(request, workflow, form)
+            if run is not None:
+                return HttpResponseRedirect(formatting.address("run_change", run.pk, site=self.admin_site.name))
+        context = {
+            "title": _("Run %(name)s") % {"name": formatting.name(workflow.name)},
+            "workflow": workflow,
+            "description": version.graph.definition.description if version else "",
+            "form": form,
+            "can_start": _can_start(workflow),
+        }
+        return self.render(request, "start.html", context, status=400 if form.errors else 200)
+
+    def _run_address(self, workflow: Workflow) -> str:
+        return formatting.address("workflow_run", workflow.pk, site=self.admin_site.name)
+
+
+def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run | None:
+    """Start the run, or tell the form why not."""
+    try:
+        run = engine.start(
+            workflow.name,
+            form.payload,
+            comment=form.cleaned_data["comment"],
+            user=request.user,
+            trigger=Trigger.ADMIN,
+        )
+    except InvalidPayload as error:
+        form.show(error)
+    except DirectorError as error:
+        form.add_error(None, str(error))
+    else:
+        record(request.user, run, "Started (admin)")
+        return run
+    return None
+
+
+def _can_start(workflow: Workflow) -> bool:
+    return workflow.is_active and workflow.current_version_id is not None
+
+
+def _chosen_version(request: HttpRequest, workflow: Workflow) -> WorkflowVersion | None:
+    """The version in ``?version=``, else the current one."""
+    number = request.GET.get("version", "")
+    if number.isdecimal() and len(number) < 10:
+        chosen = workflow.versions.filter(number=int(number)).first()
+        if chosen is not None:
+            return chosen
+    return workflow.current_version
+
+
+def _graph(version: WorkflowVersion) -> SafeString:
+    picture = picture_of(version.graph)
+    return render(
+        picture,
+        faces(picture, ()),
+        title=_("Tasks of %(workflow)s") % {"workflow": version.graph.definition.name},
+        summary=_("%(total)s tasks; the source below says the same in words.")
+        % {"total": len(version.graph.nodes)},
+        link=lambda box: None,
+    )
+
+
+def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:
+    versions = workflow.versions.defer("definition", "source").order_by("-number")[:VERSIONS_SHOWN]
+    return [(version, formatting.moment(version.created_at)) for version in versions]
+
+
+def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
+    return [
+        {**timing, "text": formatting.timing(timing), "next_run": formatting.moment(timing["next_run_at"])}
+        for timing in schedules.describe_many([workflow])[workflow.pk]
+    ]
+
+
+def _runs(workflow: Workflow) -> list[tuple[Run, str, SafeString, str, str]]:
+    return [
+        (
+            run,
+            formatting.short_id(run.pk),
+            formatting.badge(run.shown_status),
+            formatting.moment(run.started_at),
+            formatting.elapsed(run),
+        )
+        for run in workflow.runs.for_listing().order_by("-pk")[:RUNS_SHOWN]
+    ]

@@ -1,0 +1,60 @@
+"""Errors as answers: ``{"detail": …}``, for several also ``errors``, a list of ``{path, message}``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.db import InterfaceError, OperationalError
+from rest_framework import status
+from rest_framework.exceptions import APIException
+
+from django_director import exceptions
+
+#: From the special to the general: the first that fits counts.
+STATUS: Final[tuple[tuple[type[exceptions.DirectorError], int], ...]] = (
+    (exceptions.UnknownWorkflow, status.HTTP_404_NOT_FOUND),
+    (exceptions.UnknownRun, status.HTTP_404_NOT_FOUND),
+    (exceptions.NotAllowed, status.HTTP_403_FORBIDDEN),
+    (exceptions.Conflict, status.HTTP_409_CONFLICT),
+    (exceptions.InvalidSettings, status.HTTP_503_SERVICE_UNAVAILABLE),
+    (exceptions.DirectorError, status.HTTP_400_BAD_REQUEST),
+)
+
+
+class Refused(APIException):
+    """An answer with a status and a JSON body of its own."""
+
+    def __init__(self, status_code: int, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
+        self.status_code = status_code
+        body: dict[str, Any] = {"detail": detail}
+        super().__init__(body if errors is None else body | {"errors": errors})
+
+
+def translate(error: Exception) -> Exception:
+    """The answer to an error of ours or of the database; any other error as it is."""
+    if isinstance(error, exceptions.InvalidPayload):
+        return Refused(status.HTTP_400_BAD_REQUEST, "invalid payload", error.errors)
+    if isinstance(error, exceptions.DirectorError):
+        code = next(code for kind, code in STATUS if isinstance(error, kind))
+        return Refused(code, str(error))
+    if isinstance(error, OperationalError | InterfaceError):
+        return Refused(status.HTTP_503_SERVICE_UNAVAILABLE, "the database does not answer; try again later")
+    return error
+
+
+def invalid(detail: str, errors: Any) -> Refused:
+    """A 400 from a serializer's ``errors``."""
+    return Refused(status.HTTP_400_BAD_REQUEST, detail, list(_flat(errors, "")))
+
+
+def _flat(errors: Any, path: str) -> Iterator[dict[str, Any]]:
+    if isinstance(errors, dict):
+        for key, value in errors.items():
+            inner = path if key == "non_field_errors" else f"{path}.{key}".lstrip(".")
+            yield from _flat(value, inner)
+    elif isinstance(errors, list):
+        for value in errors:
+            yield from _flat(value, path)
+    else:
+        yield {"path": path, "message": str(errors)}

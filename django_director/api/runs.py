@@ -1,0 +1,131 @@
+"""``runs/``: executions, and what can be done with them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+from django.db.models import Q
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from django_director import engine
+from django_director.authorization import require, visible
+from django_director.exceptions import UnknownRun
+from django_director.history import record
+from django_director.lookups import id_span, shown_as
+from django_director.models import Run
+from django_director.querysets import RunQuerySet
+from django_director.representation import run_as_json, runs_as_json, tasks_as_json
+
+from .graph import graph_as_json
+from .pagination import Keyset
+from .serializers import CancelRequest, RelaunchRequest, RetryRequest, RunFilters
+from .views import DirectorView, actor, as_uuid, body, query, sees_payload
+
+PAGING: Final = ("cursor", "page_size")
+BY_RUN: Final = Keyset(("-id",))
+BY_TASK: Final = Keyset(("position", "map_index", "generation"))
+"""The order of the file: hooks stand behind the last task."""
+
+
+class RunList(DirectorView):
+    """``GET runs/``: newest first, without payloads and results."""
+
+    def get(self, request: Request) -> Response:
+        runs = visible(request.user, "view_run", Run.objects.for_listing(), "workflow")
+        runs = filtered(runs, query(request, RunFilters, PAGING))
+        return BY_RUN.respond(request, runs, runs_as_json)
+
+
+class RunDetail(DirectorView):
+    """``GET runs/{id}/``."""
+
+    def get(self, request: Request, run_id: str) -> Response:
+        return _answer(request, _run(request, run_id, "view_run"))
+
+
+class RunTasks(DirectorView):
+    """``GET runs/{id}/tasks/``: in the order of the file."""
+
+    def get(self, request: Request, run_id: str) -> Response:
+        run = _run(request, run_id, "view_task")
+        with_payload = sees_payload(request, run.workflow)
+        tasks = run.tasks.all() if with_payload else run.tasks.for_listing()
+        return BY_TASK.respond(request, tasks, partial(tasks_as_json, run, with_payload=with_payload))
+
+
+class RunGraph(DirectorView):
+    """``GET runs/{id}/graph/``."""
+
+    def get(self, request: Request, run_id: str) -> Response:
+        return Response(graph_as_json(_run(request, run_id, "view_task")))
+
+
+class RunCancel(DirectorView):
+    """``POST runs/{id}/cancel/``; ``{"force": true}`` ends running tasks too."""
+
+    def post(self, request: Request, run_id: str) -> Response:
+        run = _run(request, run_id, "cancel")
+        data = body(request, CancelRequest)
+        run = engine.cancel(run, user=actor(request), force=data["force"])
+        record(request.user, run, "Canceled (API)")
+        return _answer(request, run)
+
+
+class RunRetry(DirectorView):
+    """``POST runs/{id}/retry/``: the failed tasks and everything downstream of them run again."""
+
+    def post(self, request: Request, run_id: str) -> Response:
+        run = _run(request, run_id, "retry")
+        body(request, RetryRequest)
+        run = engine.retry(run, user=actor(request))
+        record(request.user, run, "Retried (API)")
+        return _answer(request, run)
+
+
+class RunRelaunch(DirectorView):
+    """``POST runs/{id}/relaunch/``: 201 with a new run."""
+
+    def post(self, request: Request, run_id: str) -> Response:
+        old = _run(request, run_id, "retry")
+        data = body(request, RelaunchRequest)
+        run = engine.relaunch(old, data["payload"], user=actor(request), version=data["version"])
+        record(request.user, run, f"Relaunched from {old.pk} (API)")
+        return _answer(request, run, status.HTTP_201_CREATED)
+
+
+def filtered(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
+    """Those that fit all of the ``RunFilters`` given."""
+    if "workflow" in filters:
+        runs = runs.filter(workflow__name=filters["workflow"])
+    if "status" in filters:
+        runs = shown_as(runs, filters["status"])
+    if "trigger" in filters:
+        runs = runs.filter(trigger=filters["trigger"])
+    if "created_after" in filters:
+        runs = runs.filter(created_at__gt=filters["created_after"])
+    if "created_before" in filters:
+        runs = runs.filter(created_at__lt=filters["created_before"])
+    return runs.filter(_matches(filters["search"])) if "search" in filters else runs
+
+
+def _matches(text: str) -> Q:
+    where = Q(workflow__name__icontains=text) | Q(comment__icontains=text) | Q(idempotency_key=text)
+    span = id_span(text)
+    return where | Q(pk__range=span) if span else where
+
+
+def _run(request: Request, run_id: str, action: str) -> Run:
+    """The run of a route, if the user may do ``action`` with it."""
+    runs = Run.objects.select_related("workflow", "version", "user")
+    run: Run | None = runs.filter(pk=as_uuid(run_id, "run")).first()
+    if run is None:
+        raise UnknownRun(f"no run has the id {run_id}")
+    require(request.user, action, run.workflow)
+    return run
+
+
+def _answer(request: Request, run: Run, code: int = status.HTTP_200_OK) -> Response:
+    return Response(run_as_json(run, with_payload=sees_payload(request, run.workflow)), status=code)

@@ -1,0 +1,61 @@
+"""What comes in, checked. What goes out is made in ``representation``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from django_director.exceptions import UnknownWorkflow
+from django_director.lookups import SHOWN_STATUSES, find_workflow, nearest
+from django_director.status import Trigger
+
+COMMENT_LENGTH = 1000
+KEY_LENGTH = 200
+
+
+class StartRequest(serializers.Serializer[Any]):
+    payload = serializers.JSONField(default=dict)
+    comment = serializers.CharField(default="", allow_blank=True, max_length=COMMENT_LENGTH)
+
+
+class CancelRequest(serializers.Serializer[Any]):
+    force = serializers.BooleanField(default=False)
+
+
+class RetryRequest(serializers.Serializer[Any]):
+    pass
+
+
+class RelaunchRequest(serializers.Serializer[Any]):
+    """Without ``payload``, or with ``null``: the payload of the old run."""
+
+    payload = serializers.JSONField(default=None, allow_null=True)
+    version = serializers.ChoiceField(choices=["current", "same"], default="current")
+
+
+class StatusesField(serializers.Field[list[str], str, list[str], Any]):
+    """One status of runs, or several with commas."""
+
+    def to_internal_value(self, data: str) -> list[str]:
+        statuses = [part.strip() for part in str(data).split(",")]
+        for status in statuses:
+            if status not in SHOWN_STATUSES:
+                hint = nearest(status, SHOWN_STATUSES) or "known are " + ", ".join(SHOWN_STATUSES)
+                raise serializers.ValidationError(f"unknown status “{status}”; {hint}")
+        return statuses
+
+
+class RunFilters(serializers.Serializer[Any]):
+    workflow = serializers.CharField(required=False)
+    status = StatusesField(required=False)
+    trigger = serializers.ChoiceField(choices=Trigger.choices, required=False)
+    created_after = serializers.DateTimeField(required=False)
+    created_before = serializers.DateTimeField(required=False)
+    search = serializers.CharField(required=False)
+
+    def validate_workflow(self, name: str) -> str:
+        try:
+            return find_workflow(name).name
+        except UnknownWorkflow as error:
+            raise serializers.ValidationError(str(error)) from error

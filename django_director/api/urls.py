@@ -1,0 +1,26 @@
+"""The routes below ``director/api/``.
+
+``<str:…>`` takes names with dots; what is no id gets a 404 in JSON from the view.
+"""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from . import runs, tasks, workflows
+from .views import Ping
+
+urlpatterns = [
+    path("ping/", Ping.as_view(), name="api-ping"),
+    path("workflows/", workflows.WorkflowList.as_view(), name="api-workflows"),
+    path("workflows/<str:name>/", workflows.WorkflowDetail.as_view(), name="api-workflow"),
+    path("workflows/<str:name>/runs/", workflows.WorkflowRuns.as_view(), name="api-workflow-runs"),
+    path("runs/", runs.RunList.as_view(), name="api-runs"),
+    path("runs/<str:run_id>/", runs.RunDetail.as_view(), name="api-run"),
+    path("runs/<str:run_id>/tasks/", runs.RunTasks.as_view(), name="api-run-tasks"),
+    path("runs/<str:run_id>/graph/", runs.RunGraph.as_view(), name="api-run-graph"),
+    path("runs/<str:run_id>/cancel/", runs.RunCancel.as_view(), name="api-run-cancel"),
+    path("runs/<str:run_id>/retry/", runs.RunRetry.as_view(), name="api-run-retry"),
+    path("runs/<str:run_id>/relaunch/", runs.RunRelaunch.as_view(), name="api-run-relaunch"),
+    path("tasks/<str:task_id>/", tasks.TaskDetail.as_view(), name="api-task"),
+]

@@ -1,0 +1,143 @@
+"""What all views share: who may enter, how bodies are read, how errors are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.http import QueryDict
+from rest_framework import status
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.settings import api_settings
+from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
+from rest_framework.views import APIView
+
+from django_director import __version__
+from django_director.authorization import is_allowed
+from django_director.conf import KIB, director
+from django_director.exceptions import UnknownRun
+from django_director.lookups import nearest
+from django_director.models import Workflow
+
+from .errors import Refused, invalid, translate
+from .throttling import DirectorThrottle
+
+_S = TypeVar("_S", bound="Serializer[Any]")
+
+ESCAPED = 6
+"""How many bytes one character may take in a body: ``\\u0041``."""
+MAX_NAMED = 20
+"""How many unknown keys of a body an answer names."""
+MAX_SHOWN = 100
+"""How many characters of each."""
+
+
+class DirectorView(APIView):
+    """Signed-in users only, by the authentication that the project sets."""
+
+    permission_classes = [IsAuthenticated]
+    parser_classes = [JSONParser, FormParser, MultiPartParser]
+    versioning_class = None
+    throttle_scope = "director"
+
+    def handle_exception(self, exc: Exception) -> Response:
+        return super().handle_exception(translate(exc))
+
+    def get_throttles(self) -> list[BaseThrottle]:
+        others = [kind() for kind in self.throttle_classes if not issubclass(kind, ScopedRateThrottle)]
+        return [*others, DirectorThrottle()]
+
+
+class Ping(DirectorView):
+    """``GET ping/``: the web server answers."""
+
+    def get(self, request: Request) -> Response:
+        return Response({"message": "pong", "version": __version__})
+
+
+def body(request: Request, kind: type[_S]) -> dict[str, Any]:
+    """The request's body as a serializer reads it. Answers 400 and 413 for what it can't be.
+
+    A key it does not know is a 400 too: a run would otherwise start with defaults in place of what was meant.
+    """
+    limit = director.MAX_PAYLOAD * ESCAPED + 64 * KIB
+    if int(request.META.get("CONTENT_LENGTH") or 0) > limit:
+        raise Refused(status.HTTP_413_REQUEST_ENTITY_TOO_LARGE, f"the body is over {limit:,} bytes")
+    try:
+        serializer = kind(data=request.data)
+        errors = _unknown_keys(request.data, sorted(serializer.fields))
+        if not serializer.is_valid() or errors:
+            raise invalid("invalid request", errors | dict(serializer.errors))
+    except RecursionError as error:
+        raise ParseError("the body is nested too deeply") from error
+    data: dict[str, Any] = serializer.validated_data
+    return data
+
+
+def _unknown_keys(data: Any, known: list[str]) -> dict[str, str]:
+    if not isinstance(data, Mapping):
+        return {}
+    # Django's own field in every form.
+    ignored = {"csrfmiddlewaretoken"} if isinstance(data, QueryDict) else set()
+    unknown = (key for key in data if key not in known and key not in ignored)
+    return {_printable(key): _unknown_key(key, known) for key in islice(unknown, MAX_NAMED)}
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    if key.lower().replace("-", "_") == "idempotency_key":
+        return "unknown key; send the header Idempotency-Key"
+    hint = nearest(key, known)
+    text = "unknown key" + (f" ({hint})" if hint else "")
+    text += "; known are " + ", ".join(known) if known else "; this request takes none"
+    return text + ("; what the workflow is given stands inside payload" if "payload" in known else "")
+
+
+def _printable(key: str) -> str:
+    # JSON may hold half of a surrogate pair, which no answer can.
+    return key[:MAX_SHOWN].encode(errors="replace").decode()
+
+
+def query(request: Request, kind: type[_S], others: Iterable[str] = ()) -> dict[str, Any]:
+    """The query parameters as a serializer reads them. Answers 400 also for a name it does not know.
+
+    A filter with a typing error would otherwise give everything.
+    """
+    given = request.query_params
+    known = {*kind().fields, *others, api_settings.URL_FORMAT_OVERRIDE}
+    errors = {name: _unknown_parameter(name, known) for name in given if name not in known}
+    serializer = kind(data=given)
+    serializer.is_valid()
+    if errors or serializer.errors:
+        raise invalid("invalid query", errors | dict(serializer.errors))
+    data: dict[str, Any] = serializer.validated_data
+    return data
+
+
+def _unknown_parameter(name: str, known: Iterable[str | None]) -> str:
+    names = sorted(filter(None, known))
+    return "unknown parameter; " + (nearest(name, names) or "known are " + ", ".join(names))
+
+
+def actor(request: Request) -> Any:
+    """The user for a run's row: ``None`` for one who is no row, as with some token authentications."""
+    return request.user if isinstance(request.user, get_user_model()) else None
+
+
+def sees_payload(request: Request, workflow: Workflow) -> bool:
+    return is_allowed(request.user, "view_payload", workflow)
+
+
+def as_uuid(text: str, what: str) -> UUID:
+    """Parse an id from a route. Answers 404 for what is none: nothing is there."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise UnknownRun(f"“{text}” is not the id of a {what}") from error

@@ -1,0 +1,77 @@
+"""``workflows/``: definitions, and the door through which runs start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from django_director import engine
+from django_director.authorization import is_allowed, require, visible
+from django_director.history import record
+from django_director.lookups import find_workflow
+from django_director.models import Workflow
+from django_director.representation import run_as_json, workflows_as_json
+from django_director.status import Trigger
+
+from .errors import invalid
+from .serializers import KEY_LENGTH, StartRequest
+from .views import DirectorView, actor, body, sees_payload
+
+
+class WorkflowList(DirectorView):
+    """``GET workflows/``: all of them; as many as stand in the files."""
+
+    def get(self, request: Request) -> Response:
+        workflows = visible(request.user, "view_workflow", Workflow.objects.all())
+        return Response(_seen_by(request, list(workflows)))
+
+
+class WorkflowDetail(DirectorView):
+    """``GET workflows/{name}/``."""
+
+    def get(self, request: Request, name: str) -> Response:
+        workflow = find_workflow(name)
+        require(request.user, "view_workflow", workflow)
+        return Response(_seen_by(request, [workflow])[0])
+
+
+class WorkflowRuns(DirectorView):
+    """``POST workflows/{name}/runs/``: 201 with the new run, 200 with that of the idempotency key."""
+
+    def post(self, request: Request, name: str) -> Response:
+        workflow = find_workflow(name)
+        require(request.user, "run", workflow)
+        data = body(request, StartRequest)
+        run = engine.start(
+            workflow.name,
+            data["payload"],
+            comment=data["comment"],
+            user=actor(request),
+            idempotency_key=_idempotency_key(request),
+            trigger=Trigger.API,
+        )
+        if run.created:
+            record(request.user, run, "Started (API)")
+        return Response(
+            run_as_json(run, with_payload=sees_payload(request, workflow)),
+            status=status.HTTP_201_CREATED if run.created else status.HTTP_200_OK,
+        )
+
+
+def _seen_by(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]]:
+    """Without the last run where the user may not see runs."""
+    shown = workflows_as_json(workflows)
+    for workflow, data in zip(workflows, shown, strict=True):
+        if not is_allowed(request.user, "view_run", workflow):
+            data["last_run"] = None
+    return shown
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= KEY_LENGTH and key.isprintable()):
+        raise invalid("invalid request", {"Idempotency-Key": [f"give 1 to {KEY_LENGTH} printable characters"]})
+    return key

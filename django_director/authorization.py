@@ -1,0 +1,77 @@
+"""Who may do what: one answer for the admin, the API and the commands' ``--user``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+from django.db.models import QuerySet
+from django.utils.module_loading import import_string
+
+from .conf import director
+from .exceptions import InvalidSettings, NotAllowed
+from .models import Workflow
+
+Rows = TypeVar("Rows", bound=QuerySet[Any])
+Authorize = Callable[[Any, str, Workflow | None], bool]
+
+#: What each action asks for: permissions of the app, all of them.
+PERMISSIONS: Final[dict[str, tuple[str, ...]]] = {
+    "view": ("view_workflow", "view_run", "view_task"),
+    "view_workflow": ("view_workflow",),
+    "view_run": ("view_run",),
+    "view_task": ("view_task",),
+    "view_payload": ("view_payload",),
+    "run": ("run_workflow",),
+    "cancel": ("cancel_run",),
+    "retry": ("retry_run",),
+}
+
+
+def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool:
+    """Whether ``user`` may do ``action``, a key of ``PERMISSIONS``, with the workflow (``None``: with any).
+
+    ``DIRECTOR["AUTHORIZE"]`` may name a function of the same arguments that decides instead; it may call
+    ``by_permissions`` for the usual answer.
+    """
+    return bool(_authorize()(user, action, workflow))
+
+
+def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> bool:
+    """The usual answer: Django's permissions of the user, the same for every workflow."""
+    return user is not None and all(
+        user.has_perm(f"django_director.{codename}") for codename in PERMISSIONS[action]
+    )
+
+
+def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
+    """Raise ``NotAllowed``, naming the user and what is missing, unless ``is_allowed``."""
+    if is_allowed(user, action, workflow):
+        return
+    what = f" with “{workflow}”" if workflow else ""
+    needed = ", ".join(f"django_director.{codename}" for codename in PERMISSIONS[action])
+    raise NotAllowed(f"user “{user}” may not {action.replace('_', ' ')}{what}: it needs {needed}")
+
+
+def visible(user: Any, action: str, rows: Rows, path: str = "pk") -> Rows:
+    """Those of ``rows`` with whose workflow, found at ``path``, ``user`` may do ``action``.
+
+    Costs a query only when the project decides itself. Raises ``NotAllowed`` when it does not and the user
+    has no permission: then it is the same for all rows.
+    """
+    if not director.AUTHORIZE:
+        require(user, action)
+        return rows
+    workflows = Workflow.objects.order_by()
+    allowed = [workflow.pk for workflow in workflows if is_allowed(user, action, workflow)]
+    return rows.filter(**{f"{path}__in": allowed})
+
+
+def _authorize() -> Authorize:
+    path = director.AUTHORIZE
+    if not path:
+        return by_permissions
+    try:
+        return cast("Authorize", import_string(path))
+    except ImportError as error:
+        raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} can\'t be imported: {error}') from error

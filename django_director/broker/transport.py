@@ -1,0 +1,227 @@
+"""Kombu's transport ``director://``: looks into the database, often while there is work, seldom otherwise.
+
+It takes part in Celery's event loop by a timer, as Celery's main transports do by their sockets. The other way, a
+blocking loop, would hold up remote control whenever all processes of a pool are busy, and put threads beside
+a pool that forks. Where there is no loop (kombu's own consumers, replies, gevent), ``drain_events`` waits.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from functools import cached_property
+from queue import Empty
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import django
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections
+from kombu.transport import virtual
+
+from .channel import Channel
+from .errors import CONNECTION_ERRORS
+from .pace import FAST, SLOW, Pace
+
+if TYPE_CHECKING:
+    from .consumers import Holder
+    from .store import Store
+
+BATCH: Final = 8
+"""How many messages of one queue are taken before the other queues have their turn."""
+BUDGET: Final = 64
+"""How many messages are taken before Celery's loop may do something else."""
+_AT_ONCE: Final = 0.001
+"""Not zero: the loop fires timers that are due ten times and then sleeps."""
+
+
+class _Consuming(threading.local):
+    """The databases in which this thread looks for messages."""
+
+    def __init__(self) -> None:
+        self.aliases: set[str] = set()
+
+
+_consuming = _Consuming()
+
+
+def _close_before_fork() -> None:
+    """No child may find its parent's connection: SQLite forbids even to have it open, MySQL would end it."""
+    for alias in _consuming.aliases:
+        connection = connections[alias]
+        in_memory = getattr(connection, "is_in_memory_db", None)
+        if not connection.in_atomic_block and not (in_memory and in_memory()):
+            connection.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_before_fork)
+
+
+def alias_of(url: str | None) -> str:
+    """The database alias in ``director://ALIAS``."""
+    rest = (url or "").partition("://")[2] if "://" in (url or "") else (url or "")
+    return rest.strip("/") or DEFAULT_DB_ALIAS
+
+
+def _nothing_to_read() -> None:
+    """Never called: nobody writes to the other end."""
+
+
+class Transport(virtual.Transport):
+    """``broker_url = "director://"``.
+
+    ``broker_transport_options``, all in seconds: ``polling_interval`` (the longest wait, 0.5),
+    ``polling_fast`` (0.02), ``lease`` (300) and ``sweep`` (5).
+    """
+
+    Channel = Channel
+    can_parse_url = True
+    driver_type = "director"
+    driver_name = "django"
+    polling_interval = SLOW
+    default_connection_params: Any = MappingProxyType({})
+    channels: Any
+    cycle: Any
+    connection_errors = (*virtual.Transport.connection_errors, *CONNECTION_ERRORS)
+    implements = virtual.Transport.implements.extend(
+        asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
+    )
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        super().__init__(client, **kwargs)
+        self.alias = alias_of(client.hostname)
+        self.options: dict[str, Any] = dict(client.transport_options)
+        fast = self.options.get("polling_fast", FAST)
+        self.pace = Pace(fast=fast, slow=self.polling_interval or SLOW)
+        self.batch = 1
+        self.unsaved: list[tuple[str, str, str]] = []
+        self._loop: Any = None
+        self._timer: Any = None
+        self._anchor: tuple[socket.socket, socket.socket] | None = None
+        self._is_full = False
+
+    def driver_version(self) -> str:
+        return django.get_version()
+
+    def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        return uri
+
+    @cached_property
+    def store(self) -> Store:
+        # Models can't be imported before the apps are loaded, and e.g. `celery inspect` does not load them.
+        if not apps.ready:
+            django.setup()
+        if not apps.is_installed("django_director.broker"):
+            raise ImproperlyConfigured(
+                "broker_url is director://: add “django_director.broker” to INSTALLED_APPS"
+                " and run “manage.py migrate”"
+            )
+        from .store import Store
+
+        return Store(self.alias)
+
+    @cached_property
+    def holder(self) -> Holder:
+        from .consumers import LEASE, SWEEP, Holder  # They need the apps, as above.
+
+        return Holder(self.store, lease=self.options.get("lease", LEASE), sweep=self.options.get("sweep", SWEEP))
+
+    def establish_connection(self) -> Any:
+        self.store.check()
+        return super().establish_connection()
+
+    def close_connection(self, connection: Any) -> None:
+        self._stop_polling()
+        try:
+            super().close_connection(connection)
+        finally:
+            self.holder.end()
+
+    # Looking
+
+    def look(self) -> bool:
+        """Deliver what is there, of one queue; False if there is nothing. Raises ``connection_errors``."""
+        _consuming.aliases.add(self.alias)
+        self.holder.tend()
+        for channel in list(self.channels):
+            channel.tend()
+        try:
+            self.cycle.get(self._deliver)
+        except Empty:
+            return False
+        self.pace.active()
+        return True
+
+    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
+        """Deliver one message. Raises ``socket.timeout`` if there is none within ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.look():
+            wait = self.pace.wait()
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                wait = min(wait, left)
+            time.sleep(wait)
+
+    # Celery's event loop
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        self._loop = loop
+
+    def start_polling(self) -> None:
+        """From the first consumer on: a connection that only publishes has nothing to look for."""
+        if self._loop is None or self._anchor is not None:
+            return
+        # Without anything to read (threads, solo), the loop would sleep and not hear that a task has ended.
+        self._anchor = socket.socketpair()
+        self._loop.add_reader(self._anchor[0], _nothing_to_read)
+        self._schedule(_AT_ONCE)
+
+    def wake(self) -> None:
+        """A message was settled: there may be room for the next, and there may be a next."""
+        self.pace.active()
+        if self._is_full and self._loop is not None:
+            self._is_full = False
+            self._schedule(_AT_ONCE)
+
+    def _stop_polling(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._anchor is not None:
+            self._loop.remove_reader(self._anchor[0])
+            for end in self._anchor:
+                end.close()
+        self._timer = self._loop = self._anchor = None
+
+    def _schedule(self, seconds: float) -> None:
+        if self._loop is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        try:
+            more = self._look_often()
+        except self.connection_errors:
+            raise  # Celery makes a new connection; this one is finished.
+        except Exception:
+            # The loop logs it and goes on; so must this.
+            self._schedule(self.pace.slow)
+            raise
+        self._is_full = any(channel._consumers and not channel.qos.can_consume() for channel in self.channels)
+        self._schedule(_AT_ONCE if more else self.pace.wait())
+
+    def _look_often(self) -> bool:
+        """True if there may be more."""
+        self.batch = BATCH
+        try:
+            return all(self.look() for _ in range(BUDGET // BATCH))
+        finally:
+            self.batch = 1

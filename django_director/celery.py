@@ -1,0 +1,175 @@
+"""The worker's side of django-director.
+
+A project says ``app = Celery("proj", task_cls="django_director.celery:DirectorTask")``, once. Tasks keep their
+names and options; outside a run a ``DirectorTask`` behaves as any Celery task.
+
+This module is imported when the Celery app is made, before Django's apps are loaded: what needs models is
+imported inside functions.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from billiard.exceptions import WorkerLostError
+from celery import Celery, Task, signals
+from celery.contrib.django.task import DjangoTask
+from celery.exceptions import MaxRetriesExceededError, Retry, TimeLimitExceeded
+from django.db import close_old_connections
+
+from . import broker, supervision  # noqa: F401 - the broker registers its URL scheme
+from .definitions.arguments import ANYTHING, Plans
+from .dispatch import HEADER
+
+if TYPE_CHECKING:
+    from .engine.claim import Ticket
+
+    BaseTask = DjangoTask[Any, Any]
+else:
+    # Celery's classes are generic for type checkers only.
+    BaseTask = DjangoTask
+
+logger = logging.getLogger(__name__)
+
+KEEP_CONNECTIONS: Final = 2**31
+"""After how many tasks Celery itself closes connections: never. ``close_old_connections`` is called around tasks
+in its place, so that ``CONN_MAX_AGE`` and ``CONN_HEALTH_CHECKS`` mean in a worker what they mean on the web."""
+
+
+class DirectorTask(BaseTask):
+    """A Celery task that can be a step of a workflow."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        ticket = self._new_ticket()
+        if ticket is None:
+            return super().__call__(*args, **kwargs)
+        from . import worker  # needs models
+
+        self._in_run = ticket
+        return worker.perform(self, ticket)
+
+    @property
+    def plans(self) -> Plans:
+        """How this task is called, by what a step gives; worked out once in a process."""
+        plans: Plans | None = self.__dict__.get("director_plans")
+        if plans is None:
+            plans = Plans(self._signature())
+            self.__dict__["director_plans"] = plans
+        return plans
+
+    def _signature(self) -> inspect.Signature:
+        try:
+            # Celery wraps `run` for `autoretry_for`; of bound tasks this is without `self`.
+            return inspect.signature(getattr(self, "_orig_run", self.run))
+        except (TypeError, ValueError):
+            return ANYTHING
+
+    def run_plainly(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the user's function, through a ``__call__`` of its own base class when there is one."""
+        custom = super().__call__
+        if getattr(custom, "__func__", None) is Task.__call__:
+            return self.run(*args, **kwargs)
+        return custom(*args, **kwargs)
+
+    def retry(self, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
+        """As Celery's ``retry``; inside a run the row waits in the database and nothing is published."""
+        if self._in_run is None:
+            return super().retry(args, kwargs, *more, **options)
+        if args is not None or kwargs is not None:
+            raise TypeError("self.retry() inside a run can't change the arguments: they come from the workflow")
+        return self._retry_in_run(*more, **options)
+
+    def replace(self, sig: Any) -> Any:
+        """As Celery's ``replace``; refused inside a run, whose steps are known from its definition."""
+        if self._in_run is None:
+            return super().replace(sig)
+        raise TypeError("self.replace() does not work inside a run: add the task to the workflow as a step")
+
+    def _retry_in_run(
+        self,
+        exc: Any = None,
+        throw: bool = True,
+        eta: Any = None,
+        countdown: float | None = None,
+        max_retries: int | None = None,
+        **_: Any,
+    ) -> Retry:
+        limit = self.max_retries if max_retries is None else max_retries
+        if limit is not None and self.request.retries >= limit:
+            raise exc or MaxRetriesExceededError(f"can't retry {self.name}: {limit} retries are spent")
+        when: Any = eta if eta is not None else self.default_retry_delay if countdown is None else countdown
+        retry = Retry(exc=exc, when=when)
+        if throw:
+            raise retry
+        request: Any = self.request
+        request.director_retry = retry
+        return retry
+
+    @property
+    def _in_run(self) -> Ticket | None:
+        """The ticket in use. It lives with the request: one task object serves many, also at the same time."""
+        return getattr(self.request, "director_ticket", None)
+
+    @_in_run.setter
+    def _in_run(self, ticket: Ticket) -> None:
+        request: Any = self.request
+        request.director_ticket = ticket
+
+    def _new_ticket(self) -> Ticket | None:
+        """The ticket of the message being handled, unless it is in use already (a task that calls itself)."""
+        request: Any = self.request
+        header = (request.headers or {}).get(HEADER)
+        if not header or request.called_directly or self._in_run is not None:
+            return None
+        from .engine.claim import Ticket  # needs models
+
+        return Ticket.read(request.id, header)
+
+
+def adopt(app: Celery) -> None:
+    """Make every task with a ``base`` of its own a ``DirectorTask`` too."""
+    for name, task in app.tasks.items():
+        if not isinstance(task, DirectorTask) and not name.startswith("celery."):
+            own: Any = type(task)
+            task.__class__ = type(own.__name__, (DirectorTask, own), {"__module__": own.__module__})
+
+
+def _refresh_connections(sender: Any, **_: Any) -> None:
+    # An eager task may run inside a transaction of its caller's.
+    if not sender.request.is_eager:
+        close_old_connections()
+
+
+@signals.celeryd_init.connect(weak=False)
+def prepare_worker(instance: Any, **_: Any) -> None:
+    """Prepare a worker of this app before its parts are made."""
+    app = instance.app
+    if not issubclass(app.Task, DirectorTask):
+        return
+    if app.conf.get("CELERY_DB_REUSE_MAX") is None:
+        app.conf.CELERY_DB_REUSE_MAX = KEEP_CONNECTIONS
+        signals.task_prerun.connect(_refresh_connections, weak=False)
+        signals.task_postrun.connect(_refresh_connections, weak=False)
+    adopt(app)
+    app.steps["worker"].add(supervision.SupervisorStep)
+
+
+@signals.task_failure.connect(weak=False)
+def notice_lost_process(sender: Any, task_id: str, exception: BaseException, **_: Any) -> None:
+    """A pool process is gone: seen by its parent within moments, instead of by the lease."""
+    if not isinstance(exception, (WorkerLostError, TimeLimitExceeded)):
+        return
+    if HEADER not in (getattr(sender.request, "headers", None) or {}):
+        return
+    supervision.report_lost(task_id, exception)
+
+
+@signals.task_unknown.connect(weak=False)
+def notice_unknown_task(sender: Any, message: Any, name: str, id: str, **_: Any) -> None:
+    """Celery drops a message whose task it does not know; the row remembers."""
+    if HEADER in (message.headers or {}):
+        supervision.report_unknown(id, str(getattr(sender, "hostname", "a worker")))

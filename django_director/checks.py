@@ -1,0 +1,174 @@
+"""What ``manage.py check`` says about the settings, the Celery app, the database and the workflow files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connections
+
+from .conf import DEFAULTS, director
+from .definitions.hints import did_you_mean
+
+TAG: Final = "director"
+SQLITE: Final = "django.db.backends.sqlite3"
+SQLITE_TIMEOUT: Final = 10
+SQLITE_OPTIONS: Final = (
+    '"OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, '
+    '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}'
+)
+TASK_CLS: Final = 'app = Celery("proj", task_cls="django_director.celery:DirectorTask")'
+
+AppConfigs = Sequence[AppConfig] | None
+Fits = Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_name(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and bool(value))
+
+
+def _is_paths(value: Any) -> bool:
+    return value is None or (isinstance(value, list | tuple) and all(isinstance(p, str | Path) for p in value))
+
+
+def _is_retention(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        (key == "offset" and isinstance(number, int) and number >= -1) or (key == "days" and _is_count(number))
+        for key, number in value.items()
+    )
+
+
+_NUMBER: Final = (_is_number, "a number of seconds above 0")
+_COUNT: Final = (_is_count, "a whole number above 0")
+_SWITCH: Final = (lambda value: isinstance(value, bool), "True or False")
+_NAME: Final = (_is_name, "text, or None")
+
+RULES: Final[dict[str, tuple[Fits, str]]] = {
+    "WORKFLOWS": (_is_paths, "a list of paths, or None"),
+    "SYNC_AFTER_MIGRATE": _SWITCH,
+    "LEASE": _NUMBER,
+    "RENEW": _NUMBER,
+    "DISPATCH_GRACE": _NUMBER,
+    "DATABASE": (lambda value: isinstance(value, str), "the alias of a database"),
+    "TICK": _NUMBER,
+    "SUPERVISOR": (lambda value: value in ("worker", "process"), '"worker" or "process"'),
+    "MAX_CRASHES": _COUNT,
+    "UNKNOWN_TASK_TTL": _NUMBER,
+    "MAX_TASKS_PER_RUN": _COUNT,
+    "MAX_RESULT": _COUNT,
+    "MAX_PAYLOAD": _COUNT,
+    "MAX_TRACEBACK": _COUNT,
+    "MAX_INPUT": _COUNT,
+    "RETENTION": (_is_retention, 'a dict as {"offset": 50, "days": 90}'),
+    "DEFAULT_QUEUE": _NAME,
+    "TASK_TIME_LIMIT": (lambda value: value is None or _is_number(value), "a number of seconds, or None"),
+    "CAPTURE_LOGS": _SWITCH,
+    "AUTHORIZE": (lambda value: callable(value) or _is_name(value), "a dotted path, or None"),
+    "MASK": (lambda value: isinstance(value, str | list | tuple), "a regular expression, or a list of them"),
+}
+
+
+@register(TAG)
+def check_settings(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """E001: not a dict. E002: unknown keys. E003: values of a wrong type or range. E004: no room to renew."""
+    if not isinstance(getattr(settings, "DIRECTOR", {}), dict):
+        hint = 'Write DIRECTOR = {"LEASE": 90, …}, or leave it out.'
+        return [Error("The setting DIRECTOR is not a dict.", hint=hint, id="director.E001")]
+    return [*_unknown_keys(), *_wrong_values()]
+
+
+def _unknown_keys() -> Iterator[CheckMessage]:
+    for key in director.unknown:
+        near = did_you_mean(str(key), DEFAULTS)
+        hint = near.replace("did", "Did").replace("`", "") if near else f"Known keys: {', '.join(DEFAULTS)}."
+        yield Error(f"DIRECTOR has the unknown key {key!r}.", hint=hint, id="director.E002")
+
+
+def _wrong_values() -> Iterator[CheckMessage]:
+    wrong = {key for key, (fits, _) in RULES.items() if not fits(getattr(director, key))}
+    for key in sorted(wrong):
+        message = f"DIRECTOR[{key!r}] is {getattr(director, key)!r}, and must be {RULES[key][1]}."
+        yield Error(message, hint=f"The default is {DEFAULTS[key]!r}.", id="director.E003")
+    if not wrong & {"LEASE", "RENEW"} and director.RENEW >= director.LEASE:
+        message = f"DIRECTOR['RENEW'] ({director.RENEW}) is not below DIRECTOR['LEASE'] ({director.LEASE})."
+        hint = "A lease that is renewed after it has ended makes every long task run twice; use a third of it."
+        yield Error(message, hint=hint, id="director.E004")
+
+
+@register(TAG)
+def check_database(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """E005: no such alias. W001: SQLite that fails with several writers."""
+    alias = director.DATABASE
+    if not isinstance(alias, str):
+        return []  # E003
+    if alias not in connections.settings:
+        near = did_you_mean(str(alias), list(connections.settings), mark="{!r}")
+        hint = f"Name one of settings.DATABASES ({near})." if near else "Name one of settings.DATABASES."
+        message = f"DIRECTOR['DATABASE'] is {alias!r}, which settings.DATABASES does not have."
+        return [Error(message, hint=hint, id="director.E005")]
+    return _check_sqlite(alias)
+
+
+def _check_sqlite(alias: str) -> list[CheckMessage]:
+    database = connections.settings[alias]
+    if database["ENGINE"] != SQLITE or "memory" in str(database["NAME"]):
+        return []
+    missing = _missing_options(database.get("OPTIONS", {}))
+    if not missing:
+        return []
+    message = f"The SQLite database {alias!r} has no {', no '.join(missing)}: several writers make it fail."
+    return [Warning(message, hint=f"Add {SQLITE_OPTIONS}.", id="director.W001")]
+
+
+def _missing_options(options: dict[str, Any]) -> list[str]:
+    command = str(options.get("init_command", "")).lower().replace(" ", "")
+    present = {
+        "transaction_mode IMMEDIATE": str(options.get("transaction_mode", "")).upper()
+        in ("IMMEDIATE", "EXCLUSIVE"),
+        f"timeout of at least {SQLITE_TIMEOUT} s": options.get("timeout", 0) >= SQLITE_TIMEOUT,
+        "journal_mode=WAL": "journal_mode=wal" in command,
+    }
+    return [name for name, is_there in present.items() if not is_there]
+
+
+@register(TAG)
+def check_celery(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """W002: the project has no Celery app. E006: its tasks can't be steps of a workflow."""
+    # Both need Celery, which a project's settings may only now have set up.
+    from .celery import DirectorTask
+    from .project import celery_app
+
+    app = celery_app()
+    if app is None:
+        hint = f"Make one in your project's celery.py, `{TASK_CLS}`, and import it in the project's __init__.py."
+        return [Warning("There is no Celery app, so no workflow can run.", hint=hint, id="director.W002")]
+    try:
+        is_ours = issubclass(app.Task, DirectorTask)
+    except (ImportError, AttributeError) as error:
+        message = f"The task_cls of the Celery app {app.main!r} can't be imported: {error}."
+        return [Error(message, hint=f"Write `{TASK_CLS}`.", id="director.E006")]
+    if not is_ours:
+        message = f"The Celery app {app.main!r} does not make its tasks DirectorTasks: no workflow can run."
+        return [Error(message, hint=f"Write `{TASK_CLS}`.", id="director.E006")]
+    return []
+
+
+@register(TAG)
+def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """W003: each problem of the workflow files, as ``checkworkflows`` shows it."""
+    from .project import read_project  # imports Celery, as above
+
+    hint = "Nothing is stored until `manage.py checkworkflows` is content."
+    return [Warning(str(problem), hint=hint, id="director.W003") for problem in read_project().problems]

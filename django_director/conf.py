@@ -1,0 +1,77 @@
+"""``settings.DIRECTOR``, typed. The only place that spells a setting.
+
+Values are read at access, so ``override_settings`` works. Times are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+
+KIB: Final = 1024
+
+DEFAULTS: Final[dict[str, Any]] = {
+    # Files, or folders of *.yml; None: BASE_DIR / "workflows.yml" if there is one.
+    "WORKFLOWS": None,
+    # Store the files' definitions after each migrate.
+    "SYNC_AFTER_MIGRATE": False,
+    # How long a running task is believed to be alive without a sign, and how often it gives one.
+    "LEASE": 90,
+    "RENEW": 30,
+    # How long a published message may take to be claimed before it is published again; doubles up to an hour.
+    "DISPATCH_GRACE": 60,
+    # The database alias of all of django-director's tables.
+    "DATABASE": "default",
+    # The supervisor's period.
+    "TICK": 1,
+    # "worker": every Celery worker starts one; "process": only `manage.py superviseworkflows`.
+    "SUPERVISOR": "worker",
+    # How often a task may lose its worker before it fails.
+    "MAX_CRASHES": 3,
+    # How long a task that no worker knows is offered before it fails.
+    "UNKNOWN_TASK_TTL": 600,
+    "MAX_TASKS_PER_RUN": 100_000,
+    "MAX_RESULT": 256 * KIB,
+    "MAX_PAYLOAD": 1024 * KIB,
+    "MAX_TRACEBACK": 64 * KIB,
+    "MAX_INPUT": 16 * 1024 * KIB,
+    # What is kept of finished runs of workflows without `retention`.
+    "RETENTION": {"offset": -1},
+    # The queue of tasks for which nothing else names one; None: Celery's.
+    "DEFAULT_QUEUE": None,
+    # The hard time limit of tasks that have none of their own; None: none.
+    "TASK_TIME_LIMIT": None,
+    # Keep the log lines of a task with its attempt. Has no effect in 0.1: nothing is kept yet.
+    "CAPTURE_LOGS": True,
+    # Dotted path of the function that says who may do what; None: django_director.authorization.is_allowed.
+    "AUTHORIZE": None,
+    # Regular expression for keys whose values are hidden in pages and the API.
+    "MASK": r"(?i)password|passwd|token|secret|authorization|api_?key|credential|private_?key",
+}
+
+MAX_GRACE: Final = 3600
+"""The longest time between two publications of one queued task."""
+
+
+class Settings:
+    """Attribute access to ``settings.DIRECTOR`` with defaults."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in DEFAULTS:
+            raise AttributeError(f"no setting DIRECTOR[{name!r}]")
+        return self.given.get(name, DEFAULTS[name])
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What the project has set."""
+        given = getattr(settings, "DIRECTOR", {})
+        return given if isinstance(given, dict) else {}
+
+    @property
+    def unknown(self) -> list[str]:
+        """Keys that mean nothing: mostly typing errors."""
+        return sorted(set(self.given) - set(DEFAULTS))
+
+
+director = Settings()

@@ -1,0 +1,102 @@
+"""The codes of problems. A code is stable: scripts may rely on it, so none is ever given another meaning."""
+
+from __future__ import annotations
+
+from typing import Final
+
+UNREADABLE: Final = "D001"
+NOT_UTF8: Final = "D002"
+TOO_LARGE: Final = "D003"
+NOT_YAML: Final = "D004"
+TAG: Final = "D005"
+DUPLICATE_KEY: Final = "D006"
+ALIAS: Final = "D007"
+AMBIGUOUS: Final = "D008"
+KEY_NOT_TEXT: Final = "D009"
+DOCUMENTS: Final = "D010"
+MERGE: Final = "D011"
+NOT_A_MAPPING: Final = "D012"
+CHARACTER: Final = "D013"
+
+WORKFLOW_NAME: Final = "D101"
+WORKFLOW_TWICE: Final = "D102"
+WORKFLOW_FORM: Final = "D103"
+TASKS: Final = "D104"
+UNKNOWN_KEY: Final = "D105"
+NOT_YET: Final = "D106"
+VALUE: Final = "D107"
+
+STEP_FORM: Final = "D201"
+STEP_KEYS: Final = "D202"
+STEP_OPTIONS: Final = "D203"
+STEP_TYPE: Final = "D204"
+STEP_ID: Final = "D205"
+STEP_TWICE: Final = "D206"
+TOO_LONG: Final = "D207"
+
+TIMING: Final = "D301"
+INTERVAL: Final = "D302"
+CRONTAB: Final = "D303"
+TIMEZONE: Final = "D304"
+SCHEDULE_PAYLOAD: Final = "D305"
+RETENTION: Final = "D306"
+SCHEMA_FILE: Final = "D307"
+SCHEMA: Final = "D308"
+HOOK: Final = "D309"
+
+UNKNOWN_TASK: Final = "D401"
+MISSING_ARGUMENT: Final = "D402"
+UNEXPECTED_ARGUMENT: Final = "D403"
+IMPORT: Final = "D404"
+SETTING: Final = "D405"
+
+GROUP_OF_ONE: Final = "D901"
+EMPTY_GROUP: Final = "D902"
+UNUSED_QUEUE: Final = "D903"
+
+CODES: Final[dict[str, str]] = {
+    UNREADABLE: "the file is missing or can't be read",
+    NOT_UTF8: "the file is not UTF-8",
+    TOO_LARGE: "the file is too large, too deep, or becomes too large with its aliases",
+    NOT_YAML: "the file is not valid YAML",
+    TAG: "a YAML tag",
+    DUPLICATE_KEY: "a key stands twice in one mapping",
+    ALIAS: "an alias without an anchor, or of something it stands in",
+    AMBIGUOUS: "a number that YAML reads as another value than it seems",
+    KEY_NOT_TEXT: "a key or name that YAML does not read as text",
+    DOCUMENTS: "more than one YAML document in a file",
+    MERGE: "a merge key without a mapping",
+    NOT_A_MAPPING: "the file is not a mapping of workflows",
+    CHARACTER: "a character that databases can't store",
+    WORKFLOW_NAME: "a workflow's name is not project.NAME",
+    WORKFLOW_TWICE: "two workflows have one name",
+    WORKFLOW_FORM: "a workflow is not a mapping",
+    TASKS: "`tasks` is missing or not a list",
+    UNKNOWN_KEY: "an unknown key",
+    NOT_YET: "something this release does not support yet",
+    VALUE: "a value of the wrong type",
+    STEP_FORM: "a step is neither a name nor a mapping",
+    STEP_KEYS: "a step is a mapping with more than one key, or none",
+    STEP_OPTIONS: "the options of a step are not a mapping",
+    STEP_TYPE: "a step's `type` is unknown or missing",
+    STEP_ID: "an id has characters that ids can't have",
+    STEP_TWICE: "two steps have one id",
+    TOO_LONG: "a name or id is too long",
+    TIMING: "a schedule without its one timing",
+    INTERVAL: "an interval that is no possible number of seconds",
+    CRONTAB: "a crontab that can't be read, or that never comes",
+    TIMEZONE: "an unknown time zone",
+    SCHEDULE_PAYLOAD: "a schedule's payload does not fit the schema",
+    RETENTION: "a retention that is no possible number",
+    SCHEMA_FILE: "a schema file is missing or can't be read",
+    SCHEMA: "a schema is not a valid JSON Schema",
+    HOOK: "a hook is not one task",
+    UNKNOWN_TASK: "no Celery task of this name is registered",
+    MISSING_ARGUMENT: "a task needs an argument that nothing gives",
+    UNEXPECTED_ARGUMENT: "a task does not take an argument of `with`",
+    IMPORT: "the project's tasks can't be imported",
+    SETTING: "the setting that names the files is not usable",
+    GROUP_OF_ONE: "note: a group with one member",
+    EMPTY_GROUP: "note: a group without members",
+    UNUSED_QUEUE: "note: `queue.customs` names no step or task of the workflow",
+}

@@ -1,0 +1,104 @@
+"""Ids: explicit ones first, then repeated groups, then bare names in the order of the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Final
+
+from . import codes
+from .drafts import NAME_LENGTH, Draft
+from .model import Container, Step, TaskStep
+from .report import Report
+
+ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+HOOKS: Final = ("success", "failure")
+
+QueueOf = Callable[[Draft], str | None]
+
+
+def hook_id(outcome: str) -> str:
+    return f"hooks.{outcome}"
+
+
+def name_steps(drafts: list[Draft], report: Report) -> None:
+    """Give each draft its id. Reports ids that are wrong, taken or too long."""
+    every = list(_walk(drafts))
+    taken: dict[str, Draft | None] = {hook_id(outcome): None for outcome in HOOKS}
+    repeated = [draft for draft in every if draft.explicit and not _take(draft, taken, report)]
+    next_number: dict[str, int] = {}
+    for draft in repeated + [draft for draft in every if not draft.explicit]:
+        draft.id = _free(draft.name, taken, next_number)
+        taken[draft.id] = draft
+    for draft in every:
+        _check_length(draft, report)
+
+
+def _walk(drafts: list[Draft]) -> Iterator[Draft]:
+    for draft in drafts:
+        yield draft
+        yield from _walk(draft.members)
+
+
+def _take(draft: Draft, taken: dict[str, Draft | None], report: Report) -> bool:
+    """Take the explicit id; false when the draft is a group whose name is to get a number."""
+    report = report.inside(step=draft.name)
+    if not ID.fullmatch(draft.name):
+        hint = "letters, digits, `_` and `-`, not beginning with a digit or `-`"
+        report.error(codes.STEP_ID, draft.node, f"“{draft.name}” can't be the id of a step", hint)
+    first = taken.get(draft.name)
+    if first is None:
+        draft.id = draft.name
+        taken[draft.name] = draft
+        return True
+    if first.kind == draft.kind == "group":
+        return False
+    draft.id = draft.name
+    where = report.place(first.node)
+    report.error(
+        codes.STEP_TWICE, draft.node, f"the id “{draft.name}” stands twice, first at {where}", "rename one of them"
+    )
+    return True
+
+
+def _free(name: str, taken: dict[str, Draft | None], next_number: dict[str, int]) -> str:
+    if name not in taken:
+        return name
+    for number in count(next_number.get(name, 2)):
+        candidate = f"{name}-{number}"
+        if candidate not in taken:
+            next_number[name] = number + 1
+            return candidate
+    raise AssertionError("count() never ends")
+
+
+def _check_length(draft: Draft, report: Report) -> None:
+    if len(draft.id) > NAME_LENGTH:
+        report.inside(step=draft.id).error(
+            codes.TOO_LONG, draft.node, f"the step's id has more than {NAME_LENGTH} characters", "shorten it"
+        )
+
+
+def freeze(draft: Draft, queue_of: QueueOf, report: Report) -> Step:
+    """The step of a draft with an id."""
+    if draft.kind == "task":
+        return freeze_task(draft, queue_of, report)
+    return Container(
+        id=draft.id,
+        kind=draft.kind,
+        members=tuple(freeze(member, queue_of, report) for member in draft.members),
+        description=draft.description,
+        place=report.place(draft.node),
+    )
+
+
+def freeze_task(draft: Draft, queue_of: QueueOf, report: Report) -> TaskStep:
+    return TaskStep(
+        id=draft.id,
+        task=draft.task,
+        queue=queue_of(draft),
+        kwargs=draft.kwargs,
+        description=draft.description,
+        place=report.place(draft.node),
+    )

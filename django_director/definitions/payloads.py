@@ -1,0 +1,200 @@
+"""Payloads against their JSON Schema, with its defaults filled in. Nothing is ever fetched.
+
+Drafts follow ``$schema``, 2020-12 without it. Defaults are those of ``properties``, at every level that
+``properties``, ``items``, ``prefixItems``, ``additionalProperties``, ``allOf`` and ``$ref`` lead to: where a
+branch (``anyOf``, ``oneOf``, ``if``) is to be chosen first, its defaults are not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import validator_for
+from jsonschema_specifications import REGISTRY as SPECIFICATIONS  # type: ignore[import-untyped]
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from django_director.exceptions import InvalidPayload
+
+MAX_MESSAGE: Final = 300
+"""A message quotes the value; a large value would drown the reason."""
+MAX_ERRORS: Final = 100
+TOO_DEEP: Final = "the schema or the payload is nested too deeply"
+
+Schema = dict[str, Any] | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadError:
+    """One reason; ``keys`` lead from the payload to the value."""
+
+    keys: tuple[str | int, ...]
+    path: str
+    """The same as a JSON path: ``$.a.b[0]``."""
+    message: str
+
+
+def validate(schema: Schema | None, payload: Any) -> Any:
+    """Return the payload with the schema's defaults; the argument is not changed.
+
+    Raises ``InvalidPayload`` with every reason as ``{"path": "$.a.b", "message": …}``.
+    """
+    if schema is None:
+        return payload
+    filled, errors = _compiled(_key(schema)).apply(payload)
+    if errors:
+        raise InvalidPayload([{"path": error.path, "message": error.message} for error in errors])
+    return filled
+
+
+def errors_of(schema: Schema, payload: Any) -> list[PayloadError]:
+    """Why the payload, with defaults filled in, does not fit; empty when it fits."""
+    return _compiled(_key(schema)).apply(payload)[1]
+
+
+def problems_of(schema: Schema) -> list[PayloadError]:
+    """Why the schema itself is not usable; empty when it is. An unknown draft is taken as 2020-12."""
+    if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
+        return [PayloadError(keys=("$schema",), path="$.$schema", message="`$schema` must be text")]
+    checker = validator_for(schema, default=Draft202012Validator)
+    meta = checker(checker.META_SCHEMA, registry=SPECIFICATIONS, format_checker=checker.FORMAT_CHECKER)
+    try:
+        errors = _ordered(meta.iter_errors(schema))
+        return errors or _Compiled(schema).problems()
+    except RecursionError:
+        return [PayloadError(keys=(), path="$", message=TOO_DEEP)]
+
+
+def _key(schema: Schema) -> str:
+    return json.dumps(schema, sort_keys=True, separators=(",", ":"))
+
+
+@lru_cache(maxsize=256)
+def _compiled(key: str) -> _Compiled:
+    return _Compiled(json.loads(key))
+
+
+class _Compiled:
+    """A schema ready for use."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        checker = validator_for(schema, default=Draft202012Validator)
+        self.resource: Resource[Any] = Resource.from_contents(schema, default_specification=DRAFT202012)
+        # A registry of its own has no way to retrieve, so a remote `$ref` is an error and no request.
+        self.registry: Registry[Any] = SPECIFICATIONS.with_resource(self.resource.id() or "", self.resource)
+        self.resolver = self.registry.resolver_with_root(self.resource)
+        self.validator: Validator = checker(schema, registry=self.registry)
+        self.has_defaults = '"default":' in _key(schema)
+
+    def apply(self, payload: Any) -> tuple[Any, list[PayloadError]]:
+        try:
+            if self.has_defaults:
+                payload = deepcopy(payload)
+                self._fill(self.schema, payload, self.resolver, frozenset())
+            return payload, _ordered(self.validator.iter_errors(payload))
+        except RecursionError:
+            return payload, [PayloadError(keys=(), path="$", message=TOO_DEEP)]
+
+    def problems(self) -> list[PayloadError]:
+        """References that lead nowhere, defaults that don't fit, schemas that never end."""
+        found = list(self._broken_references(self.resource, self.resolver))
+        return found or list(self._wrong_defaults(self.schema, ())) or self._endless()
+
+    def _endless(self) -> list[PayloadError]:
+        return [error for error in self.apply({})[1] if error.message == TOO_DEEP]
+
+    def _fill(self, schema: Any, value: Any, resolver: Any, seen: frozenset[str]) -> None:
+        """Fill in ``value``; ``seen`` holds the references followed without going down into the value."""
+        if not isinstance(schema, dict):
+            return
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and reference not in seen:
+            target = resolver.lookup(reference)
+            self._fill(target.contents, value, target.resolver, seen | {reference})
+        for part in schema.get("allOf", ()):
+            self._fill(part, value, resolver, seen)
+        if isinstance(value, dict):
+            self._fill_object(schema, value, resolver)
+        elif isinstance(value, list):
+            self._fill_list(schema, value, resolver)
+
+    def _fill_object(self, schema: dict[str, Any], value: dict[str, Any], resolver: Any) -> None:
+        properties = schema.get("properties", {})
+        for name, part in properties.items():
+            if name not in value and isinstance(part, dict) and "default" in part:
+                value[name] = deepcopy(part["default"])
+            if name in value:
+                self._fill(part, value[name], resolver, frozenset())
+        rest = schema.get("additionalProperties")
+        for name in value.keys() - properties.keys() if isinstance(rest, dict) else ():
+            self._fill(rest, value[name], resolver, frozenset())
+
+    def _fill_list(self, schema: dict[str, Any], value: list[Any], resolver: Any) -> None:
+        first = schema.get("prefixItems", ())
+        rest = schema.get("items")
+        for index, item in enumerate(value):
+            self._fill(first[index] if index < len(first) else rest, item, resolver, frozenset())
+
+    def _broken_references(self, resource: Resource[Any], resolver: Any) -> Iterator[PayloadError]:
+        contents = resource.contents
+        for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+            reference = contents.get(keyword) if isinstance(contents, dict) else None
+            if isinstance(reference, str) and not _resolves(resolver, reference):
+                message = f"`{keyword}: {reference}` leads to nothing in this schema, and nothing is fetched"
+                yield PayloadError(keys=(), path="$", message=message)
+        for part in resource.subresources():
+            yield from self._broken_references(part, resolver.in_subresource(part))
+
+    def _wrong_defaults(self, schema: Any, path: tuple[str | int, ...]) -> Iterator[PayloadError]:
+        """Defaults that the schema itself would refuse, so that no run could start without a value."""
+        if not isinstance(schema, dict):
+            return
+        for name, part in schema.get("properties", {}).items():
+            keys = (*path, "properties", name)
+            if isinstance(part, dict) and "default" in part and not self._fits(part):
+                shown = json.dumps(part["default"])[:MAX_MESSAGE]
+                message = f"the default of “{name}”, {shown}, does not fit its own schema"
+                yield PayloadError(keys=(*keys, "default"), path=_json_path(keys), message=message)
+            yield from self._wrong_defaults(part, keys)
+        yield from self._wrong_defaults(schema.get("items"), (*path, "items"))
+
+    def _fits(self, part: dict[str, Any]) -> bool:
+        # `evolve` keeps the whole schema for the references of its part.
+        return bool(self.validator.evolve(schema=part).is_valid(part["default"]))
+
+
+def _resolves(resolver: Any, reference: str) -> bool:
+    try:
+        resolver.lookup(reference)
+    except Unresolvable:
+        return False
+    return True
+
+
+def _ordered(errors: Iterator[ValidationError]) -> list[PayloadError]:
+    found = [
+        PayloadError(keys=tuple(error.absolute_path), path=error.json_path, message=_short(error.message))
+        for error, _ in zip(errors, range(MAX_ERRORS), strict=False)
+    ]
+    return sorted(found, key=lambda error: (error.path, error.message))
+
+
+def _short(message: str) -> str:
+    if len(message) <= MAX_MESSAGE:
+        return message
+    half = MAX_MESSAGE // 2
+    return f"{message[:half]} … {message[-half:]}"
+
+
+def _json_path(keys: tuple[str | int, ...]) -> str:
+    return "$" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)

@@ -1,0 +1,187 @@
+"""`periodic:` and `retention:`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from . import codes, cron
+from .drafts import read_text
+from .hints import did_you_mean
+from .model import Retention, Schedule
+from .payloads import errors_of
+from .report import Report
+from .tree import ListNode, MappingNode, Node, ScalarNode, at, describe, plain
+
+TIMINGS: Final = ("interval", "crontab", "schedule")
+KEYS: Final = (*TIMINGS, "payload", "timezone", "enabled")
+MAX_INT: Final = 2**31 - 1
+"""What the tables of schedules and retention hold."""
+
+Timing = tuple[str, str]
+"""The kind and the value of a ``Schedule``."""
+
+
+def read_periodic(node: Node | None, schema: Any, report: Report) -> tuple[Schedule, ...]:
+    """The schedules of a workflow; payloads are checked by ``schema`` unless it is ``None``."""
+    if node is None:
+        return ()
+    entries = node.items if isinstance(node, ListNode) else [node]
+    read = (_read_entry(entry, schema, report) for entry in entries)
+    return tuple(schedule for schedule in read if schedule is not None)
+
+
+def _read_entry(node: Node, schema: Any, report: Report) -> Schedule | None:
+    if not isinstance(node, MappingNode):
+        message = f"`periodic` must be a mapping or a list of mappings, and is {describe(node)}"
+        report.error(codes.VALUE, node, message, "write `periodic: {interval: 60}`")
+        return None
+    report.check_keys(node, "in `periodic`", KEYS)
+    timing = _read_timing(node, report)
+    timezone = _read_timezone(node, report)
+    enabled = _read_enabled(node, report)
+    payload = _read_payload(node, schema, report)
+    if timing is None:
+        return None
+    return Schedule(
+        kind="interval" if timing[0] == "interval" else "crontab",
+        value=timing[1],
+        timezone=timezone,
+        enabled=enabled,
+        payload=payload,
+        place=report.place(node),
+    )
+
+
+def _read_timing(node: MappingNode, report: Report) -> Timing | None:
+    given = [key for key in TIMINGS if node.get(key) is not None]
+    if len(given) != 1:
+        what = " and ".join(f"`{key}`" for key in given) or "no timing"
+        message = f"`periodic` needs exactly one of `interval`, `crontab`, `schedule`, and has {what}"
+        report.error(codes.TIMING, node, message, 'write `interval: 60` or `crontab: "0 7 * * *"`')
+        return None
+    value = node.entries[given[0]].value
+    if given[0] == "crontab" or (given[0] == "schedule" and _seconds(value) is None):
+        return _read_crontab(given[0], value, report)
+    return _read_interval(given[0], value, report)
+
+
+def _seconds(node: Node) -> float | None:
+    """A number, also when it is written as text, as celery-director took it."""
+    if not isinstance(node, ScalarNode) or isinstance(node.value, bool | None):
+        return None
+    try:
+        return float(node.value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read_interval(key: str, node: Node, report: Report) -> Timing | None:
+    seconds = _seconds(node)
+    if seconds is None or not math.isfinite(seconds) or not 0 < seconds <= MAX_INT:
+        message = f"`{key}` must be a number of seconds above 0 and up to {MAX_INT:,}"
+        report.error(codes.INTERVAL, node, message, "write `interval: 60` for each minute")
+        return None
+    # Fractions are kept as microseconds, in a column of 32 bits.
+    if seconds != int(seconds) and not 1 <= seconds * 1_000_000 <= MAX_INT:
+        message = "a fraction of a second is possible from 0.000001 up to 2,147 seconds"
+        report.error(codes.INTERVAL, node, message, f"write `{key}: {max(1, round(seconds))}`")
+        return None
+    return "interval", str(int(seconds)) if seconds == int(seconds) else repr(seconds)
+
+
+def _read_crontab(key: str, node: Node, report: Report) -> Timing | None:
+    text = node.value if isinstance(node, ScalarNode) else None
+    if not isinstance(text, str):
+        message = f"`{key}` must be a cron expression in quotes, and is {describe(node)}"
+        report.error(codes.CRONTAB, node, message, 'write `crontab: "0 7 * * *"`')
+        return None
+    try:
+        return "crontab", cron.normalise(_in_order(text) if key == "schedule" else text)
+    except cron.CrontabError as error:
+        report.error(codes.CRONTAB, node, f"`{key}`: {error}", _order_hint(key))
+        return None
+
+
+def _in_order(legacy: str) -> str:
+    """From celery-director's old order, with the day of the week third, to cron's."""
+    parts = legacy.split()
+    if len(parts) != 5:
+        return legacy
+    minute, hour, day_of_week, day_of_month, month = parts
+    return " ".join([minute, hour, day_of_month, month, day_of_week])
+
+
+def _order_hint(key: str) -> str:
+    if key == "schedule":
+        return "the order is: minute hour day_of_week day_of_month month_of_year; better use `crontab`"
+    return "the order is: minute hour day_of_month month_of_year day_of_week"
+
+
+def _read_timezone(node: MappingNode, report: Report) -> str | None:
+    name = read_text(node, "timezone", report)
+    if name is None or _is_zone(name):
+        return name
+    known = available_timezones()
+    hint = did_you_mean(name, known) or "write a name as `Europe/Paris`"
+    report.error(codes.TIMEZONE, node.get("timezone"), f"unknown time zone “{name}”", hint)
+    return None
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
+def _read_enabled(node: MappingNode, report: Report) -> bool:
+    value = node.get("enabled")
+    if value is None:
+        return True
+    if isinstance(value, ScalarNode) and isinstance(value.value, bool):
+        return value.value
+    report.error(
+        codes.VALUE, value, f"`enabled` must be true or false, and is {describe(value)}", "write `enabled: true`"
+    )
+    return True
+
+
+def _read_payload(node: MappingNode, schema: Any, report: Report) -> Any:
+    given = node.get("payload")
+    payload = {} if given is None else plain(given)
+    if schema is None:
+        return payload
+    for error in errors_of(schema, payload):
+        place = node if given is None else at(given, error.keys)
+        hint = "give `periodic` a `payload` that fits" if given is None else "correct the payload or the schema"
+        message = f"the payload does not fit the schema: {error.path}: {error.message}"
+        report.error(codes.SCHEDULE_PAYLOAD, place, message, hint)
+    return payload
+
+
+def read_retention(node: Node | None, report: Report) -> Retention | None:
+    """What is kept of finished runs; ``None`` when the file does not say."""
+    if node is None:
+        return None
+    if not isinstance(node, MappingNode):
+        message = f"`retention` must be a mapping, and is {describe(node)}"
+        report.error(codes.VALUE, node, message, "write `retention: {offset: 50, days: 90}`")
+        return None
+    report.check_keys(node, "in `retention`", ("offset", "days"))
+    offset = _read_number(node, "offset", -1, "-1 for no limit", report)
+    days = _read_number(node, "days", 1, "leave it out for no limit", report)
+    return None if offset is None and days is None else Retention(offset=offset, days=days)
+
+
+def _read_number(node: MappingNode, key: str, lowest: int, hint: str, report: Report) -> int | None:
+    given = node.get(key)
+    if given is None:
+        return None
+    value = given.value if isinstance(given, ScalarNode) else None
+    if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= MAX_INT:
+        return value
+    report.error(codes.RETENTION, given, f"`{key}` must be a whole number from {lowest} to {MAX_INT:,}", hint)
+    return None

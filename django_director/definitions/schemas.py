@@ -1,0 +1,91 @@
+"""`schema:` of a workflow: a file below ``schemas/`` beside the workflow file, or the schema itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from django_director.jsonvalues import NotStorable, normalise
+
+from . import codes
+from .payloads import PayloadError, Schema, problems_of
+from .report import Report
+from .tree import MappingNode, Node, at, describe, plain, text_of
+
+FOLDER: Final = "schemas"
+MAX_BYTES: Final = 1024 * 1024
+
+
+class SchemaFileError(ValueError):
+    """The file can't be used; the message says why."""
+
+
+def read_schema(node: Node | None, folder: Path, report: Report) -> Schema | None:
+    """The schema; ``None`` when there is none, or when it is wrong and reported.
+
+    ``folder`` is where the workflow file is.
+    """
+    if node is None:
+        return None
+    if isinstance(node, MappingNode):
+        return _checked(plain(node), node, "the schema", report)
+    name = text_of(node)
+    if not name:
+        message = f"`schema` must be a mapping or the name of a file, and is {describe(node)}"
+        report.error(codes.VALUE, node, message, f"write `schema: order` for {FOLDER}/order.json")
+        return None
+    return _read_file(name, node, folder / FOLDER, report)
+
+
+def _read_file(name: str, node: Node, folder: Path, report: Report) -> Schema | None:
+    shown = f"{FOLDER}/{name}.json"
+    try:
+        schema = _load(folder, f"{name}.json")
+    except SchemaFileError as error:
+        hint = f"it is looked for in `{FOLDER}/` beside the workflow file"
+        report.error(codes.SCHEMA_FILE, node, f"the schema {shown} {error}", hint)
+        return None
+    return _checked(schema, node, f"the schema {shown}", report)
+
+
+def _load(folder: Path, name: str) -> Any:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise SchemaFileError(f"lies outside `{FOLDER}/`")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SchemaFileError("is larger than 1 MB")
+        schema = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return normalise(schema, MAX_BYTES)
+    except FileNotFoundError:
+        raise SchemaFileError("does not exist") from None
+    except OSError as error:
+        raise SchemaFileError(f"can't be read: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise SchemaFileError(f"is not JSON: line {error.lineno}: {error.msg}") from error
+    except NotStorable as error:
+        raise SchemaFileError(f"can't be stored: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SchemaFileError("is not UTF-8") from error
+    except RecursionError as error:
+        raise SchemaFileError("is nested too deeply") from error
+
+
+def _refuse_constant(text: str) -> None:
+    raise SchemaFileError(f"holds {text}, which JSON does not have")
+
+
+def _checked(schema: Any, node: Node, what: str, report: Report) -> Schema | None:
+    if not isinstance(schema, dict | bool):
+        report.error(codes.SCHEMA, node, f"{what} must be an object", "begin with `type: object`")
+        return None
+    problems = problems_of(schema)
+    for problem in problems:
+        _report(problem, node, what, report)
+    return None if problems else schema
+
+
+def _report(problem: PayloadError, node: Node, what: str, report: Report) -> None:
+    message = f"{what} is not a usable JSON Schema: {problem.path}: {problem.message}"
+    report.error(codes.SCHEMA, at(node, problem.keys), message, "see https://json-schema.org/learn")

@@ -1,0 +1,103 @@
+"""Steps against the Celery tasks that are registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from inspect import Signature
+from typing import Final
+
+from . import codes
+from .arguments import ArgumentsError, Plans
+from .hints import MAX_HINTS, nearest
+from .model import Container, Definition, Step, TaskStep
+from .problems import Problem
+
+SignatureOf = Callable[[str], Signature | None]
+
+
+def check_tasks(
+    definitions: Iterable[Definition], signature_of: SignatureOf, known: Collection[str]
+) -> list[Problem]:
+    """Unknown tasks, and calls that can't work, in the order of the definitions.
+
+    ``known`` are the names of all tasks; ``signature_of`` gives a known task's parameters without ``self``, or
+    ``None`` when they can't be read: such a task is called with whatever its step gives.
+    """
+    checker = _Checker(signature_of, known)
+    return [problem for definition in definitions for problem in checker.check(definition)]
+
+
+@dataclass(slots=True)
+class _Checker:
+    signature_of: SignatureOf
+    known: Collection[str]
+    plans: dict[str, Plans | None] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
+
+    def check(self, definition: Definition) -> Iterator[Problem]:
+        steps = list(_with_upstream(definition.tasks))
+        steps += [(hook, False) for hook in definition.hooks.values()]
+        for step, has_upstream in steps:
+            problem = self.problem(definition, step, has_upstream=has_upstream)
+            if problem is not None:
+                yield problem
+
+    def problem(self, definition: Definition, step: TaskStep, *, has_upstream: bool) -> Problem | None:
+        if step.task not in self.known:
+            message, code = f"no Celery task is called “{step.task}”", codes.UNKNOWN_TASK
+            return _problem(definition, step, code, message, self.hint(step.task))
+        plans = self.plans_of(step.task)
+        if plans is None:
+            return None
+        try:
+            plans.plan(step.kwargs, has_upstream)
+        except ArgumentsError as error:
+            return _problem(definition, step, error.code, f"the task “{step.task}”: {error}", error.hint)
+        return None
+
+    def plans_of(self, name: str) -> Plans | None:
+        if name not in self.plans:
+            signature = self.signature_of(name)
+            self.plans[name] = None if signature is None else Plans(signature)
+        return self.plans[name]
+
+    def hint(self, name: str) -> str:
+        if name not in self.hints:
+            near = nearest(name, self.known) if len(self.hints) < MAX_HINTS else None
+            self.hints[name] = f"did you mean “{near}”?" if near else _NO_TASK
+        return self.hints[name]
+
+
+_NO_TASK: Final = "is its module imported? Celery reads `tasks.py` of each installed app"
+
+
+def _with_upstream(steps: Iterable[Step], *, has_upstream: bool = False) -> Iterator[tuple[TaskStep, bool]]:
+    """Each task of a chain, and whether a result comes to it."""
+    for step in steps:
+        if isinstance(step, TaskStep):
+            yield step, has_upstream
+        elif step.kind == "chain":
+            yield from _with_upstream(step.members, has_upstream=has_upstream)
+        else:
+            for member in step.members:
+                yield from _with_upstream([member], has_upstream=has_upstream)
+        has_upstream = _has_result(step)
+
+
+def _has_result(step: Step) -> bool:
+    """Whether the step leaves a result; only a chain that holds no task leaves none."""
+    if isinstance(step, Container) and step.kind == "chain":
+        return bool(step.members) and _has_result(step.members[-1])
+    return True
+
+
+def _problem(definition: Definition, step: TaskStep, code: str, message: str, hint: str) -> Problem:
+    return Problem(
+        place=step.place,
+        code=code,
+        message=message,
+        hint=hint,
+        workflow=definition.name,
+        step=step.id,
+    )

@@ -1,0 +1,97 @@
+"""A YAML document as nodes that know where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """``line`` and ``column`` count from 1; ``size`` counts nodes and ``height`` levels, aliases expanded."""
+
+    line: int
+    column: int
+    size: int = 1
+    height: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class ScalarNode(Node):
+    value: bool | int | float | str | None
+    text: str
+    """As written in the file, without quotes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ListNode(Node):
+    items: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class MappingNode(Node):
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def get(self, key: str) -> Node | None:
+        """The value of ``key``; ``None`` when it is missing or null."""
+        entry = self.entries.get(key)
+        return None if entry is None or is_null(entry.value) else entry.value
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """A key and its value."""
+
+    key: ScalarNode
+    value: Node
+
+
+def is_null(node: Node | None) -> bool:
+    return node is None or (isinstance(node, ScalarNode) and node.value is None)
+
+
+def text_of(node: Node | None) -> str | None:
+    """The text of a scalar that YAML reads as text; ``None`` for anything else."""
+    return node.value if isinstance(node, ScalarNode) and isinstance(node.value, str) else None
+
+
+def plain(node: Node) -> Any:
+    """The node as a JSON value. Aliases give copies, so nothing is shared."""
+    if isinstance(node, MappingNode):
+        return {key: plain(entry.value) for key, entry in node.entries.items()}
+    if isinstance(node, ListNode):
+        return [plain(item) for item in node.items]
+    assert isinstance(node, ScalarNode)
+    return node.value
+
+
+def at(node: Node, path: Iterable[str | int]) -> Node:
+    """The node at a path of keys and indexes, or the nearest one above it."""
+    for part in path:
+        if isinstance(node, MappingNode) and part in node.entries:
+            node = node.entries[str(part)].value
+        elif isinstance(node, ListNode) and isinstance(part, int) and part < len(node.items):
+            node = node.items[part]
+        else:
+            break
+    return node
+
+
+def describe(node: Node) -> str:
+    """What the node is, for messages."""
+    if isinstance(node, MappingNode):
+        return "a mapping"
+    if isinstance(node, ListNode):
+        return "a list"
+    assert isinstance(node, ScalarNode)
+    return _KINDS[type(node.value)].format(node.text)
+
+
+_KINDS: Mapping[type, str] = {
+    type(None): "empty",
+    bool: "“{}”, a truth value",
+    int: "the number {}",
+    float: "the number {}",
+    str: "text",
+}

@@ -1,0 +1,194 @@
+"""The only place that publishes tasks to Celery.
+
+A message says which task it is about and nothing else; the worker reads the rest from the database. Publishing
+is bounded: a broker that is down or silent costs a caller a few seconds once, then nobody tries for a while, and
+the supervisor sends what is due when the broker is back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, cast
+from uuid import UUID
+
+from celery import Celery, current_app
+from kombu import pools
+from kombu.exceptions import KombuError
+
+from . import faults, ids
+from .conf import director
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT: Final = 3.0
+"""Seconds until a connection attempt or a write to the broker is given up."""
+COOL_DOWN: Final = 5.0
+"""Seconds in which nobody in this process tries again after a failure."""
+HEADER: Final = "director"
+
+_BOUNDS: Final[dict[str, dict[str, float]]] = {
+    "redis": {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT},
+    "amqp": {"read_timeout": TIMEOUT, "write_timeout": TIMEOUT},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What is sent for one task: about 1 kB on the wire, whatever the size of the workflow."""
+
+    task_id: UUID
+    sequence: int
+    name: str
+    queue: str
+    run_id: UUID
+    position: int
+    version: str
+    """The content hash of the definition."""
+    retries: int = 0
+
+    @property
+    def header(self) -> dict[str, Any]:
+        return {"run": str(self.run_id), "position": self.position, "version": self.version}
+
+
+class _Breaker:
+    """Remembers that the broker did not answer."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        return time.monotonic() < self.until
+
+    def trip(self) -> None:
+        self.until = time.monotonic() + COOL_DOWN
+
+    def reset(self) -> None:
+        self.until = 0.0
+
+
+breaker = _Breaker()
+
+
+_withheld: ContextVar[bool] = ContextVar("director_withheld", default=False)
+
+
+@contextlib.contextmanager
+def withheld() -> Iterator[None]:
+    """Publish nothing in this block: somebody in this process runs the tasks (`local`, `testing`)."""
+    token = _withheld.set(True)
+    try:
+        yield
+    finally:
+        _withheld.reset(token)
+
+
+def publish(messages: Sequence[Message]) -> int:
+    """Send messages in order; return how many were handed to the broker. Never raises for a broker's failure."""
+    if _withheld.get():
+        return len(messages)
+    if not messages or breaker.is_open:
+        return 0
+    sent = 0
+    try:
+        with _pool(os.getpid()).acquire(block=True, timeout=TIMEOUT) as producer:
+            for message in messages:
+                faults.point("publish.before")
+                _send(message, producer)
+                sent += 1
+                faults.point("publish.half")
+    except _broker_errors() as error:
+        breaker.trip()
+        logger.warning(
+            "The broker did not take %d of %d messages (%s); they are sent when it answers again.",
+            len(messages) - sent,
+            len(messages),
+            error.__class__.__name__,
+            extra={"action": "publish"},
+        )
+    faults.point("publish.after")
+    return sent
+
+
+def revoke(message_ids: Sequence[str]) -> None:
+    """Ask the workers to kill what runs under these Celery ids. Best effort, bounded like publishing."""
+    app = _app()
+    try:
+        with app.connection_for_write(**_bounds(app)) as connection:
+            app.control.revoke(list(message_ids), terminate=True, signal="SIGKILL", connection=connection)
+    except _broker_errors() as error:
+        logger.warning("The broker did not take the revocation (%s).", error.__class__.__name__)
+
+
+def _send(message: Message, producer: Any) -> None:
+    app = _app()
+    app.send_task(
+        message.name,
+        task_id=ids.message_id(message.task_id, message.sequence),
+        headers={HEADER: message.header},
+        retries=message.retries,
+        producer=producer,
+        retry=False,
+        add_to_parent=False,
+        root_id=str(message.run_id),
+        parent_id=str(message.run_id),
+        **_options(app, message),
+    )
+
+
+def _options(app: Celery, message: Message) -> dict[str, Any]:
+    """The task's own options, as ``apply_async`` would take them, and the definition's queue."""
+    task: Any = app.tasks.get(message.name)
+    own: dict[str, Any] = task._get_exec_options() if task is not None else {}
+    # A row does not expire: what its message would lose, the supervisor would send again.
+    options = {key: value for key, value in own.items() if value is not None and key != "expires"}
+    if message.queue:
+        for key in ("exchange", "routing_key"):
+            options.pop(key, None)
+        options["queue"] = message.queue
+    elif director.DEFAULT_QUEUE and not _is_routed(app, message.name, options):
+        options["queue"] = director.DEFAULT_QUEUE
+    if director.TASK_TIME_LIMIT and not options.get("time_limit") and not app.conf.task_time_limit:
+        options["time_limit"] = director.TASK_TIME_LIMIT
+    return options
+
+
+def _is_routed(app: Celery, name: str, options: dict[str, Any]) -> bool:
+    return bool(options.get("queue") or options.get("exchange") or app.amqp.router.lookup_route(name))
+
+
+def _app() -> Celery:
+    app: Any = current_app
+    return cast("Celery", app._get_current_object())
+
+
+def _broker_errors() -> tuple[type[BaseException], ...]:
+    """What may be raised for a broker that is down, silent or out of order; depends on the transport."""
+    known: list[type[BaseException]] = [KombuError, OSError]
+    with contextlib.suppress(KombuError, ImportError, KeyError), _app().connection_for_write() as connection:
+        known += [*connection.connection_errors, *connection.channel_errors]
+    return tuple(known)
+
+
+def _bounds(app: Celery) -> dict[str, Any]:
+    driver = app.connection_for_write().transport_cls
+    for family, bounds in _BOUNDS.items():
+        if family in str(driver):
+            return {"connect_timeout": TIMEOUT, "transport_options": bounds}
+    return {"connect_timeout": TIMEOUT}
+
+
+@cache
+def _pool(pid: int) -> Any:
+    # Keyed by process: a forked child must not write on its parent's socket.
+    app = _app()
+    connection = app.connection_for_write(**_bounds(app))
+    return pools.ProducerPool(connections=connection.Pool(limit=10), limit=10, Producer=app.amqp.Producer)

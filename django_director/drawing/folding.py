@@ -1,0 +1,85 @@
+"""Which tasks share one box: a picture of more than ``MAX_BOXES`` boxes helps nobody."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django_director.graph import Graph, Node
+
+MAX_BOXES: Final = 500
+SMALL: Final = 12
+"""A container of so few tasks stays open if it can."""
+STRETCH: Final = 25
+"""How many tasks in a row share a box at least; in a picture of thousands a fortieth of all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """What becomes one box: a task, or the tasks of a container or of a straight stretch."""
+
+    label: str
+    positions: tuple[int, ...]
+
+    @property
+    def is_folded(self) -> bool:
+        return len(self.positions) > 1
+
+
+def fold(graph: Graph) -> list[Unit]:
+    """The units of a picture, ordered by their first task."""
+    keys = _folded_keys(graph.nodes)
+    if len(set(keys)) > MAX_BOXES:
+        keys = _straightened(graph, keys)
+    units: dict[Hashable, list[int]] = {}
+    for position, key in enumerate(keys):
+        units.setdefault(key, []).append(position)
+    return [
+        Unit(label=_label(graph, key, positions), positions=tuple(positions)) for key, positions in units.items()
+    ]
+
+
+def _folded_keys(nodes: Sequence[Node]) -> list[Hashable]:
+    """For each task the container whose box it goes to, or its own position: as little folded as possible."""
+    keys: list[Hashable] = list(range(len(nodes)))
+    deepest = max((len(node.containers) for node in nodes), default=0)
+    sizes = Counter(container for node in nodes for container in node.containers)
+    for small in (SMALL, 1):
+        for level in range(deepest, -1, -1):
+            if len(set(keys)) <= MAX_BOXES:
+                return keys
+            keys = [_key(node, level, sizes, small) for node in nodes]
+    return keys
+
+
+def _key(node: Node, level: int, sizes: Counter[str], small: int) -> Hashable:
+    """The outermost large container at ``level`` or inside it."""
+    return next((name for name in node.containers[level:] if sizes[name] > small), node.position)
+
+
+def _straightened(graph: Graph, keys: list[Hashable]) -> list[Hashable]:
+    """Put stretches without branches into one box each."""
+    followers = Counter(node.upstream[0] for node in graph.nodes if len(node.upstream) == 1)
+    stretches: dict[int, list[int]] = {}
+    start_of: dict[int, int] = {}
+    for node in graph.nodes:
+        if not isinstance(keys[node.position], int):
+            continue
+        before = node.upstream[0] if len(node.upstream) == 1 else -1
+        start = start_of[before] if followers[before] == 1 and before in start_of else node.position
+        start_of[node.position] = start
+        stretches.setdefault(start, []).append(node.position)
+    piece = max(STRETCH, len(graph.nodes) // 40)
+    for start, positions in stretches.items():
+        for place, position in enumerate(positions):
+            keys[position] = ("stretch", start, place // piece)
+    return keys
+
+
+def _label(graph: Graph, key: Hashable, positions: Sequence[int]) -> str:
+    if isinstance(key, str):
+        return key
+    first, last = graph.nodes[positions[0]].step.id, graph.nodes[positions[-1]].step.id
+    return first if len(positions) == 1 else f"{first} … {last}"

@@ -1,0 +1,25 @@
+"""Operations: the only writer of status, the only transactions.
+
+Faces (admin, API, commands, schedules) authorise, call one of these, and translate the outcome.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from django_director.models import Run
+
+from .launch import start
+from .reset import Again, RetryPreview, preview_retry, relaunch, retry
+from .stop import cancel
+
+
+async def astart(name: str, payload: Any = None, **options: Any) -> Run:
+    """Start a workflow from async code; see ``start``."""
+    run: Run = await sync_to_async(start)(name, payload, **options)
+    return run
+
+
+__all__ = ["Again", "RetryPreview", "astart", "cancel", "preview_retry", "relaunch", "retry", "start"]

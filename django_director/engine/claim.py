@@ -1,0 +1,162 @@
+"""Claim a task for a worker: one UPDATE that says yes or no, and one SELECT for what the task needs."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Case, Exists, F, JSONField, OuterRef, Q, When
+
+from django_director import faults, ids, signals
+from django_director.clock import Now, later
+from django_director.conf import director
+from django_director.graph import Graph, Node
+from django_director.models import Run, Task, WorkflowVersion, graph_of
+from django_director.querysets import positions_in
+from django_director.status import RunStatus, Stop, TaskStatus
+
+from .transactions import WORKER_PATIENCE, statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What a message says."""
+
+    task_id: UUID
+    sequence: int
+    run_id: UUID
+    position: int
+    version: str
+
+    @classmethod
+    def read(cls, message_id: str, header: dict[str, Any]) -> Ticket:
+        """Read a message's id and header. Raises ``ValueError`` or ``KeyError`` for what is no message of ours."""
+        task_id, sequence = ids.parse_message_id(message_id)
+        return cls(
+            task_id=task_id,
+            sequence=sequence,
+            run_id=UUID(header["run"]),
+            position=int(header["position"]),
+            version=str(header["version"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSnapshot:
+    """What of a run can't change while one of its tasks runs."""
+
+    pk: UUID
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A task in the hands of one worker. ``token`` is its fence: every later write asks for it."""
+
+    task_id: UUID
+    token: int
+    sequence: int
+    attempt: int
+    failures: int
+    crashes: int
+    reruns: int
+    is_hook: bool
+    run: RunSnapshot
+    graph: Graph
+    node: Node
+    payload: Any
+    upstream: Any
+    """The value that comes from the steps before, or ``None``."""
+
+
+def claim(ticket: Ticket, worker: str) -> Claim | None:
+    """Claim the task of a message for ``worker``.
+
+    ``None``: the message is a duplicate, out of date, or its run was stopped or deleted; it is to be dropped.
+    """
+    try:
+        graph = statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
+    except WorkflowVersion.DoesNotExist:
+        return None
+    token = secrets.randbits(63)
+    faults.point("claim.before")
+    if not statement(partial(_take, ticket, worker, token), patience=WORKER_PATIENCE):
+        return None
+    faults.point("claim.committed")
+    claimed = statement(partial(_load, ticket, graph, token), patience=WORKER_PATIENCE)
+    if signals.task_started.receivers:
+        task = Task.objects.select_related("run").get(pk=ticket.task_id)
+        signals.task_started.send_robust(sender=Task, task=task)
+    return claimed
+
+
+def _take(ticket: Ticket, worker: str, token: int) -> bool:
+    may_start = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING, stop=Stop.NONE, paused_at=None)
+    taken = (
+        Task.objects.filter(Q(is_hook=True) | Exists(may_start), pk=ticket.task_id, sequence=ticket.sequence)
+        .queued()
+        .update(
+            status=TaskStatus.RUNNING,
+            claim=token,
+            lease_until=later(director.LEASE),
+            attempt=F("failures") + F("crashes") + 1,
+            worker=worker,
+            started_at=Now(),
+            next_dispatch_at=None,
+            unknown_since=None,
+        )
+    )
+    # No row may also mean that the answer to our own UPDATE was lost with the connection.
+    return bool(taken) or Task.objects.filter(pk=ticket.task_id, claim=token).running().exists()
+
+
+def _load(ticket: Ticket, graph: Graph, token: int) -> Claim | None:
+    node = graph.node(ticket.position)
+    is_hook = ticket.position >= len(graph.nodes)
+    rows = {row["pk"]: row for row in _rows(ticket, node, is_hook)}
+    own = rows[ticket.task_id]
+    if own["claim"] != token:
+        return None
+    return Claim(
+        task_id=ticket.task_id,
+        token=token,
+        sequence=ticket.sequence,
+        attempt=own["attempt"],
+        failures=own["failures"],
+        crashes=own["crashes"],
+        reruns=own["reruns"],
+        is_hook=is_hook,
+        run=RunSnapshot(pk=ticket.run_id, generation=own["run__generation"]),
+        graph=graph,
+        node=node,
+        payload=own["payload"],
+        upstream=node.shape.assemble({row["position"]: row["result"] for row in rows.values()}),
+    )
+
+
+def _rows(ticket: Ticket, node: Node, is_hook: bool) -> list[dict[str, Any]]:
+    """The task's own row, with its run's payload, and the rows of whose results its input is made."""
+    wanted = Q(pk=ticket.task_id)
+    if not is_hook and node.upstream:
+        wanted = Q(is_hook=False) & positions_in((*node.shape.spans(), (node.position, node.position + 1)))
+    payload = Case(When(pk=ticket.task_id, then=F("run__payload")), output_field=JSONField())
+    return list(
+        Task.objects.filter(wanted, run_id=ticket.run_id)
+        .order_by()
+        .annotate(payload=payload)
+        .values(
+            "pk",
+            "position",
+            "result",
+            "claim",
+            "attempt",
+            "failures",
+            "crashes",
+            "reruns",
+            "run__generation",
+            "payload",
+        )
+    )

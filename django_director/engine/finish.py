@@ -1,0 +1,225 @@
+"""The ends of an attempt: success, failure, a retry to come, a lost worker.
+
+Each is one compare-and-set on the claim (or, where the claim is not known, on the sequence), followed in the
+same transaction by what it leads to. ``False`` from any of them means: this attempt is no longer the task's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import F, QuerySet
+
+from django_director import faults, signals
+from django_director.clock import Now, later
+from django_director.conf import director
+from django_director.dispatch import Message
+from django_director.models import Attempt, Task
+from django_director.status import TaskStatus
+
+from . import outbox, settle
+from .claim import Claim, RunSnapshot
+from .transactions import WORKER_PATIENCE, after_commit, transact
+
+MAX_ERROR: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt failed, as people read it."""
+
+    error: str
+    traceback: str = ""
+    reason: str = ""
+    outcome: str = Attempt.Outcome.FAILED
+
+    def columns(self) -> dict[str, str]:
+        """As the columns of a task, cut to size: the end of a traceback says more than its beginning."""
+        return {
+            "error": _clean(self.error)[:MAX_ERROR],
+            "traceback": _clean(self.traceback)[-director.MAX_TRACEBACK :],
+            "reason": _clean(self.reason)[:500],
+        }
+
+
+def finish(claim: Claim, result: Any) -> bool:
+    """Commit the (normalised) result of a claimed task and what follows from its success."""
+    return transact(partial(_finish, claim, result), patience=WORKER_PATIENCE)
+
+
+def fail(claim: Claim, failure: Failure) -> bool:
+    """Commit the failure of a claimed task and what follows from it."""
+    return transact(partial(_fail, claim, failure), patience=WORKER_PATIENCE)
+
+
+def retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
+    """Let a claimed task wait ``delay`` seconds and run again."""
+    return transact(partial(_retry_later, claim, failure, delay), patience=WORKER_PATIENCE)
+
+
+def hand_back(claim: Claim) -> bool:
+    """Queue a claimed task again because its worker goes away in good order; nothing is spent."""
+    return transact(partial(_hand_back, claim))
+
+
+def lose(task: Task, failure: Failure) -> bool:
+    """Queue a running task again, or fail it for good, because its worker is gone.
+
+    ``task`` is the row as it was read, with its run: its ``sequence`` and ``claim`` are the fence.
+    """
+    return transact(partial(_lose, task, failure))
+
+
+def _finish(claim: Claim, result: Any) -> bool:
+    faults.point("finish.before")
+    if not _mine(claim).update(**_ended(TaskStatus.SUCCESS), result=result, error="", traceback="", reason=""):
+        return _was_committed(claim, TaskStatus.SUCCESS)
+    faults.point("finish.updated")
+    _settle(claim, failed=False)
+    faults.point("finish.settled")
+    after_commit(partial(faults.point, "finish.committed"))
+    return True
+
+
+def _fail(claim: Claim, failure: Failure) -> bool:
+    changes = _ended(TaskStatus.FAILED) | failure.columns()
+    if not _mine(claim).update(**changes, failures=F("failures") + 1):
+        return _was_committed(claim, TaskStatus.FAILED)
+    faults.point("fail.updated")
+    _settle(claim, failed=True)
+    return True
+
+
+def _settle(claim: Claim, *, failed: bool) -> None:
+    if not claim.is_hook:
+        settle.settle(claim.run, claim.graph, claim.node.position, failed=failed)
+    _announce(claim.task_id)
+
+
+def _retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
+    if delay <= 0:
+        changes = _queued_again(claim.sequence)
+    else:
+        changes = {
+            "status": TaskStatus.WAITING,
+            "not_before": later(delay),
+            "claim": None,
+            "lease_until": None,
+        }
+    columns = failure.columns()
+    if not _mine(claim).update(**changes, **columns, failures=F("failures") + 1):
+        return False
+    faults.point("retry.updated")
+    _keep_attempt(claim.task_id, failure, columns)
+    if delay <= 0:
+        _publish_again(claim)
+    return True
+
+
+def _hand_back(claim: Claim) -> bool:
+    if not _mine(claim).update(**_queued_again(claim.sequence)):
+        return False
+    _publish_again(claim)
+    return True
+
+
+def _lose(task: Task, failure: Failure) -> bool:
+    row = Task.objects.filter(pk=task.pk, sequence=task.sequence, claim=task.claim).running()
+    columns = failure.columns()
+    if row.filter(crashes__lt=director.MAX_CRASHES - 1).update(
+        **_queued_again(task.sequence), **columns, crashes=F("crashes") + 1
+    ):
+        faults.point("lose.updated")
+        _keep_attempt(task.pk, failure, columns)
+        message = outbox.message_of(task, task.run.version.content_hash, sequence=task.sequence + 1)
+        after_commit(partial(outbox.publish, [message]))
+        return True
+    error = f'{failure.error} ({director.MAX_CRASHES} times, DIRECTOR["MAX_CRASHES"])'
+    return fail_row(task, replace(failure, error=error), crashes=F("crashes") + 1)
+
+
+def fail_row(task: Task, failure: Failure, **changes: Any) -> bool:
+    """Fail a task whose row was read, with its run, and is as it was; part of a transaction."""
+    same = Task.objects.filter(pk=task.pk, status=task.status, sequence=task.sequence, claim=task.claim)
+    if not same.update(**_ended(TaskStatus.FAILED), **failure.columns(), **changes):
+        return False
+    if not task.is_hook:
+        run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
+        settle.settle(run, task.run.version.graph, task.position, failed=True)
+    _announce(task.pk)
+    return True
+
+
+def _publish_again(claim: Claim) -> None:
+    step = claim.node.step
+    message = Message(
+        task_id=claim.task_id,
+        sequence=claim.sequence + 1,
+        name=step.task,
+        queue=step.queue or "",
+        run_id=claim.run.pk,
+        position=claim.node.position,
+        version=claim.graph.content_hash,
+        retries=claim.failures + 1,
+    )
+    after_commit(partial(outbox.publish, [message]))
+
+
+def _mine(claim: Claim) -> QuerySet[Task]:
+    return Task.objects.filter(pk=claim.task_id, claim=claim.token).running()
+
+
+def _was_committed(claim: Claim, status: TaskStatus) -> bool:
+    """Say whether the row is in the state we wanted by our own commit, whose answer was lost."""
+    return Task.objects.filter(pk=claim.task_id, claim=claim.token, status=status).exists()
+
+
+def _ended(status: TaskStatus) -> dict[str, Any]:
+    return {"status": status, "finished_at": Now(), "lease_until": None, "next_dispatch_at": None}
+
+
+def _queued_again(sequence: int) -> dict[str, Any]:
+    return {
+        "status": TaskStatus.QUEUED,
+        "sequence": sequence + 1,
+        "claim": None,
+        "lease_until": None,
+        "queued_at": Now(),
+        "next_dispatch_at": later(director.DISPATCH_GRACE),
+        "dispatches": 0,
+    }
+
+
+def _keep_attempt(task_id: UUID, failure: Failure, columns: dict[str, str]) -> None:
+    """Copy what the row says of the attempt that just ended into a row of its own."""
+    row = Task.objects.filter(pk=task_id).values_list("attempt", "run__generation", "worker", "started_at").get()
+    number, generation, worker, started_at = row
+    Attempt.objects.create(
+        task_id=task_id,
+        number=number,
+        generation=generation,
+        outcome=failure.outcome,
+        worker=worker,
+        error=columns["error"],
+        traceback=columns["traceback"],
+        started_at=started_at,
+        finished_at=Now(),
+    )
+
+
+def _announce(task_id: UUID) -> None:
+    if signals.task_finished.receivers:
+        after_commit(partial(_send_finished, task_id))
+
+
+def _send_finished(task_id: UUID) -> None:
+    task = Task.objects.select_related("run").get(pk=task_id)
+    signals.task_finished.send_robust(sender=Task, task=task)
+
+
+def _clean(text: str) -> str:
+    # PostgreSQL refuses NUL, and no database can store half a surrogate pair.
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

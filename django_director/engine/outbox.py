@@ -1,0 +1,117 @@
+"""Queueing: the row is the outbox. Rows become ``queued`` in the transaction, messages leave after its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from django.db.models import Case, When
+
+from django_director import dispatch, ids
+from django_director.clock import Now, later
+from django_director.conf import director
+from django_director.dispatch import Message
+from django_director.graph import Graph, Span, expand
+from django_director.models import Task
+from django_director.status import TaskStatus
+
+from .transactions import after_commit, statement
+
+INLINE: Final = 200
+"""How many messages one transaction publishes itself; the supervisor sends the rest in batches."""
+STRIDE: Final = 1 << 16
+"""Sequences of one generation of a run lie between its number times this and the next."""
+
+
+class RunRef(Protocol):
+    """What of a run is needed to queue its tasks."""
+
+    @property
+    def pk(self) -> Any: ...
+    @property
+    def generation(self) -> int: ...
+
+
+def first_sequence(generation: int) -> int:
+    """The sequence with which a task is queued first in a generation of its run.
+
+    Known without reading the row: a reset is allowed on a finished run only, so nobody can have raised it.
+    """
+    return generation * STRIDE + 1
+
+
+def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
+    """Mark pending tasks as queued and publish them after commit: one statement, whatever the fan-out."""
+    if not ready:
+        return
+    positions = sum(stop - start for start, stop in ready)
+    tasks = Task.objects.filter(run_id=run.pk).pending().at(ready)
+    queued = tasks.update(
+        status=TaskStatus.QUEUED,
+        sequence=first_sequence(run.generation),
+        queued_at=Now(),
+        next_dispatch_at=_next_dispatch(positions, ready),
+    )
+    if queued == positions:
+        publish_after_commit(run, graph, ready)
+    # Else a stop has settled some of them: the supervisor sends what is left, if anything.
+
+
+def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
+    """Publish the first ``INLINE`` of these tasks after commit."""
+    sequence = first_sequence(run.generation)
+    messages = [message_for(run.pk, graph, position, sequence) for position in islice(expand(ready), INLINE)]
+    if messages:
+        after_commit(partial(publish, messages))
+
+
+def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Message:
+    """The message of a task whose row was not read."""
+    step = graph.nodes[position].step
+    return Message(
+        task_id=ids.task_id(run_id, position),
+        sequence=sequence,
+        name=step.task,
+        queue=step.queue or "",
+        run_id=run_id,
+        position=position,
+        version=graph.content_hash,
+    )
+
+
+def message_of(task: Task, version: str, *, sequence: int | None = None) -> Message:
+    """The message of a task whose row was read."""
+    return Message(
+        task_id=task.pk,
+        sequence=task.sequence if sequence is None else sequence,
+        name=task.name,
+        queue=task.queue,
+        run_id=task.run_id,
+        position=task.position,
+        version=version,
+        retries=task.failures,
+    )
+
+
+def publish(messages: Sequence[Message]) -> None:
+    """Publish; what the broker did not take is due at once, for the supervisor."""
+    sent = dispatch.publish(messages)
+    if sent < len(messages):
+        expedite(message.task_id for message in messages[sent:])
+
+
+def expedite(task_ids: Iterable[UUID]) -> None:
+    """Make queued tasks due now."""
+    rows = Task.objects.filter(pk__in=list(task_ids)).queued()
+    statement(lambda: rows.update(next_dispatch_at=Now()))
+
+
+def _next_dispatch(positions: int, ready: Sequence[Span]) -> Any:
+    grace = later(director.DISPATCH_GRACE)
+    if positions <= INLINE:
+        return grace
+    last = next(islice(expand(ready), INLINE - 1, None))
+    return Case(When(position__lte=last, then=grace), default=Now())

@@ -1,0 +1,180 @@
+"""What the supervisor does about rows that are due. Doing any of it twice is harmless."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from datetime import timedelta
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Exists, F, OuterRef
+
+from django_director import dispatch, faults
+from django_director.clock import Now, later
+from django_director.conf import MAX_GRACE, director
+from django_director.models import Attempt, Run, Task
+from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
+from django_director.status import RunStatus, Stop, TaskStatus
+
+from . import finish, outbox, reset, stop
+from .finish import Failure
+from .transactions import statement, transact
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 500
+
+
+def wake() -> int:
+    """Queue waiting tasks whose time has come, due at once; return how many."""
+    due = Task.objects.waiting().filter(not_before__lte=Now()).order_by("not_before")
+    chunk = list(due.values_list("pk", flat=True)[:BATCH])
+    return wake_tasks(Task.objects.filter(pk__in=chunk)) if chunk else 0
+
+
+def wake_tasks(tasks: TaskQuerySet) -> int:
+    """Queue those of ``tasks`` that wait, due at once; return how many."""
+    return statement(
+        lambda: tasks.waiting().update(
+            status=TaskStatus.QUEUED,
+            sequence=F("sequence") + 1,
+            not_before=None,
+            queued_at=Now(),
+            next_dispatch_at=Now(),
+            dispatches=0,
+        )
+    )
+
+
+def publish_due() -> int:
+    """Publish queued tasks that are due, oldest first; return how many the broker took."""
+    due = (
+        Task.objects.queued()
+        .filter(next_dispatch_at__lte=Now())
+        .order_by("next_dispatch_at")
+        .select_related("run__version")
+        .only("name", "queue", "position", "sequence", "failures", "dispatches", "run__version__content_hash")
+    )
+    tasks = list(due[:BATCH])
+    if not tasks or dispatch.breaker.is_open:
+        return 0
+    faults.point("supervise.claimed")
+    sent = dispatch.publish([outbox.message_of(task, task.run.version.content_hash) for task in tasks])
+    faults.point("supervise.published")
+    waits = _queue_waits()
+    by_delay: defaultdict[float, list[UUID]] = defaultdict(list)
+    for task in tasks[:sent]:
+        by_delay[_next_delay(task, waits.get(task.queue, 0.0))].append(task.pk)
+    for delay, chunk in by_delay.items():
+        _postpone(chunk, delay)
+    return sent
+
+
+def close_stopped() -> int:
+    """Settle what stopped runs have not started, and close those in which nothing is active any more."""
+    closed = 0
+    for run_id in list(Run.objects.stopping().values_list("pk", flat=True)[:BATCH]):
+        stop.sweep(run_id)
+        closed += stop.close_if_idle(run_id)
+    return closed
+
+
+def expire_leases() -> int:
+    """Take running tasks from workers that gave no sign for a lease; return how many."""
+    lapsed = Task.objects.running().filter(lease_until__lt=Now())
+    return sum(_lose(task, f"it gave no sign for {director.LEASE} s") for task in _read(lapsed))
+
+
+def lose_message(task_id: UUID, sequence: int, why: str) -> bool:
+    """Take the running task of a message from its worker, which is known to be gone."""
+    running = Task.objects.running().filter(pk=task_id, sequence=sequence)
+    return sum(_lose(task, why) for task in _read(running)) > 0
+
+
+def fail_message(task_id: UUID, sequence: int, failure: Failure) -> bool:
+    """Fail the running task of a message from outside its process: it was killed by a time limit."""
+    running = Task.objects.running().filter(pk=task_id, sequence=sequence)
+    return sum(transact(partial(finish.fail_row, task, failure)) for task in _read(running)) > 0
+
+
+def fail_unknown() -> int:
+    """Fail tasks that no worker has known for ``UNKNOWN_TASK_TTL`` seconds; return how many."""
+    since = Now() - timedelta(seconds=director.UNKNOWN_TASK_TTL)
+    unknown = Task.objects.queued().filter(unknown_since__lt=since)
+    return sum(transact(partial(_fail_unknown, task)) for task in _read(unknown))
+
+
+def note_unknown(task_id: UUID, sequence: int, worker: str) -> None:
+    """Write down that a worker has dropped a message because it has no such task."""
+    statement(
+        lambda: (
+            Task.objects.queued()
+            .filter(pk=task_id, sequence=sequence, unknown_since=None)
+            .update(unknown_since=Now(), reason=f"{worker} does not know this task"[:500])
+        )
+    )
+
+
+def audit() -> int:
+    """Recompute runs in which nothing is active although they have no outcome; return how many."""
+    moving = Task.objects.filter(run_id=OuterRef("pk")).steps().active().exclude(status=TaskStatus.PENDING)
+    idle = Run.objects.filter(~Exists(moving), status=RunStatus.RUNNING, stop=Stop.NONE, paused_at=None)
+    found = list(idle.select_related("version")[:BATCH])
+    for run in found:
+        logger.error("Run %s had no outcome and nothing to do; recomputed.", run.pk, extra={"run_id": run.pk})
+        reset.recompute(run)
+    return len(found)
+
+
+def _read(tasks: TaskQuerySet) -> list[Task]:
+    heavy = (*HEAVY_TASK_FIELDS, "run__payload", "run__version__source")
+    return list(tasks.select_related("run__version").defer(*heavy)[:BATCH])
+
+
+def _lose(task: Task, why: str) -> bool:
+    logger.warning(
+        "Task %s of run %s lost its worker %s: %s.",
+        task.step,
+        task.run_id,
+        task.worker,
+        why,
+        extra={"action": "lose", "run_id": str(task.run_id), "task": str(task.pk)},
+    )
+    failure = Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)
+    return finish.lose(task, failure)
+
+
+def _fail_unknown(task: Task) -> bool:
+    failure = Failure(
+        error=f"UnknownTask: no worker has known the task “{task.name}” for {director.UNKNOWN_TASK_TTL} s; "
+        "start a worker that imports it, then retry the run"
+    )
+    return finish.fail_row(task, failure)
+
+
+def _queue_waits() -> dict[str, float]:
+    """Seconds that running tasks had waited in their queue, the longest by queue."""
+    waits: dict[str, float] = {}
+    running = Task.objects.running().filter(queued_at__isnull=False)
+    for queue, queued_at, started_at in running.values_list("queue", "queued_at", "started_at")[:BATCH]:
+        waited = (started_at - queued_at).total_seconds()
+        waits[queue] = max(waited, waits.get(queue, 0.0))
+    return waits
+
+
+def _next_delay(task: Task, waited: float) -> float:
+    """A backlog must not be published over and over: wait for twice what the queue takes now."""
+    grace = min(float(director.DISPATCH_GRACE) * 2.0 ** min(task.dispatches, 16), MAX_GRACE)
+    return max(grace, 2 * round(waited))
+
+
+def _postpone(chunk: list[UUID], delay: float) -> None:
+    statement(
+        lambda: (
+            Task.objects.filter(pk__in=chunk)
+            .queued()
+            .update(next_dispatch_at=later(delay), dispatches=F("dispatches") + 1)
+        )
+    )

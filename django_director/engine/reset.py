@@ -1,0 +1,253 @@
+"""Run tasks of a finished run again: the chosen ones and everything downstream of them.
+
+Gates are not undone step by step but computed anew from the rows, by the same function that audits them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from django.db.models import Case, F, When
+
+from django_director import faults
+from django_director.exceptions import Conflict
+from django_director.graph import Graph, expand, spans
+from django_director.models import Attempt, Gate, Run, Task
+from django_director.status import (
+    RUN_RETRYABLE,
+    TASK_BROKEN,
+    TASK_FINISHED,
+    TASK_RETRYABLE,
+    RunStatus,
+    Stop,
+    TaskStatus,
+)
+
+from . import outbox, settle
+from .claim import RunSnapshot
+from .launch import BATCH, current_version, start_version
+from .settle import Tally
+from .transactions import transact
+
+_KEPT: Final = {
+    TaskStatus.FAILED: Attempt.Outcome.FAILED,
+    TaskStatus.SUCCESS: Attempt.Outcome.REPLACED,
+}
+
+
+class Again(NamedTuple):
+    """A task that a retry runs again."""
+
+    position: int
+    step: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPreview:
+    """What a retry would do."""
+
+    again: list[Again]
+    kept: int
+    """How many tasks keep their result."""
+
+
+def preview_retry(run: Run) -> RetryPreview:
+    """Say what ``retry`` would run again, without doing it. Raises ``Conflict`` where ``retry`` would."""
+    _check_retryable(run)
+    statuses = _statuses(run)
+    chosen = _chosen(run.version.graph, statuses)
+    again = [
+        Again(position, run.version.graph.nodes[position].step.id, statuses[position])
+        for position in sorted(chosen)
+    ]
+    return RetryPreview(again=again, kept=len(statuses) - len(again))
+
+
+def retry(run: Run, *, user: Any = None) -> Run:
+    """Run the failed and canceled tasks of a finished run again, and everything downstream of them.
+
+    What succeeded and does not depend on them is kept. Returns the run as it is now. Raises ``Conflict`` for a
+    run that is active or has succeeded.
+    """
+    _check_retryable(run)
+    transact(partial(_retry, run))
+    run.refresh_from_db()
+    return run
+
+
+def relaunch(run: Run, payload: Any = None, *, user: Any = None, version: str = "current") -> Run:
+    """Start a new run of the same workflow, with the same payload unless another is given.
+
+    ``version`` is ``current`` or ``same`` (the one ``run`` had). Raises as ``start`` does.
+    """
+    if version not in ("current", "same"):
+        raise ValueError(f"version must be “current” or “same”, not {version!r}")
+    chosen = run.version if version == "same" else current_version(run.workflow.name)
+    return start_version(
+        chosen,
+        run.payload if payload is None else payload,
+        user=user if user is not None and user.pk else None,
+        trigger="relaunch",
+        relaunched_from=run,
+    )
+
+
+def recompute(run: Run) -> bool:
+    """Compute an active run's gates anew and queue or end what they allow.
+
+    The way out for a run in which nothing is active although it has no outcome: that can't come from the engine,
+    but from a hand in the database. Says whether the run was still active.
+    """
+    return transact(partial(_recompute, run))
+
+
+def tally(graph: Graph, statuses: Mapping[int, str]) -> list[Tally]:
+    """What each junction has counted, given the statuses of the tasks by position."""
+    tallies = [Tally() for _ in graph.junctions]
+    for node in graph.nodes:
+        status = statuses[node.position]
+        if status in TASK_FINISHED:
+            tallies[node.junction].add(1, int(status in TASK_BROKEN))
+    for junction, counted in zip(graph.junctions, tallies, strict=True):
+        if junction.parent is not None and counted.ended == junction.total:
+            tallies[junction.parent].add(1, counted.failed)
+    return tallies
+
+
+def ready_positions(graph: Graph, statuses: Mapping[int, str], tallies: list[Tally]) -> Iterable[int]:
+    """The pending tasks for which everything before them has succeeded."""
+    open_spans = [graph.roots]
+    for junction, counted in zip(graph.junctions, tallies, strict=True):
+        if counted.ended == junction.total and not counted.failed:
+            open_spans.append(junction.releases)
+    for released in open_spans:
+        for position in expand(released):
+            if statuses[position] == TaskStatus.PENDING:
+                yield position
+
+
+def _check_retryable(run: Run) -> None:
+    run.refresh_from_db(fields=["status", "stop", "generation", "paused_at", "finished_at"])
+    if run.status not in RUN_RETRYABLE:
+        raise Conflict(
+            f"run {run.pk} can't be retried: it is {run.shown_status}; only failed and canceled runs can"
+        )
+
+
+def _retry(run: Run) -> None:
+    reopened = (
+        Run.objects.retryable()
+        .filter(pk=run.pk, generation=run.generation)
+        .update(
+            status=RunStatus.RUNNING,
+            stop=Stop.NONE,
+            generation=F("generation") + 1,
+            finished_at=None,
+            error="",
+        )
+    )
+    if not reopened:
+        raise Conflict(f"run {run.pk} can't be retried: somebody else has just changed it")
+    graph = run.version.graph
+    statuses = _statuses(run)
+    chosen = _chosen(graph, statuses)
+    _keep_attempts(run, chosen)
+    _reset_tasks(run, chosen)
+    statuses.update(dict.fromkeys(chosen, TaskStatus.PENDING))
+    faults.point("reset.updated")
+    _go_on(RunSnapshot(pk=run.pk, generation=run.generation + 1), graph, statuses)
+    faults.point("reset.committed")
+
+
+def _recompute(run: Run) -> bool:
+    if not Run.objects.active().filter(pk=run.pk, stop=Stop.NONE).update(generation=F("generation")):
+        return False
+    graph = run.version.graph
+    statuses = _statuses(run)
+    snapshot = RunSnapshot(pk=run.pk, generation=run.generation)
+    tallies = _go_on(snapshot, graph, statuses)
+    end = next(junction for junction in reversed(graph.junctions) if junction.is_end)
+    if tallies[end.seq].ended == end.total:
+        settle.end(snapshot, graph, RunStatus.FAILED if tallies[end.seq].failed else RunStatus.SUCCESS)
+    return True
+
+
+def _go_on(run: RunSnapshot, graph: Graph, statuses: Mapping[int, str]) -> list[Tally]:
+    """Write the gates as the rows say, and queue what is ready."""
+    tallies = tally(graph, statuses)
+    Gate.objects.filter(run_id=run.pk).delete()
+    Gate.objects.bulk_create(
+        [
+            Gate(
+                run_id=run.pk,
+                seq=gate.seq,
+                remaining=gate.total - tallies[gate.seq].ended,
+                failed=tallies[gate.seq].failed,
+            )
+            for gate in graph.gates
+        ],
+        batch_size=BATCH,
+    )
+    outbox.queue(run, graph, spans(ready_positions(graph, statuses, tallies)))
+    return tallies
+
+
+def _chosen(graph: Graph, statuses: Mapping[int, str]) -> set[int]:
+    return graph.downstream(position for position, status in statuses.items() if status in TASK_RETRYABLE)
+
+
+def _statuses(run: Run) -> dict[int, str]:
+    return dict(Task.objects.filter(run_id=run.pk).steps().values_list("position", "status"))
+
+
+def _keep_attempts(run: Run, chosen: set[int]) -> None:
+    """Keep what is known of the attempts that the reset wipes from the tasks' rows."""
+    ended = Task.objects.filter(run_id=run.pk).at(spans(chosen)).filter(status__in=_KEPT)
+    Attempt.objects.bulk_create(
+        [
+            Attempt(
+                task_id=task["pk"],
+                number=task["attempt"],
+                generation=run.generation,
+                outcome=_KEPT[task["status"]],
+                worker=task["worker"],
+                error=task["error"],
+                traceback=task["traceback"],
+                started_at=task["started_at"],
+                finished_at=task["finished_at"],
+            )
+            for task in ended.filter(attempt__gt=0).values(
+                "pk", "attempt", "status", "worker", "error", "traceback", "started_at", "finished_at"
+            )
+        ],
+        batch_size=BATCH,
+    )
+
+
+def _reset_tasks(run: Run, chosen: set[int]) -> None:
+    Task.objects.filter(run_id=run.pk).at(spans(chosen)).update(
+        # Before the status: MySQL evaluates assignments in order.
+        reruns=F("reruns") + Case(When(status=TaskStatus.SUCCESS, then=1), default=0),
+        status=TaskStatus.PENDING,
+        claim=None,
+        lease_until=None,
+        next_dispatch_at=None,
+        not_before=None,
+        dispatches=0,
+        failures=0,
+        crashes=0,
+        attempt=0,
+        result=None,
+        error="",
+        traceback="",
+        reason="",
+        worker="",
+        progress=None,
+        queued_at=None,
+        started_at=None,
+        finished_at=None,
+    )

@@ -1,0 +1,98 @@
+"""Stop a run: one UPDATE of its row; what has not started is settled afterwards, in chunks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef
+
+from django_director import dispatch, faults, ids
+from django_director.clock import Now
+from django_director.exceptions import Conflict
+from django_director.models import Run, Task
+from django_director.status import RunStatus, Stop, TaskStatus
+
+from . import settle
+from .transactions import after_commit, statement, transact
+
+CHUNK: Final = 5_000
+
+
+def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
+    """Cancel a run: nothing of it starts any more; what runs is let end, or killed with ``force``.
+
+    Running tasks learn of it by ``context().canceled``. Returns the run as it is now. Raises ``Conflict`` for a
+    run that has an outcome, or that is being canceled already (``force`` may follow a cancel without it).
+    """
+    stopped = statement(lambda: Run.objects.active().filter(pk=run.pk, stop=Stop.NONE).update(stop=Stop.CANCEL))
+    if not stopped:
+        run.refresh_from_db()
+        if run.is_finished or not force:
+            raise Conflict(f"run {run.pk} can't be canceled: it is {run.shown_status}")
+    reason = f"canceled by {user}" if user is not None else "canceled"
+    after_commit(partial(_carry_out, run.pk, reason, force))
+    run.refresh_from_db()
+    return run
+
+
+def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
+    faults.point("cancel.committed")
+    sweep(run_id, reason)
+    if force:
+        _kill(run_id, reason)
+    close_if_idle(run_id)
+
+
+def sweep(run_id: UUID, reason: str = "canceled") -> int:
+    """Settle what a stopped run has not started; return how many tasks that were."""
+    swept = 0
+    unstarted = Task.objects.filter(run_id=run_id).steps().unstarted()
+    while chunk := list(unstarted.order_by("position").values_list("pk", flat=True)[:CHUNK]):
+        swept += statement(partial(_settle, chunk, reason))
+    return swept
+
+
+def _settle(chunk: list[UUID], reason: str) -> int:
+    # Asked again with the status: a worker may have claimed one of them since.
+    return (
+        Task.objects.filter(pk__in=chunk)
+        .unstarted()
+        .update(
+            status=TaskStatus.CANCELED,
+            finished_at=Now(),
+            next_dispatch_at=None,
+            not_before=None,
+            reason=reason[:500],
+        )
+    )
+
+
+def close_if_idle(run_id: UUID) -> bool:
+    """Give a stopped run its outcome when none of its tasks is active; say whether that happened."""
+    return transact(partial(_close, run_id))
+
+
+def _close(run_id: UUID) -> bool:
+    active = Task.objects.filter(run_id=OuterRef("pk")).steps().active()
+    closed = (
+        Run.objects.stopping()
+        .filter(~Exists(active), pk=run_id)
+        .update(status=RunStatus.CANCELED, finished_at=Now())
+    )
+    if closed:
+        settle.announce_end(run_id)
+    return bool(closed)
+
+
+def _kill(run_id: UUID, reason: str) -> None:
+    running = Task.objects.filter(run_id=run_id).steps().running()
+    messages = [ids.message_id(*row) for row in running.values_list("pk", "sequence")]
+    statement(
+        lambda: running.update(
+            status=TaskStatus.CANCELED, finished_at=Now(), lease_until=None, reason=f"{reason}, killed"[:500]
+        )
+    )
+    if messages:
+        dispatch.revoke(messages)

@@ -1,0 +1,96 @@
+"""Whole transactions, tried again when the database asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_director.conf import director
+
+T = TypeVar("T")
+
+PATIENCE: Final = 5.0
+"""Seconds a caller waits for the database to accept a transaction."""
+WORKER_PATIENCE: Final = 300.0
+"""The same for a worker with a result in its hands."""
+
+_POSTGRES: Final = frozenset({"40001", "40P01", "55P03"})
+_MYSQL: Final = frozenset({1020, 1205, 1213})
+
+
+def connection() -> BaseDatabaseWrapper:
+    """The connection to the database of all of django-director's tables."""
+    return connections[director.DATABASE]
+
+
+def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
+    """Run ``work`` in a transaction and return what it returns.
+
+    Deadlocks, serialisation failures and lost connections roll everything back and start ``work`` anew, for
+    ``patience`` seconds. Inside a transaction of the caller's there is one try: the rest is the caller's to redo.
+    ``work`` may run several times and must not do anything but write rows.
+    """
+    return _persevere(partial(_atomically, work), patience)
+
+
+def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
+    """As ``transact``, for ``work`` that is one statement and so needs no transaction."""
+    return _persevere(work, patience)
+
+
+def after_commit(work: Callable[[], object]) -> None:
+    """Call ``work`` when the transaction has committed; its errors are logged and harm nobody."""
+    transaction.on_commit(work, using=director.DATABASE, robust=True)
+
+
+def is_transient(error: DatabaseError | InterfaceError) -> bool:
+    """Say whether the same transaction may succeed when it is tried again."""
+    cause = error.__cause__ or error
+    code = cause.args[0] if cause.args else None
+    return (
+        getattr(cause, "sqlstate", None) in _POSTGRES
+        or (isinstance(code, int) and code in _MYSQL)
+        or "is locked" in str(error)
+        or (isinstance(error, (OperationalError, InterfaceError)) and not _is_alive())
+    )
+
+
+def _atomically(work: Callable[[], T]) -> T:
+    with transaction.atomic(using=director.DATABASE):
+        return work()
+
+
+def _persevere(work: Callable[[], T], patience: float) -> T:
+    deadline = time.monotonic() + patience
+    delay = 0.02
+    while True:
+        try:
+            return work()
+        except (DatabaseError, InterfaceError) as error:
+            if connection().in_atomic_block or time.monotonic() > deadline or not is_transient(error):
+                raise
+        # Jitter keeps those who collided once from colliding again.
+        time.sleep(delay * random.uniform(0.5, 1))
+        delay = min(delay * 2, 1.0)
+
+
+def _is_alive() -> bool:
+    database = connection()
+    if database.in_atomic_block:
+        return True
+    try:
+        alive = database.connection is not None and database.is_usable()
+    except (DatabaseError, InterfaceError):
+        alive = False
+    if not alive:
+        # MySQL's driver complains of closing what the server has closed; Django lets go of it all the same.
+        with contextlib.suppress(DatabaseError, InterfaceError):
+            database.close()
+    return alive

@@ -1,0 +1,67 @@
+"""The error tree. Every error a user can cause is a ``DirectorError`` whose text says what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .definitions.problems import Problem
+
+
+class DirectorError(Exception):
+    """Something went wrong in django-director."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+
+class UnknownWorkflow(DirectorError):
+    """No workflow of this name is in the database."""
+
+    def __init__(self, name: str, hint: str = "") -> None:
+        self.name = name
+        self.hint = hint
+        super().__init__(f"unknown workflow “{name}”" + (f" ({hint})" if hint else ""))
+
+
+class InactiveWorkflow(UnknownWorkflow):
+    """The workflow has left the files and can't be started any more."""
+
+
+class UnknownRun(DirectorError):
+    """No run, or no single run, has this id."""
+
+
+class InvalidPayload(DirectorError):
+    """The payload does not fit: ``errors`` lists each reason as ``{"path": …, "message": …}``."""
+
+    def __init__(self, errors: Sequence[dict[str, Any]]) -> None:
+        self.errors = list(errors)
+        lines = (f"{e['path']}: {e['message']}" if e["path"] else str(e["message"]) for e in errors)
+        super().__init__("invalid payload: " + "; ".join(lines))
+
+
+class InvalidDefinitions(DirectorError):
+    """The workflow files have problems: ``problems`` lists them in the order of the files."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class InvalidResult(DirectorError):
+    """A task returned something that can't be stored as JSON."""
+
+
+class InvalidSettings(DirectorError):
+    """``settings.DIRECTOR`` is not usable."""
+
+
+class NotAllowed(DirectorError):
+    """The user may not do this."""
+
+
+class Conflict(DirectorError):
+    """The state does not allow this now."""

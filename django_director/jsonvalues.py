@@ -1,0 +1,112 @@
+"""What may be stored as JSON, the same on every database.
+
+``DjangoJSONEncoder`` decides how values are written; this module refuses what some database would refuse or
+change: NaN, NUL, lone surrogates, integers beyond 64 bits, and nesting that MariaDB does not accept.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+MAX_DEPTH: Final = 30
+"""MariaDB's JSON functions accept 32 levels."""
+MAX_INT: Final = 2**63
+
+_UNSTORABLE: Final = re.compile(r"\\u0000|\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\)\\ud[c-f][0-9a-f]{2}")
+
+
+class NotStorable(ValueError):
+    """The value, or something in it, can't be stored as JSON. The message says what and where."""
+
+
+def normalise(value: Any, limit: int) -> Any:
+    """Return ``value`` as it will be read back.
+
+    Raises ``NotStorable`` for what JSON or a database can't hold, and above ``limit`` bytes of JSON text.
+    """
+    if value is None or value is True or value is False:
+        return value
+    text = _dump(value)
+    if len(text) > limit:
+        raise NotStorable(f"it has {len(text):,} bytes as JSON, the limit is {limit:,}")
+    if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
+        _inspect(value if _UNSTORABLE.search(text) else json.loads(text))
+    return json.loads(text, parse_int=_checked_int)
+
+
+def _dump(value: Any) -> str:
+    try:
+        return json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        _inspect(value)
+        raise NotStorable(f"it can't be written as JSON: {error}") from error
+
+
+def _checked_int(text: str) -> int:
+    number = int(text)
+    if not -MAX_INT <= number < MAX_INT:
+        raise NotStorable("an integer in it needs more than 64 bits; return it as a string")
+    return number
+
+
+def _inspect(value: Any) -> None:
+    """Find the first thing that can't be stored and name its place."""
+    for place, part, depth in _walk(value):
+        if depth > MAX_DEPTH:
+            raise NotStorable(f"it is nested deeper than {MAX_DEPTH} levels")
+        problem = _problem(part)
+        if problem:
+            raise NotStorable(f"{problem} at {place}")
+
+
+def _problem(part: Any) -> str | None:
+    if isinstance(part, str):
+        return _text_problem(part)
+    if isinstance(part, float) and (part != part or part in (float("inf"), float("-inf"))):
+        return f"the number {part} is not JSON"
+    if isinstance(part, int) and not -MAX_INT <= part < MAX_INT:
+        return "an integer needs more than 64 bits; return it as a string"
+    if isinstance(part, dict):
+        return next(filter(None, map(_key_problem, part)), None)
+    if part is None or isinstance(part, (bool, int, float, list, tuple)):
+        return None
+    try:
+        json.dumps(part, cls=DjangoJSONEncoder)
+    except (TypeError, ValueError):
+        return f"a value of type {type(part).__name__} is not JSON"
+    return None
+
+
+def _key_problem(key: Any) -> str | None:
+    if isinstance(key, str):
+        return _text_problem(key)
+    if key is None or isinstance(key, (bool, int, float)):
+        return None
+    return f"a key of type {type(key).__name__} is not JSON"
+
+
+def _text_problem(text: str) -> str | None:
+    if "\x00" in text:
+        return "a string holds a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "a string holds half a surrogate pair"
+    return None
+
+
+def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:
+    # A list of its own instead of recursion: the value may be nested as deep as it likes, even in itself.
+    pending = [("$", value, 1)]
+    while pending:
+        place, part, depth = pending.pop()
+        yield place, part, depth
+        if isinstance(part, dict):
+            pending.extend((f"{place}.{key}", item, depth + 1) for key, item in reversed(part.items()))
+        elif isinstance(part, (list, tuple)):
+            pending.extend((f"{place}[{index}]", part[index], depth + 1) for index in reversed(range(len(part))))

@@ -1,0 +1,89 @@
+"""Leases of running tasks, renewed for as long as the process lives and only while a task runs long.
+
+One thread per process serves all its claims. It waits without waking until the first claim is ``RENEW`` seconds
+old, so short tasks never meet it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+from django.db import DatabaseError, InterfaceError
+
+from .clock import later
+from .conf import director
+from .engine.claim import Claim
+from .engine.transactions import connection
+from .models import Task
+
+logger = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Renews the leases of the claims it is given; a context manager for each."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[int, tuple[float, Claim]] = {}
+
+    @contextlib.contextmanager
+    def keep(self, claim: Claim) -> Iterator[None]:
+        """Keep a claim's lease alive until the block ends."""
+        self._ensure_thread()
+        with self._changed:
+            self._due[claim.token] = (time.monotonic() + director.RENEW, claim)
+            self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._due.pop(claim.token, None)
+
+    def _ensure_thread(self) -> None:
+        # After a fork the thread is gone, and the lock may have been copied in any state.
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._reset()
+            threading.Thread(target=self._run, name="director-leases", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            claims = self._wait()
+            try:
+                for claim in claims:
+                    self._renew(claim)
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("A lease could not be renewed: %s", error, extra={"action": "renew"})
+            finally:
+                connection().close()
+
+    def _wait(self) -> list[Claim]:
+        """Block until claims are due, push their next time, and return them."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                due = [(token, claim) for token, (at, claim) in self._due.items() if at <= now]
+                if due:
+                    for token, claim in due:
+                        self._due[token] = (now + director.RENEW, claim)
+                    return [claim for _, claim in due]
+                first = min((at for at, _ in self._due.values()), default=None)
+                self._changed.wait(None if first is None else first - now)
+
+    def _renew(self, claim: Claim) -> None:
+        mine = Task.objects.running().filter(pk=claim.task_id, claim=claim.token)
+        if not mine.update(lease_until=later(director.LEASE)):
+            with self._changed:
+                self._due.pop(claim.token, None)
+
+
+keeper = Keeper()

@@ -1,0 +1,93 @@
+"""Run a whole workflow in this process: no broker, no worker, the same engine."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from celery import Celery, current_app
+from celery.app.trace import build_tracer
+
+from . import celery, dispatch, ids
+from .clock import Now
+from .dispatch import HEADER
+from .engine import finish, outbox, recovery, stop
+from .engine.finish import Failure
+from .engine.transactions import transact
+from .models import Run, Task
+
+BATCH: Final = 100
+PAUSE: Final = 0.05
+"""Seconds between two looks while a retry waits for its time."""
+
+
+def run_to_end(
+    run: Run,
+    timeout: float | None = None,
+    on_change: Callable[[Run], object] | None = None,
+    *,
+    skip_delays: bool = False,
+) -> Run:
+    """Run a started run's tasks, and its hook, one after the other until there is an outcome.
+
+    ``on_change`` is called after each task. ``skip_delays`` lets retries follow at once. Raises ``TimeoutError``
+    after ``timeout`` seconds, looked at between tasks.
+    """
+    proxy: Any = current_app
+    app: Celery = proxy._get_current_object()
+    app.loader.import_default_modules()
+    celery.adopt(app)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with dispatch.withheld():
+        while _step(app, run, skip_delays):
+            run.refresh_from_db()
+            if on_change is not None:
+                on_change(run)
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"run {run.pk} has no outcome after {timeout} s")
+    run.refresh_from_db()
+    return run
+
+
+def _step(app: Celery, run: Run, skip_delays: bool) -> bool:
+    """Do what can be done now; say whether anything is left."""
+    tasks = Task.objects.filter(run_id=run.pk)
+    if Run.objects.stopping().filter(pk=run.pk).exists():
+        stop.sweep(run.pk)
+        stop.close_if_idle(run.pk)
+    recovery.wake_tasks(tasks if skip_delays else tasks.filter(not_before__lte=Now()))
+    queued = list(tasks.queued().select_related("run__version").order_by("position")[:BATCH])
+    for task in queued:
+        _execute(app, task)
+    if queued:
+        return True
+    if not tasks.active().exists():
+        return False
+    time.sleep(PAUSE)
+    return True
+
+
+def _execute(app: Celery, task: Task) -> None:
+    celery_task = app.tasks.get(task.name)
+    if celery_task is None:
+        failure = Failure(error=f"UnknownTask: this process does not know the task “{task.name}”")
+        transact(lambda: finish.fail_row(task, failure))
+        return
+    message = outbox.message_of(task, task.run.version.content_hash)
+    tracer: Any = build_tracer(celery_task.name, celery_task, eager=True, app=app)
+    tracer(ids.message_id(task.pk, task.sequence), (), {}, request=_request(task, message.header))
+
+
+def _request(task: Task, header: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": ids.message_id(task.pk, task.sequence),
+        "hostname": socket.gethostname(),
+        "headers": {HEADER: header},
+        "retries": task.failures,
+        "is_eager": True,
+        "delivery_info": {"is_eager": True, "routing_key": task.queue or None},
+        "root_id": str(task.run_id),
+        "parent_id": str(task.run_id),
+    }

@@ -1,0 +1,115 @@
+"""Find the workflow or run that somebody named; say what comes nearest when there is none."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+
+from .exceptions import DirectorError, UnknownRun, UnknownWorkflow
+from .models import Run, Task, Workflow
+from .status import RUN_ACTIVE, RunStatus, Stop
+
+if TYPE_CHECKING:
+    from .querysets import RunQuerySet
+
+#: The statuses of runs as people see them.
+SHOWN_STATUSES: Final = (*RunStatus.values, "paused", "canceling")
+HEX_DIGITS: Final = 32
+SHORTEST_PREFIX: Final = 4
+LISTED: Final = 5
+"""How many candidates a message names."""
+
+
+def find_workflow(name: str) -> Workflow:
+    """The workflow of this name, active or not. Raises ``UnknownWorkflow`` with the nearest name."""
+    # No name holds NUL, and PostgreSQL refuses to be asked.
+    workflow: Workflow | None = None if "\0" in name else Workflow.objects.filter(name=name).first()
+    if workflow is None:
+        raise UnknownWorkflow(name, nearest(name, Workflow.objects.values_list("name", flat=True)))
+    return workflow
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The question whether the nearest of ``known`` was meant; empty when none is near."""
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean “{found[0]}”?" if found else ""
+
+
+def find_run(text: str) -> Run:
+    """The run whose id is ``text`` or alone begins with it. Raises ``UnknownRun`` with what comes near."""
+    span = id_span(text)
+    if span is None:
+        raise _no_run_id(text)
+    found: list[Run] = list(
+        Run.objects.select_related("workflow", "version", "user").filter(pk__range=span)[: LISTED + 1]
+    )
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UnknownRun(_unknown(text, span[0]))
+    listed = "\n".join(f"  {line}" for line in _lines(found[:LISTED]))
+    more = "\n  …" if len(found) > LISTED else ""
+    raise UnknownRun(f"several runs begin with “{text}”:\n{listed}{more}")
+
+
+def id_span(text: str) -> tuple[UUID, UUID] | None:
+    """The first and the last id that begin with ``text``; ``None`` if no id can.
+
+    A range and not a pattern: the databases keep ids in different forms, and all of them sort.
+    """
+    digits = text.strip().lower().replace("-", "")
+    if not SHORTEST_PREFIX <= len(digits) <= HEX_DIGITS or not re.fullmatch("[0-9a-f]+", digits):
+        return None
+    return UUID(digits.ljust(HEX_DIGITS, "0")), UUID(digits.ljust(HEX_DIGITS, "f"))
+
+
+def shown_as(runs: RunQuerySet, statuses: list[str]) -> RunQuerySet:
+    """Those whose ``shown_status`` is one of ``statuses``."""
+    where = Q()
+    for status in statuses:
+        where |= _shown_as(status)
+    return runs.filter(where)
+
+
+def _shown_as(status: str) -> Q:
+    active = Q(status__in=RUN_ACTIVE)
+    if status == "canceling":
+        return active & ~Q(stop=Stop.NONE)
+    if status == "paused":
+        return active & Q(stop=Stop.NONE, paused_at__isnull=False)
+    if status in RUN_ACTIVE:
+        return Q(status=status, stop=Stop.NONE, paused_at__isnull=True)
+    return Q(status=status)
+
+
+def _no_run_id(text: str) -> DirectorError:
+    workflow = Workflow.objects.filter(name=text).first()
+    if workflow is None:
+        return UnknownRun(f"“{text}” is no run id (at least {SHORTEST_PREFIX} hexadecimal digits; see “listruns”)")
+    last = list(workflow.runs.select_related("workflow", "version")[:LISTED])
+    if not last:
+        return UnknownRun(f"“{text}” is a workflow, not a run, and has no runs yet")
+    listed = "\n".join(f"  {line}" for line in _lines(last))
+    return UnknownRun(f"“{text}” is a workflow, not a run; its last runs:\n{listed}")
+
+
+def _unknown(text: str, identifier: UUID) -> str:
+    task = Task.objects.filter(pk=identifier).only("run_id").first()
+    if task is not None:
+        return f"“{text}” is a task, not a run; its run is {task.run_id}"
+    return f"no run has the id “{text}” (see “listruns”)"
+
+
+def _lines(runs: list[Run]) -> list[str]:
+    return [f"{run.pk}  {run.shown_status}  {_local(run.created_at):%Y-%m-%d %H:%M:%S}" for run in runs]
+
+
+def _local(moment: datetime) -> datetime:
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment

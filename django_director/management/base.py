@@ -1,0 +1,163 @@
+"""What the commands share: errors as messages, users and runs by name, JSON from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, _ActionsContainer
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
+
+from django_director.authorization import require
+from django_director.exceptions import DirectorError
+from django_director.history import record
+from django_director.models import Run, Workflow
+
+from .output import Printer
+
+FAILED: Final = 1
+TIMED_OUT: Final = 3
+INTERRUPTED: Final = 130
+
+#: What the databases say of a table or column that a migration has yet to make.
+_MISSING: Final[dict[type[Exception], tuple[str, ...]]] = {
+    ProgrammingError: ("does not exist", "doesn't exist"),
+    OperationalError: ("no such table", "no such column", "has no column", "unknown column"),
+}
+
+
+class DirectorCommand(BaseCommand):
+    """A command whose every expected failure is one message and an exit code, never a traceback.
+
+    Data goes to ``self.out``, talk to ``self.talk``. The system checks are left out: a mistake in a file must
+    not keep anybody from looking at runs or cancelling them.
+    """
+
+    requires_system_checks: list[str] = []
+    out: Printer
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            # An arrow or a name must not break a command where the terminal knows ASCII only.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+        try:
+            return super().execute(*args, **options)
+        except DirectorError as error:
+            raise CommandError(str(error)) from error
+        except (DatabaseError, InterfaceError) as error:
+            raise _database_error(error) from error
+        except BrokenPipeError:
+            _leave_the_pipe()
+        except KeyboardInterrupt as error:
+            raise CommandError("interrupted", returncode=INTERRUPTED) from error
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.verbosity = options["verbosity"]
+        self.out = Printer(self.stdout, self.style)
+        self.run_command(**options)
+        self.stdout.flush()
+
+    def run_command(self, *args: Any, **options: Any) -> None:
+        """What the command does."""
+        raise NotImplementedError
+
+    def talk(self, text: str) -> None:
+        """Say something that is not data; silent with ``--verbosity 0``."""
+        if self.verbosity:
+            self.stderr.write(text, style_func=str)
+
+    def done(self, run: Run, what: str) -> None:
+        """Print what was done; the run's id is the last word."""
+        self.out.line(f"{run.workflow}: {what} {run.pk}")
+
+    def fail(self, message: str, returncode: int = FAILED) -> NoReturn:
+        raise CommandError(message, returncode=returncode)
+
+
+class ActingCommand(DirectorCommand):
+    """A command that changes something, on behalf of ``--user`` if given."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--user", metavar="NAME", help="act as this user: checks the permissions, writes the history"
+        )
+
+    def act_as(self, name: str | None, action: str, workflow: Workflow) -> Any:
+        """The user called ``name``, if allowed; ``None`` without a name. Raises ``NotAllowed``."""
+        if not name:
+            return None
+        model: Any = get_user_model()
+        try:
+            user = model._default_manager.get_by_natural_key(name)
+        except model.DoesNotExist:
+            raise CommandError(f"unknown user “{name}”") from None
+        require(user, action, workflow)
+        return user
+
+    def note(self, user: Any, run: Run, what: str) -> None:
+        record(user, run, f"{what} (command)")
+
+
+def add_json_argument(parser: _ActionsContainer) -> None:
+    parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON for scripts")
+
+
+def add_dry_run_argument(parser: ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="say what would happen, change nothing")
+
+
+def add_payload_argument(parser: ArgumentParser) -> None:
+    parser.add_argument("payload", nargs="?", help="JSON, @FILE, or - for the standard input")
+
+
+def read_payload(text: str | None) -> Any:
+    """The value of a PAYLOAD argument; ``None`` without one. Raises ``CommandError`` with the place."""
+    if text is None:
+        return None
+    source, text = _payload_text(text)
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise CommandError(f"{source} is nested too deeply") from None
+    except ValueError as error:
+        hint = " (in quotes for the shell: '{\"order\": 7}')" if source == "the payload" else ""
+        raise CommandError(f"{source} is not JSON: {error}{hint}") from error
+
+
+def _payload_text(text: str) -> tuple[str, str]:
+    if text == "-":
+        return "the standard input", sys.stdin.read()
+    if not text.startswith("@"):
+        return "the payload", text
+    try:
+        return text[1:], Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise CommandError(f"the payload can't be read from “{text[1:]}”: {reason}") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+def _database_error(error: Exception) -> Exception:
+    """A message for what an operator can mend; any other error as it is."""
+    text = str(error).strip()
+    for kind, phrases in _MISSING.items():
+        if isinstance(error, kind) and any(phrase in text.lower() for phrase in phrases):
+            return CommandError(f"run “manage.py migrate” first; the database says: {text.splitlines()[0]}")
+    if isinstance(error, OperationalError | InterfaceError):
+        return CommandError(f"the database does not answer: {text}")
+    return error
+
+
+def _leave_the_pipe() -> NoReturn:
+    """The reader has gone, as in ``… | head``: nobody is left to tell, nor is anything wrong."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)

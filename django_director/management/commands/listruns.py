@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django_director.lookups import SHOWN_STATUSES, find_workflow, shown_as
+from django_director.management.base import DirectorCommand, add_json_argument
+from django_director.management.display import show_runs
+from django_director.models import Run
+from django_director.representation import runs_as_json
+
+LIMIT = 20
+
+
+class Command(DirectorCommand):
+    help = "List the last runs, of all workflows or of one."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", nargs="?", help="the workflow")
+        parser.add_argument("--status", action="append", choices=SHOWN_STATUSES, help="may be given repeatedly")
+        parser.add_argument("--limit", type=_positive, default=LIMIT, metavar="N", help=f"default {LIMIT}")
+        add_json_argument(parser)
+
+    def run_command(
+        self, *, name: str | None, status: list[str] | None, limit: int, as_json: bool, **options: Any
+    ) -> None:
+        runs = Run.objects.for_listing()
+        if name:
+            runs = runs.filter(workflow=find_workflow(name))
+        if status:
+            runs = shown_as(runs, status)
+        found = runs_as_json(runs[:limit])
+        if as_json:
+            self.out.json(found)
+            return
+        show_runs(self.out, found)
+        if not found:
+            self.talk("no runs")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"a number from 1, not “{text}”")
+    return int(text)

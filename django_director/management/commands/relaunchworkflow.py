@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django_director import engine
+from django_director.definitions import payloads
+from django_director.exceptions import Conflict
+from django_director.lookups import find_run
+from django_director.management.base import (
+    ActingCommand,
+    add_dry_run_argument,
+    add_payload_argument,
+    read_payload,
+)
+from django_director.masking import mask
+from django_director.models import Run
+
+
+class Command(ActingCommand):
+    help = "Start a new run of the same workflow, with the same payload unless another is given."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("run", help="the run's id, or its first digits")
+        add_payload_argument(parser)
+        # Not `--version`: Django's own option of that name prints Django's.
+        parser.add_argument(
+            "--same-version",
+            action="store_const",
+            const="same",
+            default="current",
+            dest="chosen_version",
+            help="use the definition that the run had, not the current one",
+        )
+        add_dry_run_argument(parser)
+        super().add_arguments(parser)
+
+    def run_command(
+        self,
+        *,
+        run: str,
+        payload: str | None,
+        chosen_version: str,
+        dry_run: bool,
+        user: str | None,
+        **options: Any,
+    ) -> None:
+        old = find_run(run)
+        actor = self.act_as(user, "retry", old.workflow)
+        given = read_payload(payload)
+        if dry_run:
+            self._preview(old, given, chosen_version)
+            return
+        new = engine.relaunch(old, given, user=actor, version=chosen_version)
+        self.note(actor, new, f"Relaunched from {old.pk}")
+        self.done(new, "started run")
+
+    def _preview(self, run: Run, given: Any, chosen_version: str) -> None:
+        version = run.version if chosen_version == "same" else run.workflow.current_version
+        if version is None:
+            raise Conflict(f"“{run.workflow}” has no current version")
+        schema = version.graph.definition.schema
+        payload = payloads.validate(schema, run.payload if given is None else given)
+        self.out.fields(
+            [
+                ("workflow", run.workflow.name),
+                ("version", version.number),
+                ("tasks", len(version.graph.nodes)),
+                ("payload", json.dumps(mask(payload, schema))),
+            ]
+        )

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from django_director import engine
+from django_director.local import run_to_end
+from django_director.lookups import find_workflow
+from django_director.management.base import (
+    FAILED,
+    TIMED_OUT,
+    ActingCommand,
+    add_json_argument,
+    add_payload_argument,
+    read_payload,
+)
+from django_director.management.display import show_result, show_tasks
+from django_director.management.output import duration
+from django_director.management.progress import Progress, follow
+from django_director.models import Run
+from django_director.representation import run_as_json
+from django_director.status import RunStatus, Trigger
+
+
+class Command(ActingCommand):
+    help = "Start a workflow. Exits with 0 on success, 1 on failure, and 3 when --timeout is over."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name")
+        add_payload_argument(parser)
+        parser.add_argument("--comment", default="", help="why, for those who look at the run")
+        parser.add_argument("--idempotency-key", metavar="KEY", help="start once, however often this is called")
+        parser.add_argument("--wait", action="store_true", help="show what happens until there is an outcome")
+        parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait at most")
+        parser.add_argument("--local", action="store_true", help="run it in this process, without a broker")
+        add_json_argument(parser)
+        super().add_arguments(parser)
+
+    def run_command(self, **options: Any) -> None:
+        waits = options["wait"] or options["local"]
+        if options["timeout"] is not None and not waits:
+            raise CommandError("--timeout needs --wait or --local")
+        run = self._start(**options)
+        if options["as_json"]:
+            self.talk(_announcement(run))
+        else:
+            self.out.line(_announcement(run))
+        self.stdout.flush()
+        in_time = self._follow(run, options["local"], options["timeout"]) if waits else True
+        self._report(run, as_json=options["as_json"], with_tasks=waits)
+        if waits:
+            self._exit(run, in_time)
+
+    def _start(self, *, name: str, payload: str | None, user: str | None, **options: Any) -> Run:
+        actor = self.act_as(user, "run", find_workflow(name)) if user else None
+        run = engine.start(
+            name,
+            read_payload(payload),
+            comment=options["comment"],
+            user=actor,
+            idempotency_key=options["idempotency_key"],
+            trigger=Trigger.COMMAND,
+            publish=not options["local"],
+        )
+        if run.created:
+            self.note(actor, run, "Started")
+        return run
+
+    def _follow(self, run: Run, local: bool, timeout: float | None) -> bool:
+        """Let the run come to its end; say whether it did in time."""
+        progress = Progress(self.stderr, quiet=not self.verbosity)
+        try:
+            if local:
+                run_to_end(run, timeout, progress.update)
+                progress.finish(run)
+            else:
+                follow(run, progress, timeout)
+        except TimeoutError:
+            progress.finish(run)
+            return False
+        return True
+
+    def _report(self, run: Run, *, as_json: bool, with_tasks: bool) -> None:
+        shown = run_as_json(run, with_payload=True, with_tasks=with_tasks) if as_json or with_tasks else {}
+        if as_json:
+            self.out.json(shown)
+        elif with_tasks:
+            show_tasks(self.out, shown["tasks"])
+            show_result(self.out, shown)
+
+    def _exit(self, run: Run, in_time: bool) -> None:
+        if not in_time and not run.is_finished:
+            self.fail(f"run {run.pk} has no outcome yet; see “showrun {run.pk} --watch”", returncode=TIMED_OUT)
+        if run.status != RunStatus.SUCCESS:
+            self.fail(f"run {run.pk} {run.shown_status}{_why(run)}", returncode=FAILED)
+        self.talk(f"success in {duration(run.duration or 0.0)}")
+
+
+def _announcement(run: Run) -> str:
+    done = "started run" if run.created else "has been started before with this idempotency key, as run"
+    return f"{run.workflow} {done} {run.pk}"
+
+
+def _why(run: Run) -> str:
+    """The first error of the run, as the end of a sentence."""
+    if run.error:
+        return f": {run.error}"
+    task = run.tasks.failed().steps().order_by("finished_at").for_listing().first()
+    return f": {task.label}: {task.error}" if task else ""

@@ -1,0 +1,80 @@
+"""Objects of the JSON shape as tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django_director.status import TASK_FINISHED
+
+from .output import Cell, Printer
+
+Json = dict[str, Any]
+
+TASK_HEADERS = ("STEP", "STATUS", "ATTEMPT", "DURATION", "ERROR")
+RUN_HEADERS = ("RUN", "WORKFLOW", "STATUS", "TRIGGER", "CREATED", "DURATION", "TASKS")
+
+
+def show_run(out: Printer, run: Json) -> None:
+    """A run's own values, then its tasks."""
+    out.fields(
+        [
+            ("run", run["id"]),
+            ("workflow", f"{run['workflow']} (version {run['version']})"),
+            ("status", run["status"]),
+            ("trigger", run["trigger"]),
+            ("user", run["user"]),
+            ("comment", run["comment"]),
+            ("created", moment(run["created_at"])),
+            ("duration", run["duration"]),
+            ("relaunched from", run["relaunched_from"]),
+            ("payload", json.dumps(run["payload"]) if run["payload"] else None),
+            ("error", run["error"]),
+        ]
+    )
+    show_result(out, run)
+    out.line()
+    show_tasks(out, run["tasks"])
+
+
+def show_result(out: Printer, run: Json) -> None:
+    """The run's result in one line, when it has one."""
+    out.fields([("result", None if run["result"] is None else json.dumps(run["result"]))])
+
+
+def show_tasks(out: Printer, tasks: Iterable[Json]) -> None:
+    out.table(TASK_HEADERS, [_task_row(task) for task in tasks])
+
+
+def show_runs(out: Printer, runs: Iterable[Json]) -> None:
+    out.table(RUN_HEADERS, [_run_row(run) for run in runs])
+
+
+def moment(text: str | None) -> datetime | None:
+    """The time that a value of the JSON shape stands for."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def ended(counts: dict[str, int]) -> str:
+    """``3/7``: how many tasks have ended, of how many."""
+    done = sum(number for status, number in counts.items() if status in TASK_FINISHED)
+    return f"{done}/{sum(counts.values())}"
+
+
+def _task_row(task: Json) -> list[Cell]:
+    label = f"{task['label']} (hook)" if task["is_hook"] else task["label"]
+    return [label, task["status"], task["attempt"], task["duration"], task["error"] or task["reason"] or ""]
+
+
+def _run_row(run: Json) -> list[Cell]:
+    return [
+        run["id"],
+        run["workflow"],
+        run["status"],
+        run["trigger"],
+        moment(run["created_at"]),
+        run["duration"],
+        ended(run["task_counts"]),
+    ]

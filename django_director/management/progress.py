@@ -1,0 +1,114 @@
+"""Show a run while it runs: one live line on a terminal, a line for each task that ended in a pipe."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.core.management.base import OutputWrapper
+from django.db.models import Count
+
+from django_director.models import Run, Task
+from django_director.status import TASK_FINISHED, TASK_UNSTARTED, TaskStatus
+
+from .output import duration
+
+LOOK: Final = 0.5
+"""Seconds between two looks."""
+PATIENCE: Final = 10
+"""Seconds after which somebody who waits is asked about the worker."""
+RUNNING_NAMED: Final = 3
+OVERLAP: Final = timedelta(seconds=5)
+"""A task may be seen later than one that ended after it; the last look sees all."""
+
+_CLEAR: Final = "\r\x1b[K"
+
+
+class Progress:
+    """What has become of a run since the last look."""
+
+    def __init__(self, stream: OutputWrapper, *, quiet: bool = False) -> None:
+        self.stream = stream
+        self.quiet = quiet
+        self.live = stream.isatty()
+        self.began = time.monotonic()
+        self.shown: set[UUID] = set()
+        self.last: datetime | None = None
+        self.asked = False
+
+    def update(self, run: Run) -> None:
+        """Look, and say what is new."""
+        if self.quiet:
+            return
+        if self.live:
+            self._draw(run)
+        else:
+            self._say_ended(run, self.last)
+        self._ask_for_worker(run)
+
+    def finish(self, run: Run) -> None:
+        """Say what is left to say."""
+        if self.quiet:
+            return
+        if self.live:
+            self._write(_CLEAR)
+        else:
+            self._say_ended(run)
+
+    def _draw(self, run: Run) -> None:
+        counts = dict(run.tasks.steps().order_by().values_list("status").annotate(Count("pk")))
+        ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
+        running = run.tasks.running().only("step", "map_index").in_order()[:RUNNING_NAMED]
+        parts = [f"{ended}/{sum(counts.values())} tasks"]
+        if names := ", ".join(task.label for task in running):
+            more = counts[TaskStatus.RUNNING] - len(running)
+            parts.append(f"running: {names}" + (f" and {more:,} more" if more > 0 else ""))
+        if failed := counts.get(TaskStatus.FAILED):
+            parts.append(f"{failed:,} failed")
+        self._write(_CLEAR + "  ".join([*parts, duration(time.monotonic() - self.began)]))
+
+    def _say_ended(self, run: Run, since: datetime | None = None) -> None:
+        ended = run.tasks.finished().for_listing().order_by("finished_at")
+        for task in ended if since is None else ended.filter(finished_at__gte=since - OVERLAP):
+            if task.pk not in self.shown:
+                self.shown.add(task.pk)
+                self.last = task.finished_at
+                self.stream.write(_line(task), style_func=str)
+
+    def _ask_for_worker(self, run: Run) -> None:
+        if self.asked or time.monotonic() - self.began < PATIENCE:
+            return
+        self.asked = True
+        if not run.tasks.exclude(status__in=TASK_UNSTARTED).exists():
+            self.stream.write(
+                (_CLEAR if self.live else "")
+                + "nothing has started yet: does a Celery worker run? (“runworkflow --local” needs none)",
+                style_func=str,
+            )
+
+    def _write(self, text: str) -> None:
+        self.stream.write(text, style_func=str, ending="")
+        self.stream.flush()
+
+
+def follow(run: Run, progress: Progress, timeout: float | None) -> None:
+    """Wait for the run's outcome and show what happens. Raises ``TimeoutError``."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not run.is_finished:
+        left = LOOK if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        try:
+            run.wait(min(LOOK, left))
+        except TimeoutError:
+            run.refresh_from_db()
+            progress.update(run)
+    progress.finish(run)
+
+
+def _line(task: Task) -> str:
+    took = f" {duration(task.duration)}" if task.duration is not None else ""
+    why = task.error or task.reason
+    return f"{task.label} {task.status}{took}" + (f": {' '.join(why.split())}" if why else "")

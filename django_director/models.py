@@ -1,0 +1,360 @@
+"""Rows and their constraints. What a row may become is decided in ``engine/``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models import Q
+
+from . import ids, querysets
+from .definitions import model
+from .graph import Graph, compile_definition
+from .indexes import PartialIndex
+from .querysets import DirectorManager
+from .status import RUN_FINISHED, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
+
+NAME_LENGTH = 200
+STATUS_LENGTH = 16
+GRAPHS_KEPT = 256
+
+_graphs: dict[str, Graph] = {}
+
+
+def _values(statuses: frozenset[Any]) -> list[str]:
+    return sorted(str(status) for status in statuses)
+
+
+class Workflow(models.Model):
+    """A definition's name, its current version, and whether it stands in the files."""
+
+    name = models.CharField(max_length=NAME_LENGTH, unique=True)
+    current_version = models.ForeignKey(
+        "WorkflowVersion", models.PROTECT, null=True, related_name="+", editable=False
+    )
+    is_active = models.BooleanField(default=True, help_text="Off when the workflow has left the files.")
+    retention_offset = models.IntegerField(
+        null=True, help_text="How many finished runs are kept; -1: all; empty: the setting's."
+    )
+    retention_days = models.PositiveIntegerField(null=True, help_text="How long finished runs are kept.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = DirectorManager.from_queryset(querysets.WorkflowQuerySet)()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        permissions: ClassVar = [("run_workflow", "Can run workflows")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WorkflowVersion(models.Model):
+    """An immutable definition: what a run was started with and belongs to."""
+
+    workflow = models.ForeignKey(Workflow, models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField(help_text="Counts the versions of one workflow from 1.")
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of the definition.")
+    definition = models.JSONField(encoder=DjangoJSONEncoder)
+    source = models.TextField(help_text="The text in the file.")
+    path = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = DirectorManager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workflow", "content_hash"], name="director_version_hash"),
+            models.UniqueConstraint(fields=["workflow", "number"], name="director_version_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+    @property
+    def graph(self) -> Graph:
+        """The compiled definition, kept per process: a version never changes."""
+        graph = _graphs.get(self.content_hash)
+        if graph is None:
+            graph = compile_definition(model.from_json(self.definition), self.content_hash)
+            _graphs[self.content_hash] = graph
+            while len(_graphs) > GRAPHS_KEPT:
+                _graphs.pop(next(iter(_graphs)), None)
+        return graph
+
+
+class Run(models.Model):
+    """One execution of a version."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new_run_id, editable=False)
+    workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="runs")
+    version = models.ForeignKey(WorkflowVersion, models.PROTECT, related_name="runs")
+    status = models.CharField(max_length=STATUS_LENGTH, choices=RunStatus, default=RunStatus.RUNNING)
+    stop = models.CharField(max_length=STATUS_LENGTH, choices=Stop, default=Stop.NONE, blank=True)
+    paused_at = models.DateTimeField(null=True)
+    generation = models.PositiveIntegerField(default=0, help_text="How often the run was retried.")
+    payload = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
+    error = models.TextField(blank=True)
+    trigger = models.CharField(max_length=STATUS_LENGTH, choices=Trigger, default=Trigger.MANUAL)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    comment = models.CharField(max_length=1000, blank=True)
+    idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - NULLs are distinct
+    schedule = models.CharField(max_length=NAME_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
+    scheduled_for = models.DateTimeField(null=True, help_text="The slot of the schedule.")
+    sent_at = models.DateTimeField(null=True, help_text="When the schedule's message was sent.")
+    parent_task = models.ForeignKey("Task", models.CASCADE, null=True, related_name="children")
+    relaunched_from = models.ForeignKey("self", models.SET_NULL, null=True, related_name="relaunches")
+    deadline_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = DirectorManager.from_queryset(querysets.RunQuerySet)()
+
+    #: False for the run of an earlier call with the same idempotency key.
+    created: bool = True
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        permissions: ClassVar = [
+            ("cancel_run", "Can cancel runs"),
+            ("retry_run", "Can retry, rerun, relaunch and skip"),
+            ("view_payload", "Can view payloads, results and tracebacks"),
+        ]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["workflow", "idempotency_key"], name="director_run_idempotency"),
+            models.UniqueConstraint(fields=["schedule", "scheduled_for"], name="director_run_slot"),
+            models.CheckConstraint(
+                name="director_run_finished_at",
+                condition=Q(status__in=_values(RUN_FINISHED), finished_at__isnull=False)
+                | Q(~Q(status__in=_values(RUN_FINISHED)), finished_at__isnull=True),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["workflow", "-id"], name="director_run_by_workflow"),
+            models.Index(fields=["workflow", "finished_at"], name="director_run_retention"),
+            models.Index(fields=["status", "id"], name="director_run_by_status"),
+            PartialIndex(
+                fields=["finished_at", "stop"],
+                name="director_run_stopping",
+                condition=Q(finished_at__isnull=True, stop__gt=Stop.NONE),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in RUN_FINISHED
+
+    @property
+    def shown_status(self) -> str:
+        """The status people see: also ``paused`` and ``canceling``."""
+        if self.is_finished:
+            return self.status
+        if self.stop:
+            return "canceling"
+        return "paused" if self.paused_at else self.status
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to outcome; ``None`` before the outcome."""
+        return _duration(self)
+
+    @property
+    def result(self) -> Any:
+        """The result of the last entry of the workflow's ``tasks``, read from its tasks' rows (one query)."""
+        if self.status != RunStatus.SUCCESS:
+            return None
+        shape = self.version.graph.result
+        spans = shape.spans()
+        rows = self.tasks.at(spans).values_list("position", "result") if spans else ()
+        return shape.assemble(dict(rows))
+
+    def wait(self, timeout: float | None = None) -> RunStatus:
+        """Return the outcome as soon as there is one.
+
+        Raises ``TimeoutError`` after ``timeout`` seconds and ``DirectorError`` inside a transaction, where the
+        run can't have been started yet.
+        """
+        from .engine.wait import wait  # an operation: it lives above the rows
+
+        return wait(self, timeout)
+
+
+class Task(models.Model):
+    """One step of a run. Also its own outbox: a queued row is published until somebody claims it."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
+    run = models.ForeignKey(Run, models.CASCADE, related_name="tasks")
+    position = models.PositiveIntegerField(help_text="The step's number in the graph of the version.")
+    step = models.CharField(max_length=NAME_LENGTH, help_text="The step's id.")
+    map_index = models.IntegerField(default=-1)
+    generation = models.PositiveIntegerField(default=0)
+    is_hook = models.BooleanField(default=False)
+    name = models.CharField(max_length=NAME_LENGTH, help_text="The name of the Celery task.")
+    queue = models.CharField(max_length=NAME_LENGTH, blank=True)
+
+    status = models.CharField(max_length=STATUS_LENGTH, choices=TaskStatus, default=TaskStatus.PENDING)
+    sequence = models.BigIntegerField(default=0, help_text="Raised each time the task is queued anew.")
+    claim = models.BigIntegerField(null=True, help_text="A random number written at the claim.")
+    lease_until = models.DateTimeField(null=True)
+    worker = models.CharField(max_length=NAME_LENGTH, blank=True)
+
+    next_dispatch_at = models.DateTimeField(null=True)
+    dispatches = models.PositiveIntegerField(default=0, help_text="How often it was published again.")
+    not_before = models.DateTimeField(null=True)
+    unknown_since = models.DateTimeField(null=True, help_text="Since when a worker says it has no such task.")
+
+    attempt = models.PositiveIntegerField(default=0, help_text="The last attempt started.")
+    failures = models.PositiveIntegerField(default=0)
+    crashes = models.PositiveIntegerField(default=0)
+    reruns = models.PositiveIntegerField(default=0, help_text="How often it ran again after a success.")
+
+    result = models.JSONField(encoder=DjangoJSONEncoder, null=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    reason = models.CharField(max_length=500, blank=True, help_text="Why it is in this status.")
+    progress = models.JSONField(null=True)
+
+    queued_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = DirectorManager.from_queryset(querysets.TaskQuerySet)()
+
+    class Meta:
+        ordering: ClassVar = ["run", "is_hook", "position", "map_index", "generation"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["run", "position", "map_index", "generation"], name="director_task_identity"
+            ),
+            models.CheckConstraint(
+                name="director_task_running_lease",
+                condition=~Q(status=TaskStatus.RUNNING) | Q(lease_until__isnull=False, claim__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="director_task_queued_dispatch",
+                condition=~Q(status=TaskStatus.QUEUED) | Q(next_dispatch_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="director_task_finished_at",
+                condition=Q(status__in=_values(TASK_FINISHED), finished_at__isnull=False)
+                | Q(~Q(status__in=_values(TASK_FINISHED)), finished_at__isnull=True),
+            ),
+        ]
+        indexes: ClassVar = [
+            # Each serves one query of the supervisor; partial where the database can.
+            PartialIndex(
+                fields=["next_dispatch_at"], name="director_task_due", condition=Q(status=TaskStatus.QUEUED)
+            ),
+            PartialIndex(
+                fields=["lease_until"], name="director_task_lease", condition=Q(status=TaskStatus.RUNNING)
+            ),
+            PartialIndex(
+                fields=["not_before"], name="director_task_timer", condition=Q(status=TaskStatus.WAITING)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.step
+
+    @property
+    def label(self) -> str:
+        """What people read: the step's id, with the index of a map's instance."""
+        return self.step if self.map_index < 0 else f"{self.step}[{self.map_index}]"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in TASK_FINISHED
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the start of the last attempt to the outcome; ``None`` before the outcome."""
+        return _duration(self)
+
+
+class Attempt(models.Model):
+    """An attempt that did not end its task: it failed, was lost or timed out, and the task was tried again."""
+
+    class Outcome(models.TextChoices):
+        FAILED = "failed", "failed"
+        LOST = "lost", "lost"
+        TIMED_OUT = "timed_out", "timed out"
+        REPLACED = "replaced", "replaced"
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    generation = models.PositiveIntegerField(default=0)
+    outcome = models.CharField(max_length=STATUS_LENGTH, choices=Outcome)
+    worker = models.CharField(max_length=NAME_LENGTH, blank=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField()
+
+    objects = DirectorManager()
+
+    class Meta:
+        ordering: ClassVar = ["task", "id"]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}"
+
+
+class Gate(models.Model):
+    """The counter of a join. Narrow: it is written once by each member."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="gates")
+    seq = models.PositiveIntegerField()
+    remaining = models.PositiveIntegerField()
+    failed = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0)
+
+    objects = DirectorManager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["run", "seq"], name="director_gate_seq"),
+        ]
+
+    def __str__(self) -> str:
+        return f"gate {self.seq}"
+
+
+class Lease(models.Model):
+    """Who does a job that one process at a time shall do."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    holder = models.CharField(max_length=NAME_LENGTH)
+    until = models.DateTimeField()
+    beat_at = models.DateTimeField(help_text="When the holder last worked.")
+
+    objects = DirectorManager()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.holder}"
+
+
+def graph_of(content_hash: str) -> Graph:
+    """The compiled definition with this hash; a query only for the first in a process.
+
+    Raises ``WorkflowVersion.DoesNotExist``.
+    """
+    graph = _graphs.get(content_hash)
+    if graph is not None:
+        return graph
+    version: WorkflowVersion | None = WorkflowVersion.objects.filter(content_hash=content_hash).first()
+    if version is None:
+        raise WorkflowVersion.DoesNotExist(content_hash)
+    return version.graph
+
+
+def _duration(row: Run | Task) -> float | None:
+    if row.started_at is None or row.finished_at is None:
+        return None
+    return float((row.finished_at - row.started_at).total_seconds())

@@ -1,0 +1,68 @@
+"""A definition or its graph as text and as few connections: one line, an indented tree, Mermaid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from .graph import Graph
+
+MEMBERS_NAMED: Final = 6
+"""How many members of a container one line names; a group may have thousands."""
+
+Json = dict[str, Any]
+
+
+def boundaries(graph: Graph) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+    """Positions that must have ended, with those that wait for them: a group after a group is one pair."""
+    heads: dict[int, list[int]] = {}
+    ends: dict[int, tuple[int, ...]] = {}
+    for node in graph.nodes:
+        # Nodes that wait for the same share one tuple.
+        heads.setdefault(id(node.upstream), []).append(node.position)
+        ends[id(node.upstream)] = node.upstream
+    for key, upstream in ends.items():
+        if upstream:
+            yield upstream, heads[key]
+
+
+def one_line(steps: Sequence[Json], separator: str = " → ") -> str:
+    """The steps of the JSON shape in one line: ``A → (B | C) → D``."""
+    names = [_in_line(step) for step in steps[:MEMBERS_NAMED]]
+    if len(steps) > MEMBERS_NAMED:
+        names.append(f"… {len(steps) - MEMBERS_NAMED:,} more")
+    return separator.join(names)
+
+
+def _in_line(step: Json) -> str:
+    if step["tasks"] is None:
+        return str(step["id"])
+    return f"({one_line(step['tasks'], ' | ' if step['kind'] == 'group' else ' → ')})"
+
+
+def tree(steps: Iterable[Json], indent: str = "") -> Iterator[str]:
+    """The steps of the JSON shape as indented lines."""
+    for step in steps:
+        notes = [step["kind"]] if step["tasks"] is not None else []
+        if step["task"] not in (None, step["id"]):
+            notes.append(f"task {step['task']}")
+        if step["queue"]:
+            notes.append(f"queue {step['queue']}")
+        yield f"{indent}{step['id']}" + (f"  [{', '.join(notes)}]" if notes else "")
+        yield from tree(step["tasks"] or (), indent + "  ")
+
+
+def mermaid(graph: Graph) -> Iterator[str]:
+    """The graph as lines of a Mermaid flowchart."""
+    yield "flowchart TD"
+    for node in graph.nodes:
+        yield f'  t{node.position}["{node.step.id}"]'
+    for number, (ends, heads) in enumerate(boundaries(graph)):
+        sources = [f"t{position}" for position in ends]
+        if len(ends) > 1 and len(heads) > 1:
+            yield f"  j{number}(( ))"
+            yield from (f"  {source} --> j{number}" for source in sources)
+            sources = [f"j{number}"]
+        yield from (f"  {source} --> t{head}" for source in sources for head in heads)
+    for outcome, node in graph.hooks.items():
+        yield f'  t{node.position}(["{outcome}: {node.step.id}"])'

@@ -1,0 +1,121 @@
+"""The project as a whole: its workflow files, checked against the tasks of its Celery app."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from celery import Celery, current_app
+from django.apps import apps
+from django.conf import settings
+
+from .conf import director
+from .definitions import Problem, Reading, check_tasks, codes, read, shown_path, workflow_files
+from .definitions.problems import Place
+
+SKIP_CHECKS: Final = "CELERY_SKIP_CHECKS"
+LIBRARY: Final = str(Path(os.__file__).parent)
+
+
+def read_project() -> Reading:
+    """Read the project's workflow files and check their steps against the registered Celery tasks.
+
+    Nothing is raised for what is wrong in files or in the project's task modules: it is in ``problems``.
+    """
+    configured = director.WORKFLOWS
+    if not _is_usable(configured):
+        return Reading(problems=(_unusable_setting(configured),))
+    base = getattr(settings, "BASE_DIR", None)
+    paths = [Path(config.path) for config in apps.get_app_configs()]
+    reading = read(workflow_files(configured, Path(base) if base else None, paths))
+    return _with_tasks(reading) if reading.definitions else reading
+
+
+def celery_app() -> Celery | None:
+    """The project's Celery app; ``None`` when it has made none."""
+    app = _current_app()
+    # Celery's stand-in is the only app called so that did not ask to be the current one.
+    return None if app.main == "default" and not app.set_as_current else app  # type: ignore[attr-defined]
+
+
+def _current_app() -> Celery:
+    return current_app._get_current_object()  # type: ignore[attr-defined,no-any-return]
+
+
+def _is_usable(configured: object) -> bool:
+    paths = configured if isinstance(configured, list | tuple) else [configured]
+    return configured is None or all(isinstance(path, str | Path) for path in paths)
+
+
+def _unusable_setting(configured: object) -> Problem:
+    return Problem(
+        place=Place(path="settings"),
+        code=codes.SETTING,
+        message=f'DIRECTOR["WORKFLOWS"] must be a list of paths, and is {type(configured).__name__}',
+        hint='write `DIRECTOR = {"WORKFLOWS": [BASE_DIR / "workflows.yml"]}`',
+    )
+
+
+def _with_tasks(reading: Reading) -> Reading:
+    app = _current_app()
+    try:
+        with _without_checks():
+            app.loader.import_default_modules()
+        known = set(app.tasks)
+    # The project's modules are run here, and may raise anything; what they raise is reported.
+    except Exception as error:
+        return reading.adding([_import_problem(error)])
+    problems = check_tasks(reading.definitions, lambda name: _signature(app, name), known)
+    return reading.adding(problems)
+
+
+@contextmanager
+def _without_checks() -> Iterator[None]:
+    """Keep Celery from running Django's checks while it imports tasks: one of them is what reads the files."""
+    before = os.environ.get(SKIP_CHECKS)
+    os.environ[SKIP_CHECKS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SKIP_CHECKS]
+        else:
+            os.environ[SKIP_CHECKS] = before
+
+
+def _signature(app: Celery, name: str) -> inspect.Signature | None:
+    task = app.tasks[name]
+    try:
+        # Celery wraps `run` for `autoretry_for`; of bound tasks this is without `self`.
+        return inspect.signature(getattr(task, "_orig_run", task.run))
+    except (TypeError, ValueError):
+        return None
+
+
+def _import_problem(error: Exception) -> Problem:
+    reason = error.msg if isinstance(error, SyntaxError) else str(error)
+    return Problem(
+        place=_raised_at(error),
+        code=codes.IMPORT,
+        message=f"the project's tasks can't be imported: {type(error).__name__}: {reason}",
+        hint="correct the module; until then steps are not checked against tasks",
+    )
+
+
+def _raised_at(error: Exception) -> Place:
+    """The line of the project that the error comes from, as far as it can be told."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Place(path=shown_path(Path(error.filename)), line=error.lineno or 1)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_own(frame.filename)] or frames
+    return Place(path=shown_path(Path(own[-1].filename)), line=own[-1].lineno or 1)
+
+
+def _is_own(filename: str) -> bool:
+    is_library = filename.startswith(LIBRARY) or "site-packages" in Path(filename).parts
+    return not is_library and not filename.startswith("<")

@@ -1,0 +1,121 @@
+"""The words in which rows are asked for. No other module filters by a literal status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
+
+from django.db import models
+from django.db.models import Q
+
+from . import status
+from .conf import director
+
+if TYPE_CHECKING:
+    from .graph import Span
+
+SHORT_SPAN = 4
+"""Spans up to this length are listed, longer ones are ranges."""
+
+HEAVY_TASK_FIELDS = ("result", "traceback")
+
+
+def positions_in(spans: Iterable[Span]) -> Q:
+    """The condition that a position lies in one of the half-open ``spans``."""
+    single: list[int] = []
+    where = Q()
+    for start, stop in spans:
+        if stop - start <= SHORT_SPAN:
+            single.extend(range(start, stop))
+        else:
+            where |= Q(position__gte=start, position__lt=stop)
+    return where | Q(position__in=single) if single or not where else where
+
+
+class DirectorManager(models.Manager[Any]):
+    """Rows of the database ``DIRECTOR["DATABASE"]``."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().using(director.DATABASE)
+
+
+class WorkflowQuerySet(models.QuerySet[Any]):
+    def active(self) -> Self:
+        """Workflows that stand in the files."""
+        return self.filter(is_active=True)
+
+
+class RunQuerySet(models.QuerySet[Any]):
+    def active(self) -> Self:
+        return self.filter(status__in=status.RUN_ACTIVE)
+
+    def finished(self) -> Self:
+        return self.filter(status__in=status.RUN_FINISHED)
+
+    def retryable(self) -> Self:
+        return self.filter(status__in=status.RUN_RETRYABLE).exclude(stop=status.Stop.DELETE)
+
+    def being_deleted(self) -> Self:
+        """Finished runs of which retention has begun to delete the tasks: they can't be retried any more."""
+        return self.finished().filter(stop=status.Stop.DELETE)
+
+    def stopping(self) -> Self:
+        """Runs that start no further task and are not closed yet."""
+        # In the words of an index: `finished_at` says the same as the status (a constraint holds that).
+        return self.filter(finished_at=None, stop__gt=status.Stop.NONE)
+
+    def for_listing(self) -> Self:
+        """Without payloads, with what a list shows."""
+        return self.select_related("workflow", "version", "user").defer(
+            "payload", "version__definition", "version__source"
+        )
+
+    def roots(self) -> Self:
+        """Runs that are not children of another run."""
+        return self.filter(parent_task=None)
+
+
+class TaskQuerySet(models.QuerySet[Any]):
+    def active(self) -> Self:
+        return self.filter(status__in=status.TASK_ACTIVE)
+
+    def unstarted(self) -> Self:
+        """Tasks that a stop can settle at once."""
+        return self.filter(status__in=status.TASK_UNSTARTED)
+
+    def pending(self) -> Self:
+        return self.filter(status=status.TaskStatus.PENDING)
+
+    def queued(self) -> Self:
+        return self.filter(status=status.TaskStatus.QUEUED)
+
+    def running(self) -> Self:
+        return self.filter(status=status.TaskStatus.RUNNING)
+
+    def waiting(self) -> Self:
+        return self.filter(status=status.TaskStatus.WAITING)
+
+    def finished(self) -> Self:
+        return self.filter(status__in=status.TASK_FINISHED)
+
+    def failed(self) -> Self:
+        return self.filter(status=status.TaskStatus.FAILED)
+
+    def hooks(self) -> Self:
+        return self.filter(is_hook=True)
+
+    def steps(self) -> Self:
+        """The tasks that make up the run, without its hooks."""
+        return self.filter(is_hook=False)
+
+    def at(self, spans: Iterable[Span]) -> Self:
+        """The step tasks whose position lies in one of the half-open ``spans``."""
+        return self.filter(positions_in(spans), is_hook=False)
+
+    def in_order(self) -> Self:
+        """In the order of the file, hooks last."""
+        return self.order_by("is_hook", "position", "map_index", "generation")
+
+    def for_listing(self) -> Self:
+        """Without results and tracebacks."""
+        return self.defer(*HEAVY_TASK_FIELDS)

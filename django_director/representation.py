@@ -1,0 +1,226 @@
+"""Rows as the JSON objects of the API and of ``--json``: one shape, made here and nowhere else.
+
+Times are ISO 8601 in UTC, durations seconds, absent values ``None``. What may be secret is left out unless
+the caller says that the reader may see it, and is masked even then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Count, OuterRef, Subquery
+
+from .definitions.model import Container, Definition, Step
+from .masking import mask
+from .models import Run, Task, Workflow, WorkflowVersion
+from .schedules import describe_many
+
+if TYPE_CHECKING:
+    from .graph import Graph
+
+Json = dict[str, Any]
+
+
+def run_as_json(run: Run, *, with_payload: bool, with_tasks: bool = False) -> Json:
+    """One run with payload and result (``None`` unless ``with_payload``), and its ``tasks`` if asked for."""
+    data = _run(run, task_counts([run])[run.pk])
+    if with_payload:
+        data["payload"] = mask(run.payload, run.version.graph.definition.schema)
+        data["result"] = mask(run.result)
+    if with_tasks:
+        data["tasks"] = tasks_as_json(run, run.tasks.in_order(), with_payload=with_payload)
+    return data
+
+
+def runs_as_json(runs: Iterable[Run]) -> list[Json]:
+    """Runs of a list: one query more, whatever their number; ``payload`` and ``result`` are ``None``.
+
+    Ask for them by ``Run.objects.for_listing()``.
+    """
+    listed = list(runs)
+    counts = task_counts(listed)
+    return [_run(run, counts[run.pk]) for run in listed]
+
+
+def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
+    """By run: the number of its tasks in each status that occurs, without hooks. One query."""
+    counts: dict[Any, dict[str, int]] = {run.pk: {} for run in runs}
+    rows = Task.objects.steps().filter(run__in=list(counts)).order_by()
+    for run, status, number in rows.values_list("run", "status").annotate(Count("pk")) if counts else ():
+        counts[run][status] = number
+    return counts
+
+
+def task_as_json(task: Task, *, with_payload: bool) -> Json:
+    """One task, with result and traceback when ``with_payload``."""
+    return next(_tasks(task.run, [task], with_payload=with_payload))
+
+
+def tasks_as_json(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> list[Json]:
+    """Tasks of one run, with their results and tracebacks when ``with_payload``; no query per task."""
+    return list(_tasks(run, tasks, with_payload=with_payload))
+
+
+def workflow_as_json(workflow: Workflow) -> Json:
+    """One workflow, with its last run in short."""
+    return workflows_as_json([workflow])[0]
+
+
+def workflows_as_json(workflows: Iterable[Workflow]) -> list[Json]:
+    """Workflows of a list, in a fixed number of queries."""
+    listed = list(workflows)
+    versions = WorkflowVersion.objects.in_bulk({workflow.current_version_id for workflow in listed} - {None})
+    last = last_runs(listed)
+    schedules = describe_many(listed)
+    return [
+        _workflow(workflow, versions.get(workflow.current_version_id or 0))
+        | {
+            "schedules": [_as_json_times(schedule) for schedule in schedules[workflow.pk]],
+            "last_run": _short_run(last[workflow.pk]) if workflow.pk in last else None,
+        }
+        for workflow in listed
+    ]
+
+
+def last_runs(workflows: Sequence[Workflow]) -> dict[int, Run]:
+    """By workflow: its newest run, if there is one. One query, an index probe per workflow."""
+    newest = Run.objects.filter(workflow=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    chosen = Workflow.objects.filter(pk__in=[workflow.pk for workflow in workflows]).order_by()
+    runs = Run.objects.filter(pk__in=chosen.annotate(newest=Subquery(newest)).values("newest"))
+    return {run.workflow_id: run for run in runs.defer("payload")}
+
+
+def step_as_json(step: Step) -> Json:
+    """A step of a definition; ``tasks`` holds the members of a container."""
+    if isinstance(step, Container):
+        members = [step_as_json(member) for member in step.members]
+        own: Json = {"kind": step.kind, "task": None, "queue": None, "with": None, "tasks": members}
+    else:
+        own = {
+            "kind": "task",
+            "task": step.task,
+            "queue": step.queue,
+            "with": mask(step.kwargs) or None,
+            "tasks": None,
+        }
+    return {"id": step.id, **own, "description": step.description or None}
+
+
+def time_as_json(value: datetime | None) -> str | None:
+    """ISO 8601 in UTC with a ``Z``."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+
+
+def _run(run: Run, counts: dict[str, int]) -> Json:
+    return {
+        "id": str(run.pk),
+        "workflow": run.workflow.name,
+        "version": run.version.number,
+        "status": run.shown_status,
+        "trigger": run.trigger,
+        "user": run.user.get_username() if run.user else None,
+        "comment": run.comment or None,
+        "payload": None,
+        "result": None,
+        "error": run.error or None,
+        "idempotency_key": run.idempotency_key,
+        "scheduled_for": time_as_json(run.scheduled_for),
+        "relaunched_from": _id(run.relaunched_from_id),
+        "parent_task": _id(run.parent_task_id),
+        "created_at": time_as_json(run.created_at),
+        "started_at": time_as_json(run.started_at),
+        "finished_at": time_as_json(run.finished_at),
+        "duration": run.duration,
+        "task_counts": counts,
+    }
+
+
+def _short_run(run: Run) -> Json:
+    return {
+        "id": str(run.pk),
+        "status": run.shown_status,
+        "trigger": run.trigger,
+        "created_at": time_as_json(run.created_at),
+        "started_at": time_as_json(run.started_at),
+        "finished_at": time_as_json(run.finished_at),
+        "duration": run.duration,
+    }
+
+
+def _tasks(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> Iterator[Json]:
+    upstream = _Upstream(run.version.graph)
+    for task in tasks:
+        data = _task(task, run) | {"upstream": upstream.of(task)}
+        if with_payload:
+            data["result"] = mask(task.result)
+            data["traceback"] = task.traceback or None
+        yield data
+
+
+def _task(task: Task, run: Run) -> Json:
+    return {
+        "id": str(task.pk),
+        "run": str(run.pk),
+        "step": task.step,
+        "label": task.label,
+        "kind": "task",
+        "task": task.name,
+        "map_index": task.map_index if task.map_index >= 0 else None,
+        "is_hook": task.is_hook,
+        "status": task.status,
+        "attempt": task.attempt,
+        "upstream": [],
+        "queue": task.queue or None,
+        "worker": task.worker or None,
+        "result": None,
+        "error": task.error or None,
+        "traceback": None,
+        "reason": task.reason or None,
+        "progress": task.progress,
+        "child_run": None,
+        "queued_at": time_as_json(task.queued_at),
+        "started_at": time_as_json(task.started_at),
+        "finished_at": time_as_json(task.finished_at),
+        "duration": task.duration,
+    }
+
+
+class _Upstream:
+    """The ids of the steps before a task; tasks that wait for the same share one list."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.lists: dict[int, list[str]] = {}
+
+    def of(self, task: Task) -> list[str]:
+        if task.is_hook:
+            return []
+        positions = self.graph.node(task.position).upstream
+        if id(positions) not in self.lists:
+            self.lists[id(positions)] = [self.graph.node(position).step.id for position in positions]
+        return self.lists[id(positions)]
+
+
+def _workflow(workflow: Workflow, version: WorkflowVersion | None) -> Json:
+    definition = version.graph.definition if version else Definition(name=workflow.name)
+    return {
+        "name": workflow.name,
+        "description": definition.description or None,
+        "version": version.number if version else None,
+        "is_active": workflow.is_active,
+        "schedules": [],
+        "schema": definition.schema,
+        "steps": [step_as_json(step) for step in definition.tasks],
+        "hooks": {outcome: step_as_json(step) for outcome, step in definition.hooks.items()},
+        "last_run": None,
+    }
+
+
+def _as_json_times(schedule: Json) -> Json:
+    return {key: time_as_json(value) if isinstance(value, datetime) else value for key, value in schedule.items()}
+
+
+def _id(value: Any) -> str | None:
+    return str(value) if value else None

@@ -1,0 +1,158 @@
+// Keeps the page of a run up to date: asks every few seconds, less often while nothing changes or the server
+// does not answer, not at all while the page is hidden, and stops at the outcome.
+
+const page = document.getElementById("director-run");
+const LONGEST = 30_000;
+let etag = "";
+let clock = 0; // the server's clock minus ours, in milliseconds
+let wait = 0;
+let timer = 0;
+
+const basic = () => Number(page.dataset.poll) * 1000;
+
+function seconds(value) {
+  const two = (number) => String(Math.floor(number)).padStart(2, "0");
+  if (value < 60) return `${value.toFixed(1)} s`;
+  if (value < 3600) return `${Math.floor(value / 60)} min ${two(value % 60)} s`;
+  if (value < 86400) return `${Math.floor(value / 3600)} h ${two((value % 3600) / 60)} min`;
+  return `${Math.floor(value / 86400)} d ${two((value % 86400) / 3600)} h`;
+}
+
+function tick() {
+  const now = Date.now() + clock;
+  for (const element of page.querySelectorAll("[data-since]")) {
+    element.textContent = seconds(Math.max(0, now / 1000 - Number(element.dataset.since)));
+  }
+}
+
+function setText(element, text) {
+  if (element && element.textContent !== text) element.textContent = text;
+}
+
+function setDuration(element, data) {
+  if (!element) return;
+  if (data.since === null) {
+    delete element.dataset.since;
+    setText(element, data.duration);
+  } else {
+    element.dataset.since = data.since;
+  }
+}
+
+function setStatus(element, status, icon) {
+  const kept = [...element.classList].filter((name) => !(name.slice(9) in icon.paths));
+  element.setAttribute("class", [...kept, `director-${status}`].join(" "));
+  const path = element.querySelector(icon.selector);
+  if (path) path.setAttribute("d", icon.paths[status] || icon.paths.none);
+}
+
+function setBadge(cell, data, paths) {
+  const badge = cell && cell.querySelector(".director-badge");
+  if (!badge || badge.lastElementChild.textContent === data.label) return;
+  setStatus(badge, data.status, { selector: "path", paths });
+  badge.lastElementChild.textContent = data.label;
+}
+
+function showHead(data) {
+  const field = (name) => page.querySelector(`[data-part] [data-field=${name}]`);
+  setBadge(field("status"), data, data.icons);
+  setText(field("progress"), data.progress);
+  field("bar").max = Math.max(1, data.total);
+  field("bar").value = data.finished;
+  setDuration(field("duration"), data);
+  const error = page.querySelector("[data-field=error]");
+  setText(error, data.error.slice(0, 2000));
+  error.hidden = !data.error;
+  for (const form of page.querySelectorAll("[data-button]")) form.hidden = !data.buttons.includes(form.dataset.button);
+}
+
+function showBoxes(data) {
+  data.boxes.forEach(([status, note, title], number) => {
+    const box = page.querySelector(`[data-box="${number}"]`);
+    const text = box.querySelector("title");
+    if (text.textContent === title && box.classList.contains(`director-${status}`)) return;
+    setStatus(box, status, { selector: ".director-mark", paths: data.icons });
+    setText(box.querySelector(".director-note"), note);
+    text.textContent = title;
+    if (box.parentElement.localName === "a") box.parentElement.setAttribute("aria-label", title);
+  });
+}
+
+function showRows(data) {
+  for (const row of data.rows) {
+    const line = page.querySelector(`[data-task="${row.id}"]`);
+    if (!line) continue;
+    const field = (name) => line.querySelector(`[data-field=${name}]`);
+    setBadge(field("status"), row, data.icons);
+    setText(field("attempt"), String(row.attempt));
+    setText(field("started"), row.started);
+    setDuration(field("duration"), row);
+    setText(field("error").firstElementChild, row.error);
+  }
+  for (const item of page.querySelectorAll("[data-count]")) {
+    const number = data.counts[item.dataset.count];
+    item.hidden = !number;
+    setText(item.querySelector("[data-number]"), number || "0");
+  }
+}
+
+// The outcome changes more than statuses: result, buttons, pages of the table. Take them from the page itself.
+async function showOutcome() {
+  const response = await fetch(location.href, { cache: "no-store", credentials: "same-origin" });
+  if (!response.ok || response.redirected) return stop();
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+  for (const part of page.querySelectorAll("[data-part]")) {
+    const other = fresh.querySelector(`[data-part="${part.dataset.part}"]`);
+    if (other && !part.contains(document.activeElement)) part.replaceWith(document.adoptNode(other));
+  }
+}
+
+function stop() {
+  page.querySelector("[data-stale]").hidden = false;
+}
+
+function later(milliseconds) {
+  wait = milliseconds;
+  clearTimeout(timer);
+  timer = setTimeout(look, milliseconds);
+}
+
+async function look() {
+  if (document.hidden) return;
+  let response;
+  try {
+    response = await fetch(page.dataset.live, {
+      cache: "no-store",
+      credentials: "same-origin",
+      headers: etag ? { "If-None-Match": etag } : {},
+    });
+  } catch {
+    return later(Math.min(wait * 2, LONGEST));
+  }
+  if (response.status === 304) return later(Math.min(wait * 1.25, basic() * 3));
+  if (response.status >= 500) return later(Math.min(wait * 2, LONGEST));
+  // Signed out, or no longer allowed: a form to sign in comes instead of JSON.
+  const isAnswer = (response.headers.get("Content-Type") || "").startsWith("application/json");
+  if (!response.ok || response.redirected || !isAnswer) return stop();
+  await show(response);
+}
+
+async function show(response) {
+  const date = Date.parse(response.headers.get("Date") || "");
+  if (date) clock = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
+  etag = response.headers.get("ETag") || "";
+  const data = await response.json();
+  page.dataset.poll = data.poll;
+  showHead(data);
+  showBoxes(data);
+  showRows(data);
+  if (data.is_live) return later(basic());
+  clearInterval(ticking);
+  await showOutcome();
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) later(0);
+});
+const ticking = setInterval(tick, 1000);
+later(basic());

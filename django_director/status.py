@@ -1,0 +1,94 @@
+"""The statuses of runs and tasks, the named sets of them, and the transitions that exist.
+
+This is the only place that spells a status; ``engine/`` is the only one that writes it.
+"""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+
+
+class RunStatus(TextChoices):
+    PENDING = "pending", "pending"
+    RUNNING = "running", "running"
+    SUCCESS = "success", "success"
+    FAILED = "failed", "failed"
+    CANCELED = "canceled", "canceled"
+
+
+class TaskStatus(TextChoices):
+    PENDING = "pending", "pending"
+    QUEUED = "queued", "queued"
+    RUNNING = "running", "running"
+    WAITING = "waiting", "waiting"
+    SUCCESS = "success", "success"
+    FAILED = "failed", "failed"
+    CANCELED = "canceled", "canceled"
+    SKIPPED = "skipped", "skipped"
+    UPSTREAM_FAILED = "upstream_failed", "upstream failed"
+
+
+class Stop(TextChoices):
+    """Why a run starts no further task (`Run.stop`)."""
+
+    NONE = "", "no"
+    CANCEL = "cancel", "canceled"
+    FAIL_FAST = "fail_fast", "fail fast"
+    TIMEOUT = "timeout", "timed out"
+    DELETE = "delete", "being deleted"
+
+
+class Trigger(TextChoices):
+    MANUAL = "manual", "manual"
+    ADMIN = "admin", "admin"
+    API = "api", "API"
+    COMMAND = "command", "command"
+    SCHEDULE = "schedule", "schedule"
+    WORKFLOW = "workflow", "workflow"
+    WEBHOOK = "webhook", "webhook"
+    RELAUNCH = "relaunch", "relaunch"
+
+
+RUN_ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
+RUN_FINISHED = frozenset({RunStatus.SUCCESS, RunStatus.FAILED, RunStatus.CANCELED})
+RUN_RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELED})
+
+TASK_UNSTARTED = frozenset({TaskStatus.PENDING, TaskStatus.QUEUED, TaskStatus.WAITING})
+TASK_ACTIVE = TASK_UNSTARTED | {TaskStatus.RUNNING}
+TASK_FINISHED = frozenset(set(TaskStatus) - TASK_ACTIVE)
+#: What a join counts as failed.
+TASK_BROKEN = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED, TaskStatus.UPSTREAM_FAILED})
+#: What "retry from failed" runs again, with everything downstream of it.
+TASK_RETRYABLE = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED})
+
+RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.PENDING: frozenset({RunStatus.RUNNING, RunStatus.CANCELED}),
+    RunStatus.RUNNING: RUN_FINISHED,
+    RunStatus.SUCCESS: frozenset(),
+    RunStatus.FAILED: frozenset({RunStatus.RUNNING}),
+    RunStatus.CANCELED: frozenset({RunStatus.RUNNING}),
+}
+
+TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
+    TaskStatus.PENDING: frozenset(
+        {
+            TaskStatus.QUEUED,
+            TaskStatus.WAITING,
+            TaskStatus.CANCELED,
+            TaskStatus.SKIPPED,
+            TaskStatus.UPSTREAM_FAILED,
+        }
+    ),
+    TaskStatus.QUEUED: frozenset({TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.CANCELED}),
+    TaskStatus.RUNNING: frozenset(
+        {
+            TaskStatus.SUCCESS,
+            TaskStatus.FAILED,
+            TaskStatus.CANCELED,
+            TaskStatus.WAITING,
+            TaskStatus.QUEUED,
+        }
+    ),
+    TaskStatus.WAITING: frozenset({TaskStatus.QUEUED, TaskStatus.CANCELED}),
+    **{status: frozenset({TaskStatus.PENDING}) for status in TASK_FINISHED},
+}

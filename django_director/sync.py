@@ -1,0 +1,280 @@
+"""Definitions to rows: what the files say becomes what the database runs.
+
+The content of a definition is stored once, by its hash: going back to an earlier text reuses its version.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from django.apps import AppConfig, apps
+from django.db import connections
+from django.db.models import Max
+from django.db.models.signals import post_migrate
+from django.utils import timezone
+
+from . import project, schedules
+from .clock import Now
+from .conf import director
+from .definitions import content_hash
+from .definitions.model import Definition, Retention, as_json
+from .engine.transactions import transact
+from .exceptions import InvalidDefinitions
+from .models import Lease, Workflow, WorkflowVersion
+
+LOCK: Final = "sync"
+SYNC_PATIENCE: Final = 30.0
+"""Seconds in which a sync is tried again when another one or a busy database is in its way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """What a sync did, or would do: names of workflows, with what changed in brackets."""
+
+    added: Sequence[str] = ()
+    changed: Sequence[str] = ()
+    unchanged: Sequence[str] = ()
+    deactivated: Sequence[str] = ()
+    schedules: Sequence[str] = ()
+    """Periodic tasks with what happens to them."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the database differs from the files."""
+        return bool(self.added or self.changed or self.deactivated or self.schedules)
+
+
+def sync(*, dry_run: bool = False) -> SyncReport:
+    """Store what the workflow files say. Raises ``InvalidDefinitions``, and then nothing has changed."""
+    reading = project.read_project()
+    if reading.problems:
+        raise InvalidDefinitions(reading.problems)
+    return store(reading.definitions, dry_run=dry_run)
+
+
+def store(definitions: Iterable[Definition], *, dry_run: bool = False) -> SyncReport:
+    """Store these definitions and deactivate all other workflows, in one transaction.
+
+    Two calls at once are made one after the other. With ``dry_run`` nothing is written.
+    """
+    wanted = {definition.name: definition for definition in definitions}
+    if dry_run:
+        return _Sync.of(wanted).report()
+    return transact(partial(_store, wanted), patience=SYNC_PATIENCE)
+
+
+def _store(wanted: dict[str, Definition]) -> SyncReport:
+    _lock()
+    work = _Sync.of(wanted)
+    report = work.report()
+    work.write()
+    return report
+
+
+def _lock() -> None:
+    """Let one sync work at a time. A write, so that it can be a transaction's first statement."""
+    mine = {"holder": f"{socket.gethostname()}:{os.getpid()}", "until": Now(), "beat_at": Now()}
+    if not Lease.objects.filter(name=LOCK).update(**mine):
+        Lease.objects.bulk_create([Lease(name=LOCK, **mine)], ignore_conflicts=True)
+        Lease.objects.filter(name=LOCK).update(**mine)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One definition beside its row."""
+
+    definition: Definition
+    hash: str
+    row: Workflow | None
+    reasons: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, definition: Definition, row: Workflow | None) -> _Entry:
+        entry = cls(definition, content_hash(definition), row)
+        if row is not None:
+            entry.reasons = list(entry._differences(row))
+        return entry
+
+    def _differences(self, row: Workflow) -> Iterable[str]:
+        if not self.has_version:
+            yield "definition"
+        if not row.is_active:
+            yield "active again"
+        if (row.retention_offset, row.retention_days) != self.retention:
+            yield "retention"
+
+    @property
+    def has_version(self) -> bool:
+        version = None if self.row is None else self.row.current_version
+        return version is not None and version.content_hash == self.hash
+
+    @property
+    def retention(self) -> tuple[int | None, int | None]:
+        retention = self.definition.retention or Retention()
+        return retention.offset, retention.days
+
+    def __str__(self) -> str:
+        return f"{self.definition.name} ({', '.join(self.reasons)})"
+
+
+@dataclass(slots=True)
+class _Sync:
+    """The difference between the files and the rows."""
+
+    entries: list[_Entry]
+    gone: list[Workflow]
+    schedules: list[schedules.Change]
+
+    @classmethod
+    def of(cls, wanted: dict[str, Definition]) -> _Sync:
+        rows = {row.name: row for row in _workflows()}
+        return cls(
+            entries=[_Entry.of(wanted[name], rows.get(name)) for name in sorted(wanted)],
+            gone=[row for name, row in rows.items() if row.is_active and name not in wanted],
+            schedules=schedules.plan(wanted.values()),
+        )
+
+    def report(self) -> SyncReport:
+        return SyncReport(
+            added=[entry.definition.name for entry in self.entries if entry.row is None],
+            changed=[str(entry) for entry in self.changed],
+            unchanged=[entry.definition.name for entry in self.entries if entry.row and not entry.reasons],
+            deactivated=[row.name for row in self.gone],
+            schedules=[str(change) for change in self.schedules],
+        )
+
+    @property
+    def changed(self) -> list[_Entry]:
+        return [entry for entry in self.entries if entry.row and entry.reasons]
+
+    def write(self) -> None:
+        touched = [entry for entry in self.entries if entry.row is None or entry.reasons]
+        if touched:
+            _insert_workflows(touched)
+            _set_versions([entry for entry in touched if not entry.has_version])
+            _update_workflows(touched)
+        if self.gone:
+            gone = [row.pk for row in self.gone]
+            Workflow.objects.filter(pk__in=gone).update(is_active=False, updated_at=timezone.now())
+        schedules.apply(self.schedules)
+
+
+def _workflows() -> Any:
+    return (
+        Workflow.objects.select_related("current_version")
+        .defer("current_version__definition", "current_version__source")
+        .order_by("name")
+    )
+
+
+def _insert_workflows(entries: Sequence[_Entry]) -> None:
+    new = [entry for entry in entries if entry.row is None]
+    Workflow.objects.bulk_create([Workflow(name=entry.definition.name) for entry in new])
+    # Not every database gives the new ids back.
+    rows = {row.name: row for row in _workflows().filter(name__in=[e.definition.name for e in new])} if new else {}
+    for entry in new:
+        entry.row = rows[entry.definition.name]
+
+
+def _set_versions(entries: Sequence[_Entry]) -> None:
+    """Give each row the version with its definition's hash: an earlier one, or a new one."""
+    known = _versions(entries)
+    missing = [entry for entry in entries if _key(entry) not in known]
+    if missing:
+        _insert_versions(missing)
+        known = _versions(entries)
+    for entry in entries:
+        _row(entry).current_version = known[_key(entry)]
+
+
+def _insert_versions(entries: Sequence[_Entry]) -> None:
+    rows = [_row(entry).pk for entry in entries]
+    numbers = WorkflowVersion.objects.filter(workflow__in=rows).values_list("workflow").annotate(Max("number"))
+    last = dict(numbers.order_by())
+    WorkflowVersion.objects.bulk_create(
+        [
+            WorkflowVersion(
+                workflow=_row(entry),
+                number=last.get(_row(entry).pk, 0) + 1,
+                content_hash=entry.hash,
+                definition=as_json(entry.definition),
+                source=entry.definition.source,
+                path=entry.definition.place.path[-500:],
+            )
+            for entry in entries
+        ]
+    )
+
+
+def _update_workflows(entries: Sequence[_Entry]) -> None:
+    for entry in entries:
+        row = _row(entry)
+        row.is_active = True
+        row.retention_offset, row.retention_days = entry.retention
+        row.updated_at = timezone.now()
+    fields = ["current_version", "is_active", "retention_offset", "retention_days", "updated_at"]
+    Workflow.objects.bulk_update([_row(entry) for entry in entries], fields, batch_size=500)
+
+
+def _versions(entries: Sequence[_Entry]) -> dict[tuple[Any, str], WorkflowVersion]:
+    found = WorkflowVersion.objects.filter(
+        workflow__in=[_row(entry).pk for entry in entries], content_hash__in=[entry.hash for entry in entries]
+    )
+    return {(row.workflow_id, row.content_hash): row for row in found.defer("definition", "source")}
+
+
+def _key(entry: _Entry) -> tuple[Any, str]:
+    return _row(entry).pk, entry.hash
+
+
+def _row(entry: _Entry) -> Workflow:
+    assert entry.row is not None
+    return entry.row
+
+
+def sync_after_migrate(sender: AppConfig, using: str, verbosity: int = 1, stdout: Any = None, **_: Any) -> None:
+    """Sync once all tables are there, if the project wants that. Problems are told and do no harm to migrate."""
+    if sender.label != "django_director" or using != director.DATABASE or not director.SYNC_AFTER_MIGRATE:
+        return
+    missing = _missing_tables(using)
+    if missing:
+        print(f"Workflows not synced: there is no table {', '.join(missing)} yet.", file=sys.stderr)
+        return
+    try:
+        report = sync()
+    except InvalidDefinitions as error:
+        print(f"Workflows not synced, because of problems in their files:\n{error}", file=sys.stderr)
+        return
+    if verbosity:
+        write(report, lambda line: print(line, file=stdout or sys.stdout))
+
+
+def write(report: SyncReport, line: Callable[[str], object]) -> None:
+    """Hand a report over as lines of text."""
+    for name in report.added:
+        line(f"added        {name}")
+    for name in report.changed:
+        line(f"changed      {name}")
+    for name in report.deactivated:
+        line(f"deactivated  {name}")
+    for name in report.schedules:
+        line(f"schedule     {name}")
+    line(f"unchanged    {len(report.unchanged)}")
+
+
+def _missing_tables(using: str) -> list[str]:
+    """After ``migrate APP``, or on the way back, not all of them need be there."""
+    models = [Lease, Workflow, WorkflowVersion]
+    if schedules.is_installed():
+        models.append(apps.get_model("django_celery_beat", "PeriodicTask"))
+    existing = set(connections[using].introspection.table_names())
+    return [model._meta.db_table for model in models if model._meta.db_table not in existing]
+
+
+post_migrate.connect(sync_after_migrate, dispatch_uid="django_director.sync")

@@ -1,0 +1,248 @@
+"""What a worker does with a message: claim, run the user's code, commit what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+import traceback
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
+from django.db import DatabaseError
+
+from .conf import director
+from .engine import claim as claims
+from .engine import finish
+from .engine.claim import Claim, Ticket
+from .engine.finish import Failure
+from .engine.transactions import connection, statement
+from .exceptions import DirectorError, InvalidResult
+from .graph import NOTHING
+from .jsonvalues import NotStorable, normalise
+from .leases import keeper
+from .models import Task
+from .status import RUN_FINISHED
+
+if TYPE_CHECKING:
+    from .celery import DirectorTask
+
+PACKAGE: Final = f"{__package__}."
+SIGNAL_EXITS: Final = frozenset(signum - 256 for signum in signal.Signals)
+CANCELED_PERIOD: Final = 1.0
+"""Seconds for which ``context().canceled`` repeats its last answer."""
+
+
+@dataclass(slots=True)
+class Context:
+    """What a task may know and say about itself while it runs; see ``context``."""
+
+    run_id: UUID
+    task_id: UUID
+    attempt: int
+    """1 for the first; counted over failures and lost workers."""
+    idempotency_key: str
+    """The same for every attempt of this task; new when a task that had succeeded is run again."""
+    _token: int
+    _asked_at: float = field(default=float("-inf"))
+    _canceled: bool = False
+
+    @property
+    def canceled(self) -> bool:
+        """Whether the task should give up: its run was stopped, or it was given to another worker."""
+        if not self._canceled and time.monotonic() - self._asked_at >= CANCELED_PERIOD:
+            self._asked_at = time.monotonic()
+            self._canceled = not self._is_wanted()
+        return self._canceled
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Show how far the task is. Ignored when the task is no longer this worker's."""
+        value = {"done": done, "total": total, "message": str(message)[:200]}
+        mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
+        statement(lambda: mine.update(progress=value))
+
+    def _is_wanted(self) -> bool:
+        mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
+        row = statement(lambda: mine.values_list("is_hook", "run__stop", "run__status").first())
+        return row is not None and (row[0] or (not row[1] and row[2] not in RUN_FINISHED))
+
+
+_context: ContextVar[Context | None] = ContextVar("director_context", default=None)
+
+
+def context() -> Context | None:
+    """The running task's context; ``None`` outside a run."""
+    return _context.get()
+
+
+class HandedBack(DirectorError):
+    """The worker went away in good order; the task was queued again."""
+
+
+def perform(task: DirectorTask, ticket: Ticket) -> Any:
+    """Run one message. Returns the task's value, or raises what Celery shall see of it.
+
+    ``Ignore``: the message is a duplicate or out of date. ``Retry``: the task runs again later. Anything else:
+    the attempt failed; it is recorded already.
+    """
+    claimed = claims.claim(ticket, str(task.request.hostname or ""))
+    if claimed is None:
+        raise Ignore
+    task.request.retries = claimed.failures
+    was_atomic = connection().in_atomic_block
+    with _in_context(claimed), keeper.keep(claimed):
+        try:
+            value = _call(task, claimed)
+        except (Exception, SystemExit) as error:
+            _reset_connection(was_atomic)
+            _record(task, claimed, error)
+            shown = _shown(error)
+            if shown is error:
+                raise
+            raise shown from error
+        _reset_connection(was_atomic)
+        _commit(claimed, value)
+    return value
+
+
+def _call(task: DirectorTask, claimed: Claim) -> Any:
+    args, kwargs = _arguments(task, claimed)
+    value = task.run_plainly(*args, **kwargs)
+    pending = task.request.get("director_retry")
+    if pending is not None:
+        raise pending
+    return normalise_result(value)
+
+
+def normalise_result(value: Any) -> Any:
+    """The value as it is stored. Raises ``InvalidResult``."""
+    try:
+        return normalise(value, director.MAX_RESULT)
+    except NotStorable as error:
+        raise InvalidResult(
+            f"the task's result can't be stored: {error}; return plain JSON values, or store the data elsewhere "
+            "and return where it is"
+        ) from error
+
+
+def _arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    step = claimed.node.step
+    has_upstream = claimed.node.shape != NOTHING
+    _check_input(claimed)
+    return task.plans.plan(step.kwargs, has_upstream).bind(
+        given=step.kwargs,
+        payload=claimed.payload,
+        workflow_id=str(claimed.run.pk),
+        upstream=claimed.upstream,
+    )
+
+
+def _check_input(claimed: Claim) -> None:
+    """Refuse an input over ``MAX_INPUT``; measured only where enough results come together to get there."""
+    if len(claimed.node.upstream) * director.MAX_RESULT <= director.MAX_INPUT:
+        return
+    size = len(json.dumps(claimed.upstream))
+    if size > director.MAX_INPUT:
+        raise DirectorError(
+            f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "
+            '(DIRECTOR["MAX_INPUT"]); let the steps before it return less'
+        )
+
+
+def _commit(claimed: Claim, value: Any) -> None:
+    try:
+        committed = finish.finish(claimed, value)
+    except DatabaseError as error:
+        # The database refuses this very result: say so, without it.
+        finish.fail(claimed, _failure(error, "the result could not be stored: "))
+        raise
+    if not committed:
+        raise Ignore
+
+
+def _record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
+    if _is_farewell(error):
+        finish.hand_back(claimed)
+    elif isinstance(error, Retry):
+        cause = error.exc if isinstance(error.exc, BaseException) else error
+        finish.retry_later(claimed, _failure(cause), _delay(task, error))
+    else:
+        finish.fail(claimed, _failure(error))
+
+
+def _is_farewell(error: BaseException) -> bool:
+    """Whether the process was told to end, by Celery or by a signal, while the task ran."""
+    if isinstance(error, (WorkerShutdown, WorkerTerminate)):
+        return True
+    # What billiard's signal handler exits with in a pool process; who swallows that keeps the process alive.
+    return isinstance(error, SystemExit) and error.code in SIGNAL_EXITS
+
+
+def _shown(error: BaseException) -> BaseException:
+    """What Celery shall see: never something that makes it drop, send again or end the process."""
+    if isinstance(error, (Ignore, Reject)):
+        return DirectorError(
+            f"a task in a run can't raise {type(error).__name__}: return a value, or raise an error to fail"
+        )
+    if isinstance(error, SystemExit) and not _is_farewell(error):
+        return DirectorError(f"the task called sys.exit({error.code!r}); raise an error to fail, or return")
+    return error
+
+
+def _failure(error: BaseException, prefix: str = "") -> Failure:
+    shown = _shown(error)
+    text = "".join(traceback.format_exception(type(error), error, _user_frames(error)))
+    return Failure(error=f"{prefix}{type(shown).__name__}: {shown}".rstrip(": "), traceback=text)
+
+
+def _user_frames(error: BaseException) -> TracebackType | None:
+    """The traceback from the task's own function on; the whole one when it never got there."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(PACKAGE):
+        frames = frames.tb_next
+    return frames or error.__traceback__
+
+
+def _delay(task: DirectorTask, error: Retry) -> float:
+    when: Any = error.when
+    if when is None:
+        return float(task.default_retry_delay)
+    if isinstance(when, (int, float)):
+        return float(when)
+    return max(0.0, float(when.timestamp() - time.time()))
+
+
+@contextlib.contextmanager
+def _in_context(claimed: Claim) -> Iterator[None]:
+    key = f"{claimed.task_id}-{claimed.reruns}"
+    token = _context.set(
+        Context(
+            run_id=claimed.run.pk,
+            task_id=claimed.task_id,
+            attempt=claimed.attempt,
+            idempotency_key=key,
+            _token=claimed.token,
+        )
+    )
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def _reset_connection(was_atomic: bool) -> None:
+    """Undo what the user's code may have done to the connection, so that the outcome can be written."""
+    if was_atomic:
+        return
+    database = connection()
+    if database.in_atomic_block:
+        # A transaction that the code has begun and not ended is not ours to commit.
+        database.in_atomic_block = False
+        database.close()
+    database.close_if_unusable_or_obsolete()

@@ -1,0 +1,27 @@
+"""Settings of the worker processes of the acceptance tests: as the test run's, with short times."""
+
+import os
+from pathlib import Path
+
+from tests.settings import *  # noqa: F403
+from tests.settings import DATABASES
+
+DIRECTOR: dict[str, object] = {
+    "WORKFLOWS": [Path(__file__).parent / "workflows"],
+    "LEASE": 3,
+    "RENEW": 1,
+    "DISPATCH_GRACE": 2,
+    "TICK": 0.5,
+    "UNKNOWN_TASK_TTL": 3,
+    "MAX_TASKS_PER_RUN": 20_000,
+    "SUPERVISOR": os.environ.get("DIRECTOR_TEST_SUPERVISOR", "worker"),
+}
+if os.environ.get("DIRECTOR_TEST_TIMES") == "real":
+    # A backlog of minutes under a grace of seconds would be published over and over.
+    for key in ("LEASE", "RENEW", "DISPATCH_GRACE", "TICK"):
+        del DIRECTOR[key]
+CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "director://")
+CELERY_RESULT_BACKEND = None
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SYNC_EVERY = 1
+DATABASES["default"]["CONN_MAX_AGE"] = 60

@@ -1,0 +1,205 @@
+"""The admin in a real browser: a strict policy, windows narrow and wide, live updates, the keyboard."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from django_director.models import Run, Task
+from tests import factories
+from tests.integration.admin.pages import address, order
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'"
+PATIENCE = 20_000
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if importlib.util.find_spec("playwright") is None or not CHROMIUM.exists():
+        assert not os.environ.get("DIRECTOR_REQUIRE_SERVICES"), "playwright and /usr/bin/chromium are needed"
+        pytest.skip("needs playwright and /usr/bin/chromium")
+    from playwright.sync_api import sync_playwright
+
+    # Playwright keeps an event loop in this thread, which Django takes for an async context.
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield opened
+        opened.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+# ``django_db_setup`` before ``live_server``: a server made earlier believes that the database is in memory, and
+# shares one connection between its threads.
+@pytest.fixture
+def open_page(browser, transactional_db, django_db_setup, live_server):
+    """Open a page of the admin as its administrator, under the strict policy; complaints end the test."""
+    contexts, complaints = [], []
+    client = Client()
+    client.force_login(factories.make_admin())
+
+    def guard(route):
+        if route.request.resource_type != "document" or route.request.method != "GET":
+            route.continue_()
+            return
+        response = route.fetch()
+        route.fulfill(response=response, headers=response.headers | {"content-security-policy": POLICY})
+
+    def make(path, *, with_clock=False, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        context.add_cookies(
+            [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
+        )
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.route("**/*", guard)
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        if with_clock:
+            page.clock.install()
+        page.goto(live_server.url + path)
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert [text for text in complaints if "favicon" not in text and "404" not in text] == []
+
+
+def finish(run, status="success"):
+    now = timezone.now()
+    run.tasks.update(status=status, finished_at=now, lease_until=None, claim=None, next_dispatch_at=None)
+    Run.objects.filter(pk=run.pk).update(status=status, finished_at=now)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 390),
+        ("dark", 1400),
+        pytest.param("light", 1400, marks=pytest.mark.slow),
+        pytest.param("dark", 390, marks=pytest.mark.slow),
+    ],
+)
+def test_every_page_fits_its_window_under_a_strict_policy(width, scheme, open_page):
+    wide = factories.group("G", *[f"t{number}" for number in range(60)])
+    workflow = factories.make_workflow(
+        factories.definition("shop.ORDER", "A" * 100, wide, "END", source="x" * 3_000)
+    )
+    run = factories.make_run(workflow, "failed", {"t3": "failed"}, error="e" * 3_000, comment="c" * 900)
+    task = run.tasks.get(step="t3")
+    Task.objects.filter(pk=task.pk).update(error="e" * 3_000, traceback="t" * 30_000)
+    for path in (
+        address("run_change", run.pk),
+        address("run_retry", run.pk),
+        address("task_change", task.pk),
+        address("workflow_change", workflow.pk),
+        address("workflow_run", workflow.pk),
+        address("run_changelist"),
+        address("workflow_changelist"),
+    ):
+        page = open_page(path, viewport={"width": width, "height": 900}, color_scheme=scheme)
+        surplus = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        page.context.close()
+        assert surplus <= 0, path
+
+
+def test_a_run_is_watched_without_a_reload(open_page):
+    run = factories.make_run(order(), tasks={"FETCH": "running"})
+    page = open_page(address("run_change", run.pk))
+    page.evaluate("window.untouched = true")
+    assert page.locator('[data-button="cancel"]').is_visible()
+    task = run.tasks.get(step="FETCH")
+    Task.objects.filter(pk=task.pk).update(
+        status="success", finished_at=timezone.now(), lease_until=None, claim=None
+    )
+    page.wait_for_selector('.director-box.director-success[data-box="0"]')
+    assert page.locator('[data-box="0"] .director-note').text_content() == "success"
+    assert page.locator(f'[data-task="{task.pk}"] [data-field="status"]').inner_text() == "success"
+    assert page.locator('[data-field="progress"]').inner_text() == "1 / 4"
+
+    finish(run)
+    page.wait_for_selector('[data-button="relaunch"]', state="visible")
+    assert page.locator('[data-button="cancel"]').is_hidden()
+    assert page.locator('[data-part="head"] [data-field="status"]').inner_text() == "success"
+    page.locator("[data-part=values]", has_text="Result").wait_for()
+    assert page.evaluate("window.untouched")
+
+
+def test_it_stops_asking_at_the_outcome_and_while_hidden(open_page):
+    run = factories.make_run(order(), tasks={"FETCH": "running"})
+    page = open_page(address("run_change", run.pk), with_clock=True)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/live/" in request.url else None)
+    with page.expect_response("**/live/**"):
+        page.clock.run_for(2_000)
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    before = len(asked)
+    page.clock.run_for(60_000)
+    assert len(asked) == before
+
+    finish(run)
+    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    page.clock.run_for(100)
+    page.wait_for_selector('[data-button="relaunch"]', state="visible")
+    before = len(asked)
+    page.clock.run_for(60_000)
+    assert len(asked) == before
+
+
+def test_it_says_so_when_it_can_not_go_on(open_page):
+    run = factories.make_run(order(), tasks={"FETCH": "running"})
+    page = open_page(address("run_change", run.pk))
+    page.context.clear_cookies()
+    page.wait_for_selector("[data-stale]", state="visible")
+
+
+def test_the_graph_is_reached_by_keyboard(open_page):
+    run = factories.make_run(order(), "failed", {"FETCH": "failed"})
+    page = open_page(address("run_change", run.pk))
+    page.locator(".director-picture").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "FETCH: failed"
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{address('task_change', run.tasks.get(step='FETCH').pk)}")
+
+
+def test_a_workflow_is_run_and_canceled_by_hand(open_page):
+    workflow = order(schema={"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})
+    page = open_page(address("workflow_change", workflow.pk))
+    page.get_by_text("Run…").click()
+    page.get_by_label("n (required)").fill("7")
+    page.get_by_role("button", name="Run").click()
+    page.wait_for_url("**/change/")
+    assert Run.objects.get().payload == {"n": 7}
+    page.get_by_role("button", name="Cancel…").click()
+    assert "4 tasks have not started" in page.locator("#content").inner_text()
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_selector(".messagelist")
+    assert Run.objects.get().stop == "cancel"
+
+
+def test_pages_work_without_javascript(open_page):
+    run = factories.make_run(order(), "failed", {"FETCH": "failed"})
+    page = open_page(address("run_change", run.pk), java_script_enabled=False)
+    page.get_by_role("button", name="Retry failed…").click()
+    assert "run again" in page.locator("#content").inner_text()

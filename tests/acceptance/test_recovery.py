@@ -1,0 +1,134 @@
+"""Killed workers, frozen workers, emptied brokers: every run has its outcome, every task commits once."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from django_director.models import Lease, Run
+from django_director.status import RunStatus, TaskStatus
+
+from . import checker
+from .conftest import Site
+from .harness import Worker, wait_for
+
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
+
+RUNS = 20
+CONCURRENCY = 2
+#: A supervisor that was killed with its worker keeps its lease for 15 s.
+TAKEOVER = 90
+
+
+@pytest.fixture(scope="module")
+def standing(site: Site) -> Worker:
+    """The worker that tests share, and that supervises when they kill others."""
+    worker = site.worker(queues="celery", concurrency=CONCURRENCY)
+    wait_for(lambda: Lease.objects.exists(), what="somebody supervises")
+    return worker
+
+
+@pytest.fixture(autouse=True)
+def _standing(standing: Worker, checked: Site) -> None:
+    """Every test has it, and is checked at its end."""
+
+
+def start_many(site: Site, trace: Path, name: str = "fault.RUN") -> list[Run]:
+    return [site.start(name, {"trace": str(trace), "seconds": 0.05}) for _ in range(RUNS)]
+
+
+def wait_for_the_middle(trace: Path, runs: list[Run]) -> None:
+    """Until about a third of the tasks has run."""
+    total = sum(run.tasks.count() for run in runs)
+    wait_for(lambda: checker.executions(trace).total() > total / 3, what="a third of the tasks has run")
+    assert checker.executions(trace).total() < total, "too late to harm anything"
+
+
+def assert_all_succeeded(site: Site, runs: list[Run], trace: Path, *, again: int) -> None:
+    """All runs succeed, every task of theirs ran; at most ``again`` executions were in vain."""
+    site.wait(runs, TAKEOVER)
+    assert {run.status for run in runs} == {RunStatus.SUCCESS}
+    committed = {str(task.pk) for run in runs for task in run.tasks.all()}
+    executed = checker.executions(trace)
+    assert set(executed) == committed
+    assert executed.total() - len(committed) <= again
+
+
+def test_the_broker_emptied(site: Site, trace: Path):
+    runs = start_many(site, trace)
+    wait_for_the_middle(trace, runs)
+    site.empty_broker()
+    assert_all_succeeded(site, runs, trace, again=0)
+
+
+def test_a_killed_pool_process(site: Site):
+    site.expected |= {"Task handler raised error", "exited with 'signal 9 (SIGKILL)'"}
+    run = site.run("fault.ABORT_ONCE", timeout=15)
+    task = run.tasks.get(step="ABORT_ONCE")
+    assert (run.status, task.result, task.crashes, task.failures) == (RunStatus.SUCCESS, "survived", 1, 0)
+    (lost,) = task.attempts.all()
+    assert "signal 9" in lost.error, "told by the parent process, not by the lease"
+    assert task.started_at is not None
+    assert (task.started_at - lost.started_at).total_seconds() < 5
+
+
+def test_a_task_that_always_kills_its_process_fails(site: Site):
+    site.expected |= {"Task handler raised error", "exited with 'signal 6"}
+    run = site.run("fault.ABORT", timeout=30)
+    task = run.tasks.get(step="ABORT")
+    assert run.status == RunStatus.FAILED
+    assert (task.status, task.crashes, task.attempt) == (TaskStatus.FAILED, 3, 3)
+    assert "WorkerLost" in task.error
+    assert 'DIRECTOR["MAX_CRASHES"]' in task.error
+    assert run.tasks.get(step="NOOP").status == TaskStatus.UPSTREAM_FAILED
+    assert site.run("example.ETL").result == 60
+
+
+@pytest.mark.slow
+def test_a_frozen_worker_is_fenced_when_it_comes_back(site: Site, trace: Path):
+    frozen = site.worker(queues="victim", concurrency=1)
+    run = site.start("fault.VICTIM", {"trace": str(trace), "seconds": 1})
+    wait_for(trace.exists, what="a task works")
+    frozen.signal(signal.SIGSTOP)
+    helper = site.worker(queues="victim", concurrency=1)
+    wait_for(lambda: len(trace.read_text().splitlines()) > 1, 30, "another worker has taken it")
+    frozen.signal(signal.SIGCONT)
+    run.wait(30)
+    task = run.tasks.get(step="TRACE")
+    assert run.status == RunStatus.SUCCESS
+    assert (task.worker, task.crashes, task.attempt) == (helper.hostname, 1, 2)
+    assert "gave no sign" in task.attempts.get().error
+    assert checker.executions(trace) == {str(task.pk): 2, str(run.tasks.get(step="TRACE-2").pk): 1}
+
+
+def test_an_unknown_task_fails_with_a_clear_text(site: Site):
+    site.expected |= {"Received unregistered task"}
+    site.define("fault.UNKNOWN", "NOBODY_KNOWS", "NOOP")
+    run = site.run("fault.UNKNOWN")
+    assert run.status == RunStatus.FAILED
+    assert "no worker has known the task “NOBODY_KNOWS” for 3 s" in run.error
+
+
+@pytest.mark.slow
+def test_a_worker_killed_with_prefetched_messages(site: Site, trace: Path):
+    worker = site.worker(queues="victim", concurrency=1, prefetch=16)
+    run = site.start("fault.WIDE", {"trace": str(trace), "seconds": 0.3})
+    wait_for(lambda: checker.executions(trace).total() >= 2, what="some have run")
+    worker.kill()
+    assert run.tasks.queued().count() > 3, "it had more in its hands"
+    site.worker(queues="victim")
+    # After the grace, not after the broker's visibility time-out of an hour.
+    assert_all_succeeded(site, [run], trace, again=1)
+
+
+def test_kill_9_of_the_whole_worker(site: Site, standing: Worker, trace: Path):
+    site.kill()
+    worker = site.worker(concurrency=CONCURRENCY)
+    runs = start_many(site, trace)
+    wait_for_the_middle(trace, runs)
+    worker.kill()
+    assert Run.objects.active().filter(pk__in=[run.pk for run in runs]).exists()
+    site.worker(concurrency=CONCURRENCY)
+    assert_all_succeeded(site, runs, trace, again=CONCURRENCY)

@@ -1,0 +1,138 @@
+"""Rows for tests, written directly: what a face shows does not depend on how the engine got there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.utils import timezone
+
+from django_director import ids
+from django_director.definitions.model import Container, Definition, Step, TaskStep, as_json
+from django_director.models import Run, Task, Workflow, WorkflowVersion
+from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
+
+_numbers = count(1)
+_last_id = UUID(int=0)
+
+
+def step(name: str, **fields: Any) -> TaskStep:
+    return TaskStep(**{"id": name, "task": name} | fields)
+
+
+def group(name: str, *members: str | Step) -> Container:
+    return Container(id=name, kind="group", members=_steps(members))
+
+
+def chain(name: str, *members: str | Step) -> Container:
+    return Container(id=name, kind="chain", members=_steps(members))
+
+
+def definition(name: str = "shop.ORDER", *tasks: str | Step, **fields: Any) -> Definition:
+    """``definition("shop.ORDER", "A", group("G", "B", "C"), "D")``; without tasks: ``A``, then ``B``."""
+    return Definition(name=name, tasks=_steps(tasks or ("A", "B")), **fields)
+
+
+def make_workflow(described: Definition | str = "shop.ORDER", **fields: Any) -> Workflow:
+    """A workflow whose current version is ``described``; a further call for one name makes a new version."""
+    if isinstance(described, str):
+        described = definition(described)
+    workflow, _ = Workflow.objects.get_or_create(name=described.name, defaults=fields)
+    stored = as_json(described)
+    workflow.current_version = WorkflowVersion.objects.create(
+        workflow=workflow,
+        number=workflow.versions.count() + 1,
+        content_hash=hashlib.sha256(json.dumps([stored, next(_numbers)]).encode()).hexdigest(),
+        definition=stored,
+        source=described.source or f"{described.name}: {{}}\n",
+        path="workflows.yml",
+    )
+    workflow.save(update_fields=["current_version"])
+    return workflow
+
+
+def make_run(
+    workflow: Workflow | None = None,
+    status: str = RunStatus.RUNNING,
+    tasks: dict[str, str] | None = None,
+    **fields: Any,
+) -> Run:
+    """A run of the current version; ``tasks`` gives statuses by step id, the others are pending."""
+    workflow = workflow or make_workflow()
+    now = timezone.now()
+    run = Run.objects.create(
+        **{
+            "id": _next_run_id(),
+            "workflow": workflow,
+            "version": workflow.current_version,
+            "status": status,
+            "created_at": now,
+            "started_at": now,
+            "finished_at": now + timedelta(seconds=1.5) if status in RUN_FINISHED else None,
+        }
+        | fields
+    )
+    for node in run.version.graph.nodes:
+        make_task(run, node.position, (tasks or {}).get(node.step.id, TaskStatus.PENDING))
+    return run
+
+
+def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **fields: Any) -> Task:
+    """One task's row, as the constraints want it; hooks stand behind the last task."""
+    graph = run.version.graph
+    node, is_hook = graph.node(position), position >= len(graph.nodes)
+    now = timezone.now()
+    by_status: dict[str, Any] = {}
+    if status == TaskStatus.QUEUED:
+        by_status = {"next_dispatch_at": now, "queued_at": now, "sequence": 1}
+    elif status == TaskStatus.RUNNING:
+        by_status = {"lease_until": now + timedelta(seconds=90), "claim": 1, "started_at": now, "attempt": 1}
+    elif status in TASK_FINISHED:
+        by_status = {"started_at": now, "finished_at": now + timedelta(seconds=0.25), "attempt": 1}
+    return Task.objects.create(
+        **{
+            "id": ids.task_id(run.pk, position),
+            "run": run,
+            "position": position,
+            "step": node.step.id,
+            "name": node.step.task,
+            "queue": node.step.queue or "",
+            "is_hook": is_hook,
+            "status": status,
+        }
+        | by_status
+        | fields
+    )
+
+
+def make_user(name: str = "ann", *permissions: str) -> Any:
+    """A user with some permissions of the app, as ``view_run``."""
+    user = get_user_model().objects.create_user(name)
+    found = Permission.objects.filter(content_type__app_label="django_director", codename__in=permissions)
+    assert found.count() == len(permissions), permissions
+    user.user_permissions.set(found)
+    return user
+
+
+def make_admin(name: str = "root") -> Any:
+    return get_user_model().objects.create_superuser(name)
+
+
+def _next_run_id() -> Any:
+    """Ids of one millisecond have no order, but tests speak of the last run."""
+    global _last_id
+    new = ids.new_run_id()
+    while new <= _last_id:
+        new = ids.new_run_id()
+    _last_id = new
+    return new
+
+
+def _steps(tasks: Any) -> tuple[Step, ...]:
+    return tuple(step(task) if isinstance(task, str) else task for task in tasks)

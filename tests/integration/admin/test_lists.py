@@ -1,0 +1,151 @@
+import pytest
+from django.core.paginator import Paginator
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_director.admin.base import BoundedPaginator
+from django_director.models import Run
+from tests import factories
+from tests.integration.admin.pages import address, order, text
+
+pytestmark = pytest.mark.django_db
+
+
+def queries(client, url):
+    with CaptureQueriesContext(
+        connection,
+    ) as caught:
+        assert client.get(url).status_code == 200
+    return [query["sql"] for query in caught.captured_queries]
+
+
+def listed(client, **parameters):
+    response = client.get(address("run_changelist"), parameters)
+    assert response.status_code == 200
+    return {run.pk for run in response.context["cl"].result_list}
+
+
+@pytest.mark.parametrize("page", ["run_changelist", "task_changelist", "workflow_changelist"])
+def test_the_number_of_queries_does_not_grow_with_the_rows(page, operator):
+    workflow = order()
+    factories.make_run(workflow, "failed", {"FETCH": "success", "STOCK": "failed"}, user=operator.user)
+    queries(operator, address(page))
+    few = len(queries(operator, address(page)))
+    for number in range(49):
+        factories.make_run(order(f"shop.N{number}"), "success", user=operator.user)
+    assert len(queries(operator, address(page))) == few
+
+
+def test_no_payload_is_read_for_a_list(operator):
+    factories.make_run(payload={"order": 7})
+    for sql in queries(operator, address("run_changelist")):
+        assert '"payload"' not in sql
+        assert "`payload`" not in sql
+
+
+def test_a_run_in_the_list(operator):
+    run = factories.make_run(
+        order(), "failed", {"FETCH": "success", "STOCK": "failed", "PRICE": "success"}, user=operator.user
+    )
+    page = text(operator.get(address("run_changelist")))
+    for shown in ("shop.ORDER", str(run.pk)[:13], "failed", "1.5 s", "3 / 4", "olga", "manual"):
+        assert shown in page
+
+
+def test_paused_and_canceling_runs_are_shown_as_such(operator):
+    factories.make_run(stop="cancel")
+    assert "canceling" in text(operator.get(address("run_changelist")))
+
+
+def test_search(operator):
+    one = factories.make_run(order("shop.ORDER"), comment="for Ms Grün", idempotency_key="order-7")
+    other = factories.make_run(order("shop.ORDERS"), idempotency_key="order-77")
+    assert listed(operator) == {one.pk, other.pk}
+    assert listed(operator, q=str(one.pk)) == {one.pk}
+    assert listed(operator, q=one.pk.hex[:20]) == {one.pk} or one.pk.hex[:20] == other.pk.hex[:20]
+    assert listed(operator, q="shop.ORDER") == {one.pk}
+    assert listed(operator, q="order-7") == {one.pk}
+    assert listed(operator, q="ms gr") == {one.pk}
+    assert listed(operator, q="nothing like that") == set()
+    assert listed(operator, q="%") == set()
+
+
+def test_a_prefix_of_an_id_finds_its_runs(operator):
+    one = factories.make_run()
+    assert listed(operator, q=str(one.pk)[:8]) == {one.pk}
+    assert listed(operator, q="0123abcd") == set()
+
+
+def test_filters(operator):
+    failed = factories.make_run(order(), "failed", trigger="api")
+    running = factories.make_run(order("other.FLOW"))
+    assert listed(operator, status__exact="failed") == {failed.pk}
+    assert listed(operator, trigger__exact="api") == {failed.pk}
+    assert listed(operator, workflow__id__exact=running.workflow_id) == {running.pk}
+
+
+def test_a_wrong_filter_is_no_error_page(operator):
+    factories.make_run()
+    for parameters in ({"status__exact": "nonsense"}, {"q": "\x00"}, {"p": "99999"}, {"o": "abc"}):
+        assert operator.get(address("run_changelist"), parameters, follow=True).status_code == 200
+
+
+def test_the_last_runs_of_a_workflow_are_a_strip(operator):
+    workflow = order()
+    for status in ("failed", *["success"] * 9, "canceled"):
+        factories.make_run(workflow, status)
+    factories.make_run(order("other.FLOW"), "running")
+    page = text(operator.get(address("workflow_changelist")))
+    strips = [part.partition("</td>")[0] for part in page.split('<span class="director-strip">')[1:]]
+    assert [strip.count("<a ") for strip in strips] == [1, 10]
+    assert strips[1].count("director-success") == 9
+    assert "director-failed" not in strips[1]
+    assert strips[1].rindex("director-canceled") > strips[1].rindex("director-success")
+
+
+def test_tasks_are_found_by_run_step_and_name(operator):
+    run = factories.make_run(order())
+    factories.make_run(factories.make_workflow(factories.definition("a.B", "OTHER")))
+    for term in (str(run.pk), "STOCK"):
+        rows = operator.get(address("task_changelist"), {"q": term}).context["cl"].result_list
+        assert {task.run_id for task in rows} == {run.pk}, term
+
+
+def test_the_paginator_counts_no_further_than_its_limit(monkeypatch):
+    for _ in range(3):
+        factories.make_run()
+    monkeypatch.setattr(BoundedPaginator, "limit", 2)
+    assert BoundedPaginator(Run.objects.order_by("pk"), 1).count == 2
+    assert Paginator(Run.objects.order_by("pk"), 1).count == 3
+
+
+def test_nobody_adds_changes_or_deletes_rows(client, django_user_model):
+    client.force_login(django_user_model.objects.create_superuser("root"))
+    run = factories.make_run()
+    rows = {"workflow": run.workflow_id, "run": run.pk, "task": run.tasks.first().pk}
+    for model, pk in rows.items():
+        assert client.get(address(f"{model}_add")).status_code == 403
+        assert client.get(address(f"{model}_delete", pk)).status_code == 403
+        assert client.post(address(f"{model}_change", pk), {"status": "success"}).status_code == 403
+        page = client.get(address(f"{model}_changelist"))
+        assert "delete_selected" not in text(page)
+
+
+@pytest.mark.parametrize("model", ["workflow", "run", "task"])
+def test_each_list_asks_for_its_permission(model, client_of):
+    assert client_of(name="bob").get(address(f"{model}_changelist")).status_code == 403
+    assert client_of(f"view_{model}").get(address(f"{model}_changelist")).status_code == 200
+
+
+def only_other(user, action, workflow=None):
+    return workflow is None or workflow.name == "other.FLOW"
+
+
+def test_a_project_may_hide_workflows(settings, client_of):
+    settings.DIRECTOR = {"AUTHORIZE": f"{__name__}.only_other"}
+    hidden, shown = factories.make_run(order()), factories.make_run(order("other.FLOW"))
+    client = client_of()
+    assert listed(client) == {shown.pk}
+    assert client.get(address("run_change", hidden.pk), follow=True).redirect_chain
+    assert client.get(address("run_live", hidden.pk)).status_code == 404
+    assert "shop.ORDER" not in text(client.get(address("workflow_changelist")))

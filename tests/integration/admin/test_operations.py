@@ -1,0 +1,148 @@
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from django_director import engine
+from django_director.models import Run
+from tests import factories
+from tests.integration.admin.pages import address, messages, order, text
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def press(client, name, run):
+    response = client.post(address(f"run_{name}", run.pk), follow=True)
+    assert response.status_code == 200
+    return response
+
+
+def failed_run(workflow=None, **fields):
+    tasks = {"FETCH": "success", "STOCK": "success", "PRICE": "failed", "SHIP": "upstream_failed"}
+    run = factories.make_run(workflow or order(), "failed", tasks, **fields)
+    for gate in run.version.graph.gates:
+        run.gates.create(seq=gate.seq, remaining=0)
+    return run
+
+
+def history(run):
+    entries = LogEntry.objects.filter(object_id=str(run.pk))
+    return [(entry.user.username, entry.change_message) for entry in entries]
+
+
+def test_cancel(operator):
+    run = engine.start(order().name)
+    page = press(operator, "cancel", run)
+    assert page.redirect_chain[-1][0] == address("run_change", run.pk)
+    assert messages(page) == ["1 run is being canceled."]
+    run.refresh_from_db()
+    assert run.shown_status in ("canceling", "canceled")
+    assert history(run) == [("olga", "Canceled (admin)")]
+
+
+def test_retry_runs_again_what_the_preview_says(operator):
+    run = failed_run()
+    preview = operator.get(address("run_retry", run.pk))
+    assert "2 tasks run again:" in text(preview)
+    assert "2 tasks have their results and are not repeated." in text(preview)
+    page = press(operator, "retry", run)
+    assert messages(page) == ["1 run goes on."]
+    run.refresh_from_db()
+    assert run.status == "running"
+    assert dict(run.tasks.values_list("step", "status")) == {
+        "FETCH": "success",
+        "STOCK": "success",
+        "PRICE": "queued",
+        "SHIP": "pending",
+    }
+    assert history(run) == [("olga", "Retried from failed (admin)")]
+
+
+def test_relaunch_leads_to_the_new_run(operator):
+    run = failed_run(payload={"order": 7})
+    page = press(operator, "relaunch", run)
+    new = Run.objects.exclude(pk=run.pk).get()
+    assert page.redirect_chain[-1][0] == address("run_change", new.pk)
+    assert (new.payload, new.trigger, new.user) == ({"order": 7}, "relaunch", operator.user)
+    assert new.relaunched_from_id == run.pk
+
+
+def test_a_look_changes_nothing(operator):
+    running, failed = engine.start(order().name), failed_run(order("other.FLOW"))
+    before = list(Run.objects.order_by("pk").values())
+    for name in ("cancel", "retry", "relaunch"):
+        for run in (running, failed):
+            response = operator.get(address(f"run_{name}", run.pk))
+            assert response.status_code == 200
+    assert list(Run.objects.order_by("pk").values()) == before
+
+
+def test_what_the_state_does_not_allow_is_a_warning(operator):
+    finished = factories.make_run(order(), "success")
+    running = engine.start(order("other.FLOW").name)
+    for name, run in (("cancel", finished), ("retry", finished), ("retry", running)):
+        page = press(operator, name, run)
+        assert [message.level_tag for message in page.context["messages"]] == ["warning"], name
+        assert history(run) == []
+
+
+def test_the_preview_says_that_a_workflow_has_left_the_files(operator):
+    run = failed_run()
+    run.workflow.is_active = False
+    run.workflow.save(update_fields=["is_active"])
+    assert "can&#x27;t be started any more" in text(operator.get(address("run_relaunch", run.pk)))
+
+
+def test_each_operation_asks_for_its_permission(viewer):
+    run = failed_run()
+    for name in ("cancel", "retry", "relaunch"):
+        assert viewer.get(address(f"run_{name}", run.pk)).status_code == 403
+        assert viewer.post(address(f"run_{name}", run.pk)).status_code == 403
+    assert Run.objects.get().status == "failed"
+
+
+def test_other_sites_can_not_press_buttons(client_of):
+    client = client_of("view_run", "cancel_run", enforce_csrf_checks=True)
+    run = engine.start(order().name)
+    assert client.post(address("run_cancel", run.pk)).status_code == 403
+    assert Run.objects.get().stop == ""
+
+
+def act(client, action, *runs):
+    data = {"action": action, "_selected_action": [str(run.pk) for run in runs]}
+    return client.post(address("run_changelist"), data, follow=True)
+
+
+def test_many_runs_each_with_an_outcome_of_its_own(operator):
+    workflow = order()
+    running = [engine.start(workflow.name) for _ in range(2)]
+    finished = factories.make_run(workflow, "success")
+    page = act(operator, "cancel_runs", *running, finished)
+    said = messages(page)
+    assert said[0] == "2 runs are being canceled."
+    assert len(said) == 2
+    assert str(finished.pk)[:13] in said[1]
+    for run in running:
+        run.refresh_from_db()
+        assert run.stop == "cancel"
+
+
+def test_many_failed_runs_go_on(operator):
+    workflow = order()
+    runs = [failed_run(workflow) for _ in range(3)]
+    assert messages(act(operator, "retry_runs", *runs)) == ["3 runs go on."]
+    assert {run.status for run in Run.objects.all()} == {"running"}
+
+
+def test_many_runs_are_relaunched(operator):
+    runs = [failed_run(order()) for _ in range(2)]
+    assert messages(act(operator, "relaunch_runs", *runs)) == ["2 new runs were started."]
+    assert Run.objects.count() == 4
+
+
+def test_actions_are_offered_to_those_who_may(viewer, operator):
+    factories.make_run(order())
+    assert "cancel_runs" in text(operator.get(address("run_changelist")))
+    assert "cancel_runs" not in text(viewer.get(address("run_changelist")))
+    run = engine.start(order().name)
+    act(viewer, "cancel_runs", run)
+    run.refresh_from_db()
+    assert run.stop == ""

@@ -1,0 +1,196 @@
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_director.status import TaskStatus
+from tests import factories
+from tests.integration.admin.pages import Page, address, order, shown_buttons, statuses, text
+
+pytestmark = pytest.mark.django_db
+
+EVIL = "<script>alert(1)</script>"
+
+
+def page_of(client, run, **parameters):
+    response = client.get(address("run_change", run.pk), parameters)
+    assert response.status_code == 200
+    return response
+
+
+def test_the_graph_is_coloured_by_status(viewer):
+    run = factories.make_run(order(), tasks={"FETCH": "success", "STOCK": "running", "PRICE": "failed"})
+    assert statuses(page_of(viewer, run)) == {
+        "FETCH": "success",
+        "STOCK": "running",
+        "PRICE": "failed",
+        "SHIP": "pending",
+    }
+
+
+def test_each_box_leads_to_its_task(viewer):
+    run = factories.make_run(order())
+    page = text(page_of(viewer, run))
+    for task in run.tasks.all():
+        assert page.count(f'href="{address("task_change", task.pk)}"') == 2  # box and row
+
+
+def test_a_run_keeps_the_graph_it_started_with(viewer):
+    run = factories.make_run(order())
+    factories.make_workflow(factories.definition("shop.ORDER", "SOMETHING_ELSE"))
+    assert set(statuses(page_of(viewer, run))) == {"FETCH", "STOCK", "PRICE", "SHIP"}
+
+
+@pytest.mark.parametrize(
+    ("status", "stop", "buttons"),
+    [
+        ("running", "", {"cancel"}),
+        ("running", "cancel", set()),
+        ("pending", "", {"cancel"}),
+        ("success", "", {"relaunch"}),
+        ("failed", "", {"retry", "relaunch"}),
+        ("canceled", "cancel", {"retry", "relaunch"}),
+    ],
+)
+def test_buttons_follow_the_state(status, stop, buttons, operator):
+    run = factories.make_run(order(), status, stop=stop)
+    assert shown_buttons(page_of(operator, run)) == buttons
+
+
+def test_buttons_follow_the_permissions(client_of):
+    run = factories.make_run(order(), "failed")
+    page = page_of(client_of("view_run", "cancel_run"), run)
+    assert Page(text(page)).buttons == {"cancel": False}
+
+
+def test_payload_and_result_ask_for_a_permission(viewer, operator):
+    workflow = factories.make_workflow(factories.definition("a.B", "A"))
+    run = factories.make_run(workflow, "success", {"A": "success"}, payload={"word": "abracadabra"})
+    run.tasks.update(result={"answer": "forty-two"})
+    for secret in ("abracadabra", "forty-two"):
+        assert secret in text(page_of(operator, run))
+        assert secret not in text(page_of(viewer, run))
+
+
+def test_secrets_are_masked(operator):
+    run = factories.make_run(order(), payload={"password": "hunter2", "order": 7})
+    page = text(page_of(operator, run))
+    assert "hunter2" not in page
+    assert "********" in page
+
+
+def test_long_texts_are_cut_and_say_so(operator):
+    run = factories.make_run(order(), payload={"text": "x" * 50_000})
+    page = text(page_of(operator, run))
+    assert len(page) < 60_000
+    assert "30,016 further characters are not shown." in page
+
+
+def test_a_result_of_very_many_tasks_is_not_put_together_for_a_page(operator):
+    names = [f"t{number}" for number in range(201)]
+    workflow = factories.make_workflow(factories.definition("a.B", factories.group("G", *names)))
+    run = factories.make_run(workflow, "success", dict.fromkeys(names, "success"))
+    page = text(page_of(operator, run))
+    assert "201 tasks: see the tasks" in page
+
+
+def test_many_tasks_are_paged_and_filtered(viewer):
+    names = [f"t{number}" for number in range(250)]
+    workflow = factories.make_workflow(factories.definition("a.B", factories.group("G", *names)))
+    run = factories.make_run(workflow, tasks={"t7": "failed", "t240": "failed"})
+    assert text(page_of(viewer, run)).count("data-task=") == 200
+    assert text(page_of(viewer, run, page=2)).count("data-task=") == 50
+    assert text(page_of(viewer, run, status="failed")).count("data-task=") == 2
+    for nonsense in ("0", "-1", "999", "x", "²", "9" * 400):
+        assert text(page_of(viewer, run, page=nonsense)).count("data-task=") in (50, 200)
+    assert text(page_of(viewer, run, status="nonsense")).count("data-task=") == 200
+
+
+def test_the_number_of_queries_does_not_grow_with_the_tasks(operator):
+    def queries(run):
+        page_of(operator, run)  # compiles and draws the version
+        with CaptureQueriesContext(connection) as caught:
+            page_of(operator, run)
+        return len(caught)
+
+    small = factories.make_run(order(), "failed", user=operator.user)
+    names = [f"t{number}" for number in range(60)]
+    workflow = factories.make_workflow(
+        factories.definition("a.B", factories.group("G", *names), factories.group("H", "X", "Y"))
+    )
+    large = factories.make_run(workflow, "failed", {"t3": "failed"}, user=operator.user)
+    assert queries(small) == queries(large) <= 10
+
+
+def test_more_tasks_than_fit_a_picture_are_folded(viewer):
+    names = [f"t{number}" for number in range(600)]
+    workflow = factories.make_workflow(factories.definition("a.B", "A", factories.group("G", *names)))
+    run = factories.make_run(workflow, tasks={"A": "success"})
+    run.tasks.filter(position__in=(5, 6)).update(status=TaskStatus.FAILED, finished_at=run.created_at)
+    page = page_of(viewer, run)
+    assert statuses(page) == {"A": "success", "G": "failed"}
+    assert "2 failed · 598 pending" in text(page)
+
+
+def test_hostile_texts_stay_text(operator):
+    workflow = factories.make_workflow(
+        factories.definition("a.B", EVIL, "\u202e" + "long" * 40, description=EVIL, source=EVIL)
+    )
+    run = factories.make_run(
+        workflow, "failed", {EVIL: "failed"}, comment=EVIL, error=EVIL, payload={EVIL: EVIL}, idempotency_key=EVIL
+    )
+    run.tasks.filter(step=EVIL).update(error=EVIL, traceback=EVIL * 3, reason=EVIL, worker=EVIL, queue=EVIL)
+    task = run.tasks.get(step=EVIL)
+    for url in (
+        address("run_change", run.pk),
+        address("task_change", task.pk),
+        address("workflow_change", workflow.pk),
+        address("workflow_run", workflow.pk),
+        address("run_retry", run.pk),
+        address("run_relaunch", run.pk),
+        address("run_changelist"),
+        address("task_changelist"),
+        address("workflow_changelist"),
+    ):
+        response = operator.get(url)
+        assert response.status_code == 200, url
+        assert EVIL not in text(response), url
+
+
+def test_no_page_needs_an_inline_script_or_style(operator):
+    workflow = order(schema={"type": "object", "properties": {"n": {"type": "integer"}, "x": {}}})
+    run = factories.make_run(workflow, "failed", {"FETCH": "failed"}, payload={"n": 1})
+    live = factories.make_run(workflow)
+    for url in (
+        *(address(f"{model}_changelist") for model in ("run", "task", "workflow")),
+        *(address("run_change", pk) for pk in (run.pk, live.pk)),
+        *(address(f"run_{name}", run.pk) for name in ("retry", "relaunch", "cancel", "history")),
+        address("task_change", run.tasks.first().pk),
+        address("workflow_change", workflow.pk),
+        address("workflow_run", workflow.pk),
+    ):
+        page = Page(text(operator.get(url)))
+        assert page.forbidden == [], url
+        assert len(page.ids) == len(set(page.ids)), url
+
+
+def test_only_what_may_change_is_asked_for_again(viewer):
+    assert "data-live=" in text(page_of(viewer, factories.make_run(order())))
+    finished = factories.make_run(
+        order("other.FLOW"),
+        "failed",
+        {"FETCH": "failed", "STOCK": "upstream_failed", "PRICE": "upstream_failed", "SHIP": "upstream_failed"},
+    )
+    assert "data-live=" not in text(page_of(viewer, finished))
+
+
+def test_an_unknown_run_leads_back_with_a_message(viewer):
+    response = viewer.get(address("run_change", "01a207d5-24ac-784a-9cc1-6b3fe7000000"), follow=True)
+    assert response.redirect_chain
+    assert "01a207d5-24ac-784a-9cc1-6b3fe7000000" in text(response)
+    assert viewer.get("/admin/django_director/run/nonsense/change/", follow=True).status_code == 200
+
+
+def test_the_page_asks_for_its_permission(client_of):
+    run = factories.make_run(order())
+    assert client_of("view_workflow").get(address("run_change", run.pk)).status_code == 403
+    assert client_of(name="bob").get(address("run_live", run.pk)).status_code == 403

@@ -1,0 +1,175 @@
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from django_director.admin.payload_form import key_of
+from django_director.models import Run
+from tests.integration.admin.pages import address, order, text
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "order": {"type": "integer", "minimum": 1, "title": "Order number"},
+        "amount": {"type": "number", "default": 5},
+        "note": {"type": "string", "maxLength": 5},
+        "express": {"type": "boolean"},
+        "carrier": {"enum": ["DHL", 7, None]},
+        "items": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "integer"}}}},
+    },
+    "required": ["order"],
+}
+KEYS = {name: key_of(name) for name in SCHEMA["properties"]}
+
+
+@pytest.fixture
+def workflow():
+    return order(schema=SCHEMA)
+
+
+def submit(client, workflow, **values):
+    data = {KEYS.get(name, name): value for name, value in values.items()}
+    return client.post(address("workflow_run", workflow.pk), data)
+
+
+def errors(response):
+    """By property: what stands beside its field."""
+    names = {key: name for name, key in KEYS.items()}
+    assert response.status_code == 400
+    assert not Run.objects.exists()
+    return {names.get(key, key): list(found) for key, found in response.context["form"].errors.items()}
+
+
+def test_the_form_shows_fields_defaults_and_help(workflow, operator):
+    page = operator.get(address("workflow_run", workflow.pk))
+    form = page.context["form"]
+    # PostgreSQL keeps the keys of a JSON object in an order of its own.
+    assert sorted(field.label for field in form) == [
+        "Comment",
+        "Order number",
+        "amount",
+        "carrier",
+        "express",
+        "items",
+        "note",
+    ]
+    assert form[KEYS["amount"]].initial == 5
+    assert form[KEYS["order"]].field.required
+    assert "≥ 1" in text(page)
+    assert 'type="number"' in text(page)
+
+
+def test_it_starts_a_run_with_values_of_the_right_types(workflow, operator):
+    response = submit(
+        operator,
+        workflow,
+        order="7",
+        amount="2.5",
+        note="hi",
+        express="true",
+        carrier="7",
+        items='[{"id": 1}]',
+        comment="now",
+    )
+    run = Run.objects.get()
+    assert response["Location"] == address("run_change", run.pk)
+    assert run.payload == {
+        "order": 7,
+        "amount": 2.5,
+        "note": "hi",
+        "express": True,
+        "carrier": 7,
+        "items": [{"id": 1}],
+    }
+    assert (run.trigger, run.user, run.comment) == ("admin", operator.user, "now")
+    assert LogEntry.objects.get().change_message == "Started (admin)"
+
+
+def test_what_is_left_empty_is_left_out_and_defaults_come_in(workflow, operator):
+    submit(operator, workflow, order="7", carrier="null")
+    assert Run.objects.get().payload == {"order": 7, "amount": 5, "carrier": None}
+
+
+def test_errors_stand_beside_their_field(workflow, operator):
+    assert set(errors(submit(operator, workflow, order="", express="maybe", items="{"))) == {
+        "order",
+        "express",
+        "items",
+    }
+    assert set(errors(submit(operator, workflow, order="0", note="too long"))) == {"order", "note"}
+    deep = errors(submit(operator, workflow, order="7", items='[{"id": "x"}]'))
+    assert deep["items"][0].startswith("$.items[0].id: ")
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "[" * 100_000, "{'a': 1}"])
+def test_what_is_no_json_is_an_error(text, workflow, operator):
+    assert set(errors(submit(operator, workflow, order="7", items=text))) == {"items"}
+
+
+@pytest.mark.parametrize("text", [r'["\u0000"]', r'["\ud800"]', "[1e400]"])
+def test_what_no_database_stores_is_an_error(text, workflow, operator):
+    assert errors(submit(operator, workflow, order="7", items=text))
+
+
+def test_entered_values_are_kept(workflow, operator):
+    page = text(submit(operator, workflow, order="", note="kept", items="[not json"))
+    assert 'value="kept"' in page
+    assert "[not json" in page
+
+
+@pytest.mark.parametrize(
+    ("schema", "entered", "payload"),
+    [
+        (None, "", {}),
+        (None, '{"any": ["thing"]}', {"any": ["thing"]}),
+        ({"type": "array", "items": {"type": "integer"}}, "[1, 2]", [1, 2]),
+        ({"oneOf": [{"type": "object"}, {"type": "null"}]}, "null", None),
+        (True, "[]", []),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, '{"a": 1}', {"a": 1}),
+    ],
+)
+def test_other_schemas_get_one_box_for_json(schema, entered, payload, operator):
+    workflow = order(schema=schema)
+    assert [field.name for field in operator.get(address("workflow_run", workflow.pk)).context["form"]] == [
+        "payload",
+        "comment",
+    ]
+    response = operator.post(address("workflow_run", workflow.pk), {"payload": entered})
+    if payload is None:
+        assert response.status_code in (302, 400)
+        return
+    assert response.status_code == 302, response.context["form"].errors
+    assert Run.objects.get().payload == payload
+
+
+def test_a_payload_that_does_not_fit_is_told_with_its_path(operator):
+    workflow = order(schema={"type": "array", "items": {"type": "integer"}})
+    response = operator.post(address("workflow_run", workflow.pk), {"payload": '[1, "two"]'})
+    assert response.status_code == 400
+    assert "$[1]: " in response.context["form"].errors["payload"][0]
+
+
+def test_names_with_any_sign_work(operator):
+    properties = {"order-id": {"type": "integer"}, "a.b": {"type": "string"}, "__proto__": {"type": "string"}}
+    workflow = order(schema={"type": "object", "properties": properties})
+    data = dict(zip(map(key_of, properties), "3xy", strict=True))
+    assert operator.post(address("workflow_run", workflow.pk), data).status_code == 302
+    assert Run.objects.get().payload == {"order-id": 3, "a.b": "x", "__proto__": "y"}
+
+
+def test_an_inactive_workflow_is_not_started(operator, workflow):
+    workflow.is_active = False
+    workflow.save(update_fields=["is_active"])
+    page = operator.get(address("workflow_run", workflow.pk))
+    assert '<form method="post" class="director-form"' not in text(page)
+    submit(operator, workflow, order="7")
+    assert not Run.objects.exists()
+
+
+def test_starting_asks_for_its_permission_and_a_token(viewer, client_of, workflow):
+    assert viewer.get(address("workflow_run", workflow.pk)).status_code == 403
+    assert submit(viewer, workflow, order="7").status_code == 403
+    careful = client_of("view_workflow", "run_workflow", name="cora", enforce_csrf_checks=True)
+    assert submit(careful, workflow, order="7").status_code == 403
+    assert "Run…" not in text(viewer.get(address("workflow_changelist")))
+    assert not Run.objects.exists()

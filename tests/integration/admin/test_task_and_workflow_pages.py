@@ -1,0 +1,129 @@
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_director.models import Attempt
+from tests import factories
+from tests.integration.admin.pages import address, order, statuses, text
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def failed():
+    """PRICE failed at its third attempt."""
+    run = factories.make_run(
+        order(),
+        "failed",
+        {"FETCH": "success", "STOCK": "success", "PRICE": "failed"},
+        payload={"word": "abracadabra"},
+    )
+    task = run.tasks.get(step="PRICE")
+    task.attempt, task.error, task.traceback = 3, "ConnectTimeout: gateway", "Traceback: in charge"
+    task.save(update_fields=["attempt", "error", "traceback"])
+    for number, outcome in ((1, "failed"), (2, "lost")):
+        Attempt.objects.create(
+            task=task,
+            number=number,
+            outcome=outcome,
+            worker="celery@web-2",
+            error=f"attempt {number} went wrong",
+            traceback=f"Traceback {number}",
+            finished_at=timezone.now(),
+        )
+    return task
+
+
+def test_a_failed_task_shows_what_happened(failed, operator):
+    page = text(operator.get(address("task_change", failed.pk)))
+    for shown in (
+        "ConnectTimeout: gateway",
+        "Traceback: in charge",
+        "attempt 1 went wrong",
+        "Traceback 2",
+        "lost",
+        "celery@web-2",
+        "abracadabra",
+        address("run_change", failed.run_id),
+    ):
+        assert shown in page
+    upstream = failed.run.tasks.get(step="FETCH")
+    assert address("task_change", upstream.pk) in page
+
+
+def test_tracebacks_and_payloads_ask_for_a_permission(failed, viewer):
+    page = text(viewer.get(address("task_change", failed.pk)))
+    assert "ConnectTimeout: gateway" in page
+    for secret in ("Traceback: in charge", "Traceback 2", "abracadabra"):
+        assert secret not in page
+
+
+def test_the_result_of_a_task(operator):
+    run = factories.make_run(order(), tasks={"FETCH": "success"})
+    run.tasks.filter(step="FETCH").update(result={"rows": [1, 2], "api_key": "k-123"})
+    page = text(operator.get(address("task_change", run.tasks.get(step="FETCH").pk)))
+    assert "&quot;rows&quot;" in page
+    assert "k-123" not in page
+
+
+def test_a_hook_has_a_page(operator):
+    run = factories.make_run(order(hooks={"failure": factories.step("PAGE")}), "failed")
+    hook = factories.make_task(run, 4, "success")
+    page = text(operator.get(address("task_change", hook.pk)))
+    assert "hook" in page
+
+
+def test_the_queries_of_a_task_page_do_not_grow(failed, operator):
+    names = [f"t{number}" for number in range(100)]
+    workflow = factories.make_workflow(factories.definition("a.B", factories.group("G", *names), "JOIN"))
+    join = factories.make_run(workflow).tasks.get(step="JOIN")
+    counts = []
+    for task in (failed, join):
+        operator.get(address("task_change", task.pk))
+        with CaptureQueriesContext(connection) as caught:
+            page = operator.get(address("task_change", task.pk))
+        counts.append(len(caught))
+    assert counts[0] == counts[1] <= 12
+    assert "and 80 more" in text(page)
+
+
+def test_a_workflow_shows_graph_source_versions_and_runs(operator):
+    order()
+    workflow = factories.make_workflow(factories.definition("shop.ORDER", "A", "B", source="shop.ORDER: [A, B]"))
+    run = factories.make_run(workflow, "failed")
+    page = operator.get(address("workflow_change", workflow.pk))
+    assert set(statuses(page)) == {"A", "B"}
+    for shown in (
+        "shop.ORDER: [A, B]",
+        address("run_change", run.pk),
+        address("workflow_run", workflow.pk),
+        "?version=1",
+    ):
+        assert shown in text(page)
+    older = operator.get(address("workflow_change", workflow.pk), {"version": "1"})
+    assert set(statuses(older)) == {"FETCH", "STOCK", "PRICE", "SHIP"}
+    for nonsense in ("0", "x", "9" * 50):
+        assert operator.get(address("workflow_change", workflow.pk), {"version": nonsense}).status_code == 200
+
+
+def test_runs_of_a_workflow_are_shown_to_those_who_may_see_runs(client_of):
+    run = factories.make_run(order())
+    page = text(client_of("view_workflow").get(address("workflow_change", run.workflow_id)))
+    assert str(run.pk)[:13] not in page
+    assert "Run…" not in page
+
+
+def test_a_workflow_without_a_version_has_a_page(operator):
+    workflow = order()
+    workflow.current_version = None
+    workflow.save(update_fields=["current_version"])
+    assert operator.get(address("workflow_change", workflow.pk)).status_code == 200
+    assert operator.get(address("workflow_run", workflow.pk)).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_done_stands_in_the_history(operator):
+    run = factories.make_run(order(), "failed")
+    operator.post(address("run_relaunch", run.pk))
+    assert "Relaunched (admin)" in text(operator.get(address("run_history", run.pk)))

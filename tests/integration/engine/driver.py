@@ -1,0 +1,95 @@
+"""Play the worker by hand: claim, and end the attempt as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from django_director import engine
+from django_director.engine import claim as claims
+from django_director.engine import finish, reset
+from django_director.engine.claim import Claim, Ticket
+from django_director.engine.finish import Failure
+from django_director.models import Run, Task
+from django_director.status import TaskStatus
+from tests.factories import definition, make_workflow
+
+TRANSACTION_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
+
+
+def start(*tasks: Any, payload: Any = None, **fields: Any) -> Run:
+    """Start a run of a new workflow of these tasks."""
+    name = fields.pop("name", "test.FLOW")
+    make_workflow(definition(name, *tasks, **fields))
+    return engine.start(name, payload)
+
+
+def ticket(task: Task) -> Ticket:
+    return Ticket(
+        task_id=task.pk,
+        sequence=task.sequence,
+        run_id=task.run_id,
+        position=task.position,
+        version=task.run.version.content_hash,
+    )
+
+
+def claim(run: Run, step: str) -> Claim:
+    claimed = claims.claim(ticket(run.tasks.get(step=step)), "tests")
+    assert claimed is not None, f"{step} could not be claimed"
+    return claimed
+
+
+def succeed(run: Run, step: str, result: Any = None) -> None:
+    assert finish.finish(claim(run, step), result)
+
+
+def fail(run: Run, step: str, error: str = "ValueError: no") -> None:
+    assert finish.fail(claim(run, step), Failure(error=error))
+
+
+def drain(run: Run, body: Callable[[Claim], Any] = lambda claimed: claimed.node.step.id) -> int:
+    """Run all that is queued until nothing is; return how many tasks ran. ``body`` may raise to fail a task."""
+    done = 0
+    while queued := list(run.tasks.queued().select_related("run__version").order_by("position")):
+        for task in queued:
+            claimed = claims.claim(ticket(task), "tests")
+            assert claimed is not None
+            done += 1
+            try:
+                result = body(claimed)
+            except ValueError as error:
+                finish.fail(claimed, Failure(error=f"ValueError: {error}"))
+            else:
+                finish.finish(claimed, result)
+    run.refresh_from_db()
+    return done
+
+
+def statuses(run: Run) -> dict[str, str]:
+    return {task.step: str(task.status) for task in run.tasks.steps()}
+
+
+def check_gates(run: Run) -> None:
+    """Gates equal gates recomputed from rows, and nothing pending is ready."""
+    graph = run.version.graph
+    rows = dict(run.tasks.steps().values_list("position", "status"))
+    tallies = reset.tally(graph, rows)
+    stored = {gate.seq: (gate.remaining, gate.failed) for gate in run.gates.all()}
+    computed = {gate.seq: (gate.total - tallies[gate.seq].ended, tallies[gate.seq].failed) for gate in graph.gates}
+    assert stored == computed
+    assert not list(reset.ready_positions(graph, rows, tallies)), "a ready task was not queued"
+    assert all(status in TaskStatus.values for status in rows.values())
+
+
+@contextmanager
+def queries(limit: int) -> Any:
+    """At most ``limit`` statements, not counting those that only mark transactions."""
+    with CaptureQueriesContext(connection) as captured:
+        yield
+    statements = [q["sql"] for q in captured if not q["sql"].startswith(TRANSACTION_WORDS)]
+    assert len(statements) <= limit, "\n".join(statements)

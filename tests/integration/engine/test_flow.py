@@ -1,0 +1,342 @@
+"""The order of tasks, what they receive, how runs end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from django_director import engine, ids
+from django_director.definitions.model import TaskStep
+from django_director.engine import claim as claims
+from django_director.engine import finish, recovery
+from django_director.engine.finish import Failure
+from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
+from django_director.models import Attempt, Gate, Run, Task
+from django_director.status import RunStatus, TaskStatus
+from tests.factories import chain, definition, group, make_workflow
+
+from . import driver
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_chain_runs_in_order_and_passes_results():
+    run = driver.start("A", "B", "C")
+    seen: list[tuple[str, Any]] = []
+
+    def body(claimed):
+        seen.append((claimed.node.step.id, claimed.upstream))
+        return claimed.node.step.id.lower()
+
+    assert driver.drain(run, body) == 3
+    assert seen == [("A", None), ("B", "a"), ("C", "b")]
+    assert run.status == RunStatus.SUCCESS
+    assert run.result == "c"
+    assert run.duration is not None
+
+
+def test_a_group_joins_in_file_order():
+    run = driver.start("A", group("G", "X", chain("C", "Y1", "Y2"), group("H", "Z1", "Z2")), "E")
+    received = {}
+
+    def body(claimed):
+        received[claimed.node.step.id] = claimed.upstream
+        return claimed.node.step.id
+
+    driver.drain(run, body)
+    assert received["X"] == received["Y1"] == received["Z1"] == "A"
+    assert received["E"] == ["X", "Y2", ["Z1", "Z2"]]
+    assert run.status == RunStatus.SUCCESS
+    driver.check_gates(run)
+
+
+def test_group_to_group_needs_rows_for_the_joins_only():
+    run = driver.start(group("G", *(f"A{n}" for n in range(130))), group("H", *(f"B{n}" for n in range(130))))
+    assert run.tasks.count() == 260
+    # 130 members: three counters of at most 64, and one above them; for each of the two groups.
+    assert run.gates.count() == 8
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
+    assert len(run.result) == 130
+    driver.check_gates(run)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "result"),
+    [
+        ((), None),
+        ((group("G"),), []),
+        ((chain("C"),), None),
+        (("A", group("G")), []),
+        ((group("G"), "A"), "A"),
+        ((group("G", chain("C"), "A"), "B"), "B"),
+    ],
+)
+def test_empty_containers(tasks, result):
+    make_workflow(definition("test.FLOW", *(tasks or ("A",))))
+    if not tasks:
+        workflow = make_workflow(definition("test.EMPTY", group("G")))
+        run = engine.start(workflow.name)
+        assert run.status == RunStatus.SUCCESS
+        assert run.finished_at is not None
+        return
+    run = engine.start("test.FLOW")
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
+    assert run.result == result
+
+
+def test_a_failure_breaks_what_depends_on_it_and_nothing_else():
+    run = driver.start("A", group("G", chain("C", "X1", "X2", "X3"), chain("D", "Y1", "Y2")), "Z")
+
+    def body(claimed):
+        if claimed.node.step.id == "X1":
+            raise ValueError("broken")
+        return 1
+
+    driver.drain(run, body)
+    assert driver.statuses(run) == {
+        "A": "success",
+        "X1": "failed",
+        "X2": "upstream_failed",
+        "X3": "upstream_failed",
+        "Y1": "success",
+        "Y2": "success",
+        "Z": "upstream_failed",
+    }
+    assert run.status == RunStatus.FAILED
+    assert run.error == "X1: ValueError: broken"
+    driver.check_gates(run)
+
+
+def test_a_failure_before_a_wide_group_is_a_few_statements():
+    run = driver.start("A", group("G", *(f"B{n}" for n in range(500))), "Z")
+    claimed = driver.claim(run, "A")
+    # Own row, one for each gate level (and its rest), the followers, the error, the run.
+    with driver.queries(7):
+        assert finish.fail(claimed, Failure(error="ValueError: no"))
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+    assert run.tasks.filter(status=TaskStatus.UPSTREAM_FAILED).count() == 501
+    driver.check_gates(run)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_hook_of_the_outcome_runs_once(fails):
+    hooks = {
+        "success": TaskStep(id="hooks.success", task="MAIL_OK"),
+        "failure": TaskStep(id="hooks.failure", task="MAIL_KO"),
+    }
+    run = driver.start("A", hooks=hooks)
+    if fails:
+        driver.fail(run, "A")
+    else:
+        driver.succeed(run, "A", 1)
+    hook = run.tasks.hooks().get()
+    assert hook.name == ("MAIL_KO" if fails else "MAIL_OK")
+    claimed = driver.claim(run, hook.step)
+    assert claimed.upstream is None
+    assert finish.fail(claimed, Failure(error="ValueError: the hook"))
+    run.refresh_from_db()
+    assert run.status == (RunStatus.FAILED if fails else RunStatus.SUCCESS)
+    assert run.tasks.hooks().get().status == TaskStatus.FAILED
+
+
+def test_query_counts():
+    run = driver.start("A", "B", group("G", "X", "Y", "Z"), "E")
+    ticket = _ticket(run, "A")
+    with driver.queries(2):
+        first = claims.claim(ticket, "tests")
+    with driver.queries(2):
+        finish.finish(first, 1)
+    driver.succeed(run, "B")
+    ticket = _ticket(run, "X")
+    with driver.queries(2):
+        member = claims.claim(ticket, "tests")
+    with driver.queries(2):
+        finish.finish(member, 1)
+    driver.succeed(run, "Y")
+    # The member that opens the join: its row, two tries of the gate, the gate's failures, the successor.
+    last = driver.claim(run, "Z")
+    with driver.queries(5):
+        finish.finish(last, 1)
+    ticket = _ticket(run, "E")
+    with driver.queries(2):
+        joined = claims.claim(ticket, "tests")
+    assert joined.upstream == [1, None, 1]
+    with driver.queries(2):
+        finish.finish(joined, 1)
+
+
+def _ticket(run: Run, step: str) -> claims.Ticket:
+    return driver.ticket(run.tasks.select_related("run__version").get(step=step))
+
+
+def test_starting_takes_a_fixed_number_of_queries():
+    counts = []
+    for size in (10, 300):
+        make_workflow(definition(f"test.S{size}", group("G", *(f"A{n}" for n in range(size))), "B"))
+        engine.start(f"test.S{size}")
+        with CaptureQueriesContext(connection) as captured:
+            engine.start(f"test.S{size}")
+        inserts = [query["sql"].split("(")[0] for query in captured if query["sql"].startswith("INSERT")]
+        assert set(inserts) == {
+            f"INSERT INTO {connection.ops.quote_name(t._meta.db_table)} " for t in (Run, Task, Gate)
+        }
+        if connection.features.max_query_params is not None:
+            # Django splits long inserts for SQLite; that is all that may grow.
+            captured = set(inserts) | {q["sql"] for q in captured if not q["sql"].startswith("INSERT")}
+        counts.append(len(captured))
+    assert counts[0] == counts[1] <= 9
+
+
+def test_start_refuses_bad_input():
+    make_workflow(definition("test.FLOW", "A", schema={"type": "object", "required": ["order"]}))
+    with pytest.raises(UnknownWorkflow, match=r"did you mean “test\.FLOW”"):
+        engine.start("test.FLOWS")
+    with pytest.raises(InvalidPayload, match="order"):
+        engine.start("test.FLOW", {})
+    with pytest.raises(InvalidPayload, match="type set"):
+        engine.start("test.FLOW", {"order": {1}})
+    with pytest.raises(InvalidPayload, match="limit"):
+        engine.start("test.FLOW", {"order": "x" * 2_000_000})
+    workflow = make_workflow(definition("test.GONE", "A"))
+    workflow.is_active = False
+    workflow.save(update_fields=["is_active"])
+    with pytest.raises(InactiveWorkflow):
+        engine.start("test.GONE")
+    assert not Run.objects.exists()
+
+
+def test_a_workflow_over_the_limit_is_refused(settings):
+    settings.DIRECTOR = {"MAX_TASKS_PER_RUN": 2}
+    make_workflow(definition("test.FLOW", "A", "B", "C"))
+    with pytest.raises(DirectorError, match="3 tasks"):
+        engine.start("test.FLOW")
+
+
+def test_the_idempotency_key_names_one_run():
+    make_workflow(definition("test.FLOW", "A"))
+    first = engine.start("test.FLOW", {"order": 7}, idempotency_key="order-7")
+    second = engine.start("test.FLOW", {"order": 7}, idempotency_key="order-7")
+    assert (first.created, second.created) == (True, False)
+    assert first.pk == second.pk
+    with pytest.raises(Conflict, match="another payload"):
+        engine.start("test.FLOW", {"order": 8}, idempotency_key="order-7")
+    assert Run.objects.count() == 1
+
+
+def test_a_start_rolls_back_with_its_transaction():
+    make_workflow(definition("test.FLOW", "A"))
+    with transaction.atomic():
+        engine.start("test.FLOW")
+        transaction.set_rollback(True)
+    assert not Run.objects.exists()
+    assert not Task.objects.exists()
+
+
+def test_waiting_inside_a_transaction_is_refused():
+    run = driver.start("A")
+    with pytest.raises(DirectorError, match="inside a transaction"):
+        run.wait(1)
+
+
+def test_ids_of_tasks_follow_from_the_run():
+    run = driver.start("A", "B")
+    for task in run.tasks.all():
+        assert task.pk == ids.task_id(run.pk, task.position)
+
+
+def test_a_second_message_is_refused():
+    run = driver.start("A", "B")
+    stale = driver.ticket(run.tasks.get(step="A"))
+    claimed = claims.claim(stale, "one")
+    assert claims.claim(stale, "two") is None
+    assert finish.finish(claimed, 1)
+    assert claims.claim(stale, "three") is None
+    assert not run.tasks.filter(step="A").exclude(worker="one").exists()
+
+
+def test_a_late_finish_is_discarded():
+    run = driver.start("A", "B")
+    slow = driver.claim(run, "A")
+    task = run.tasks.select_related("run__version").get(step="A")
+    assert finish.lose(task, Failure(error="WorkerLost: test", outcome=Attempt.Outcome.LOST))
+    quick = driver.claim(run, "A")
+    assert quick.attempt == 2
+    assert finish.finish(quick, "quick")
+    assert not finish.finish(slow, "slow")
+    assert not finish.fail(slow, Failure(error="late"))
+    task.refresh_from_db()
+    assert (task.result, task.crashes, task.failures) == ("quick", 1, 0)
+    assert task.attempts.get().outcome == Attempt.Outcome.LOST
+
+
+def test_a_lost_answer_of_our_own_commit_is_no_duplicate():
+    run = driver.start("A", "B")
+    claimed = driver.claim(run, "A")
+    assert finish.finish(claimed, 1)
+    assert finish.finish(claimed, 1)
+    assert run.tasks.get(step="B").status == TaskStatus.QUEUED
+
+
+def test_a_poison_task_fails_after_max_crashes(settings):
+    settings.DIRECTOR = {"MAX_CRASHES": 2}
+    run = driver.start("A", "B")
+    for _ in range(2):
+        driver.claim(run, "A")
+        task = run.tasks.get(step="A")
+        assert recovery.lose_message(task.pk, task.sequence, "its process died")
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+    assert "2 times" in run.tasks.get(step="A").error
+    assert driver.statuses(run) == {"A": "failed", "B": "upstream_failed"}
+
+
+def test_a_retry_waits_and_runs_again():
+    run = driver.start("A", "B")
+    assert finish.retry_later(driver.claim(run, "A"), Failure(error="ValueError: not yet"), 60)
+    task = run.tasks.get(step="A")
+    assert (task.status, task.failures, task.attempt) == (TaskStatus.WAITING, 1, 1)
+    assert recovery.wake() == 0
+    run.tasks.filter(step="A").update(not_before=run.created_at)
+    assert recovery.wake() == 1
+    again = driver.claim(run, "A")
+    assert (again.attempt, again.failures) == (2, 1)
+    assert finish.retry_later(again, Failure(error="ValueError: not yet"), 0)
+    assert run.tasks.get(step="A").status == TaskStatus.QUEUED
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
+    assert list(task.attempts.values_list("number", "outcome")) == [(1, "failed"), (2, "failed")]
+
+
+def test_an_unknown_task_fails_after_its_time(settings):
+    run = driver.start("A", "B")
+    task = run.tasks.get(step="A")
+    recovery.note_unknown(task.pk, task.sequence, "celery@old")
+    assert recovery.fail_unknown() == 0
+    settings.DIRECTOR = {"UNKNOWN_TASK_TTL": 0}
+    assert recovery.fail_unknown() == 1
+    task.refresh_from_db()
+    assert "no worker has known the task “A”" in task.error
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+
+
+def test_the_database_holds_the_invariants():
+    run = driver.start("A")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        run.tasks.update(status=TaskStatus.RUNNING)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        run.tasks.update(status=TaskStatus.QUEUED, next_dispatch_at=None)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        run.tasks.update(status=TaskStatus.SUCCESS)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Run.objects.update(status=RunStatus.SUCCESS)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Task.objects.create(run=run, position=0, step="A", name="A")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Gate.objects.bulk_create([Gate(run=run, seq=0, remaining=1), Gate(run=run, seq=0, remaining=1)])

@@ -1,0 +1,59 @@
+"""Ask the database whether the supervisor's queries use the indexes made for them."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from django_director import ids
+from django_director.clock import Now
+from django_director.models import Run, Task
+from django_director.status import RunStatus, TaskStatus
+from tests.factories import definition, make_workflow
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+QUERIES = {
+    "director_task_due": lambda: (
+        Task.objects.queued().filter(next_dispatch_at__lte=Now()).order_by("next_dispatch_at")[:500]
+    ),
+    "director_task_timer": lambda: (
+        Task.objects.waiting().filter(not_before__lte=Now()).order_by("not_before")[:500]
+    ),
+    "director_task_lease": lambda: Task.objects.running().filter(lease_until__lt=Now())[:500],
+    "director_run_stopping": lambda: Run.objects.stopping().order_by()[:500],
+}
+
+
+@pytest.fixture
+def many_finished_tasks(transactional_db):
+    workflow = make_workflow(definition("test.FLOW", "A"))
+    for _ in range(20):
+        runs = [
+            Run(
+                id=ids.new_run_id(),
+                workflow=workflow,
+                version=workflow.current_version,
+                status=RunStatus.SUCCESS,
+                created_at=Now(),
+                finished_at=Now(),
+            )
+            for _ in range(250)
+        ]
+        Run.objects.bulk_create(runs)
+        Task.objects.bulk_create(
+            [
+                Task(run=run, position=0, step="A", name="A", status=TaskStatus.SUCCESS, finished_at=Now())
+                for run in runs
+            ]
+        )
+    with connection.cursor() as cursor:
+        for table in (Task._meta.db_table, Run._meta.db_table):
+            command = "ANALYZE TABLE" if connection.vendor == "mysql" else "ANALYZE"
+            cursor.execute(f"{command} {table}")
+
+
+def test_the_supervisors_queries_use_their_indexes(many_finished_tasks):
+    for index, query in QUERIES.items():
+        plan = query().explain()
+        assert index in plan, f"{index}: {plan}"

@@ -1,0 +1,281 @@
+"""The model test: any order of deliveries, duplicates, losses, crashes, cancels and retries leads to an outcome.
+
+A rule-based state machine over the real engine and real rows, in one process. The test plays broker, workers and
+people; after each step the rows must make sense, and at the end the supervisor alone must bring every run home.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, ClassVar
+
+import pytest
+from celery import current_app
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from django_director import dispatch, engine
+from django_director.definitions.model import Container, TaskStep
+from django_director.dispatch import Message
+from django_director.engine import claim as claims
+from django_director.engine import finish, outbox, recovery, settle, stop
+from django_director.engine.claim import Claim, Ticket
+from django_director.engine.finish import Failure
+from django_director.exceptions import Conflict
+from django_director.models import Run, Task, Workflow, WorkflowVersion
+from django_director.status import RUN_FINISHED, TASK_ACTIVE, RunStatus, TaskStatus
+from tests.factories import definition, make_workflow
+
+from . import driver
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAST = "2026-01-01T00:00:00Z"
+sent: list[Message] = []
+
+tasks = st.just("T").map(lambda name: TaskStep(id=name, task=name))
+steps = st.recursive(
+    tasks,
+    lambda inner: st.builds(
+        lambda kind, members: Container(id="c", kind=kind, members=tuple(members)),
+        st.sampled_from(["group", "chain"]),
+        st.lists(inner, max_size=3),
+    ),
+    max_leaves=6,
+)
+workflows = st.lists(steps, min_size=1, max_size=3)
+
+
+class Engine(RuleBasedStateMachine):
+    """What can happen to runs, in any order."""
+
+    names: ClassVar[Counter[str]] = Counter()
+
+    @initialize()
+    def begin(self) -> None:
+        Task.objects.all().delete()
+        Run.objects.all().delete()
+        Workflow.objects.update(current_version=None)
+        WorkflowVersion.objects.all().delete()
+        sent.clear()
+        dispatch.breaker.reset()
+        self.claimed: list[Claim] = []
+        self.taken: Counter[tuple[Any, int]] = Counter()
+        self.commits: Counter[tuple[Any, int]] = Counter()
+        self.holder: dict[Any, int] = {}
+
+    @rule(members=workflows, has_hook=st.booleans())
+    def start(self, members: list[Any], has_hook: bool) -> None:
+        hooks = {"failure": TaskStep(id="hooks.failure", task="HOOK")} if has_hook else {}
+        self.names["flow"] += 1
+        name = f"model.W{self.names['flow']}"
+        make_workflow(definition(name, *members, hooks=hooks))
+        engine.start(name)
+
+    @precondition(lambda self: sent)
+    @rule(data=st.data(), again=st.booleans())
+    def deliver(self, data: Any, again: bool) -> None:
+        """Any message may come at any time, and again."""
+        index = data.draw(st.integers(0, len(sent) - 1))
+        self._receive(sent[index] if again else sent.pop(index))
+
+    @precondition(lambda self: sent)
+    @rule()
+    def deliver_the_latest(self) -> None:
+        """What mostly happens; among many old messages it would hardly be drawn."""
+        self._receive(sent.pop())
+
+    def _receive(self, message: Message) -> None:
+        claimed = claims.claim(Ticket.read(f"{message.task_id}-{message.sequence}", message.header), "model")
+        if claimed is None:
+            return
+        self.taken[(claimed.task_id, claimed.sequence)] += 1
+        assert self.taken[(claimed.task_id, claimed.sequence)] == 1, "one message was claimed twice"
+        before = Task.objects.filter(run_id=claimed.run.pk, is_hook=False, position__in=claimed.node.upstream)
+        assert not before.exclude(status=TaskStatus.SUCCESS).exists(), (
+            "it started before its predecessors had ended"
+        )
+        self.claimed.append(claimed)
+        self.holder[claimed.task_id] = claimed.token
+
+    @precondition(lambda self: sent)
+    @rule(data=st.data())
+    def lose_message(self, data: Any) -> None:
+        sent.pop(data.draw(st.integers(0, len(sent) - 1)))
+
+    def _claim(self, data: Any, *, keep: bool) -> Claim:
+        index = data.draw(st.integers(0, len(self.claimed) - 1))
+        return self.claimed[index] if keep else self.claimed.pop(index)
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data(), late_copy=st.booleans())
+    def succeed(self, data: Any, late_copy: bool) -> None:
+        claimed = self._claim(data, keep=late_copy)
+        was_running = Task.objects.filter(pk=claimed.task_id, status=TaskStatus.RUNNING).exists()
+        if finish.finish(claimed, {"token": claimed.token}) and was_running:
+            self.commits[(claimed.task_id, claimed.token)] += 1
+            assert self.holder[claimed.task_id] == claimed.token, "somebody else's claim was finished"
+            assert Task.objects.get(pk=claimed.task_id).result == {"token": claimed.token}
+            assert self.commits[(claimed.task_id, claimed.token)] == 1
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data(), late_copy=st.booleans())
+    def fail(self, data: Any, late_copy: bool) -> None:
+        finish.fail(self._claim(data, keep=late_copy), Failure(error="ValueError: model"))
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data(), delay=st.sampled_from([0, 60]))
+    def try_later(self, data: Any, delay: float) -> None:
+        finish.retry_later(self._claim(data, keep=False), Failure(error="ValueError: again"), delay)
+
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data())
+    def hand_back(self, data: Any) -> None:
+        finish.hand_back(self._claim(data, keep=False))
+
+    @rule()
+    def lose_all_leases(self) -> None:
+        """Workers die, or seem to: their claims may still come back late."""
+        Task.objects.running().update(lease_until=PAST)
+        recovery.expire_leases()
+
+    @rule()
+    def supervise(self) -> None:
+        Task.objects.queued().update(next_dispatch_at=PAST)
+        Task.objects.waiting().update(not_before=PAST)
+        recovery.wake()
+        recovery.publish_due()
+        recovery.close_stopped()
+        assert recovery.audit() == 0, "a run had no outcome and nothing to do"
+
+    @rule(data=st.data(), force=st.booleans())
+    def cancel(self, data: Any, force: bool) -> None:
+        run = self._run(data)
+        if run is not None:
+            try:
+                engine.cancel(run, force=force)
+            except Conflict:
+                assert run.is_finished or run.stop
+
+    @rule(data=st.data())
+    def retry(self, data: Any) -> None:
+        run = self._run(data)
+        if run is not None:
+            try:
+                engine.retry(run)
+            except Conflict:
+                assert run.status not in {RunStatus.FAILED, RunStatus.CANCELED}
+
+    def _run(self, data: Any) -> Run | None:
+        runs = list(Run.objects.select_related("version").order_by("pk"))
+        return data.draw(st.sampled_from(runs)) if runs else None
+
+    @invariant()
+    def rows_make_sense(self) -> None:
+        for run in Run.objects.select_related("version"):
+            statuses = set(run.tasks.steps().values_list("status", flat=True))
+            if run.status in RUN_FINISHED:
+                assert not statuses & TASK_ACTIVE, "a finished run has an active task"
+                assert not run.stop or run.status == RunStatus.CANCELED, "a canceled run has another outcome"
+            if run.status == RunStatus.SUCCESS:
+                assert statuses <= {TaskStatus.SUCCESS}
+            if run.status == RunStatus.FAILED:
+                assert TaskStatus.FAILED in statuses
+            if not run.stop:
+                driver.check_gates(run)
+
+    def teardown(self) -> None:
+        """All that is left: the supervisor, and a worker that does what it is told."""
+        for _ in range(100):
+            if not Run.objects.active().exists() and not Task.objects.active().exists():
+                break
+            self.lose_all_leases()
+            self.supervise()
+            while sent:
+                message = sent.pop()
+                claimed = claims.claim(
+                    Ticket.read(f"{message.task_id}-{message.sequence}", message.header), "model"
+                )
+                if claimed is not None:
+                    assert finish.finish(claimed, None)
+        assert not Run.objects.active().exists(), "a run has no outcome"
+        self.rows_make_sense()
+
+
+@pytest.fixture(autouse=True)
+def broker(monkeypatch, settings):
+    settings.DIRECTOR = {"MAX_CRASHES": 3}
+    monkeypatch.setattr(dispatch, "_send", lambda message, producer: sent.append(message))
+    monkeypatch.setattr(dispatch, "revoke", lambda ids: None)
+    monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
+    dispatch._pool.cache_clear()
+    yield
+    dispatch._pool.cache_clear()
+
+
+def check(examples: int, *, shrink: bool = True) -> None:
+    run_state_machine_as_test(
+        Engine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=40,
+            phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        ),
+    )
+
+
+@pytest.mark.timeout(300)
+def test_any_order_of_events_leads_to_an_outcome():
+    check(40)
+
+
+def _without_fence(claimed: Claim) -> Any:
+    return Task.objects.filter(pk=claimed.task_id).running()
+
+
+def _without_counting_failures(run_id: Any, seq: int, arrival: Any) -> Any:
+    arrival.failed = 0
+    return settle_count(run_id, seq, arrival)
+
+
+settle_count = settle._count
+
+MUTANTS = {
+    "finish without the fence": (finish, "_mine", _without_fence),
+    "a task is queued again with its old sequence": (
+        finish,
+        "_queued_again",
+        lambda sequence, original=finish._queued_again: original(sequence - 1),
+    ),
+    "joins forget failures": (settle, "_count", _without_counting_failures),
+    "nobody publishes again": (recovery, "publish_due", lambda: 0),
+    "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="": 0),
+    "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
+    "the end does not ask whether the run was stopped": (
+        settle,
+        "end",
+        lambda run, graph, outcome: Run.objects.filter(pk=run.pk).update(status=outcome, finished_at=PAST),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_model_catches_a_mutant(name, monkeypatch):
+    module, attribute, mutant = MUTANTS[name]
+    monkeypatch.setattr(module, attribute, mutant)
+    with pytest.raises(Exception, match=r".*"):
+        check(100, shrink=False)

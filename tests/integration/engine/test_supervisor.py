@@ -1,0 +1,170 @@
+"""The supervisor's tick, its lease, and what it publishes."""
+
+from __future__ import annotations
+
+import pytest
+from celery import current_app
+from django.db import OperationalError, connection
+
+from django_director import dispatch, engine, signals
+from django_director.engine import recovery
+from django_director.engine.supervise import Supervisor
+from django_director.models import Lease, Run, Task
+from django_director.status import RunStatus, TaskStatus
+from tests.factories import definition, group, make_workflow
+
+from . import driver
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """Messages that would have been sent: the broker is not what these tests are about."""
+    sent: list[dispatch.Message] = []
+    monkeypatch.setattr(dispatch, "_send", lambda message, producer: sent.append(message))
+    monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
+    dispatch._pool.cache_clear()
+    dispatch.breaker.reset()
+    yield sent
+    dispatch._pool.cache_clear()
+
+
+def _make_due() -> None:
+    Task.objects.queued().update(next_dispatch_at="2026-01-01T00:00:00Z")
+
+
+def test_due_tasks_are_published_again_and_ever_more_seldom(published):
+    run = driver.start("A")
+    assert recovery.publish_due() == 0
+    waits = []
+    for _ in range(3):
+        _make_due()
+        assert recovery.publish_due() == 1
+        task = run.tasks.get()
+        waits.append(round((task.next_dispatch_at - run.created_at).total_seconds(), -1))
+    assert waits == [60, 120, 240]
+    assert {message.sequence for message in published} == {1}
+
+
+def test_a_backlog_is_not_published_over_and_over(published):
+    run = driver.start(group("G", "X", "Y"))
+    driver.claim(run, "X")
+    run.tasks.filter(step="X").update(queued_at="2026-01-01T00:00:00Z", started_at="2026-01-01T02:00:00Z")
+    _make_due()
+    assert recovery.publish_due() == 1
+    waits = (run.tasks.get(step="Y").next_dispatch_at - run.created_at).total_seconds()
+    assert waits > 3.9 * 3600
+
+
+def test_a_wide_fan_out_is_drained_in_batches(published):
+    make_workflow(definition("test.WIDE", "A", group("G", *(f"B{n}" for n in range(1200)))))
+    run = engine.start("test.WIDE")
+    driver.succeed(run, "A")
+    published.clear()
+    counts = []
+    while count := recovery.publish_due():
+        counts.append(count)
+    # 200 were left to the commit of A.
+    assert counts == [500, 500]
+
+
+def test_what_the_broker_did_not_take_is_due_at_once(published, monkeypatch, django_capture_on_commit_callbacks):
+    def refuse(message, producer):
+        raise OSError("no route")
+
+    monkeypatch.setattr(dispatch, "_send", refuse)
+    with django_capture_on_commit_callbacks(execute=True):
+        run = driver.start("A")
+    assert run.tasks.filter(next_dispatch_at__lte=run.tasks.get().queued_at).count() == 0
+    monkeypatch.setattr(dispatch, "_send", lambda message, producer: published.append(message))
+    assert recovery.publish_due() == 0, "nobody tries while the broker is known to be down"
+    dispatch.breaker.reset()
+    assert recovery.publish_due() == 1
+
+
+def test_leases_expire_only_after_a_lease_of_quiet(published, settings):
+    settings.DIRECTOR = {"LEASE": 0.2, "RENEW": 0.1, "TICK": 0.05}
+    run = driver.start("A")
+    driver.claim(run, "A")
+    run.tasks.update(lease_until="2026-01-01T00:00:00Z")
+    supervisor = Supervisor("one")
+    assert supervisor._acquire()
+    assert supervisor.tick().lost == 0
+    supervisor._clock.steady_since -= 1
+    supervisor._clock.leases -= 1
+    assert supervisor.tick().lost == 1
+    task = run.tasks.get()
+    assert (task.status, task.crashes, task.sequence) == (TaskStatus.QUEUED, 1, 2)
+
+
+def test_one_supervises_and_the_others_stand_by(published):
+    one, two = Supervisor("one"), Supervisor("two")
+    assert one._acquire()
+    assert not two._acquire()
+    assert one._acquire()
+    Lease.objects.update(until="2026-01-01T00:00:00Z")
+    assert two._acquire()
+    assert not one._acquire()
+    with driver.queries(2):
+        one._acquire()
+
+
+def test_an_idle_tick_costs_a_few_queries(published):
+    supervisor = Supervisor("one")
+    supervisor._acquire()
+    supervisor.tick()
+    with driver.queries(3):
+        assert not supervisor.tick()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broken_database_is_waited_for(published, settings):
+    settings.DIRECTOR = {"TICK": 0.01}
+    supervisor = Supervisor("one")
+
+    def refuse(execute, sql, params, many, context):
+        raise OperationalError("the server went away")
+
+    with connection.execute_wrapper(refuse):
+        assert supervisor._guarded_tick() > 0
+    assert supervisor._guarded_tick() >= 0
+
+
+def test_signals_after_commit(published, django_capture_on_commit_callbacks):
+    seen: list[tuple[str, str]] = []
+
+    def note(name, key):
+        return lambda sender, **kwargs: seen.append((name, kwargs[key].status))
+
+    listeners = {
+        signals.run_started: note("run_started", "run"),
+        signals.task_started: note("task_started", "task"),
+        signals.task_finished: note("task_finished", "task"),
+        signals.run_finished: note("run_finished", "run"),
+    }
+    for signal, listener in listeners.items():
+        signal.connect(listener, weak=False)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            run = driver.start("A")
+            driver.succeed(run, "A")
+    finally:
+        for signal, listener in listeners.items():
+            signal.disconnect(listener)
+    assert sorted(seen) == [
+        ("run_finished", "success"),
+        ("run_started", "running"),
+        ("task_finished", "success"),
+        ("task_started", "running"),
+    ]
+
+
+def test_runs_that_stop_are_closed_by_a_tick(published):
+    run = driver.start("A", "B")
+    Run.objects.update(stop="cancel")
+    supervisor = Supervisor("one")
+    supervisor._acquire()
+    assert supervisor.tick().closed == 1
+    run.refresh_from_db()
+    assert run.status == RunStatus.CANCELED

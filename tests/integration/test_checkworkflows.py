@@ -1,0 +1,167 @@
+"""``checkworkflows`` and ``initworkflows`` as a user meets them: in a project of its own, without its database."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = """
+from pathlib import Path
+BASE_DIR = Path(__file__).parent.parent
+SECRET_KEY = "x"
+USE_TZ = True
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "django_director", "shop"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "x", "HOST": "127.0.0.1", "PORT": "1"}}
+DIRECTOR = {"WORKFLOWS": ["flows"]}
+"""
+APP = """
+from celery import Celery
+app = Celery("proj", task_cls="django_director.celery:DirectorTask")
+app.autodiscover_tasks()
+"""
+TASKS = """
+from celery import shared_task
+@shared_task(name="FETCH")
+def fetch(*args, **kwargs): ...
+@shared_task(name="STORE", bind=True, autoretry_for=(OSError,))
+def store(self, rows): ...
+"""
+
+
+class Project:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for path, text in (
+            ("proj/settings.py", SETTINGS),
+            ("proj/__init__.py", "from .celery import app"),
+            ("proj/celery.py", APP),
+            ("shop/__init__.py", ""),
+            ("shop/tasks.py", TASKS),
+        ):
+            self.write(path, text)
+        self.write("flows/main.yml", "shop.A: {tasks: [FETCH, STORE]}\n")
+
+    def write(self, path: str, text: str) -> None:
+        (self.folder / path).parent.mkdir(exist_ok=True)
+        (self.folder / path).write_text(text)
+
+    def manage(self, *args: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "proj.settings"}
+        environment["PYTHONPATH"] = os.pathsep.join([str(self.folder), str(ROOT)])
+        command = [sys.executable, "-m", "django", *args]
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+
+@pytest.fixture
+def project(tmp_path):
+    return Project(tmp_path)
+
+
+def test_valid_files(project):
+    project.write("shop/workflows.yml", "shop.B: {tasks: [G: {type: group, tasks: [FETCH]}]}\n")
+    done = project.manage("checkworkflows")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stderr
+    assert done.stdout.startswith("shop/workflows.yml:1:18: D901 note: ")
+    assert done.stderr.strip() == "2 workflows in 2 files, no problems; 1 note"
+
+
+def test_problems_of_all_files(project):
+    project.write("flows/main.yml", "shop.A:\n  tasks: [STORE, FETHC]\n")
+    project.write("shop/workflows.yml", "shop.A: {tasks: [FETCH]}\nshop.B: {tasks: [FETCH], retry: 3}\n")
+    done = project.manage("checkworkflows")
+    assert done.returncode == 1
+    assert [line.split(" ")[:2] for line in done.stdout.splitlines()] == [
+        ["flows/main.yml:2:11:", "D402"],
+        ["flows/main.yml:2:18:", "D401"],
+        ["shop/workflows.yml:1:1:", "D102"],
+        ["shop/workflows.yml:2:26:", "D105"],
+    ]
+    assert done.stderr.strip() == "CommandError: 4 problems in 2 files"
+    (first, *_) = found = json.loads(project.manage("checkworkflows", "--json").stdout)
+    assert len(found) == 4
+    assert first == {
+        "path": "flows/main.yml",
+        "line": 2,
+        "column": 11,
+        "code": "D402",
+        "message": "the task “STORE”: it requires the argument `rows`, and nothing gives it",
+        "hint": "add `with: {rows: …}`, or give the parameter a default; a first step receives no result",
+        "workflow": "shop.A",
+        "step": "STORE",
+        "level": "error",
+    }
+
+
+def test_a_missing_file(project):
+    project.write("proj/settings.py", SETTINGS.replace('"flows"', '"nothing.yml"'))
+    done = project.manage("checkworkflows")
+    assert (done.returncode, done.stdout[:22]) == (1, "nothing.yml:1:1: D001 ")
+
+
+def test_a_setting_that_is_no_list(project):
+    project.write("proj/settings.py", SETTINGS.replace('["flows"]', "5"))
+    done = project.manage("checkworkflows")
+    assert (done.returncode, "D405" in done.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("import nothing_like_it\n", "2:1"), ("def broken(:\n", "2:1"), ("1 / 0\n", "2:1")],
+    ids=["import", "syntax", "error"],
+)
+def test_tasks_that_cannot_be_imported(project, text, place):
+    project.write("shop/tasks.py", "\n" + text)
+    done = project.manage("checkworkflows")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"shop/tasks.py:{place}: D404 the project's tasks can't be imported: ")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    check = project.manage("check")
+    assert (check.returncode, "D404" in check.stderr) == (0, True)
+
+
+def test_a_project_without_a_celery_app(project):
+    project.write("proj/__init__.py", "")
+    done = project.manage("check")
+    assert (done.returncode, "director.W002" in done.stderr) == (0, True)
+
+
+def test_a_celery_app_without_task_cls(project):
+    project.write("proj/celery.py", APP.replace(', task_cls="django_director.celery:DirectorTask"', ""))
+    done = project.manage("check")
+    assert (done.returncode, "director.E006" in done.stderr) == (1, True)
+    project.write("proj/celery.py", APP.replace("celery:DirectorTask", "celery:Nothing"))
+    done = project.manage("check")
+    assert (done.returncode, "director.E006" in done.stderr) == (1, True), done.stderr
+
+
+def test_the_sample_is_valid_and_never_written_over_a_file(project):
+    project.write("shop/__init__.py", "")
+    (project.folder / "shop" / "tasks.py").unlink()
+    (project.folder / "flows" / "main.yml").unlink()
+    done = project.manage("initworkflows", "shop")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["shop/workflows.yml", "shop/tasks.py"]
+    assert "runworkflow example.ETL" in done.stderr
+    assert project.manage("checkworkflows").returncode == 0
+
+    project.write("shop/tasks.py", "mine")
+    (project.folder / "shop" / "workflows.yml").unlink()
+    again = project.manage("initworkflows", "shop")
+    assert (again.returncode, "shop/tasks.py exists already" in again.stderr) == (1, True)
+    assert not (project.folder / "shop" / "workflows.yml").exists()
+    assert (project.folder / "shop" / "tasks.py").read_text() == "mine"
+
+
+def test_the_sample_elsewhere_says_what_is_missing(project):
+    done = project.manage("initworkflows", "new/place")
+    assert "WORKFLOWS" in done.stderr
+    assert "installed apps" in done.stderr
+    assert (project.folder / "new" / "place" / "tasks.py").exists()

@@ -1,0 +1,139 @@
+"""Whole workflows in this process, through the tasks' own code: what celery-director's examples do, and more."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_director import testing
+from django_director.definitions.model import TaskStep
+from django_director.status import RunStatus, TaskStatus
+from tests.factories import chain, definition, group, make_workflow, step
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*tasks, payload=None, **fields):
+    make_workflow(definition("test.FLOW", *tasks, **fields))
+    return testing.run_workflow("test.FLOW", payload)
+
+
+def test_etl_chain():
+    finished = run("EXTRACT", "TRANSFORM", "LOAD")
+    assert finished.status == RunStatus.SUCCESS
+    assert finished.result == 60
+    assert finished.tasks.get(step="EXTRACT").result == {"rows": [1, 2, 3], "args": [None]}
+
+
+def test_group_then_join():
+    finished = run(
+        group("RANDOMS", "RANDOM", step("RANDOM-2", task="RANDOM")), "ADD", payload={"start": 5, "end": 5}
+    )
+    assert finished.result == 10
+
+
+def test_payload_and_workflow_id():
+    finished = run("ECHO", payload={"a": 1})
+    assert finished.result == {"args": [None], "payload": {"a": 1}, "workflow_id": str(finished.pk)}
+
+
+@pytest.mark.parametrize("value", ["text", 7, [1, [2]], None, {"a": {"b": [None, True, 1.5]}}])
+def test_return_values(value):
+    finished = run("RETURN", "ECHO", payload={"value": value})
+    assert finished.tasks.get(step="RETURN").result == value
+    assert finished.result["args"] == [value]
+
+
+def test_a_result_that_is_not_json_fails_its_task_once():
+    finished = run("SET", "ECHO")
+    failed = finished.tasks.get(step="SET")
+    assert finished.status == RunStatus.FAILED
+    assert "a value of type set is not JSON at $" in failed.error
+    assert failed.failures == 1
+
+
+def test_error_in_a_chain_and_in_a_group():
+    finished = run("ERROR", "ECHO")
+    assert finished.error == "ERROR: ValueError: as asked"
+    assert "raise ValueError" in finished.tasks.get(step="ERROR").traceback
+    assert finished.tasks.get(step="ECHO").status == TaskStatus.UPSTREAM_FAILED
+    finished = run(group("G", "ERROR", chain("C", "NOOP", "ECHO")), "ADD")
+    assert finished.status == RunStatus.FAILED
+    assert finished.tasks.get(step="ECHO").status == TaskStatus.SUCCESS
+
+
+def test_hooks():
+    hooks = {
+        "success": TaskStep(id="hooks.success", task="HOOK"),
+        "failure": TaskStep(id="hooks.failure", task="HOOK"),
+    }
+    for name in ("NOOP", "ERROR"):
+        finished = run(name, hooks=hooks)
+        hook = finished.tasks.hooks().get()
+        assert hook.status == TaskStatus.SUCCESS
+        assert hook.result == f"hook of {finished.pk}"
+
+
+def test_bound_tasks_and_their_retries():
+    finished = run("BOUND", payload={"failures": 2})
+    assert finished.result["retries"] == 2
+    task = finished.tasks.get()
+    assert (task.attempt, task.failures, task.attempts.count()) == (3, 2, 2)
+    assert task.attempts.first().error == "ValueError: not yet"
+
+
+def test_spent_retries_fail_with_the_error():
+    finished = run("BOUND", payload={"failures": 9})
+    assert finished.status == RunStatus.FAILED
+    assert finished.tasks.get().error == "ValueError: not yet"
+    assert finished.tasks.get().attempt == 4
+
+
+def test_autoretry_for():
+    assert run("AUTORETRY", payload={"failures": 2}).result == 2
+    failed = run("AUTORETRY", payload={"failures": 3})
+    assert failed.tasks.get().error == "ConnectionError: gone"
+
+
+def test_signatures_bind_by_name():
+    assert run("EXTRACT", "TRANSFORM", "TYPED").result == [20, 40, 60]
+    assert run("EXTRACT", "TRANSFORM", step("TYPED", kwargs={"factor": 3})).result == [30, 60, 90]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("EXIT", "the task called sys.exit(3)"),
+        ("IGNORE", "can't raise Ignore"),
+        ("REJECT", "can't raise Reject"),
+        ("NO_SUCH_TASK", "does not know the task “NO_SUCH_TASK”"),
+    ],
+)
+def test_what_a_task_must_not_do_is_told(name, text):
+    finished = run(name, "ECHO")
+    assert finished.status == RunStatus.FAILED
+    assert text in finished.tasks.get(step=name).error
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["OPEN_TRANSACTION", "CLOSE_CONNECTION"])
+def test_a_broken_connection_does_not_lose_the_outcome(name):
+    finished = run(name, "ECHO")
+    assert finished.status == RunStatus.SUCCESS
+
+
+def test_progress_and_context():
+    finished = run("PROGRESS")
+    assert finished.tasks.get().progress == {"done": 3, "total": 10, "message": "three of ten"}
+
+
+def test_outside_a_run_a_task_is_a_celery_task():
+    from tests.testapp import tasks
+
+    assert tasks.add([1, 2]) == 3
+    assert tasks.add.apply(args=([1, 2],)).get() == 3
+    assert tasks.bound.apply(kwargs={"payload": {"failures": 1}}).get()["retries"] == 1
+
+
+def test_the_fixture(director):
+    make_workflow(definition("test.FLOW", "NOOP"))
+    assert director("test.FLOW").status == RunStatus.SUCCESS

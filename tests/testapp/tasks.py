@@ -1,0 +1,241 @@
+"""Tasks for the tests: celery-director's example tasks with their signatures unchanged, and misbehaving ones."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import os
+import random
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore, Reject
+
+import django_director
+from django_director import task
+
+
+@task(name="EXTRACT")
+def extract(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    return {"rows": [1, 2, 3], "args": list(args)}
+
+
+@task(name="TRANSFORM")
+def transform(*args: Any, **kwargs: Any) -> list[int]:
+    return [row * 10 for row in args[0]["rows"]]
+
+
+@task(name="LOAD")
+def load(*args: Any, **kwargs: Any) -> int:
+    return sum(args[0])
+
+
+@task(name="RANDOM")
+def generate_random(*args: Any, **kwargs: Any) -> int:
+    payload = kwargs["payload"]
+    return random.randint(payload.get("start", 0), payload.get("end", 10))
+
+
+@task(name="ADD")
+def add(*args: Any, **kwargs: Any) -> int:
+    return sum(args[0])
+
+
+@task(name="ERROR")
+def error(*args: Any, **kwargs: Any) -> None:
+    raise ValueError("as asked")
+
+
+@task(name="RETURN")
+def give(*args: Any, **kwargs: Any) -> Any:
+    return kwargs["payload"].get("value")
+
+
+@task(name="SET")
+def give_a_set(*args: Any, **kwargs: Any) -> Any:
+    return {1, 2}
+
+
+@task(name="ECHO")
+def echo(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    return {"args": list(args), "payload": kwargs["payload"], "workflow_id": kwargs["workflow_id"]}
+
+
+@task(name="HOOK")
+def hook(*args: Any, **kwargs: Any) -> str:
+    return f"hook of {kwargs['workflow_id']}"
+
+
+@task(name="NOOP")
+def noop(*args: Any, **kwargs: Any) -> None:
+    return None
+
+
+@task(name="NAP")
+def nap(*args: Any, **kwargs: Any) -> float:
+    seconds = float(kwargs["payload"].get("seconds", 0.1))
+    time.sleep(seconds)
+    return seconds
+
+
+@task(name="TRACE")
+def trace(*args: Any, **kwargs: Any) -> str:
+    """Append a line to a file: how often, and by whom, code really ran."""
+    running = django_director.context()
+    assert running is not None
+    path = Path(kwargs["payload"]["trace"])
+    with path.open("a") as file:
+        file.write(f"{running.task_id} {running.attempt} {os.getpid()}\n")
+    time.sleep(float(kwargs["payload"].get("seconds", 0)))
+    return str(running.task_id)
+
+
+@shared_task(name="BOUND", bind=True, max_retries=3)
+def bound(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Fail as often as the payload says, through ``self.retry``."""
+    if self.request.retries < kwargs["payload"].get("failures", 0):
+        raise self.retry(countdown=kwargs["payload"].get("countdown", 0), exc=ValueError("not yet"))
+    return {"retries": self.request.retries, "id": self.request.id}
+
+
+@shared_task(name="AUTORETRY", bind=True, autoretry_for=(ConnectionError,), max_retries=2, default_retry_delay=0)
+def autoretry(self: Any, *args: Any, **kwargs: Any) -> int:
+    if self.request.retries < kwargs["payload"].get("failures", 0):
+        raise ConnectionError("gone")
+    return int(self.request.retries)
+
+
+@shared_task(name="TYPED")
+def typed(rows: list[int], payload: dict[str, Any], factor: int = 2) -> list[int]:
+    return [row * factor for row in rows]
+
+
+@task(name="ABORT")
+def abort(*args: Any, **kwargs: Any) -> None:
+    os.abort()
+
+
+@task(name="ABORT_ONCE")
+def abort_once(*args: Any, **kwargs: Any) -> str:
+    """Kill the process at the first attempt only."""
+    running = django_director.context()
+    assert running is not None
+    if running.attempt == 1:
+        os.kill(os.getpid(), 9)
+    return "survived"
+
+
+@task(name="EXIT")
+def leave(*args: Any, **kwargs: Any) -> None:
+    sys.exit(3)
+
+
+@task(name="IGNORE")
+def ignore(*args: Any, **kwargs: Any) -> None:
+    raise Ignore
+
+
+@task(name="REJECT")
+def reject(*args: Any, **kwargs: Any) -> None:
+    raise Reject("no", requeue=True)
+
+
+@task(name="OPEN_TRANSACTION")
+def open_transaction(*args: Any, **kwargs: Any) -> str:
+    from django.db import transaction
+
+    transaction.atomic().__enter__()
+    return "left open"
+
+
+@task(name="CLOSE_CONNECTION")
+def close_connection(*args: Any, **kwargs: Any) -> str:
+    from django.db import connection
+
+    if connection.vendor == "sqlite":
+        connection.close()
+    elif connection.connection is not None:
+        connection.connection.close()
+    return "closed"
+
+
+@task(name="HARD_LIMIT", time_limit=1)
+def hard_limit(*args: Any, **kwargs: Any) -> None:
+    time.sleep(60)
+
+
+@task(name="SOFT_LIMIT", soft_time_limit=1)
+def soft_limit(*args: Any, **kwargs: Any) -> None:
+    time.sleep(60)
+
+
+@shared_task(name="CANCELABLE")
+def cancelable(payload: dict[str, Any]) -> str:
+    """Run until the context says to give up."""
+    running = django_director.context()
+    assert running is not None
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if running.canceled:
+            return "gave up"
+        time.sleep(0.05)
+    return "nobody asked"
+
+
+@shared_task(name="PROGRESS")
+def progress(payload: dict[str, Any]) -> None:
+    running = django_director.context()
+    assert running is not None
+    running.progress(3, 10, "three of ten")
+
+
+@shared_task(name="WHERE", bind=True)
+def where(self: Any, *args: Any, **kwargs: Any) -> str:
+    """The queue this message came through."""
+    return str(self.request.delivery_info["routing_key"])
+
+
+@shared_task(name="ROUTED", bind=True)
+def routed(self: Any, *args: Any, **kwargs: Any) -> str:
+    """As WHERE; the settings of the acceptance tests route it."""
+    return str(self.request.delivery_info["routing_key"])
+
+
+@shared_task(name="PRIORITIZED", bind=True)
+def prioritized(self: Any, *args: Any, **kwargs: Any) -> int:
+    return int(self.request.delivery_info["priority"])
+
+
+@shared_task(name="RATED", rate_limit="2/s")
+def rated(*args: Any, **kwargs: Any) -> float:
+    return time.time()
+
+
+@task(name="RICH")
+def give_rich(*args: Any, **kwargs: Any) -> Any:
+    """What JSON has no word for and Django's encoder writes all the same."""
+    return {
+        "date": datetime.date(2026, 11, 23),
+        "price": decimal.Decimal("1.10"),
+        "id": uuid.UUID(int=1),
+        "pair": (1, 2),
+    }
+
+
+class OwnBase(Task):
+    """A base class that knows nothing of django-director."""
+
+    abstract = True
+    greeting = "hello"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return [self.greeting, super().__call__(*args, **kwargs)]
+
+
+@shared_task(name="OWN_BASE", base=OwnBase, bind=True)
+def own_base(self: Any, *args: Any, **kwargs: Any) -> bool:
+    return isinstance(self, OwnBase)

@@ -1,0 +1,43 @@
+"""Reading text as if it were a project's file."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from django_director.definitions import Definition, Reading, check_tasks, read
+
+
+def FETCH(*args: Any, **kwargs: Any) -> None: ...
+
+
+def STORE(rows: Any, payload: Any) -> None: ...
+
+
+def CHARGE(order: Any, amount: Any) -> None: ...
+
+
+SIGNATURES = {task.__name__: inspect.signature(task) for task in (FETCH, STORE, CHARGE)}
+
+
+def read_text(folder: Path, text: str) -> Reading:
+    path = folder / "workflows.yml"
+    path.write_bytes(text.encode())
+    return read([path])
+
+
+def checked(folder: Path, text: str) -> Reading:
+    reading = read_text(folder, text)
+    return reading.adding(check_tasks(reading.definitions, SIGNATURES.get, SIGNATURES))
+
+
+def one(folder: Path, text: str) -> Definition:
+    reading = read_text(folder, text)
+    assert [str(problem) for problem in reading.problems] == []
+    (definition,) = reading.definitions
+    return definition
+
+
+def codes(reading: Reading) -> list[str]:
+    return [problem.code for problem in reading.problems]

@@ -1,0 +1,71 @@
+"""Every problem as users see it: line, column, code, message and hint."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from django_director.definitions import CODES, read
+
+from .helpers import checked
+
+CASES = re.findall(
+    r"^### (?P<name>.+)\n(?P<text>(?s:.*?))\n--->\n(?P<expected>(?:.+\n?)+)",
+    Path(__file__).with_name("golden.txt").read_text(),
+    flags=re.MULTILINE,
+)
+#: These need files, folders or a whole project; they are tested beside this table or with the project.
+ELSEWHERE = {"D001", "D002", "D404", "D405"}
+
+
+@pytest.mark.parametrize(("text", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_problem(tmp_path, monkeypatch, text, expected):
+    monkeypatch.chdir(tmp_path)
+    reading = checked(tmp_path, text + "\n")
+    shown = [str(problem).removeprefix("workflows.yml:") for problem in reading.problems + reading.notes]
+    assert shown == expected.splitlines()
+
+
+def test_every_code_has_a_case():
+    told = {name.split()[0] for name, text, expected in CASES}
+    assert told | ELSEWHERE == set(CODES)
+    assert all(name.split()[0] in expected for name, text, expected in CASES)
+
+
+def test_missing_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (problem,) = read([tmp_path / "nothing.yml"]).problems
+    assert str(problem) == (
+        "nothing.yml:1:1: D001 the file can't be read: No such file or directory "
+        '(correct the path, or `DIRECTOR["WORKFLOWS"]`)'
+    )
+
+
+def test_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yml")
+    problems = read([tmp_path, tmp_path / "pipe.yml"]).problems
+    assert ["folder" in problems[0].message, "regular file" in problems[1].message] == [True, True]
+
+
+def test_not_utf8(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("workflows.yml").write_bytes(b"shop.A:\n  description: caf\xe9\n")
+    (problem,) = read([tmp_path / "workflows.yml"]).problems
+    assert str(problem) == "workflows.yml:2:1: D002 the file is not UTF-8: byte 0xe9 (save it as UTF-8)"
+
+
+def test_all_problems_of_all_files_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("b.yml").write_text("shop.A: {tasks: []}\nshop.B: {tasks: 1, queu: x}\n")
+    Path("a.yml").write_text("shop.C: {tasks: [no]}\nshop.A: {tasks: []}\n")
+    problems = read([tmp_path / "b.yml", tmp_path / "a.yml"]).problems
+    assert [(str(p.place), p.code, p.workflow) for p in problems] == [
+        ("b.yml:2:17", "D104", "shop.B"),
+        ("b.yml:2:20", "D105", "shop.B"),
+        ("a.yml:1:18", "D009", "shop.C"),
+        ("a.yml:2:1", "D102", "shop.A"),
+    ]
+    assert "first at b.yml:1:1" in problems[-1].message

@@ -1,0 +1,83 @@
+"""What ``manage.py check`` says."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connections
+
+from django_director import checks
+from django_director.conf import DEFAULTS
+from django_director.definitions.drafts import NAME_LENGTH
+from django_director.models import NAME_LENGTH as COLUMN
+
+
+def ids(messages):
+    return [message.id for message in messages]
+
+
+def test_a_rule_for_every_setting_and_the_defaults_hold():
+    assert set(checks.RULES) == set(DEFAULTS)
+    assert checks.check_settings() == []
+
+
+def test_names_fit_the_columns():
+    assert NAME_LENGTH == COLUMN
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"LEASSE": 5}, "director.E002"),
+        ({"LEASE": "90"}, "director.E003"),
+        ({"LEASE": True}, "director.E003"),
+        ({"TICK": 0}, "director.E003"),
+        ({"MAX_CRASHES": 1.5}, "director.E003"),
+        ({"SUPERVISOR": "thread"}, "director.E003"),
+        ({"WORKFLOWS": "workflows.yml"}, "director.E003"),
+        ({"RETENTION": {"weeks": 1}}, "director.E003"),
+        ({"DATABASE": None}, "director.E003"),
+        ({"CAPTURE_LOGS": 1}, "director.E003"),
+        ({"RENEW": 90}, "director.E004"),
+        ([], "director.E001"),
+    ],
+)
+def test_wrong_settings(settings, given, expected):
+    settings.DIRECTOR = given
+    (message,) = checks.check_settings()
+    assert message.id == expected
+    assert message.hint
+
+
+def test_the_nearest_key_is_shown(settings):
+    settings.DIRECTOR = {"LEASSE": 5}
+    assert checks.check_settings()[0].hint == "Did you mean LEASE?"
+
+
+def test_a_missing_alias(settings):
+    settings.DIRECTOR = {"DATABASE": "defualt"}
+    (message,) = checks.check_database()
+    assert (message.id, "'default'" in message.hint) == ("director.E005", True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ["transaction_mode IMMEDIATE", "timeout", "journal_mode=WAL"]),
+        ({"transaction_mode": "IMMEDIATE", "timeout": 20}, ["journal_mode=WAL"]),
+        ({"transaction_mode": "IMMEDIATE", "timeout": 20, "init_command": "PRAGMA journal_mode = wal"}, []),
+    ],
+)
+def test_sqlite(settings, monkeypatch, options, words):
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS": options}
+    monkeypatch.setitem(connections.settings, "other", database)
+    settings.DIRECTOR = {"DATABASE": "other"}
+    messages = checks.check_database()
+    assert ids(messages) == (["director.W001"] if words else [])
+    assert all(word in messages[0].msg for word in words)
+
+
+def test_problems_of_workflow_files(settings, tmp_path):
+    (tmp_path / "workflows.yml").write_text("shop.A: {tasks: [NOTHING_LIKE_IT]}\n")
+    settings.DIRECTOR = {"WORKFLOWS": [tmp_path / "workflows.yml"]}
+    (message,) = checks.check_workflows()
+    assert (message.id, "D401" in message.msg) == ("director.W003", True)
