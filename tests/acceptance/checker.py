@@ -1,38 +1,56 @@
-"""What must hold after every test, whatever was done to workers and brokers."""
+"""What must hold after every test, whatever was done to workers, brokers and databases.
+
+One function for each rule of the fault plan, (a) to (i); each yields what it finds, with the place. What happened
+is told by the rows, and by a history: lines of ``tests.testapp.history`` (what workers say in signals) or of
+``chaos.audit`` (what the database's own triggers saw); both have the same keys.
+"""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from django.utils import timezone
+
+from django_director.conf import director
 from django_director.engine import reset
+from django_director.engine.outbox import STRIDE
 from django_director.models import Run, Task
-from django_director.status import RunStatus, TaskStatus
+from django_director.status import TASK_BROKEN, TASK_TRANSITIONS, RunStatus, TaskStatus
+
+Line = dict[str, Any]
+
+_RECORD = re.compile(r"^\[[^\]]*: (?P<level>[A-Z]+)/")
+_TASK_FAILED = re.compile(r"Task \S+\[\S+\] raised unexpected: ")
+
+
+class Violation(NamedTuple):
+    """A broken promise."""
+
+    rule: str
+    """The letter of the fault plan."""
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"({self.rule}) {self.where}: {self.what}"
 
 
 def check_run(run: Run) -> None:
     """An outcome, gates as the rows say, and no task started before what it waits for had ended."""
-    assert run.is_finished, f"{run.workflow} has no outcome: {run.shown_status}"
-    rows = {row["position"]: row for row in _rows(run)}
-    assert not [row["step"] for row in rows.values() if row["status"] in ("queued", "running", "waiting")]
-    if not run.stop:
-        _check_gates(run, {position: row["status"] for position, row in rows.items()})
-    _check_order(run, rows)
-    if run.status == RunStatus.SUCCESS:
-        assert {row["status"] for row in rows.values()} <= {TaskStatus.SUCCESS}
+    _assert_none([*outcome(run), *gates(run), *order(run), *statuses(run)])
 
 
 def check_history(path: Path) -> None:
-    """No two claims of one (task, sequence), one success per task, one outcome per run and generation."""
+    """No two claims of one message, one success per task and generation, one outcome per run and generation."""
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    claims = Counter((line["task"], line["sequence"]) for line in lines if line["what"] == "claim")
-    assert not _repeated(claims), f"claimed twice: {_repeated(claims)}"
-    ends = Counter(line["task"] for line in lines if line["what"] == "end" and line["status"] == "success")
-    assert not _repeated(ends), f"committed twice: {_repeated(ends)}"
-    outcomes = Counter((line["run"], line["generation"]) for line in lines if line["what"] == "outcome")
-    assert not _repeated(outcomes), f"ended twice: {_repeated(outcomes)}"
+    _assert_none([*claims(lines), *commits(lines)])
 
 
 def executions(path: Path) -> Counter[str]:
@@ -40,30 +58,224 @@ def executions(path: Path) -> Counter[str]:
     return Counter(line.split()[0] for line in path.read_text().splitlines()) if path.exists() else Counter()
 
 
-def _rows(run: Run) -> Any:
-    return Task.objects.filter(run=run).steps().values("position", "step", "status", "started_at", "finished_at")
+def outcome(run: Run, within: float | None = None) -> Iterator[Violation]:
+    """(a) A started run has an outcome, ``within`` seconds of its creation if given."""
+    rows = Counter(_steps(run).values_list("status", flat=True))
+    if not run.is_finished:
+        yield Violation("a", _name(run), f"no outcome: {run.shown_status}, tasks {dict(rows)}")
+        return
+    moving = {status: rows[status] for status in ("queued", "running", "waiting") if rows[status]}
+    if moving:
+        yield Violation("a", _name(run), f"{run.status}, but tasks are {moving}")
+    if within is not None and run.duration is not None and run.duration > within:
+        yield Violation("a", _name(run), f"its outcome took {run.duration:.1f} s, the limit is {within:g} s")
 
 
-def _check_gates(run: Run, statuses: dict[int, str]) -> None:
-    graph = run.version.graph
-    tallies = reset.tally(graph, statuses)
-    stored = {gate.seq: (gate.remaining, gate.failed) for gate in run.gates.all()}
-    computed = {gate.seq: (gate.total - tallies[gate.seq].ended, tallies[gate.seq].failed) for gate in graph.gates}
-    assert stored == computed, f"gates of {run.workflow}: stored {stored}, from the rows {computed}"
+def statuses(run: Run) -> Iterator[Violation]:
+    """(a) The outcome is the one that the tasks' statuses mean."""
+    rows = set(_steps(run).values_list("status", flat=True))
+    if run.status == RunStatus.SUCCESS and not rows <= {TaskStatus.SUCCESS}:
+        yield Violation("a", _name(run), f"success, with tasks {sorted(rows)}")
+    if run.status == RunStatus.FAILED and not rows & TASK_BROKEN:
+        yield Violation("a", _name(run), "failed, without a failed task")
 
 
-def _check_order(run: Run, rows: dict[int, dict[str, Any]]) -> None:
+def commits(history: Iterable[Line]) -> Iterator[Violation]:
+    """(b) One committed result per task and generation, one outcome per run and generation."""
+    results: Counter[tuple[str, int]] = Counter()
+    outcomes: Counter[tuple[str, int]] = Counter()
+    for line in history:
+        if line["what"] == "end" and line["status"] == TaskStatus.SUCCESS:
+            results[line["task"], line["sequence"] // STRIDE] += 1
+        elif line["what"] == "outcome":
+            outcomes[line["run"], line["generation"]] += 1
+    for (task, generation), number in _repeated(results):
+        yield Violation("b", f"task {task}", f"{number} results in generation {generation}")
+    for (run, generation), number in _repeated(outcomes):
+        yield Violation("b", f"run {run}", f"{number} outcomes in generation {generation}")
+
+
+def claims(history: Iterable[Line]) -> Iterator[Violation]:
+    """(c) No two claims of one (task, sequence)."""
+    # A claim may be told twice: the row is read after the commit, by a worker that was frozen in between.
+    tokens: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
+    for line in history:
+        if line["what"] == "claim":
+            tokens[line["task"], line["sequence"]].add(line["claim"])
+    for (task, sequence), found in tokens.items():
+        if len(found) > 1:
+            yield Violation("c", f"task {task}", f"sequence {sequence} was claimed {len(found)} times")
+
+
+def order(run: Run) -> Iterator[Violation]:
+    """(d) A successor starts after all its predecessors' commits, as the rows say."""
+    rows = {row["position"]: row for row in _steps(run).values("position", "step", "started_at", "finished_at")}
     # Nodes that wait for the same share one tuple: a group after a group must not cost n x m.
-    ended: dict[int, Any] = {}
+    ended: dict[int, datetime | None] = {}
     for node in run.version.graph.nodes:
         row = rows[node.position]
-        if not node.upstream or row["status"] != TaskStatus.SUCCESS:
+        if not node.upstream or row["started_at"] is None:
             continue
         key = id(node.upstream)
         if key not in ended:
-            ended[key] = max(rows[position]["finished_at"] for position in node.upstream)
-        assert row["started_at"] >= ended[key], f"{row['step']} started before what it waits for had ended"
+            times = [rows[position]["finished_at"] for position in node.upstream]
+            ended[key] = None if None in times else max(times)
+        last = ended[key]
+        if last is None or row["started_at"] < last:
+            when = "nobody knows when" if last is None else f"{last:%H:%M:%S.%f}"
+            yield Violation(
+                "d",
+                f"{_name(run)}, step {row['step']}",
+                f"started {row['started_at']:%H:%M:%S.%f}, before what it waits for had ended ({when})",
+            )
 
 
-def _repeated(counter: Counter[Any]) -> list[Any]:
-    return [key for key, number in counter.items() if number > 1]
+def history_order(run: Run, history: Iterable[Line]) -> Iterator[Violation]:
+    """(d) The same for every claim there ever was; for a history whose order is the database's."""
+    nodes = {str(task.pk): run.version.graph.nodes[task.position] for task in _steps(run).only("position")}
+    position_of = {task: node.position for task, node in nodes.items()}
+    status: dict[int, str] = {}
+    for line in history:
+        if line.get("task") not in nodes:
+            continue
+        if line["what"] == "claim":
+            waits_for = nodes[line["task"]].upstream
+            early = [position for position in waits_for if status.get(position) != TaskStatus.SUCCESS]
+            if early:
+                where = f"{_name(run)}, step {nodes[line['task']].step.id}"
+                yield Violation(
+                    "d", where, f"claimed as {line['sequence']} before positions {early[:5]} had ended"
+                )
+        status[position_of[line["task"]]] = line["status"]
+
+
+def gates(run: Run) -> Iterator[Violation]:
+    """(e) Gates equal gates recomputed from rows. A stopped run's are left as they were."""
+    if run.stop:
+        return
+    graph = run.version.graph
+    tallies = reset.tally(graph, dict(_steps(run).values_list("position", "status")))
+    stored = {gate.seq: (gate.remaining, gate.failed) for gate in run.gates.all()}
+    computed = {gate.seq: (gate.total - tallies[gate.seq].ended, tallies[gate.seq].failed) for gate in graph.gates}
+    for seq in sorted(stored.keys() | computed.keys()):
+        if stored.get(seq) != computed.get(seq):
+            what = f"stored {stored.get(seq)}, from the rows {computed.get(seq)} (remaining, failed)"
+            yield Violation("e", f"{_name(run)}, gate {seq}", what)
+
+
+def wasted(history: Iterable[Line], executed: Counter[str], kills: int = 0) -> Iterator[Violation]:
+    """(f) Executions - commits <= kills + lost leases: over all, and no execution of a task without a claim.
+
+    ``executed``: how often the code of each task ran. A commit is any end of an attempt by its own worker; a
+    line ``lost`` stands for one that the engine took from its worker.
+    """
+    claimed: Counter[str] = Counter()
+    ended = lost = 0
+    for line in history:
+        claimed[line.get("task", "")] += line["what"] == "claim"
+        ended += line["what"] == "end" or (line["what"] == "again")
+        lost += line["what"] == "lost"
+    for task, number in executed.items():
+        if number > claimed[task]:
+            yield Violation("f", f"task {task}", f"its code ran {number} times on {claimed[task]} claims")
+    vain = executed.total() - ended
+    if vain > kills + lost:
+        yield Violation("f", "all tasks", f"{vain} executions in vain, {kills} kills and {lost} lost leases")
+
+
+def queued(healthy_since: datetime, now: datetime | None = None) -> Iterator[Violation]:
+    """(g) Nothing that may run is ``queued`` for longer than twice the grace while worker and broker are up.
+
+    They are since ``healthy_since``. A task that was published in vain before has its own, longer grace.
+    """
+    now = now or timezone.now()
+    startable = Task.objects.queued().filter(run__paused_at=None).select_related("run__workflow")
+    for task in startable:
+        if not task.is_hook and (task.run.stop or task.run.is_finished):
+            continue
+        grace = float(director.DISPATCH_GRACE) * 2.0 ** max(task.dispatches - 1, 0)
+        since = max(task.queued_at, healthy_since)
+        if now - since > timedelta(seconds=2 * grace):
+            waited = (now - since).total_seconds()
+            where = f"{_name(task.run)}, step {task.step}"
+            yield Violation("g", where, f"queued for {waited:.1f} s, published {task.dispatches} times again")
+
+
+def slots(runs: Iterable[Run], interval: float = 0.0) -> Iterator[Violation]:
+    """(h) One run per slot of a schedule; with an ``interval`` in seconds, slots nearer than half of it are one."""
+    by_schedule: defaultdict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.schedule is not None and run.scheduled_for is not None:
+            by_schedule[run.schedule].append(run)
+    for schedule, found in by_schedule.items():
+        found.sort(key=lambda run: run.scheduled_for)
+        for earlier, later in pairwise(found):
+            gap = (later.scheduled_for - earlier.scheduled_for).total_seconds()
+            if gap == 0 or gap < interval / 2:
+                what = f"runs {earlier.pk} and {later.pk} are {gap:g} s apart, at {later.scheduled_for}"
+                yield Violation("h", f"schedule {schedule}", what)
+
+
+def logs(
+    text: str, where: str, expected: Iterable[str] = (), own_failures: Iterable[str] = ()
+) -> Iterator[Violation]:
+    """(i) No engine exception in a log: no error record, and no traceback, but those that are the tests' business.
+
+    ``expected``: words of records that the faults bring about. ``own_failures``: words of the exceptions that the
+    tests' tasks raise on purpose; without any, every failure of a task counts as one.
+    """
+    own = tuple(own_failures)
+    for record in _records(text):
+        level = _RECORD.match(record)
+        is_error = level is not None and level["level"] in ("ERROR", "CRITICAL")
+        if not is_error and "Traceback (most recent call last)" not in record:
+            continue
+        if any(word in record for word in expected):
+            continue
+        first = record.splitlines()[0]
+        if _TASK_FAILED.search(first) and (not own or any(word in first for word in own)):
+            continue
+        yield Violation("i", where, " | ".join([first, *record.splitlines()[-1:]])[:500])
+
+
+def transitions(history: Iterable[Line]) -> Iterator[Violation]:
+    """(b) No task ever went from one status to another in a way that the engine's table does not have."""
+    before: dict[str, str] = {}
+    for line in history:
+        task = line.get("task")
+        if task is None:
+            continue
+        old = before.get(task, line.get("before"))
+        if old is not None and old != line["status"]:
+            allowed = TASK_TRANSITIONS[TaskStatus(old)]
+            if line["status"] not in allowed:
+                yield Violation("b", f"task {task}", f"went from {old} to {line['status']}")
+        before[task] = line["status"]
+
+
+def _records(text: str) -> Iterator[str]:
+    """Log records with the lines that belong to them."""
+    record: list[str] = []
+    for line in text.splitlines():
+        if _RECORD.match(line) and record:
+            yield "\n".join(record)
+            record = []
+        record.append(line)
+    if record:
+        yield "\n".join(record)
+
+
+def _steps(run: Run) -> Any:
+    return Task.objects.filter(run=run).steps().order_by("position")
+
+
+def _name(run: Run) -> str:
+    return f"run {run.pk} of {run.workflow}"
+
+
+def _repeated(counter: Counter[Any]) -> list[tuple[Any, int]]:
+    return [(key, number) for key, number in counter.items() if number > 1]
+
+
+def _assert_none(found: list[Violation]) -> None:
+    assert not found, "\n".join(map(str, found))

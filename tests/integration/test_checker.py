@@ -1,0 +1,199 @@
+"""The checker finds each violation that is planted, and nothing in a run that went well."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from django_director.models import Gate, Run, Task
+from django_director.status import TaskStatus
+from tests.acceptance import checker
+from tests.factories import group
+
+from .engine import driver
+
+pytestmark = pytest.mark.django_db
+
+CLAIM = {"what": "claim", "task": "t", "sequence": 1, "claim": 5, "status": "running"}
+END = {"what": "end", "task": "t", "sequence": 1, "status": "success"}
+OUTCOME = {"what": "outcome", "run": "r", "generation": 0, "status": "success"}
+RECORD = "[2026-11-24 13:00:00,000: {}/MainProcess] {}\n"
+TRACEBACK = 'Traceback (most recent call last):\n  File "django_director/leases.py"\nValueError: planted\n'
+
+
+@pytest.fixture
+def run() -> Run:
+    """A run of a join that ended well."""
+    run = driver.start("A", group("G", "B", "C"), "D")
+    driver.drain(run)
+    return run
+
+
+def letters(*found: Any) -> set[str]:
+    return {violation.rule for each in found for violation in each}
+
+
+def all_rules(run: Run) -> set[str]:
+    run.refresh_from_db()
+    return letters(checker.outcome(run), checker.statuses(run), checker.order(run), checker.gates(run))
+
+
+def history_of(run: Run) -> list[dict[str, Any]]:
+    tasks = [str(task.pk) for task in run.tasks.order_by("position")]
+    return [
+        {"task": task, "sequence": 1, "claim": number, **line}
+        for number, task in enumerate(tasks)
+        for line in (
+            {"what": "claim", "before": "queued", "status": "running"},
+            {"what": "end", "before": "running", "status": "success"},
+        )
+    ]
+
+
+def test_a_good_run_has_no_violation(run: Run):
+    history = history_of(run)
+    assert not all_rules(run)
+    assert not letters(
+        checker.commits(history),
+        checker.claims(history),
+        checker.history_order(run, history),
+        checker.transitions(history),
+        checker.wasted(history, Counter(line["task"] for line in history if line["what"] == "claim")),
+        checker.queued(timezone.now() - timedelta(hours=1)),
+        checker.slots([run]),
+    )
+    checker.check_run(run)
+
+
+def test_a_no_outcome(run: Run):
+    Run.objects.filter(pk=run.pk).update(status="running", finished_at=None)
+    assert all_rules(run) == {"a"}
+    with pytest.raises(AssertionError, match=r"\(a\) run .* no outcome: running"):
+        checker.check_run(run)
+
+
+def test_a_too_late(run: Run):
+    Run.objects.filter(pk=run.pk).update(finished_at=run.started_at + timedelta(seconds=31))
+    run.refresh_from_db()
+    assert letters(checker.outcome(run, within=30)) == {"a"}
+    assert not letters(checker.outcome(run, within=32))
+
+
+@pytest.mark.parametrize("status", ["success", "failed"])
+def test_a_an_outcome_that_its_tasks_do_not_mean(run: Run, status: str):
+    Run.objects.filter(pk=run.pk).update(status=status)
+    Task.objects.filter(run=run).update(status="success" if status == "failed" else "failed")
+    assert "a" in all_rules(run)
+
+
+def test_a_a_task_left_behind(run: Run):
+    run.tasks.filter(step="D").update(status="waiting", finished_at=None)
+    assert "a" in all_rules(run)
+
+
+def test_b_two_results_of_one_generation():
+    assert letters(checker.commits([END, END | {"sequence": 2}])) == {"b"}
+    assert not letters(checker.commits([END, END | {"sequence": 65537}])), "another generation"
+
+
+def test_b_two_outcomes_of_one_generation():
+    assert letters(checker.commits([OUTCOME, OUTCOME])) == {"b"}
+    assert not letters(checker.commits([OUTCOME, OUTCOME | {"generation": 1}]))
+
+
+def test_b_a_transition_that_does_not_exist():
+    assert letters(checker.transitions([END | {"before": "running"}, END | {"status": "failed"}])) == {"b"}
+    assert letters(checker.transitions([END | {"before": "pending"}])) == {"b"}
+
+
+def test_c_one_message_claimed_twice():
+    assert letters(checker.claims([CLAIM, CLAIM | {"claim": 6}])) == {"c"}
+    assert not letters(checker.claims([CLAIM, CLAIM])), "one claim that was told twice"
+    assert not letters(checker.claims([CLAIM, CLAIM | {"claim": 6, "sequence": 2}]))
+
+
+def test_d_a_successor_that_starts_too_early(run: Run):
+    early = run.tasks.get(step="C").finished_at - timedelta(milliseconds=1)
+    run.tasks.filter(step="D").update(started_at=early)
+    (found,) = checker.order(run)
+    assert (found.rule, "step D" in found.where) == ("d", True)
+
+
+def test_d_a_successor_of_what_has_not_ended(run: Run):
+    run.tasks.filter(step="B").update(status=TaskStatus.PENDING, finished_at=None)
+    assert "d" in letters(checker.order(run))
+
+
+def test_d_a_claim_in_the_history_that_the_rows_forgot(run: Run):
+    history = history_of(run)
+    late = history[0:2]
+    (found,) = list(checker.history_order(run, [*history[2:4], *late, *history[4:]]))
+    assert (found.rule, "step B" in found.where) == ("d", True)
+
+
+@pytest.mark.parametrize("field", ["remaining", "failed"])
+def test_e_a_gate_that_is_not_what_the_rows_say(run: Run, field: str):
+    gate = Gate.objects.filter(run=run).first()
+    assert gate is not None
+    Gate.objects.filter(pk=gate.pk).update(**{field: 1})
+    assert all_rules(run) == {"e"}
+
+
+def test_e_a_gate_that_is_missing(run: Run):
+    Gate.objects.filter(run=run).delete()
+    assert all_rules(run) == {"e"}
+
+
+def test_f_an_execution_without_a_claim():
+    assert letters(checker.wasted([CLAIM, END], Counter({"t": 2}), kills=9)) == {"f"}
+
+
+def test_f_more_executions_in_vain_than_faults():
+    again = [CLAIM, CLAIM | {"sequence": 2}, END]
+    assert letters(checker.wasted(again, Counter({"t": 2}))) == {"f"}
+    assert not letters(checker.wasted(again, Counter({"t": 2}), kills=1))
+    assert not letters(checker.wasted([*again, {"what": "lost", "task": "t"}], Counter({"t": 2})))
+
+
+def test_g_a_task_that_nobody_publishes():
+    run = driver.start("A")
+    now = timezone.now()
+    assert not letters(checker.queued(now - timedelta(hours=1), now))
+    run.tasks.update(queued_at=now - timedelta(seconds=121))
+    assert letters(checker.queued(now - timedelta(hours=1), now)) == {"g"}
+    assert not letters(checker.queued(now - timedelta(seconds=119), now)), "the broker was down until then"
+    Run.objects.update(paused_at=now)
+    assert not letters(checker.queued(now - timedelta(hours=1), now)), "held back by a person"
+
+
+def test_h_two_runs_of_one_slot():
+    now = timezone.now()
+    runs = [Run(schedule="s", scheduled_for=now + timedelta(seconds=at)) for at in (0, 2, 2.1)]
+    assert letters(checker.slots(runs, interval=2)) == {"h"}
+    assert not letters(checker.slots(runs[:2], interval=2))
+    assert letters(checker.slots([runs[0], Run(schedule="s", scheduled_for=now)])) == {"h"}
+    assert not letters(checker.slots([runs[0], Run(schedule="other", scheduled_for=now)], interval=2))
+
+
+@pytest.mark.parametrize(
+    ("log", "finds"),
+    [
+        (RECORD.format("INFO", "Task X[1] succeeded"), False),
+        (RECORD.format("ERROR", "The supervisor has died"), True),
+        (RECORD.format("CRITICAL", "Unrecoverable error"), True),
+        (RECORD.format("WARNING", "Something") + TRACEBACK, True),
+        ("Exception in thread director-leases:\n" + TRACEBACK, True),
+        (RECORD.format("ERROR", "Task X[1] raised unexpected: Planned('as asked')") + TRACEBACK, False),
+        (RECORD.format("ERROR", "Task X[1] raised unexpected: OperationalError('gone')") + TRACEBACK, True),
+        (RECORD.format("ERROR", "consumer: Cannot connect to redis"), False),
+    ],
+)
+def test_i_errors_in_logs(log: str, finds: bool):
+    log = RECORD.format("INFO", "before") + log + RECORD.format("INFO", "after")
+    found = list(checker.logs(log, "w1", expected=["Cannot connect"], own_failures=["Planned("]))
+    assert bool(found) is finds
+    assert all((violation.rule, violation.where) == ("i", "w1") for violation in found)
