@@ -33,6 +33,7 @@ POINTS: Final = frozenset(
         "publish.half",
         "publish.after",
         "cancel.committed",
+        "cancel.swept",
         "reset.updated",
         "reset.committed",
         "supervise.claimed",

@@ -146,6 +146,7 @@ def fail_row(task: Task, failure: Failure, **changes: Any) -> bool:
     same = Task.objects.filter(pk=task.pk, status=task.status, sequence=task.sequence, claim=task.claim)
     if not same.update(**_ended(TaskStatus.FAILED), **failure.columns(), **changes):
         return False
+    faults.point("fail.updated")
     if not task.is_hook:
         run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
         settle.settle(run, task.run.version.graph, task.position, failed=True)

@@ -30,7 +30,7 @@ from . import outbox, settle
 from .claim import RunSnapshot
 from .launch import BATCH, current_version, start_version
 from .settle import Tally
-from .transactions import transact
+from .transactions import after_commit, transact
 
 _KEPT: Final = {
     TaskStatus.FAILED: Attempt.Outcome.FAILED,
@@ -159,8 +159,8 @@ def _retry(run: Run) -> None:
     _reset_tasks(run, chosen)
     statuses.update(dict.fromkeys(chosen, TaskStatus.PENDING))
     faults.point("reset.updated")
+    after_commit(partial(faults.point, "reset.committed"))
     _go_on(RunSnapshot(pk=run.pk, generation=run.generation + 1), graph, statuses)
-    faults.point("reset.committed")
 
 
 def _recompute(run: Run) -> bool:

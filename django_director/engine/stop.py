@@ -40,6 +40,7 @@ def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
 def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
     faults.point("cancel.committed")
     sweep(run_id, reason)
+    faults.point("cancel.swept")
     if force:
         _kill(run_id, reason)
     close_if_idle(run_id)

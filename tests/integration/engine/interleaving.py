@@ -1,0 +1,86 @@
+"""Two transactions at once, in an order that the test chooses: the first is held at a fault point.
+
+Whether the second runs past it or waits for one of its locks is the database's business; the test goes on when
+either is certain.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+
+from django_director import faults
+
+PATIENCE = 30.0
+_WAITING = {
+    "postgresql": (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ),
+    "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+}
+
+needs_several_writers = pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="skipped: SQLite has one writer at a time"
+)
+
+
+def overlap(point: str, first: Callable[[], Any], second: Callable[[], Any], folder: Path) -> list[Any]:
+    """Hold ``first`` at ``point``, let ``second`` run until it has ended or waits for a lock, then let go.
+
+    Returns what the two returned or raised. Fails when ``first`` never came to ``point``.
+    """
+    gate, reached = folder / "gate", folder / "reached"
+    gate.touch()
+    with _armed(f"{point}:hold:{gate}", reached), ThreadPoolExecutor(2) as pool:
+        try:
+            one = pool.submit(_own_connection, first)
+            _until(lambda: reached.exists() or one.done())
+            assert reached.exists(), f"it ended without passing {point}: {one.result()}"
+            two = pool.submit(_own_connection, second)
+            _until(lambda: two.done() or _somebody_waits())
+        finally:
+            gate.unlink()
+        return [one.result(PATIENCE), two.result(PATIENCE)]
+
+
+@contextmanager
+def _armed(fault: str, once: Path) -> Iterator[None]:
+    """Hit the first to get there, as another process's environment would."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faults, "_ARMED", fault)
+        patch.setenv("DIRECTOR_FAULT_ONCE", str(once))
+        yield
+
+
+def _own_connection(job: Callable[[], Any]) -> Any:
+    try:
+        return job()
+    except Exception as error:
+        return error
+    finally:
+        connections.close_all()
+
+
+def _somebody_waits() -> bool:
+    query = _WAITING.get(connection.vendor)
+    if query is None:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def _until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "neither ended nor waiting"
+        # InnoDB refreshes that table only when nobody has read it for a tenth of a second.
+        time.sleep(0.12 if connection.vendor == "mysql" else 0.01)
