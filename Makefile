@@ -7,7 +7,7 @@ SETUP := $(PYTHON) scripts/setup_venv.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint types docs package clean
+.PHONY: help demo serve test chaos lint types docs package clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -24,6 +24,10 @@ serve: ## Web server, worker and beat of the example project (PORT=8000); Ctrl-C
 test: ## Run the tests; those that need a server that does not run here are skipped
 	@$(SETUP) test
 	@$(VENV) -m pytest -m "not slow" -n auto --dist loadscope
+
+chaos: ## Break workers, broker and database under load, then check every promise (SECONDS=120 SEED=…)
+	@$(SETUP) test
+	@$(VENV) -m tests.acceptance.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
 lint: ## Check style and formatting
 	@$(SETUP) lint

@@ -202,7 +202,7 @@ def queued(healthy_since: datetime, now: datetime | None = None) -> Iterator[Vio
 
 
 def slots(runs: Iterable[Run], interval: float = 0.0) -> Iterator[Violation]:
-    """(h) One run per slot of a schedule; with an ``interval`` in seconds, slots nearer than half of it are one."""
+    """(h) One run per slot of a schedule; with an ``interval`` in seconds, slots within half of it are one."""
     by_schedule: defaultdict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if run.schedule is not None and run.scheduled_for is not None:

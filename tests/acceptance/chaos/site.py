@@ -1,0 +1,239 @@
+"""The processes of a chaos run, the proxies before its servers, and how each fault is done to them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from celery import current_app
+from django.db import connection, connections
+
+from django_director import dispatch
+from django_director.engine import outbox
+from django_director.engine.supervise import LEASE_NAME
+from django_director.models import Lease, Task
+from tests.acceptance.harness import Program, Worker, is_alive
+from tests.acceptance.tcp_proxy import Proxy
+
+from .plan import KINDS, Fault
+
+STOP_SECONDS = 20.0
+"""How long a warm shutdown may take: the longest task has 8 s."""
+
+
+class Supervisor(Program):
+    """``manage.py superviseworkflows``."""
+
+    ready = "supervises, or stands by"
+
+    def __init__(self, broker: str, folder: Path, **environ: str) -> None:
+        super().__init__(broker, folder, "superviseworkflows", **environ)
+        self.command = [sys.executable, "-m", "django", "superviseworkflows"]
+
+
+class Site:
+    """Workers, a supervisor, and two wires that can be broken."""
+
+    def __init__(
+        self,
+        *,
+        broker: str,
+        direct_broker: str,
+        folder: Path,
+        environ: dict[str, str],
+        proxies: dict[str, Proxy],
+        workers: int,
+    ) -> None:
+        self.broker = broker
+        self.direct_broker = direct_broker
+        self.folder = folder
+        self.environ = environ
+        self.proxies = proxies
+        self.programs: list[Program] = []
+        self.workers: list[Worker] = []
+        self.locks = [threading.Lock() for _ in range(workers)]
+        self.done: Counter[str] = Counter()
+        #: When the processes of which worker were killed or frozen: from, to.
+        self.hits: defaultdict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+        self._began = time.monotonic()
+
+    def start(self) -> None:
+        self.workers = [self._new_worker() for _ in self.locks]
+        self.supervisor = self._new_supervisor()
+        self._began = time.monotonic()
+
+    def do(self, fault: Fault) -> None:
+        """Do one fault, whole, and write down that it was done."""
+        try:
+            with contextlib.ExitStack() as stack:
+                if KINDS[fault.kind][0] == "worker":
+                    stack.enter_context(self.locks[fault.target])
+                self.note(f"{fault.kind} {fault.target} for {fault.seconds} s")
+                getattr(self, fault.kind)(fault)
+                self.done[fault.kind] += 1
+        except Exception as error:
+            self.note(f"{fault.kind} could not be done: {error!r}")
+        finally:
+            connections.close_all()
+
+    def note(self, what: str) -> None:
+        line = f"{datetime.now(UTC):%H:%M:%S.%f} {time.monotonic() - self._began:7.2f} s  {what}"
+        with (self.folder / "faults.log").open("a") as log:
+            log.write(line + "\n")
+
+    def heal(self) -> None:
+        """End all faults, and let every program be there."""
+        for proxy in self.proxies.values():
+            proxy.heal()
+        for index, lock in enumerate(self.locks):
+            with lock:
+                worker = self.workers[index]
+                if worker.process is None or worker.process.poll() is not None:
+                    self.note(f"worker {worker.hostname} had ended by itself")
+                    self.workers[index] = self._new_worker()
+        if self.supervisor.process is None or self.supervisor.process.poll() is not None:
+            self.note("the supervisor had ended by itself")
+            self.supervisor = self._new_supervisor()
+
+    def end(self) -> None:
+        for program in self.programs:
+            program.kill()
+
+    def kill_child(self, fault: Fault) -> None:
+        worker = self.workers[fault.target]
+        children = sorted(worker.children())
+        if children:
+            with self._hit(worker), contextlib.suppress(ProcessLookupError):
+                os.kill(children[int(fault.at * 100) % len(children)], signal.SIGKILL)
+
+    def kill_worker(self, fault: Fault) -> None:
+        worker = self.workers[fault.target]
+        with self._hit(worker):
+            worker.kill()
+        time.sleep(fault.seconds)
+        self.workers[fault.target] = self._new_worker()
+
+    def freeze_worker(self, fault: Fault) -> None:
+        worker = self.workers[fault.target]
+        with self._hit(worker):
+            worker.signal(signal.SIGSTOP)
+            time.sleep(fault.seconds)
+            worker.signal(signal.SIGCONT)
+
+    def stop_worker(self, fault: Fault) -> None:
+        worker = self.workers[fault.target]
+        assert worker.process is not None
+        worker.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while worker.process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if worker.process.poll() is None:
+            self.note(f"{worker.hostname} did not end within {STOP_SECONDS} s; killed")
+            with self._hit(worker):
+                worker.kill()
+        worker.signal(signal.SIGKILL)
+        time.sleep(fault.seconds)
+        self.workers[fault.target] = self._new_worker()
+
+    def kill_supervisor(self, fault: Fault) -> None:
+        """The one that works, whosever child it is; the one apart is started again."""
+        for holder in Lease.objects.filter(name=LEASE_NAME).values_list("holder", flat=True):
+            pid = int(holder.rpartition(":")[2])
+            self.note(f"{holder} supervises")
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        process = self.supervisor.process
+        assert process is not None
+        if process.poll() is not None or not is_alive(process.pid):
+            self.supervisor = self._new_supervisor()
+
+    def empty_broker(self, fault: Fault) -> None:
+        if self.direct_broker.startswith("redis"):
+            import redis
+
+            with redis.Redis.from_url(self.direct_broker) as client:
+                client.flushdb()
+        elif self.direct_broker.startswith("director"):
+            from django_director.broker.models import Message
+
+            Message.objects.all().delete()
+        else:
+            with current_app.connection_for_write(self.direct_broker) as broker, broker.channel() as channel:
+                channel.queue_purge("celery")
+
+    def freeze_broker(self, fault: Fault) -> None:
+        self._break("broker", Proxy.freeze, fault)
+
+    def freeze_database(self, fault: Fault) -> None:
+        self._break("database", Proxy.freeze, fault)
+
+    def cut_broker(self, fault: Fault) -> None:
+        self._break("broker", Proxy.cut, fault)
+
+    def cut_database(self, fault: Fault) -> None:
+        self._break("database", Proxy.cut, fault)
+
+    def reset_broker(self, fault: Fault) -> None:
+        self.proxies["broker"].reset()
+
+    def reset_database(self, fault: Fault) -> None:
+        self.proxies["database"].reset()
+
+    def delay_broker(self, fault: Fault) -> None:
+        self._break("broker", lambda proxy: proxy.delay(100), fault)
+
+    def delay_database(self, fault: Fault) -> None:
+        self._break("database", lambda proxy: proxy.delay(100), fault)
+
+    def terminate_backends(self, fault: Fault) -> None:
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                return
+            cursor.execute("SELECT id FROM information_schema.processlist WHERE db = DATABASE()")
+            for (process,) in cursor.fetchall():
+                with contextlib.suppress(Exception):
+                    cursor.execute(f"KILL {int(process)}")
+
+    def duplicate(self, fault: Fault) -> None:
+        """Messages of any age once more: of tasks that wait, run, or have ended; and of an earlier sequence."""
+        newest = list(Task.objects.select_related("run__version").order_by("-run_id")[:200])
+        for task in random.Random(fault.at).sample(newest, min(20, len(newest))):
+            version = task.run.version.content_hash
+            for sequence in {task.sequence, max(task.sequence - 1, 0)}:
+                dispatch.publish([outbox.message_of(task, version, sequence=sequence)])
+
+    def _break(self, which: str, how: Any, fault: Fault) -> None:
+        how(self.proxies[which])
+        time.sleep(fault.seconds)
+        self.proxies[which].heal()
+
+    @contextlib.contextmanager
+    def _hit(self, worker: Worker) -> Any:
+        begin = datetime.now(UTC)
+        yield
+        self.hits[worker.hostname].append((begin, datetime.now(UTC)))
+
+    def _new_worker(self) -> Worker:
+        worker = Worker(self.broker, self.folder, concurrency=2, **self.environ)
+        self.programs.append(worker)
+        worker.start()
+        return worker
+
+    def _new_supervisor(self) -> Supervisor:
+        supervisor = Supervisor(self.broker, self.folder, **self.environ)
+        self.programs.append(supervisor)
+        supervisor.start()
+        return supervisor

@@ -1,0 +1,49 @@
+"""A short chaos run, and that its plan is its seed's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .chaos.plan import KINDS, draw
+from .harness import ROOT
+
+
+def test_the_seed_determines_the_plan():
+    plan = draw(7, 600, workers=3)
+    assert plan == draw(7, 600, workers=3)
+    assert plan != draw(8, 600, workers=3)
+    assert plan == sorted(plan)
+    assert {fault.kind for fault in plan} == set(KINDS)
+    assert all(fault.at + fault.seconds < 600 for fault in plan)
+
+
+@pytest.mark.slow
+@pytest.mark.worker
+@pytest.mark.timeout(240)
+def test_thirty_seconds_of_chaos(tmp_path: Path):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("DIRECTOR_TEST")}
+    options = ["--seconds", "30", "--seed", "3"]
+    for name, variable in (("--database", "DATABASE_URL"), ("--broker", "CELERY_BROKER_URL")):
+        options += [name, environ[variable]] if variable in environ else []
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.acceptance.chaos", *options],
+        cwd=ROOT,
+        env=environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = re.search(r"logs in (\S+)$", done.stdout, re.MULTILINE)
+    assert folder is not None
+    summary = json.loads((Path(folder[1]) / "summary.json").read_text())
+    assert summary["violations"] == []
+    assert summary["runs"] > 10
+    assert summary["commits"] >= summary["runs"]
