@@ -7,7 +7,7 @@ SETUP := $(PYTHON) scripts/setup_venv.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test chaos lint types docs package clean
+.PHONY: help demo serve test bench chaos lint types docs package clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,10 @@ test: ## Run the tests; those that need a server that does not run here are skip
 chaos: ## Break workers, broker and database under load, then check every promise (SECONDS=120 SEED=…)
 	@$(SETUP) test
 	@$(VENV) -m tests.acceptance.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+
+bench: ## Measure beside plain Celery on PostgreSQL and Redis (ARGS=--help)
+	@$(SETUP) test
+	@$(VENV) -m benchmarks $(ARGS)
 
 lint: ## Check style and formatting
 	@$(SETUP) lint

@@ -1,0 +1,1 @@
+"""What a task costs here, in plain Celery and in celery-director, measured side by side; see README.md."""

@@ -1,0 +1,71 @@
+"""Run benchmarks: ``python -m benchmarks [SUITE ...]``; see README.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from . import report, targets
+from .places import make_places
+from .project import project
+
+SUITES = tuple(sorted(path.stem for path in (Path(__file__).parent / "suites").glob("[a-z]*.py")))
+BASELINE = Path(__file__).with_name("baseline.json")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure django-director beside others.")
+    # Checked below: argparse would refuse an empty list.
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; default: all")
+    parser.add_argument("--repeat", type=int, default=5, help="rounds of each pair (5)")
+    parser.add_argument("--short", action="store_true", help="the CI form: compares ratios with baseline.json")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), metavar="FILE")
+    parser.add_argument("--database", metavar="URL", help="its name gets “_bench” appended")
+    parser.add_argument("--broker", metavar="URL")
+    parser.add_argument("--results", metavar="URL", help="the Redis of plain Celery's results")
+    parser.add_argument("--conn-max-age", metavar="SECONDS", help="Django's CONN_MAX_AGE; default: Django's, 0")
+    given = parser.parse_args()
+    if unknown := set(given.suites) - set(SUITES):
+        parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    return given
+
+
+def main() -> int:
+    given = arguments()
+    # A stop from outside takes the workers along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if given.conn_max_age is not None:
+        os.environ["BENCH_CONN_MAX_AGE"] = given.conn_max_age
+    places = make_places(given.database, given.broker, given.results)
+    figures: dict[str, float] = {}
+    tables = []
+    about = report.machine({"database": places.database, "broker": places.broker})
+    print(json.dumps(about, indent=1))
+    with project(places):
+        for name in ["engine"] if given.short else given.suites or SUITES:
+            outcome = import_module(f"benchmarks.suites.{name}").run(places, given.repeat, given.short)
+            outcome.print()
+            figures |= outcome.figures
+            tables += outcome.tables
+    print("", *targets.lines(figures), sep="\n")
+    given.json.write_text(json.dumps({"machine": about, "figures": figures, "tables": tables}, indent=1) + "\n")
+    return judge(figures) if given.short else 0
+
+
+def judge(figures: dict[str, float]) -> int:
+    """1 when a ratio is worse than its baseline; absolute times are never judged."""
+    if not BASELINE.exists():
+        print("no baseline.json: nothing is judged", file=sys.stderr)
+        return 1
+    worse = targets.regressions(figures, json.loads(BASELINE.read_text(encoding="utf-8")))
+    print(*worse, sep="\n")
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

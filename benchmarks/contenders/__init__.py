@@ -1,0 +1,122 @@
+"""The systems that are compared: each starts a worker and runs the same shapes of work to their end."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from kombu import Connection
+
+from benchmarks import processes
+from benchmarks.places import Places, port
+from benchmarks.stamps import Stamps
+
+DEADLINE = 300.0
+"""Seconds after which a scenario is given up."""
+
+
+class Contender(ABC):
+    """A system with its worker. The shapes return how many tasks they ran, after the outcome is there."""
+
+    name: str
+    queue: str
+
+    def __init__(self, places: Places, workers: int = 1) -> None:
+        self.places = places
+        self.workers = workers
+        self.stamps = Stamps(places.folder / f"{self.name}.stamps")
+        self.programs: list[processes.Program] = []
+        self.roles: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Start the worker and wait until it works."""
+        self.prepare()
+        for number in range(self.workers):
+            self.programs.append(self.worker(number))
+        self.roles = {"worker": self.programs[0].pid} | self._servers()
+        try:
+            self.chain(3)
+        except TimeoutError as error:
+            raise TimeoutError(f"{self.name}: {error}\n{self.programs[0].tail()}") from error
+        self.noops(50)
+
+    def prepare(self) -> None:
+        """What is made before the worker starts; the queue begins empty."""
+        with Connection(self.places.broker) as connection, connection.channel() as channel:
+            channel.queue_declare(queue=self.queue, durable=True, auto_delete=False)
+            channel.queue_purge(queue=self.queue)
+
+    def worker(self, number: int) -> processes.Program:
+        """Start a worker."""
+        env = self.places.environment(BENCH_STAMPS=str(self.stamps.path))
+        log = self.places.folder / f"{self.name}-{number}.log"
+        return processes.Program(self.command(), env, log)
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The worker's command line."""
+
+    def stop(self) -> None:
+        """Stop the worker, and leave no queue behind."""
+        while self.programs:
+            self.programs.pop().stop()
+        with Connection(self.places.broker) as connection, connection.channel() as channel:
+            channel.queue_delete(self.queue)
+
+    @abstractmethod
+    def noops(self, count: int) -> int:
+        """Independent tasks."""
+
+    @abstractmethod
+    def chain(self, length: int) -> int:
+        """Tasks one after the other."""
+
+    @abstractmethod
+    def fan(self, width: int) -> int:
+        """A group, then one task that waits for all of it."""
+
+    @abstractmethod
+    def etl(self, runs: int) -> int:
+        """Chains of three, all started at once."""
+
+    def finish(self, before: int, tasks: int) -> int:
+        """Wait until ``tasks`` more than ``before`` have run."""
+        self.stamps.wait(before + tasks, DEADLINE)
+        return tasks
+
+    def _servers(self) -> dict[str, int]:
+        found = {}
+        for role, url in (("broker", self.places.broker), ("results", self.results), ("database", self.database)):
+            number = port(url) if url else None
+            pid = processes.listener(number) if number else None
+            # One Redis for messages and results is one process, counted once.
+            if pid is not None and pid not in found.values():
+                found[role] = pid
+        return found
+
+    @property
+    def results(self) -> str:
+        """The URL of the result backend, if there is one."""
+        return ""
+
+    @property
+    def database(self) -> str:
+        """The URL of the database, if there is one."""
+        return ""
+
+
+def worker_command(app: str, queue: str) -> list[str]:
+    """A worker of this environment."""
+    return processes.worker_command(sys.executable, app, queue)
+
+
+@contextmanager
+def running(*contenders: Contender) -> Iterator[None]:
+    """All contenders with their workers at work."""
+    with ExitStack() as stack:
+        for contender in contenders:
+            stack.callback(contender.stop)
+            contender.start()
+        yield

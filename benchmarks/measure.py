@@ -1,0 +1,108 @@
+"""One measurement: wall time, CPU of every server involved, and when the tasks ran."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING
+
+from . import processes
+from .stamps import Stamp
+
+if TYPE_CHECKING:
+    from .contenders import Contender
+
+STILL = 0.1
+"""Seconds without CPU use after which a worker has put away its last task."""
+
+Scenario = Callable[["Contender"], int]
+"""Runs something to its end and returns how many tasks that were."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What one run of a scenario cost. Seconds throughout."""
+
+    wall: float
+    tasks: int
+    cpu: Mapping[str, float]
+    begun: float = 0.0
+    stamps: Sequence[Stamp] = field(default=(), repr=False)
+
+    @property
+    def cpu_per_task(self) -> float:
+        """Of worker, broker and database together."""
+        return sum(self.cpu.values()) / self.tasks
+
+    @property
+    def rate(self) -> float:
+        """Tasks per second."""
+        return self.tasks / self.wall
+
+    @property
+    def gaps(self) -> list[float]:
+        """From the end of each task to the start of the next: the steps of a chain."""
+        return [later[0] - earlier[1] for earlier, later in zip(self.stamps, self.stamps[1:], strict=False)]
+
+    @property
+    def step(self) -> float:
+        """The median gap."""
+        return median(self.gaps)
+
+    @property
+    def first(self) -> float:
+        """From the call that starts to the first task."""
+        return self.stamps[0][0] - self.begun
+
+
+def measure(contender: Contender, scenario: Scenario) -> Sample:
+    """Run ``scenario`` once."""
+    before, ran = cpu_by_role(contender.roles), contender.stamps.count
+    begun = time.monotonic()
+    tasks = scenario(contender)
+    wall = time.monotonic() - begun
+    settle(contender.roles["worker"])
+    after = cpu_by_role(contender.roles)
+    cpu = {role: after[role] - before[role] for role in after}
+    return Sample(wall=wall, tasks=tasks, cpu=cpu, begun=begun, stamps=contender.stamps.since(ran))
+
+
+def paired(contenders: Iterable[Contender], scenario: Scenario, repeat: int) -> dict[str, list[Sample]]:
+    """Samples by contender, taken in turn (A B A B …) so that what disturbs the machine disturbs all of them."""
+    contenders = list(contenders)
+    samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
+    for _ in range(repeat):
+        for contender in contenders:
+            samples[contender.name].append(measure(contender, scenario))
+    return samples
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of pairs: each pair met the same disturbance."""
+    return median(mine / other if other else math.inf for mine, other in zip(ours, theirs, strict=True))
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value with at least ``percent`` % of all values at or below it."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def cpu_by_role(roles: Mapping[str, int]) -> dict[str, float]:
+    """CPU seconds so far of each role's process tree."""
+    return {role: processes.cpu_seconds(pid) for role, pid in roles.items()}
+
+
+def settle(pid: int, longest: float = 2.0) -> None:
+    """Wait until a process tree uses no CPU: acknowledgements and results may follow the last task."""
+    deadline, last, since = time.monotonic() + longest, -1.0, 0.0
+    while time.monotonic() < deadline:
+        present = processes.cpu_seconds(pid)
+        if present != last:
+            last, since = present, time.monotonic()
+        elif time.monotonic() - since > STILL:
+            return
+        time.sleep(0.02)

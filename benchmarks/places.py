@@ -1,0 +1,71 @@
+"""Where a benchmark runs: its database, broker, results, and the folder of what it writes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parent.parent
+DATABASE = "postgres://postgres@127.0.0.1:5432/director"
+BROKER = "redis://127.0.0.1:6379/7"
+RESULTS = "redis://127.0.0.1:6379/8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """URLs as the contenders take them. Of the database as given; the one in use has ``_bench`` appended."""
+
+    database: str
+    broker: str
+    results: str
+    folder: Path
+
+    @property
+    def bench_database(self) -> str:
+        """The URL of the benchmark's own database, which is made anew and dropped."""
+        if self.database.startswith("sqlite"):
+            return f"sqlite:///{self.folder / 'bench.sqlite3'}"
+        return f"{self.database}_bench"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment of a contender's processes."""
+        return (
+            dict(os.environ)
+            | {
+                "DATABASE_URL": self.bench_database,
+                "CELERY_BROKER_URL": self.broker,
+                "BENCH_RESULTS_URL": self.results,
+                "BENCH_FOLDER": str(self.folder),
+                "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+                "PYTHONPATH": str(ROOT),
+            }
+            | more
+        )
+
+
+def make_places(database: str | None, broker: str | None, results: str | None) -> Places:
+    """Places with defaults, and a new temporary folder."""
+    return Places(
+        database=database or DATABASE,
+        broker=broker or BROKER,
+        results=results or RESULTS,
+        folder=Path(tempfile.mkdtemp(prefix="director-bench-")),
+    )
+
+
+def remove(places: Places) -> None:
+    """Remove the folder."""
+    shutil.rmtree(places.folder, ignore_errors=True)
+
+
+def port(url: str) -> int | None:
+    """The port of a server on this machine; ``None`` for files and for other machines."""
+    parts = urlsplit(url)
+    if parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        return None
+    defaults = {"redis": 6379, "amqp": 5672, "postgres": 5432, "postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+    return parts.port or defaults.get(parts.scheme)

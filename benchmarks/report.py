@@ -1,0 +1,97 @@
+"""Tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from .measure import Sample
+
+PACKAGES = ("django-director", "django", "celery", "kombu", "redis", "psycopg")
+
+
+@dataclass
+class Outcome:
+    """What a suite found: tables to read, and figures that targets and baselines name."""
+
+    tables: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def table(self, title: str, head: list[str], rows: list[list[str]]) -> None:
+        """Add a table."""
+        self.tables.append((title, head, rows))
+
+    def print(self) -> None:
+        """Write the tables to stdout."""
+        for title, head, rows in self.tables:
+            print(f"\n{title}")
+            print(layout([head, *rows]), flush=True)
+
+
+def layout(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of one width each: the first to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join("  " + line.rstrip() for line in lines)
+
+
+SAMPLE_HEAD = ["", "wall s", "tasks/s", "CPU ms/task", "worker", "broker", "database"]
+
+
+def sample_row(label: str, samples: Sequence[Sample]) -> list[str]:
+    """Medians of samples; CPU as milliseconds per task, in all and by role."""
+
+    def cpu(role: str) -> str:
+        values = [sample.cpu[role] / sample.tasks for sample in samples if role in sample.cpu]
+        return ms(median(values)) if values else "-"
+
+    return [
+        label,
+        f"{median(sample.wall for sample in samples):.2f}",
+        f"{median(sample.rate for sample in samples):.0f}",
+        ms(median(sample.cpu_per_task for sample in samples)),
+        *(cpu(role) for role in ("worker", "broker", "database")),
+    ]
+
+
+def ms(seconds: float) -> str:
+    """Seconds as milliseconds."""
+    return f"{seconds * 1000:.2f}"
+
+
+def machine(databases: dict[str, str]) -> dict[str, Any]:
+    """What the figures depend on: processors, load, versions, the commit."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processors": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "commit": _commit(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    } | databases
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    here = Path(__file__).parent
+    words = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(words, cwd=here, capture_output=True, text=True, check=False).stdout.strip()

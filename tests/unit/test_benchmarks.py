@@ -1,0 +1,71 @@
+"""The arithmetic of the benchmarks."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import processes, report, targets
+from benchmarks.measure import Sample, percentile, ratio
+from benchmarks.places import port
+from benchmarks.stamps import Stamps
+
+
+def test_cpu_per_task_adds_all_servers() -> None:
+    sample = Sample(wall=2.0, tasks=100, cpu={"worker": 0.2, "broker": 0.1, "database": 0.2})
+    assert sample.cpu_per_task == pytest.approx(0.005)
+    assert sample.rate == 50
+
+
+def test_gaps_are_from_an_end_to_the_next_start() -> None:
+    sample = Sample(wall=1, tasks=3, cpu={}, begun=9.5, stamps=[(10, 11), (13, 14), (15, 16)])
+    assert sample.gaps == [2, 1]
+    assert sample.first == 0.5
+
+
+def test_a_ratio_is_the_median_of_pairs() -> None:
+    # Of the medians it would be 2 / 2.
+    assert ratio([1, 2, 30], [2, 1, 10]) == 2
+
+
+@pytest.mark.parametrize(("percent", "value"), [(50, 50), (95, 95), (99, 99), (100, 100), (0, 1)])
+def test_percentiles(percent: float, value: int) -> None:
+    assert percentile(list(range(100, 0, -1)), percent) == value
+
+
+def test_cpu_counts_children_that_have_ended() -> None:
+    stat = ["S", "1", *["0"] * 9, "100", "50", "30", "20", "0"]
+    assert processes.cpu_of(stat) == 200 / processes.TICKS
+
+
+def test_stamps_come_in_the_order_of_starts(tmp_path, monkeypatch) -> None:
+    from benchmarks import stamps
+
+    monkeypatch.setenv("BENCH_STAMPS", str(tmp_path / "file"))
+    stamps._file.cache_clear()
+    for start in (1.0, 3.0, 2.0):
+        stamps.record(start)
+    seen = Stamps(tmp_path / "file")
+    assert seen.count == 3
+    assert [start for start, _ in seen.since(1)] == [2.0, 3.0]
+    stamps._file.cache_clear()
+
+
+def test_regressions_have_a_margin_and_name_what_was_not_measured() -> None:
+    assert targets.regressions({"a": 1.5, "b": 1.7}, {"a": 1.0, "b": 1.0, "c": 1.0}) == [
+        "b: 1.70, baseline 1.00",
+        "c: not measured",
+    ]
+
+
+def test_targets_are_bounds_on_either_side() -> None:
+    lines = targets.lines({"engine.etl": 2.5, "celery_director.etl": 25})
+    assert [line.rpartition(": ")[2] for line in lines] == ["missed", "met"]
+
+
+def test_tables_are_aligned() -> None:
+    assert report.layout([["", "s"], ["chain", "10"]]) == "          s\n  chain  10"
+
+
+def test_only_servers_of_this_machine_have_a_port() -> None:
+    assert port("postgres://u@127.0.0.1/name") == 5432
+    assert port("redis://example.org:6379/0") is None
