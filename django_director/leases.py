@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError
 from .clock import later
 from .conf import director
 from .engine.claim import Claim
-from .engine.transactions import connection
+from .engine.transactions import disconnect
 from .models import Task
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Keeper:
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("A lease could not be renewed: %s", error, extra={"action": "renew"})
             finally:
-                connection().close()
+                disconnect()
 
     def _wait(self) -> list[Claim]:
         """Block until claims are due, push their next time, and return them."""

@@ -68,7 +68,8 @@ def hand_back(claim: Claim) -> bool:
 def lose(task: Task, failure: Failure) -> bool:
     """Queue a running task again, or fail it for good, because its worker is gone.
 
-    ``task`` is the row as it was read, with its run: its ``sequence`` and ``claim`` are the fence.
+    ``task`` is the row as it was read, with its run: ``sequence``, ``claim`` and the end of its lease are the
+    fence, so a sign of life since then counts.
     """
     return transact(partial(_lose, task, failure))
 
@@ -127,7 +128,7 @@ def _hand_back(claim: Claim) -> bool:
 
 
 def _lose(task: Task, failure: Failure) -> bool:
-    row = Task.objects.filter(pk=task.pk, sequence=task.sequence, claim=task.claim).running()
+    row = _as_read(task).running()
     columns = failure.columns()
     if row.filter(crashes__lt=director.MAX_CRASHES - 1).update(
         **_queued_again(task.sequence), **columns, crashes=F("crashes") + 1
@@ -143,7 +144,7 @@ def _lose(task: Task, failure: Failure) -> bool:
 
 def fail_row(task: Task, failure: Failure, **changes: Any) -> bool:
     """Fail a task whose row was read, with its run, and is as it was; part of a transaction."""
-    same = Task.objects.filter(pk=task.pk, status=task.status, sequence=task.sequence, claim=task.claim)
+    same = _as_read(task).filter(status=task.status)
     if not same.update(**_ended(TaskStatus.FAILED), **failure.columns(), **changes):
         return False
     faults.point("fail.updated")
@@ -167,6 +168,10 @@ def _publish_again(claim: Claim) -> None:
         retries=claim.failures + 1,
     )
     after_commit(partial(outbox.publish, [message]))
+
+
+def _as_read(task: Task) -> Any:
+    return Task.objects.filter(pk=task.pk, sequence=task.sequence, claim=task.claim, lease_until=task.lease_until)
 
 
 def _mine(claim: Claim) -> QuerySet[Task]:

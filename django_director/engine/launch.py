@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import IntegrityError
 
@@ -31,6 +32,8 @@ BATCH: Final = 5_000
 class Order:
     """What a caller of ``start`` asked for, checked."""
 
+    run_id: UUID
+    """Chosen before the transaction: a try after a commit whose answer was lost must not start a second run."""
     version: WorkflowVersion
     payload: Any
     fields: dict[str, Any]
@@ -85,6 +88,7 @@ def start_version(
 ) -> Run:
     """Start one version; ``fields`` are columns of the run."""
     order = Order(
+        run_id=ids.new_run_id(),
         version=version,
         payload=_checked_payload(version, payload),
         fields=fields,
@@ -98,8 +102,9 @@ def start_version(
     try:
         run = transact(partial(_insert, order))
     except IntegrityError:
-        # Somebody else used the key between our look and our insert.
-        earlier = _earlier_run(order)
+        # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
+        earlier = Run.objects.select_related("workflow", "version").filter(pk=order.run_id).first()
+        earlier = earlier or _earlier_run(order)
         if earlier is None:
             raise
         return earlier
@@ -159,7 +164,7 @@ def _earlier_run(order: Order) -> Run | None:
 def _insert(order: Order) -> Run:
     graph = order.version.graph
     run = Run(
-        id=ids.new_run_id(),
+        id=order.run_id,
         workflow=order.version.workflow,
         version=order.version,
         payload=order.payload,

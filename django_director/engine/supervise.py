@@ -23,7 +23,7 @@ from django_director.conf import director
 from django_director.models import Lease
 
 from . import recovery, retention
-from .transactions import connection, statement
+from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Supervisor:
             report = self.tick()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The supervisor can't work: %s", error, extra={"action": "supervise"})
-            connection().close()
+            disconnect()
             return float(director.TICK)
         return 0.0 if report.published >= recovery.BATCH else float(director.TICK)
 
@@ -105,8 +105,8 @@ class Supervisor:
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
             report.unknown = recovery.fail_unknown()
-            if now - self._clock.steady_since >= director.LEASE:
-                report.lost = recovery.expire_leases()
+            if self._is_steady():
+                report.lost = recovery.expire_leases(self._is_steady)
         if now - self._clock.audit >= director.LEASE:
             self._clock.audit = now
             report.recomputed = recovery.audit()
@@ -116,6 +116,12 @@ class Supervisor:
             if time.monotonic() - now >= RETENTION_SECONDS:
                 self._clock.retention -= RETENTION_PERIOD - RETENTION_PAUSE
         return report
+
+    def _is_steady(self) -> bool:
+        """Whether the database has answered for one whole lease, also within the present tick."""
+        now = time.monotonic()
+        self._notice_gap(now)
+        return now - self._clock.steady_since >= float(director.LEASE)
 
     def _notice_gap(self, now: float) -> None:
         """While the database was away nobody could renew a lease: expiry waits for one whole lease of quiet."""
@@ -142,7 +148,7 @@ class Supervisor:
             Lease.objects.filter(name=LEASE_NAME, holder=self.name).update(until=Now())
         except (DatabaseError, InterfaceError):
             logger.info("The supervisor's lease is left to run out.")
-        connection().close()
+        disconnect()
 
 
 def _lease_seconds() -> float:

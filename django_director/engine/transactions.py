@@ -47,18 +47,30 @@ def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
 
 def after_commit(work: Callable[[], object]) -> None:
     """Call ``work`` when the transaction has committed; its errors are logged and harm nobody."""
-    transaction.on_commit(work, using=director.DATABASE, robust=True)
+
+    # Django logs the name of what failed, and a partial has none: that would be an error after all.
+    def call() -> None:
+        work()
+
+    transaction.on_commit(call, using=director.DATABASE, robust=True)
 
 
-def is_transient(error: DatabaseError | InterfaceError) -> bool:
-    """Say whether the same transaction may succeed when it is tried again."""
+def disconnect() -> None:
+    """Let go of this thread's connection, in whatever state it is."""
+    # MySQL's driver complains of closing what the server has closed; Django lets go of it all the same.
+    with contextlib.suppress(DatabaseError, InterfaceError):
+        connection().close()
+
+
+def is_transient(error: DatabaseError | InterfaceError, used: object) -> bool:
+    """Say whether a transaction on the driver's connection ``used`` may succeed when it is tried again."""
     cause = error.__cause__ or error
     code = cause.args[0] if cause.args else None
     return (
         getattr(cause, "sqlstate", None) in _POSTGRES
         or (isinstance(code, int) and code in _MYSQL)
         or "is locked" in str(error)
-        or (isinstance(error, (OperationalError, InterfaceError)) and not _is_alive())
+        or (isinstance(error, (OperationalError, InterfaceError)) and _is_lost(used))
     )
 
 
@@ -71,14 +83,22 @@ def _persevere(work: Callable[[], T], patience: float) -> T:
     deadline = time.monotonic() + patience
     delay = 0.02
     while True:
+        used = None
         try:
+            connection().ensure_connection()
+            used = connection().connection
             return work()
         except (DatabaseError, InterfaceError) as error:
-            if connection().in_atomic_block or time.monotonic() > deadline or not is_transient(error):
+            if connection().in_atomic_block or time.monotonic() > deadline or not is_transient(error, used):
                 raise
         # Jitter keeps those who collided once from colliding again.
         time.sleep(delay * random.uniform(0.5, 1))
         delay = min(delay * 2, 1.0)
+
+
+def _is_lost(used: object) -> bool:
+    # The end of a failed atomic block connects anew: alive is then another connection than the one that was lost.
+    return connection().connection is not used or not _is_alive()
 
 
 def _is_alive() -> bool:
@@ -90,7 +110,5 @@ def _is_alive() -> bool:
     except (DatabaseError, InterfaceError):
         alive = False
     if not alive:
-        # MySQL's driver complains of closing what the server has closed; Django lets go of it all the same.
-        with contextlib.suppress(DatabaseError, InterfaceError):
-            database.close()
+        disconnect()
     return alive

@@ -168,3 +168,37 @@ def test_runs_that_stop_are_closed_by_a_tick(published):
     assert supervisor.tick().closed == 1
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
+
+
+def test_a_gap_within_a_tick_suspends_expiry_too(published, monkeypatch):
+    run = driver.start("A")
+    driver.claim(run, "A")
+    Task.objects.update(lease_until="2026-01-01T00:00:00Z")
+    supervisor = Supervisor("one")
+    supervisor._clock.steady_since -= 1000
+    publish_due = recovery.publish_due
+
+    def publish_after_a_gap():
+        # As if the database had been silent for a quarter of the lease since the tick began.
+        supervisor._clock.last_tick -= 25
+        return publish_due()
+
+    monkeypatch.setattr(recovery, "publish_due", publish_after_a_gap)
+    assert supervisor.tick().lost == 0
+    assert run.tasks.get().status == TaskStatus.RUNNING
+
+
+def test_a_renewal_after_the_look_saves_the_lease(published):
+    run = driver.start("A")
+    driver.claim(run, "A")
+    Task.objects.update(lease_until="2026-01-01T00:00:00Z")
+
+    def renew():
+        Task.objects.update(lease_until="2126-01-01T00:00:00Z")
+        return True
+
+    assert recovery.expire_leases(renew) == 0
+    assert run.tasks.get().status == TaskStatus.RUNNING
+    Task.objects.update(lease_until="2026-01-01T00:00:00Z")
+    assert recovery.expire_leases(lambda: False) == 0
+    assert recovery.expire_leases() == 1
