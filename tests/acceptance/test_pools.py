@@ -134,6 +134,20 @@ def test_sigterm_to_the_whole_group_hands_the_task_back(alone: Site, trace: Path
     assert {(task.crashes, task.failures) for task in run.tasks.all()} == {(0, 0)}
 
 
+def test_sigquit_hands_the_task_back(alone: Site, trace: Path):
+    alone.expected |= {"Task handler raised error", "exited with 'signal", "Cold shutdown", "WorkerTerminate"}
+    worker = alone.worker(concurrency=1, prefetch=1)
+    run = alone.start("fault.RUN", {"trace": str(trace), "seconds": 3})
+    wait_for(trace.exists, what="a task works")
+    os.kill(worker.pid, signal.SIGQUIT)
+    assert worker.process is not None
+    worker.process.wait(30)
+    alone.worker()
+    run.wait(60)
+    assert run.status == RunStatus.SUCCESS
+    assert {(task.crashes, task.failures) for task in run.tasks.all()} == {(0, 0)}
+
+
 @pytest.mark.slow
 def test_a_supervisor_apart(alone: Site):
     worker = alone.worker(DIRECTOR_TEST_SUPERVISOR="process")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, connections
+from django.db.models import F
 
-from django_director import engine
+from django_director import dispatch, engine, ids
+from django_director.clock import later
 from django_director.engine import claim as claims
-from django_director.engine import finish
+from django_director.engine import finish, recovery
+from django_director.engine.finish import Failure
 from django_director.engine.transactions import transact
 from django_director.exceptions import Conflict
 from django_director.models import Run
@@ -20,6 +26,7 @@ from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow
 
 from . import driver
+from .interleaving import needs_several_writers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,6 +71,72 @@ def test_many_members_finish_together():
     driver.check_gates(run)
 
 
+@needs_several_writers
+@pytest.mark.fault(9)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("size", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_large_join_by_32_finishers(size, settings):
+    settings.DIRECTOR = {"MAX_TASKS_PER_RUN": size + 1}
+    with dispatch.withheld():
+        run = driver.start(group("G", *(f"A{n}" for n in range(size))), "Z")
+        first = driver.claim(run, "A0")
+        members = [
+            replace(first, task_id=ids.task_id(run.pk, node.position), token=node.position, node=node)
+            for node in run.version.graph.nodes[:size]
+        ]
+        # All at work at once, as 10,000 claims would have it.
+        run.tasks.filter(position__lt=size).update(
+            status=TaskStatus.RUNNING, claim=F("position"), lease_until=later(600), next_dispatch_at=None
+        )
+
+        def finish_some(part: int) -> bool:
+            done = [finish.finish(member, 1) for member in members[part::32]]
+            return all(done)
+
+        assert at_once(*(lambda part=part: finish_some(part) for part in range(32))) == [True] * 32
+    assert (run.tasks.get(step="Z").status, run.tasks.get(step="Z").sequence) == (TaskStatus.QUEUED, 1)
+    driver.check_gates(run)
+
+
+@pytest.mark.fault(30)
+def test_cancels_and_retries_hammered_by_ten():
+    runs = [driver.start("A", group("G", "X", "Y"), "Z", name=f"test.FLOW{n}") for n in range(3)]
+
+    def hammer(seed: int) -> list[type]:
+        dice = random.Random(seed)
+        seen = []
+        for _ in range(12):
+            run = Run.objects.get(pk=dice.choice(runs).pk)
+            try:
+                dice.choice([engine.cancel, engine.retry, partial(engine.cancel, force=True), work_on])(run)
+            except Conflict:
+                seen.append(Conflict)
+        return seen
+
+    def work_on(run: Run) -> None:
+        """What a worker and the supervisor do meanwhile."""
+        for task in run.tasks.queued().select_related("run__version"):
+            claimed = claims.claim(driver.ticket(task), "hammer")
+            if claimed is not None and claimed.node.step.id == "X":
+                finish.fail(claimed, Failure(error="ValueError: X"))
+            elif claimed is not None:
+                finish.finish(claimed, 1)
+        recovery.close_stopped()
+
+    with dispatch.withheld():
+        results = at_once(*(partial(hammer, seed) for seed in range(10)))
+        assert all(isinstance(result, list) for result in results), results
+        for run in runs:
+            recovery.close_stopped()
+            driver.drain(run)
+            recovery.close_stopped()
+            run.refresh_from_db()
+            assert run.is_finished, run.shown_status
+            assert not run.tasks.active().exists()
+            if not run.stop:
+                driver.check_gates(run)
+
+
 @pytest.mark.parametrize("repeat", range(3))
 def test_one_message_claimed_by_two(repeat):
     run = driver.start("A")
@@ -84,8 +157,6 @@ def test_the_last_finish_against_a_cancel(repeat):
     if isinstance(canceled, Conflict):
         assert run.status == RunStatus.SUCCESS
     else:
-        from django_director.engine import recovery
-
         recovery.close_stopped()
         run.refresh_from_db()
         assert run.status == RunStatus.CANCELED

@@ -1,0 +1,162 @@
+"""A process dies, or has an error, at each fault point; every run has its outcome all the same."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from django_director import dispatch, faults
+from django_director.definitions.model import TaskStep
+from django_director.engine import claim as claims
+from django_director.engine import finish
+from django_director.engine.claim import Ticket
+from django_director.engine.finish import Failure
+from django_director.models import Run, Task
+from django_director.status import RunStatus
+from tests.factories import group, step
+
+from . import checker
+from .conftest import Site
+from .harness import Program, Worker, is_alive, manage, wait_for
+
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(180), pytest.mark.fault(7)]
+
+PAST = "2026-01-01T00:00:00Z"
+START = "engine.start('crash.PLAIN')"
+IN_COMMANDS = {
+    "start.inserted": START,
+    "start.committed": START,
+    "publish.before": START,
+    "publish.half": START,
+    "publish.after": START,
+    "cancel.committed": "engine.cancel(run)",
+    "cancel.swept": "engine.cancel(run)",
+    "reset.updated": "engine.retry(run)",
+    "reset.committed": "engine.retry(run)",
+}
+BEFORE_COMMIT = {"start.inserted", "reset.updated"}
+IN_WORKERS = faults.POINTS - {point for point in IN_COMMANDS if not point.startswith("publish")}
+NOISE = {"InjectedFault", "Error calling", "The supervisor has died", "Task handler raised error"}
+actions = pytest.mark.parametrize("action", ["kill9", "raise"])
+
+
+@pytest.fixture(autouse=True)
+def workflows(checked: Site) -> None:
+    """What goes on while something dies; everything is checked at the end."""
+    checked.expected |= NOISE
+    hook = {"failure": TaskStep(id="hooks.failure", task="HOOK")}
+    checked.define("crash.CHAIN", "TRACE", step("B", task="TRACE"), step("C", task="TRACE"))
+    checked.define("crash.JOIN", group("G", "TRACE", step("E", task="ERROR")), "ADD", hooks=hook)
+    checked.define("crash.RETRY", "BOUND", step("T", task="TRACE"))
+    checked.define("crash.LOST", "TRACE")
+    checked.define("crash.PLAIN", "NOOP", "ECHO")
+    checked.define("crash.IDLE", step("NOOP", queue="nobody"))
+
+
+def start_runs(site: Site, trace: Path) -> dict[str, Run]:
+    """A few runs; of one, a worker that is gone already has the task."""
+    payload = {"trace": str(trace), "failures": 1, "countdown": 0.2}
+    runs = {name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY")}
+    with dispatch.withheld():
+        runs["LOST"] = site.start("crash.LOST", payload)
+    take(runs["LOST"])
+    Task.objects.filter(run=runs["LOST"]).update(lease_until=PAST)
+    return runs
+
+
+def take(run: Run) -> claims.Claim:
+    """Claim the first task of a run that was not published, as a worker would."""
+    task = run.tasks.select_related("run__version").get(position=0)
+    ticket = Ticket(
+        task_id=task.pk,
+        sequence=task.sequence,
+        run_id=run.pk,
+        position=0,
+        version=task.run.version.content_hash,
+    )
+    claimed = claims.claim(ticket, "gone")
+    assert claimed is not None
+    return claimed
+
+
+@actions
+@pytest.mark.parametrize("point", sorted(IN_WORKERS))
+def test_a_worker_dies_there(site: Site, tmp_path: Path, trace: Path, point: str, action: str):
+    site.kill()
+    passed = tmp_path / "passed"
+    environ = {"DIRECTOR_FAULT": f"{point}:{action}", "DIRECTOR_FAULT_ONCE": str(passed)}
+    # A pool of one process: who dies is the worker, and its supervisor with it.
+    victim = site.worker(pool="solo", concurrency=1, **environ)
+    runs = start_runs(site, trace)
+    wait_for(passed.exists, 30, f"the worker passes {point}")
+    if action == "kill9":
+        assert victim.process is not None
+        assert victim.process.wait(10) == -signal.SIGKILL
+        site.worker(pool="solo", concurrency=1)
+    # After an error the same worker goes on.
+    site.wait(list(runs.values()), 40)
+    assert {name: run.status for name, run in runs.items()} == {
+        "CHAIN": RunStatus.SUCCESS,
+        "JOIN": RunStatus.FAILED,
+        "RETRY": RunStatus.SUCCESS,
+        "LOST": RunStatus.SUCCESS,
+    }
+    wait_for(lambda: not runs["JOIN"].tasks.hooks().active().exists(), 30, "the hook has ended")
+    assert runs["JOIN"].tasks.hooks().count() == 1
+    traced = Task.objects.filter(run__in=runs.values(), name="TRACE")
+    executed = checker.executions(trace)
+    assert set(executed) == {str(pk) for pk in traced.values_list("pk", flat=True)}
+    assert executed.total() - traced.count() <= 1
+
+
+def rescuer(site: Site) -> Program:
+    """The worker that ends what dying commands leave; shared for as long as it lives."""
+    for program in site.programs:
+        if isinstance(program, Worker) and "DIRECTOR_FAULT" not in program.environ and is_alive(program.pid):
+            return program
+    site.kill()
+    return site.worker(pool="solo", concurrency=1)
+
+
+def prepare(site: Site, call: str) -> Run | None:
+    """The run that the call is about."""
+    if "cancel" in call:
+        return site.start("crash.IDLE")
+    if "retry" in call:
+        with dispatch.withheld():
+            run = site.start("crash.PLAIN")
+        assert finish.fail(take(run), Failure(error="ValueError: as asked"))
+        return run
+    return None
+
+
+@actions
+@pytest.mark.parametrize("point", sorted(IN_COMMANDS))
+def test_a_caller_dies_there(site: Site, tmp_path: Path, point: str, action: str):
+    rescuer(site)
+    call = IN_COMMANDS[point]
+    run = prepare(site, call)
+    known = set(Run.objects.values_list("pk", flat=True))
+    passed = tmp_path / "passed"
+    code = "from django_director import engine; from django_director.models import Run; "
+    code += f"run = Run.objects.filter(pk={str(run and run.pk)!r}).first(); " if run else ""
+    environ = {"DIRECTOR_FAULT": f"{point}:{action}", "DIRECTOR_FAULT_ONCE": str(passed)}
+    done = manage(site.broker, "shell", "-v", "0", "-c", code + call, **environ)
+    assert passed.exists(), f"it never passed {point}: {done.stderr}"
+    # An error after the commit is logged and harms nobody.
+    assert done.returncode == (-signal.SIGKILL if action == "kill9" else int(point in BEFORE_COMMIT)), done.stderr
+    new = list(Run.objects.exclude(pk__in=known))
+    site.runs += new
+    site.wait(new, 30)
+    if run is None:
+        assert [found.status for found in new] == ([] if point in BEFORE_COMMIT else [RunStatus.SUCCESS])
+        return
+    run.wait(30)
+    if "cancel" in call:
+        assert run.status == RunStatus.CANCELED
+    elif point in BEFORE_COMMIT:
+        assert (run.status, run.generation) == (RunStatus.FAILED, 0)
+    else:
+        assert (run.status, run.generation) == (RunStatus.SUCCESS, 1)

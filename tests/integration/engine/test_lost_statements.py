@@ -1,0 +1,160 @@
+"""An error on any statement of any operation: the whole transaction is done anew, and nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+
+from django_director import engine
+from django_director.engine import claim as claims
+from django_director.engine import finish, recovery
+from django_director.engine.claim import Claim
+from django_director.engine.finish import Failure
+from django_director.exceptions import Conflict
+from django_director.models import Run
+from django_director.status import RunStatus
+from tests.factories import group
+
+from . import driver
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault(32)]
+STATEMENTS = 30
+"""More than any of these operations has."""
+
+
+@contextmanager
+def failing(number: int, kind: str) -> Iterator[list[str]]:
+    """Break the ``number``-th statement; yields the statements so far."""
+    seen: list[str] = []
+
+    def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        seen.append(sql)
+        if len(seen) != number:
+            return execute(sql, params, many, context)
+        if kind == "deadlock":
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        if kind == "serialisation":
+            raise OperationalError(1020, "Record has changed since last read")
+        if kind == "lost answer":
+            execute(sql, params, many, context)
+        connection.connection.close()
+        raise OperationalError("the server closed the connection")
+
+    with connection.execute_wrapper(wrapper):
+        yield seen
+
+
+def run_to_work_on() -> Run:
+    run = driver.start(group("G", "X", "Y"), "Z")
+    driver.succeed(run, "X", 1)
+    return run
+
+
+def claimed(run: Run) -> Claim:
+    return driver.claim(run, "Y")
+
+
+def lose(run: Run) -> Callable[[], Any]:
+    claimed(run)
+    task = run.tasks.select_related("run__version").get(step="Y")
+    return lambda: finish.lose(task, Failure(error="WorkerLost: test", outcome="lost"))
+
+
+def ending(end: Callable[..., Any], *args: Any) -> Callable[[Run], Callable[[], Any]]:
+    def prepare(run: Run) -> Callable[[], Any]:
+        mine = claimed(run)
+        return lambda: end(mine, *args)
+
+    return prepare
+
+
+def claiming(run: Run) -> Callable[[], Any]:
+    ticket = driver.ticket(run.tasks.select_related("run__version").get(step="Y"))
+
+    def claim_and_finish() -> Any:
+        mine = claims.claim(ticket, "w")
+        return mine is not None and finish.finish(mine, 2)
+
+    return claim_and_finish
+
+
+NO = Failure(error="ValueError: no")
+IN_WORKERS = {
+    "claim": (claiming, RunStatus.SUCCESS, 0),
+    "finish": (ending(finish.finish, 2), RunStatus.SUCCESS, 0),
+    "fail": (ending(finish.fail, NO), RunStatus.FAILED, 0),
+    "retry later": (ending(finish.retry_later, NO, 0), RunStatus.SUCCESS, 1),
+    "hand back": (ending(finish.hand_back), RunStatus.SUCCESS, 0),
+    "lose": (lose, RunStatus.SUCCESS, 1),
+}
+kinds = pytest.mark.parametrize("kind", ["deadlock", "serialisation", "lost", "lost answer"])
+
+
+@kinds
+@pytest.mark.parametrize("name", IN_WORKERS)
+def test_what_a_worker_does_is_done_whole_and_once(name, kind):
+    prepare, outcome, attempts = IN_WORKERS[name]
+    for number in range(1, STATEMENTS):
+        run = run_to_work_on()
+        act = prepare(run)
+        with failing(number, kind) as seen:
+            if name == "retry later" and kind.startswith("lost"):
+                act()  # the row says whether it was ours; the answer of this one is only for the log
+            else:
+                assert act(), f"statement {number}: {seen}"
+        driver.drain(run)
+        driver.check_gates(run)
+        assert run.status == outcome, f"statement {number}: {seen}"
+        assert run.tasks.get(step="Y").attempts.count() == attempts
+        if len(seen) < number:
+            assert number > 1, "nothing was broken"
+            return
+    pytest.fail(f"{name} has more than {STATEMENTS} statements")
+
+
+def try_retry(run: Run) -> Callable[[], Any]:
+    driver.fail(run, "Y")
+    return lambda: engine.retry(run)
+
+
+IN_REQUESTS = {
+    "start": (lambda run: lambda: engine.start("test.FLOW", {"n": 1}, idempotency_key=str(run.pk)), "success"),
+    "cancel": (lambda run: lambda: engine.cancel(run), "canceled"),
+    "retry": (try_retry, "success"),
+}
+
+
+@kinds
+@pytest.mark.parametrize("name", IN_REQUESTS)
+def test_what_a_request_does_is_whole_or_nothing(name, kind):
+    """A look before the transaction may raise: the caller asks again, and gets one run, one retry, one cancel."""
+    prepare, outcome = IN_REQUESTS[name]
+    for number in range(1, STATEMENTS):
+        run = run_to_work_on()
+        act = prepare(run)
+        with failing(number, kind) as seen:
+            for _ in range(2):
+                try:
+                    act()
+                    break
+                except OperationalError:
+                    connection.close()  # as Django does at the end of a request that had an error
+                except Conflict:
+                    break
+        connection.close()
+        other = Run.objects.filter(idempotency_key=str(run.pk))
+        assert other.count() == int(name == "start")
+        changed = other.first() or run
+        changed.refresh_from_db()
+
+        assert changed.generation == int(name == "retry"), f"statement {number}: {seen}"
+        recovery.close_stopped()
+        driver.drain(changed)
+        assert changed.status == outcome, f"statement {number}: {seen}"
+        if len(seen) < number:
+            return
+    pytest.fail(f"{name} has more than {STATEMENTS} statements")
