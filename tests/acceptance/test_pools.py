@@ -81,6 +81,7 @@ def test_a_killed_supervisor_is_started_again(site: Site, prefork: Worker):
     assert supervisor_pid() in prefork.children() - before
 
 
+@pytest.mark.fault(21)
 @pytest.mark.slow
 def test_of_two_supervisors_one_works(site: Site, prefork: Worker):
     holder = supervisor_pid()
@@ -100,6 +101,7 @@ def test_the_supervisor_ends_with_a_killed_worker(prefork: Worker):
     wait_for(lambda: not is_alive(supervisor), 10, "the supervisor follows its worker")
 
 
+@pytest.mark.fault(5)
 def test_sigterm_lets_a_task_finish_and_counts_no_crash(alone: Site, trace: Path):
     worker = alone.worker(concurrency=1, prefetch=1)
     run = alone.start("fault.RUN", {"trace": str(trace), "seconds": 1})
@@ -116,6 +118,7 @@ def test_sigterm_lets_a_task_finish_and_counts_no_crash(alone: Site, trace: Path
     assert set(checker.executions(trace).values()) == {1}
 
 
+@pytest.mark.fault(5)
 @pytest.mark.slow
 def test_sigterm_to_the_whole_group_hands_the_task_back(alone: Site, trace: Path):
     # As a terminal, systemd or a container does: the pool's processes get the signal too, in the middle of a task.
@@ -134,6 +137,7 @@ def test_sigterm_to_the_whole_group_hands_the_task_back(alone: Site, trace: Path
     assert {(task.crashes, task.failures) for task in run.tasks.all()} == {(0, 0)}
 
 
+@pytest.mark.fault(5)
 def test_sigquit_hands_the_task_back(alone: Site, trace: Path):
     alone.expected |= {"Task handler raised error", "exited with 'signal", "Cold shutdown", "WorkerTerminate"}
     worker = alone.worker(concurrency=1, prefetch=1)
@@ -148,6 +152,7 @@ def test_sigquit_hands_the_task_back(alone: Site, trace: Path):
     assert {(task.crashes, task.failures) for task in run.tasks.all()} == {(0, 0)}
 
 
+@pytest.mark.fault(21)
 @pytest.mark.slow
 def test_a_supervisor_apart(alone: Site):
     worker = alone.worker(DIRECTOR_TEST_SUPERVISOR="process")

@@ -56,6 +56,7 @@ def assert_all_succeeded(site: Site, runs: list[Run], trace: Path, *, again: int
     assert executed.total() - len(committed) <= again
 
 
+@pytest.mark.fault(10)
 def test_the_broker_emptied(site: Site, trace: Path):
     runs = start_many(site, trace)
     wait_for_the_middle(trace, runs)
@@ -63,6 +64,7 @@ def test_the_broker_emptied(site: Site, trace: Path):
     assert_all_succeeded(site, runs, trace, again=0)
 
 
+@pytest.mark.fault(1)
 def test_a_killed_pool_process(site: Site):
     site.expected |= {"Task handler raised error", "exited with 'signal 9 (SIGKILL)'"}
     run = site.run("fault.ABORT_ONCE", timeout=15)
@@ -74,6 +76,7 @@ def test_a_killed_pool_process(site: Site):
     assert (task.started_at - lost.started_at).total_seconds() < 5
 
 
+@pytest.mark.fault(6)
 def test_a_task_that_always_kills_its_process_fails(site: Site):
     site.expected |= {"Task handler raised error", "exited with 'signal 6"}
     run = site.run("fault.ABORT", timeout=30)
@@ -86,6 +89,7 @@ def test_a_task_that_always_kills_its_process_fails(site: Site):
     assert site.run("example.ETL").result == 60
 
 
+@pytest.mark.fault(4)
 @pytest.mark.slow
 def test_a_frozen_worker_is_fenced_when_it_comes_back(site: Site, trace: Path):
     frozen = site.worker(queues="victim", concurrency=1)
@@ -103,6 +107,7 @@ def test_a_frozen_worker_is_fenced_when_it_comes_back(site: Site, trace: Path):
     assert checker.executions(trace) == {str(task.pk): 2, str(run.tasks.get(step="TRACE-2").pk): 1}
 
 
+@pytest.mark.fault(23)
 def test_an_unknown_task_fails_with_a_clear_text(site: Site):
     site.expected |= {"Received unregistered task"}
     site.define("fault.UNKNOWN", "NOBODY_KNOWS", "NOOP")
@@ -111,6 +116,7 @@ def test_an_unknown_task_fails_with_a_clear_text(site: Site):
     assert "no worker has known the task “NOBODY_KNOWS” for 3 s" in run.error
 
 
+@pytest.mark.fault(3)
 @pytest.mark.slow
 def test_a_worker_killed_with_prefetched_messages(site: Site, trace: Path):
     worker = site.worker(queues="victim", concurrency=1, prefetch=16)
@@ -123,6 +129,7 @@ def test_a_worker_killed_with_prefetched_messages(site: Site, trace: Path):
     assert_all_succeeded(site, [run], trace, again=1)
 
 
+@pytest.mark.fault(2)
 def test_kill_9_of_the_whole_worker(site: Site, standing: Worker, trace: Path):
     site.kill()
     worker = site.worker(concurrency=CONCURRENCY)

@@ -43,6 +43,7 @@ def big_worker(site: Site) -> Worker:
     return site.worker(concurrency=2, prefetch=64, DIRECTOR_TEST_HISTORY="", DIRECTOR_TEST_TIMES="real")
 
 
+@pytest.mark.fault(28)
 @pytest.mark.timeout(180)
 def test_starting_ten_thousand_tasks(
     site: Site, use_broker: Callable[[str], None], record_property: Callable[[str, object], None]
@@ -97,6 +98,7 @@ def test_a_message_is_small_and_the_same_for_any_size(site: Site, use_broker: Ca
     assert large < MESSAGE_LIMIT, sizes
 
 
+@pytest.mark.fault(28)
 def test_group_after_group_makes_rows_for_members_not_for_pairs(site: Site, use_broker: Callable[[str], None]):
     use_broker(f"memory://{uuid.uuid4().hex}")
     site.define("size.ROWS", many("A", 1_000), many("B", 1_000))
@@ -107,6 +109,7 @@ def test_group_after_group_makes_rows_for_members_not_for_pairs(site: Site, use_
     engine.cancel(run)
 
 
+@pytest.mark.fault(28)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_chain_of_a_thousand(site: Site, big_worker: Worker, record_property: Callable[[str, object], None]):
@@ -124,6 +127,7 @@ def test_a_group_of_ten_thousand_then_a_join(
     assert run.result["args"] == [[None] * 10_000]
 
 
+@pytest.mark.fault(28)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_thousand_after_a_thousand(

@@ -209,6 +209,7 @@ def test_a_task_with_a_base_of_its_own(site: Site):
     assert run.result["args"] == [["hello", True]]
 
 
+@pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("name", "says"),
     [

@@ -43,6 +43,7 @@ def test_return_values(value):
     assert finished.result["args"] == [value]
 
 
+@pytest.mark.fault(25)
 def test_a_result_that_is_not_json_fails_its_task_once():
     finished = run("SET", "ECHO")
     failed = finished.tasks.get(step="SET")

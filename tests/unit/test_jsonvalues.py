@@ -39,6 +39,7 @@ def test_what_is_stored(value, stored):
     assert normalise(value, LIMIT) == stored
 
 
+@pytest.mark.fault(25)
 @pytest.mark.parametrize(
     ("value", "message"),
     [

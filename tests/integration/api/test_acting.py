@@ -68,6 +68,7 @@ def test_a_wrong_payload_lists_its_errors(workflow, operator):
     assert not Run.objects.exists()
 
 
+@pytest.mark.fault(25)
 @pytest.mark.parametrize(
     "body",
     [

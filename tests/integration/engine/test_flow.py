@@ -229,6 +229,7 @@ def test_the_idempotency_key_names_one_run():
     assert Run.objects.count() == 1
 
 
+@pytest.mark.fault(31)
 def test_a_start_rolls_back_with_its_transaction():
     make_workflow(definition("test.FLOW", "A"))
     with transaction.atomic():

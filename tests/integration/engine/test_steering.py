@@ -120,6 +120,7 @@ def test_retry_runs_the_failed_and_all_downstream_and_keeps_the_rest():
     assert run.tasks.get(step="X1").attempts.get().error == "ValueError: broken"
 
 
+@pytest.mark.fault(20)
 def test_a_message_from_before_the_retry_is_dropped():
     run = driver.start("A", "B")
     old = driver.ticket(run.tasks.get(step="A"))
@@ -188,6 +189,7 @@ def test_a_workflow_that_left_the_files_is_not_relaunched():
         engine.relaunch(run)
 
 
+@pytest.mark.fault(24)
 def test_a_run_goes_on_with_its_own_version():
     run = driver.start("A", "B")
     make_workflow(definition("test.FLOW", "C"))

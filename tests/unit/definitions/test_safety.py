@@ -23,6 +23,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED.keys())
 def test_bombs_are_refused_at_once(tmp_path, text):
     started = time.process_time()
