@@ -8,20 +8,23 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
-from tests.services import needs_mysqlclient, unmet
+from tests.services import needs_mysqlclient, require_service, unmet
 
 from . import checker
 from .conftest import Site
-from .harness import manage, wait_for
+from .harness import database_url, manage, wait_for
 from .tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
 
+LEASE = 3.0
+"""Seconds, as in the settings of the acceptance tests."""
 PATIENCE = 10.0
 """Seconds a caller may wait for a broker that does not answer."""
 
@@ -94,6 +97,7 @@ def timed_start(site: Site, name: str, payload: object = None) -> tuple[Run, flo
     return run, time.monotonic() - began
 
 
+@pytest.mark.fault(13)
 @pytest.mark.slow
 def test_a_broker_that_refuses_delays_and_loses_nothing(
     outage: Site, redis: Redis, use_broker: Callable[[str], None]
@@ -109,6 +113,7 @@ def test_a_broker_that_refuses_delays_and_loses_nothing(
     assert run.result == 60
 
 
+@pytest.mark.fault(12)
 @pytest.mark.slow
 def test_a_silent_broker_holds_nobody_up(outage: Site, redis: Redis, use_broker: Callable[[str], None]):
     redis.start()
@@ -128,6 +133,7 @@ def test_a_silent_broker_holds_nobody_up(outage: Site, redis: Redis, use_broker:
     assert [first.result, second.result] == [60, 60]
 
 
+@pytest.mark.fault(12)
 @pytest.mark.slow
 def test_a_broker_that_falls_silent_in_a_connection(outage: Site, redis: Redis, use_broker: Callable[[str], None]):
     redis.start()
@@ -146,6 +152,7 @@ def test_a_broker_that_falls_silent_in_a_connection(outage: Site, redis: Redis, 
         proxy.close()
 
 
+@pytest.mark.fault(10)
 @pytest.mark.slow
 def test_a_broker_killed_and_back_without_its_messages(
     outage: Site, redis: Redis, use_broker: Callable[[str], None], trace: Path
@@ -178,3 +185,127 @@ def test_a_database_that_is_down_is_a_clear_message(site: Site, command: str, ur
     assert "the database does not answer" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.fixture
+def wire() -> Iterator[Callable[[str], tuple[Proxy, str]]]:
+    """A proxy before the suite's database, and the URL through it, for one worker."""
+    proxies: list[Proxy] = []
+
+    def lay(url: str) -> tuple[Proxy, str]:
+        parts = urlsplit(url)
+        if parts.scheme == "sqlite":
+            pytest.skip("skipped: SQLite has no server")
+        proxy = Proxy((parts.hostname or "127.0.0.1", parts.port or {"mysql": 3306}.get(parts.scheme, 5432)))
+        proxies.append(proxy)
+        return proxy, f"{parts.scheme}://{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}{parts.path}"
+
+    yield lay
+    for proxy in proxies:
+        proxy.close()
+
+
+@pytest.mark.fault(12)
+@pytest.mark.slow
+def test_a_silent_rabbitmq_holds_nobody_up(outage: Site, use_broker: Callable[[str], None]):
+    require_service("RabbitMQ", "127.0.0.1", 5672)
+    proxy = Proxy(("127.0.0.1", 5672))
+    try:
+        use_broker(f"amqp://guest:guest@127.0.0.1:{proxy.port}//")
+        proxy.freeze()
+        run, seconds = timed_start(outage, "example.ETL")
+        assert seconds < PATIENCE
+        assert Run.objects.get(pk=run.pk).status == RunStatus.RUNNING
+    finally:
+        proxy.close()
+    outage.worker()
+    run.wait(30)
+    assert run.result == 60
+
+
+@pytest.mark.fault(14)
+@pytest.mark.slow
+def test_backends_terminated_again_and_again(outage: Site, wire: Callable[[str], tuple[Proxy, str]], trace: Path):
+    """An RST on every connection of a worker is what it sees of a terminated backend."""
+    proxy, url = wire(database_url())
+    outage.expected |= {"consumer: "}
+    outage.worker(DATABASE_URL=url)
+    runs = [outage.start("fault.RUN", {"trace": str(trace), "seconds": 0.3}) for _ in range(6)]
+    for number in range(1, 6):
+        wait_for(lambda number=number: checker.executions(trace).total() >= 4 * number, what="some have run")
+        proxy.reset()
+    outage.wait(runs, 60)
+    assert {run.status for run in runs} == {RunStatus.SUCCESS}
+
+
+@pytest.mark.fault(14)
+@pytest.mark.slow
+def test_a_commit_whose_answer_is_lost_is_resolved(
+    outage: Site, wire: Callable[[str], tuple[Proxy, str]], trace: Path
+):
+    proxy, url = wire(database_url())
+    outage.worker(DATABASE_URL=url)
+    run = outage.start("fault.RUN", {"trace": str(trace), "seconds": 2})
+    wait_for(trace.exists, what="a task works")
+    # Its own commit, or the supervisor's: neither may be done twice, nor be forgotten.
+    proxy.lose_answer_to(b"COMMIT")
+    run.wait(40)
+    assert proxy.answers_lost == 1
+    assert run.status == RunStatus.SUCCESS
+    assert set(checker.executions(trace).values()) == {1}, "no attempt was repeated"
+
+
+@pytest.mark.fault(15)
+@pytest.mark.slow
+def test_a_database_away_for_three_leases_loses_no_attempt(
+    outage: Site, wire: Callable[[str], tuple[Proxy, str]], trace: Path
+):
+    proxy, url = wire(database_url())
+    outage.worker(DATABASE_URL=url)
+    run = outage.start("fault.RUN", {"trace": str(trace), "seconds": 4})
+    wait_for(trace.exists, what="a long task works")
+    proxy.cut()
+    away_until = time.monotonic() + 3 * LEASE
+    wait_for(lambda: time.monotonic() > away_until)
+    proxy.heal()
+    run.wait(60)
+    assert run.status == RunStatus.SUCCESS
+    assert set(checker.executions(trace).values()) == {1}
+    assert {task.crashes for task in run.tasks.all()} == {0}
+
+
+@pytest.mark.fault(16)
+@pytest.mark.slow
+def test_a_slow_database_only_slows(outage: Site, wire: Callable[[str], tuple[Proxy, str]], trace: Path):
+    proxy, url = wire(database_url())
+    proxy.delay(100)
+    outage.worker(DATABASE_URL=url)
+    run = outage.start("fault.LONG", {"trace": str(trace), "seconds": 2 * LEASE})
+    run.wait(60)
+    assert run.status == RunStatus.SUCCESS
+    assert set(checker.executions(trace).values()) == {1}, "no false expiry"
+    assert {task.crashes for task in run.tasks.all()} == {0}
+
+
+@pytest.mark.fault(17)
+@pytest.mark.slow
+def test_a_worker_cut_from_the_database_is_fenced(
+    outage: Site, wire: Callable[[str], tuple[Proxy, str]], trace: Path
+):
+    outage.worker(queues="celery")  # its supervisor can see the database
+    proxy, url = wire(database_url())
+    outage.worker(queues="victim", concurrency=1, DATABASE_URL=url, DIRECTOR_TEST_SUPERVISOR="process")
+    run = outage.start("fault.VICTIM", {"trace": str(trace), "seconds": 1})
+    wait_for(trace.exists, what="a task works")
+    proxy.freeze()
+    helper = outage.worker(queues="victim", concurrency=1)
+    run.wait(60)
+    first = run.tasks.get(step="TRACE")
+    assert run.status == RunStatus.SUCCESS
+    assert (first.worker, first.crashes) == (helper.hostname, 1)
+    claim = first.claim
+    proxy.heal()
+    # The late finish arrives now; a new run through the same worker or the other shows that it is over.
+    assert outage.run("fault.VICTIM", {"trace": str(trace), "seconds": 0}).status == RunStatus.SUCCESS
+    first.refresh_from_db()
+    assert (first.claim, first.status) == (claim, TaskStatus.SUCCESS)

@@ -46,6 +46,7 @@ def runs_of(name: str) -> list[Run]:
     return list(Run.objects.filter(schedule=name).order_by("scheduled_for"))
 
 
+@pytest.mark.fault(22)
 def test_two_beats_make_one_run_for_each_slot(site: Site):
     assert TASK == "django_director.run_workflow"
     row = periodic("every two seconds", "example.RANDOMS", {"start": 1, "end": 1})

@@ -54,7 +54,8 @@ def main() -> int:
     print(f"logs in {folder}", flush=True)
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "tests.acceptance.settings",
-        "DATABASE_URL": database,
+        # A name of its own: two chaos runs may share a server.
+        "DATABASE_URL": f"{database}_{os.getpid()}" if _has_port(database) else database,
         "DIRECTOR_TEST_TRACE": str(folder / "trace"),
     }
     proxies = {name: Proxy(_address(url)) for name, url in targets.items() if _has_port(url)}
@@ -95,6 +96,8 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
         _do(site, plan, options.seconds)
         load.end()
         site.note("faults and load have ended")
+        # The plan may have ended this thread's connection too.
+        connections.close_all()
         site.heal()
         verdict = Verdict(site, load, patience=options.patience)
         verdict.wait()
