@@ -7,7 +7,7 @@ SETUP := $(PYTHON) scripts/setup_venv.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test bench chaos lint types docs package clean
+.PHONY: help demo serve test faults bench chaos lint types docs package clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -32,6 +32,11 @@ chaos: ## Break workers, broker and database under load, then check every promis
 bench: ## Measure beside plain Celery on PostgreSQL and Redis (ARGS=--help)
 	@$(SETUP) test
 	@$(VENV) -m benchmarks $(ARGS)
+
+faults: ## Run the tests that prove rows of docs/explanation/guarantees.md
+	@$(SETUP) test
+	@# Two at a time, unless they would share a broker.
+	@$(VENV) -m pytest -m fault $(if $(CELERY_BROKER_URL),,-n 2 --dist worksteal)
 
 lint: ## Check style and formatting
 	@$(SETUP) lint
