@@ -88,7 +88,8 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
     faults.point("claim.committed")
     claimed = statement(partial(_load, ticket, graph, token), patience=WORKER_PATIENCE)
     if signals.task_started.receivers:
-        task = Task.objects.select_related("run").get(pk=ticket.task_id)
+        row = Task.objects.select_related("run").filter(pk=ticket.task_id)
+        task = statement(row.get, patience=WORKER_PATIENCE)
         signals.task_started.send_robust(sender=Task, task=task)
     return claimed
 

@@ -22,7 +22,7 @@ from django_director.status import TaskStatus
 
 from . import outbox, settle
 from .claim import Claim, RunSnapshot
-from .transactions import WORKER_PATIENCE, after_commit, transact
+from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
 MAX_ERROR: Final = 10_000
 
@@ -222,7 +222,7 @@ def _announce(task_id: UUID) -> None:
 
 
 def _send_finished(task_id: UUID) -> None:
-    task = Task.objects.select_related("run").get(pk=task_id)
+    task = statement(Task.objects.select_related("run").filter(pk=task_id).get)
     signals.task_finished.send_robust(sender=Task, task=task)
 
 

@@ -22,7 +22,7 @@ from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox
 from .outbox import RunRef
-from .transactions import after_commit
+from .transactions import after_commit, statement
 
 MAX_ERROR: Final = 2_000
 """Characters of a task's error that its run repeats."""
@@ -85,7 +85,7 @@ def announce_end(run_id: UUID) -> None:
 
 
 def _send_finished(run_id: UUID) -> None:
-    run = Run.objects.select_related("workflow", "version").get(pk=run_id)
+    run = statement(Run.objects.select_related("workflow", "version").filter(pk=run_id).get)
     signals.run_finished.send_robust(sender=Run, run=run)
 
 
