@@ -168,6 +168,7 @@ class Site:
             Message.objects.all().delete()
         else:
             with current_app.connection_for_write(self.direct_broker) as broker, broker.channel() as channel:
+                channel.queue_declare("celery", durable=True, auto_delete=False)
                 channel.queue_purge("celery")
 
     def freeze_broker(self, fault: Fault) -> None:
