@@ -91,7 +91,16 @@ IN_WORKERS = {
     "hand back": (ending(finish.hand_back), RunStatus.SUCCESS, 0),
     "lose": (lose, RunStatus.SUCCESS, 1),
 }
-kinds = pytest.mark.parametrize("kind", ["deadlock", "serialisation", "lost", "lost answer"])
+has_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="skipped: SQLite has no server to lose")
+kinds = pytest.mark.parametrize(
+    "kind",
+    [
+        "deadlock",
+        "serialisation",
+        pytest.param("lost", marks=has_server),
+        pytest.param("lost answer", marks=has_server),
+    ],
+)
 
 
 @kinds
