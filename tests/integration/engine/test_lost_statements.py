@@ -26,6 +26,20 @@ STATEMENTS = 30
 """More than any of these operations has."""
 
 
+def end_connection() -> None:
+    """Let the server end the connection, as its restart would."""
+    driver_connection: Any = connection.connection
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [driver_connection.info.backend_pid])
+            else:
+                cursor.execute(f"KILL {driver_connection.thread_id()}")
+    finally:
+        other.close()
+
+
 @contextmanager
 def failing(number: int, kind: str) -> Iterator[list[str]]:
     """Break the ``number``-th statement; yields the statements so far."""
@@ -39,9 +53,11 @@ def failing(number: int, kind: str) -> Iterator[list[str]]:
             raise OperationalError(1213, "Deadlock found when trying to get lock")
         if kind == "serialisation":
             raise OperationalError(1020, "Record has changed since last read")
-        if kind == "lost answer":
-            execute(sql, params, many, context)
-        connection.connection.close()
+        if kind == "lost":
+            end_connection()
+            return execute(sql, params, many, context)
+        execute(sql, params, many, context)
+        end_connection()
         raise OperationalError("the server closed the connection")
 
     with connection.execute_wrapper(wrapper):
