@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 
 from . import report, targets
-from .places import make_places
+from .places import CONN_MAX_AGE, make_places
 from .project import project
 
 SUITES = tuple(sorted(path.stem for path in (Path(__file__).parent / "suites").glob("[a-z]*.py")))
@@ -28,7 +27,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--database", metavar="URL", help="its name gets “_bench” appended")
     parser.add_argument("--broker", metavar="URL")
     parser.add_argument("--results", metavar="URL", help="the Redis of plain Celery's results")
-    parser.add_argument("--conn-max-age", metavar="SECONDS", help="Django's CONN_MAX_AGE; default: Django's, 0")
+    parser.add_argument(
+        "--conn-max-age", type=int, default=CONN_MAX_AGE, metavar="SECONDS", help=f"of Django ({CONN_MAX_AGE})"
+    )
     given = parser.parse_args()
     if unknown := set(given.suites) - set(SUITES):
         parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
@@ -39,12 +40,10 @@ def main() -> int:
     given = arguments()
     # A stop from outside takes the workers along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if given.conn_max_age is not None:
-        os.environ["BENCH_CONN_MAX_AGE"] = given.conn_max_age
-    places = make_places(given.database, given.broker, given.results)
+    places = make_places(given.database, given.broker, given.results, given.conn_max_age)
     figures: dict[str, float] = {}
     tables = []
-    about = report.machine({"database": places.database, "broker": places.broker})
+    about = report.machine(places)
     print(json.dumps(about, indent=1))
     with project(places):
         for name in ["engine"] if given.short else given.suites or SUITES:

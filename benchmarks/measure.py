@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
-from . import processes
 from .stamps import Stamp
 
 if TYPE_CHECKING:
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
 STILL = 0.1
 """Seconds without CPU use after which a worker has put away its last task."""
+
+Meter = Callable[[], Mapping[int, float]]
+"""Reads CPU seconds so far, by the process or tree that they belong to."""
 
 Scenario = Callable[["Contender"], int]
 """Runs something to its end and returns how many tasks that were."""
@@ -60,13 +62,13 @@ class Sample:
 
 def measure(contender: Contender, scenario: Scenario) -> Sample:
     """Run ``scenario`` once."""
-    before, ran = cpu_by_role(contender.roles), contender.stamps.count
+    before = {role: meter() for role, meter in contender.meters.items()}
+    ran = contender.stamps.count
     begun = time.monotonic()
     tasks = scenario(contender)
     wall = time.monotonic() - begun
-    settle(contender.roles["worker"])
-    after = cpu_by_role(contender.roles)
-    cpu = {role: after[role] - before[role] for role in after}
+    settle(contender.meters["worker"])
+    cpu = {role: cpu_between(before[role], meter()) for role, meter in contender.meters.items()}
     return Sample(wall=wall, tasks=tasks, cpu=cpu, begun=begun, stamps=contender.stamps.since(ran))
 
 
@@ -91,16 +93,16 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
-def cpu_by_role(roles: Mapping[str, int]) -> dict[str, float]:
-    """CPU seconds so far of each role's process tree."""
-    return {role: processes.cpu_seconds(pid) for role, pid in roles.items()}
+def cpu_between(before: Mapping[int, float], after: Mapping[int, float]) -> float:
+    """CPU seconds between two readings; what began in between counts from nothing, what ended not at all."""
+    return sum(seconds - before.get(key, 0.0) for key, seconds in after.items())
 
 
-def settle(pid: int, longest: float = 2.0) -> None:
-    """Wait until a process tree uses no CPU: acknowledgements and results may follow the last task."""
+def settle(reading: Meter, longest: float = 2.0) -> None:
+    """Wait until a meter stands still: acknowledgements and results may follow the last task."""
     deadline, last, since = time.monotonic() + longest, -1.0, 0.0
     while time.monotonic() < deadline:
-        present = processes.cpu_seconds(pid)
+        present = sum(reading().values())
         if present != last:
             last, since = present, time.monotonic()
         elif time.monotonic() - since > STILL:

@@ -14,6 +14,9 @@ DATABASE = "postgres://postgres@127.0.0.1:5432/director"
 BROKER = "redis://127.0.0.1:6379/7"
 RESULTS = "redis://127.0.0.1:6379/8"
 
+CONN_MAX_AGE = 600
+"""Seconds; what our documentation recommends. With Django's default, 0, each task makes a connection."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -23,6 +26,12 @@ class Places:
     broker: str
     results: str
     folder: Path
+    conn_max_age: int = CONN_MAX_AGE
+
+    @property
+    def keeps_connections(self) -> bool:
+        """Do connections outlast a measurement, so that the CPU of each can be read after it?"""
+        return self.conn_max_age > 0
 
     @property
     def bench_database(self) -> str:
@@ -30,6 +39,11 @@ class Places:
         if self.database.startswith("sqlite"):
             return f"sqlite:///{self.folder / 'bench.sqlite3'}"
         return f"{self.database}_bench"
+
+    @property
+    def other_database(self) -> str:
+        """The URL of celery-director's database."""
+        return f"{self.database}_bench_other"
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a contender's processes."""
@@ -39,6 +53,7 @@ class Places:
                 "DATABASE_URL": self.bench_database,
                 "CELERY_BROKER_URL": self.broker,
                 "BENCH_RESULTS_URL": self.results,
+                "BENCH_CONN_MAX_AGE": str(self.conn_max_age),
                 "BENCH_FOLDER": str(self.folder),
                 "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
                 "PYTHONPATH": str(ROOT),
@@ -47,12 +62,18 @@ class Places:
         )
 
 
-def make_places(database: str | None, broker: str | None, results: str | None) -> Places:
+def make_places(
+    database: str | None = None,
+    broker: str | None = None,
+    results: str | None = None,
+    conn_max_age: int = CONN_MAX_AGE,
+) -> Places:
     """Places with defaults, and a new temporary folder."""
     return Places(
         database=database or DATABASE,
         broker=broker or BROKER,
         results=results or RESULTS,
+        conn_max_age=conn_max_age,
         folder=Path(tempfile.mkdtemp(prefix="director-bench-")),
     )
 

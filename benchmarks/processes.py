@@ -51,16 +51,12 @@ class Program:
             self.process.wait()
 
 
-def worker_command(python: str, app: str, queue: str, concurrency: int = 2) -> list[str]:
-    """A Celery worker; the same for each contender."""
-    return [python, "-m", "celery", "-A", app, "worker", *worker_options(queue, concurrency)]
-
-
-def worker_options(queue: str, concurrency: int = 2) -> list[str]:
-    """What each contender's worker is told."""
+def worker_command(python: str, app: str, queue: str, number: int = 0) -> list[str]:
+    """A Celery worker; the same for each contender. ``number`` tells apart several of one queue."""
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
-    name = f"{queue}-{os.getpid()}@%h"
-    return ["-P", "prefork", "-c", str(concurrency), "--prefetch-multiplier", "4", *quiet, "-Q", queue, "-n", name]
+    options = ["-P", "prefork", "-c", "2", "--prefetch-multiplier", "4", *quiet]
+    name = f"{queue}-{os.getpid()}-{number}@%h"
+    return [python, "-m", "celery", "-A", app, "worker", *options, "-Q", queue, "-n", name]
 
 
 def fields(pid: int) -> list[str]:
@@ -92,6 +88,26 @@ def cpu_seconds(root: int) -> float:
         with contextlib.suppress(OSError):
             total += cpu_of(fields(pid))
     return total
+
+
+def backends(database: str) -> dict[int, float]:
+    """CPU seconds of each PostgreSQL process that serves ``database``, by its title.
+
+    The server is shared: what others do is not counted, nor what the server does for all of its databases (WAL,
+    checkpoints, accepting connections). A connection that ends takes its CPU along.
+    """
+    found = {}
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            title = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if is_backend(title, database):
+                found[pid] = cpu_of(fields(pid))
+    return found
+
+
+def is_backend(title: str, database: str) -> bool:
+    """Is this the title of a process of ``database``: ``postgres: … USER DATABASE HOST(PORT) STATE``?"""
+    return title.startswith("postgres: ") and database in title.split()
 
 
 def memory(root: int) -> float:

@@ -13,8 +13,15 @@ from statistics import median
 from typing import Any
 
 from .measure import Sample
+from .places import Places
 
 PACKAGES = ("django-director", "django", "celery", "kombu", "redis", "psycopg")
+
+DATABASE_CPU = (
+    "PostgreSQL: the connections of the benchmark's database alone; not the WAL writer, checkpoints, the making of "
+    "connections, connections that ended. Others: the whole server"
+)
+WHOLE_SERVER = "the whole server with all that others do on it: connections of one task can't be told apart"
 
 
 @dataclass
@@ -72,16 +79,20 @@ def ms(seconds: float) -> str:
     return f"{seconds * 1000:.2f}"
 
 
-def machine(databases: dict[str, str]) -> dict[str, Any]:
-    """What the figures depend on: processors, load, versions, the commit."""
+def machine(places: Places) -> dict[str, Any]:
+    """What the figures depend on: processors, load, versions, the commit, places."""
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "processors": os.cpu_count(),
-        "load": os.getloadavg()[0],
+        "load": [round(load, 2) for load in os.getloadavg()],
         "commit": _commit(),
         "packages": {name: _version(name) for name in PACKAGES},
-    } | databases
+        "database": places.database,
+        "broker": places.broker,
+        "CONN_MAX_AGE": places.conn_max_age,
+        "database CPU": DATABASE_CPU if places.keeps_connections else WHOLE_SERVER,
+    }
 
 
 def _version(name: str) -> str:

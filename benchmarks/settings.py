@@ -50,11 +50,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.TokenAuthentication"]}
 
 DATABASES = {"default": database(os.environ["DATABASE_URL"], default=FOLDER / "bench.sqlite3")}
-# Django's own defaults, unless the benchmark is told otherwise: a new connection for each task.
-for name in ("CONN_MAX_AGE", "CONN_HEALTH_CHECKS"):
-    DATABASES["default"].pop(name, None)
-if "BENCH_CONN_MAX_AGE" in os.environ:
-    DATABASES["default"]["CONN_MAX_AGE"] = int(os.environ["BENCH_CONN_MAX_AGE"])
+DATABASES["default"].pop("CONN_HEALTH_CHECKS", None)
+DATABASES["default"]["CONN_MAX_AGE"] = int(os.environ["BENCH_CONN_MAX_AGE"])
 # The driver makes this database; its name is already the one meant for that.
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
 
@@ -63,4 +60,4 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "bench-director"
 
-DIRECTOR = {"WORKFLOWS": [FOLDER / "workflows.yml"]}
+DIRECTOR = {"WORKFLOWS": [FOLDER / "workflows"]}

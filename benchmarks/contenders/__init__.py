@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from kombu import Connection
 
 from benchmarks import processes
+from benchmarks.measure import Meter
 from benchmarks.places import Places, port
 from benchmarks.stamps import Stamps
 
@@ -28,14 +29,14 @@ class Contender(ABC):
         self.workers = workers
         self.stamps = Stamps(places.folder / f"{self.name}.stamps")
         self.programs: list[processes.Program] = []
-        self.roles: dict[str, int] = {}
+        self.meters: dict[str, Meter] = {}
 
     def start(self) -> None:
         """Start the worker and wait until it works."""
         self.prepare()
         for number in range(self.workers):
             self.programs.append(self.worker(number))
-        self.roles = {"worker": self.programs[0].pid} | self._servers()
+        self.meters = {"worker": partial(trees, [program.pid for program in self.programs])} | self._servers()
         try:
             self.chain(3)
         except TimeoutError as error:
@@ -52,10 +53,10 @@ class Contender(ABC):
         """Start a worker."""
         env = self.places.environment(BENCH_STAMPS=str(self.stamps.path))
         log = self.places.folder / f"{self.name}-{number}.log"
-        return processes.Program(self.command(), env, log)
+        return processes.Program(self.command(number), env, log)
 
     @abstractmethod
-    def command(self) -> list[str]:
+    def command(self, number: int) -> list[str]:
         """The worker's command line."""
 
     def stop(self) -> None:
@@ -86,15 +87,18 @@ class Contender(ABC):
         self.stamps.wait(before + tasks, DEADLINE)
         return tasks
 
-    def _servers(self) -> dict[str, int]:
-        found = {}
+    def _servers(self) -> dict[str, Meter]:
+        pids: dict[str, int] = {}
         for role, url in (("broker", self.places.broker), ("results", self.results), ("database", self.database)):
             number = port(url) if url else None
             pid = processes.listener(number) if number else None
             # One Redis for messages and results is one process, counted once.
-            if pid is not None and pid not in found.values():
-                found[role] = pid
-        return found
+            if pid is not None and pid not in pids.values():
+                pids[role] = pid
+        meters: dict[str, Meter] = {role: partial(trees, [pid]) for role, pid in pids.items()}
+        if "database" in meters and self.database.startswith("postgres") and self.places.keeps_connections:
+            meters["database"] = partial(processes.backends, self.database.rpartition("/")[2])
+        return meters
 
     @property
     def results(self) -> str:
@@ -107,9 +111,9 @@ class Contender(ABC):
         return ""
 
 
-def worker_command(app: str, queue: str) -> list[str]:
-    """A worker of this environment."""
-    return processes.worker_command(sys.executable, app, queue)
+def trees(roots: list[int]) -> dict[int, float]:
+    """CPU seconds of process trees, also of their members that have ended."""
+    return {root: processes.cpu_seconds(root) for root in roots}
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from celery import chain, chord, group
 
-from . import DEADLINE, Contender, worker_command
+from benchmarks.processes import worker_command
+
+from . import DEADLINE, Contender
 
 
 class CeleryPlain(Contender):
@@ -24,8 +27,8 @@ class CeleryPlain(Contender):
         self.tasks = plain_app
         super().prepare()
 
-    def command(self) -> list[str]:
-        return worker_command("benchmarks.plain_app", self.queue)
+    def command(self, number: int) -> list[str]:
+        return worker_command(sys.executable, "benchmarks.plain_app", self.queue, number)
 
     @property
     def results(self) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import DEADLINE, Contender, worker_command
+from benchmarks.processes import worker_command
+
+from . import DEADLINE, Contender
 
 CHAINS = (3, 10, 100)
 FANS = (10, 100, 1000)
@@ -20,6 +23,7 @@ def write_workflows(path: Path, *, chains: Iterable[int] = CHAINS, fans: Iterabl
     lines.append(
         f"bench.TENS: {{tasks: [{', '.join(f'G{i}: {{type: group, tasks: {_many(10)}}}' for i in range(10))}]}}"
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("---\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -33,8 +37,8 @@ class Director(Contender):
     name = "director"
     queue = "bench-director"
 
-    def command(self) -> list[str]:
-        return worker_command("benchmarks.app", self.queue)
+    def command(self, number: int) -> list[str]:
+        return worker_command(sys.executable, "benchmarks.app", self.queue, number)
 
     @property
     def database(self) -> str:

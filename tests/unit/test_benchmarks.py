@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import processes, report, targets
-from benchmarks.measure import Sample, percentile, ratio
+from benchmarks.measure import Sample, cpu_between, percentile, ratio
 from benchmarks.places import port
 from benchmarks.stamps import Stamps
 
@@ -35,6 +35,25 @@ def test_percentiles(percent: float, value: int) -> None:
 def test_cpu_counts_children_that_have_ended() -> None:
     stat = ["S", "1", *["0"] * 9, "100", "50", "30", "20", "0"]
     assert processes.cpu_of(stat) == 200 / processes.TICKS
+
+
+def test_cpu_between_readings_counts_what_began_and_forgets_what_ended() -> None:
+    assert cpu_between({1: 5.0, 2: 7.0}, {1: 5.5, 3: 0.25}) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("title", "is_counted"),
+    [
+        ("postgres: 15/main: postgres shop_bench 127.0.0.1(54766) idle", True),
+        ("postgres: postgres shop_bench 127.0.0.1(54766) UPDATE", True),
+        ("postgres: autovacuum worker shop_bench", True),
+        ("postgres: postgres shop_bench_other 127.0.0.1(1) idle", False),
+        ("postgres: 15/main: walwriter", False),
+        ("python -m benchmarks --database shop_bench", False),
+    ],
+)
+def test_processes_of_one_database(title: str, is_counted: bool) -> None:
+    assert processes.is_backend(title, "shop_bench") is is_counted
 
 
 def test_stamps_come_in_the_order_of_starts(tmp_path, monkeypatch) -> None:
