@@ -17,6 +17,7 @@ from billiard.exceptions import WorkerLostError
 from celery import Celery, Task, signals
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import MaxRetriesExceededError, Retry, TimeLimitExceeded
+from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
 from . import broker, supervision  # noqa: F401 - the broker registers its URL scheme
@@ -138,6 +139,16 @@ def adopt(app: Celery) -> None:
             task.__class__ = type(own.__name__, (DirectorTask, own), {"__module__": own.__module__})
 
 
+def _keep_connections(app: Any) -> None:
+    """Take the care of connections between tasks over from Celery's Django fixup."""
+    for fixup in app._fixups:
+        if isinstance(fixup, DjangoFixup):
+            # It may have read its setting already: it is made when the project's modules are imported.
+            fixup.worker_fixup.db_reuse_max = KEEP_CONNECTIONS
+    signals.task_prerun.connect(_refresh_connections, weak=False)
+    signals.task_postrun.connect(_refresh_connections, weak=False)
+
+
 def _refresh_connections(sender: Any, **_: Any) -> None:
     # An eager task may run inside a transaction of its caller's.
     if not sender.request.is_eager:
@@ -151,9 +162,7 @@ def prepare_worker(instance: Any, **_: Any) -> None:
     if not issubclass(app.Task, DirectorTask):
         return
     if app.conf.get("CELERY_DB_REUSE_MAX") is None:
-        app.conf.CELERY_DB_REUSE_MAX = KEEP_CONNECTIONS
-        signals.task_prerun.connect(_refresh_connections, weak=False)
-        signals.task_postrun.connect(_refresh_connections, weak=False)
+        _keep_connections(app)
     adopt(app)
     app.steps["worker"].add(supervision.SupervisorStep)
 

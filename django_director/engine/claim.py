@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Case, Exists, F, JSONField, OuterRef, Q, When
@@ -15,7 +15,8 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.graph import Graph, Node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
-from django_director.querysets import positions_in
+from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, Select, Update, prepared
+from django_director.querysets import TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from .transactions import WORKER_PATIENCE, statement
@@ -95,60 +96,100 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
 
 
 def _take(ticket: Ticket, worker: str, token: int) -> bool:
-    may_start = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING, stop=Stop.NONE, paused_at=None)
-    taken = (
-        Task.objects.filter(Q(is_hook=True) | Exists(may_start), pk=ticket.task_id, sequence=ticket.sequence)
-        .queued()
-        .update(
-            status=TaskStatus.RUNNING,
-            claim=token,
-            lease_until=later(director.LEASE),
-            attempt=F("failures") + F("crashes") + 1,
-            worker=worker,
-            started_at=Now(),
-            next_dispatch_at=None,
-            unknown_since=None,
-        )
+    taken = _taking(director.LEASE).execute(
+        task=ticket.task_id, sequence=ticket.sequence, token=token, worker=worker
     )
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     return bool(taken) or Task.objects.filter(pk=ticket.task_id, claim=token).running().exists()
 
 
+@prepared
+def _taking(lease: float) -> Update:
+    may_start = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING, stop=Stop.NONE, paused_at=None)
+    own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
+    return Update(
+        own.filter(Q(is_hook=True) | Exists(may_start)),
+        status=TaskStatus.RUNNING,
+        claim=Param("token", INTEGER),
+        lease_until=later(lease),
+        attempt=F("failures") + F("crashes") + 1,
+        worker=Param("worker", TEXT),
+        started_at=Now(),
+        next_dispatch_at=None,
+        unknown_since=None,
+    )
+
+
 def _load(ticket: Ticket, graph: Graph, token: int) -> Claim | None:
     node = graph.node(ticket.position)
     is_hook = ticket.position >= len(graph.nodes)
-    rows = {row["pk"]: row for row in _rows(ticket, node, is_hook)}
+    rows = {row.pk: row for row in _rows(ticket, node, is_hook)}
     own = rows[ticket.task_id]
-    if own["claim"] != token:
+    if own.claim != token:
         return None
     return Claim(
         task_id=ticket.task_id,
         token=token,
         sequence=ticket.sequence,
-        attempt=own["attempt"],
-        failures=own["failures"],
-        crashes=own["crashes"],
-        reruns=own["reruns"],
+        attempt=own.attempt,
+        failures=own.failures,
+        crashes=own.crashes,
+        reruns=own.reruns,
         is_hook=is_hook,
-        run=RunSnapshot(pk=ticket.run_id, generation=own["run__generation"]),
+        run=RunSnapshot(pk=ticket.run_id, generation=own.generation),
         graph=graph,
         node=node,
-        payload=own["payload"],
-        upstream=node.shape.assemble({row["position"]: row["result"] for row in rows.values()}),
+        payload=own.payload,
+        upstream=node.shape.assemble({row.position: row.result for row in rows.values()}),
     )
 
 
-def _rows(ticket: Ticket, node: Node, is_hook: bool) -> list[dict[str, Any]]:
-    """The task's own row, with its run's payload, and the rows of whose results its input is made."""
-    wanted = Q(pk=ticket.task_id)
-    if not is_hook and node.upstream:
-        wanted = Q(is_hook=False) & positions_in((*node.shape.spans(), (node.position, node.position + 1)))
-    payload = Case(When(pk=ticket.task_id, then=F("run__payload")), output_field=JSONField())
-    return list(
-        Task.objects.filter(wanted, run_id=ticket.run_id)
-        .order_by()
-        .annotate(payload=payload)
-        .values(
+class _Row(NamedTuple):
+    """A task's own row, with its run's payload, or one of whose result its input is made."""
+
+    pk: UUID
+    position: int
+    result: Any
+    claim: int | None
+    attempt: int
+    failures: int
+    crashes: int
+    reruns: int
+    generation: int
+    payload: Any
+
+
+def _rows(ticket: Ticket, node: Node, is_hook: bool) -> list[_Row]:
+    if is_hook or not node.upstream:
+        rows = _reading_alone().rows(task=ticket.task_id)
+    elif len(node.upstream) == 1:
+        before = ids.task_id(ticket.run_id, node.upstream[0])
+        rows = _reading_with_one().rows(task=ticket.task_id, before=before)
+    else:
+        wanted = positions_in((*node.shape.spans(), (node.position, node.position + 1)))
+        many = Task.objects.filter(wanted, run_id=ticket.run_id, is_hook=False)
+        rows = list(_columns(many, ticket.task_id))
+    return [_Row._make(row) for row in rows]
+
+
+@prepared
+def _reading_alone() -> Select:
+    task = Param("task", UUID_FIELD)
+    return Select(_columns(Task.objects.filter(pk=task), task))
+
+
+@prepared
+def _reading_with_one() -> Select:
+    task, before = Param("task", UUID_FIELD), Param("before", UUID_FIELD)
+    return Select(_columns(Task.objects.filter(pk__in=[task, before]), task))
+
+
+def _columns(tasks: TaskQuerySet, own: UUID | Param) -> Any:
+    payload = Case(When(pk=own, then=F("run__payload")), output_field=JSONField())
+    return (
+        tasks.order_by()
+        .annotate(own_payload=payload)
+        .values_list(
             "pk",
             "position",
             "result",
@@ -158,6 +199,6 @@ def _rows(ticket: Ticket, node: Node, is_hook: bool) -> list[dict[str, Any]]:
             "crashes",
             "reruns",
             "run__generation",
-            "payload",
+            "own_payload",
         )
     )

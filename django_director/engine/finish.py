@@ -18,6 +18,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.dispatch import Message
 from django_director.models import Attempt, Task
+from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepared
 from django_director.status import TaskStatus
 
 from . import outbox, settle
@@ -76,13 +77,26 @@ def lose(task: Task, failure: Failure) -> bool:
 
 def _finish(claim: Claim, result: Any) -> bool:
     faults.point("finish.before")
-    if not _mine(claim).update(**_ended(TaskStatus.SUCCESS), result=result, error="", traceback="", reason=""):
+    if not _succeeding().execute(task=claim.task_id, token=claim.token, result=result):
         return _was_committed(claim, TaskStatus.SUCCESS)
     faults.point("finish.updated")
     _settle(claim, failed=False)
     faults.point("finish.settled")
     after_commit(partial(faults.point, "finish.committed"))
     return True
+
+
+@prepared
+def _succeeding() -> Update:
+    mine = Task.objects.filter(pk=Param("task", UUID_FIELD), claim=Param("token", INTEGER)).running()
+    return Update(
+        mine,
+        **_ended(TaskStatus.SUCCESS),
+        result=Param("result", Task._meta.get_field("result")),
+        error="",
+        traceback="",
+        reason="",
+    )
 
 
 def _fail(claim: Claim, failure: Failure) -> bool:

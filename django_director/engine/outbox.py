@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from django.db.models import Case, When
+from django.db.models import Case, Q, When
 
 from django_director import dispatch, ids
 from django_director.clock import Now, later
@@ -16,6 +16,7 @@ from django_director.conf import director
 from django_director.dispatch import Message
 from django_director.graph import Graph, Span, expand
 from django_director.models import Task
+from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepared
 from django_director.status import TaskStatus
 
 from .transactions import after_commit, statement
@@ -48,16 +49,32 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
     if not ready:
         return
     positions = sum(stop - start for start, stop in ready)
-    tasks = Task.objects.filter(run_id=run.pk).pending().at(ready)
-    queued = tasks.update(
-        status=TaskStatus.QUEUED,
-        sequence=first_sequence(run.generation),
-        queued_at=Now(),
-        next_dispatch_at=_next_dispatch(positions, ready),
-    )
+    sequence = first_sequence(run.generation)
+    if len(ready) == 1 and positions <= INLINE:
+        ((start, stop),) = ready
+        queued = _queueing(director.DISPATCH_GRACE).execute(run=run.pk, start=start, stop=stop, sequence=sequence)
+    else:
+        pending = Task.objects.filter(run_id=run.pk).pending().at(ready)
+        queued = pending.update(**_queued(sequence, _next_dispatch(positions, ready)))
     if queued == positions:
         publish_after_commit(run, graph, ready)
     # Else a stop has settled some of them: the supervisor sends what is left, if anything.
+
+
+@prepared
+def _queueing(grace: float) -> Update:
+    span = Q(position__gte=Param("start", INTEGER), position__lt=Param("stop", INTEGER))
+    pending = Task.objects.filter(span, run=Param("run", UUID_FIELD), is_hook=False).pending()
+    return Update(pending, **_queued(Param("sequence", INTEGER), later(grace)))
+
+
+def _queued(sequence: Any, next_dispatch_at: Any) -> dict[str, Any]:
+    return {
+        "status": TaskStatus.QUEUED,
+        "sequence": sequence,
+        "queued_at": Now(),
+        "next_dispatch_at": next_dispatch_at,
+    }
 
 
 def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:

@@ -18,6 +18,7 @@ from django_director import signals
 from django_director.clock import Now
 from django_director.graph import Graph, Junction, Span, expand
 from django_director.models import Gate, Run, Task
+from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, Update, prepared
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox
@@ -69,13 +70,17 @@ def break_tasks(run_id: UUID, spans: list[Span]) -> None:
 def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
     """Close a run that was not stopped; whoever changes the run's row first wins."""
     error = _error(run.pk) if outcome == RunStatus.FAILED else ""
-    closed = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING, stop=Stop.NONE).update(
-        status=outcome, finished_at=Now(), error=error
-    )
+    closed = _ending().execute(run=run.pk, outcome=outcome, error=error)
     if closed:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
         announce_end(run.pk)
     return bool(closed)
+
+
+@prepared
+def _ending() -> Update:
+    running = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, stop=Stop.NONE)
+    return Update(running, status=Param("outcome", TEXT), finished_at=Now(), error=Param("error", TEXT))
 
 
 def announce_end(run_id: UUID) -> None:
@@ -140,13 +145,30 @@ def _pass(run_id: UUID, junction: Junction, arrival: Tally, closed: defaultdict[
 
 
 def _count(run_id: UUID, seq: int, arrival: Tally) -> Tally | None:
-    gate = _gates(run_id).filter(seq=seq)
-    counted: dict[str, object] = {"failed": F("failed") + arrival.failed} if arrival.failed else {}
-    if gate.filter(remaining__gt=arrival.ended).update(remaining=F("remaining") - arrival.ended, **counted):
+    values = {"run": run_id, "seq": seq, "ended": arrival.ended, "failed": arrival.failed}
+    if _counting().execute(**values) or not _opening().execute(**values):
         return None
-    if not gate.filter(remaining=arrival.ended).update(remaining=0, **counted):
-        return None
-    return Tally(failed=gate.values_list("failed", flat=True).get())
+    return Tally(failed=_gates(run_id).filter(seq=seq).values_list("failed", flat=True).get())
+
+
+@prepared
+def _counting() -> Update:
+    ended = Param("ended", INTEGER)
+    return Update(
+        _gate().filter(remaining__gt=ended),
+        remaining=F("remaining") - ended,
+        failed=F("failed") + Param("failed", INTEGER),
+    )
+
+
+@prepared
+def _opening() -> Update:
+    gate = _gate().filter(remaining=Param("ended", INTEGER))
+    return Update(gate, remaining=0, failed=F("failed") + Param("failed", INTEGER))
+
+
+def _gate() -> QuerySet[Gate]:
+    return Gate.objects.filter(run=Param("run", UUID_FIELD), seq=Param("seq", INTEGER))
 
 
 def _gates(run_id: UUID) -> QuerySet[Gate]:

@@ -266,6 +266,14 @@ def test_a_forced_cancel_kills_the_process(site: Site, trace: Path):
     assert site.run("example.ETL").result == 60
 
 
+def test_connections_outlive_tasks(site: Site):
+    """``CONN_MAX_AGE`` counts in a worker as on the web: a new connection per task would double its cost."""
+    run = site.run("celery.CONNECTIONS")
+    results = run.tasks.values_list("result", flat=True)
+    opened = {(result["pid"], result["opened"]) for result in results}
+    assert len(opened) == len({pid for pid, _ in opened})
+
+
 def test_progress_is_kept(site: Site):
     run = site.run("celery.PROGRESS")
     assert run.tasks.get().progress == {"done": 3, "total": 10, "message": "three of ten"}

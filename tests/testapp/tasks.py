@@ -14,6 +14,7 @@ from typing import Any
 
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Reject
+from django.db.backends.signals import connection_created
 
 import django_director
 from django_director import task
@@ -239,3 +240,17 @@ class OwnBase(Task):
 @shared_task(name="OWN_BASE", base=OwnBase, bind=True)
 def own_base(self: Any, *args: Any, **kwargs: Any) -> bool:
     return isinstance(self, OwnBase)
+
+
+_opened = 0
+
+
+@connection_created.connect
+def _count(**_: Any) -> None:
+    global _opened
+    _opened += 1
+
+
+@task(name="CONNECTIONS")
+def connections_opened(*args: Any, **kwargs: Any) -> dict[str, int]:
+    return {"pid": os.getpid(), "opened": _opened}

@@ -1,0 +1,94 @@
+"""Statements compiled once do what their querysets would do, with every execution's own values."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.db.models import F
+
+from django_director.clock import later
+from django_director.models import Task
+from django_director.prepared import INTEGER, UUID_FIELD, Param, Select, Update, prepared
+from tests.factories import definition, make_run, make_workflow
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def tasks() -> list[Task]:
+    run = make_run(make_workflow(definition("shop.THREE", "A", "B", "C")))
+    return list(run.tasks.in_order())
+
+
+@prepared
+def storing() -> Update:
+    rows = Task.objects.filter(pk=Param("task", UUID_FIELD))
+    return Update(rows, result=Param("result", Task._meta.get_field("result")), failures=F("failures") + 1)
+
+
+@prepared
+def postponing(seconds: float) -> Update:
+    return Update(Task.objects.filter(pk=Param("task", UUID_FIELD)), not_before=later(seconds))
+
+
+@prepared
+def reading() -> Select:
+    rows = Task.objects.filter(pk__in=[Param("one", UUID_FIELD), Param("other", UUID_FIELD)]).order_by("position")
+    return Select(rows.values_list("pk", "result", "run__payload", "queued_at"))
+
+
+@pytest.mark.parametrize("result", [None, 0, "text", [1, {"a": None}], {"deep": {"er": [True]}}])
+def test_an_update_is_that_of_the_queryset(tasks: list[Task], result: object):
+    prepared_one, plain, untouched = tasks
+    assert storing().execute(task=prepared_one.pk, result=result) == 1
+    assert Task.objects.filter(pk=plain.pk).update(result=result, failures=F("failures") + 1) == 1
+    for task in tasks:
+        task.refresh_from_db()
+    assert (prepared_one.result, prepared_one.failures) == (plain.result, plain.failures) == (result, 1)
+    assert untouched.failures == 0
+    with_null = Task.objects.filter(result__isnull=True)
+    assert with_null.filter(pk=prepared_one.pk).exists() == with_null.filter(pk=plain.pk).exists()
+
+
+def test_an_update_says_how_many_rows_it_found(tasks: list[Task]):
+    assert storing().execute(task=uuid4(), result=1) == 0
+
+
+def test_a_select_is_that_of_the_queryset(tasks: list[Task]):
+    first, second, _ = tasks
+    storing().execute(task=second.pk, result={"rows": [1, None]})
+    plain = Task.objects.filter(pk__in=[first.pk, second.pk]).order_by("position")
+    expected = [list(row) for row in plain.values_list("pk", "result", "run__payload", "queued_at")]
+    assert reading().rows(one=first.pk, other=second.pk) == expected
+    assert expected[0][0] == first.pk
+
+
+def test_what_is_kept_depends_on_the_arguments(tasks: list[Task]):
+    task = tasks[0]
+    assert postponing(10) is postponing(10)
+    times = []
+    for seconds in (10, 1000):
+        postponing(seconds).execute(task=task.pk)
+        task.refresh_from_db()
+        times.append(task.not_before)
+    assert (times[1] - times[0]).total_seconds() > 900
+
+
+def test_a_missing_value_is_an_error(tasks: list[Task]):
+    with pytest.raises(KeyError, match="result"):
+        storing().execute(task=tasks[0].pk)
+
+
+def test_values_are_parameters_never_text(tasks: list[Task]):
+    hostile = "'; DROP TABLE django_director_task; --"
+    storing().execute(task=tasks[0].pk, result=hostile)
+    tasks[0].refresh_from_db()
+    assert tasks[0].result == hostile
+
+
+def test_integers_of_64_bits(tasks: list[Task]):
+    claim = 2**63 - 1
+    rows = Task.objects.filter(claim=Param("claim", INTEGER))
+    Task.objects.filter(pk=tasks[1].pk).update(claim=claim)
+    assert Select(rows.values_list("pk")).rows(claim=claim) == [[tasks[1].pk]]
