@@ -67,7 +67,7 @@ def publish_due() -> int:
     waits = _queue_waits()
     by_delay: defaultdict[float, list[UUID]] = defaultdict(list)
     for task in tasks[:sent]:
-        by_delay[_next_delay(task, waits.get(task.queue, 0.0))].append(task.pk)
+        by_delay[_next_delay(task, waits)].append(task.pk)
     for delay, chunk in by_delay.items():
         _postpone(chunk, delay)
     return sent
@@ -161,19 +161,31 @@ def _fail_unknown(task: Task) -> bool:
 
 
 def _queue_waits() -> dict[str, float]:
-    """Seconds that running tasks had waited in their queue, the longest by queue."""
-    waits: dict[str, float] = {}
-    running = Task.objects.running().filter(queued_at__isnull=False)
-    for queue, queued_at, started_at in running.values_list("queue", "queued_at", "started_at")[:BATCH]:
-        waited = (started_at - queued_at).total_seconds()
-        waits[queue] = max(waited, waits.get(queue, 0.0))
-    return waits
+    """Seconds that a message waits now, by queue: of queues in which something runs.
+
+    The least that a running task has waited, for one that was published anew did not wait in a queue; and at least
+    the time since the last start, for all workers may be busy.
+    """
+    running = Task.objects.running().filter(queued_at__isnull=False, started_at__isnull=False)
+    least: dict[str, timedelta] = {}
+    since: dict[str, timedelta] = {}
+    columns = running.annotate(now=Now()).values_list("queue", "queued_at", "started_at", "now")
+    for queue, queued_at, started_at, now in columns.order_by("-started_at")[:BATCH]:
+        waited = started_at - queued_at
+        least[queue] = min(waited, least.get(queue, waited))
+        since.setdefault(queue, now - started_at)
+    return {queue: max(least[queue], since[queue]).total_seconds() for queue in least}
 
 
-def _next_delay(task: Task, waited: float) -> float:
-    """A backlog must not be published over and over: wait for twice what the queue takes now."""
-    grace = min(float(director.DISPATCH_GRACE) * 2.0 ** min(task.dispatches, 16), MAX_GRACE)
-    return max(grace, 2 * round(waited))
+def _next_delay(task: Task, waits: dict[str, float]) -> float:
+    """A backlog must not be published over and over: wait for twice what the queue takes now.
+
+    Where nothing runs there may be no worker: each further message waits twice as long.
+    """
+    grace = float(director.DISPATCH_GRACE)
+    if task.queue in waits:
+        return max(grace, 2.0 * round(waits[task.queue]))
+    return min(grace * 2.0 ** min(task.dispatches, 16), MAX_GRACE)
 
 
 def _postpone(chunk: list[UUID], delay: float) -> None:

@@ -7,6 +7,7 @@ from celery import current_app
 from django.db import OperationalError, connection
 
 from django_director import dispatch, engine, signals
+from django_director.clock import later
 from django_director.engine import recovery
 from django_director.engine.supervise import Supervisor
 from django_director.models import Lease, Run, Task
@@ -47,14 +48,39 @@ def test_due_tasks_are_published_again_and_ever_more_seldom(published):
     assert {message.sequence for message in published} == {1}
 
 
-def test_a_backlog_is_not_published_over_and_over(published):
+@pytest.mark.parametrize(
+    ("queued", "started", "delay"),
+    [
+        pytest.param(7200, 0, 14_400, id="a queue of two hours"),
+        pytest.param(3600, 3600, 7_200, id="all workers busy for an hour"),
+        pytest.param(0, 0, 60, id="none"),
+    ],
+)
+def test_a_backlog_is_not_published_over_and_over(published, queued: int, started: int, delay: int):
     run = driver.start(group("G", "X", "Y"))
-    driver.claim(run, "X")
-    run.tasks.filter(step="X").update(queued_at="2026-01-01T00:00:00Z", started_at="2026-01-01T02:00:00Z")
+    _run_since(run, "X", queued, started)
+    assert _next_delay(run, "Y") == delay
+
+
+def test_what_waited_for_an_outage_does_not_make_a_backlog(published):
+    run = driver.start(group("G", "X", "Y", "Z"))
+    _run_since(run, "X", 7200, 0)
+    _run_since(run, "Y", 0, 0)
+    assert _next_delay(run, "Z") == 60
+
+
+def _run_since(run: Run, step: str, queued: float, started: float) -> None:
+    """Let a task run that was queued and started so many seconds ago."""
+    driver.claim(run, step)
+    run.tasks.filter(step=step).update(queued_at=later(-queued), started_at=later(-started))
+
+
+def _next_delay(run: Run, step: str) -> int:
+    """Seconds, in full minutes, until a queued task is published after its next publication."""
     _make_due()
     assert recovery.publish_due() == 1
-    waits = (run.tasks.get(step="Y").next_dispatch_at - run.created_at).total_seconds()
-    assert waits > 3.9 * 3600
+    delay = run.tasks.get(step=step).next_dispatch_at - run.created_at
+    return round(delay.total_seconds() / 60) * 60
 
 
 def test_a_wide_fan_out_is_drained_in_batches(published):
