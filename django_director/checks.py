@@ -21,6 +21,8 @@ SQLITE_OPTIONS: Final = (
     '"OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, '
     '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}'
 )
+MAX_PROBLEMS: Final = 10
+"""How many problems of the workflow files are warnings of their own: `check` runs before most commands."""
 TASK_CLS: Final = 'app = Celery("proj", task_cls="django_director.celery:DirectorTask")'
 
 AppConfigs = Sequence[AppConfig] | None
@@ -167,8 +169,11 @@ def check_celery(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMes
 
 @register(TAG)
 def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """W003: each problem of the workflow files, as ``checkworkflows`` shows it."""
+    """W003: the first problems of the workflow files, as ``checkworkflows`` shows them all."""
     from .project import read_project  # imports Celery, as above
 
+    problems = [str(problem) for problem in read_project().problems]
+    if len(problems) > MAX_PROBLEMS:
+        problems[MAX_PROBLEMS:] = [f"The workflow files have {len(problems) - MAX_PROBLEMS:,} more problems."]
     hint = "Nothing is stored until `manage.py checkworkflows` is content."
-    return [Warning(str(problem), hint=hint, id="director.W003") for problem in read_project().problems]
+    return [Warning(problem, hint=hint, id="director.W003") for problem in problems]

@@ -21,7 +21,7 @@ from . import checker
 from .conftest import Site
 from .harness import Program, Worker, is_alive, manage, wait_for
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(180), pytest.mark.fault(7)]
+pytestmark = [pytest.mark.worker, pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.fault(7)]
 
 PAST = "2026-01-01T00:00:00Z"
 START = "engine.start('crash.PLAIN')"

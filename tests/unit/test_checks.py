@@ -81,3 +81,11 @@ def test_problems_of_workflow_files(settings, tmp_path):
     settings.DIRECTOR = {"WORKFLOWS": [tmp_path / "workflows.yml"]}
     (message,) = checks.check_workflows()
     assert (message.id, "D401" in message.msg) == ("director.W003", True)
+
+
+def test_many_problems_do_not_flood_every_command(settings, tmp_path):
+    (tmp_path / "workflows.yml").write_text(f"shop.A: {{tasks: [{', '.join(['NOTHING_LIKE_IT'] * 1_234)}]}}\n")
+    settings.DIRECTOR = {"WORKFLOWS": [tmp_path / "workflows.yml"]}
+    messages = checks.check_workflows()
+    assert len(messages) == checks.MAX_PROBLEMS + 1
+    assert messages[-1].msg == "The workflow files have 1,224 more problems."
