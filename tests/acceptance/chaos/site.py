@@ -26,6 +26,8 @@ from tests.acceptance.tcp_proxy import Proxy
 
 from .plan import KINDS, Fault
 
+CONCURRENCY = 2
+"""Processes of one worker."""
 STOP_SECONDS = 20.0
 """How long a warm shutdown may take: the longest task has 8 s."""
 
@@ -103,6 +105,11 @@ class Site:
         if self.supervisor.process is None or self.supervisor.process.poll() is not None:
             self.note("the supervisor had ended by itself")
             self.supervisor = self._new_supervisor()
+
+    @property
+    def capacity(self) -> int:
+        """How many tasks can run at once."""
+        return CONCURRENCY * len(self.workers)
 
     def end(self) -> None:
         for program in self.programs:
@@ -228,7 +235,7 @@ class Site:
         self.hits[worker.hostname].append((begin, datetime.now(UTC)))
 
     def _new_worker(self) -> Worker:
-        worker = Worker(self.broker, self.folder, concurrency=2, **self.environ)
+        worker = Worker(self.broker, self.folder, concurrency=CONCURRENCY, **self.environ)
         self.programs.append(worker)
         worker.start()
         return worker

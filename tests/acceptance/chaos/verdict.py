@@ -38,6 +38,9 @@ class Verdict:
         """Until nothing moves, or patience ends; rule (g) is asked on the way."""
         began = time.monotonic()
         while self._moves() and time.monotonic() - began < self.patience:
+            if Task.objects.running().count() >= self.site.capacity:
+                # What waits for a free process is a backlog, and nobody's fault.
+                self.healthy_since = datetime.now(UTC)
             for violation in checker.queued(self.healthy_since):
                 self._late[violation.where] = violation
             time.sleep(0.5)
