@@ -29,8 +29,8 @@ chaos: ## Break workers, broker and database under load, then check every promis
 	@$(SETUP) test
 	@$(VENV) -m tests.acceptance.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
 
-bench: ## Measure beside plain Celery on PostgreSQL and Redis (ARGS=--help)
-	@$(SETUP) test
+bench: ## Measure beside plain Celery and celery-director on PostgreSQL and Redis (ARGS=--help)
+	@$(SETUP) test bench
 	@$(VENV) -m benchmarks $(ARGS)
 
 faults: ## Run the tests that prove rows of docs/explanation/guarantees.md

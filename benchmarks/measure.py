@@ -32,6 +32,7 @@ class Sample:
     tasks: int
     cpu: Mapping[str, float]
     begun: float = 0.0
+    starting: float = 0.0
     stamps: Sequence[Stamp] = field(default=(), repr=False)
 
     @property
@@ -69,7 +70,8 @@ def measure(contender: Contender, scenario: Scenario) -> Sample:
     wall = time.monotonic() - begun
     settle(contender.meters["worker"])
     cpu = {role: cpu_between(before[role], meter()) for role, meter in contender.meters.items()}
-    return Sample(wall=wall, tasks=tasks, cpu=cpu, begun=begun, stamps=contender.stamps.since(ran))
+    stamps = contender.stamps.since(ran)
+    return Sample(wall=wall, tasks=tasks, cpu=cpu, begun=begun, starting=contender.starting, stamps=stamps)
 
 
 def paired(contenders: Iterable[Contender], scenario: Scenario, repeat: int) -> dict[str, list[Sample]]:

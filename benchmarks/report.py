@@ -18,7 +18,7 @@ from .places import Places
 PACKAGES = ("django-director", "django", "celery", "kombu", "redis", "psycopg")
 
 DATABASE_CPU = (
-    "PostgreSQL: the connections of the benchmark's database alone; not the WAL writer, checkpoints, the making of "
+    "PostgreSQL: connections of the benchmark's database alone; not the WAL writer, checkpoints, the making of "
     "connections, connections that ended. Others: the whole server"
 )
 WHOLE_SERVER = "the whole server with all that others do on it: connections of one task can't be told apart"

@@ -23,6 +23,8 @@ class Contender(ABC):
 
     name: str
     queue: str
+    starting = 0.0
+    """Seconds that the last call took that starts runs, without what they did."""
 
     def __init__(self, places: Places, workers: int = 1) -> None:
         self.places = places

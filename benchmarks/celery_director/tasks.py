@@ -1,0 +1,12 @@
+"""The task of its workflows; copied into its home, imported by its worker in its own environment."""
+
+import time
+
+from director import task
+
+from benchmarks.stamps import record
+
+
+@task(name="NOOP")
+def noop(*args: object, **kwargs: object) -> None:
+    record(time.monotonic())
