@@ -9,8 +9,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from . import report, targets
-from .places import CONN_MAX_AGE, make_places
+from . import report, short, targets
+from .places import CONN_MAX_AGE, FINISHED, Places, make_places
 from .project import project
 
 SUITES = tuple(sorted(path.stem for path in (Path(__file__).parent / "suites").glob("[a-z]*.py")))
@@ -23,6 +23,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; default: all")
     parser.add_argument("--repeat", type=int, default=5, help="rounds of each pair (5)")
     parser.add_argument("--short", action="store_true", help="the CI form: compares ratios with baseline.json")
+    parser.add_argument("--write-baseline", action="store_true", help="run the short form and keep its ratios")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), metavar="FILE")
     parser.add_argument("--database", metavar="URL", help="its name gets “_bench” appended")
     parser.add_argument("--broker", metavar="URL")
@@ -30,7 +31,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--conn-max-age", type=int, default=CONN_MAX_AGE, metavar="SECONDS", help=f"of Django ({CONN_MAX_AGE})"
     )
+    parser.add_argument(
+        "--finished",
+        type=int,
+        default=FINISHED,
+        metavar="N",
+        help=f"finished runs of growth ({FINISHED:,})",
+    )
     given = parser.parse_args()
+    given.short |= given.write_baseline
+    if given.short and given.suites:
+        parser.error("the short form has no suites")
     if unknown := set(given.suites) - set(SUITES):
         parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     return given
@@ -40,28 +51,41 @@ def main() -> int:
     given = arguments()
     # A stop from outside takes the workers along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    places = make_places(given.database, given.broker, given.results, given.conn_max_age)
+    places = make_places(given.database, given.broker, given.results, given.conn_max_age, given.finished)
     figures: dict[str, float] = {}
     tables = []
     about = report.machine(places)
     print(json.dumps(about, indent=1))
     with project(places):
-        for name in ["engine"] if given.short else given.suites or SUITES:
-            outcome = import_module(f"benchmarks.suites.{name}").run(places, given.repeat, given.short)
-            outcome.print()
-            figures |= outcome.figures
-            tables += outcome.tables
-    print("", *targets.lines(figures), sep="\n")
+        if given.short:
+            outcomes = [short.run(places, given.repeat)]
+            outcomes[0].print()
+        else:
+            outcomes = [_run(name, places, given.repeat) for name in given.suites or SUITES]
+    for outcome in outcomes:
+        figures |= outcome.figures
+        tables += outcome.tables
+    about["load at the end"] = report.load()
+    print("", f"load {about['load']}, at the end {about['load at the end']}", *targets.lines(figures), sep="\n")
     given.json.write_text(json.dumps({"machine": about, "figures": figures, "tables": tables}, indent=1) + "\n")
+    if given.write_baseline:
+        BASELINE.write_text(json.dumps({"machine": about, "ratios": figures}, indent=1) + "\n", encoding="utf-8")
+        return 0
     return judge(figures) if given.short else 0
+
+
+def _run(name: str, places: Places, repeat: int) -> report.Outcome:
+    outcome: report.Outcome = import_module(f"benchmarks.suites.{name}").run(places, repeat)
+    outcome.print()
+    return outcome
 
 
 def judge(figures: dict[str, float]) -> int:
     """1 when a ratio is worse than its baseline; absolute times are never judged."""
     if not BASELINE.exists():
-        print("no baseline.json: nothing is judged", file=sys.stderr)
+        print(f"nothing is judged without {BASELINE.name}: --write-baseline makes it", file=sys.stderr)
         return 1
-    worse = targets.regressions(figures, json.loads(BASELINE.read_text(encoding="utf-8")))
+    worse = targets.regressions(figures, json.loads(BASELINE.read_text(encoding="utf-8"))["ratios"])
     print(*worse, sep="\n")
     return 1 if worse else 0
 

@@ -17,6 +17,9 @@ RESULTS = "redis://127.0.0.1:6379/8"
 CONN_MAX_AGE = 600
 """Seconds; what our documentation recommends. With Django's default, 0, each task makes a connection."""
 
+FINISHED = 1_000_000
+"""So many finished runs does the suite ``growth`` put into the database."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -27,6 +30,7 @@ class Places:
     results: str
     folder: Path
     conn_max_age: int = CONN_MAX_AGE
+    finished: int = FINISHED
 
     @property
     def keeps_connections(self) -> bool:
@@ -67,6 +71,7 @@ def make_places(
     broker: str | None = None,
     results: str | None = None,
     conn_max_age: int = CONN_MAX_AGE,
+    finished: int = FINISHED,
 ) -> Places:
     """Places with defaults, and a new temporary folder."""
     return Places(
@@ -74,6 +79,7 @@ def make_places(
         broker=broker or BROKER,
         results=results or RESULTS,
         conn_max_age=conn_max_age,
+        finished=finished,
         folder=Path(tempfile.mkdtemp(prefix="director-bench-")),
     )
 

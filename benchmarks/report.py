@@ -85,7 +85,7 @@ def machine(places: Places) -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processors": os.cpu_count(),
-        "load": [round(load, 2) for load in os.getloadavg()],
+        "load": load(),
         "commit": _commit(),
         "packages": {name: _version(name) for name in PACKAGES},
         "database": places.database,
@@ -93,6 +93,11 @@ def machine(places: Places) -> dict[str, Any]:
         "CONN_MAX_AGE": places.conn_max_age,
         "database CPU": DATABASE_CPU if places.keeps_connections else WHOLE_SERVER,
     }
+
+
+def load() -> list[float]:
+    """Of the last 1, 5 and 15 minutes."""
+    return [round(value, 2) for value in os.getloadavg()]
 
 
 def _version(name: str) -> str:

@@ -1,1 +1,1 @@
-"""What is measured, a module for each question; each has ``run(options) -> Outcome``."""
+"""What is measured, a module for each question; each has ``run(places, repeat) -> Outcome``."""

@@ -28,7 +28,7 @@ SHAPES = {
 }
 
 
-def run(places: Places, repeat: int, short: bool = False) -> Outcome:
+def run(places: Places, repeat: int) -> Outcome:
     """Compare pair by pair."""
     outcome = Outcome()
     if not places.database.startswith("postgres"):

@@ -11,22 +11,23 @@ from benchmarks.measure import Sample, measure, paired, ratio
 from benchmarks.places import Places
 from benchmarks.report import SAMPLE_HEAD, Outcome, ms, sample_row
 
+NOOPS = 2000
 
-def run(places: Places, repeat: int, short: bool = False) -> Outcome:
+
+def run(places: Places, repeat: int) -> Outcome:
     """Compare with plain Celery, pair by pair."""
     plain, ours = CeleryPlain(places), Director(places)
-    # The short form keeps the sizes of the targets: a ratio depends on them.
-    noops = 600 if short else 2000
     with running(plain, ours):
-        limit = [measure(plain, lambda c: c.noops(noops)) for _ in range(repeat)]
-        ignored = [] if short else [measure(plain, lambda _: plain.ignored(noops)) for _ in range(repeat)]
+        limit = [measure(plain, lambda c: c.noops(NOOPS)) for _ in range(repeat)]
+        ignored = [measure(plain, lambda _: plain.ignored(NOOPS)) for _ in range(repeat)]
         chain = paired([plain, ours], lambda c: c.chain(100), repeat)
         group = paired([plain, ours], lambda c: c.fan(1000), repeat)
         etl = paired([plain, ours], lambda c: c.etl(200), repeat)
     outcome = Outcome()
-    rows = [sample_row("no-op, Celery, with result", limit)]
-    if ignored:
-        rows.append(sample_row("no-op, Celery, result ignored", ignored))
+    rows = [
+        sample_row("no-op, Celery, with result", limit),
+        sample_row("no-op, Celery, result ignored", ignored),
+    ]
     for title, samples in (("chain of 100", chain), ("group of 1,000 + join", group), ("200 x 3-task ETL", etl)):
         rows += [sample_row(f"{title}, {name}", taken) for name, taken in samples.items()]
     outcome.table(f"Engine ({_kind(places.database)}, {_kind(places.broker)})", SAMPLE_HEAD, rows)

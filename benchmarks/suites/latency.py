@@ -14,7 +14,7 @@ STARTS = 20
 """Single starts in a round."""
 
 
-def run(places: Places, repeat: int, short: bool = False) -> Outcome:
+def run(places: Places, repeat: int) -> Outcome:
     """Percentiles over all rounds, of both contenders in turn."""
     plain, ours = CeleryPlain(places), Director(places)
     with running(plain, ours):

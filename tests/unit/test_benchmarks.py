@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from benchmarks import processes, report, targets
+import pytest
+import yaml
+
+from benchmarks import processes, report, targets, web
+from benchmarks.contenders.ours import write_workflows
 from benchmarks.measure import Sample, cpu_between, percentile, ratio
 from benchmarks.places import port
 from benchmarks.stamps import Stamps
@@ -74,6 +79,49 @@ def test_regressions_have_a_margin_and_name_what_was_not_measured() -> None:
         "b: 1.70, baseline 1.00",
         "c: not measured",
     ]
+
+
+@pytest.mark.parametrize(("measured", "status"), [(1.5, 0), (1.7, 1)])
+def test_the_short_form_judges_by_its_baseline(tmp_path, monkeypatch, measured: float, status: int) -> None:
+    from benchmarks import __main__ as entry
+
+    monkeypatch.setattr(entry, "BASELINE", tmp_path / "baseline.json")
+    assert entry.judge({"a": measured}) == 1  # there is none yet
+    entry.BASELINE.write_text('{"ratios": {"a": 1.0}}')
+    assert entry.judge({"a": measured}) == status
+
+
+@pytest.fixture
+def server():
+    """Answers 201 to the user “right”, 403 to others."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(201 if self.headers["Authorization"] == "right" else 403)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((web.HOST, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_starts_are_counted_only_when_they_were_made(server: int) -> None:
+    assert web.starts_per_second(server, web.Request("/", {}, "right"), 20) > 0
+    with pytest.raises(RuntimeError, match="403"):
+        web.starts_per_second(server, web.Request("/", {}, "wrong"), 20)
+
+
+def test_workflows_of_the_benchmark_are_valid(tmp_path) -> None:
+    write_workflows(tmp_path / "new" / "workflows.yml", "slow", chains=[3], fans=[10])
+    found = yaml.safe_load((tmp_path / "new" / "workflows.yml").read_text())
+    assert found["bench.CHAIN_3"] == {"queue": "slow", "tasks": ["NOOP"] * 3}
+    assert found["bench.FAN_10"]["tasks"] == [{"G": {"type": "group", "tasks": ["NOOP"] * 10}}, "NOOP"]
+    assert len(found["bench.TENS"]["tasks"]) == 10
 
 
 def test_targets_are_bounds_on_either_side() -> None:
