@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from . import report, short, targets
-from .places import CONN_MAX_AGE, FINISHED, Places, make_places
+from .places import CONN_MAX_AGE, FINISHED, make_places
 from .project import project
 
 SUITES = tuple(sorted(path.stem for path in (Path(__file__).parent / "suites").glob("[a-z]*.py")))
@@ -57,11 +57,8 @@ def main() -> int:
     about = report.machine(places)
     print(json.dumps(about, indent=1))
     with project(places):
-        if given.short:
-            outcomes = [short.run(places, given.repeat)]
-            outcomes[0].print()
-        else:
-            outcomes = [_run(name, places, given.repeat) for name in given.suites or SUITES]
+        suites = [import_module(f"benchmarks.suites.{name}") for name in given.suites or SUITES]
+        outcomes = [suite.run(places, given.repeat) for suite in ([short] if given.short else suites)]
     for outcome in outcomes:
         figures |= outcome.figures
         tables += outcome.tables
@@ -72,12 +69,6 @@ def main() -> int:
         BASELINE.write_text(json.dumps({"machine": about, "ratios": figures}, indent=1) + "\n", encoding="utf-8")
         return 0
     return judge(figures) if given.short else 0
-
-
-def _run(name: str, places: Places, repeat: int) -> report.Outcome:
-    outcome: report.Outcome = import_module(f"benchmarks.suites.{name}").run(places, repeat)
-    outcome.print()
-    return outcome
 
 
 def judge(figures: dict[str, float]) -> int:

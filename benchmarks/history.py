@@ -21,13 +21,13 @@ def fill(template: UUID, first: int, last: int) -> None:
         end = min(begin + BATCH - 1, last)
         with connection.cursor() as cursor:
             for model, key in ((Run, "id"), (Task, "run_id"), (Gate, "run_id")):
-                cursor.execute(_copy(model, key), [begin, end, template])
+                cursor.execute(_copy(model, key, template), [begin, end, template])
     with connection.cursor() as cursor:
         # As autovacuum does in a database that grew slowly.
         cursor.execute("VACUUM ANALYZE")
 
 
-def _copy(model: type[Model], key: str) -> str:
+def _copy(model: type[Model], key: str, template: UUID) -> str:
     from django.db import connection
     from django.db.models import AutoField, DateTimeField
 
@@ -42,8 +42,8 @@ def _copy(model: type[Model], key: str) -> str:
             copied[column] += " - i * interval '1 second'"
     # As `ids.py` makes them: by time, and a task's from its run's and its position.
     if model.__name__ == "Task":
-        copied["id"] = _id("t.position + 1")
-    copied[key] = _id("0")
+        copied["id"] = _id(template, "t.position + 1")
+    copied[key] = _id(template, "0")
     columns, values = ", ".join(map(quote, copied)), ", ".join(copied.values())
     table = quote(model._meta.db_table)
     return (
@@ -52,9 +52,8 @@ def _copy(model: type[Model], key: str) -> str:
     )
 
 
-def _id(position: str) -> str:
-    milliseconds = "(extract(epoch from now()) * 1000)::bigint - i * 1000::bigint"
-    parts = [_hex(milliseconds, 12), "'70008000'", _hex("i", 6), _hex(position, 6)]
+def _id(template: UUID, position: str) -> str:
+    parts = [_hex(f"{template.int >> 80} - i * 1000::bigint", 12), "'70008000'", _hex("i", 6), _hex(position, 6)]
     return f"({' || '.join(parts)})::uuid"
 
 

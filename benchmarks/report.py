@@ -32,14 +32,9 @@ class Outcome:
     figures: dict[str, float] = field(default_factory=dict)
 
     def table(self, title: str, head: list[str], rows: list[list[str]]) -> None:
-        """Add a table."""
+        """Add a table, and print it at once: a suite takes long, and may fail."""
         self.tables.append((title, head, rows))
-
-    def print(self) -> None:
-        """Write the tables to stdout."""
-        for title, head, rows in self.tables:
-            print(f"\n{title}")
-            print(layout([head, *rows]), flush=True)
+        print(f"\n{title}\n{layout([head, *rows])}", flush=True)
 
 
 def layout(rows: Sequence[Sequence[str]]) -> str:
