@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 DEADLINE = 30
 
@@ -28,7 +29,7 @@ def tapped(broker: str, queue: str) -> Iterator[Sizes]:
     import redis
 
     sizes, end = Sizes(), uuid.uuid4().hex
-    client = redis.Redis.from_url(broker)
+    client: Any = redis.Redis.from_url(broker)
     number = client.connection_pool.connection_kwargs.get("db", 0)
     push = f"LPUSH {queue} "
 

@@ -10,8 +10,12 @@ from .stamps import record
 QUEUE = "bench-plain"
 
 # Not the current app: in the driver that is the one through which django-director publishes.
-urls = {"broker": os.environ["CELERY_BROKER_URL"], "backend": os.environ["BENCH_RESULTS_URL"]}
-app = Celery("plain", set_as_current=False, **urls)
+app = Celery(
+    "plain",
+    set_as_current=False,
+    broker=os.environ["CELERY_BROKER_URL"],
+    backend=os.environ["BENCH_RESULTS_URL"],
+)
 app.conf.task_default_queue = QUEUE
 app.conf.broker_connection_retry_on_startup = True
 app.conf.result_expires = 600

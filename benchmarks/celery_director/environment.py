@@ -38,7 +38,7 @@ def versions() -> list[str]:
 
 def _pip(interpreter: Path, *words: str) -> str:
     # Isolated: our own package, on the driver's path, is none of its business.
-    command = [interpreter, "-I", "-m", "pip", *words]
+    command = [str(interpreter), "-I", "-m", "pip", *words]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 from kombu import Connection
 
@@ -47,7 +48,7 @@ class Contender(ABC):
 
     def prepare(self) -> None:
         """What is made before the worker starts; the queue begins empty."""
-        with Connection(self.places.broker) as connection, connection.channel() as channel:
+        with self.channel() as channel:
             channel.queue_declare(queue=self.queue, durable=True, auto_delete=False)
             channel.queue_purge(queue=self.queue)
 
@@ -65,8 +66,14 @@ class Contender(ABC):
         """Stop the worker, and leave no queue behind."""
         while self.programs:
             self.programs.pop().stop()
-        with Connection(self.places.broker) as connection, connection.channel() as channel:
+        with self.channel() as channel:
             channel.queue_delete(self.queue)
+
+    @contextmanager
+    def channel(self) -> Iterator[Any]:
+        """A channel to the broker."""
+        with Connection(self.places.broker) as connection, connection.channel() as channel:
+            yield channel
 
     @abstractmethod
     def noops(self, count: int) -> int:

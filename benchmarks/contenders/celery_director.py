@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
-from kombu import Connection
-
 from benchmarks import processes
 from benchmarks.celery_director import environment
 from benchmarks.places import ROOT
@@ -66,7 +64,7 @@ class CeleryDirector(Contender):
     def drain(self) -> None:
         """Throw away what waits for the worker, then return when it works again."""
         # Each run keeps a process for half a second at its end: working it off would take minutes.
-        with Connection(self.places.broker) as connection, connection.channel() as channel:
+        with self.channel() as channel:
             channel.queue_purge(self.queue)
         self.chain(3)
 

@@ -49,13 +49,13 @@ class CeleryPlain(Contender):
         return self.finish(before, count)
 
     def chain(self, length: int) -> int:
-        return self._run([chain(self._members(length))], length)
+        return self._run([chain(*self._members(length))], length)
 
     def fan(self, width: int) -> int:
         return self._run([chord(group(self._members(width)), self.tasks.noop.si())], width + 1)
 
     def etl(self, runs: int) -> int:
-        return self._run([chain(self._members(3)) for _ in range(runs)], 3 * runs)
+        return self._run([chain(*self._members(3)) for _ in range(runs)], 3 * runs)
 
     def _members(self, count: int) -> list[Any]:
         return [self.tasks.noop.si() for _ in range(count)]

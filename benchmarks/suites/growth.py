@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -224,7 +225,7 @@ def _pages(ours: Director) -> list[float]:
         if answer.status_code != 200:
             raise RuntimeError(f"{path}: {answer.status_code} {answer.content[:300]!r}")
 
-    return [median(_seconds(lambda path=path: get(path)) for _ in range(5)) for path in names]
+    return [median(_seconds(partial(get, path)) for _ in range(5)) for path in names]
 
 
 def _seconds(call: Callable[[], object]) -> float:
