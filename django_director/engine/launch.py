@@ -113,7 +113,11 @@ def start_version(
 
 def current_version(name: str) -> WorkflowVersion:
     """The version that a start of ``name`` takes now. Raises ``UnknownWorkflow`` or ``InactiveWorkflow``."""
-    workflow = Workflow.objects.select_related("current_version").filter(name=name).first()
+    # Of a definition only what is compiled from it is needed, and that is kept per process.
+    workflows = Workflow.objects.select_related("current_version").defer(
+        "current_version__definition", "current_version__source"
+    )
+    workflow = workflows.filter(name=name).first()
     if workflow is None or workflow.current_version is None:
         known = Workflow.objects.active().values_list("name", flat=True)
         nearest = difflib.get_close_matches(name, known, n=1)
@@ -133,7 +137,7 @@ def _checked_payload(version: WorkflowVersion, payload: Any) -> Any:
         value = normalise({} if payload is None else payload, director.MAX_PAYLOAD)
     except NotStorable as error:
         raise InvalidPayload([{"path": "", "message": str(error)}]) from error
-    return payloads.validate(version.definition["schema"], value)
+    return payloads.validate(version.graph.definition.schema, value)
 
 
 def _check_size(version: WorkflowVersion) -> None:

@@ -168,16 +168,15 @@ def _recompute(run: Run) -> bool:
         return False
     graph = run.version.graph
     statuses = _statuses(run)
-    snapshot = RunSnapshot(pk=run.pk, generation=run.generation)
-    tallies = _go_on(snapshot, graph, statuses)
-    end = next(junction for junction in reversed(graph.junctions) if junction.is_end)
-    if tallies[end.seq].ended == end.total:
-        settle.end(snapshot, graph, RunStatus.FAILED if tallies[end.seq].failed else RunStatus.SUCCESS)
+    _go_on(RunSnapshot(pk=run.pk, generation=run.generation), graph, statuses)
     return True
 
 
-def _go_on(run: RunSnapshot, graph: Graph, statuses: Mapping[int, str]) -> list[Tally]:
-    """Write the gates as the rows say, and queue what is ready."""
+def _go_on(run: RunSnapshot, graph: Graph, statuses: Mapping[int, str]) -> None:
+    """Write the gates as the rows say, queue what is ready, and end the run when there is nothing to do.
+
+    A run that was canceled while its last task ran, and let it succeed, has nothing to do when it is retried.
+    """
     tallies = tally(graph, statuses)
     Gate.objects.filter(run_id=run.pk).delete()
     Gate.objects.bulk_create(
@@ -193,7 +192,10 @@ def _go_on(run: RunSnapshot, graph: Graph, statuses: Mapping[int, str]) -> list[
         batch_size=BATCH,
     )
     outbox.queue(run, graph, spans(ready_positions(graph, statuses, tallies)))
-    return tallies
+    end = next((junction for junction in reversed(graph.junctions) if junction.is_end), None)
+    if end is None or tallies[end.seq].ended == end.total:
+        failed = end is not None and tallies[end.seq].failed
+        settle.end(run, graph, RunStatus.FAILED if failed else RunStatus.SUCCESS)
 
 
 def _chosen(graph: Graph, statuses: Mapping[int, str]) -> set[int]:

@@ -31,6 +31,7 @@ from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task, Workflow, WorkflowVersion
+from django_director.prepared import UUID_FIELD, Param, Update
 from django_director.status import RUN_FINISHED, TASK_ACTIVE, RunStatus, TaskStatus
 from tests.factories import definition, make_workflow
 
@@ -129,7 +130,10 @@ class Engine(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(data=st.data(), late_copy=st.booleans())
     def fail(self, data: Any, late_copy: bool) -> None:
-        finish.fail(self._claim(data, keep=late_copy), Failure(error="ValueError: model"))
+        claimed = self._claim(data, keep=late_copy)
+        was_running = Task.objects.filter(pk=claimed.task_id, status=TaskStatus.RUNNING).exists()
+        if finish.fail(claimed, Failure(error="ValueError: model")) and was_running:
+            assert self.holder[claimed.task_id] == claimed.token, "somebody else's claim was failed"
 
     @precondition(lambda self: self.claimed)
     @rule(data=st.data(), delay=st.sampled_from([0, 60]))
@@ -246,6 +250,12 @@ def _without_fence(claimed: Claim) -> Any:
     return Task.objects.filter(pk=claimed.task_id).running()
 
 
+def _succeeding_without_fence() -> Update:
+    running = Task.objects.filter(pk=Param("task", UUID_FIELD)).running()
+    result = Param("result", Task._meta.get_field("result"))
+    return Update(running, **finish._ended(TaskStatus.SUCCESS), result=result)
+
+
 def _without_counting_failures(run_id: Any, seq: int, arrival: Any) -> Any:
     arrival.failed = 0
     return settle_count(run_id, seq, arrival)
@@ -254,7 +264,8 @@ def _without_counting_failures(run_id: Any, seq: int, arrival: Any) -> Any:
 settle_count = settle._count
 
 MUTANTS = {
-    "finish without the fence": (finish, "_mine", _without_fence),
+    "finish without the fence": (finish, "_succeeding", _succeeding_without_fence),
+    "fail without the fence": (finish, "_mine", _without_fence),
     "a task is queued again with its old sequence": (
         finish,
         "_queued_again",

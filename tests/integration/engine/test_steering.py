@@ -11,7 +11,7 @@ from django_director.engine import finish, recovery, stop
 from django_director.exceptions import Conflict, InactiveWorkflow
 from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import RunStatus, Stop, TaskStatus
-from tests.factories import chain, definition, group, make_workflow
+from tests.factories import chain, definition, group, make_workflow, step
 
 from . import driver
 
@@ -32,6 +32,21 @@ def test_cancel_settles_what_has_not_started(django_capture_on_commit_callbacks)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     assert run.finished_at is not None
+
+
+def test_a_retry_with_nothing_left_to_do_succeeds_at_once():
+    """Canceled while its last task ran, which then succeeded. Found by the chaos run."""
+    run = driver.start("A", hooks={"success": step("HOOK")})
+    last = driver.claim(run, "A")
+    engine.cancel(run)
+    assert finish.finish(last, 1)
+    assert recovery.close_stopped() == 1
+    run.refresh_from_db()
+    assert run.status == RunStatus.CANCELED
+    assert engine.retry(run).status == RunStatus.SUCCESS
+    assert (run.generation, run.stop, run.result) == (1, Stop.NONE, 1)
+    assert run.tasks.hooks().count() == 1
+    assert recovery.audit() == 0
 
 
 def test_nothing_starts_after_a_cancel():
