@@ -180,11 +180,12 @@ def _queue_waits() -> dict[str, float]:
 def _next_delay(task: Task, waits: dict[str, float]) -> float:
     """A backlog must not be published over and over: wait for twice what the queue takes now.
 
-    Where nothing runs there may be no worker: each further message waits twice as long.
+    At most four times as long as before, for a queue may look worse than it is, after an outage. Where nothing runs
+    there may be no worker: each further message waits twice as long.
     """
     grace = float(director.DISPATCH_GRACE)
     if task.queue in waits:
-        return max(grace, 2.0 * round(waits[task.queue]))
+        return max(grace, min(2.0 * round(waits[task.queue]), grace * 4.0 ** min(task.dispatches + 1, 16)))
     return min(grace * 2.0 ** min(task.dispatches, 16), MAX_GRACE)
 
 

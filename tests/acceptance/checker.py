@@ -186,16 +186,16 @@ def wasted(history: Iterable[Line], executed: Counter[str], kills: int = 0) -> I
 def queued(healthy_since: datetime, now: datetime | None = None) -> Iterator[Violation]:
     """(g) Nothing that may run is ``queued`` for longer than twice the grace while worker and broker are up.
 
-    They are since ``healthy_since``. A task that was published in vain before has its own, longer grace.
+    They are since ``healthy_since``. A task that was published in vain before is published again less often.
     """
     now = now or timezone.now()
     startable = Task.objects.queued().filter(run__paused_at=None).select_related("run__workflow")
     for task in startable:
         if not task.is_hook and (task.run.stop or task.run.is_finished):
             continue
-        grace = float(director.DISPATCH_GRACE) * 2.0 ** max(task.dispatches - 1, 0)
+        allowed = timedelta(seconds=float(director.DISPATCH_GRACE) * max(2.0, 4.0 ** min(task.dispatches, 16)))
         since = max(task.queued_at, healthy_since)
-        if now - since > timedelta(seconds=2 * grace):
+        if now - since > allowed:
             waited = (now - since).total_seconds()
             where = f"{_name(task.run)}, step {task.step}"
             yield Violation("g", where, f"queued for {waited:.1f} s, published {task.dispatches} times again")

@@ -49,17 +49,17 @@ def test_due_tasks_are_published_again_and_ever_more_seldom(published):
 
 
 @pytest.mark.parametrize(
-    ("queued", "started", "delay"),
+    ("queued", "started", "delays"),
     [
-        pytest.param(7200, 0, 14_400, id="a queue of two hours"),
-        pytest.param(3600, 3600, 7_200, id="all workers busy for an hour"),
-        pytest.param(0, 0, 60, id="none"),
+        pytest.param(7200, 0, [240, 960, 3_840, 14_400, 14_400], id="a queue of two hours"),
+        pytest.param(3600, 3600, [240, 960, 3_840, 7_200, 7_200], id="all workers busy for an hour"),
+        pytest.param(0, 0, [60, 60, 60], id="none"),
     ],
 )
-def test_a_backlog_is_not_published_over_and_over(published, queued: int, started: int, delay: int):
+def test_a_backlog_is_not_published_over_and_over(published, queued: int, started: int, delays: list[int]):
     run = driver.start(group("G", "X", "Y"))
     _run_since(run, "X", queued, started)
-    assert _next_delay(run, "Y") == delay
+    assert [_next_delay(run, "Y") for _ in delays] == delays
 
 
 def test_what_waited_for_an_outage_does_not_make_a_backlog(published):
