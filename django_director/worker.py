@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import time
 import traceback
@@ -113,7 +114,13 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
 
 def _call(task: DirectorTask, claimed: Claim) -> Any:
     args, kwargs = _arguments(task, claimed)
-    value = task.run_plainly(*args, **kwargs)
+    process = os.getpid()
+    try:
+        value = task.run_plainly(*args, **kwargs)
+    finally:
+        if os.getpid() != process:
+            # A child that the task forked came back: the outcome and the connection are its parent's.
+            os._exit(0)
     pending = task.request.get("director_retry")
     if pending is not None:
         raise pending

@@ -180,7 +180,7 @@ def _queue_waits() -> dict[str, float]:
 def _next_delay(task: Task, waits: dict[str, float]) -> float:
     """A backlog must not be published over and over: wait for twice what the queue takes now.
 
-    At most four times as long as before, for a queue may look worse than it is, after an outage. Where nothing runs
+    At most four times as long as before, for after an outage a queue looks worse than it is. Where nothing runs
     there may be no worker: each further message waits twice as long.
     """
     grace = float(director.DISPATCH_GRACE)

@@ -218,6 +218,8 @@ def test_a_task_with_a_base_of_its_own(site: Site):
         ("REJECT", "can't raise Reject"),
         ("OPEN_TRANSACTION", None),
         ("CLOSE_CONNECTION", None),
+        ("FORK", None),
+        ("FORK_EXIT", None),
     ],
 )
 def test_what_a_task_does_to_its_worker_harms_no_other(site: Site, name, says):
@@ -228,6 +230,7 @@ def test_what_a_task_does_to_its_worker_harms_no_other(site: Site, name, says):
     else:
         assert run.status == RunStatus.SUCCESS
         assert run.tasks.get(step="NOOP").status == TaskStatus.SUCCESS
+        assert run.tasks.first().result != "the child came back"
     followers = [site.start("example.ETL") for _ in range(4)]
     site.wait(followers)
     assert {follower.result for follower in followers} == {60}

@@ -153,6 +153,24 @@ def open_transaction(*args: Any, **kwargs: Any) -> str:
     return "left open"
 
 
+@task(name="FORK")
+def fork(*args: Any, **kwargs: Any) -> str:
+    child = os.fork()
+    if child == 0:
+        return "the child came back"
+    os.waitpid(child, 0)
+    return "the parent"
+
+
+@task(name="FORK_EXIT")
+def fork_exit(*args: Any, **kwargs: Any) -> str:
+    child = os.fork()
+    if child == 0:
+        sys.exit(1)
+    os.waitpid(child, 0)
+    return "the parent"
+
+
 @task(name="CLOSE_CONNECTION")
 def close_connection(*args: Any, **kwargs: Any) -> str:
     from django.db import connection
