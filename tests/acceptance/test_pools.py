@@ -137,6 +137,7 @@ def test_sigterm_to_the_whole_group_hands_the_task_back(alone: Site, trace: Path
     assert {(task.crashes, task.failures) for task in run.tasks.all()} == {(0, 0)}
 
 
+@pytest.mark.slow
 @pytest.mark.fault(5)
 def test_sigquit_hands_the_task_back(alone: Site, trace: Path):
     alone.expected |= {"Task handler raised error", "exited with 'signal", "Cold shutdown", "WorkerTerminate"}

@@ -262,7 +262,7 @@ def check(examples: int, *, shrink: bool = True) -> None:
 @pytest.mark.fault(19)
 @pytest.mark.timeout(300)
 def test_any_order_of_events_leads_to_an_outcome():
-    check(40)
+    check(25)
 
 
 def _without_fence(claimed: Claim) -> Any:
