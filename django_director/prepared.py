@@ -36,7 +36,6 @@ class Param(Expression):
 INTEGER: Final = models.BigIntegerField()
 TEXT: Final = models.TextField()
 UUID_FIELD: Final = models.UUIDField()
-JSON_FIELD: Final = models.JSONField()
 
 
 class _Statement:

@@ -186,7 +186,8 @@ def wasted(history: Iterable[Line], executed: Counter[str], kills: int = 0) -> I
 def queued(healthy_since: datetime, now: datetime | None = None) -> Iterator[Violation]:
     """(g) Nothing that may run is ``queued`` for longer than twice the grace while worker and broker are up.
 
-    They are since ``healthy_since``. A task that was published in vain before is published again less often.
+    They are since ``healthy_since``. Each publication in vain makes that four times as long,
+    as the engine may put off the next one by so much.
     """
     now = now or timezone.now()
     startable = Task.objects.queued().filter(run__paused_at=None).select_related("run__workflow")
