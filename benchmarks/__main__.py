@@ -38,6 +38,9 @@ def arguments() -> argparse.Namespace:
         metavar="N",
         help=f"finished runs of growth ({FINISHED:,})",
     )
+    parser.add_argument(
+        "--no-prepare", dest="prepare", action="store_false", help="without prepared statements in PostgreSQL"
+    )
     given = parser.parse_args()
     given.short |= given.write_baseline
     if given.short and given.suites:
@@ -51,7 +54,9 @@ def main() -> int:
     given = arguments()
     # A stop from outside takes the workers along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    places = make_places(given.database, given.broker, given.results, given.conn_max_age, given.finished)
+    places = make_places(
+        given.database, given.broker, given.results, given.conn_max_age, given.finished, given.prepare
+    )
     figures: dict[str, float] = {}
     tables = []
     about = report.machine(places)

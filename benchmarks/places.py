@@ -31,6 +31,8 @@ class Places:
     folder: Path
     conn_max_age: int = CONN_MAX_AGE
     finished: int = FINISHED
+    prepare: bool = True
+    """Let PostgreSQL keep the plans of statements, as our documentation recommends; Django's default is not to."""
 
     @property
     def keeps_connections(self) -> bool:
@@ -58,6 +60,7 @@ class Places:
                 "CELERY_BROKER_URL": self.broker,
                 "BENCH_RESULTS_URL": self.results,
                 "BENCH_CONN_MAX_AGE": str(self.conn_max_age),
+                "BENCH_PREPARE": "yes" if self.prepare else "no",
                 "BENCH_FOLDER": str(self.folder),
                 "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
                 "PYTHONPATH": str(ROOT),
@@ -72,6 +75,7 @@ def make_places(
     results: str | None = None,
     conn_max_age: int = CONN_MAX_AGE,
     finished: int = FINISHED,
+    prepare: bool = True,
 ) -> Places:
     """Places with defaults, and a new temporary folder."""
     return Places(
@@ -80,6 +84,7 @@ def make_places(
         results=results or RESULTS,
         conn_max_age=conn_max_age,
         finished=finished,
+        prepare=prepare,
         folder=Path(tempfile.mkdtemp(prefix="director-bench-")),
     )
 

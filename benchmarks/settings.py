@@ -52,6 +52,9 @@ REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authenticat
 DATABASES = {"default": database(os.environ["DATABASE_URL"], default=FOLDER / "bench.sqlite3")}
 DATABASES["default"].pop("CONN_HEALTH_CHECKS", None)
 DATABASES["default"]["CONN_MAX_AGE"] = int(os.environ["BENCH_CONN_MAX_AGE"])
+if DATABASES["default"]["ENGINE"].endswith("postgresql") and os.environ["BENCH_PREPARE"] == "yes":
+    # As our documentation recommends.
+    DATABASES["default"]["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 5}
 # The driver makes this database; its name is already the one meant for that.
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
 

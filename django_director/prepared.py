@@ -7,18 +7,19 @@ first use, and then only executed. What Django would send is what is sent, on ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from django.db import connections, models
+from django.db.models import Exists
 from django.db.models.expressions import Expression
 from django.db.models.sql import UpdateQuery
 
 from .conf import director
 
 P = ParamSpec("P")
-S = TypeVar("S", bound="Update | Select")
+S = TypeVar("S", bound="Update | Select | Pair")
 
 
 class Param(Expression):
@@ -38,54 +39,125 @@ TEXT: Final = models.TextField()
 UUID_FIELD: Final = models.UUIDField()
 
 
+class Locked(Exists):
+    """As ``Exists``, and locks the row that it finds until the transaction ends. PostgreSQL only."""
+
+    template = "EXISTS(%(subquery)s FOR UPDATE)"
+
+
+class _Flag(Expression):
+    """A condition in the database's own words."""
+
+    conditional = True
+
+    def __init__(self, sql: str) -> None:
+        super().__init__(output_field=models.BooleanField())
+        self.sql = sql
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        return self.sql, ()
+
+
+_FIRST_MATCHED: Final = _Flag('EXISTS(SELECT 1 FROM "first")')
+SOON_DURABLE: Final = _Flag("set_config('synchronous_commit', 'off', true) IS NOT NULL")
+"""True. The commit then waits for no disk: a crash of PostgreSQL may undo the transaction, never a part of it."""
+
+
+def can_pair() -> bool:
+    """Say whether the database takes a ``Pair``."""
+    return connections[director.DATABASE].vendor == "postgresql"
+
+
 class _Statement:
     """SQL and parameters, some of which are still open."""
 
-    def __init__(self, sql: str, params: tuple[Any, ...]) -> None:
-        self._sql = sql
-        self._params = list(params)
+    def __init__(self, sql: str, params: Sequence[Any]) -> None:
+        self.sql = sql
+        self.params = list(params)
         self._open = [(index, param) for index, param in enumerate(params) if isinstance(param, Param)]
 
     def execute(self, cursor: Any, connection: Any, values: dict[str, Any]) -> None:
-        params = self._params.copy()
+        params = self.params.copy()
         for index, param in self._open:
             params[index] = param.output_field.get_db_prep_save(values[param.name], connection)
-        cursor.execute(self._sql, params)
+        cursor.execute(self.sql, params)
 
 
 class Update:
     """An UPDATE of what a queryset selects; ``changes`` are as for ``QuerySet.update``."""
 
     def __init__(self, rows: models.QuerySet[Any], **changes: Any) -> None:
+        self._rows = rows
+        self._changes = changes
         query: Any = rows.query.chain(UpdateQuery)
         query.add_update_values(changes)
-        self._statement = _Statement(*query.get_compiler(director.DATABASE).as_sql())
+        self.statement = _Statement(*query.get_compiler(director.DATABASE).as_sql())
+
+    def if_first_matched(self) -> Update:
+        """The same as the second part of a ``Pair``."""
+        return Update(self._rows.filter(_FIRST_MATCHED), **self._changes)
 
     def execute(self, **values: Any) -> int:
         """Give each ``Param`` its value; return the number of rows that were matched."""
         connection = connections[director.DATABASE]
         with connection.cursor() as cursor:
-            self._statement.execute(cursor, connection, values)
+            self.statement.execute(cursor, connection, values)
             return int(cursor.rowcount)
+
+
+class Pair:
+    """Two UPDATEs in one statement; the second takes place only when the first has matched a row.
+
+    PostgreSQL calls it data-modifying statements in WITH. Both see the rows as they were before, or as they are
+    when somebody was waited for. It spares a short transaction its BEGIN, its COMMIT, and their way.
+    """
+
+    def __init__(self, first: Update, second: Update) -> None:
+        one, other = first.statement, second.if_first_matched().statement
+        self._statement = _Statement(
+            f'WITH "first" AS ({one.sql} RETURNING 1), "second" AS ({other.sql} RETURNING 1) '
+            'SELECT (SELECT count(*) FROM "first"), (SELECT count(*) FROM "second")',
+            [*one.params, *other.params],
+        )
+
+    def execute(self, **values: Any) -> tuple[int, int]:
+        """Give each ``Param`` its value; return how many rows each of the two has matched."""
+        connection = connections[director.DATABASE]
+        with connection.cursor() as cursor:
+            self._statement.execute(cursor, connection, values)
+            first, second = cursor.fetchone()
+            return int(first), int(second)
 
 
 class Select:
     """A SELECT of the columns of a ``values_list`` queryset."""
 
     def __init__(self, rows: models.QuerySet[Any]) -> None:
+        self._rows = rows
         compiler: Any = rows.query.get_compiler(director.DATABASE)
-        self._statement = _Statement(*compiler.as_sql())
+        self.statement = _Statement(*compiler.as_sql())
         columns = [column[0] for column in compiler.select[: compiler.col_count]]
         self._converters = [
             (index, converters, expression)
             for index, (converters, expression) in compiler.get_converters(columns).items()
         ]
 
+    def after(self, first: Update) -> Select:
+        """This, for when ``first`` has matched a row, and after it: one statement, see ``Pair``.
+
+        The rows are read as they were before ``first``.
+        """
+        then = Select(self._rows.filter(_FIRST_MATCHED))
+        one, other = first.statement, then.statement
+        sql = f'WITH "first" AS ({one.sql} RETURNING 1) {other.sql}'
+        then.statement = _Statement(sql, [*one.params, *other.params])
+        return then
+
     def rows(self, **values: Any) -> list[list[Any]]:
         """Give each ``Param`` its value; return all rows."""
         connection = connections[director.DATABASE]
         with connection.cursor() as cursor:
-            self._statement.execute(cursor, connection, values)
+            self.statement.execute(cursor, connection, values)
             found = [list(row) for row in cursor.fetchall()]
         for row in found:
             for index, converters, expression in self._converters:

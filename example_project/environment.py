@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -26,7 +26,8 @@ ENGINES = {
 def database(url: str, default: Path) -> dict[str, Any]:
     """A database by its URL: ``sqlite:////path``, ``postgres://user:password@host:port/name``, ``mysql://…``.
 
-    Without a URL it is the SQLite file ``default``. Raises ``ImproperlyConfigured`` for any other scheme.
+    ``?key=value`` are Django's ``OPTIONS`` for it. Without a URL it is the SQLite file ``default``. Raises
+    ``ImproperlyConfigured`` for any other scheme.
     """
     parts = urlsplit(url)
     if not url or parts.scheme == "sqlite":
@@ -46,4 +47,11 @@ def database(url: str, default: Path) -> dict[str, Any]:
         # A worker keeps its connection from task to task, as a web process does from request to request.
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {key: _option(value) for key, value in parse_qsl(parts.query)},
     }
+
+
+def _option(value: str) -> str | int | bool:
+    if value.isdecimal():
+        return int(value)
+    return {"true": True, "false": False}.get(value, value)

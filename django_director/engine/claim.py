@@ -15,11 +15,21 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.graph import Graph, Node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
-from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, Select, Update, prepared
+from django_director.prepared import (
+    INTEGER,
+    SOON_DURABLE,
+    TEXT,
+    UUID_FIELD,
+    Param,
+    Select,
+    Update,
+    can_pair,
+    prepared,
+)
 from django_director.querysets import TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from .transactions import WORKER_PATIENCE, statement
+from .transactions import WORKER_PATIENCE, connection, statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,65 +92,82 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
         graph = statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
     except WorkflowVersion.DoesNotExist:
         return None
+    node = graph.node(ticket.position)
     token = secrets.randbits(63)
     faults.point("claim.before")
-    if not statement(partial(_take, ticket, worker, token), patience=WORKER_PATIENCE):
+    rows = statement(partial(_take, ticket, node, worker, token), patience=WORKER_PATIENCE)
+    if not rows:
         return None
     faults.point("claim.committed")
-    claimed = statement(partial(_load, ticket, graph, token), patience=WORKER_PATIENCE)
     if signals.task_started.receivers:
         row = Task.objects.select_related("run").filter(pk=ticket.task_id)
         task = statement(row.get, patience=WORKER_PATIENCE)
         signals.task_started.send_robust(sender=Task, task=task)
-    return claimed
+    return _claim_of(ticket, graph, node, token, rows)
 
 
-def _take(ticket: Ticket, worker: str, token: int) -> bool:
-    taken = _taking(director.LEASE).execute(
-        task=ticket.task_id, sequence=ticket.sequence, token=token, worker=worker
-    )
+def _take(ticket: Ticket, node: Node, worker: str, token: int) -> list[_Row]:
+    """Claim the task and read what it needs; no rows: it is not this message's to run."""
+    values = {"task": ticket.task_id, "sequence": ticket.sequence, "token": token, "worker": worker}
+    if can_pair() and len(node.upstream) < 2:
+        taking = _taking_and_reading(director.LEASE, len(node.upstream), connection().in_atomic_block)
+        if rows := taking.rows(**values, before=_before(ticket, node)):
+            return [_Row._make(row) for row in rows]
+    elif _taking(director.LEASE).execute(**values):
+        return _rows(ticket, node)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
-    return bool(taken) or Task.objects.filter(pk=ticket.task_id, claim=token).running().exists()
+    mine = Task.objects.filter(pk=ticket.task_id, claim=token).running()
+    return _rows(ticket, node) if mine.exists() else []
 
 
 @prepared
 def _taking(lease: float) -> Update:
+    return Update(_claimable(), **_taken(lease))
+
+
+@prepared
+def _taking_and_reading(lease: float, upstream: int, durable: bool) -> Select:
+    # A claim that a crash of the database undoes is made again. Inside a transaction the rest of it is not ours.
+    rows = _claimable() if durable else _claimable().filter(SOON_DURABLE)
+    return _reading(upstream).after(Update(rows, **_taken(lease)))
+
+
+def _claimable() -> TaskQuerySet:
     may_start = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING, stop=Stop.NONE, paused_at=None)
     own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
-    return Update(
-        own.filter(Q(is_hook=True) | Exists(may_start)),
-        status=TaskStatus.RUNNING,
-        claim=Param("token", INTEGER),
-        lease_until=later(lease),
-        attempt=F("failures") + F("crashes") + 1,
-        worker=Param("worker", TEXT),
-        started_at=Now(),
-        next_dispatch_at=None,
-        unknown_since=None,
-    )
+    return own.filter(Q(is_hook=True) | Exists(may_start))
 
 
-def _load(ticket: Ticket, graph: Graph, token: int) -> Claim | None:
-    node = graph.node(ticket.position)
-    is_hook = ticket.position >= len(graph.nodes)
-    rows = {row.pk: row for row in _rows(ticket, node, is_hook)}
+def _taken(lease: float) -> dict[str, Any]:
+    return {
+        "status": TaskStatus.RUNNING,
+        "claim": Param("token", INTEGER),
+        "lease_until": later(lease),
+        "attempt": F("failures") + F("crashes") + 1,
+        "worker": Param("worker", TEXT),
+        "started_at": Now(),
+        "next_dispatch_at": None,
+        "unknown_since": None,
+    }
+
+
+def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[_Row]) -> Claim:
+    rows = {row.pk: row for row in found}
     own = rows[ticket.task_id]
-    if own.claim != token:
-        return None
     return Claim(
         task_id=ticket.task_id,
         token=token,
         sequence=ticket.sequence,
-        attempt=own.attempt,
+        attempt=own.failures + own.crashes + 1,
         failures=own.failures,
         crashes=own.crashes,
         reruns=own.reruns,
-        is_hook=is_hook,
+        is_hook=node.junction < 0,
         run=RunSnapshot(pk=ticket.run_id, generation=own.generation),
         graph=graph,
         node=node,
         payload=own.payload,
-        upstream=node.shape.assemble({row.position: row.result for row in rows.values()}),
+        upstream=node.shape.assemble({row.position: row.result for row in found}),
     )
 
 
@@ -150,8 +177,6 @@ class _Row(NamedTuple):
     pk: UUID
     position: int
     result: Any
-    claim: int | None
-    attempt: int
     failures: int
     crashes: int
     reruns: int
@@ -159,12 +184,9 @@ class _Row(NamedTuple):
     payload: Any
 
 
-def _rows(ticket: Ticket, node: Node, is_hook: bool) -> list[_Row]:
-    if is_hook or not node.upstream:
-        rows = _reading_alone().rows(task=ticket.task_id)
-    elif len(node.upstream) == 1:
-        before = ids.task_id(ticket.run_id, node.upstream[0])
-        rows = _reading_with_one().rows(task=ticket.task_id, before=before)
+def _rows(ticket: Ticket, node: Node) -> list[_Row]:
+    if len(node.upstream) < 2:
+        rows = _reading(len(node.upstream)).rows(task=ticket.task_id, before=_before(ticket, node))
     else:
         wanted = positions_in((*node.shape.spans(), (node.position, node.position + 1)))
         many = Task.objects.filter(wanted, run_id=ticket.run_id, is_hook=False)
@@ -172,16 +194,14 @@ def _rows(ticket: Ticket, node: Node, is_hook: bool) -> list[_Row]:
     return [_Row._make(row) for row in rows]
 
 
-@prepared
-def _reading_alone() -> Select:
-    task = Param("task", UUID_FIELD)
-    return Select(_columns(Task.objects.filter(pk=task), task))
+def _before(ticket: Ticket, node: Node) -> UUID | None:
+    return ids.task_id(ticket.run_id, node.upstream[0]) if node.upstream else None
 
 
 @prepared
-def _reading_with_one() -> Select:
+def _reading(upstream: int) -> Select:
     task, before = Param("task", UUID_FIELD), Param("before", UUID_FIELD)
-    return Select(_columns(Task.objects.filter(pk__in=[task, before]), task))
+    return Select(_columns(Task.objects.filter(pk__in=[task, before][: 1 + upstream]), task))
 
 
 def _columns(tasks: TaskQuerySet, own: UUID | Param) -> Any:
@@ -193,8 +213,6 @@ def _columns(tasks: TaskQuerySet, own: UUID | Param) -> Any:
             "pk",
             "position",
             "result",
-            "claim",
-            "attempt",
             "failures",
             "crashes",
             "reruns",

@@ -18,10 +18,9 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.dispatch import Message
 from django_director.models import Attempt, Task
-from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepared
 from django_director.status import TaskStatus
 
-from . import outbox, settle
+from . import outbox, settle, success
 from .claim import Claim, RunSnapshot
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
@@ -48,6 +47,11 @@ class Failure:
 
 def finish(claim: Claim, result: Any) -> bool:
     """Commit the (normalised) result of a claimed task and what follows from its success."""
+    faults.point("finish.before")
+    if statement(partial(success.at_once, claim, result), patience=WORKER_PATIENCE):
+        _announce(claim.task_id)
+        faults.point("finish.committed")
+        return True
     return transact(partial(_finish, claim, result), patience=WORKER_PATIENCE)
 
 
@@ -76,27 +80,13 @@ def lose(task: Task, failure: Failure) -> bool:
 
 
 def _finish(claim: Claim, result: Any) -> bool:
-    faults.point("finish.before")
-    if not _succeeding().execute(task=claim.task_id, token=claim.token, result=result):
+    if not success.succeeding().execute(task=claim.task_id, token=claim.token, result=result):
         return _was_committed(claim, TaskStatus.SUCCESS)
     faults.point("finish.updated")
     _settle(claim, failed=False)
     faults.point("finish.settled")
     after_commit(partial(faults.point, "finish.committed"))
     return True
-
-
-@prepared
-def _succeeding() -> Update:
-    mine = Task.objects.filter(pk=Param("task", UUID_FIELD), claim=Param("token", INTEGER)).running()
-    return Update(
-        mine,
-        **_ended(TaskStatus.SUCCESS),
-        result=Param("result", Task._meta.get_field("result")),
-        error="",
-        traceback="",
-        reason="",
-    )
 
 
 def _fail(claim: Claim, failure: Failure) -> bool:

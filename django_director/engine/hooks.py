@@ -10,7 +10,7 @@ from django_director import ids
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.dispatch import Message
-from django_director.graph import Graph
+from django_director.graph import Graph, Node
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
 
@@ -20,9 +20,14 @@ from .transactions import after_commit
 BY_OUTCOME: Final = {RunStatus.SUCCESS: "success", RunStatus.FAILED: "failure"}
 
 
+def node_for(graph: Graph, outcome: RunStatus) -> Node | None:
+    """The hook of an outcome, if there is one."""
+    return graph.hooks.get(BY_OUTCOME.get(outcome, ""))
+
+
 def insert(run_id: UUID, graph: Graph, outcome: RunStatus, *, generation: int) -> None:
     """Insert the hook of an outcome, queued, in the transaction that ends the run."""
-    node = graph.hooks.get(BY_OUTCOME.get(outcome, ""))
+    node = node_for(graph, outcome)
     if node is None:
         return
     sequence = outbox.first_sequence(generation)

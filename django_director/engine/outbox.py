@@ -52,7 +52,7 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
     sequence = first_sequence(run.generation)
     if len(ready) == 1 and positions <= INLINE:
         ((start, stop),) = ready
-        queued = _queueing(director.DISPATCH_GRACE).execute(run=run.pk, start=start, stop=stop, sequence=sequence)
+        queued = queueing(director.DISPATCH_GRACE).execute(run=run.pk, start=start, stop=stop, sequence=sequence)
     else:
         pending = Task.objects.filter(run_id=run.pk).pending().at(ready)
         queued = pending.update(**_queued(sequence, _next_dispatch(positions, ready)))
@@ -62,7 +62,8 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
 
 
 @prepared
-def _queueing(grace: float) -> Update:
+def queueing(grace: float) -> Update:
+    """Queue the pending tasks of a span: parameters ``run``, ``start``, ``stop``, ``sequence``."""
     span = Q(position__gte=Param("start", INTEGER), position__lt=Param("stop", INTEGER))
     pending = Task.objects.filter(span, run=Param("run", UUID_FIELD), is_hook=False).pending()
     return Update(pending, **_queued(Param("sequence", INTEGER), later(grace)))

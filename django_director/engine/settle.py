@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, QuerySet
 
 from django_director import signals
 from django_director.clock import Now
@@ -70,7 +70,7 @@ def break_tasks(run_id: UUID, spans: list[Span]) -> None:
 def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
     """Close a run that was not stopped; whoever changes the run's row first wins."""
     error = _error(run.pk) if outcome == RunStatus.FAILED else ""
-    closed = _ending().execute(run=run.pk, outcome=outcome, error=error)
+    closed = ending().execute(run=run.pk, outcome=outcome, error=error)
     if closed:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
         announce_end(run.pk)
@@ -78,7 +78,8 @@ def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
 
 
 @prepared
-def _ending() -> Update:
+def ending() -> Update:
+    """Close a running run: parameters ``run``, ``outcome``, ``error``."""
     running = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, stop=Stop.NONE)
     return Update(running, status=Param("outcome", TEXT), finished_at=Now(), error=Param("error", TEXT))
 
@@ -153,9 +154,14 @@ def _count(run_id: UUID, seq: int, arrival: Tally) -> Tally | None:
 
 @prepared
 def _counting() -> Update:
+    return counting()
+
+
+def counting(*conditions: Exists) -> Update:
+    """Count at a gate that stays closed: parameters ``run``, ``seq``, ``ended``, ``failed``."""
     ended = Param("ended", INTEGER)
     return Update(
-        _gate().filter(remaining__gt=ended),
+        _gate().filter(*conditions, remaining__gt=ended),
         remaining=F("remaining") - ended,
         failed=F("failed") + Param("failed", INTEGER),
     )

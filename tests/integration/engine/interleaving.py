@@ -40,11 +40,11 @@ def overlap(point: str, first: Callable[[], Any], second: Callable[[], Any], fol
     gate.touch()
     with _armed(f"{point}:hold:{gate}", reached), ThreadPoolExecutor(2) as pool:
         try:
-            one = pool.submit(_own_connection, first)
-            _until(lambda: reached.exists() or one.done())
+            one = pool.submit(own_connection, first)
+            until(lambda: reached.exists() or one.done())
             assert reached.exists(), f"it ended without passing {point}: {one.result()}"
-            two = pool.submit(_own_connection, second)
-            _until(lambda: two.done() or _somebody_waits())
+            two = pool.submit(own_connection, second)
+            until(lambda: two.done() or waiting())
         finally:
             gate.unlink()
         return [one.result(PATIENCE), two.result(PATIENCE)]
@@ -59,7 +59,7 @@ def _armed(fault: str, once: Path) -> Iterator[None]:
         yield
 
 
-def _own_connection(job: Callable[[], Any]) -> Any:
+def own_connection(job: Callable[[], Any]) -> Any:
     try:
         return job()
     except Exception as error:
@@ -68,17 +68,17 @@ def _own_connection(job: Callable[[], Any]) -> Any:
         connections.close_all()
 
 
-def _somebody_waits() -> bool:
-    query = _WAITING.get(connection.vendor)
-    if query is None:
-        return False
+def waiting() -> int:
+    """How many connections wait for a lock."""
     with connection.cursor() as cursor:
-        cursor.execute(query)
-        row = cursor.fetchone()
-    return bool(row and row[0])
+        if connection.vendor == "postgresql":
+            # Inside a transaction it would show what it showed first.
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(_WAITING[connection.vendor])
+        return int(cursor.fetchone()[0])
 
 
-def _until(condition: Callable[[], Any]) -> None:
+def until(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "neither ended nor waiting"

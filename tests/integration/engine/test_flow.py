@@ -15,6 +15,7 @@ from django_director.engine import finish, recovery
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
 from django_director.models import Attempt, Gate, Run, Task
+from django_director.prepared import can_pair
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import chain, definition, group, make_workflow
 
@@ -146,28 +147,30 @@ def test_the_hook_of_the_outcome_runs_once(fails):
 
 
 def test_query_counts():
+    # PostgreSQL does in one statement what others do in a short transaction.
+    usual = 1 if can_pair() else 2
     run = driver.start("A", "B", group("G", "X", "Y", "Z"), "E")
     ticket = _ticket(run, "A")
-    with driver.queries(2):
+    with driver.queries(usual):
         first = claims.claim(ticket, "tests")
-    with driver.queries(2):
+    with driver.queries(usual):
         finish.finish(first, 1)
     driver.succeed(run, "B")
     ticket = _ticket(run, "X")
-    with driver.queries(2):
+    with driver.queries(usual):
         member = claims.claim(ticket, "tests")
-    with driver.queries(2):
+    with driver.queries(usual):
         finish.finish(member, 1)
     driver.succeed(run, "Y")
     # The member that opens the join: its row, two tries of the gate, the gate's failures, the successor.
     last = driver.claim(run, "Z")
-    with driver.queries(5):
+    with driver.queries(6 if can_pair() else 5):
         finish.finish(last, 1)
     ticket = _ticket(run, "E")
     with driver.queries(2):
         joined = claims.claim(ticket, "tests")
     assert joined.upstream == [1, None, 1]
-    with driver.queries(2):
+    with driver.queries(usual):
         finish.finish(joined, 1)
 
 

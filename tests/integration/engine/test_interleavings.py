@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.db import transaction
 
 from django_director import engine
+from django_director.clock import later
 from django_director.engine import claim as claims
-from django_director.engine import finish, recovery, settle
+from django_director.engine import finish, recovery, settle, success
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
 from django_director.engine.supervise import Supervisor
@@ -20,7 +21,7 @@ from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow
 
 from . import driver
-from .interleaving import needs_several_writers, overlap
+from .interleaving import PATIENCE, needs_several_writers, overlap, own_connection, until, waiting
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers]
 PAST = "2026-01-01T00:00:00Z"
@@ -28,9 +29,15 @@ IN_FINISH = ["finish.before", "finish.updated", "finish.settled", "finish.commit
 
 
 @pytest.fixture
-def held(tmp_path):
-    """``overlap``, with a folder."""
-    return partial(overlap, folder=tmp_path)
+def held(tmp_path, monkeypatch):
+    """``overlap``, with a folder. Inside of a finish a transaction is held: a single statement can't be."""
+
+    def overlapping(point: str, first: Any, second: Any) -> list[Any]:
+        if point in {"finish.updated", "finish.settled"}:
+            monkeypatch.setattr(success, "can_pair", lambda: False)
+        return overlap(point, first, second, folder=tmp_path)
+
+    return overlapping
 
 
 def two_members() -> tuple[Run, Claim, Claim]:
@@ -91,6 +98,63 @@ def test_a_join_that_asks_whether_all_are_done_is_caught(held, monkeypatch):
     assert run.tasks.get(step="Z").status == TaskStatus.PENDING, (
         "the interleaving shows no harm: it proves nothing"
     )
+
+
+# Finishes of one statement each: they are made to meet at a row that somebody else has
+
+
+def waiting_for(rows: Any, *finishes: Any) -> list[Any]:
+    """Lock ``rows``, let all ``finishes`` come to wait for them, and give the rows back."""
+    with ThreadPoolExecutor(len(finishes)) as pool, transaction.atomic():
+        list(rows.select_for_update())
+        ends = [pool.submit(own_connection, finish) for finish in finishes]
+        until(lambda: waiting() == len(finishes))
+    return [end.result(PATIENCE) for end in ends]
+
+
+@pytest.mark.fault(8)
+@pytest.mark.parametrize("others", [0, 1], ids=["last two", "two of three"])
+def test_members_that_wait_for_one_gate(others):
+    names = ["X", "Y", "W"][: 2 + others]
+    run = driver.start(group("G", *names), "Z")
+    x, y, *rest = [driver.claim(run, name) for name in names]
+    assert waiting_for(run.gates.all(), lambda: finish.finish(x, 1), lambda: finish.finish(y, 2)) == [True, True]
+    assert run.tasks.get(step="Z").status == (TaskStatus.PENDING if others else TaskStatus.QUEUED)
+    driver.check_gates(run)
+    for claimed in rest:
+        finish.finish(claimed, 3)
+    assert outcome(run) == RunStatus.SUCCESS
+
+
+@pytest.mark.fault(4)
+def test_a_finish_that_waits_for_its_own_renewal():
+    run, x, y = two_members()
+    own = Task.objects.filter(pk=x.task_id)
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        own.update(lease_until=later(1000))
+        end = pool.submit(own_connection, lambda: finish.finish(x, 1))
+        until(lambda: waiting() == 1)
+    assert end.result(PATIENCE) is True
+    assert own.get().status == TaskStatus.SUCCESS
+    driver.check_gates(run)
+    finish.finish(y, 2)
+    assert outcome(run) == RunStatus.SUCCESS
+
+
+@pytest.mark.fault(4)
+@pytest.mark.parametrize("shape", ["member", "step", "last"])
+def test_a_finish_that_waits_while_its_task_is_taken_away(shape):
+    run = driver.start(*{"member": [group("G", "A", "B")], "step": ["A", "B"], "last": ["A"]}[shape])
+    claimed = driver.claim(run, "A")
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        (task,) = recovery._read(Task.objects.filter(pk=claimed.task_id))
+        assert finish.lose(task, Failure(error="WorkerLost: gone"))
+        end = pool.submit(own_connection, lambda: finish.finish(claimed, 1))
+        until(lambda: waiting() == 1)
+    assert end.result(PATIENCE) is False
+    assert Task.objects.get(pk=claimed.task_id).status == TaskStatus.QUEUED
+    driver.check_gates(run)
+    assert outcome(run) == RunStatus.SUCCESS
 
 
 # The last finish against a cancel

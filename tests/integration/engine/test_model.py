@@ -27,7 +27,7 @@ from django_director import dispatch, engine
 from django_director.definitions.model import Container, TaskStep
 from django_director.dispatch import Message
 from django_director.engine import claim as claims
-from django_director.engine import finish, outbox, recovery, settle, stop
+from django_director.engine import finish, outbox, recovery, settle, stop, success
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
@@ -283,7 +283,7 @@ def _without_counting_failures(run_id: Any, seq: int, arrival: Any) -> Any:
 settle_count = settle._count
 
 MUTANTS = {
-    "finish without the fence": (finish, "_succeeding", _succeeding_without_fence),
+    "finish without the fence": (success, "succeeding", _succeeding_without_fence),
     "fail without the fence": (finish, "_mine", _without_fence),
     "a task is queued again with its old sequence": (
         finish,
