@@ -55,7 +55,7 @@ class Workflow(models.Model):
 class WorkflowVersion(models.Model):
     """An immutable definition: what a run was started with and belongs to."""
 
-    workflow = models.ForeignKey(Workflow, models.CASCADE, related_name="versions")
+    workflow = models.ForeignKey(Workflow, models.CASCADE, related_name="versions", db_index=False)
     number = models.PositiveIntegerField(help_text="Counts the versions of one workflow from 1.")
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of the definition.")
     definition = models.JSONField(encoder=DjangoJSONEncoder)
@@ -90,7 +90,8 @@ class Run(models.Model):
     """One execution of a version."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_run_id, editable=False)
-    workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="runs")
+    # Without an index of its own, as wherever another one begins with the same column.
+    workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="runs", db_index=False)
     version = models.ForeignKey(WorkflowVersion, models.PROTECT, related_name="runs")
     status = models.CharField(max_length=STATUS_LENGTH, choices=RunStatus, default=RunStatus.RUNNING)
     stop = models.CharField(max_length=STATUS_LENGTH, choices=Stop, default=Stop.NONE, blank=True)
@@ -190,7 +191,7 @@ class Task(models.Model):
     """One step of a run. Also its own outbox: a queued row is published until somebody claims it."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
-    run = models.ForeignKey(Run, models.CASCADE, related_name="tasks")
+    run = models.ForeignKey(Run, models.CASCADE, related_name="tasks", db_index=False)
     position = models.PositiveIntegerField(help_text="The step's number in the graph of the version.")
     step = models.CharField(max_length=NAME_LENGTH, help_text="The step's id.")
     map_index = models.IntegerField(default=-1)
@@ -309,7 +310,7 @@ class Attempt(models.Model):
 class Gate(models.Model):
     """The counter of a join. Narrow: it is written once by each member."""
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="gates")
+    run = models.ForeignKey(Run, models.CASCADE, related_name="gates", db_index=False)
     seq = models.PositiveIntegerField()
     remaining = models.PositiveIntegerField()
     failed = models.PositiveIntegerField(default=0)

@@ -102,7 +102,7 @@ class Migration(migrations.Migration):
                 ('queued_at', models.DateTimeField(null=True)),
                 ('started_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField(null=True)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='django_director.run')),
+                ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='django_director.run')),
             ],
             options={
                 'ordering': ['run', 'is_hook', 'position', 'map_index', 'generation'],
@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='run',
             name='workflow',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='django_director.workflow'),
+            field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='django_director.workflow'),
         ),
         migrations.CreateModel(
             name='WorkflowVersion',
@@ -146,7 +146,7 @@ class Migration(migrations.Migration):
                 ('source', models.TextField(help_text='The text in the file.')),
                 ('path', models.CharField(blank=True, max_length=500)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('workflow', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='django_director.workflow')),
+                ('workflow', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='django_director.workflow')),
             ],
         ),
         migrations.AddField(
@@ -167,7 +167,7 @@ class Migration(migrations.Migration):
                 ('remaining', models.PositiveIntegerField()),
                 ('failed', models.PositiveIntegerField(default=0)),
                 ('skipped', models.PositiveIntegerField(default=0)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='gates', to='django_director.run')),
+                ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='gates', to='django_director.run')),
             ],
             options={
                 'constraints': [models.UniqueConstraint(fields=('run', 'seq'), name='director_gate_seq')],
