@@ -239,6 +239,7 @@ def _reset_tasks(run: Run, chosen: set[int]) -> None:
         lease_until=None,
         next_dispatch_at=None,
         not_before=None,
+        unknown_since=None,
         dispatches=0,
         failures=0,
         crashes=0,

@@ -12,3 +12,5 @@ app = Celery("tests", task_cls="django_director.celery:DirectorTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["tests.testapp"], related_name="chaos_tasks")
+if os.environ.get("DIRECTOR_TEST_CODE") != "old":
+    app.autodiscover_tasks(["tests.testapp"], related_name="new_tasks")

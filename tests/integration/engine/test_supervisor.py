@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from celery import current_app
 from django.db import OperationalError, connection
 
 from django_director import dispatch, engine, signals
@@ -17,18 +16,6 @@ from tests.factories import definition, group, make_workflow
 from . import driver
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def published(monkeypatch):
-    """Messages that would have been sent: the broker is not what these tests are about."""
-    sent: list[dispatch.Message] = []
-    monkeypatch.setattr(dispatch, "_send", lambda message, producer: sent.append(message))
-    monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
-    yield sent
-    dispatch._pool.cache_clear()
 
 
 def _make_due() -> None:
