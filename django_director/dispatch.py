@@ -37,9 +37,11 @@ WHO_KNOWS: Final = "director_who_knows"
 ANSWER_SECONDS: Final = 2.0
 """How long workers have for an answer."""
 
+#: Kombu tries a broker that refuses again after two seconds and after four, however small the time-out.
+_ONE_MORE_TRY: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
 _BOUNDS: Final[dict[str, dict[str, float]]] = {
-    "redis": {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT},
-    "amqp": {"read_timeout": TIMEOUT, "write_timeout": TIMEOUT},
+    "redis": {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT} | _ONE_MORE_TRY,
+    "amqp": {"read_timeout": TIMEOUT, "write_timeout": TIMEOUT} | _ONE_MORE_TRY,
 }
 
 

@@ -125,11 +125,11 @@ def test_a_broker_that_is_away_for_a_minute(outage: Site, redis: Redis, use_brok
     runs: list[Run] = []
     while time.monotonic() < back_at:
         run, seconds = timed_start(outage, "example.ETL")
-        assert seconds < PATIENCE
+        assert seconds < 3, "nobody waits for a broker that refuses"
         runs.append(run)
         next_at = min(back_at, time.monotonic() + 6)
         wait_for(lambda next_at=next_at: time.monotonic() >= next_at)
-    assert len(runs) >= 6
+    assert len(runs) > 3
     assert not Run.objects.finished().filter(pk__in=[run.pk for run in runs]).exists()
     redis.start()
     outage.wait(runs, 60)
