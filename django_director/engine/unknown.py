@@ -94,7 +94,10 @@ def _offer_again(task_ids: list[UUID], sequence: int, stretch: float, reason: st
 
 
 def _renew(tasks: TaskQuerySet) -> None:
-    statement(lambda: tasks.update(unknown_since=Now()))
+    found = list(tasks.values_list("pk", flat=True))
+    for start in range(0, len(found), BATCH):
+        chunk = Task.objects.queued().filter(pk__in=found[start : start + BATCH])
+        statement(partial(chunk.update, unknown_since=Now()))
 
 
 def _fail(task: Task) -> bool:
