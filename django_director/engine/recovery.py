@@ -134,7 +134,8 @@ def audit() -> int:
 
 def read(tasks: TaskQuerySet) -> list[Task]:
     """A batch of rows with what it takes to end them."""
-    heavy = (*HEAVY_TASK_FIELDS, "run__payload", "run__version__source")
+    # The definition too: the graph that is compiled from it is kept, and each row would bring one of its own.
+    heavy = (*HEAVY_TASK_FIELDS, "run__payload", "run__version__source", "run__version__definition")
     return list(tasks.select_related("run__version").defer(*heavy)[:BATCH])
 
 

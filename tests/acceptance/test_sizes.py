@@ -28,8 +28,8 @@ pytestmark = pytest.mark.worker
 MESSAGE_LIMIT = 1_300
 START_SECONDS = 10
 START_MEGABYTES = 200
-HUGE_SECONDS = 15
-"""Of this process; the others of a busy machine are not its business."""
+HUGE_SECONDS = 30
+"""Of this process's work; the others of a busy machine are not its business."""
 HUGE_MEGABYTES = 300
 FLAT_MEGABYTES = 15
 """What a worker may grow by from one chain to the next, of whatever length."""
@@ -87,10 +87,11 @@ def test_starting_a_hundred_thousand_tasks(
         seconds, worked = time.monotonic() - began, time.process_time() - worked
     megabytes = resident("VmHWM") - before
     rows, gates = run.tasks.count(), Gate.objects.filter(run=run).count()
+    text = f"{worked:.1f} s of work, {megabytes:.0f} MB more at the peak"
+    report(record_property, "start of 100,000 tasks", seconds, text)
     began = time.monotonic()
     engine.cancel(run)
-    text = f"{worked:.1f} s of work, {megabytes:.0f} MB more at the peak, {time.monotonic() - began:.1f} s to cancel it"
-    report(record_property, "start of 100,000 tasks", seconds, text)
+    report(record_property, "cancel of 100,000 tasks", time.monotonic() - began, run.status)
     assert run.status == RunStatus.CANCELED
     assert worked < HUGE_SECONDS
     assert megabytes < HUGE_MEGABYTES
