@@ -123,10 +123,10 @@ def test_an_unknown_task_fails_with_a_clear_text(site: Site):
 def test_a_worker_with_old_code_beside_one_with_new(site: Site, trace: Path):
     """Most are offered to the wrong one first, some for longer than the time after which an unknown task fails."""
     site.expected |= {"Received unregistered task"}
-    old = site.worker(queues="victim", prefetch=1, DIRECTOR_TEST_CODE="old")
+    old = site.worker(queues="special", prefetch=1, DIRECTOR_TEST_CODE="old")
     first = site.start("fault.NEW", {"trace": str(trace)})
     wait_for(lambda: first.tasks.exclude(unknown_since=None).exists(), what="the old one does not know it")
-    new = site.worker(queues="victim", concurrency=1)
+    new = site.worker(queues="special", concurrency=1)
     runs = [first, *(site.start("fault.NEW", {"trace": str(trace), "seconds": 0.05}) for _ in range(5))]
     assert_all_succeeded(site, runs, trace, again=0)
     assert old.text().count("Received unregistered task") > 1
@@ -138,10 +138,10 @@ def test_a_worker_with_old_code_beside_one_with_new(site: Site, trace: Path):
 @pytest.mark.slow
 def test_a_task_that_only_a_busy_worker_knows_waits_for_it(site: Site, trace: Path):
     site.expected |= {"Received unregistered task"}
-    new = site.worker(queues="victim", concurrency=1, prefetch=1)
-    busy = site.start("fault.VICTIM", {"trace": str(trace), "seconds": 5 * UNKNOWN_TASK_TTL})
+    new = site.worker(queues="special", concurrency=1, prefetch=1)
+    busy = site.start("fault.BUSY", {"trace": str(trace), "seconds": 5 * UNKNOWN_TASK_TTL})
     wait_for(trace.exists, what="it is busy")
-    old = site.worker(queues="victim", prefetch=16, DIRECTOR_TEST_CODE="old")
+    old = site.worker(queues="special", prefetch=16, DIRECTOR_TEST_CODE="old")
     run = site.start("fault.NEW", {"trace": str(trace)})
     site.wait([busy, run], 120)
     assert (busy.status, run.status) == (RunStatus.SUCCESS, RunStatus.SUCCESS)
