@@ -164,6 +164,8 @@ def prepare_worker(instance: Any, **_: Any) -> None:
     if app.conf.get("CELERY_DB_REUSE_MAX") is None:
         _keep_connections(app)
     adopt(app)
+    from . import remote  # noqa: F401 - registers an answer; imports what only a worker has
+
     app.steps["worker"].add(supervision.SupervisorStep)
 
 
@@ -179,6 +181,6 @@ def notice_lost_process(sender: Any, task_id: str, exception: BaseException, **_
 
 @signals.task_unknown.connect(weak=False)
 def notice_unknown_task(sender: Any, message: Any, name: str, id: str, **_: Any) -> None:
-    """Celery drops a message whose task it does not know; the row remembers."""
+    """Celery drops a message whose task it does not know; the row remembers, and is offered again."""
     if HEADER in (message.headers or {}):
-        supervision.report_unknown(id, str(getattr(sender, "hostname", "a worker")))
+        supervision.report_unknown(id, sender)

@@ -34,10 +34,16 @@ COOL_DOWN: Final = 5.0
 BATCH: Final = 50
 """Messages that go to the broker together, where it can: the first shall not wait for the last."""
 HEADER: Final = "director"
+WHO_KNOWS: Final = "director_who_knows"
+"""The remote control command that a worker answers with the tasks it knows."""
+ANSWER_SECONDS: Final = 2.0
+"""How long workers have for an answer."""
 
+#: Kombu tries a broker that refuses again after two seconds and after four, however small the time-out.
+_ONE_MORE_TRY: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
 _BOUNDS: Final[dict[str, dict[str, float]]] = {
-    "redis": {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT},
-    "amqp": {"read_timeout": TIMEOUT, "write_timeout": TIMEOUT},
+    "redis": {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT} | _ONE_MORE_TRY,
+    "amqp": {"read_timeout": TIMEOUT, "write_timeout": TIMEOUT} | _ONE_MORE_TRY,
 }
 
 
@@ -132,6 +138,39 @@ def revoke(message_ids: Sequence[str]) -> None:
             app.control.revoke(list(message_ids), terminate=True, signal="SIGKILL", connection=connection)
     except _broker_errors() as error:
         logger.warning("The broker did not take the revocation (%s).", error.__class__.__name__)
+
+
+def known(messages: Sequence[Message]) -> list[Message] | None:
+    """Ask all workers; return those messages whose task one knows that takes from the queue they go to.
+
+    ``None``: the broker did not take the question. A worker without remote control does not answer.
+    """
+    if breaker.is_open:
+        return None
+    app = _app()
+    wanted = [[message.name, _queue_of(app, message)] for message in messages]
+    try:
+        with app.connection_for_write(**_bounds(app)) as connection:
+            answers: Any = app.control.broadcast(
+                WHO_KNOWS,
+                arguments={"wanted": wanted},
+                reply=True,
+                timeout=ANSWER_SECONDS,
+                connection=connection,
+            )
+    except _broker_errors() as error:
+        breaker.trip()
+        logger.warning("The broker did not take a question (%s).", error.__class__.__name__)
+        return None
+    # Of a worker that does not know the question the answer is an error, and no list.
+    said = [places for answer in answers or () for places in answer.values() if isinstance(places, list)]
+    return [messages[place] for place in sorted({place for places in said for place in places})]
+
+
+def _queue_of(app: Celery, message: Message) -> str:
+    """The queue that a message goes to; empty where its options name an exchange instead."""
+    queue = app.amqp.router.route(_options(app, message), message.name).get("queue")
+    return str(getattr(queue, "name", queue) or "")
 
 
 def _send(message: Message, producer: Any) -> None:

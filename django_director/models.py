@@ -97,6 +97,7 @@ class Run(models.Model):
     stop = models.CharField(max_length=STATUS_LENGTH, choices=Stop, default=Stop.NONE, blank=True)
     paused_at = models.DateTimeField(null=True)
     generation = models.PositiveIntegerField(default=0, help_text="How often the run was retried.")
+    token = models.BigIntegerField(null=True, help_text="A random number written by the last cancel or retry.")
     payload = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
     error = models.TextField(blank=True)
     trigger = models.CharField(max_length=STATUS_LENGTH, choices=Trigger, default=Trigger.MANUAL)

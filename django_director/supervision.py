@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import celery.utils.log
 from billiard.common import reset_signals
@@ -26,6 +27,12 @@ logger = logging.getLogger(__name__)
 
 REVIVE_PERIOD = 1.0
 """Seconds between two looks whether the supervisor's process and those of the pool are alive."""
+
+REPORT_PERIOD = 0.5
+"""Seconds in which unknown tasks are collected."""
+_unknown: list[tuple[UUID, int]] = []
+# Celery's timer may be a thread.
+_collecting = threading.Lock()
 
 
 class SupervisorProcess(Process):
@@ -146,15 +153,27 @@ def report_lost(message_id: str, error: BaseException) -> None:
         connections.close_all()
 
 
-def report_unknown(message_id: str, worker: str) -> None:
-    """Tell the engine that this worker has dropped a message because it does not know the task."""
-    from .engine import recovery  # needs models
+def report_unknown(message_id: str, consumer: Any) -> None:
+    """Tell the engine, within moments, that this worker has dropped a message because it does not know the task.
 
-    task_id, sequence = parse_message_id(message_id)
+    Many are told at once: a worker drops a backlog as fast as it comes.
+    """
+    message = parse_message_id(message_id)
+    with _collecting:
+        _unknown.append(message)
+        if len(_unknown) == 1:
+            consumer.timer.call_after(REPORT_PERIOD, _report_unknown, (str(consumer.hostname),))
+
+
+def _report_unknown(worker: str) -> None:
+    from .engine import unknown  # needs models
+
+    with _collecting:
+        messages, _unknown[:] = _unknown[:], []
     try:
-        recovery.note_unknown(task_id, sequence, worker)
+        unknown.note(messages, worker)
     except (DatabaseError, InterfaceError) as problem:
-        logger.warning("The unknown task of %s could not be written down: %s", message_id, problem)
+        logger.warning("%d unknown tasks could not be written down: %s", len(messages), problem)
     finally:
         connections.close_all()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef
@@ -26,6 +26,7 @@ from .transactions import statement, transact
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
+_DUE: Final = ("name", "queue", "position", "sequence", "failures", "dispatches", "unknown_since")
 
 
 def wake() -> int:
@@ -50,15 +51,12 @@ def wake_tasks(tasks: TaskQuerySet) -> int:
 
 
 def publish_due() -> int:
-    """Publish queued tasks that are due, oldest first; return how many the broker took."""
-    due = (
-        Task.objects.queued()
-        .filter(next_dispatch_at__lte=Now())
-        .order_by("next_dispatch_at")
-        .select_related("run__version")
-        .only("name", "queue", "position", "sequence", "failures", "dispatches", "run__version__content_hash")
-    )
-    tasks = list(due[:BATCH])
+    """Publish queued tasks that are due, oldest first; return how many the broker took.
+
+    ``BATCH`` of them: there may be more. That is never said for tasks that a worker did not know: their offers
+    are bounded by the ticks, for a worker drops them faster than another can take them.
+    """
+    tasks = _due()
     if not tasks or dispatch.breaker.is_open:
         return 0
     faults.point("supervise.claimed")
@@ -69,8 +67,26 @@ def publish_due() -> int:
     for task in tasks[:sent]:
         by_delay[_next_delay(task, waits)].append(task.pk)
     for delay, chunk in by_delay.items():
-        _postpone(chunk, delay)
+        _postpone(chunk, delay, tasks[0].as_of)
     return sent
+
+
+def _due() -> list[Any]:
+    due = (
+        Task.objects.queued()
+        .filter(next_dispatch_at__lte=Now())
+        .order_by("next_dispatch_at")
+        .select_related("run__version")
+        .only(*_DUE, "run__version__content_hash")
+        .annotate(as_of=Now())
+    )
+    tasks = list(due[:BATCH])
+    again = [task for task in tasks if task.unknown_since is not None]
+    if len(tasks) < BATCH or not again:
+        return tasks
+    # A backlog that one worker drops must not hold up what all know.
+    fresh = list(due.filter(unknown_since=None)[:BATCH])
+    return fresh + again[: max(0, BATCH - 1 - len(fresh))]
 
 
 def close_stopped() -> int:
@@ -87,7 +103,7 @@ def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
 
     ``is_steady`` is asked after they were read: where the answer took long, the workers could not renew either.
     """
-    lapsed = _read(Task.objects.running().filter(lease_until__lt=Now()))
+    lapsed = read(Task.objects.running().filter(lease_until__lt=Now()))
     if not is_steady():
         return 0
     return sum(_lose(task, f"it gave no sign for {director.LEASE} s") for task in lapsed)
@@ -96,31 +112,13 @@ def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
 def lose_message(task_id: UUID, sequence: int, why: str) -> bool:
     """Take the running task of a message from its worker, which is known to be gone."""
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(_lose(task, why) for task in _read(running)) > 0
+    return sum(_lose(task, why) for task in read(running)) > 0
 
 
 def fail_message(task_id: UUID, sequence: int, failure: Failure) -> bool:
     """Fail the running task of a message from outside its process: it was killed by a time limit."""
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(transact(partial(finish.fail_row, task, failure)) for task in _read(running)) > 0
-
-
-def fail_unknown() -> int:
-    """Fail tasks that no worker has known for ``UNKNOWN_TASK_TTL`` seconds; return how many."""
-    since = Now() - timedelta(seconds=director.UNKNOWN_TASK_TTL)
-    unknown = Task.objects.queued().filter(unknown_since__lt=since)
-    return sum(transact(partial(_fail_unknown, task)) for task in _read(unknown))
-
-
-def note_unknown(task_id: UUID, sequence: int, worker: str) -> None:
-    """Write down that a worker has dropped a message because it has no such task."""
-    statement(
-        lambda: (
-            Task.objects.queued()
-            .filter(pk=task_id, sequence=sequence, unknown_since=None)
-            .update(unknown_since=Now(), reason=f"{worker} does not know this task"[:500])
-        )
-    )
+    return sum(transact(partial(finish.fail_row, task, failure)) for task in read(running)) > 0
 
 
 def audit() -> int:
@@ -134,8 +132,10 @@ def audit() -> int:
     return len(found)
 
 
-def _read(tasks: TaskQuerySet) -> list[Task]:
-    heavy = (*HEAVY_TASK_FIELDS, "run__payload", "run__version__source")
+def read(tasks: TaskQuerySet) -> list[Task]:
+    """A batch of rows with what it takes to end them."""
+    # The definition too: the graph that is compiled from it is kept, and each row would bring one of its own.
+    heavy = (*HEAVY_TASK_FIELDS, "run__payload", "run__version__source", "run__version__definition")
     return list(tasks.select_related("run__version").defer(*heavy)[:BATCH])
 
 
@@ -150,14 +150,6 @@ def _lose(task: Task, why: str) -> bool:
     )
     failure = Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)
     return finish.lose(task, failure)
-
-
-def _fail_unknown(task: Task) -> bool:
-    failure = Failure(
-        error=f"UnknownTask: no worker has known the task “{task.name}” for {director.UNKNOWN_TASK_TTL} s; "
-        "start a worker that imports it, then retry the run"
-    )
-    return finish.fail_row(task, failure)
 
 
 def _queue_waits() -> dict[str, float]:
@@ -189,10 +181,11 @@ def _next_delay(task: Task, waits: dict[str, float]) -> float:
     return min(grace * 2.0 ** min(task.dispatches, 16), MAX_GRACE)
 
 
-def _postpone(chunk: list[UUID], delay: float) -> None:
+def _postpone(chunk: list[UUID], delay: float, as_of: datetime) -> None:
+    # What a worker has said since, that it does not know the task, stands.
     statement(
         lambda: (
-            Task.objects.filter(pk__in=chunk)
+            Task.objects.filter(pk__in=chunk, next_dispatch_at__lte=as_of)
             .queued()
             .update(next_dispatch_at=later(delay), dispatches=F("dispatches") + 1)
         )

@@ -5,6 +5,7 @@ Gates are not undone step by step but computed anew from the rows, by the same f
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from django.db.models import Case, F, When
 
 from django_director import faults
+from django_director.clock import Now
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, expand, spans
 from django_director.models import Attempt, Gate, Run, Task
@@ -74,7 +76,7 @@ def retry(run: Run, *, user: Any = None) -> Run:
     run that is active or has succeeded.
     """
     _check_retryable(run)
-    transact(partial(_retry, run))
+    transact(partial(_retry, run, secrets.randbits(63)))
     run.refresh_from_db()
     return run
 
@@ -138,7 +140,7 @@ def _check_retryable(run: Run) -> None:
         )
 
 
-def _retry(run: Run) -> None:
+def _retry(run: Run, token: int) -> None:
     reopened = (
         Run.objects.retryable()
         .filter(pk=run.pk, generation=run.generation)
@@ -146,12 +148,14 @@ def _retry(run: Run) -> None:
             status=RunStatus.RUNNING,
             stop=Stop.NONE,
             generation=F("generation") + 1,
+            token=token,
             finished_at=None,
             error="",
         )
     )
     if not reopened:
-        raise Conflict(f"run {run.pk} can't be retried: somebody else has just changed it")
+        _go_on_from_commit(run, token)
+        return
     graph = run.version.graph
     statuses = _statuses(run)
     chosen = _chosen(graph, statuses)
@@ -161,6 +165,13 @@ def _retry(run: Run) -> None:
     faults.point("reset.updated")
     after_commit(partial(faults.point, "reset.committed"))
     _go_on(RunSnapshot(pk=run.pk, generation=run.generation + 1), graph, statuses)
+
+
+def _go_on_from_commit(run: Run, token: int) -> None:
+    """Go on from our own commit, if its answer was lost: with it went what should have been published."""
+    if not Run.objects.filter(pk=run.pk, token=token).exists():
+        raise Conflict(f"run {run.pk} can't be retried: somebody else has just changed it")
+    Task.objects.filter(run_id=run.pk).steps().queued().update(next_dispatch_at=Now())
 
 
 def _recompute(run: Run) -> bool:
@@ -239,6 +250,7 @@ def _reset_tasks(run: Run, chosen: set[int]) -> None:
         lease_until=None,
         next_dispatch_at=None,
         not_before=None,
+        unknown_since=None,
         dispatches=0,
         failures=0,
         crashes=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -26,8 +27,7 @@ def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
     Running tasks learn of it by ``context().canceled``. Returns the run as it is now. Raises ``Conflict`` for a
     run that has an outcome, or that is being canceled already (``force`` may follow a cancel without it).
     """
-    stopped = statement(lambda: Run.objects.active().filter(pk=run.pk, stop=Stop.NONE).update(stop=Stop.CANCEL))
-    if not stopped:
+    if not statement(partial(_stop, run.pk, secrets.randbits(63))):
         run.refresh_from_db()
         if run.is_finished or not force:
             raise Conflict(f"run {run.pk} can't be canceled: it is {run.shown_status}")
@@ -35,6 +35,13 @@ def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
     after_commit(partial(_carry_out, run.pk, reason, force))
     run.refresh_from_db()
     return run
+
+
+def _stop(run_id: UUID, token: int) -> bool:
+    running = Run.objects.active().filter(pk=run_id, stop=Stop.NONE)
+    stopped = running.update(stop=Stop.CANCEL, token=token)
+    # No row may also mean that the answer to our own UPDATE was lost with the connection.
+    return bool(stopped) or Run.objects.filter(pk=run_id, token=token).exists()
 
 
 def _carry_out(run_id: UUID, reason: str, force: bool) -> None:

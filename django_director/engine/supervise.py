@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import recovery, retention
+from . import recovery, retention, unknown
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Supervisor:
         report.closed = recovery.close_stopped()
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
-            report.unknown = recovery.fail_unknown()
+            report.unknown = unknown.fail()
             if self._is_steady():
                 report.lost = recovery.expire_leases(self._is_steady)
         if now - self._clock.audit >= director.LEASE:

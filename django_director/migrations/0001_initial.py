@@ -50,6 +50,7 @@ class Migration(migrations.Migration):
                 ('stop', models.CharField(blank=True, choices=[('', 'no'), ('cancel', 'canceled'), ('fail_fast', 'fail fast'), ('timeout', 'timed out'), ('delete', 'being deleted')], default='', max_length=16)),
                 ('paused_at', models.DateTimeField(null=True)),
                 ('generation', models.PositiveIntegerField(default=0, help_text='How often the run was retried.')),
+                ('token', models.BigIntegerField(help_text='A random number written by the last cancel or retry.', null=True)),
                 ('payload', models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
                 ('error', models.TextField(blank=True)),
                 ('trigger', models.CharField(choices=[('manual', 'manual'), ('admin', 'admin'), ('api', 'API'), ('command', 'command'), ('schedule', 'schedule'), ('workflow', 'workflow'), ('webhook', 'webhook'), ('relaunch', 'relaunch')], default='manual', max_length=16)),

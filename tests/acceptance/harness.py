@@ -105,6 +105,12 @@ class Program:
         return self.process.pid
 
     def start(self) -> Program:
+        self.launch()
+        wait_for(self.is_ready, BOOT_SECONDS, "ready")
+        return self
+
+    def launch(self) -> None:
+        """Start it, without waiting until it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -115,8 +121,6 @@ class Program:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for(self.is_ready, BOOT_SECONDS, "ready")
-        return self
 
     def is_ready(self) -> bool:
         assert self.process is not None

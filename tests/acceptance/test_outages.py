@@ -18,7 +18,7 @@ from tests.services import needs_mysqlclient, require_service, unmet
 
 from . import checker
 from .conftest import Site
-from .harness import database_url, manage, wait_for
+from .harness import Worker, database_url, manage, wait_for
 from .tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
@@ -111,6 +111,30 @@ def test_a_broker_that_refuses_delays_and_loses_nothing(
     outage.worker(broker=redis.url)
     run.wait(30)
     assert run.result == 60
+
+
+@pytest.mark.fault(13)
+@pytest.mark.slow
+def test_a_broker_that_is_away_for_a_minute(outage: Site, redis: Redis, use_broker: Callable[[str], None]):
+    """The worker is there before it, and callers start runs all the time."""
+    use_broker(redis.url)
+    worker = Worker(redis.url, outage.folder, DIRECTOR_TEST_HISTORY=str(outage.history))
+    outage.programs.append(worker)
+    worker.launch()
+    back_at = time.monotonic() + 60
+    runs: list[Run] = []
+    while time.monotonic() < back_at:
+        run, seconds = timed_start(outage, "example.ETL")
+        assert seconds < 3, "nobody waits for a broker that refuses"
+        runs.append(run)
+        next_at = min(back_at, time.monotonic() + 6)
+        wait_for(lambda next_at=next_at: time.monotonic() >= next_at)
+    assert len(runs) > 3
+    assert not Run.objects.finished().filter(pk__in=[run.pk for run in runs]).exists()
+    redis.start()
+    outage.wait(runs, 60)
+    assert {run.result for run in runs} == {60}
+    assert {task.attempt for run in runs for task in run.tasks.all()} == {1}
 
 
 @pytest.mark.fault(12)

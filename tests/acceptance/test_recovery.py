@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
 
 RUNS = 20
 CONCURRENCY = 2
+UNKNOWN_TASK_TTL = 3
+"""Seconds, as in the settings of the acceptance tests."""
 #: A supervisor that was killed with its worker keeps its lease for 15 s.
 TAKEOVER = 90
 
@@ -114,6 +116,37 @@ def test_an_unknown_task_fails_with_a_clear_text(site: Site):
     run = site.run("fault.UNKNOWN")
     assert run.status == RunStatus.FAILED
     assert "no worker has known the task “NOBODY_KNOWS” for 3 s" in run.error
+
+
+@pytest.mark.fault(23)
+@pytest.mark.slow
+def test_a_worker_with_old_code_beside_one_with_new(site: Site, trace: Path):
+    """Many are offered to the wrong one first, some for longer than the time after which an unknown task fails."""
+    site.expected |= {"Received unregistered task"}
+    old = site.worker(queues="special", DIRECTOR_TEST_CODE="old")
+    new = site.worker(queues="special", concurrency=1)
+    runs = [site.start("fault.NEW", {"trace": str(trace), "seconds": 0.05}) for _ in range(6)]
+    assert_all_succeeded(site, runs, trace, again=0)
+    assert old.text().count("Received unregistered task") > 1
+    old.kill()
+    new.kill()
+
+
+@pytest.mark.fault(23)
+@pytest.mark.slow
+def test_a_task_that_only_a_busy_worker_knows_waits_for_it(site: Site, trace: Path):
+    site.expected |= {"Received unregistered task"}
+    new = site.worker(queues="special", concurrency=1, prefetch=1)
+    busy = site.start("fault.BUSY", {"trace": str(trace), "seconds": 5 * UNKNOWN_TASK_TTL})
+    wait_for(trace.exists, what="it is busy")
+    old = site.worker(queues="special", prefetch=16, DIRECTOR_TEST_CODE="old")
+    run = site.start("fault.NEW", {"trace": str(trace)})
+    site.wait([busy, run], 120)
+    assert (busy.status, run.status) == (RunStatus.SUCCESS, RunStatus.SUCCESS)
+    assert run.tasks.get(step="NEW").worker == new.hostname
+    assert "Received unregistered task" in old.text()
+    old.kill()
+    new.kill()
 
 
 @pytest.mark.fault(3)

@@ -1,4 +1,4 @@
-"""A server that restarts in the middle of runs: a private one, for others use the machine's."""
+"""Servers that restart in the middle of runs: private ones, for others use the machine's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
+from django.db import connection
 
+from django_director import sync
+from django_director.models import Task
 from django_director.status import RunStatus
 from tests.services import unmet
 
@@ -111,6 +115,39 @@ class RabbitMQ:
             return False
 
 
+class PostgreSQL:
+    """A cluster of our own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.folder = folder / "postgres"
+        self.programs = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+        self.command("initdb", "--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C")
+        self.options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+
+    def start(self) -> None:
+        self.command("pg_ctl", "start", "--wait", "--log", str(self.folder / "output"), "--options", self.options)
+
+    def stop(self, mode: str = "immediate") -> None:
+        self.command("pg_ctl", "stop", "--wait", "--mode", mode, check=False)
+
+    def command(self, name: str, *args: str, check: bool = True) -> None:
+        # The server refuses to run as root.
+        user = "postgres" if os.geteuid() == 0 else None
+        done = subprocess.run(
+            [program(name, *self.programs), *args, "--pgdata", str(self.folder)],
+            # A server that goes on must not hold a pipe open.
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            user=user,
+            timeout=BOOT_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0 or not check, f"{name} {args}: {done.returncode}"
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Short and open to other users, as neither pytest's nor a long path for a socket is."""
@@ -126,6 +163,28 @@ def rabbitmq(folder: Path) -> Iterator[RabbitMQ]:
         server.start()
         yield server
     finally:
+        server.stop()
+
+
+@pytest.fixture
+def postgresql(folder: Path, site: Site) -> Iterator[PostgreSQL]:
+    """A server that has the test database's tables, and is what this process and its workers use."""
+    if connection.vendor != "postgresql":
+        pytest.skip("skipped: the tests run on another database")
+    server = PostgreSQL(folder)
+    given = dict(connection.settings_dict)
+    mine = {"HOST": "127.0.0.1", "PORT": str(server.port), "USER": "postgres", "PASSWORD": "", "NAME": "postgres"}
+    try:
+        server.start()
+        connection.close()
+        connection.settings_dict.update(mine)
+        call_command("migrate", verbosity=0)
+        sync.sync()
+        yield server
+    finally:
+        site.kill()
+        connection.close()
+        connection.settings_dict.update(given)
         server.stop()
 
 
@@ -153,3 +212,23 @@ def test_rabbitmq_restarts_in_the_middle_of_runs(
     outage.wait(runs, 120)
     assert {run.status for run in runs} == {RunStatus.SUCCESS}
     assert set(checker.executions(trace)) == {str(task.pk) for run in runs for task in run.tasks.all()}
+
+
+@pytest.mark.fault(14)
+def test_postgresql_restarts_at_once_in_the_middle_of_runs(checked: Site, postgresql: PostgreSQL, trace: Path):
+    """An immediate stop ends every connection without a word, and recovers from the log at its next start."""
+    concurrency, restarts = 2, 3
+    checked.worker(concurrency=concurrency)
+    runs = [checked.start("fault.RUN", {"trace": str(trace), "seconds": 0.5}) for _ in range(10)]
+    for number in range(restarts):
+        wait_for(lambda number=number: checker.executions(trace).total() >= 8 * (number + 1), what="some have run")
+        postgresql.stop()
+        postgresql.start()
+    connection.close()
+    checked.wait(runs, 120)
+    assert {run.status for run in runs} == {RunStatus.SUCCESS}
+    executed = checker.executions(trace)
+    assert set(executed) == {str(task.pk) for task in Task.objects.filter(run__in=runs)}
+    # A claim is not made durable before its task begins: what was claimed just then may run once more.
+    assert executed.total() - len(executed) <= concurrency * restarts
+    checked.check()

@@ -1,8 +1,13 @@
 """The Celery app of the test suite."""
 
 import os
+import threading
+import time
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+if "FAKETIME" in os.environ:
+    # libfaketime 0.9.10 refuses every sleep until a moment of a clock that it leaves alone, as Python's are.
+    time.sleep = lambda seconds: threading.Event().wait(seconds) and None
 
 from celery import Celery
 
@@ -12,3 +17,5 @@ app = Celery("tests", task_cls="django_director.celery:DirectorTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["tests.testapp"], related_name="chaos_tasks")
+if os.environ.get("DIRECTOR_TEST_CODE") != "old":
+    app.autodiscover_tasks(["tests.testapp"], related_name="new_tasks")

@@ -95,6 +95,12 @@ def trace(*args: Any, **kwargs: Any) -> str:
     return str(running.task_id)
 
 
+@task(name="CLOCK")
+def clock(*args: Any, **kwargs: Any) -> float:
+    """What this worker takes for the present time."""
+    return time.time()
+
+
 @shared_task(name="BOUND", bind=True, max_retries=3)
 def bound(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
     """Fail as often as the payload says, through ``self.retry``."""

@@ -317,19 +317,6 @@ def test_a_retry_waits_and_runs_again():
     assert list(task.attempts.values_list("number", "outcome")) == [(1, "failed"), (2, "failed")]
 
 
-def test_an_unknown_task_fails_after_its_time(settings):
-    run = driver.start("A", "B")
-    task = run.tasks.get(step="A")
-    recovery.note_unknown(task.pk, task.sequence, "celery@old")
-    assert recovery.fail_unknown() == 0
-    settings.DIRECTOR = {"UNKNOWN_TASK_TTL": 0}
-    assert recovery.fail_unknown() == 1
-    task.refresh_from_db()
-    assert "no worker has known the task “A”" in task.error
-    run.refresh_from_db()
-    assert run.status == RunStatus.FAILED
-
-
 def test_the_database_holds_the_invariants():
     run = driver.start("A")
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -10,6 +10,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from django_director import engine
+from django_director.clock import Now
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery
 from django_director.engine.claim import Claim
@@ -162,13 +163,14 @@ def test_what_a_request_does_is_whole_or_nothing(name, kind):
         run = run_to_work_on()
         act = prepare(run)
         with failing(number, kind) as seen:
-            for _ in range(2):
+            for call in range(2):
                 try:
                     act()
                     break
                 except OperationalError:
                     connection.close()  # as Django does at the end of a request that had an error
                 except Conflict:
+                    assert call, f"statement {number}: it met itself: {seen}"
                     break
         connection.close()
         other = Run.objects.filter(idempotency_key=str(run.pk))
@@ -183,3 +185,45 @@ def test_what_a_request_does_is_whole_or_nothing(name, kind):
         if len(seen) < number:
             return
     pytest.fail(f"{name} has more than {STATEMENTS} statements")
+
+
+@contextmanager
+def losing_the_answer_to_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[None]]:
+    """Let the next commit happen, and end the connection before its answer; yields what was lost."""
+    commit = connection._commit
+    lost: list[None] = []
+
+    def commit_and_lose() -> None:
+        commit()
+        if not lost:
+            lost.append(None)
+            end_connection()
+            raise OperationalError("the server closed the connection")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "_commit", commit_and_lose)
+        yield lost
+
+
+@has_server
+def test_a_retry_whose_commit_was_not_answered_knows_itself(monkeypatch):
+    run = run_to_work_on()
+    act = try_retry(run)
+    with losing_the_answer_to_commit(monkeypatch) as lost:
+        assert act().generation == 1
+    assert lost
+    assert not run.tasks.queued().filter(next_dispatch_at__gt=Now()).exists(), "due: its own messages were lost"
+    driver.drain(run)
+    driver.check_gates(run)
+    assert run.status == RunStatus.SUCCESS
+    with pytest.raises(Conflict):
+        act()
+
+
+@has_server
+def test_a_cancel_whose_statement_was_not_answered_knows_itself():
+    run = run_to_work_on()
+    with failing(1, "lost answer"):
+        assert engine.cancel(run).status == RunStatus.CANCELED
+    with pytest.raises(Conflict):
+        engine.cancel(run)

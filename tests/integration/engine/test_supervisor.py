@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from celery import current_app
 from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
 from django_director import dispatch, engine, signals
 from django_director.clock import later
@@ -17,18 +17,6 @@ from tests.factories import definition, group, make_workflow
 from . import driver
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def published(monkeypatch):
-    """Messages that would have been sent: the broker is not what these tests are about."""
-    sent: list[dispatch.Message] = []
-    monkeypatch.setattr(dispatch, "_send", lambda message, producer: sent.append(message))
-    monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
-    yield sent
-    dispatch._pool.cache_clear()
 
 
 def _make_due() -> None:
@@ -67,6 +55,17 @@ def test_what_waited_for_an_outage_does_not_make_a_backlog(published):
     _run_since(run, "X", 7200, 0)
     _run_since(run, "Y", 0, 0)
     assert _next_delay(run, "Z") == 60
+
+
+def test_ending_many_tasks_does_not_read_their_definition_with_each(published):
+    make_workflow(definition("test.WIDE", group("G", *(f"B{n}" for n in range(30)))))
+    driver.claim(engine.start("test.WIDE"), "B1")
+    with CaptureQueriesContext(connection) as seen:
+        tasks = recovery.read(Task.objects.queued())
+        assert {len(task.run.version.graph.nodes) for task in tasks} == {30}
+    assert len(tasks) == 29
+    (query,) = seen
+    assert '"definition"' not in query["sql"].replace("`", '"')
 
 
 def _run_since(run: Run, step: str, queued: float, started: float) -> None:

@@ -1,4 +1,4 @@
-"""Faults whose measure is a whole process."""
+"""Reading is bounded in memory: the measure is a whole process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.definitions.test_safety import REFUSED
+from .test_safety import REFUSED
 
 ROOT = Path(__file__).parents[3]
 MEGABYTES = 200

@@ -1,0 +1,120 @@
+"""Tasks that a worker does not know: offered again soon, and failed when no worker knows them."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_director import dispatch, engine
+from django_director.clock import later
+from django_director.engine import recovery, unknown
+from django_director.models import Run, Task
+from django_director.status import RunStatus, TaskStatus
+from tests.factories import definition, group, make_workflow, step
+
+from . import driver
+
+pytestmark = [pytest.mark.django_db, pytest.mark.fault(23), pytest.mark.usefixtures("published")]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    """Nobody consumes from this broker, so nobody answers."""
+    monkeypatch.setattr(dispatch, "ANSWER_SECONDS", 0.01)
+
+
+def note(run: Run, *steps: str) -> None:
+    rows = run.tasks.filter(step__in=steps).values_list("pk", "sequence")
+    unknown.note(list(rows), "celery@old")
+
+
+def offered_in(run: Run, step: str) -> int:
+    """Seconds until the supervisor publishes it."""
+    task = run.tasks.annotate(now=later(0)).get(step=step)
+    return round((task.next_dispatch_at - task.now).total_seconds())
+
+
+@pytest.mark.parametrize(
+    ("since", "delay"), [(None, 1), (0.5, 1), (3, 2), (7, 4), (15, 8), (40, 15), (400, 15), (10_000, 15)]
+)
+def test_it_is_offered_again_about_as_long_after_as_it_has_been_unknown(since: float | None, delay: int):
+    run = driver.start("A")
+    run.tasks.update(unknown_since=None if since is None else later(-since), dispatches=5)
+    before = run.tasks.get().unknown_since
+    note(run, "A")
+    task = run.tasks.get()
+    assert (offered_in(run, "A"), task.dispatches) == (delay, 0)
+    assert task.reason == "celery@old does not know this task"
+    assert task.unknown_since is not None
+    assert before in (None, task.unknown_since)
+
+
+def test_what_was_dropped_at_once_comes_back_by_and_by():
+    run = driver.start(group("G", *"ABCDEFGH"))
+    run.tasks.update(unknown_since=later(-100))
+    note(run, *"ABCDEFGH")
+    assert {offered_in(run, step) for step in "ABCDEFGH"} == {15, 17, 19, 21, 22, 24, 26, 28}
+
+
+def test_only_the_message_that_was_dropped_counts():
+    run = driver.start(group("G", "X", "Y"))
+    driver.claim(run, "X")
+    unknown.note([(row.pk, row.sequence - int(row.step == "Y")) for row in run.tasks.all()], "celery@old")
+    assert not run.tasks.exclude(unknown_since=None).exists()
+
+
+def test_what_a_worker_says_at_once_is_not_put_off_by_the_publication(monkeypatch):
+    run = driver.start("A")
+    run.tasks.update(next_dispatch_at=later(-5))
+    monkeypatch.setattr(dispatch, "_send", lambda message, producer: note(run, "A"))
+    assert recovery.publish_due() == 1
+    assert offered_in(run, "A") == 1
+
+
+def test_a_backlog_that_is_unknown_holds_up_no_other_and_is_bounded_by_the_ticks():
+    make_workflow(definition("test.WIDE", group("G", *(f"B{n}" for n in range(700)))))
+    run = engine.start("test.WIDE")
+    rows = Task.objects.filter(run=run)
+    rows.update(next_dispatch_at=later(-50), unknown_since=later(-100))
+    rows.filter(position__gte=690).update(next_dispatch_at=later(-1), unknown_since=None)
+    assert recovery.publish_due() == recovery.BATCH - 1
+    assert not rows.filter(position__gte=690, dispatches=0).exists()
+
+
+def test_it_fails_after_its_time_when_nobody_knows_it(settings):
+    run = driver.start("A", "B")
+    note(run, "A")
+    assert unknown.fail() == 0
+    settings.DIRECTOR = {"UNKNOWN_TASK_TTL": 0}
+    assert unknown.fail() == 1
+    assert "no worker has known the task “A”" in run.tasks.get(step="A").error
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+
+
+def test_it_has_its_time_anew_while_a_worker_runs_one_of_its_kind():
+    run = driver.start(group("G", step("X", task="A"), step("Y", task="A"), step("Z", task="A", queue="other")))
+    driver.claim(run, "X")
+    run.tasks.exclude(step="X").update(unknown_since=later(-1_000))
+    assert unknown.fail() == 1
+    assert run.tasks.get(step="Z").status == TaskStatus.FAILED, "who serves another queue will not take it"
+    assert run.tasks.get(step="Y").unknown_since > run.created_at
+    assert unknown.fail() == 0
+
+
+def test_nothing_fails_while_the_broker_is_away():
+    run = driver.start("A")
+    run.tasks.update(unknown_since=later(-1_000))
+    dispatch.breaker.trip()
+    assert unknown.fail() == 0
+    dispatch.breaker.reset()
+    assert unknown.fail() == 1
+
+
+def test_a_retry_begins_anew():
+    run = driver.start("A")
+    run.tasks.update(unknown_since=later(-1_000))
+    assert unknown.fail() == 1
+    engine.retry(run)
+    assert unknown.fail() == 0
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
