@@ -88,12 +88,12 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
         proxies=proxies,
         workers=options.workers,
     )
+    load = Load(options.seed, options.rate)
     try:
         audit.install()
         sync.sync()
         site.empty_broker(CLEAN)
         site.start()
-        load = Load(options.seed, options.rate)
         load.begin()
         _do(site, plan, options.seconds)
         load.end()
@@ -110,6 +110,8 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
         summary["violations"] = [str(violation) for violation in found]
         (folder / "summary.json").write_text(json.dumps(summary, indent=1, default=str))
     finally:
+        # Also when it is interrupted: nothing may go on, and the database has to go.
+        load.end()
         site.end()
         for proxy in proxies.values():
             proxy.close()
@@ -124,13 +126,15 @@ def _do(site: Any, plan: list[Any], seconds: float) -> None:
     """Each fault at its time, in a thread of its own: some last while others begin."""
     began = time.monotonic()
     threads = []
-    for fault in plan:
-        time.sleep(max(0.0, began + fault.at - time.monotonic()))
-        threads.append(threading.Thread(target=site.do, args=(fault,)))
-        threads[-1].start()
-    time.sleep(max(0.0, began + seconds - time.monotonic()))
-    for thread in threads:
-        thread.join()
+    try:
+        for fault in plan:
+            time.sleep(max(0.0, began + fault.at - time.monotonic()))
+            threads.append(threading.Thread(target=site.do, args=(fault,)))
+            threads[-1].start()
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+    finally:
+        for thread in threads:
+            thread.join()
 
 
 def _print(summary: dict[str, Any]) -> None:

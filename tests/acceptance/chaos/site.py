@@ -28,6 +28,8 @@ from .plan import KINDS, Fault
 
 CONCURRENCY = 2
 """Processes of one worker."""
+UP_SECONDS = 30.0
+"""How long a worker may need to find a broker again that was away: Celery tries ever more seldom."""
 STOP_SECONDS = 20.0
 """How long a warm shutdown may take: the longest task has 8 s."""
 
@@ -105,6 +107,7 @@ class Site:
         if self.supervisor.process is None or self.supervisor.process.poll() is not None:
             self.note("the supervisor had ended by itself")
             self.supervisor = self._new_supervisor()
+        self._wait_until_up()
 
     @property
     def capacity(self) -> int:
@@ -233,6 +236,19 @@ class Site:
         begin = datetime.now(UTC)
         yield
         self.hits[worker.hostname].append((begin, datetime.now(UTC)))
+
+    def _wait_until_up(self) -> None:
+        """Until each worker takes messages again, and nobody spares the broker any more."""
+        began = time.monotonic()
+        missing = {worker.hostname for worker in self.workers}
+        with current_app.connection_for_write(self.direct_broker) as broker:
+            while missing and time.monotonic() - began < UP_SECONDS:
+                answers = current_app.control.ping(list(missing), timeout=1, connection=broker)
+                missing -= {name for answer in answers for name in answer}
+        for hostname in missing:
+            self.note(f"{hostname} did not answer within {UP_SECONDS} s")
+        time.sleep(max(0.0, began + dispatch.COOL_DOWN - time.monotonic()))
+        self.note("all is up")
 
     def _new_worker(self) -> Worker:
         worker = Worker(self.broker, self.folder, concurrency=CONCURRENCY, **self.environ)

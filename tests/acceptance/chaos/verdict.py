@@ -37,11 +37,9 @@ class Verdict:
     def wait(self) -> None:
         """Until nothing moves, or patience ends; rule (g) is asked on the way."""
         began = time.monotonic()
+        queues = checker.Queues(self.healthy_since, self.site.capacity)
         while self._moves() and time.monotonic() - began < self.patience:
-            if Task.objects.running().count() >= self.site.capacity:
-                # What waits for a free process is a backlog, and nobody's fault.
-                self.healthy_since = datetime.now(UTC)
-            for violation in checker.queued(self.healthy_since):
+            for violation in queues.look():
                 self._late[violation.where] = violation
             time.sleep(0.5)
         self.rest = time.monotonic() - began
