@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from .plan import KINDS, Fault
 
 CONCURRENCY = 2
 """Processes of one worker."""
+PASSING_SECONDS = 1.0
+"""How long what a process has sent may be on its way to the database, but for what a proxy holds."""
 UP_SECONDS = 30.0
 """How long a worker may need to find a broker again that was away: Celery tries ever more seldom."""
 STOP_SECONDS = 20.0
@@ -68,6 +70,8 @@ class Site:
         self.done: Counter[str] = Counter()
         #: When the processes of which worker were killed or frozen: from, to.
         self.hits: defaultdict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+        #: Until when a statement of a process that is dead by now may reach the database.
+        self._held_until = datetime.now(UTC)
         self._began = time.monotonic()
 
     def start(self) -> None:
@@ -227,6 +231,8 @@ class Site:
                 dispatch.publish([outbox.message_of(task, version, sequence=sequence)])
 
     def _break(self, which: str, how: Any, fault: Fault) -> None:
+        if which == "database":
+            self._held_until = datetime.now(UTC) + timedelta(seconds=fault.seconds + PASSING_SECONDS)
         how(self.proxies[which])
         time.sleep(fault.seconds)
         self.proxies[which].heal()
@@ -235,7 +241,8 @@ class Site:
     def _hit(self, worker: Worker) -> Any:
         begin = datetime.now(UTC)
         yield
-        self.hits[worker.hostname].append((begin, datetime.now(UTC)))
+        end = datetime.now(UTC) + timedelta(seconds=PASSING_SECONDS)
+        self.hits[worker.hostname].append((begin, max(end, self._held_until)))
 
     def _wait_until_up(self) -> None:
         """Until each worker takes messages again, and nobody spares the broker any more."""
