@@ -32,6 +32,8 @@ EXPECTED = (
     "Task handler raised error: WorkerLostError",
     "Task handler raised error: Terminated",
     "The supervisor has died; it is started again",
+    # While Celery looks for its broker it does not hear that a new process is up, and ends it after 4 s.
+    "Timed out waiting for UP message",
     # Celery 5.7 ends a worker whose broker leaves while its consumer starts: its process manager's to restart.
     "Unrecoverable error: AttributeError(\"'NoneType' object has no attribute 'hostname'\")",
 )
@@ -56,8 +58,9 @@ def main() -> int:
     print(f"logs in {folder}", flush=True)
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "tests.acceptance.settings",
-        # A name of its own: two chaos runs may share a server.
+        # Names of its own: two chaos runs may share a server, and a test of this one has its own file.
         "DATABASE_URL": f"{database}_{os.getpid()}" if _has_port(database) else database,
+        "DIRECTOR_TEST_RUN": f"{os.environ.get('DIRECTOR_TEST_RUN', 'chaos')}-{os.getpid()}",
         "DIRECTOR_TEST_TRACE": str(folder / "trace"),
     }
     proxies = {name: Proxy(_address(url)) for name, url in targets.items() if _has_port(url)}
