@@ -24,6 +24,8 @@ POSTGRES = "postgres://postgres@127.0.0.1:5432/director_chaos"
 REDIS = "redis://127.0.0.1:6379/9"
 PORTS = {"postgres": 5432, "mysql": 3306, "redis": 6379, "amqp": 5672}
 CLEAN = Fault(0, "empty_broker", 0, 0)
+CALM = 12.0
+"""Seconds after the faults in which the load goes on, to see how long messages wait that are lost in a calm."""
 #: Records that broken servers bring about in Celery itself.
 EXPECTED = (
     "consumer: Cannot connect",
@@ -99,12 +101,16 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
         site.start()
         load.begin()
         _do(site, plan, options.seconds)
-        load.end()
-        site.note("faults and load have ended")
+        site.note("the faults have ended")
         # The plan may have ended this thread's connection too.
         connections.close_all()
         site.heal()
         verdict = Verdict(site, load, patience=options.patience)
+        verdict.watch(CALM / 2)
+        site.do(CLEAN)
+        verdict.watch(CALM / 2)
+        load.end()
+        site.note("the load has ended")
         verdict.wait()
         site.end()
         found = verdict.check()
@@ -160,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--broker", help="a URL; Redis of this machine if it answers, else the embedded broker")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rate", type=float, default=2, help="runs started in a second")
-    parser.add_argument("--patience", type=float, default=60, help="seconds until every run has its outcome")
+    parser.add_argument("--patience", type=float, default=30, help="seconds until every run has its outcome")
     parser.add_argument("--plan", action="store_true", help="print the faults that the seed draws, and exit")
     return parser
 

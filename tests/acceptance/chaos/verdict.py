@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from . import audit
 from .load import Load
 from .site import Site
 
-LEASE = timedelta(seconds=3)
-
 
 class Verdict:
     """What the checker says of a site at rest."""
@@ -28,21 +26,29 @@ class Verdict:
         self.site = site
         self.load = load
         self.patience = patience
-        self.healthy_since = datetime.now(UTC)
+        self._queues = checker.Queues(datetime.now(UTC), site.capacity)
         self.rest = 0.0
-        """Seconds from the end of the faults to the last outcome."""
+        """Seconds from the end of the load to the last outcome."""
         self._late: dict[str, Violation] = {}
         self._history: list[dict[str, Any]] = []
+
+    def watch(self, seconds: float) -> None:
+        """Ask rule (g) again and again."""
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            self._look()
 
     def wait(self) -> None:
         """Until nothing moves, or patience ends; rule (g) is asked on the way."""
         began = time.monotonic()
-        queues = checker.Queues(self.healthy_since, self.site.capacity)
         while self._moves() and time.monotonic() - began < self.patience:
-            for violation in queues.look():
-                self._late[violation.where] = violation
-            time.sleep(0.5)
+            self._look()
         self.rest = time.monotonic() - began
+
+    def _look(self) -> None:
+        for violation in self._queues.look():
+            self._late[violation.where] = violation
+        time.sleep(0.5)
 
     def check(self) -> list[Violation]:
         """Everything the checker has."""
