@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from django_director import dispatch
 from django_director.clock import Now, later
 from django_director.conf import MAX_GRACE, director
 from django_director.models import Task
@@ -31,8 +32,9 @@ def waits() -> Waits:
     running = Task.objects.running().filter(queued_at__isnull=False, started_at__isnull=False)
     least: dict[str, timedelta] = {}
     since: dict[str, timedelta] = {}
-    columns = running.annotate(now=Now()).values_list("queue", "queued_at", "started_at", "now")
-    for queue, queued_at, started_at, now in columns.order_by("-started_at")[:SAMPLE]:
+    columns = running.annotate(now=Now()).values_list("name", "queue", "queued_at", "started_at", "now")
+    for name, chosen, queued_at, started_at, now in columns.order_by("-started_at")[:SAMPLE]:
+        queue = dispatch.destination(name, chosen)
         waited = started_at - queued_at
         least[queue] = min(waited, least.get(queue, waited))
         since.setdefault(queue, now - started_at)
@@ -45,8 +47,9 @@ def delay(task: Task, known: Waits) -> float:
     A backlog must not be published over and over: twice what the queue takes now. Where nothing runs there may be
     no worker: each further message waits twice as long. Either may turn out to be too long, see ``hasten``.
     """
-    if task.queue in known:
-        return _twice(known[task.queue])
+    queue = dispatch.destination(task.name, task.queue)
+    if queue in known:
+        return _twice(known[queue])
     return min(float(director.DISPATCH_GRACE) * 2.0 ** min(task.dispatches, 16), MAX_GRACE)
 
 
@@ -56,14 +59,21 @@ def hasten() -> int:
     What was put off while there was no worker, or while a backlog or an outage made the queue look long, must not
     wait so long when that is over: its message may be lost.
     """
-    return sum(_hasten(queue, _twice(wait)) for queue, wait in waits().items())
+    known = waits()
+    late = Task.objects.queued().filter(next_dispatch_at__gt=later(director.DISPATCH_GRACE))
+    kinds = late.order_by().values_list("name", "queue").distinct() if known else ()
+    return sum(
+        _hasten(late.filter(name=name, queue=chosen), _twice(known[queue]))
+        for name, chosen in kinds
+        if (queue := dispatch.destination(name, chosen)) in known
+    )
 
 
-def _hasten(queue: str, seconds: float) -> int:
+def _hasten(tasks: TaskQuerySet, seconds: float) -> int:
     hastened = 0
     for _ in range(CHUNKS):
-        late = Task.objects.queued().filter(queue=queue, next_dispatch_at__gt=later(seconds))
-        chunk = list(late.order_by("-next_dispatch_at").values_list("pk", flat=True)[:CHUNK])
+        late = tasks.filter(next_dispatch_at__gt=later(seconds)).order_by("-next_dispatch_at")
+        chunk = list(late.values_list("pk", flat=True)[:CHUNK])
         if chunk:
             hastened += statement(partial(_bring_forward, Task.objects.filter(pk__in=chunk), seconds))
         if len(chunk) < CHUNK:

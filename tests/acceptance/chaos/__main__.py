@@ -30,6 +30,7 @@ CALM = 12.0
 EXPECTED = (
     "consumer: Cannot connect",
     "Connection to broker lost",
+    "CRITICAL/MainProcess] Couldn't ack ",
     "exited with 'signal 9 (SIGKILL)'",
     "Task handler raised error: WorkerLostError",
     "Task handler raised error: Terminated",

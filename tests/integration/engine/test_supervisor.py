@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from celery import current_app
+from celery.app import routes
 from django.db import OperationalError, connection
 
 from django_director import dispatch, engine, signals
@@ -91,6 +92,20 @@ def test_a_queue_is_not_hastened_by_another(published):
         _next_delay(run, "Y")
     _run_since(run, "X", 0, 0)
     assert backlog.hasten() == 0
+
+
+def test_a_queue_is_what_celery_routes_to(published, monkeypatch):
+    router = routes.Router(routes.prepare({"S*": {"queue": "slow"}}), current_app.amqp.queues)
+    monkeypatch.setattr(current_app.amqp, "router", router)
+    run = driver.start(group("G", "S1", "S2", "F1", "F2", "F3"))
+    run.tasks.filter(step="F2").update(queue="slow")
+    run.tasks.queued().update(next_dispatch_at=later(18_000))
+    _run_since(run, "S1", 3_600, 0)
+    _run_since(run, "F1", 0, 0)
+    assert backlog.waits().keys() == {"slow", "celery"}
+    assert backlog.hasten() == 3
+    assert [_due_in(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
+    assert [_next_delay(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
 
 
 def test_hastening_goes_on_chunk_by_chunk(published, monkeypatch):
