@@ -225,8 +225,8 @@ class Queues:
             yield f"queued for {waited.total_seconds():.1f} s, {times}"
         put_off = (task.next_dispatch_at - now).total_seconds()
         wait = self._longest_wait(task.queue, now)
-        # The engine counts waits in whole seconds.
-        if wait is not None and put_off > max(grace.total_seconds(), 2 * wait + 1):
+        # A second more: the engine counts waits in whole seconds, and time goes on while rows are read.
+        if wait is not None and put_off > max(grace.total_seconds(), 2 * wait) + 1:
             yield f"put off for {put_off:.1f} s, while the queue takes {wait:.1f} s, {times}"
 
     def _remember(self, now: datetime) -> None:
