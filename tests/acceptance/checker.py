@@ -1,8 +1,9 @@
 """What must hold after every test, whatever was done to workers, brokers and databases.
 
-One function for each rule of the fault plan, (a) to (i); each yields what it finds, with the place. What happened
-is told by the rows, and by a history: lines of ``tests.testapp.history`` (what workers say in signals) or of
-``chaos.audit`` (what the database's own triggers saw); both have the same keys.
+One function for each rule of the fault plan, (a) to (i); each yields what it finds, with the place. Rule (g) needs
+more than one look: see ``queues``. What happened is told by the rows, and by a history: lines of
+``tests.testapp.history`` (what workers say in signals) or of ``chaos.audit`` (what the database's own triggers saw);
+both have the same keys.
 """
 
 from __future__ import annotations
@@ -11,14 +12,11 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from django.utils import timezone
-
-from django_director.conf import director
 from django_director.engine import reset
 from django_director.engine.outbox import STRIDE
 from django_director.models import Run, Task
@@ -62,22 +60,22 @@ def outcome(run: Run, within: float | None = None) -> Iterator[Violation]:
     """(a) A started run has an outcome, ``within`` seconds of its creation if given."""
     rows = Counter(_steps(run).values_list("status", flat=True))
     if not run.is_finished:
-        yield Violation("a", _name(run), f"no outcome: {run.shown_status}, tasks {dict(rows)}")
+        yield Violation("a", name_of(run), f"no outcome: {run.shown_status}, tasks {dict(rows)}")
         return
     moving = {status: rows[status] for status in ("queued", "running", "waiting") if rows[status]}
     if moving:
-        yield Violation("a", _name(run), f"{run.status}, but tasks are {moving}")
+        yield Violation("a", name_of(run), f"{run.status}, but tasks are {moving}")
     if within is not None and run.duration is not None and run.duration > within:
-        yield Violation("a", _name(run), f"its outcome took {run.duration:.1f} s, the limit is {within:g} s")
+        yield Violation("a", name_of(run), f"its outcome took {run.duration:.1f} s, the limit is {within:g} s")
 
 
 def statuses(run: Run) -> Iterator[Violation]:
     """(a) The outcome is the one that the tasks' statuses mean."""
     rows = set(_steps(run).values_list("status", flat=True))
     if run.status == RunStatus.SUCCESS and not rows <= {TaskStatus.SUCCESS}:
-        yield Violation("a", _name(run), f"success, with tasks {sorted(rows)}")
+        yield Violation("a", name_of(run), f"success, with tasks {sorted(rows)}")
     if run.status == RunStatus.FAILED and not rows & TASK_BROKEN:
-        yield Violation("a", _name(run), "failed, without a failed task")
+        yield Violation("a", name_of(run), "failed, without a failed task")
 
 
 def commits(history: Iterable[Line]) -> Iterator[Violation]:
@@ -125,7 +123,7 @@ def order(run: Run) -> Iterator[Violation]:
             when = "nobody knows when" if last is None else f"{last:%H:%M:%S.%f}"
             yield Violation(
                 "d",
-                f"{_name(run)}, step {row['step']}",
+                f"{name_of(run)}, step {row['step']}",
                 f"started {row['started_at']:%H:%M:%S.%f}, before what it waits for had ended ({when})",
             )
 
@@ -142,7 +140,7 @@ def history_order(run: Run, history: Iterable[Line]) -> Iterator[Violation]:
             waits_for = nodes[line["task"]].upstream
             early = [position for position in waits_for if status.get(position) != TaskStatus.SUCCESS]
             if early:
-                where = f"{_name(run)}, step {nodes[line['task']].step.id}"
+                where = f"{name_of(run)}, step {nodes[line['task']].step.id}"
                 yield Violation(
                     "d", where, f"claimed as {line['sequence']} before positions {early[:5]} had ended"
                 )
@@ -160,7 +158,7 @@ def gates(run: Run) -> Iterator[Violation]:
     for seq in sorted(stored.keys() | computed.keys()):
         if stored.get(seq) != computed.get(seq):
             what = f"stored {stored.get(seq)}, from the rows {computed.get(seq)} (remaining, failed)"
-            yield Violation("e", f"{_name(run)}, gate {seq}", what)
+            yield Violation("e", f"{name_of(run)}, gate {seq}", what)
 
 
 def wasted(history: Iterable[Line], executed: Counter[str], kills: int = 0) -> Iterator[Violation]:
@@ -181,87 +179,6 @@ def wasted(history: Iterable[Line], executed: Counter[str], kills: int = 0) -> I
     vain = executed.total() - ended
     if vain > kills + lost:
         yield Violation("f", "all tasks", f"{vain} executions in vain, {kills} kills and {lost} lost leases")
-
-
-class Queues:
-    """(g) Nothing that may run is ``queued`` for longer than twice the grace while worker and broker are up.
-
-    They are since ``healthy_since``; ``capacity`` tasks can run at once. Look often: what a queue was like
-    decides. Three rules make the one, for a queue may be long, and must not be published over and over then:
-
-    * What is due is published within a grace.
-    * While a queue is short, nothing stays in it for longer than twice the grace. A queue is long while all
-      processes are busy, or where twice its present wait is longer than the grace. What was published in vain
-      before, as there was no worker, may be put off by twice as much each time.
-    * While something of a queue runs, nothing in it is put off for longer than the grace or twice its wait.
-    """
-
-    def __init__(self, healthy_since: datetime, capacity: int | None = None) -> None:
-        self._healthy_since = healthy_since
-        self._capacity = capacity
-        self._looks: list[tuple[datetime, dict[str, float]]] = []
-        self._short_since: dict[str, datetime] = {}
-
-    def look(self, now: datetime | None = None) -> list[Violation]:
-        """What is wrong now."""
-        now = now or timezone.now()
-        self._remember(now)
-        startable = Task.objects.queued().filter(run__paused_at=None).select_related("run__workflow")
-        return [
-            Violation("g", f"{_name(task.run)}, step {task.step}", what)
-            for task in startable
-            if task.is_hook or not (task.run.stop or task.run.is_finished)
-            for what in self._wrong(task, now)
-        ]
-
-    def _wrong(self, task: Task, now: datetime) -> Iterator[str]:
-        grace = _grace()
-        times = f"published {task.dispatches} times again"
-        unpublished = now - max(task.next_dispatch_at, self._healthy_since)
-        if unpublished > grace:
-            yield f"due for {unpublished.total_seconds():.1f} s, {times}"
-        waited = now - max(task.queued_at, self._short_since.get(task.queue, self._healthy_since))
-        if waited > grace * max(2.0, 1 + 2.0 ** (min(task.dispatches, 16) - 1)):
-            yield f"queued for {waited.total_seconds():.1f} s, {times}"
-        put_off = (task.next_dispatch_at - now).total_seconds()
-        wait = self._longest_wait(task.queue, now)
-        # A second more: the engine counts waits in whole seconds, and time goes on while rows are read.
-        if wait is not None and put_off > max(grace.total_seconds(), 2 * wait) + 1:
-            yield f"put off for {put_off:.1f} s, while the queue takes {wait:.1f} s, {times}"
-
-    def _remember(self, now: datetime) -> None:
-        waits = present_waits(now)
-        self._looks.append((now, waits))
-        is_busy = self._capacity is not None and Task.objects.running().count() >= self._capacity
-        long = {queue for queue, wait in waits.items() if 2 * wait > _grace().total_seconds()}
-        for queue in set(Task.objects.queued().values_list("queue", flat=True)) if is_busy else long:
-            self._short_since[queue] = now
-
-    def _longest_wait(self, queue: str, now: datetime) -> float | None:
-        """Within the last grace: the engine needs a tick to see a change. ``None`` if it ran dry in that time."""
-        begin = now - _grace()
-        if self._looks[0][0] > begin:
-            return None
-        found = [waits.get(queue) for when, waits in self._looks if when >= begin]
-        known = [wait for wait in found if wait is not None]
-        return max(known) if len(known) == len(found) else None
-
-
-def present_waits(now: datetime) -> dict[str, float]:
-    """How long a message waits now, in seconds, by queue: of those in which something runs.
-
-    The least that a running task has waited, at least the time since the last start.
-    """
-    waited: defaultdict[str, list[float]] = defaultdict(list)
-    since: defaultdict[str, list[float]] = defaultdict(list)
-    for task in Task.objects.running():
-        waited[task.queue].append((task.started_at - task.queued_at).total_seconds())
-        since[task.queue].append((now - task.started_at).total_seconds())
-    return {queue: max(min(waited[queue]), min(since[queue])) for queue in waited}
-
-
-def _grace() -> timedelta:
-    return timedelta(seconds=float(director.DISPATCH_GRACE))
 
 
 def slots(runs: Iterable[Run], interval: float = 0.0) -> Iterator[Violation]:
@@ -332,7 +249,7 @@ def _steps(run: Run) -> Any:
     return Task.objects.filter(run=run).steps().order_by("position")
 
 
-def _name(run: Run) -> str:
+def name_of(run: Run) -> str:
     return f"run {run.pk} of {run.workflow}"
 
 

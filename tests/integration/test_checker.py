@@ -12,6 +12,7 @@ from django.utils import timezone
 from django_director.models import Gate, Run, Task
 from django_director.status import TaskStatus
 from tests.acceptance import checker
+from tests.acceptance.queues import Queues
 from tests.factories import group
 
 from .engine import driver
@@ -68,7 +69,7 @@ def test_a_good_run_has_no_violation(run: Run):
         checker.history_order(run, history),
         checker.transitions(history),
         checker.wasted(history, Counter(line["task"] for line in history if line["what"] == "claim")),
-        checker.Queues(timezone.now() - timedelta(hours=1)).look(),
+        Queues(timezone.now() - timedelta(hours=1)).look(),
         checker.slots([run]),
     )
     checker.check_run(run)
@@ -168,12 +169,12 @@ def test_g_a_task_that_stays_queued():
     run = driver.start("A")
     now = timezone.now()
     long_ago = now - timedelta(hours=1)
-    assert not checker.Queues(long_ago).look(now)
+    assert not Queues(long_ago).look(now)
     run.tasks.update(queued_at=now - timedelta(seconds=121))
-    assert what(checker.Queues(long_ago).look(now)) == ["queued for 121.0 s, published 0 times again"]
-    assert not checker.Queues(now - timedelta(seconds=119)).look(now), "the broker was down until then"
+    assert what(Queues(long_ago).look(now)) == ["queued for 121.0 s, published 0 times again"]
+    assert not Queues(now - timedelta(seconds=119)).look(now), "the broker was down until then"
     Run.objects.update(paused_at=now)
-    assert not checker.Queues(long_ago).look(now), "held back by a person"
+    assert not Queues(long_ago).look(now), "held back by a person"
 
 
 @pytest.mark.parametrize(("published", "seconds"), [(1, 120), (2, 180), (3, 300), (4, 540)])
@@ -182,7 +183,7 @@ def test_g_what_was_published_in_vain_is_put_off_by_twice_as_much_each_time(publ
     now = timezone.now()
     queued_at = now - timedelta(seconds=seconds)
     run.tasks.update(dispatches=published, next_dispatch_at=now, queued_at=queued_at)
-    queues = checker.Queues(now - timedelta(hours=1))
+    queues = Queues(now - timedelta(hours=1))
     assert not queues.look(now)
     assert len(queues.look(now + timedelta(seconds=1))) == 1
 
@@ -191,15 +192,15 @@ def test_g_a_task_that_is_due_and_not_published():
     run = driver.start("A")
     now = timezone.now()
     run.tasks.update(next_dispatch_at=now - timedelta(seconds=61))
-    assert what(checker.Queues(now - timedelta(hours=1)).look(now)) == ["due for 61.0 s, published 0 times again"]
-    assert not checker.Queues(now - timedelta(seconds=59)).look(now), "nobody could"
+    assert what(Queues(now - timedelta(hours=1)).look(now)) == ["due for 61.0 s, published 0 times again"]
+    assert not Queues(now - timedelta(seconds=59)).look(now), "nobody could"
 
 
 def test_g_a_long_queue_and_its_end():
     run = driver.start(group("G", "X", "Y"))
     queued_at = run.created_at
     driver.claim(run, "X")
-    queues = checker.Queues(queued_at, capacity=2)
+    queues = Queues(queued_at, capacity=2)
 
     def look_after(seconds: float, waited: float) -> list[str]:
         """What is wrong when something has just been started that had waited so long."""
@@ -219,14 +220,14 @@ def test_g_what_waits_for_a_process_waits_in_a_long_queue():
     now = run.created_at + timedelta(seconds=200)
     run.tasks.filter(step="X").update(started_at=now, queued_at=now)
     run.tasks.filter(step="Y").update(next_dispatch_at=now)
-    assert not checker.Queues(run.created_at, capacity=1).look(now)
-    assert len(checker.Queues(run.created_at, capacity=2).look(now)) == 1
+    assert not Queues(run.created_at, capacity=1).look(now)
+    assert len(Queues(run.created_at, capacity=2).look(now)) == 1
 
 
 def test_g_a_task_that_is_put_off_for_too_long():
     run = driver.start(group("G", "X", "Y"))
     driver.claim(run, "X")
-    queues = checker.Queues(run.created_at, capacity=1)
+    queues = Queues(run.created_at, capacity=1)
 
     def look_after(seconds: float, waited: float, put_off: float) -> list[str]:
         now = run.created_at + timedelta(seconds=seconds)

@@ -13,6 +13,7 @@ from typing import Any
 from django_director.models import Attempt, Run, Task
 from tests.acceptance import checker
 from tests.acceptance.checker import Violation
+from tests.acceptance.queues import Queues
 
 from . import audit
 from .load import Load
@@ -26,7 +27,7 @@ class Verdict:
         self.site = site
         self.load = load
         self.patience = patience
-        self._queues = checker.Queues(datetime.now(UTC), site.capacity)
+        self._queues = Queues(datetime.now(UTC), site.capacity)
         self.rest = 0.0
         """Seconds from the end of the load to the last outcome."""
         self._late: dict[str, Violation] = {}
