@@ -2,8 +2,8 @@
 
 One function for each rule of the fault plan, (a) to (i); each yields what it finds, with the place. Rule (g) needs
 more than one look: see ``queues``. What happened is told by the rows, and by a history: lines of
-``tests.testapp.history`` (what workers say in signals) or of ``chaos.audit`` (what the database's own triggers saw);
-both have the same keys.
+``tests.testapp.history`` (what workers say in signals) or of ``chaos.audit`` (what the database's own triggers
+saw); both have the same keys.
 """
 
 from __future__ import annotations
