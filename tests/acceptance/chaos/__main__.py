@@ -50,9 +50,9 @@ def main() -> int:
     database = options.database or (POSTGRES if _answers(POSTGRES) else "sqlite://")
     broker = options.broker or (REDIS if _answers(REDIS) else "director://")
     targets = {"database": database, "broker": broker}
-    kinds = [kind for kind in KINDS if kind not in NEEDS_PROXY or _has_port(targets[kind.partition("_")[2]])]
-    kinds += ["terminate_backends"] if _has_port(database) else []
-    plan = draw(options.seed, options.seconds, workers=options.workers, kinds=set(kinds))
+    kinds = {kind for kind in KINDS if kind not in NEEDS_PROXY or _has_port(targets[kind.partition("_")[2]])}
+    kinds -= set() if _has_port(database) else {"terminate_backends"}
+    plan = draw(options.seed, options.seconds, workers=options.workers, kinds=kinds)
     print(f"seed {options.seed}: {len(plan)} faults in {options.seconds:g} s, {_bare(database)}, {_bare(broker)}")
     if options.plan:
         print(*plan, sep="\n")

@@ -70,6 +70,13 @@ class Site:
         self.done: Counter[str] = Counter()
         #: When the processes of which worker were killed or frozen: from, to.
         self.hits: defaultdict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+        #: How many workers ended by themselves, and were started again.
+        self.restarted = 0
+        #: When which worker was last seen alive.
+        self._seen: defaultdict[str, datetime] = defaultdict(lambda: datetime.now(UTC))
+        self._supervisor_lock = threading.Lock()
+        self._manager = threading.Thread(target=self._manage, name="process manager")
+        self._stop = threading.Event()
         #: Until when a statement of a process that is dead by now may reach the database.
         self._held_until = datetime.now(UTC)
         self._began = time.monotonic()
@@ -78,6 +85,7 @@ class Site:
         self.workers = [self._new_worker() for _ in self.locks]
         self.supervisor = self._new_supervisor()
         self._began = time.monotonic()
+        self._manager.start()
 
     def do(self, fault: Fault) -> None:
         """Do one fault, whole, and write down that it was done."""
@@ -102,15 +110,7 @@ class Site:
         """End all faults, and let every program be there."""
         for proxy in self.proxies.values():
             proxy.heal()
-        for index, lock in enumerate(self.locks):
-            with lock:
-                worker = self.workers[index]
-                if worker.process is None or worker.process.poll() is not None:
-                    self.note(f"worker {worker.hostname} had ended by itself")
-                    self.workers[index] = self._new_worker()
-        if self.supervisor.process is None or self.supervisor.process.poll() is not None:
-            self.note("the supervisor had ended by itself")
-            self.supervisor = self._new_supervisor()
+        self._start_again(wait=True)
         self._wait_until_up()
 
     @property
@@ -119,6 +119,9 @@ class Site:
         return CONCURRENCY * len(self.workers)
 
     def end(self) -> None:
+        self._stop.set()
+        if self._manager.is_alive():
+            self._manager.join()
         for program in self.programs:
             program.kill()
 
@@ -159,16 +162,12 @@ class Site:
         self.workers[fault.target] = self._new_worker()
 
     def kill_supervisor(self, fault: Fault) -> None:
-        """The one that works, whosever child it is; the one apart is started again."""
+        """The one that works, whosever child it is."""
         for holder in Lease.objects.filter(name=LEASE_NAME).values_list("holder", flat=True):
             pid = int(holder.rpartition(":")[2])
             self.note(f"{holder} supervises")
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
-        process = self.supervisor.process
-        assert process is not None
-        if process.poll() is not None or not is_alive(process.pid):
-            self.supervisor = self._new_supervisor()
 
     def empty_broker(self, fault: Fault) -> None:
         if self.direct_broker.startswith("redis"):
@@ -238,11 +237,41 @@ class Site:
         self.proxies[which].heal()
 
     @contextlib.contextmanager
-    def _hit(self, worker: Worker) -> Any:
-        begin = datetime.now(UTC)
+    def _hit(self, worker: Worker, since: datetime | None = None) -> Any:
+        begin = since or datetime.now(UTC)
         yield
         end = datetime.now(UTC) + timedelta(seconds=PASSING_SECONDS)
         self.hits[worker.hostname].append((begin, max(end, self._held_until)))
+
+    def _manage(self) -> None:
+        """Start again what has ended by itself, as every site's process manager does."""
+        while not self._stop.wait(1):
+            try:
+                self._start_again(wait=False)
+            except Exception as error:
+                self.note(f"a program could not be started: {error!r}")
+
+    def _start_again(self, *, wait: bool) -> None:
+        for index, lock in enumerate(self.locks):
+            if lock.acquire(blocking=wait):
+                try:
+                    self._start_worker_again(index)
+                finally:
+                    lock.release()
+        with self._supervisor_lock:
+            if _has_ended(self.supervisor):
+                self.supervisor = self._new_supervisor()
+
+    def _start_worker_again(self, index: int) -> None:
+        worker = self.workers[index]
+        if not _has_ended(worker):
+            self._seen[worker.hostname] = datetime.now(UTC)
+            return
+        self.note(f"{worker.hostname} had ended by itself")
+        self.restarted += 1
+        with self._hit(worker, self._seen[worker.hostname]):
+            worker.kill()
+        self.workers[index] = self._new_worker()
 
     def _wait_until_up(self) -> None:
         """Until each worker takes messages again, and nobody spares the broker any more."""
@@ -268,3 +297,7 @@ class Site:
         self.programs.append(supervisor)
         supervisor.start()
         return supervisor
+
+
+def _has_ended(program: Program) -> bool:
+    return program.process is None or program.process.poll() is not None

@@ -85,6 +85,7 @@ class Verdict:
             "lost": what["lost"],
             "lost leases": Attempt.objects.filter(outcome="lost", error__contains="gave no sign").count(),
             "kills and freezes": sum(map(len, self.site.hits.values())),
+            "ended by themselves": self.site.restarted,
             "faults": dict(self.site.done),
             "operators": {
                 "canceled": self.load.canceled,
