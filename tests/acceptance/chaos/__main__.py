@@ -37,8 +37,8 @@ EXPECTED = (
     "The supervisor has died; it is started again",
     # While Celery looks for its broker it does not hear that a new process is up, and ends it after 4 s.
     "Timed out waiting for UP message",
-    # Celery 5.7 ends a worker whose broker leaves while its consumer starts, or while it reads what a process of its
-    # pool says: its process manager's to restart.
+    # Celery 5.7 ends a worker whose broker leaves while its consumer starts, or while it reads from its pool: its
+    # process manager's to restart.
     "Unrecoverable error: AttributeError(\"'NoneType' object has no attribute 'hostname'\")",
     "Unrecoverable error: UnpicklingError(",
 )
