@@ -210,6 +210,24 @@ def _is_routed(app: Celery, name: str, options: dict[str, Any]) -> bool:
     return bool(options.get("queue") or options.get("exchange") or app.amqp.router.lookup_route(name))
 
 
+def destination(name: str, queue: str) -> str:
+    """Where the messages of a task go: a definition's ``queue``, or what Celery's options and routes say.
+
+    A word to tell queues apart by, no more. Without a queue, tasks of one name are taken to share one.
+    """
+    if queue:
+        return queue
+    app = _app()
+    task: Any = app.tasks.get(name)
+    own: dict[str, Any] = task._get_exec_options() if task is not None else {}
+    # As `send_task` asks, so that no router of a project meets anything new.
+    route: Any = own if own.get("queue") else app.amqp.router.lookup_route(name, (), {}, {})
+    if not route:
+        return str(director.DEFAULT_QUEUE or app.conf.task_default_queue)
+    chosen = route if isinstance(route, str) else route.get("queue")
+    return str(getattr(chosen, "name", chosen) or name)
+
+
 def _app() -> Celery:
     app: Any = current_app
     return cast("Celery", app._get_current_object())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from django.db import DatabaseError, InterfaceError
 from django.db.models import Case, Q, When
 
 from django_director import dispatch, ids
@@ -20,6 +22,8 @@ from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepare
 from django_director.status import TaskStatus
 
 from .transactions import after_commit, statement
+
+logger = logging.getLogger(__name__)
 
 INLINE: Final = 200
 """How many messages one transaction publishes itself; the supervisor sends the rest in batches."""
@@ -117,8 +121,13 @@ def message_of(task: Task, version: str, *, sequence: int | None = None) -> Mess
 def publish(messages: Sequence[Message]) -> None:
     """Publish; what the broker did not take is due at once, for the supervisor."""
     sent = dispatch.publish(messages)
-    if sent < len(messages):
+    if sent == len(messages):
+        return
+    try:
         expedite(message.task_id for message in messages[sent:])
+    except (DatabaseError, InterfaceError) as error:
+        # Committed before: these rows are due after the grace in any case.
+        logger.warning("%d tasks are sent after the grace: %s", len(messages) - sent, error)
 
 
 def expedite(task_ids: Iterable[UUID]) -> None:

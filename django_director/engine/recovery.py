@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -14,12 +14,12 @@ from django.db.models import Exists, F, OuterRef
 
 from django_director import dispatch, faults
 from django_director.clock import Now, later
-from django_director.conf import MAX_GRACE, director
+from django_director.conf import director
 from django_director.models import Attempt, Run, Task
 from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import finish, outbox, reset, stop
+from . import backlog, finish, outbox, reset, stop
 from .finish import Failure
 from .transactions import statement, transact
 
@@ -62,10 +62,10 @@ def publish_due() -> int:
     faults.point("supervise.claimed")
     sent = dispatch.publish([outbox.message_of(task, task.run.version.content_hash) for task in tasks])
     faults.point("supervise.published")
-    waits = _queue_waits()
+    waits = backlog.waits()
     by_delay: defaultdict[float, list[UUID]] = defaultdict(list)
     for task in tasks[:sent]:
-        by_delay[_next_delay(task, waits)].append(task.pk)
+        by_delay[backlog.delay(task, waits)].append(task.pk)
     for delay, chunk in by_delay.items():
         _postpone(chunk, delay, tasks[0].as_of)
     return sent
@@ -150,35 +150,6 @@ def _lose(task: Task, why: str) -> bool:
     )
     failure = Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)
     return finish.lose(task, failure)
-
-
-def _queue_waits() -> dict[str, float]:
-    """Seconds that a message waits now, by queue: of queues in which something runs.
-
-    The least that a running task has waited, for one that was published anew did not wait in a queue; and at least
-    the time since the last start, for all workers may be busy.
-    """
-    running = Task.objects.running().filter(queued_at__isnull=False, started_at__isnull=False)
-    least: dict[str, timedelta] = {}
-    since: dict[str, timedelta] = {}
-    columns = running.annotate(now=Now()).values_list("queue", "queued_at", "started_at", "now")
-    for queue, queued_at, started_at, now in columns.order_by("-started_at")[:BATCH]:
-        waited = started_at - queued_at
-        least[queue] = min(waited, least.get(queue, waited))
-        since.setdefault(queue, now - started_at)
-    return {queue: max(least[queue], since[queue]).total_seconds() for queue in least}
-
-
-def _next_delay(task: Task, waits: dict[str, float]) -> float:
-    """A backlog must not be published over and over: wait for twice what the queue takes now.
-
-    At most four times as long as before, for after an outage a queue looks worse than it is. Where nothing runs
-    there may be no worker: each further message waits twice as long.
-    """
-    grace = float(director.DISPATCH_GRACE)
-    if task.queue in waits:
-        return max(grace, min(2.0 * round(waits[task.queue]), grace * 4.0 ** min(task.dispatches + 1, 16)))
-    return min(grace * 2.0 ** min(task.dispatches, 16), MAX_GRACE)
 
 
 def _postpone(chunk: list[UUID], delay: float, as_of: datetime) -> None:

@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import recovery, retention, unknown
+from . import backlog, recovery, retention, unknown
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ class Report:
 
     published: int = 0
     woken: int = 0
+    hastened: int = 0
     lost: int = 0
     unknown: int = 0
     closed: int = 0
@@ -104,6 +105,7 @@ class Supervisor:
         report.closed = recovery.close_stopped()
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
+            report.hastened = backlog.hasten()
             report.unknown = unknown.fail()
             if self._is_steady():
                 report.lost = recovery.expire_leases(self._is_steady)

@@ -1,8 +1,9 @@
 """What must hold after every test, whatever was done to workers, brokers and databases.
 
-One function for each rule of the fault plan, (a) to (i); each yields what it finds, with the place. What happened
-is told by the rows, and by a history: lines of ``tests.testapp.history`` (what workers say in signals) or of
-``chaos.audit`` (what the database's own triggers saw); both have the same keys.
+One function for each rule of the fault plan, (a) to (i); each yields what it finds, with the place. Rule (g) needs
+more than one look: see ``queues``. What happened is told by the rows, and by a history: lines of
+``tests.testapp.history`` (what workers say in signals) or of ``chaos.audit`` (what the database's own triggers
+saw); both have the same keys.
 """
 
 from __future__ import annotations
@@ -11,14 +12,11 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from django.utils import timezone
-
-from django_director.conf import director
 from django_director.engine import reset
 from django_director.engine.outbox import STRIDE
 from django_director.models import Run, Task
@@ -62,22 +60,22 @@ def outcome(run: Run, within: float | None = None) -> Iterator[Violation]:
     """(a) A started run has an outcome, ``within`` seconds of its creation if given."""
     rows = Counter(_steps(run).values_list("status", flat=True))
     if not run.is_finished:
-        yield Violation("a", _name(run), f"no outcome: {run.shown_status}, tasks {dict(rows)}")
+        yield Violation("a", name_of(run), f"no outcome: {run.shown_status}, tasks {dict(rows)}")
         return
     moving = {status: rows[status] for status in ("queued", "running", "waiting") if rows[status]}
     if moving:
-        yield Violation("a", _name(run), f"{run.status}, but tasks are {moving}")
+        yield Violation("a", name_of(run), f"{run.status}, but tasks are {moving}")
     if within is not None and run.duration is not None and run.duration > within:
-        yield Violation("a", _name(run), f"its outcome took {run.duration:.1f} s, the limit is {within:g} s")
+        yield Violation("a", name_of(run), f"its outcome took {run.duration:.1f} s, the limit is {within:g} s")
 
 
 def statuses(run: Run) -> Iterator[Violation]:
     """(a) The outcome is the one that the tasks' statuses mean."""
     rows = set(_steps(run).values_list("status", flat=True))
     if run.status == RunStatus.SUCCESS and not rows <= {TaskStatus.SUCCESS}:
-        yield Violation("a", _name(run), f"success, with tasks {sorted(rows)}")
+        yield Violation("a", name_of(run), f"success, with tasks {sorted(rows)}")
     if run.status == RunStatus.FAILED and not rows & TASK_BROKEN:
-        yield Violation("a", _name(run), "failed, without a failed task")
+        yield Violation("a", name_of(run), "failed, without a failed task")
 
 
 def commits(history: Iterable[Line]) -> Iterator[Violation]:
@@ -125,7 +123,7 @@ def order(run: Run) -> Iterator[Violation]:
             when = "nobody knows when" if last is None else f"{last:%H:%M:%S.%f}"
             yield Violation(
                 "d",
-                f"{_name(run)}, step {row['step']}",
+                f"{name_of(run)}, step {row['step']}",
                 f"started {row['started_at']:%H:%M:%S.%f}, before what it waits for had ended ({when})",
             )
 
@@ -142,7 +140,7 @@ def history_order(run: Run, history: Iterable[Line]) -> Iterator[Violation]:
             waits_for = nodes[line["task"]].upstream
             early = [position for position in waits_for if status.get(position) != TaskStatus.SUCCESS]
             if early:
-                where = f"{_name(run)}, step {nodes[line['task']].step.id}"
+                where = f"{name_of(run)}, step {nodes[line['task']].step.id}"
                 yield Violation(
                     "d", where, f"claimed as {line['sequence']} before positions {early[:5]} had ended"
                 )
@@ -160,7 +158,7 @@ def gates(run: Run) -> Iterator[Violation]:
     for seq in sorted(stored.keys() | computed.keys()):
         if stored.get(seq) != computed.get(seq):
             what = f"stored {stored.get(seq)}, from the rows {computed.get(seq)} (remaining, failed)"
-            yield Violation("e", f"{_name(run)}, gate {seq}", what)
+            yield Violation("e", f"{name_of(run)}, gate {seq}", what)
 
 
 def wasted(history: Iterable[Line], executed: Counter[str], kills: int = 0) -> Iterator[Violation]:
@@ -181,25 +179,6 @@ def wasted(history: Iterable[Line], executed: Counter[str], kills: int = 0) -> I
     vain = executed.total() - ended
     if vain > kills + lost:
         yield Violation("f", "all tasks", f"{vain} executions in vain, {kills} kills and {lost} lost leases")
-
-
-def queued(healthy_since: datetime, now: datetime | None = None) -> Iterator[Violation]:
-    """(g) Nothing that may run is ``queued`` for longer than twice the grace while worker and broker are up.
-
-    They are since ``healthy_since``. Each publication in vain makes that four times as long,
-    as the engine may put off the next one by so much.
-    """
-    now = now or timezone.now()
-    startable = Task.objects.queued().filter(run__paused_at=None).select_related("run__workflow")
-    for task in startable:
-        if not task.is_hook and (task.run.stop or task.run.is_finished):
-            continue
-        allowed = timedelta(seconds=float(director.DISPATCH_GRACE) * max(2.0, 4.0 ** min(task.dispatches, 16)))
-        since = max(task.queued_at, healthy_since)
-        if now - since > allowed:
-            waited = (now - since).total_seconds()
-            where = f"{_name(task.run)}, step {task.step}"
-            yield Violation("g", where, f"queued for {waited:.1f} s, published {task.dispatches} times again")
 
 
 def slots(runs: Iterable[Run], interval: float = 0.0) -> Iterator[Violation]:
@@ -270,7 +249,7 @@ def _steps(run: Run) -> Any:
     return Task.objects.filter(run=run).steps().order_by("position")
 
 
-def _name(run: Run) -> str:
+def name_of(run: Run) -> str:
     return f"run {run.pk} of {run.workflow}"
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django_director.models import Gate, Run, Task
 from django_director.status import TaskStatus
 from tests.acceptance import checker
+from tests.acceptance.queues import Queues
 from tests.factories import group
 
 from .engine import driver
@@ -22,6 +23,7 @@ CLAIM = {"what": "claim", "task": "t", "sequence": 1, "claim": 5, "status": "run
 END = {"what": "end", "task": "t", "sequence": 1, "status": "success"}
 OUTCOME = {"what": "outcome", "run": "r", "generation": 0, "status": "success"}
 RECORD = "[2026-11-24 13:00:00,000: {}/MainProcess] {}\n"
+SAYS = "put off for {} s, while the queue takes {} s, published 0 times again"
 TRACEBACK = 'Traceback (most recent call last):\n  File "django_director/leases.py"\nValueError: planted\n'
 
 
@@ -35,6 +37,10 @@ def run() -> Run:
 
 def letters(*found: Any) -> set[str]:
     return {violation.rule for each in found for violation in each}
+
+
+def what(found: list[checker.Violation]) -> list[str]:
+    return [violation.what for violation in found]
 
 
 def all_rules(run: Run) -> set[str]:
@@ -63,7 +69,7 @@ def test_a_good_run_has_no_violation(run: Run):
         checker.history_order(run, history),
         checker.transitions(history),
         checker.wasted(history, Counter(line["task"] for line in history if line["what"] == "claim")),
-        checker.queued(timezone.now() - timedelta(hours=1)),
+        Queues(timezone.now() - timedelta(hours=1)).look(),
         checker.slots([run]),
     )
     checker.check_run(run)
@@ -159,15 +165,83 @@ def test_f_more_executions_in_vain_than_faults():
     assert not letters(checker.wasted([*again, {"what": "lost", "task": "t"}], Counter({"t": 2})))
 
 
-def test_g_a_task_that_nobody_publishes():
+def test_g_a_task_that_stays_queued():
     run = driver.start("A")
     now = timezone.now()
-    assert not letters(checker.queued(now - timedelta(hours=1), now))
+    long_ago = now - timedelta(hours=1)
+    assert not Queues(long_ago).look(now)
     run.tasks.update(queued_at=now - timedelta(seconds=121))
-    assert letters(checker.queued(now - timedelta(hours=1), now)) == {"g"}
-    assert not letters(checker.queued(now - timedelta(seconds=119), now)), "the broker was down until then"
+    assert what(Queues(long_ago).look(now)) == ["queued for 121.0 s, published 0 times again"]
+    assert not Queues(now - timedelta(seconds=119)).look(now), "the broker was down until then"
     Run.objects.update(paused_at=now)
-    assert not letters(checker.queued(now - timedelta(hours=1), now)), "held back by a person"
+    assert not Queues(long_ago).look(now), "held back by a person"
+
+
+@pytest.mark.parametrize(("published", "seconds"), [(1, 120), (2, 180), (3, 300), (4, 540)])
+def test_g_what_was_published_in_vain_is_put_off_by_twice_as_much_each_time(published: int, seconds: int):
+    run = driver.start("A")
+    now = timezone.now()
+    queued_at = now - timedelta(seconds=seconds)
+    run.tasks.update(dispatches=published, next_dispatch_at=now, queued_at=queued_at)
+    queues = Queues(now - timedelta(hours=1))
+    assert not queues.look(now)
+    assert len(queues.look(now + timedelta(seconds=1))) == 1
+
+
+def test_g_a_task_that_is_due_and_not_published():
+    run = driver.start("A")
+    now = timezone.now()
+    run.tasks.update(next_dispatch_at=now - timedelta(seconds=61))
+    assert what(Queues(now - timedelta(hours=1)).look(now)) == ["due for 61.0 s, published 0 times again"]
+    assert not Queues(now - timedelta(seconds=59)).look(now), "nobody could"
+
+
+def test_g_a_long_queue_and_its_end():
+    run = driver.start(group("G", "X", "Y"))
+    queued_at = run.created_at
+    driver.claim(run, "X")
+    queues = Queues(queued_at, capacity=2)
+
+    def look_after(seconds: float, waited: float) -> list[str]:
+        """What is wrong when something has just been started that had waited so long."""
+        now = queued_at + timedelta(seconds=seconds)
+        run.tasks.filter(step="X").update(started_at=now, queued_at=now - timedelta(seconds=waited))
+        run.tasks.filter(step="Y").update(next_dispatch_at=now)
+        return what(queues.look(now))
+
+    assert not look_after(300, 31), "it takes more than half of the grace"
+    assert not look_after(420, 30)
+    assert look_after(421, 30) == ["queued for 121.0 s, published 0 times again"]
+
+
+def test_g_what_waits_for_a_process_waits_in_a_long_queue():
+    run = driver.start(group("G", "X", "Y"))
+    driver.claim(run, "X")
+    now = run.created_at + timedelta(seconds=200)
+    run.tasks.filter(step="X").update(started_at=now, queued_at=now)
+    run.tasks.filter(step="Y").update(next_dispatch_at=now)
+    assert not Queues(run.created_at, capacity=1).look(now)
+    assert len(Queues(run.created_at, capacity=2).look(now)) == 1
+
+
+def test_g_a_task_that_is_put_off_for_too_long():
+    run = driver.start(group("G", "X", "Y"))
+    driver.claim(run, "X")
+    queues = Queues(run.created_at, capacity=1)
+
+    def look_after(seconds: float, waited: float, put_off: float) -> list[str]:
+        now = run.created_at + timedelta(seconds=seconds)
+        run.tasks.filter(step="X").update(started_at=now, queued_at=now - timedelta(seconds=waited))
+        run.tasks.filter(step="Y").update(next_dispatch_at=now + timedelta(seconds=put_off))
+        return what(queues.look(now))
+
+    assert not look_after(0, 100, 200)
+    assert not look_after(60, 100, 201), "twice of it, in whole seconds"
+    assert look_after(61, 100, 202) == [
+        "put off for 202.0 s, while the queue takes 100.0 s, published 0 times again"
+    ]
+    assert not look_after(120, 20, 200), "it was long a moment ago"
+    assert look_after(122, 20, 62) == [SAYS.format(62.0, 20.0)]
 
 
 def test_h_two_runs_of_one_slot():

@@ -24,16 +24,23 @@ POSTGRES = "postgres://postgres@127.0.0.1:5432/director_chaos"
 REDIS = "redis://127.0.0.1:6379/9"
 PORTS = {"postgres": 5432, "mysql": 3306, "redis": 6379, "amqp": 5672}
 CLEAN = Fault(0, "empty_broker", 0, 0)
+CALM = 12.0
+"""Seconds after the faults in which the load goes on, to see how long messages wait that are lost in a calm."""
 #: Records that broken servers bring about in Celery itself.
 EXPECTED = (
     "consumer: Cannot connect",
     "Connection to broker lost",
+    "CRITICAL/MainProcess] Couldn't ack ",
     "exited with 'signal 9 (SIGKILL)'",
     "Task handler raised error: WorkerLostError",
     "Task handler raised error: Terminated",
     "The supervisor has died; it is started again",
-    # Celery 5.7 ends a worker whose broker leaves while its consumer starts: its process manager's to restart.
+    # While Celery looks for its broker it does not hear that a new process is up, and ends it after 4 s.
+    "Timed out waiting for UP message",
+    # Celery 5.7 ends a worker whose broker leaves while its consumer starts, or while it reads from its pool: its
+    # process manager's to restart.
     "Unrecoverable error: AttributeError(\"'NoneType' object has no attribute 'hostname'\")",
+    "Unrecoverable error: UnpicklingError(",
 )
 
 
@@ -45,9 +52,9 @@ def main() -> int:
     database = options.database or (POSTGRES if _answers(POSTGRES) else "sqlite://")
     broker = options.broker or (REDIS if _answers(REDIS) else "director://")
     targets = {"database": database, "broker": broker}
-    kinds = [kind for kind in KINDS if kind not in NEEDS_PROXY or _has_port(targets[kind.partition("_")[2]])]
-    kinds += ["terminate_backends"] if _has_port(database) else []
-    plan = draw(options.seed, options.seconds, workers=options.workers, kinds=set(kinds))
+    kinds = {kind for kind in KINDS if kind not in NEEDS_PROXY or _has_port(targets[kind.partition("_")[2]])}
+    kinds -= set() if _has_port(database) else {"terminate_backends"}
+    plan = draw(options.seed, options.seconds, workers=options.workers, kinds=kinds)
     print(f"seed {options.seed}: {len(plan)} faults in {options.seconds:g} s, {_bare(database)}, {_bare(broker)}")
     if options.plan:
         print(*plan, sep="\n")
@@ -56,8 +63,9 @@ def main() -> int:
     print(f"logs in {folder}", flush=True)
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "tests.acceptance.settings",
-        # A name of its own: two chaos runs may share a server.
+        # Names of its own: two chaos runs may share a server, and a test of this one has its own file.
         "DATABASE_URL": f"{database}_{os.getpid()}" if _has_port(database) else database,
+        "DIRECTOR_TEST_RUN": f"{os.environ.get('DIRECTOR_TEST_RUN', 'chaos')}-{os.getpid()}",
         "DIRECTOR_TEST_TRACE": str(folder / "trace"),
     }
     proxies = {name: Proxy(_address(url)) for name, url in targets.items() if _has_port(url)}
@@ -88,20 +96,24 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
         proxies=proxies,
         workers=options.workers,
     )
+    load = Load(options.seed, options.rate)
     try:
         audit.install()
         sync.sync()
         site.empty_broker(CLEAN)
         site.start()
-        load = Load(options.seed, options.rate)
         load.begin()
         _do(site, plan, options.seconds)
-        load.end()
-        site.note("faults and load have ended")
+        site.note("the faults have ended")
         # The plan may have ended this thread's connection too.
         connections.close_all()
         site.heal()
         verdict = Verdict(site, load, patience=options.patience)
+        verdict.watch(CALM / 2)
+        site.do(CLEAN)
+        verdict.watch(CALM / 2)
+        load.end()
+        site.note("the load has ended")
         verdict.wait()
         site.end()
         found = verdict.check()
@@ -110,6 +122,8 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
         summary["violations"] = [str(violation) for violation in found]
         (folder / "summary.json").write_text(json.dumps(summary, indent=1, default=str))
     finally:
+        # Also when it is interrupted: nothing may go on, and the database has to go.
+        load.end()
         site.end()
         for proxy in proxies.values():
             proxy.close()
@@ -124,13 +138,15 @@ def _do(site: Any, plan: list[Any], seconds: float) -> None:
     """Each fault at its time, in a thread of its own: some last while others begin."""
     began = time.monotonic()
     threads = []
-    for fault in plan:
-        time.sleep(max(0.0, began + fault.at - time.monotonic()))
-        threads.append(threading.Thread(target=site.do, args=(fault,)))
-        threads[-1].start()
-    time.sleep(max(0.0, began + seconds - time.monotonic()))
-    for thread in threads:
-        thread.join()
+    try:
+        for fault in plan:
+            time.sleep(max(0.0, began + fault.at - time.monotonic()))
+            threads.append(threading.Thread(target=site.do, args=(fault,)))
+            threads[-1].start()
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+    finally:
+        for thread in threads:
+            thread.join()
 
 
 def _print(summary: dict[str, Any]) -> None:
@@ -153,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--broker", help="a URL; Redis of this machine if it answers, else the embedded broker")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rate", type=float, default=2, help="runs started in a second")
-    parser.add_argument("--patience", type=float, default=60, help="seconds until every run has its outcome")
+    parser.add_argument("--patience", type=float, default=30, help="seconds until every run has its outcome")
     parser.add_argument("--plan", action="store_true", help="print the faults that the seed draws, and exit")
     return parser
 

@@ -50,7 +50,8 @@ class Load:
     def end(self) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
     def _use(self, work: Any, numbers: random.Random) -> None:
         while not self._stop.is_set():

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ from .plan import KINDS, Fault
 
 CONCURRENCY = 2
 """Processes of one worker."""
+PASSING_SECONDS = 1.0
+"""How long what a process has sent may be on its way to the database, but for what a proxy holds."""
+UP_SECONDS = 30.0
+"""How long a worker may need to find a broker again that was away: Celery tries ever more seldom."""
 STOP_SECONDS = 20.0
 """How long a warm shutdown may take: the longest task has 8 s."""
 
@@ -66,12 +70,22 @@ class Site:
         self.done: Counter[str] = Counter()
         #: When the processes of which worker were killed or frozen: from, to.
         self.hits: defaultdict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+        #: How many workers ended by themselves, and were started again.
+        self.restarted = 0
+        #: When which worker was last seen alive.
+        self._seen: defaultdict[str, datetime] = defaultdict(lambda: datetime.now(UTC))
+        self._supervisor_lock = threading.Lock()
+        self._manager = threading.Thread(target=self._manage, name="process manager")
+        self._stop = threading.Event()
+        #: Until when a statement of a process that is dead by now may reach the database.
+        self._held_until = datetime.now(UTC)
         self._began = time.monotonic()
 
     def start(self) -> None:
         self.workers = [self._new_worker() for _ in self.locks]
         self.supervisor = self._new_supervisor()
         self._began = time.monotonic()
+        self._manager.start()
 
     def do(self, fault: Fault) -> None:
         """Do one fault, whole, and write down that it was done."""
@@ -96,15 +110,8 @@ class Site:
         """End all faults, and let every program be there."""
         for proxy in self.proxies.values():
             proxy.heal()
-        for index, lock in enumerate(self.locks):
-            with lock:
-                worker = self.workers[index]
-                if worker.process is None or worker.process.poll() is not None:
-                    self.note(f"worker {worker.hostname} had ended by itself")
-                    self.workers[index] = self._new_worker()
-        if self.supervisor.process is None or self.supervisor.process.poll() is not None:
-            self.note("the supervisor had ended by itself")
-            self.supervisor = self._new_supervisor()
+        self._start_again(wait=True)
+        self._wait_until_up()
 
     @property
     def capacity(self) -> int:
@@ -112,6 +119,9 @@ class Site:
         return CONCURRENCY * len(self.workers)
 
     def end(self) -> None:
+        self._stop.set()
+        if self._manager.is_alive():
+            self._manager.join()
         for program in self.programs:
             program.kill()
 
@@ -152,16 +162,12 @@ class Site:
         self.workers[fault.target] = self._new_worker()
 
     def kill_supervisor(self, fault: Fault) -> None:
-        """The one that works, whosever child it is; the one apart is started again."""
+        """The one that works, whosever child it is."""
         for holder in Lease.objects.filter(name=LEASE_NAME).values_list("holder", flat=True):
             pid = int(holder.rpartition(":")[2])
             self.note(f"{holder} supervises")
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
-        process = self.supervisor.process
-        assert process is not None
-        if process.poll() is not None or not is_alive(process.pid):
-            self.supervisor = self._new_supervisor()
 
     def empty_broker(self, fault: Fault) -> None:
         if self.direct_broker.startswith("redis"):
@@ -224,15 +230,61 @@ class Site:
                 dispatch.publish([outbox.message_of(task, version, sequence=sequence)])
 
     def _break(self, which: str, how: Any, fault: Fault) -> None:
+        if which == "database":
+            self._held_until = datetime.now(UTC) + timedelta(seconds=fault.seconds + PASSING_SECONDS)
         how(self.proxies[which])
         time.sleep(fault.seconds)
         self.proxies[which].heal()
 
     @contextlib.contextmanager
-    def _hit(self, worker: Worker) -> Any:
-        begin = datetime.now(UTC)
+    def _hit(self, worker: Worker, since: datetime | None = None) -> Any:
+        begin = since or datetime.now(UTC)
         yield
-        self.hits[worker.hostname].append((begin, datetime.now(UTC)))
+        end = datetime.now(UTC) + timedelta(seconds=PASSING_SECONDS)
+        self.hits[worker.hostname].append((begin, max(end, self._held_until)))
+
+    def _manage(self) -> None:
+        """Start again what has ended by itself, as every site's process manager does."""
+        while not self._stop.wait(1):
+            try:
+                self._start_again(wait=False)
+            except Exception as error:
+                self.note(f"a program could not be started: {error!r}")
+
+    def _start_again(self, *, wait: bool) -> None:
+        for index, lock in enumerate(self.locks):
+            if lock.acquire(blocking=wait):
+                try:
+                    self._start_worker_again(index)
+                finally:
+                    lock.release()
+        with self._supervisor_lock:
+            if _has_ended(self.supervisor):
+                self.supervisor = self._new_supervisor()
+
+    def _start_worker_again(self, index: int) -> None:
+        worker = self.workers[index]
+        if not _has_ended(worker):
+            self._seen[worker.hostname] = datetime.now(UTC)
+            return
+        self.note(f"{worker.hostname} had ended by itself")
+        self.restarted += 1
+        with self._hit(worker, self._seen[worker.hostname]):
+            worker.kill()
+        self.workers[index] = self._new_worker()
+
+    def _wait_until_up(self) -> None:
+        """Until each worker takes messages again, and nobody spares the broker any more."""
+        began = time.monotonic()
+        missing = {worker.hostname for worker in self.workers}
+        with current_app.connection_for_write(self.direct_broker) as broker:
+            while missing and time.monotonic() - began < UP_SECONDS:
+                answers = current_app.control.ping(list(missing), timeout=1, connection=broker)
+                missing -= {name for answer in answers for name in answer}
+        for hostname in missing:
+            self.note(f"{hostname} did not answer within {UP_SECONDS} s")
+        time.sleep(max(0.0, began + dispatch.COOL_DOWN - time.monotonic()))
+        self.note("all is up")
 
     def _new_worker(self) -> Worker:
         worker = Worker(self.broker, self.folder, concurrency=CONCURRENCY, **self.environ)
@@ -245,3 +297,7 @@ class Site:
         self.programs.append(supervisor)
         supervisor.start()
         return supervisor
+
+
+def _has_ended(program: Program) -> bool:
+    return program.process is None or program.process.poll() is not None

@@ -6,19 +6,18 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from django_director.models import Attempt, Run, Task
 from tests.acceptance import checker
 from tests.acceptance.checker import Violation
+from tests.acceptance.queues import Queues
 
 from . import audit
 from .load import Load
 from .site import Site
-
-LEASE = timedelta(seconds=3)
 
 
 class Verdict:
@@ -28,23 +27,29 @@ class Verdict:
         self.site = site
         self.load = load
         self.patience = patience
-        self.healthy_since = datetime.now(UTC)
+        self._queues = Queues(datetime.now(UTC), site.capacity)
         self.rest = 0.0
-        """Seconds from the end of the faults to the last outcome."""
+        """Seconds from the end of the load to the last outcome."""
         self._late: dict[str, Violation] = {}
         self._history: list[dict[str, Any]] = []
+
+    def watch(self, seconds: float) -> None:
+        """Ask rule (g) again and again."""
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            self._look()
 
     def wait(self) -> None:
         """Until nothing moves, or patience ends; rule (g) is asked on the way."""
         began = time.monotonic()
         while self._moves() and time.monotonic() - began < self.patience:
-            if Task.objects.running().count() >= self.site.capacity:
-                # What waits for a free process is a backlog, and nobody's fault.
-                self.healthy_since = datetime.now(UTC)
-            for violation in checker.queued(self.healthy_since):
-                self._late[violation.where] = violation
-            time.sleep(0.5)
+            self._look()
         self.rest = time.monotonic() - began
+
+    def _look(self) -> None:
+        for violation in self._queues.look():
+            self._late[violation.where] = violation
+        time.sleep(0.5)
 
     def check(self) -> list[Violation]:
         """Everything the checker has."""
@@ -80,6 +85,7 @@ class Verdict:
             "lost": what["lost"],
             "lost leases": Attempt.objects.filter(outcome="lost", error__contains="gave no sign").count(),
             "kills and freezes": sum(map(len, self.site.hits.values())),
+            "ended by themselves": self.site.restarted,
             "faults": dict(self.site.done),
             "operators": {
                 "canceled": self.load.canceled,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from celery import current_app
+from celery.app import routes
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import dispatch, engine, signals
 from django_director.clock import later
-from django_director.engine import recovery
+from django_director.engine import backlog, recovery
 from django_director.engine.supervise import Supervisor
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -37,17 +39,70 @@ def test_due_tasks_are_published_again_and_ever_more_seldom(published):
 
 
 @pytest.mark.parametrize(
-    ("queued", "started", "delays"),
+    ("queued", "started", "delay"),
     [
-        pytest.param(7200, 0, [240, 960, 3_840, 14_400, 14_400], id="a queue of two hours"),
-        pytest.param(3600, 3600, [240, 960, 3_840, 7_200, 7_200], id="all workers busy for an hour"),
-        pytest.param(0, 0, [60, 60, 60], id="none"),
+        pytest.param(7_200, 0, 14_400, id="a queue of two hours"),
+        pytest.param(3_600, 3_600, 7_200, id="all workers busy for an hour"),
+        pytest.param(0, 0, 60, id="none"),
     ],
 )
-def test_a_backlog_is_not_published_over_and_over(published, queued: int, started: int, delays: list[int]):
+def test_a_backlog_is_not_published_over_and_over(published, queued: int, started: int, delay: int):
     run = driver.start(group("G", "X", "Y"))
     _run_since(run, "X", queued, started)
-    assert [_next_delay(run, "Y") for _ in delays] == delays
+    assert [_next_delay(run, "Y") for _ in range(3)] == [delay] * 3
+
+
+def test_what_a_backlog_has_put_off_is_hastened_when_it_is_over(published):
+    run = driver.start(group("G", "X", "Y", "Z"))
+    _run_since(run, "X", 7200, 0)
+    assert _next_delay(run, "Z") == 14_400
+    assert backlog.hasten() == 0, "it takes two hours still"
+    _run_since(run, "Y", 0, 0)
+    assert backlog.hasten() == 1
+    assert _due_in(run, "Z") == 60
+    assert backlog.hasten() == 0
+
+
+def test_what_was_sent_in_vain_is_hastened_when_a_worker_comes(published):
+    run = driver.start(group("G", "X", "Y"))
+    for _ in range(4):
+        delay = _next_delay(run, "Y")
+    assert delay == 480
+    assert backlog.hasten() == 0, "nobody knows of a worker"
+    _run_since(run, "X", 0, 0)
+    assert Supervisor().tick().hastened == 1
+    assert _due_in(run, "Y") == 60
+
+
+def test_a_queue_is_not_hastened_by_another(published):
+    run = driver.start(group("G", "X", "Y"))
+    run.tasks.filter(step="Y").update(queue="other")
+    for _ in range(3):
+        _next_delay(run, "Y")
+    _run_since(run, "X", 0, 0)
+    assert backlog.hasten() == 0
+
+
+def test_a_queue_is_what_celery_routes_to(published, monkeypatch):
+    router = routes.Router(routes.prepare({"S*": {"queue": "slow"}}), current_app.amqp.queues)
+    monkeypatch.setattr(current_app.amqp, "router", router)
+    run = driver.start(group("G", "S1", "S2", "F1", "F2", "F3"))
+    run.tasks.filter(step="F2").update(queue="slow")
+    run.tasks.queued().update(next_dispatch_at=later(18_000))
+    _run_since(run, "S1", 3_600, 0)
+    _run_since(run, "F1", 0, 0)
+    assert backlog.waits().keys() == {"slow", "celery"}
+    assert backlog.hasten() == 3
+    assert [_due_in(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
+    assert [_next_delay(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
+
+
+def test_hastening_goes_on_chunk_by_chunk(published, monkeypatch):
+    monkeypatch.setattr(backlog, "CHUNK", 2)
+    run = driver.start(group("G", "X", *(f"Y{number}" for number in range(5))))
+    run.tasks.queued().update(next_dispatch_at=later(3_600))
+    _run_since(run, "X", 0, 0)
+    assert backlog.hasten() == 5
 
 
 def test_what_waited_for_an_outage_does_not_make_a_backlog(published):
@@ -76,8 +131,12 @@ def _run_since(run: Run, step: str, queued: float, started: float) -> None:
 
 def _next_delay(run: Run, step: str) -> int:
     """Seconds, in full minutes, until a queued task is published after its next publication."""
-    _make_due()
+    run.tasks.filter(step=step).update(next_dispatch_at=later(-1))
     assert recovery.publish_due() == 1
+    return _due_in(run, step)
+
+
+def _due_in(run: Run, step: str) -> int:
     delay = run.tasks.get(step=step).next_dispatch_at - run.created_at
     return round(delay.total_seconds() / 60) * 60
 
@@ -106,6 +165,24 @@ def test_what_the_broker_did_not_take_is_due_at_once(published, monkeypatch, dja
     assert recovery.publish_due() == 0, "nobody tries while the broker is known to be down"
     dispatch.breaker.reset()
     assert recovery.publish_due() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_broker_and_a_database_that_fail_together_harm_no_caller(published, monkeypatch, caplog):
+    def refuse(message, producer):
+        raise OSError("no route")
+
+    def lose(execute, sql, params, many, context):
+        if sql.startswith("UPDATE"):
+            raise OperationalError("gone")
+        return execute(sql, params, many, context)
+
+    monkeypatch.setattr(dispatch, "_send", refuse)
+    make_workflow(definition("test.FLOW", "A"))
+    with connection.execute_wrapper(lose):
+        run = engine.start("test.FLOW")
+    assert _due_in(run, "A") == 60
+    assert [record.levelname for record in caplog.records if record.name.startswith("django")] == ["WARNING"] * 2
 
 
 def test_leases_expire_only_after_a_lease_of_quiet(published, settings):
