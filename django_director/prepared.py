@@ -18,7 +18,7 @@ from django.db.models.sql import UpdateQuery
 from .conf import director
 
 P = ParamSpec("P")
-S = TypeVar("S", bound="Update | Select")
+S = TypeVar("S")
 
 
 class Param(Expression):
@@ -38,7 +38,7 @@ TEXT: Final = models.TextField()
 UUID_FIELD: Final = models.UUIDField()
 
 
-class _Statement:
+class Statement:
     """SQL and parameters, some of which are still open."""
 
     def __init__(self, sql: str, params: tuple[Any, ...]) -> None:
@@ -59,7 +59,7 @@ class Update:
     def __init__(self, rows: models.QuerySet[Any], **changes: Any) -> None:
         query: Any = rows.query.chain(UpdateQuery)
         query.add_update_values(changes)
-        self._statement = _Statement(*query.get_compiler(director.DATABASE).as_sql())
+        self._statement = Statement(*query.get_compiler(director.DATABASE).as_sql())
 
     def execute(self, **values: Any) -> int:
         """Give each ``Param`` its value; return the number of rows that were matched."""
@@ -74,7 +74,7 @@ class Select:
 
     def __init__(self, rows: models.QuerySet[Any]) -> None:
         compiler: Any = rows.query.get_compiler(director.DATABASE)
-        self._statement = _Statement(*compiler.as_sql())
+        self._statement = Statement(*compiler.as_sql())
         columns = [column[0] for column in compiler.select[: compiler.col_count]]
         self._converters = [
             (index, converters, expression)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,15 +18,24 @@ from django_director.clock import Now
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
-from django_director.graph import Graph, Span
+from django_director.graph import Graph
+from django_director.inserts import Insert, InsertMany, as_text
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Gate, Run, Task, Workflow, WorkflowVersion
+from django_director.prepared import UUID_FIELD, Param, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import hooks, outbox
 from .transactions import after_commit, transact
 
-BATCH: Final = 5_000
+State = tuple[str, int, str | None, str | None, str | None]
+
+TASK_COLUMNS: Final = (
+    *("id", "position", "step", "name", "queue"),
+    *("status", "sequence", "queued_at", "next_dispatch_at", "not_before"),
+)
+"""In which the tasks of a new run differ; the last five are a ``State``."""
+PENDING: Final[State] = (TaskStatus.PENDING, 0, None, None, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,24 +177,15 @@ def _earlier_run(order: Order) -> Run | None:
 
 def _insert(order: Order) -> Run:
     graph = order.version.graph
-    run = Run(
-        id=order.run_id,
-        workflow=order.version.workflow,
-        version=order.version,
-        payload=order.payload,
-        created_at=Now(),
-        started_at=Now(),
-        **order.fields,
-    )
+    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
+    for name, value in order.fields.items():
+        setattr(run, name, value)
     if not graph.nodes:
-        run.status, run.finished_at = RunStatus.SUCCESS, Now()
-    run.save(force_insert=True, using=director.DATABASE)
-    run.refresh_from_db(fields=["created_at", "started_at", "finished_at"])
+        run.status = RunStatus.SUCCESS
+    _insert_run(run)
     faults.point("start.inserted")
-    Task.objects.bulk_create(_tasks(run, graph, order), batch_size=BATCH)
-    Gate.objects.bulk_create(
-        [Gate(run=run, seq=gate.seq, remaining=gate.total) for gate in graph.gates], batch_size=BATCH
-    )
+    _inserting_tasks().execute(_task_rows(run, graph, order), run=run.pk)
+    _inserting_gates().execute(((gate.seq, gate.total) for gate in graph.gates), run=run.pk)
     if order.publish and order.not_before is None:
         outbox.publish_after_commit(run, graph, graph.roots)
     if not graph.nodes:
@@ -200,33 +201,48 @@ def _announce(run: Run) -> None:
         signals.run_finished.send_robust(sender=Run, run=run)
 
 
-def _tasks(run: Run, graph: Graph, order: Order) -> list[Task]:
-    tasks = [
-        Task(
-            id=ids.task_id(run.pk, node.position),
-            run=run,
-            position=node.position,
-            step=node.step.id,
-            name=node.step.task,
-            queue=node.step.queue or "",
-        )
-        for node in graph.nodes
-    ]
-    for task, is_inline in _roots(tasks, graph.roots):
-        if order.not_before is not None:
-            task.status, task.not_before = TaskStatus.WAITING, order.not_before
-            continue
-        task.status = TaskStatus.QUEUED
-        task.sequence = outbox.first_sequence(0)
-        task.queued_at = run.created_at
-        grace = director.DISPATCH_GRACE if is_inline else 0
-        task.next_dispatch_at = run.created_at + timedelta(seconds=grace)
-    return tasks
+def _insert_run(run: Run) -> None:
+    values = {field.attname: getattr(run, field.attname) for field in Run._meta.concrete_fields}
+    run.created_at = run.started_at = _inserting_run(run.is_finished).execute(**values)
+    run.finished_at = run.created_at if run.is_finished else None
+    run._state.adding, run._state.db = False, director.DATABASE
 
 
-def _roots(tasks: list[Task], roots: tuple[Span, ...]) -> Iterator[tuple[Task, bool]]:
-    inline = outbox.INLINE
-    for start_at, stop_at in roots:
-        for position in range(start_at, stop_at):
-            yield tasks[position], inline > 0
-            inline -= 1
+@prepared
+def _inserting_run(is_finished: bool) -> Insert:
+    given = {field.attname: Param(field.attname, field) for field in Run._meta.concrete_fields}
+    now = ("created_at", "started_at", "finished_at") if is_finished else ("created_at", "started_at")
+    return Insert(Run, **given | dict.fromkeys(now, Now()))
+
+
+@prepared
+def _inserting_tasks() -> InsertMany:
+    return InsertMany(Task, TASK_COLUMNS, run_id=Param("run", UUID_FIELD))
+
+
+@prepared
+def _inserting_gates() -> InsertMany:
+    return InsertMany(Gate, ("seq", "remaining"), run_id=Param("run", UUID_FIELD))
+
+
+def _task_rows(run: Run, graph: Graph, order: Order) -> Iterator[tuple[str | int | None, ...]]:
+    """The values of ``TASK_COLUMNS``, made as they are needed: a run may have 100,000 tasks."""
+    roots = _root_states(run, order.not_before)
+    for node in graph.nodes:
+        state = PENDING if node.upstream else next(roots)
+        step = node.step
+        yield (ids.task_hex(run.pk, node.position), node.position, step.id, step.task, step.queue or "", *state)
+
+
+def _root_states(run: Run, not_before: datetime | None) -> Iterator[State]:
+    """The state of each task that is ready at the start, in order of position."""
+    moment: Any = Task._meta.get_field("not_before")
+    if not_before is not None:
+        return repeat((TaskStatus.WAITING, 0, None, None, as_text(moment, not_before)))
+    now, sequence = run.created_at, outbox.first_sequence(0)
+    grace = now + timedelta(seconds=director.DISPATCH_GRACE)
+    published, due = (
+        (TaskStatus.QUEUED, sequence, as_text(moment, now), as_text(moment, next_dispatch_at), None)
+        for next_dispatch_at in (grace, now)
+    )
+    return chain(repeat(published, outbox.INLINE), repeat(due))
