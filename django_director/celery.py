@@ -164,6 +164,7 @@ def prepare_worker(instance: Any, **_: Any) -> None:
     if app.conf.get("CELERY_DB_REUSE_MAX") is None:
         _keep_connections(app)
     adopt(app)
+    signals.worker_before_create_process.connect(supervision.prepare_to_fork, weak=False)
     app.steps["worker"].add(supervision.SupervisorStep)
 
 
