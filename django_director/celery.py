@@ -166,6 +166,7 @@ def prepare_worker(instance: Any, **_: Any) -> None:
     adopt(app)
     from . import remote  # noqa: F401 - registers an answer; imports what only a worker has
 
+    signals.worker_before_create_process.connect(supervision.prepare_to_fork, weak=False)
     app.steps["worker"].add(supervision.SupervisorStep)
 
 

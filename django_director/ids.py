@@ -31,6 +31,11 @@ def task_id(run_id: UUID, position: int) -> UUID:
     return UUID(int=run_id.int + position + 1)
 
 
+def task_hex(run_id: UUID, position: int) -> str:
+    """The same as 32 hexadecimal digits: for many rows objects cost more than all the rest."""
+    return f"{run_id.int + position + 1:032x}"
+
+
 def message_id(task: UUID, sequence: int) -> str:
     """The Celery id of a message: never used twice, for a worker discards later messages of a revoked id."""
     return f"{task}-{sequence}"

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
+from .engine import workflow_named
 from .exceptions import DirectorError, UnknownRun, UnknownWorkflow
 from .models import Run, Task, Workflow
 from .status import RUN_ACTIVE, RunStatus, Stop
@@ -29,8 +30,7 @@ LISTED: Final = 5
 
 def find_workflow(name: str) -> Workflow:
     """The workflow of this name, active or not. Raises ``UnknownWorkflow`` with the nearest name."""
-    # No name holds NUL, and PostgreSQL refuses to be asked.
-    workflow: Workflow | None = None if "\0" in name else Workflow.objects.filter(name=name).first()
+    workflow = workflow_named(name)
     if workflow is None:
         raise UnknownWorkflow(name, nearest(name, Workflow.objects.values_list("name", flat=True)))
     return workflow

@@ -19,7 +19,7 @@ from django.db.models.sql import UpdateQuery
 from .conf import director
 
 P = ParamSpec("P")
-S = TypeVar("S", bound="Update | Select | Pair")
+S = TypeVar("S")
 
 
 class Param(Expression):
@@ -68,7 +68,7 @@ def can_pair() -> bool:
     return connections[director.DATABASE].vendor == "postgresql"
 
 
-class _Statement:
+class Statement:
     """SQL and parameters, some of which are still open."""
 
     def __init__(self, sql: str, params: Sequence[Any]) -> None:
@@ -91,7 +91,7 @@ class Update:
         self._changes = changes
         query: Any = rows.query.chain(UpdateQuery)
         query.add_update_values(changes)
-        self.statement = _Statement(*query.get_compiler(director.DATABASE).as_sql())
+        self.statement = Statement(*query.get_compiler(director.DATABASE).as_sql())
 
     def if_first_matched(self) -> Update:
         """The same as the second part of a ``Pair``."""
@@ -114,7 +114,7 @@ class Pair:
 
     def __init__(self, first: Update, second: Update) -> None:
         one, other = first.statement, second.if_first_matched().statement
-        self._statement = _Statement(
+        self._statement = Statement(
             f'WITH "first" AS ({one.sql} RETURNING 1), "second" AS ({other.sql} RETURNING 1) '
             'SELECT (SELECT count(*) FROM "first"), (SELECT count(*) FROM "second")',
             [*one.params, *other.params],
@@ -135,7 +135,7 @@ class Select:
     def __init__(self, rows: models.QuerySet[Any]) -> None:
         self._rows = rows
         compiler: Any = rows.query.get_compiler(director.DATABASE)
-        self.statement = _Statement(*compiler.as_sql())
+        self.statement = Statement(*compiler.as_sql())
         columns = [column[0] for column in compiler.select[: compiler.col_count]]
         self._converters = [
             (index, converters, expression)
@@ -150,7 +150,7 @@ class Select:
         then = Select(self._rows.filter(_FIRST_MATCHED))
         one, other = first.statement, then.statement
         sql = f'WITH "first" AS ({one.sql} RETURNING 1) {other.sql}'
-        then.statement = _Statement(sql, [*one.params, *other.params])
+        then.statement = Statement(sql, [*one.params, *other.params])
         return then
 
     def rows(self, **values: Any) -> list[list[Any]]:

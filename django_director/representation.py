@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def run_as_json(run: Run, *, with_payload: bool, with_tasks: bool = False) -> Json:
-    """One run with payload and result (``None`` unless ``with_payload``), and its ``tasks`` if asked for."""
-    data = _run(run, task_counts([run])[run.pk])
+def run_as_json(
+    run: Run, *, with_payload: bool, with_tasks: bool = False, counts: dict[str, int] | None = None
+) -> Json:
+    """One run with payload and result (``None`` unless ``with_payload``), and its ``tasks`` if asked for.
+
+    ``counts`` are its task counts where they are known; else they are asked for.
+    """
+    data = _run(run, task_counts([run])[run.pk] if counts is None else counts)
     if with_payload:
         data["payload"] = mask(run.payload, run.version.graph.definition.schema)
         data["result"] = mask(run.result)

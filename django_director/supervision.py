@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -115,6 +116,7 @@ class SupervisorStep(bootsteps.StartStopStep):
         if "prefork" in _pool_name(worker):
             # A child must not inherit a connection: two processes would write on one socket.
             connections.close_all()
+            prepare_to_fork()
             self.child = SupervisorProcess(worker.app)
         else:
             self.child = SupervisorThread()
@@ -130,6 +132,18 @@ class SupervisorStep(bootsteps.StartStopStep):
         if self.child is not None and not self.child.is_alive():
             logger.error("The supervisor has died; it is started again.")
             self._spawn(worker)
+
+
+def prepare_to_fork(**_: Any) -> None:
+    """Make what a child will need part of the pages that it shares with this process, and let them stay shared.
+
+    What a child imports itself is its own memory, and the garbage collector writes on every object it looks at.
+    """
+    from . import worker  # noqa: F401 - needs models
+    from .engine import supervise  # noqa: F401 - needs models
+
+    gc.collect()
+    gc.freeze()
 
 
 def report_lost(message_id: str, error: BaseException) -> None:

@@ -46,17 +46,17 @@ class WorkflowRuns(DirectorView):
         require(request.user, "run", workflow)
         data = body(request, StartRequest)
         run = engine.start(
-            workflow.name,
+            workflow,
             data["payload"],
             comment=data["comment"],
             user=actor(request),
             idempotency_key=_idempotency_key(request),
             trigger=Trigger.API,
+            beside=lambda run: record(request.user, run, "Started (API)"),
         )
-        if run.created:
-            record(request.user, run, "Started (API)")
+        counts = engine.counts_at_start(run) if run.created else None
         return Response(
-            run_as_json(run, with_payload=sees_payload(request, workflow)),
+            run_as_json(run, with_payload=sees_payload(request, workflow), counts=counts),
             status=status.HTTP_201_CREATED if run.created else status.HTTP_200_OK,
         )
 

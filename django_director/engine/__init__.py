@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 from django_director.models import Run
 
-from .launch import start
+from .launch import counts_at_start, start, workflow_named
 from .reset import Again, RetryPreview, preview_retry, relaunch, retry
 from .stop import cancel
 
@@ -22,4 +22,15 @@ async def astart(name: str, payload: Any = None, **options: Any) -> Run:
     return run
 
 
-__all__ = ["Again", "RetryPreview", "astart", "cancel", "preview_retry", "relaunch", "retry", "start"]
+__all__ = [
+    "Again",
+    "RetryPreview",
+    "astart",
+    "cancel",
+    "counts_at_start",
+    "preview_retry",
+    "relaunch",
+    "retry",
+    "start",
+    "workflow_named",
+]

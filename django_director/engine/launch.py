@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -13,19 +13,21 @@ from uuid import UUID
 from django.db import IntegrityError
 
 from django_director import faults, ids, signals
-from django_director.clock import Now
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
-from django_director.graph import Graph, Span
 from django_director.jsonvalues import NotStorable, normalise
-from django_director.models import Gate, Run, Task, Workflow, WorkflowVersion
+from django_director.models import Run, Workflow, WorkflowVersion
+from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
 
-from . import hooks, outbox
+from . import hooks, outbox, rows
 from .transactions import after_commit, transact
 
-BATCH: Final = 5_000
+Beside = Callable[[Run], object]
+WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
+VERSION_COLUMNS: Final = ("id", "workflow_id", "number", "content_hash", "path", "created_at")
+"""Of a definition only what is compiled from it is needed, and that is kept per process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +41,11 @@ class Order:
     fields: dict[str, Any]
     not_before: datetime | None
     publish: bool
+    beside: Beside | None
 
 
 def start(
-    name: str,
+    name: str | Workflow,
     payload: Any = None,
     *,
     comment: str = "",
@@ -54,20 +57,23 @@ def start(
     scheduled_for: datetime | None = None,
     sent_at: datetime | None = None,
     publish: bool = True,
+    beside: Beside | None = None,
 ) -> Run:
-    """Start the workflow ``name`` and return its run.
+    """Start the workflow ``name``, which may also be its row, and return its run.
 
     Inside ``transaction.atomic()`` the run is committed or rolled back with it. With an ``idempotency_key``, or a
     ``schedule`` and its slot ``scheduled_for``, that was used before, the earlier run is returned with
     ``run.created`` false. ``not_before`` delays the first tasks. ``publish=False`` leaves them to the caller.
-    Raises ``UnknownWorkflow``, ``InvalidPayload``, and ``Conflict`` when the key was used with another payload.
+    ``beside`` is called with the new run inside its transaction, to write what shall be there with it or not at
+    all; as often as the transaction is tried. Raises ``UnknownWorkflow``, ``InvalidPayload``, and ``Conflict``
+    when the key was used with another payload.
     """
-    version = current_version(name)
     return start_version(
-        version,
+        current_version(name),
         payload,
         not_before=not_before,
         publish=publish,
+        beside=beside,
         comment=comment[:1000],
         user=user if user is not None and user.pk else None,
         idempotency_key=idempotency_key or None,
@@ -84,6 +90,7 @@ def start_version(
     *,
     not_before: datetime | None = None,
     publish: bool = True,
+    beside: Beside | None = None,
     **fields: Any,
 ) -> Run:
     """Start one version; ``fields`` are columns of the run."""
@@ -94,6 +101,7 @@ def start_version(
         fields=fields,
         not_before=not_before,
         publish=publish,
+        beside=beside,
     )
     _check_size(version)
     earlier = _earlier_run(order)
@@ -111,25 +119,49 @@ def start_version(
     return run
 
 
-def current_version(name: str) -> WorkflowVersion:
-    """The version that a start of ``name`` takes now. Raises ``UnknownWorkflow`` or ``InactiveWorkflow``."""
-    # Of a definition only what is compiled from it is needed, and that is kept per process.
-    workflows = Workflow.objects.select_related("current_version").defer(
-        "current_version__definition", "current_version__source"
-    )
-    workflow = workflows.filter(name=name).first()
-    if workflow is None or workflow.current_version is None:
+def workflow_named(name: str) -> Workflow | None:
+    """The workflow of this name, active or not, with its current version. One query."""
+    # No name holds NUL, and PostgreSQL refuses to be asked.
+    found = [] if "\0" in name else _finding_workflow().rows(name=name)
+    for row in found:
+        workflow = Workflow.from_db(director.DATABASE, WORKFLOW_COLUMNS, row[: len(WORKFLOW_COLUMNS)])
+        if workflow.current_version_id is not None:
+            version = WorkflowVersion.from_db(director.DATABASE, VERSION_COLUMNS, row[len(WORKFLOW_COLUMNS) :])
+            workflow.current_version, version.workflow = version, workflow
+        return workflow
+    return None
+
+
+@prepared
+def _finding_workflow() -> Select:
+    version = (f"current_version__{name}" for name in VERSION_COLUMNS)
+    named = Workflow.objects.filter(name=Param("name", TEXT))
+    return Select(named.values_list(*WORKFLOW_COLUMNS, *version))
+
+
+def current_version(workflow: Workflow | str) -> WorkflowVersion:
+    """The version that a start of ``workflow`` takes now. Raises ``UnknownWorkflow`` or ``InactiveWorkflow``."""
+    found = workflow_named(workflow) if isinstance(workflow, str) else workflow
+    if found is None or found.current_version is None:
+        name = str(workflow)
         known = Workflow.objects.active().values_list("name", flat=True)
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = (
             f"did you mean “{nearest[0]}”?" if nearest else "“manage.py syncworkflows” stores what the files say"
         )
         raise UnknownWorkflow(name, hint)
-    if not workflow.is_active:
-        raise InactiveWorkflow(name, "it has left the workflow files")
-    version: WorkflowVersion = workflow.current_version
-    version.workflow = workflow
+    if not found.is_active:
+        raise InactiveWorkflow(found.name, "it has left the workflow files")
+    version: WorkflowVersion = found.current_version
     return version
+
+
+def counts_at_start(run: Run) -> dict[str, int]:
+    """The number of tasks in each status as the start of ``run`` committed them; no query."""
+    graph = run.version.graph
+    ready = sum(stop - start for start, stop in graph.roots)
+    counts = {TaskStatus.QUEUED: ready, TaskStatus.PENDING: len(graph.nodes) - ready}
+    return {status.value: count for status, count in counts.items() if count}
 
 
 def _checked_payload(version: WorkflowVersion, payload: Any) -> Any:
@@ -167,28 +199,21 @@ def _earlier_run(order: Order) -> Run | None:
 
 def _insert(order: Order) -> Run:
     graph = order.version.graph
-    run = Run(
-        id=order.run_id,
-        workflow=order.version.workflow,
-        version=order.version,
-        payload=order.payload,
-        created_at=Now(),
-        started_at=Now(),
-        **order.fields,
-    )
+    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
+    for name, value in order.fields.items():
+        setattr(run, name, value)
     if not graph.nodes:
-        run.status, run.finished_at = RunStatus.SUCCESS, Now()
-    run.save(force_insert=True, using=director.DATABASE)
-    run.refresh_from_db(fields=["created_at", "started_at", "finished_at"])
+        run.status = RunStatus.SUCCESS
+    rows.insert_run(run)
     faults.point("start.inserted")
-    Task.objects.bulk_create(_tasks(run, graph, order), batch_size=BATCH)
-    Gate.objects.bulk_create(
-        [Gate(run=run, seq=gate.seq, remaining=gate.total) for gate in graph.gates], batch_size=BATCH
-    )
+    rows.insert_tasks(run, graph, order.not_before)
+    rows.insert_gates(run, graph)
     if order.publish and order.not_before is None:
         outbox.publish_after_commit(run, graph, graph.roots)
     if not graph.nodes:
         hooks.insert(run.pk, graph, RunStatus.SUCCESS, generation=0)
+    if order.beside is not None:
+        order.beside(run)
     after_commit(partial(_announce, run))
     return run
 
@@ -198,35 +223,3 @@ def _announce(run: Run) -> None:
     signals.run_started.send_robust(sender=Run, run=run)
     if run.is_finished:
         signals.run_finished.send_robust(sender=Run, run=run)
-
-
-def _tasks(run: Run, graph: Graph, order: Order) -> list[Task]:
-    tasks = [
-        Task(
-            id=ids.task_id(run.pk, node.position),
-            run=run,
-            position=node.position,
-            step=node.step.id,
-            name=node.step.task,
-            queue=node.step.queue or "",
-        )
-        for node in graph.nodes
-    ]
-    for task, is_inline in _roots(tasks, graph.roots):
-        if order.not_before is not None:
-            task.status, task.not_before = TaskStatus.WAITING, order.not_before
-            continue
-        task.status = TaskStatus.QUEUED
-        task.sequence = outbox.first_sequence(0)
-        task.queued_at = run.created_at
-        grace = director.DISPATCH_GRACE if is_inline else 0
-        task.next_dispatch_at = run.created_at + timedelta(seconds=grace)
-    return tasks
-
-
-def _roots(tasks: list[Task], roots: tuple[Span, ...]) -> Iterator[tuple[Task, bool]]:
-    inline = outbox.INLINE
-    for start_at, stop_at in roots:
-        for position in range(start_at, stop_at):
-            yield tasks[position], inline > 0
-            inline -= 1

@@ -7,15 +7,16 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Subquery
 
 from django_director import dispatch, faults
 from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.models import Attempt, Run, Task
+from django_director.models import Attempt, Lease, Run, Task
+from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
@@ -27,6 +28,35 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
 _DUE: Final = ("name", "queue", "position", "sequence", "failures", "dispatches", "unknown_since")
+
+
+class Due(NamedTuple):
+    """Which of the things for every tick have something to do."""
+
+    waking: bool = True
+    publishing: bool = True
+    closing: bool = True
+
+
+def look(lease: str) -> Due:
+    """Ask what is due, in one query beside the row of the lease; everything may be where that is not there."""
+    rows = _looking().rows(lease=lease)
+    return Due(*(value is not None for value in rows[0])) if rows else Due()
+
+
+@prepared
+def _looking() -> Select:
+    # The first in the order of its index, not EXISTS: a database might think it quicker to read the table.
+    firsts = {
+        "waking": Task.objects.waiting().filter(not_before__lte=Now()).order_by("not_before").values("not_before"),
+        "publishing": Task.objects.queued()
+        .filter(next_dispatch_at__lte=Now())
+        .order_by("next_dispatch_at")
+        .values("next_dispatch_at"),
+        "closing": Run.objects.stopping().order_by("stop").values("stop"),
+    }
+    columns = {name: Subquery(rows[:1]) for name, rows in firsts.items()}
+    return Select(Lease.objects.filter(name=Param("lease", TEXT)).annotate(**columns).values_list(*columns))
 
 
 def wake() -> int:

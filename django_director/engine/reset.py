@@ -17,6 +17,7 @@ from django_director import faults
 from django_director.clock import Now
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, expand, spans
+from django_director.inserts import BATCH
 from django_director.models import Attempt, Gate, Run, Task
 from django_director.status import (
     RUN_RETRYABLE,
@@ -30,7 +31,7 @@ from django_director.status import (
 
 from . import outbox, settle
 from .claim import RunSnapshot
-from .launch import BATCH, current_version, start_version
+from .launch import current_version, start_version
 from .settle import Tally
 from .transactions import after_commit, transact
 

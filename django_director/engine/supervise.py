@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 LEASE_NAME: Final = "supervisor"
 LEASE_SECONDS: Final = 15.0
 """How long a supervisor that gives no sign keeps the others out; less where tasks' leases are shorter."""
+LOOKS: Final = 4
+"""How often in a ``TICK`` it looks for what is due, which is one query: workers shall not wait for the messages
+that a wide start or finish has left to it."""
 RETENTION_PERIOD: Final = 3_600.0
 RETENTION_SECONDS: Final = 5.0
 """How long one tick deletes; what is left goes on ``RETENTION_PAUSE`` seconds later."""
@@ -72,6 +75,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._clock = _Clock()
         self._holds = False
+        self._renewed = 0.0
 
     def stop(self) -> None:
         """Let ``run`` return after the present tick."""
@@ -86,23 +90,24 @@ class Supervisor:
 
     def _guarded_tick(self) -> float:
         try:
-            if not self._acquire():
+            if not self._is_held() and not self._acquire():
                 return _lease_seconds() / 3
             report = self.tick()
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The supervisor can't work: %s", error, extra={"action": "supervise"})
             disconnect()
             return float(director.TICK)
-        return 0.0 if report.published >= recovery.BATCH else float(director.TICK)
+        return 0.0 if report.published >= recovery.BATCH else float(director.TICK) / LOOKS
 
     def tick(self) -> Report:
         """Do once what is due."""
         report = Report()
         now = time.monotonic()
         self._notice_gap(now)
-        report.woken = recovery.wake()
-        report.published = recovery.publish_due()
-        report.closed = recovery.close_stopped()
+        due = recovery.look(LEASE_NAME)
+        report.woken = recovery.wake() if due.waking else 0
+        report.published = recovery.publish_due() if due.publishing or report.woken else 0
+        report.closed = recovery.close_stopped() if due.closing else 0
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
             report.hastened = backlog.hasten()
@@ -131,7 +136,12 @@ class Supervisor:
             self._clock.steady_since = now
         self._clock.last_tick = now
 
+    def _is_held(self) -> bool:
+        """Whether the lease was ours a moment ago: it is renewed each third of its time, not at each tick."""
+        return self._holds and time.monotonic() - self._renewed < _lease_seconds() / 3
+
     def _acquire(self) -> bool:
+        self._renewed = time.monotonic()
         mine = Lease.objects.filter(Q(holder=self.name) | Q(until__lt=Now()), name=LEASE_NAME)
         changes = {"holder": self.name, "until": later(_lease_seconds()), "beat_at": Now()}
         held = bool(statement(lambda: mine.update(**changes)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
 import pytest
 from django.db.models import F
 
 from django_director.clock import later
-from django_director.models import Task
+from django_director.inserts import BATCH, Insert, InsertMany, as_text
+from django_director.models import Gate, Run, Task
 from django_director.prepared import INTEGER, UUID_FIELD, Param, Select, Update, prepared
 from tests.factories import definition, make_run, make_workflow
 
@@ -92,3 +94,69 @@ def test_integers_of_64_bits(tasks: list[Task]):
     rows = Task.objects.filter(claim=Param("claim", INTEGER))
     Task.objects.filter(pk=tasks[1].pk).update(claim=claim)
     assert Select(rows.values_list("pk")).rows(claim=claim) == [[tasks[1].pk]]
+
+
+@prepared
+def copying() -> Insert:
+    given = {field.attname: Param(field.attname, field) for field in Run._meta.concrete_fields}
+    return Insert(Run, **given | {"created_at": later(0)})
+
+
+@prepared
+def adding() -> InsertMany:
+    return InsertMany(
+        Task, ("id", "position", "step", "name", "queue", "queued_at"), run_id=Param("run", UUID_FIELD)
+    )
+
+
+@prepared
+def counting() -> InsertMany:
+    return InsertMany(Gate, ("seq", "remaining"), run_id=Param("run", UUID_FIELD))
+
+
+def columns(row: Run | Task, *but: str) -> dict[str, object]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.fields if field.name not in but}
+
+
+def test_an_insert_is_that_of_save_and_tells_the_time(tasks: list[Task]):
+    run = Run.objects.get(pk=tasks[0].run_id)
+    other = Run.objects.get(pk=run.pk)
+    other.pk, other.payload, other.comment = UUID(int=run.pk.int + 2**30), {"a": ["%s", "ü😀", None]}, "100 % 'q'"
+    created_at = copying().execute(**{field.attname: getattr(other, field.attname) for field in Run._meta.fields})
+    stored = Run.objects.get(pk=other.pk)
+    assert stored.created_at == created_at > run.created_at
+    assert columns(stored, "created_at") == columns(other, "created_at")
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "ü€😀", "\"quoted\" 'so'", "100 % %s %(a)s", "back\\slash", "[1, {}]", ""]
+)
+def test_inserted_rows_are_those_of_bulk_create(tasks: list[Task], text: str):
+    run_id, moment = tasks[0].run_id, datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
+    field = Task._meta.get_field("queued_at")
+    plain = Task(run_id=run_id, position=100, step=text, name="x" * 200, queue="q", queued_at=moment)
+    Task.objects.bulk_create([plain])
+    rows = [
+        (uuid4().hex, 101, text, "x" * 200, "q", as_text(field, moment)),
+        (uuid4().hex, 102, text, "x" * 200, "q", None),
+    ]
+    adding().execute(rows, run=run_id)
+    plain.refresh_from_db()
+    first, second = Task.objects.filter(run=run_id, position__gt=100)
+    assert (first.pk.hex, second.pk.hex) == (rows[0][0], rows[1][0])
+    assert columns(first, "id", "position") == columns(plain, "id", "position")
+    assert columns(second, "id", "position", "queued_at") == columns(plain, "id", "position", "queued_at")
+    assert second.queued_at is None
+
+
+def test_many_rows_are_inserted_in_batches(tasks: list[Task], django_assert_num_queries):
+    with django_assert_num_queries(3):
+        counting().execute(((seq, seq + 1) for seq in range(2 * BATCH + 1)), run=tasks[0].run_id)
+    rows = Gate.objects.filter(run=tasks[0].run_id).order_by("seq").values_list("seq", "remaining")
+    assert list(rows) == [(seq, seq + 1) for seq in range(2 * BATCH + 1)]
+
+
+def test_no_rows_take_no_statement(tasks: list[Task], django_assert_num_queries):
+    adding()
+    with django_assert_num_queries(0):
+        adding().execute([], run=tasks[0].run_id)

@@ -12,7 +12,7 @@ LEVELS: list[set[str]] = [
     {"exceptions", "status", "ids", "faults", "jsonvalues"},
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline"},
-    {"models", "querysets", "prepared"},
+    {"models", "querysets", "prepared", "inserts"},
     {"dispatch", "broker"},
     {"engine"},
     {

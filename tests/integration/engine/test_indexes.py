@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from django_director import ids
 from django_director.clock import Now
-from django_director.models import Run, Task
+from django_director.engine import recovery
+from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, make_workflow
 
@@ -56,4 +58,16 @@ def many_finished_tasks(transactional_db):
 def test_the_supervisors_queries_use_their_indexes(many_finished_tasks):
     for index, query in QUERIES.items():
         plan = query().explain()
+        assert index in plan, f"{index}: {plan}"
+
+
+def test_a_look_at_what_is_due_uses_an_index_for_each(many_finished_tasks):
+    Lease.objects.create(name="supervisor", holder="one", until=Now(), beat_at=Now())
+    with CaptureQueriesContext(connection) as captured:
+        recovery.look("supervisor")
+    prefix = connection.ops.explain_query_prefix()
+    with connection.cursor() as cursor:
+        cursor.execute(f"{prefix} {captured[0]['sql']}".replace("%", "%%"))
+        plan = str(cursor.fetchall())
+    for index in ("director_task_due", "director_task_timer", "director_run_stopping"):
         assert index in plan, f"{index}: {plan}"

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django_director import dispatch, engine, signals
 from django_director.clock import later
 from django_director.engine import backlog, recovery
-from django_director.engine.supervise import Supervisor
+from django_director.engine.supervise import LEASE_NAME, LEASE_SECONDS, Supervisor
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow
@@ -216,8 +216,35 @@ def test_an_idle_tick_costs_a_few_queries(published):
     supervisor = Supervisor("one")
     supervisor._acquire()
     supervisor.tick()
-    with driver.queries(3):
+    with driver.queries(1):
         assert not supervisor.tick()
+
+
+def test_a_held_lease_is_renewed_each_third_of_its_time(published):
+    supervisor = Supervisor("one")
+    supervisor._guarded_tick()
+    before = Lease.objects.get().until
+    with driver.queries(1):
+        supervisor._guarded_tick()
+    assert Lease.objects.get().until == before
+    supervisor._renewed -= LEASE_SECONDS / 3
+    supervisor._guarded_tick()
+    assert Lease.objects.get().until > before
+
+
+def test_what_is_due_is_seen_in_one_look(published):
+    Supervisor("one")._acquire()
+    run = driver.start("A")
+    assert recovery.look(LEASE_NAME) == recovery.Due(waking=False, publishing=False, closing=False)
+    run.tasks.update(next_dispatch_at="2026-01-01T00:00:00Z")
+    assert recovery.look(LEASE_NAME) == recovery.Due(waking=False, publishing=True, closing=False)
+    run.tasks.update(status=TaskStatus.WAITING, not_before="2026-01-01T00:00:00Z")
+    assert recovery.look(LEASE_NAME) == recovery.Due(waking=True, publishing=False, closing=False)
+    run.tasks.update(not_before="2126-01-01T00:00:00Z")
+    Run.objects.update(stop="cancel")
+    assert recovery.look(LEASE_NAME) == recovery.Due(waking=False, publishing=False, closing=True)
+    Lease.objects.all().delete()
+    assert recovery.look(LEASE_NAME) == recovery.Due()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,132 @@
+"""INSERTs compiled once, beside the statements of ``prepared``.
+
+Rows that are alike but for a few columns are made by the database: what differs travels as one parameter, JSON
+text, which the database takes apart itself. Neither Python nor the database then builds or parses a statement
+whose length grows with the rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from django.db import connections, models
+
+from .conf import director
+from .prepared import Param, Select, Statement
+
+BATCH: Final = 2_000
+"""How many rows one statement inserts at most."""
+
+
+class Insert:
+    """An INSERT of one row, which tells its ``created_at``.
+
+    ``values`` are as for ``create``: constants, expressions, and a ``Param`` for what changes. Columns that are
+    not given have their defaults.
+    """
+
+    def __init__(self, model: type[models.Model], **values: Any) -> None:
+        connection = connections[director.DATABASE]
+        names, placeholders, params = _columns(model, values)
+        sql = f"INSERT INTO {_table(model)} ({', '.join(names)}) VALUES ({', '.join(placeholders)})"
+        self._field = _field(model, "created_at")
+        self._read: Select | None = None
+        if connection.features.can_return_columns_from_insert:
+            sql += f" RETURNING {_quoted(self._field.column)}"
+        else:
+            pk: Any = model._meta.pk
+            rows = model._default_manager.filter(pk=Param(pk.attname, pk)).order_by()
+            self._read = Select(rows.values_list("created_at"))
+        self._statement = Statement(sql, tuple(params))
+
+    def execute(self, **values: Any) -> Any:
+        """Give each ``Param`` its value; return ``created_at`` as the database wrote it."""
+        connection = connections[director.DATABASE]
+        with connection.cursor() as cursor:
+            self._statement.execute(cursor, connection, values)
+            if self._read is None:
+                return self._converted(cursor.fetchone()[0], connection)
+        return self._read.rows(**values)[0][0]
+
+    def _converted(self, value: Any, connection: Any) -> Any:
+        column = self._field.get_col(self._field.model._meta.db_table)
+        converters = [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
+        for convert in converters:
+            value = convert(value, column, connection)
+        return value
+
+
+class InsertMany:
+    """An INSERT of rows that differ in the columns ``varying``; ``values`` as for ``Insert``."""
+
+    def __init__(self, model: type[models.Model], varying: Sequence[str], **values: Any) -> None:
+        self._fields = [_field(model, name) for name in varying]
+        names, placeholders, params = _columns(model, values, but=varying)
+        own, source = _taken_apart(self._fields)
+        columns = [_quoted(field.column) for field in self._fields]
+        sql = (
+            f"INSERT INTO {_table(model)} ({', '.join([*columns, *names])}) "
+            f"SELECT {', '.join([*own, *placeholders])} FROM {source}"
+        )
+        self._statement = Statement(sql, (*params, Param("rows", models.TextField())))
+
+    def execute(self, rows: Iterable[Sequence[str | int | None]], **values: Any) -> None:
+        """Insert ``rows``, each with its values for ``varying``; one statement for each ``BATCH``."""
+        connection = connections[director.DATABASE]
+        with connection.cursor() as cursor:
+            left = iter(rows)
+            while batch := list(islice(left, BATCH)):
+                text = json.dumps(batch, ensure_ascii=False, separators=(",", ":"))
+                self._statement.execute(cursor, connection, values | {"rows": text})
+
+
+def as_text(field: models.Field[Any, Any], value: Any) -> str | None:
+    """A value as ``InsertMany`` takes it, for a column that holds neither text nor a number."""
+    return None if value is None else str(field.get_db_prep_save(value, connections[director.DATABASE]))
+
+
+def _columns(
+    model: type[models.Model], values: dict[str, Any], but: Sequence[str] = ()
+) -> tuple[list[str], list[str], list[Any]]:
+    """Names, placeholders and parameters of the columns that have a value; the others are NULL, or count up."""
+    compiler: Any = models.QuerySet(model).query.get_compiler(director.DATABASE)
+    names, placeholders, params = [], [], []
+    for field in model._meta.concrete_fields:
+        value = values.get(field.attname, field.get_default())
+        if value is None or field.name in but or isinstance(field, models.AutoField | models.BigAutoField):
+            continue
+        if hasattr(value, "resolve_expression"):
+            placeholder, own = compiler.compile(value.resolve_expression(compiler.query))
+        else:
+            placeholder, own = "%s", [field.get_db_prep_save(value, compiler.connection)]
+        names.append(_quoted(field.column))
+        placeholders.append(placeholder)
+        params += own
+    return names, placeholders, params
+
+
+def _taken_apart(fields: Sequence[Any]) -> tuple[list[str], str]:
+    """The columns of JSON arrays and the table they stand in, whose only parameter is the text."""
+    connection = connections[director.DATABASE]
+    types = [field.db_type(connection) for field in fields]
+    if connection.vendor == "postgresql":
+        return [f"(item->>{n})::{kind}" for n, kind in enumerate(types)], "json_array_elements(%s::json) AS item"
+    if connection.vendor == "sqlite":
+        return [f"json_extract(value, '$[{n}]')" for n in range(len(types))], "json_each(%s)"
+    columns = ", ".join(f"c{n} VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[{n}]'" for n in range(len(types)))
+    return [f"c{n}" for n in range(len(types))], f"JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS items"
+
+
+def _field(model: type[models.Model], name: str) -> Any:
+    return model._meta.get_field(name)
+
+
+def _table(model: type[models.Model]) -> str:
+    return _quoted(model._meta.db_table)
+
+
+def _quoted(name: Any) -> str:
+    return connections[director.DATABASE].ops.quote_name(name)
