@@ -5,6 +5,7 @@ Gates are not undone step by step but computed anew from the rows, by the same f
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from .claim import RunSnapshot
 from .launch import current_version, start_version
 from .settle import Tally
 from .transactions import after_commit, transact
+
+logger = logging.getLogger(__name__)
 
 _KEPT: Final = {
     TaskStatus.FAILED: Attempt.Outcome.FAILED,
@@ -179,8 +182,13 @@ def _recompute(run: Run) -> bool:
     if not Run.objects.active().filter(pk=run.pk, stop=Stop.NONE).update(generation=F("generation")):
         return False
     graph = run.version.graph
+    snapshot = RunSnapshot(pk=run.pk, generation=run.generation)
     statuses = _statuses(run)
-    _go_on(RunSnapshot(pk=run.pk, generation=run.generation), graph, statuses)
+    if len(statuses) < len(graph.nodes):
+        logger.error("Run %s has lost rows of tasks; it fails.", run.pk, extra={"run_id": str(run.pk)})
+        settle.end(snapshot, graph, RunStatus.FAILED)
+    else:
+        _go_on(snapshot, graph, statuses)
     return True
 
 

@@ -224,6 +224,16 @@ def test_the_audit_mends_a_run_that_lost_its_gate():
     assert run.result == [1, 2]
 
 
+@pytest.mark.parametrize("deleted", [["A"], ["A", "B"]], ids=["some", "all"])
+def test_the_audit_ends_a_run_whose_tasks_were_deleted(deleted):
+    run = driver.start("A", "B")
+    run.tasks.filter(step__in=deleted).delete()
+    assert recovery.audit() == 1
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+    assert recovery.audit() == 0
+
+
 def test_the_audit_leaves_healthy_runs_alone():
     run = driver.start("A", "B")
     assert recovery.audit() == 0
