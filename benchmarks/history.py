@@ -47,7 +47,7 @@ def _copy(model: type[Model], key: str, template: UUID) -> str:
     columns, values = ", ".join(map(quote, copied)), ", ".join(copied.values())
     table = quote(model._meta.db_table)
     return (
-        f"INSERT INTO {table} ({columns}) SELECT {values} FROM {table} t, generate_series(%s, %s) i "
+        f"INSERT INTO {table} ({columns}) SELECT {values} FROM {table} t, generate_series(%s::integer, %s::integer) i "
         f"WHERE t.{quote(key)} = %s"
     )
 
