@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pkgutil
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from django.apps import apps
 from django.conf import settings
 
 from .conf import director
-from .definitions import Problem, Reading, check_tasks, codes, read, shown_path, workflow_files
+from .definitions import Problem, Reading, check_retries, check_tasks, codes, read, shown_path, workflow_files
 from .definitions.problems import Place
 
 SKIP_CHECKS: Final = "CELERY_SKIP_CHECKS"
@@ -71,7 +72,7 @@ def _with_tasks(reading: Reading) -> Reading:
     except Exception as error:
         return reading.adding([_import_problem(error)])
     problems = check_tasks(reading.definitions, lambda name: _signature(app, name), known)
-    return reading.adding(problems)
+    return reading.adding([*problems, *check_retries(reading.definitions, _load)])
 
 
 @contextmanager
@@ -95,6 +96,16 @@ def _signature(app: Celery, name: str) -> inspect.Signature | None:
         return inspect.signature(getattr(task, "_orig_run", task.run))
     except (TypeError, ValueError):
         return None
+
+
+def _load(name: str) -> object:
+    try:
+        return pkgutil.resolve_name(name)
+    except ImportError:
+        raise
+    # A module of the project may raise anything when it is run.
+    except Exception as error:
+        raise ImportError(f"{type(error).__name__}: {error}") from error
 
 
 def _import_problem(error: Exception) -> Problem:

@@ -17,14 +17,27 @@ CASES = re.findall(
     Path(__file__).with_name("golden.txt").read_text(),
     flags=re.MULTILINE,
 )
+#: What the language has beyond celery-director's, whatever of it the engine can do by now.
+ALL_NEW = {
+    *(
+        f"step.{key}"
+        for key in "needs when trigger_rule continue_on_error retry timeout priority workflow".split()
+    ),
+    *(f"container.{key}" for key in ("needs", "when", "trigger_rule")),
+    *("type.map", "type.approval", "type.wait", "with.expression"),
+    *("hooks.canceled", "hooks.always", "hooks.list"),
+    *(f"workflow.{key}" for key in "defaults timeout concurrency fail_fast result allowed_groups".split()),
+}
 #: These need files, folders or a whole project; they are tested beside this table or with the project.
 ELSEWHERE = {"D001", "D002", "D404", "D405"}
 
 
-@pytest.mark.parametrize(("text", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_problem(tmp_path, monkeypatch, text, expected):
+@pytest.mark.parametrize(("name", "text", "expected"), CASES, ids=[case[0] for case in CASES])
+def test_problem(tmp_path, monkeypatch, name, text, expected):
     monkeypatch.chdir(tmp_path)
-    reading = checked(tmp_path, text + "\n")
+    # D106 is of what this release's engine can't do; all else is of the language.
+    unsupported = ALL_NEW if name.startswith("D106") else ()
+    reading = checked(tmp_path, text + "\n", unsupported)
     shown = [str(problem).removeprefix("workflows.yml:") for problem in reading.problems + reading.notes]
     assert shown == expected.splitlines()
 
