@@ -101,7 +101,7 @@ def _signature(app: Celery, name: str) -> inspect.Signature | None:
 def _load(name: str) -> object:
     try:
         return pkgutil.resolve_name(name)
-    except ImportError:
+    except (ImportError, AttributeError):
         raise
     # A module of the project may raise anything when it is run.
     except Exception as error:

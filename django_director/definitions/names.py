@@ -51,6 +51,10 @@ class Names:
         target = self.find(str(use.reference.path[0]), use.node, report)
         if target is None:
             return None
+        if at is not None and (target is at or self._is_inside(at, target)):
+            message = f"`{use.key}` uses the result of “{target.id}”, which it is a part of itself"
+            report.error(codes.NOT_BEFORE, use.node, message, "use a step that has ended by then")
+            return None
         outer = self.map_around(target)
         if outer is not None and outer is at:
             not_before(use, target, report)

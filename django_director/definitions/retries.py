@@ -14,7 +14,7 @@ Load = Callable[[str], object]
 def check_retries(definitions: Iterable[Definition], load: Load) -> list[Problem]:
     """Dotted names that lead to no exception class.
 
-    ``load`` gives what a name leads to, or raises ``ImportError``.
+    ``load`` gives what a name leads to, or raises ``ImportError`` or ``AttributeError``.
     """
     seen: set[tuple[Place, str]] = set()
     reasons: dict[str, str] = {}
@@ -44,7 +44,7 @@ def _reason(name: str, load: Load) -> str:
     """Why the name can't be used; '' when it can."""
     try:
         found = load(name)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         return f"can't be imported: {error}"
     is_exception = isinstance(found, type) and issubclass(found, BaseException)
     return "" if is_exception else "is no exception class"
