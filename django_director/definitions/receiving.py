@@ -58,7 +58,7 @@ class _Received:
                 before = (step,)
 
     def by(self, step: Step) -> bool:
-        path: list[str] = []
+        path: set[str] = set()
         answer = None
         while answer is None:
             if step.id in self.known:
@@ -67,7 +67,7 @@ class _Received:
                 # They wait for each other, which is reported.
                 answer = True
             else:
-                path.append(step.id)
+                path.add(step.id)
                 answer, step = self.look(step)
         self.known.update(dict.fromkeys(path, answer))
         return answer

@@ -17,7 +17,7 @@ from .report import Report
 from .tree import ListNode, MappingNode, Node, ScalarNode, describe, plain, text_of
 
 OPEN: Final = "${{"
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d\b")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(?!\d)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,23 +11,13 @@ import pytest
 from django_director.definitions import CODES, read
 
 from .helpers import checked
+from .test_language import BY_FEATURE
 
 CASES = re.findall(
     r"^### (?P<name>.+)\n(?P<text>(?s:.*?))\n--->\n(?P<expected>(?:.+\n?)+)",
     Path(__file__).with_name("golden.txt").read_text(),
     flags=re.MULTILINE,
 )
-#: What the language has beyond celery-director's, whatever of it the engine can do by now.
-ALL_NEW = {
-    *(
-        f"step.{key}"
-        for key in "needs when trigger_rule continue_on_error retry timeout priority workflow".split()
-    ),
-    *(f"container.{key}" for key in ("needs", "when", "trigger_rule")),
-    *("type.map", "type.approval", "type.wait", "with.expression"),
-    *("hooks.canceled", "hooks.always", "hooks.list"),
-    *(f"workflow.{key}" for key in "defaults timeout concurrency fail_fast result allowed_groups".split()),
-}
 #: These need files, folders or a whole project; they are tested beside this table or with the project.
 ELSEWHERE = {"D001", "D002", "D404", "D405"}
 
@@ -36,7 +26,7 @@ ELSEWHERE = {"D001", "D002", "D404", "D405"}
 def test_problem(tmp_path, monkeypatch, name, text, expected):
     monkeypatch.chdir(tmp_path)
     # D106 is of what this release's engine can't do; all else is of the language.
-    unsupported = ALL_NEW if name.startswith("D106") else ()
+    unsupported = BY_FEATURE if name.startswith("D106") else ()
     reading = checked(tmp_path, text + "\n", unsupported)
     shown = [str(problem).removeprefix("workflows.yml:") for problem in reading.problems + reading.notes]
     assert shown == expected.splitlines()
