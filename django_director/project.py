@@ -37,6 +37,17 @@ def read_project() -> Reading:
     return _with_tasks(reading) if reading.definitions else reading
 
 
+def import_name(name: str) -> object:
+    """What a dotted name leads to. Raises ``ImportError`` or ``AttributeError``, whatever its module raises."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        raise
+    # A module of the project may raise anything when it is run.
+    except Exception as error:
+        raise ImportError(f"{type(error).__name__}: {error}") from error
+
+
 def celery_app() -> Celery | None:
     """The project's Celery app; ``None`` when it has made none."""
     app = _current_app()
@@ -72,7 +83,7 @@ def _with_tasks(reading: Reading) -> Reading:
     except Exception as error:
         return reading.adding([_import_problem(error)])
     problems = check_tasks(reading.definitions, lambda name: _signature(app, name), known)
-    return reading.adding([*problems, *check_retries(reading.definitions, _load)])
+    return reading.adding([*problems, *check_retries(reading.definitions, import_name)])
 
 
 @contextmanager
@@ -96,16 +107,6 @@ def _signature(app: Celery, name: str) -> inspect.Signature | None:
         return inspect.signature(getattr(task, "_orig_run", task.run))
     except (TypeError, ValueError):
         return None
-
-
-def _load(name: str) -> object:
-    try:
-        return pkgutil.resolve_name(name)
-    except (ImportError, AttributeError):
-        raise
-    # A module of the project may raise anything when it is run.
-    except Exception as error:
-        raise ImportError(f"{type(error).__name__}: {error}") from error
 
 
 def _import_problem(error: Exception) -> Problem:

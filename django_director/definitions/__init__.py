@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .arguments import ArgumentsError, Plan, Plans, plan
 from .codes import CODES
+from .editors import editor_schema
 from .model import (
     ApprovalStep,
     Concurrency,
@@ -49,6 +50,7 @@ __all__ = [
     "check_retries",
     "check_tasks",
     "content_hash",
+    "editor_schema",
     "from_json",
     "plan",
     "read",
