@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -39,7 +39,7 @@ class Draft:
     """What only steps of this kind have."""
     members: list[Draft] = field(default_factory=list)
     """Of a container, or the body of a map."""
-    uses: list[Use] = field(default_factory=list)
+    uses: Sequence[Use] = ()
     id: str = ""
 
     @property

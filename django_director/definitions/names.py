@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import cached_property
 from typing import Final
 
 from . import codes
@@ -19,18 +21,27 @@ def not_before(use: Use, target: Draft, report: Report) -> None:
 
 
 class Names:
-    """The steps of a workflow, which have their ids."""
+    """The steps of a workflow, which have their ids. Most workflows never ask for one by its name."""
 
     def __init__(self, drafts: list[Draft]) -> None:
         self.drafts: Final = list(walk(drafts))
-        self.by_id: Final = {draft.id: draft for draft in self.drafts}
-        self.by_name: Final[dict[str, list[Draft]]] = {}
-        self.around: Final[dict[int, Draft]] = {}
-        """The container or map that a step stands in, by the step's identity."""
         self.hints: Final[dict[str, str]] = {}
+
+    @cached_property
+    def by_id(self) -> dict[str, Draft]:
+        return {draft.id: draft for draft in self.drafts}
+
+    @cached_property
+    def by_name(self) -> dict[str, list[Draft]]:
+        found: dict[str, list[Draft]] = {}
         for draft in self.drafts:
-            self.by_name.setdefault(draft.name, []).append(draft)
-            self.around.update((id(member), draft) for member in draft.named_members)
+            found.setdefault(draft.name, []).append(draft)
+        return found
+
+    @cached_property
+    def around(self) -> dict[int, Draft]:
+        """The container or map that a step stands in, by the step's identity."""
+        return {id(member): draft for draft in self.drafts for member in draft.named_members}
 
     def needed(self, draft: Draft, name: str, node: Node, report: Report) -> Draft | None:
         """What a name in `needs` means; ``None`` when that is wrong and reported."""
@@ -43,10 +54,11 @@ class Names:
         report.error(codes.NEEDS, node, *wrong)
         return None
 
-    def used(self, use: Use, report: Report, at: Draft | None = None) -> Draft | None:
-        """The step that an expression uses; ``None`` when that is wrong and reported.
+    def used(self, use: Use, report: Report, at: Draft | None = None, own: Collection[str] = ()) -> Draft | None:
+        """The step that an expression uses; ``None`` when that is wrong and reported, or one of its ``own``.
 
-        ``at`` is the entry that must come after it; of what stands in a map, the map.
+        ``at`` is the entry that must come after it; of what stands in a map, the map, and then ``own`` are the
+        ids of the steps before it there.
         """
         target = self.find(str(use.reference.path[0]), use.node, report)
         if target is None:
@@ -57,7 +69,8 @@ class Names:
             return None
         outer = self.map_around(target)
         if outer is not None and outer is at:
-            not_before(use, target, report)
+            if target.id not in own:
+                not_before(use, target, report)
             return None
         if outer is not None:
             message = f"“{target.id}” stands in the map “{outer.id}”, and is known only there"

@@ -49,7 +49,8 @@ def read_common(draft: Draft, body: MappingNode, report: Report) -> None:
     """What every kind of step may have."""
     draft.description = read_text(body, "description", report, is_long=True) or ""
     draft.needs = read_names(body, "needs", report, hint="write `needs: [ID]`")
-    draft.when = read_expression(body, "when", report, draft.uses)
+    draft.uses = uses = list(draft.uses)
+    draft.when = read_expression(body, "when", report, uses)
     draft.trigger_rule = read_word(body, "trigger_rule", RULES, report) or NONE_FAILED
 
 
@@ -79,7 +80,8 @@ def _read_with(draft: Draft, body: MappingNode, report: Report) -> dict[str, Any
         for text in expressions_in(node):
             report.not_yet(text, "an expression `${{ … }}` in `with`")
         return dict(plain(node))
-    return dict(read_template(node, "with", report, draft.uses))
+    draft.uses = uses = list(draft.uses)
+    return dict(read_template(node, "with", report, uses))
 
 
 def read_retry(body: MappingNode, report: Report) -> Retry | None:

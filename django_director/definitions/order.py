@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,15 +17,29 @@ from .writing import Use
 
 MAX_CYCLES: Final = 20
 
+Wanted = dict[int, list[tuple[Use, Draft, Report]]]
+"""By a point of the order: the steps that are used there."""
+
 
 def check_order(drafts: list[Draft], names: Names, report: Report) -> None:
     """Report what is wrong with `needs` and with the steps that expressions use. The drafts have their ids."""
+    if not any(draft.uses or draft.needs is not None for draft in _all(names.drafts)):
+        # The order of lists alone is never wrong.
+        return
     order = _Order(names)
     order.number(drafts)
     order.link_needs(report)
     order.link(drafts, [], None)
     order.report_cycles(report)
     order.check_uses(report)
+
+
+def _all(drafts: Iterable[Draft]) -> Iterator[Draft]:
+    """The drafts, and what stands in a map without an id of its own."""
+    for draft in drafts:
+        yield draft
+        if draft.kind == "map":
+            yield from draft.members
 
 
 @dataclass(slots=True)
@@ -104,7 +118,7 @@ class _Order:
 
     def check_uses(self, report: Report) -> None:
         """Each step that an expression uses must come before it."""
-        wanted: dict[int, list[tuple[Use, Draft, Report]]] = {}
+        wanted: Wanted = {}
         for draft in self.names.drafts:
             if draft.kind == "map":
                 self.check_body(draft, wanted, report)
@@ -113,8 +127,8 @@ class _Order:
         if wanted:
             self.check_wanted(wanted)
 
-    def check_body(self, draft: Draft, wanted: dict[int, list[tuple[Use, Draft, Report]]], report: Report) -> None:
-        own: set[str | int] = set()
+    def check_body(self, draft: Draft, wanted: Wanted, report: Report) -> None:
+        own: set[str] = set()
         for member in draft.members:
             if member.uses:
                 self.want(member, draft, IN_MAP, wanted, report, own)
@@ -125,20 +139,19 @@ class _Order:
         draft: Draft,
         at: Draft,
         scope: frozenset[str],
-        wanted: dict[int, list[tuple[Use, Draft, Report]]],
+        wanted: Wanted,
         report: Report,
-        own: Collection[str | int] = (),
+        own: Collection[str] = (),
     ) -> None:
-        """Note the steps that ``draft`` uses; they must come before ``at``, unless they are its ``own``."""
+        """Note the steps that ``draft`` uses and that must come before ``at``."""
         report = report.inside(step=draft.id)
         for use in draft.uses:
-            if not check_use(use, scope, report) or use.reference.root != "tasks" or use.reference.path[0] in own:
-                continue
-            target = self.names.used(use, report, at)
-            if target is not None:
-                wanted.setdefault(self.begins[id(at)], []).append((use, target, report))
+            if check_use(use, scope, report) and use.reference.root == "tasks":
+                target = self.names.used(use, report, at, own)
+                if target is not None:
+                    wanted.setdefault(self.begins[id(at)], []).append((use, target, report))
 
-    def check_wanted(self, wanted: dict[int, list[tuple[Use, Draft, Report]]]) -> None:
+    def check_wanted(self, wanted: Wanted) -> None:
         """A bit for each step that is used; the sets of bits go as soon as nothing needs them."""
         targets = {self.ends[id(target)] for uses in wanted.values() for _, target, _ in uses}
         ordered = in_order(self.before)[0]

@@ -28,7 +28,8 @@ def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
     read_common(draft, body, report)
     name = read_text(body, "workflow", report)
     node = body.get("payload")
-    payload: Any = {} if node is None else read_template(node, "payload", report, draft.uses)
+    draft.uses = uses = list(draft.uses)
+    payload: Any = {} if node is None else read_template(node, "payload", report, uses)
     draft.own = {"workflow": name or "", "payload": payload, "timeout": read_duration(body, "timeout", report)}
     if name is not None:
         is_constant = node is None or not any(expressions_in(node))
@@ -60,9 +61,10 @@ def read_wait(draft: Draft, body: MappingNode, report: Report) -> None:
     """`type: wait`."""
     body = report.check_keys(body, f"in the wait “{draft.name}”", WAIT_KEYS, "wait")
     read_common(draft, body, report)
+    draft.uses = uses = list(draft.uses)
     draft.own = {
         "seconds": read_duration(body, "for", report, lowest=0),
-        "until": read_until(body, "until", report, draft.uses),
+        "until": read_until(body, "until", report, uses),
     }
     given = [key for key in ("for", "until") if body.get(key) is not None]
     if len(given) != 1:

@@ -22,9 +22,11 @@ class Queues:
     keys: dict[str, Node] = field(default_factory=dict)
 
     def of(self, draft: Draft) -> str | None:
-        customs = self.customs
-        by_name = customs.get(draft.id) or customs.get(draft.name) or customs.get(draft.task)
-        return draft.queue or by_name or self.default
+        own = draft.queue
+        if own is None and self.customs:
+            names = (draft.id, draft.name, draft.task)
+            own = next((self.customs[name] for name in names if name in self.customs), None)
+        return own or self.default
 
     def note_unused(self, drafts: Iterable[Draft], report: Report) -> None:
         """Note customs for what is none of these drafts."""

@@ -177,8 +177,9 @@ def _note_lone_chain(draft: Draft, report: Report) -> None:
 def _map(draft: Draft, body: MappingNode, report: Report) -> None:
     body = report.check_keys(body, f"in the map “{draft.name}”", MAP_KEYS, "step", ELSEWHERE)
     read_common(draft, body, report)
+    draft.uses = uses = list(draft.uses)
     draft.own = {
-        "over": read_expression(body, "over", report, draft.uses),
+        "over": read_expression(body, "over", report, uses),
         "max_parallel": read_whole(body, "max_parallel", 1, MAX_INT, report),
     }
     _check_over(draft, body.get("over"), report)
