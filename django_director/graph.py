@@ -52,6 +52,8 @@ class Shape:
 
 NOTHING: Final = Shape()
 
+_NOT_YET: Final = "`definitions.features` keeps such steps from being stored"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
@@ -203,6 +205,7 @@ class _Compiler:
     def _visit(self, step: Step, shape: Shape, containers: tuple[str, ...]) -> _Fragment:
         if isinstance(step, TaskStep):
             return self._task(step, shape, containers)
+        assert isinstance(step, Container), _NOT_YET
         inside = (*containers, step.id)
         if step.kind == "chain":
             return self._chain(step.members, shape, inside)
@@ -268,7 +271,7 @@ class _Compiler:
     def _hooks(self) -> dict[str, Node]:
         return {
             outcome: Node(position=self.size + number, step=step, depth=0, shape=NOTHING, upstream=(), junction=-1)
-            for number, (outcome, step) in enumerate(sorted(self.definition.hooks.items()))
+            for number, (outcome, (step, *_)) in enumerate(sorted(self.definition.hooks.items()))
         }
 
 
@@ -287,6 +290,7 @@ def _measure(steps: Iterable[Step], depth: int, depths: list[int]) -> int:
             depths.append(depth)
             depth += 1
         else:
+            assert isinstance(step, Container), _NOT_YET
             depth = _measure_container(step, depth, depths)
     return depth
 

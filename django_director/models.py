@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from . import ids, querysets
-from .definitions import model
+from .definitions import from_json
 from .graph import Graph, compile_definition
 from .indexes import PartialIndex
 from .querysets import DirectorManager
@@ -79,7 +79,7 @@ class WorkflowVersion(models.Model):
         """The compiled definition, kept per process: a version never changes."""
         graph = _graphs.get(self.content_hash)
         if graph is None:
-            graph = compile_definition(model.from_json(self.definition), self.content_hash)
+            graph = compile_definition(from_json(self.definition), self.content_hash)
             _graphs[self.content_hash] = graph
             while len(_graphs) > GRAPHS_KEPT:
                 _graphs.pop(next(iter(_graphs)), None)

@@ -14,7 +14,8 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from django_director import ids
-from django_director.definitions.model import Container, Definition, Step, TaskStep, as_json
+from django_director.definitions import as_json
+from django_director.definitions.model import Container, Definition, Step, TaskStep
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
 

@@ -76,7 +76,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(members=workflows, has_hook=st.booleans())
     def start(self, members: list[Any], has_hook: bool) -> None:
-        hooks = {"failure": TaskStep(id="hooks.failure", task="HOOK")} if has_hook else {}
+        hooks = {"failure": (TaskStep(id="hooks.failure", task="HOOK"),)} if has_hook else {}
         self.names["flow"] += 1
         name = f"model.W{self.names['flow']}"
         make_workflow(definition(name, *members, hooks=hooks))
