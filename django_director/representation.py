@@ -7,12 +7,14 @@ the caller says that the reader may see it, and is masked even then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, OuterRef, Subquery
 
+from .clock import iso
 from .definitions.model import Container, Definition, MapStep, Step, TaskStep
+from .graph import OWN_TASK
 from .masking import mask
 from .models import Run, Task, Workflow, WorkflowVersion
 from .schedules import describe_many
@@ -110,7 +112,7 @@ def step_as_json(step: Step) -> Json:
 
 def time_as_json(value: datetime | None) -> str | None:
     """ISO 8601 in UTC with a ``Z``."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+    return iso(value)
 
 
 def _run(run: Run, counts: dict[str, int]) -> Json:
@@ -165,8 +167,8 @@ def _task(task: Task, run: Run) -> Json:
         "run": str(run.pk),
         "step": task.step,
         "label": task.label,
-        "kind": "task",
-        "task": task.name,
+        "kind": "group" if task.name == OWN_TASK else "task",
+        "task": None if task.name == OWN_TASK else task.name,
         "map_index": task.map_index if task.map_index >= 0 else None,
         "is_hook": task.is_hook,
         "status": task.status,

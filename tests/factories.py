@@ -102,8 +102,8 @@ def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **field
             "run": run,
             "position": position,
             "step": node.step.id,
-            "name": node.step.task,
-            "queue": node.step.queue or "",
+            "name": node.name,
+            "queue": node.queue,
             "is_hook": is_hook,
             "status": status,
         }

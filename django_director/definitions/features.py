@@ -11,16 +11,12 @@ from typing import Final
 NOT_YET: Final[frozenset[str]] = frozenset(
     {
         # A Celery task: in `tasks`, in a map, as a hook, and what `defaults` says for all of them.
-        *("step.needs", "step.when", "step.trigger_rule", "step.continue_on_error"),
         *("step.retry", "step.timeout", "step.priority"),
-        # `${{ … }}` inside `with`.
-        "with.expression",
-        *("container.needs", "container.when", "container.trigger_rule"),
         *("type.map", "type.approval", "type.wait"),
         # A workflow as a step.
         "step.workflow",
         *("hooks.canceled", "hooks.always", "hooks.list"),
-        *("workflow.defaults", "workflow.timeout", "workflow.concurrency", "workflow.fail_fast"),
-        *("workflow.result", "workflow.allowed_groups"),
+        *("workflow.defaults", "workflow.timeout", "workflow.concurrency"),
+        "workflow.allowed_groups",
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,10 +17,10 @@ from django_director.clock import Now
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
-from django_director.graph import Graph, Span
+from django_director.graph import Graph, Span, Tally, expand
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Gate, Run, Task, Workflow, WorkflowVersion
-from django_director.status import RunStatus, TaskStatus, Trigger
+from django_director.status import TaskStatus, Trigger
 
 from . import hooks, outbox
 from .transactions import after_commit, transact
@@ -176,19 +176,18 @@ def _insert(order: Order) -> Run:
         started_at=Now(),
         **order.fields,
     )
-    if not graph.nodes:
-        run.status, run.finished_at = RunStatus.SUCCESS, Now()
+    found = graph.beginning.found
+    if found.outcome is not None:
+        run.status, run.finished_at = found.outcome, Now()
     run.save(force_insert=True, using=director.DATABASE)
     run.refresh_from_db(fields=["created_at", "started_at", "finished_at"])
     faults.point("start.inserted")
     Task.objects.bulk_create(_tasks(run, graph, order), batch_size=BATCH)
-    Gate.objects.bulk_create(
-        [Gate(run=run, seq=gate.seq, remaining=gate.total) for gate in graph.gates], batch_size=BATCH
-    )
+    Gate.objects.bulk_create(gates_of(run.pk, graph, graph.beginning.tallies), batch_size=BATCH)
     if order.publish and order.not_before is None:
-        outbox.publish_after_commit(run, graph, graph.roots)
-    if not graph.nodes:
-        hooks.insert(run.pk, graph, RunStatus.SUCCESS, generation=0)
+        outbox.publish_after_commit(run, graph, found.ready)
+    if found.outcome is not None:
+        hooks.insert(run.pk, graph, found.outcome, generation=0)
     after_commit(partial(_announce, run))
     return run
 
@@ -207,12 +206,16 @@ def _tasks(run: Run, graph: Graph, order: Order) -> list[Task]:
             run=run,
             position=node.position,
             step=node.step.id,
-            name=node.step.task,
-            queue=node.step.queue or "",
+            name=node.name,
+            queue=node.queue,
         )
         for node in graph.nodes
     ]
-    for task, is_inline in _roots(tasks, graph.roots):
+    found = graph.beginning.found
+    for status, spans in found.settled.items():
+        for position in expand(spans):
+            tasks[position].status, tasks[position].finished_at = status, run.created_at
+    for task, is_inline in _roots(tasks, found.ready):
         if order.not_before is not None:
             task.status, task.not_before = TaskStatus.WAITING, order.not_before
             continue
@@ -224,7 +227,21 @@ def _tasks(run: Run, graph: Graph, order: Order) -> list[Task]:
     return tasks
 
 
-def _roots(tasks: list[Task], roots: tuple[Span, ...]) -> Iterator[tuple[Task, bool]]:
+def gates_of(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> list[Gate]:
+    """The gates of a run whose junctions have counted this much."""
+    return [
+        Gate(
+            run_id=run_id,
+            seq=gate.seq,
+            remaining=gate.total - tallies[gate.seq].ended,
+            failed=tallies[gate.seq].failed,
+            skipped=tallies[gate.seq].skipped,
+        )
+        for gate in graph.gates
+    ]
+
+
+def _roots(tasks: list[Task], roots: Sequence[Span]) -> Iterator[tuple[Task, bool]]:
     inline = outbox.INLINE
     for start_at, stop_at in roots:
         for position in range(start_at, stop_at):

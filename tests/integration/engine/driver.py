@@ -11,9 +11,10 @@ from django.test.utils import CaptureQueriesContext
 
 from django_director import engine
 from django_director.engine import claim as claims
-from django_director.engine import finish, reset
+from django_director.engine import finish
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
+from django_director.graph import replay
 from django_director.models import Run, Task
 from django_director.status import TaskStatus
 from tests.factories import definition, make_workflow
@@ -78,11 +79,12 @@ def check_gates(run: Run) -> None:
     """Gates equal gates recomputed from rows, and nothing pending is ready."""
     graph = run.version.graph
     rows = dict(run.tasks.steps().values_list("position", "status"))
-    tallies = reset.tally(graph, rows)
-    stored = {gate.seq: (gate.remaining, gate.failed) for gate in run.gates.all()}
-    computed = {gate.seq: (gate.total - tallies[gate.seq].ended, tallies[gate.seq].failed) for gate in graph.gates}
-    assert stored == computed
-    assert not list(reset.ready_positions(graph, rows, tallies)), "a ready task was not queued"
+    again = replay(graph, rows)
+    stored = {gate.seq: (gate.remaining, gate.failed, gate.skipped) for gate in run.gates.all()}
+    tallies = {gate: again.tallies[gate.seq] for gate in graph.gates}
+    assert stored == {gate.seq: (gate.total - t.ended, t.failed, t.skipped) for gate, t in tallies.items()}
+    assert not again.found.ready, "a ready task was not queued"
+    assert not any(again.found.settled.values()), "what can't run any more was not settled"
     assert all(status in TaskStatus.values for status in rows.values())
 
 

@@ -292,7 +292,7 @@ MUTANTS = {
     ),
     "joins forget failures": (settle, "_count", _without_counting_failures),
     "nobody publishes again": (recovery, "publish_due", lambda: 0),
-    "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="": 0),
+    "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(): 0),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
     "the end does not ask whether the run was stopped": (
         settle,
