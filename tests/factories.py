@@ -27,12 +27,12 @@ def step(name: str, **fields: Any) -> TaskStep:
     return TaskStep(**{"id": name, "task": name} | fields)
 
 
-def group(name: str, *members: str | Step) -> Container:
-    return Container(id=name, kind="group", members=_steps(members))
+def group(name: str, *members: str | Step, **fields: Any) -> Container:
+    return Container(id=name, kind="group", members=_steps(members), **fields)
 
 
-def chain(name: str, *members: str | Step) -> Container:
-    return Container(id=name, kind="chain", members=_steps(members))
+def chain(name: str, *members: str | Step, **fields: Any) -> Container:
+    return Container(id=name, kind="chain", members=_steps(members), **fields)
 
 
 def definition(name: str = "shop.ORDER", *tasks: str | Step, **fields: Any) -> Definition:

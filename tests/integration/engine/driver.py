@@ -9,11 +9,12 @@ from typing import Any
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_director import engine
+from django_director import engine, worker
 from django_director.engine import claim as claims
-from django_director.engine import finish
+from django_director.engine import finish, stop
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
+from django_director.exceptions import ExpressionError
 from django_director.graph import replay
 from django_director.models import Run, Task
 from django_director.status import TaskStatus
@@ -61,14 +62,25 @@ def drain(run: Run, body: Callable[[Claim], Any] = lambda claimed: claimed.node.
             claimed = claims.claim(ticket(task), "tests")
             assert claimed is not None
             done += 1
-            try:
-                result = body(claimed)
-            except ValueError as error:
-                finish.fail(claimed, Failure(error=f"ValueError: {error}"))
-            else:
-                finish.finish(claimed, result)
+            end(claimed, body)
+        if Run.objects.stopping().filter(pk=run.pk).exists():
+            stop.carry_on(run.pk)
     run.refresh_from_db()
     return done
+
+
+def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
+    """Do with a claimed task what a worker does."""
+    try:
+        is_skipped = not worker.judge(claimed)
+        result = None if is_skipped else True if claimed.node.is_head else body(claimed)
+    except (ValueError, ExpressionError) as error:
+        finish.fail(claimed, Failure(error=f"{type(error).__name__}: {error}"))
+    else:
+        if is_skipped:
+            finish.skip(claimed, "`when` is false")
+        else:
+            finish.finish(claimed, result)
 
 
 def statuses(run: Run) -> dict[str, str]:
