@@ -194,10 +194,21 @@ class Definition:
         """Every Celery task in the order of the file, those of maps included, without hooks."""
         return _task_steps(self.tasks)
 
+    def entries(self) -> Iterator[Step]:
+        """Every entry of ``tasks``, and of the groups and chains in it."""
+        return _entries(self.tasks)
+
     def hook_steps(self) -> Iterator[TaskStep]:
         """Every Celery task of the hooks."""
         for steps in self.hooks.values():
             yield from steps
+
+
+def _entries(steps: tuple[Step, ...]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        if isinstance(step, Container):
+            yield from _entries(step.members)
 
 
 def _task_steps(steps: tuple[Step, ...]) -> Iterator[TaskStep]:

@@ -1,4 +1,4 @@
-"""What a worker evaluates before a task, through the tasks' own code: `when`, `with`, `result`, and their errors."""
+"""What a worker evaluates before a task, by the tasks' own code: `when`, `with`, `result`, and their errors."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The engine against a reference interpreter: random workflows, events in any order, the same statuses after each."""
+"""The engine against a reference interpreter: random workflows, any order of events, always the same statuses."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,83 +9,19 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from django_director import engine, worker
-from django_director.definitions.model import RULES, Container, Definition, Step, TaskStep
+from django_director.definitions.model import Definition
 from django_director.engine import finish, stop
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
 from django_director.models import Run
 from django_director.status import RunStatus
 from tests.factories import make_workflow
+from tests.random_definitions import PAYLOAD, definitions
 
 from . import driver
 from .reference import Reference
 
 pytestmark = pytest.mark.django_db
-
-MAX_STEPS = 12
-PAYLOAD = {"yes": True, "no": False}
-SEEN = ("success", "failed", "skipped", "upstream_failed")
-
-
-class _Maker:
-    """Makes a definition whose `needs` point backwards, which can have no cycle; groups are shuffled afterwards."""
-
-    def __init__(self, draw: Any) -> None:
-        self.draw = draw
-        self.number = 0
-        self.done: list[Step] = []
-        """What may be needed: entries that are complete, so nothing around the present one."""
-
-    def chance(self, percent: int) -> bool:
-        return self.draw(st.integers(0, 99)) >= 100 - percent
-
-    def steps(self, depth: int) -> tuple[Step, ...]:
-        return tuple(self.step(depth) for _ in range(self.draw(st.integers(0 if depth < 3 else 1, 3))))
-
-    def step(self, depth: int) -> Step:
-        self.number += 1
-        id = f"s{self.number}"
-        options = self.options()
-        made: Step
-        if depth and self.number < MAX_STEPS and self.chance(45):
-            kind = self.draw(st.sampled_from(("group", "chain")))
-            made = Container(id=id, kind=kind, members=self.steps(depth - 1), **options)
-        else:
-            kwargs = {}
-            if options["needs"]:
-                kwargs = {"seen": f'${{{{ tasks["{options["needs"][0]}"].result }}}}'}
-            made = TaskStep(id=id, task=id, continue_on_error=self.chance(15), kwargs=kwargs, **options)
-        self.done.append(made)
-        return made
-
-    def options(self) -> dict[str, Any]:
-        needs, when = None, None
-        if self.chance(25):
-            known = [step.id for step in self.done]
-            needs = tuple(self.draw(st.lists(st.sampled_from(known), max_size=3, unique=True))) if known else ()
-        if self.chance(20):
-            when = self.draw(st.sampled_from(("payload.yes", "payload.no", False)))
-            if needs:
-                when = f'tasks["{needs[0]}"].status == "{self.draw(st.sampled_from(SEEN))}"'
-        rule = self.draw(st.sampled_from(RULES)) if self.chance(30) else RULES[0]
-        return {"needs": needs, "when": when, "trigger_rule": rule}
-
-    def shuffled(self, steps: tuple[Step, ...], *, is_chain: bool = True) -> tuple[Step, ...]:
-        """Members of a group have no order, so what is needed may as well stand behind."""
-        made = tuple(
-            replace(step, members=self.shuffled(step.members, is_chain=step.kind == "chain"))
-            if isinstance(step, Container)
-            else step
-            for step in steps
-        )
-        return made if is_chain else tuple(self.draw(st.permutations(made)))
-
-
-@st.composite
-def definitions(draw: Any) -> Definition:
-    maker = _Maker(draw)
-    tasks = maker.shuffled(maker.steps(3))
-    return Definition(name="test.RANDOM", tasks=tasks, fail_fast=maker.chance(25))
 
 
 class _Lockstep:
