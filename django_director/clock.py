@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import functions
@@ -20,3 +20,8 @@ class Now(functions.Now):
 def later(seconds: float) -> CombinedExpression:
     """The database's time in ``seconds``."""
     return Now() + timedelta(seconds=seconds)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC with a ``Z``, as JSON has times."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .definitions.problems import Problem
+
+SHOWN_TEXT: Final = 200
 
 
 class DirectorError(Exception):
@@ -53,6 +55,29 @@ class InvalidDefinitions(DirectorError):
 
 class InvalidResult(DirectorError):
     """A task returned something that can't be stored as JSON."""
+
+
+class ExpressionError(DirectorError):
+    """An expression is wrong, or what it needs is not there.
+
+    ``text`` is the expression. ``column`` counts from 1 in the text that was given, ``${{`` included; ``place``
+    holds the keys that lead to that text in a value of ``with`` or ``payload``. No value of the data is quoted.
+    """
+
+    def __init__(
+        self, message: str, text: str = "", column: int = 1, hint: str = "", place: tuple[str | int, ...] = ()
+    ) -> None:
+        self.message = message
+        self.text = text
+        self.column = column
+        self.hint = hint
+        self.place = place
+        shown = text if len(text) <= SHOWN_TEXT else text[: SHOWN_TEXT - 1] + "…"
+        hint = f" ({hint})" if hint else ""
+        super().__init__(f"`{shown}`, column {column}: {message}{hint}")
+
+    def __reduce__(self) -> tuple[type[ExpressionError], tuple[Any, ...]]:
+        return type(self), (self.message, self.text, self.column, self.hint, self.place)
 
 
 class InvalidSettings(DirectorError):

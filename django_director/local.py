@@ -55,8 +55,7 @@ def _step(app: Celery, run: Run, skip_delays: bool) -> bool:
     """Do what can be done now; say whether anything is left."""
     tasks = Task.objects.filter(run_id=run.pk)
     if Run.objects.stopping().filter(pk=run.pk).exists():
-        stop.sweep(run.pk)
-        stop.close_if_idle(run.pk)
+        stop.carry_on(run.pk)
     recovery.wake_tasks(tasks if skip_delays else tasks.filter(not_before__lte=Now()))
     queued = list(tasks.queued().select_related("run__version").order_by("position")[:BATCH])
     for task in queued:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from .engine import workflow_named
 from .exceptions import DirectorError, UnknownRun, UnknownWorkflow
 from .models import Run, Task, Workflow
-from .status import RUN_ACTIVE, RunStatus, Stop
+from .status import RUN_ACTIVE, STOP_SPARING, RunStatus
 
 if TYPE_CHECKING:
     from .querysets import RunQuerySet
@@ -81,11 +81,11 @@ def shown_as(runs: RunQuerySet, statuses: list[str]) -> RunQuerySet:
 def _shown_as(status: str) -> Q:
     active = Q(status__in=RUN_ACTIVE)
     if status == "canceling":
-        return active & ~Q(stop=Stop.NONE)
+        return active & ~Q(stop__in=STOP_SPARING)
     if status == "paused":
-        return active & Q(stop=Stop.NONE, paused_at__isnull=False)
+        return active & Q(stop__in=STOP_SPARING, paused_at__isnull=False)
     if status in RUN_ACTIVE:
-        return Q(status=status, stop=Stop.NONE, paused_at__isnull=True)
+        return Q(status=status, stop__in=STOP_SPARING, paused_at__isnull=True)
     return Q(status=status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -10,11 +11,15 @@ from django.db import models
 from django.db.models import Q
 
 from . import ids, querysets
-from .definitions import model
-from .graph import Graph, compile_definition
+from .clock import iso
+from .definitions import from_json
+from .exceptions import ExpressionError
+from .graph import Graph, Outcome, Span, compile_definition, of_result
 from .indexes import PartialIndex
 from .querysets import DirectorManager
-from .status import RUN_FINISHED, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
+from .status import RUN_FINISHED, STOP_SPARING, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
+
+logger = logging.getLogger(__name__)
 
 NAME_LENGTH = 200
 STATUS_LENGTH = 16
@@ -79,7 +84,7 @@ class WorkflowVersion(models.Model):
         """The compiled definition, kept per process: a version never changes."""
         graph = _graphs.get(self.content_hash)
         if graph is None:
-            graph = compile_definition(model.from_json(self.definition), self.content_hash)
+            graph = compile_definition(from_json(self.definition), self.content_hash)
             _graphs[self.content_hash] = graph
             while len(_graphs) > GRAPHS_KEPT:
                 _graphs.pop(next(iter(_graphs)), None)
@@ -158,7 +163,7 @@ class Run(models.Model):
         """The status people see: also ``paused`` and ``canceling``."""
         if self.is_finished:
             return self.status
-        if self.stop:
+        if self.stop not in STOP_SPARING:
             return "canceling"
         return "paused" if self.paused_at else self.status
 
@@ -169,13 +174,50 @@ class Run(models.Model):
 
     @property
     def result(self) -> Any:
-        """The result of the last entry of the workflow's ``tasks``, read from its tasks' rows (one query)."""
+        """The result of the last entry of the workflow's ``tasks``, or what the definition's ``result`` gives.
+
+        Read from the tasks' rows (one query). An expression that fails gives ``None``, see ``result_error``.
+        """
+        return self._read_result()[0]
+
+    @property
+    def result_error(self) -> str:
+        """Why the definition's ``result`` gives nothing; empty when it does."""
+        return self._read_result()[1]
+
+    def _read_result(self) -> tuple[Any, str]:
         if self.status != RunStatus.SUCCESS:
-            return None
-        shape = self.version.graph.result
-        spans = shape.spans()
-        rows = self.tasks.at(spans).values_list("position", "result") if spans else ()
-        return shape.assemble(dict(rows))
+            return None, ""
+        graph = self.version.graph
+        values = of_result(graph)
+        if values is None:
+            return graph.result.assemble(dict(self._rows(graph.result.spans(), "position", "result"))), ""
+        rows = self._rows(values.tasks, "position", "status", "result")
+        names = values.names(
+            {position: Outcome(status, result) for position, status, result in rows},
+            payload=self.payload,
+            run=self.facts,
+        )
+        try:
+            return values.evaluate("result", names), ""
+        except ExpressionError as error:
+            logger.warning("The result of run %s: %s", self.pk, error, extra={"run_id": str(self.pk)})
+            return None, f"result: {error}"
+
+    def _rows(self, spans: tuple[Span, ...], *columns: str) -> Any:
+        return self.tasks.at(spans).values_list(*columns) if spans else ()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What expressions know as ``run``."""
+        return {
+            "id": str(self.pk),
+            "workflow": self.workflow.name,
+            "trigger": self.trigger,
+            "scheduled_for": iso(self.scheduled_for),
+            "status": self.status,
+            "error": self.error,
+        }
 
     def wait(self, timeout: float | None = None) -> RunStatus:
         """Return the outcome as soon as there is one.

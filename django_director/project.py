@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import pkgutil
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from django.apps import apps
 from django.conf import settings
 
 from .conf import director
-from .definitions import Problem, Reading, check_tasks, codes, read, shown_path, workflow_files
+from .definitions import Problem, Reading, check_retries, check_tasks, codes, read, shown_path, workflow_files
 from .definitions.problems import Place
 
 SKIP_CHECKS: Final = "CELERY_SKIP_CHECKS"
@@ -34,6 +35,17 @@ def read_project() -> Reading:
     paths = [Path(config.path) for config in apps.get_app_configs()]
     reading = read(workflow_files(configured, Path(base) if base else None, paths))
     return _with_tasks(reading) if reading.definitions else reading
+
+
+def import_name(name: str) -> object:
+    """What a dotted name leads to. Raises ``ImportError`` or ``AttributeError``, whatever its module raises."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        raise
+    # A module of the project may raise anything when it is run.
+    except Exception as error:
+        raise ImportError(f"{type(error).__name__}: {error}") from error
 
 
 def celery_app() -> Celery | None:
@@ -71,7 +83,7 @@ def _with_tasks(reading: Reading) -> Reading:
     except Exception as error:
         return reading.adding([_import_problem(error)])
     problems = check_tasks(reading.definitions, lambda name: _signature(app, name), known)
-    return reading.adding(problems)
+    return reading.adding([*problems, *check_retries(reading.definitions, import_name)])
 
 
 @contextmanager

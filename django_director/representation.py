@@ -7,12 +7,14 @@ the caller says that the reader may see it, and is masked even then.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, OuterRef, Subquery
 
-from .definitions.model import Container, Definition, Step
+from .clock import iso
+from .definitions.model import Container, Definition, MapStep, Step, TaskStep
+from .graph import OWN_TASK
 from .masking import mask
 from .models import Run, Task, Workflow, WorkflowVersion
 from .schedules import describe_many
@@ -98,24 +100,24 @@ def last_runs(workflows: Sequence[Workflow]) -> dict[int, Run]:
 
 
 def step_as_json(step: Step) -> Json:
-    """A step of a definition; ``tasks`` holds the members of a container."""
-    if isinstance(step, Container):
-        members = [step_as_json(member) for member in step.members]
-        own: Json = {"kind": step.kind, "task": None, "queue": None, "with": None, "tasks": members}
-    else:
-        own = {
-            "kind": "task",
-            "task": step.task,
-            "queue": step.queue,
-            "with": mask(step.kwargs) or None,
-            "tasks": None,
-        }
-    return {"id": step.id, **own, "description": step.description or None}
+    """A step of a definition; ``tasks`` holds the members of a container, or what a map does for each item."""
+    members: tuple[Step, ...] | None = None
+    if isinstance(step, Container | MapStep):
+        members = step.members if isinstance(step, Container) else step.body
+    return {
+        "id": step.id,
+        "kind": step.kind,
+        "task": step.task if isinstance(step, TaskStep) else None,
+        "queue": step.queue,
+        "with": mask(step.kwargs) or None if isinstance(step, TaskStep) else None,
+        "tasks": None if members is None else [step_as_json(member) for member in members],
+        "description": step.description or None,
+    }
 
 
 def time_as_json(value: datetime | None) -> str | None:
     """ISO 8601 in UTC with a ``Z``."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+    return iso(value)
 
 
 def _run(run: Run, counts: dict[str, int]) -> Json:
@@ -170,8 +172,8 @@ def _task(task: Task, run: Run) -> Json:
         "run": str(run.pk),
         "step": task.step,
         "label": task.label,
-        "kind": "task",
-        "task": task.name,
+        "kind": "group" if task.name == OWN_TASK else "task",
+        "task": None if task.name == OWN_TASK else task.name,
         "map_index": task.map_index if task.map_index >= 0 else None,
         "is_hook": task.is_hook,
         "status": task.status,
@@ -218,7 +220,7 @@ def _workflow(workflow: Workflow, version: WorkflowVersion | None) -> Json:
         "schedules": [],
         "schema": definition.schema,
         "steps": [step_as_json(step) for step in definition.tasks],
-        "hooks": {outcome: step_as_json(step) for outcome, step in definition.hooks.items()},
+        "hooks": {outcome: step_as_json(steps[0]) for outcome, steps in definition.hooks.items()},
         "last_run": None,
     }
 

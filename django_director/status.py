@@ -52,6 +52,8 @@ class Trigger(TextChoices):
 RUN_ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 RUN_FINISHED = frozenset({RunStatus.SUCCESS, RunStatus.FAILED, RunStatus.CANCELED})
 RUN_RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELED})
+#: Stops under which the steps that `fail_fast` spares still start.
+STOP_SPARING = frozenset({Stop.NONE, Stop.FAIL_FAST})
 
 TASK_UNSTARTED = frozenset({TaskStatus.PENDING, TaskStatus.QUEUED, TaskStatus.WAITING})
 TASK_ACTIVE = TASK_UNSTARTED | {TaskStatus.RUNNING}
@@ -85,6 +87,7 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
             TaskStatus.SUCCESS,
             TaskStatus.FAILED,
             TaskStatus.CANCELED,
+            TaskStatus.SKIPPED,
             TaskStatus.WAITING,
             TaskStatus.QUEUED,
         }

@@ -22,8 +22,8 @@ from django.utils import timezone
 from . import project, schedules
 from .clock import Now
 from .conf import director
-from .definitions import content_hash
-from .definitions.model import Definition, Retention, as_json
+from .definitions import as_json, content_hash
+from .definitions.model import Definition, Retention
 from .engine.transactions import transact
 from .exceptions import InvalidDefinitions
 from .models import Lease, Workflow, WorkflowVersion

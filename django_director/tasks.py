@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from . import schedules, slots
 from .engine import start
+from .graph import OWN_TASK
 from .models import Run, Workflow
 from .status import Trigger
 from .timings import aware
@@ -84,6 +85,11 @@ def run_workflow(self: Any, name: str, payload: Any = None) -> str | None:
         )
         return None
     return str(run.pk)
+
+
+@shared_task(name=OWN_TASK, ignore_result=True)
+def step() -> None:
+    """What has a row and no task of the user's: ``worker`` does it when it comes with a message of ours."""
 
 
 def slot_of(firing: Firing, workflow: str) -> datetime | None:

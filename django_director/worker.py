@@ -29,7 +29,7 @@ from .graph import NOTHING
 from .jsonvalues import NotStorable, normalise
 from .leases import keeper
 from .models import Task
-from .status import RUN_FINISHED
+from .status import RUN_FINISHED, STOP_SPARING
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
@@ -71,7 +71,7 @@ class Context:
     def _is_wanted(self) -> bool:
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
         row = statement(lambda: mine.values_list("is_hook", "run__stop", "run__status").first())
-        return row is not None and (row[0] or (not row[1] and row[2] not in RUN_FINISHED))
+        return row is not None and (row[0] or (row[1] in STOP_SPARING and row[2] not in RUN_FINISHED))
 
 
 _context: ContextVar[Context | None] = ContextVar("director_context", default=None)
@@ -99,7 +99,7 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     was_atomic = connection().in_atomic_block
     with _in_context(claimed), keeper.keep(claimed):
         try:
-            value = _call(task, claimed)
+            is_skipped, value = _do(task, claimed)
         except (Exception, SystemExit) as error:
             _reset_connection(was_atomic)
             _record(task, claimed, error)
@@ -108,8 +108,38 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
                 raise
             raise shown from error
         _reset_connection(was_atomic)
-        _commit(claimed, value)
+        if is_skipped:
+            _skip(claimed)
+        else:
+            _commit(claimed, value)
     return value
+
+
+def _do(task: DirectorTask, claimed: Claim) -> tuple[bool, Any]:
+    """Say whether the step is to be skipped, else do it and return what came of it."""
+    if not judge(claimed):
+        return True, None
+    # The members of a container read from its head's result that it ran.
+    return False, True if claimed.node.is_head else _call(task, claimed)
+
+
+def judge(claimed: Claim) -> bool:
+    """Evaluate ``when``. Raises ``ExpressionError``."""
+    values = claimed.values
+    return values is None or bool(values.evaluate("when", claimed.names, missing=True))
+
+
+def given(claimed: Claim) -> dict[str, Any]:
+    """What ``with`` gives, with its expressions filled in. Raises ``ExpressionError``."""
+    values, plain = claimed.values, claimed.node.kwargs
+    made: dict[str, Any] = plain if values is None else values.evaluate("with", claimed.names, missing=plain)
+    return made
+
+
+def _skip(claimed: Claim) -> None:
+    text = " ".join(str(claimed.node.step.when).split())
+    if not finish.skip(claimed, f"`when` is false: {text}"):
+        raise Ignore
 
 
 def _call(task: DirectorTask, claimed: Claim) -> Any:
@@ -139,22 +169,24 @@ def normalise_result(value: Any) -> Any:
 
 
 def _arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    step = claimed.node.step
+    kwargs = given(claimed)
     has_upstream = claimed.node.shape != NOTHING
-    _check_input(claimed)
-    return task.plans.plan(step.kwargs, has_upstream).bind(
-        given=step.kwargs,
+    _check_input(claimed, kwargs)
+    return task.plans.plan(kwargs, has_upstream).bind(
+        given=kwargs,
         payload=claimed.payload,
         workflow_id=str(claimed.run.pk),
         upstream=claimed.upstream,
     )
 
 
-def _check_input(claimed: Claim) -> None:
+def _check_input(claimed: Claim, kwargs: dict[str, Any]) -> None:
     """Refuse an input over ``MAX_INPUT``; measured only where enough results come together to get there."""
-    if len(claimed.node.upstream) * director.MAX_RESULT <= director.MAX_INPUT:
+    sources = sum(stop - start for start, stop in claimed.node.shape.spans())
+    is_plain = kwargs is claimed.node.kwargs
+    if is_plain and sources * director.MAX_RESULT <= director.MAX_INPUT:
         return
-    size = len(json.dumps(claimed.upstream))
+    size = len(json.dumps(claimed.upstream if is_plain else [claimed.upstream, kwargs]))
     if size > director.MAX_INPUT:
         raise DirectorError(
             f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "

@@ -14,7 +14,8 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from django_director import ids
-from django_director.definitions.model import Container, Definition, Step, TaskStep, as_json
+from django_director.definitions import as_json
+from django_director.definitions.model import Container, Definition, Step, TaskStep
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
 
@@ -26,12 +27,12 @@ def step(name: str, **fields: Any) -> TaskStep:
     return TaskStep(**{"id": name, "task": name} | fields)
 
 
-def group(name: str, *members: str | Step) -> Container:
-    return Container(id=name, kind="group", members=_steps(members))
+def group(name: str, *members: str | Step, **fields: Any) -> Container:
+    return Container(id=name, kind="group", members=_steps(members), **fields)
 
 
-def chain(name: str, *members: str | Step) -> Container:
-    return Container(id=name, kind="chain", members=_steps(members))
+def chain(name: str, *members: str | Step, **fields: Any) -> Container:
+    return Container(id=name, kind="chain", members=_steps(members), **fields)
 
 
 def definition(name: str = "shop.ORDER", *tasks: str | Step, **fields: Any) -> Definition:
@@ -101,8 +102,8 @@ def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **field
             "run": run,
             "position": position,
             "step": node.step.id,
-            "name": node.step.task,
-            "queue": node.step.queue or "",
+            "name": node.name,
+            "queue": node.queue,
             "is_hook": is_hook,
             "status": status,
         }

@@ -19,7 +19,7 @@ from django_director.authorization import require
 from django_director.exceptions import DirectorError
 from django_director.history import record
 from django_director.models import Run
-from django_director.status import RUN_RETRYABLE
+from django_director.status import RUN_RETRYABLE, STOP_SPARING
 
 from . import formatting
 
@@ -64,7 +64,7 @@ ALL: Final = {
             permission="cancel",
             label=gettext_lazy("Cancel"),
             perform=_cancel,
-            is_possible=lambda run: not run.is_finished and not run.stop,
+            is_possible=lambda run: not run.is_finished and run.stop in STOP_SPARING,
             history="Canceled (admin)",
             done=lambda n: (
                 ngettext("%(n)s run is being canceled.", "%(n)s runs are being canceled.", n) % {"n": n}

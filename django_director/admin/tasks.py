@@ -148,7 +148,7 @@ def _values(task: Task, node: Node) -> dict[str, Any]:
     schema = task.run.version.graph.definition.schema
     return {
         "payload": formatting.json_text(task.run.payload, schema),
-        "arguments": formatting.json_text(node.step.kwargs) if node.step.kwargs else None,
+        "arguments": formatting.json_text(node.kwargs) if node.kwargs else None,
         "result": formatting.json_text(task.result) if task.status == TaskStatus.SUCCESS else None,
         "traceback": formatting.limited(task.traceback),
     }

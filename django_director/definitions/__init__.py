@@ -4,28 +4,54 @@ from __future__ import annotations
 
 from .arguments import ArgumentsError, Plan, Plans, plan
 from .codes import CODES
-from .model import Container, Definition, Retention, Schedule, Step, TaskStep, content_hash
+from .editors import editor_schema
+from .model import (
+    ApprovalStep,
+    Concurrency,
+    Container,
+    Definition,
+    MapStep,
+    Retention,
+    Retry,
+    Schedule,
+    Step,
+    TaskStep,
+    WaitStep,
+    WorkflowStep,
+)
 from .problems import Place, Problem
 from .reading import Reading, read, shown_path
+from .retries import check_retries
 from .sources import workflow_files
+from .stored import as_json, content_hash, from_json
 from .tasks import check_tasks
 
 __all__ = [
     "CODES",
+    "ApprovalStep",
     "ArgumentsError",
+    "Concurrency",
     "Container",
     "Definition",
+    "MapStep",
     "Place",
     "Plan",
     "Plans",
     "Problem",
     "Reading",
     "Retention",
+    "Retry",
     "Schedule",
     "Step",
     "TaskStep",
+    "WaitStep",
+    "WorkflowStep",
+    "as_json",
+    "check_retries",
     "check_tasks",
     "content_hash",
+    "editor_schema",
+    "from_json",
     "plan",
     "read",
     "shown_path",

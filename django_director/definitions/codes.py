@@ -25,6 +25,7 @@ TASKS: Final = "D104"
 UNKNOWN_KEY: Final = "D105"
 NOT_YET: Final = "D106"
 VALUE: Final = "D107"
+DURATION: Final = "D108"
 
 STEP_FORM: Final = "D201"
 STEP_KEYS: Final = "D202"
@@ -33,6 +34,12 @@ STEP_TYPE: Final = "D204"
 STEP_ID: Final = "D205"
 STEP_TWICE: Final = "D206"
 TOO_LONG: Final = "D207"
+UNKNOWN_STEP: Final = "D208"
+SEVERAL_STEPS: Final = "D209"
+NEEDS: Final = "D210"
+CYCLE: Final = "D211"
+MAP_BODY: Final = "D212"
+INCOMPLETE: Final = "D213"
 
 TIMING: Final = "D301"
 INTERVAL: Final = "D302"
@@ -43,16 +50,25 @@ RETENTION: Final = "D306"
 SCHEMA_FILE: Final = "D307"
 SCHEMA: Final = "D308"
 HOOK: Final = "D309"
+CHILD: Final = "D310"
+RECURSION: Final = "D311"
+CHILD_PAYLOAD: Final = "D312"
 
 UNKNOWN_TASK: Final = "D401"
 MISSING_ARGUMENT: Final = "D402"
 UNEXPECTED_ARGUMENT: Final = "D403"
 IMPORT: Final = "D404"
 SETTING: Final = "D405"
+EXCEPTION: Final = "D406"
+
+EXPRESSION: Final = "D501"
+SCOPE: Final = "D502"
+NOT_BEFORE: Final = "D503"
 
 GROUP_OF_ONE: Final = "D901"
 EMPTY_GROUP: Final = "D902"
 UNUSED_QUEUE: Final = "D903"
+LONE_CHAIN: Final = "D904"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -75,6 +91,7 @@ CODES: Final[dict[str, str]] = {
     UNKNOWN_KEY: "an unknown key",
     NOT_YET: "something this release does not support yet",
     VALUE: "a value of the wrong type",
+    DURATION: "a duration that can't be read, or that is too short or too long",
     STEP_FORM: "a step is neither a name nor a mapping",
     STEP_KEYS: "a step is a mapping with more than one key, or none",
     STEP_OPTIONS: "the options of a step are not a mapping",
@@ -82,6 +99,12 @@ CODES: Final[dict[str, str]] = {
     STEP_ID: "an id has characters that ids can't have",
     STEP_TWICE: "two steps have one id",
     TOO_LONG: "a name or id is too long",
+    UNKNOWN_STEP: "no step of the workflow has this id",
+    SEVERAL_STEPS: "a name that stands for several steps",
+    NEEDS: "a step that can't be needed from where it is named",
+    CYCLE: "steps that wait for each other",
+    MAP_BODY: "a map holds something that is no Celery task",
+    INCOMPLETE: "a step lacks what its kind requires, or has too much of it",
     TIMING: "a schedule without its one timing",
     INTERVAL: "an interval that is no possible number of seconds",
     CRONTAB: "a crontab that can't be read, or that never comes",
@@ -91,12 +114,20 @@ CODES: Final[dict[str, str]] = {
     SCHEMA_FILE: "a schema file is missing or can't be read",
     SCHEMA: "a schema is not a valid JSON Schema",
     HOOK: "a hook is not one task",
+    CHILD: "no workflow has this name",
+    RECURSION: "a workflow that would start itself",
+    CHILD_PAYLOAD: "the payload of a child workflow does not fit its schema",
     UNKNOWN_TASK: "no Celery task of this name is registered",
     MISSING_ARGUMENT: "a task needs an argument that nothing gives",
     UNEXPECTED_ARGUMENT: "a task does not take an argument of `with`",
     IMPORT: "the project's tasks can't be imported",
     SETTING: "the setting that names the files is not usable",
+    EXCEPTION: "`retry` names an exception class that can't be imported",
+    EXPRESSION: "an expression that can't be read",
+    SCOPE: "an expression uses a name that is not known where it stands",
+    NOT_BEFORE: "an expression uses a step that does not come before it",
     GROUP_OF_ONE: "note: a group with one member",
     EMPTY_GROUP: "note: a group without members",
     UNUSED_QUEUE: "note: `queue.customs` names no step or task of the workflow",
+    LONE_CHAIN: "note: a chain in a list, which is a chain already",
 }

@@ -106,8 +106,7 @@ class _Composer:
             value = self.resolve(event, text)
         if "\0" in text or not _is_utf8(text):
             self.error(codes.CHARACTER, event, "the text holds a character that can't be stored", "take it out")
-        mark = event.start_mark
-        return ScalarNode(value=value, text=text, line=mark.line + 1, column=mark.column + 1)
+        return ScalarNode(value=value, text=text, offset=_offset(event, text), **_mark(event))
 
     def resolve(self, event: Any, text: str) -> Value:
         if text not in self.resolved:
@@ -212,6 +211,13 @@ _READ_AS: Final = {True: "true", False: "false", None: "null"}
 
 def _mark(event: Any) -> dict[str, Any]:
     return {"line": event.start_mark.line + 1, "column": event.start_mark.column + 1}
+
+
+def _offset(event: Any, text: str) -> int:
+    start, end = event.start_mark, event.end_mark
+    quotes = 1 if event.style else 0
+    as_written = start.line == end.line and end.column - start.column == len(text) + 2 * quotes
+    return quotes if as_written else -1
 
 
 def _at(text: str, index: int) -> Node:

@@ -1,51 +1,137 @@
 """What a workflow file says, as frozen values.
 
-``as_json`` and ``from_json`` are the stored form of a ``WorkflowVersion``: stable over releases, without
-places, so that moving a definition inside its file does not make a new version.
+Expressions, and values with ``${{ … }}`` inside, are kept as the file has them: ``expressions`` compiles them.
+Durations are seconds.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from .problems import Place
 
-FORMAT = 1
-NOWHERE = Place(path="")
+NOWHERE: Final = Place(path="")
+
+Rule = Literal["none_failed", "all_success", "any_success", "any_failed", "always"]
+RULES: Final[tuple[Rule, ...]] = ("none_failed", "all_success", "any_success", "any_failed", "always")
+NONE_FAILED: Final = RULES[0]
+OnTimeout = Literal["reject", "approve", "skip"]
+ON_TIMEOUT: Final[tuple[OnTimeout, ...]] = ("reject", "approve", "skip")
+OnConflict = Literal["queue", "skip", "cancel_running"]
+ON_CONFLICT: Final[tuple[OnConflict, ...]] = ("queue", "skip", "cancel_running")
+
+Seconds = int | float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskStep:
-    """One Celery task of a workflow."""
+class Retry:
+    """Further attempts of a task. ``max`` may be 0: then nothing retries, whatever the task itself says."""
+
+    max: int
+    delay: Seconds = 0
+    backoff: int | float = 1
+    """The factor from one delay to the next."""
+    max_delay: Seconds = 3600
+    jitter: bool = False
+    only: tuple[str, ...] = ()
+    """Names of exception classes, dotted or bare; empty means any."""
+    never: tuple[str, ...] = ()
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """What an entry of ``tasks`` has, whatever its kind."""
 
     id: str
     """Unique in the workflow: the task's full name, ``NAME-2`` when repeated, or an explicit id."""
-    task: str
-    """The registered name of the Celery task."""
-    queue: str | None = None
-    """The queue the file asks for; ``None`` leaves it to the task's own options and routes."""
-    kwargs: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments given by ``with:``."""
+    needs: tuple[str, ...] | None = None
+    """The ids it waits for; ``None``: the entry before it in its list."""
+    when: Any = None
+    """An expression, or a value that stands for itself; ``None``: no condition."""
+    trigger_rule: Rule = NONE_FAILED
     description: str = ""
+    queue: str | None = None
+    """The queue the file asks for; ``None`` leaves it to the task's own options and routes. What a worker does
+    for an entry that is no Celery task goes there too; containers have one only with a condition."""
     place: Place = field(default=NOWHERE, compare=False)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether something is to be judged before it: ``when``, or a rule that is not the usual one."""
+        return self.when is not None or self.trigger_rule != NONE_FAILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class TaskStep(_Entry):
+    """One Celery task of a workflow."""
+
+    kind: ClassVar[Literal["task"]] = "task"
+    task: str
+    """The registered name of the Celery task."""
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments given by ``with:``."""
+    retry: Retry | None = None
+    timeout: Seconds | None = None
+    priority: int | None = None
+    continue_on_error: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container(_Entry):
     """A group (members in parallel) or a chain (members in order)."""
 
-    id: str
     kind: Literal["group", "chain"]
     members: tuple[Step, ...] = ()
-    description: str = ""
-    place: Place = field(default=NOWHERE, compare=False)
 
 
-Step = TaskStep | Container
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapStep(_Entry):
+    """One instance of a chain of Celery tasks for each item of a list."""
+
+    kind: ClassVar[Literal["map"]] = "map"
+    over: Any
+    """An expression that gives a list, or the list."""
+    body: tuple[TaskStep, ...]
+    """The only step has the map's id when the file says ``task:``."""
+    max_parallel: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowStep(_Entry):
+    """A child run."""
+
+    kind: ClassVar[Literal["workflow"]] = "workflow"
+    workflow: str
+    payload: Any = field(default_factory=dict)
+    timeout: Seconds | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalStep(_Entry):
+    """Waits for a person."""
+
+    kind: ClassVar[Literal["approval"]] = "approval"
+    prompt: str = ""
+    permission: str | None = None
+    """In place of ``approve_task``: ``app_label.codename``."""
+    timeout: Seconds | None = None
+    on_timeout: OnTimeout = ON_TIMEOUT[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitStep(_Entry):
+    """A timer, with exactly one of ``seconds`` and ``until``."""
+
+    kind: ClassVar[Literal["wait"]] = "wait"
+    seconds: Seconds | None = None
+    until: Any = None
+    """An expression or epoch seconds; a time that the file has as text is an expression here, in quotes."""
+
+
+Step = TaskStep | Container | MapStep | WorkflowStep | ApprovalStep | WaitStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +157,33 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """How many runs at once, for each value of ``key`` when there is one."""
+
+    limit: int = 1
+    key: Any = None
+    """An expression, or a value that stands for itself."""
+    on_conflict: OnConflict = ON_CONFLICT[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """One workflow of a file."""
 
     name: str
     description: str = ""
     tasks: tuple[Step, ...] = ()
-    hooks: dict[str, TaskStep] = field(default_factory=dict)
-    """By outcome: ``success``, ``failure``."""
+    hooks: dict[str, tuple[TaskStep, ...]] = field(default_factory=dict)
+    """By outcome, ``success``, ``failure``, ``canceled``, and ``always``: a chain of tasks, never empty."""
     schema: Any = None
     """A JSON Schema (a mapping or a boolean), or ``None``."""
+    timeout: Seconds | None = None
+    fail_fast: bool = False
+    concurrency: Concurrency | None = None
+    result: Any = None
+    """An expression; ``None``: the result of the last entry of ``tasks``."""
+    allowed_groups: tuple[str, ...] = ()
+    """Who may run and steer it, besides the permissions; empty: whoever has those."""
     schedules: tuple[Schedule, ...] = ()
     retention: Retention | None = None
     source: str = field(default="", compare=False)
@@ -88,80 +191,31 @@ class Definition:
     place: Place = field(default=NOWHERE, compare=False)
 
     def steps(self) -> Iterator[TaskStep]:
-        """Every Celery task in the order of the file, without hooks."""
+        """Every Celery task in the order of the file, those of maps included, without hooks."""
         return _task_steps(self.tasks)
+
+    def entries(self) -> Iterator[Step]:
+        """Every entry of ``tasks``, and of the groups and chains in it."""
+        return _entries(self.tasks)
+
+    def hook_steps(self) -> Iterator[TaskStep]:
+        """Every Celery task of the hooks."""
+        for steps in self.hooks.values():
+            yield from steps
+
+
+def _entries(steps: tuple[Step, ...]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        if isinstance(step, Container):
+            yield from _entries(step.members)
 
 
 def _task_steps(steps: tuple[Step, ...]) -> Iterator[TaskStep]:
     for step in steps:
-        if isinstance(step, Container):
-            yield from _task_steps(step.members)
-        else:
+        if isinstance(step, TaskStep):
             yield step
-
-
-def as_json(definition: Definition) -> dict[str, Any]:
-    """The stored form of what a run needs: steps, hooks and schema. Schedules and retention are not versioned."""
-    return {
-        "format": FORMAT,
-        "name": definition.name,
-        "description": definition.description,
-        "tasks": [_step_as_json(step) for step in definition.tasks],
-        "hooks": {outcome: _step_as_json(step) for outcome, step in definition.hooks.items()},
-        "schema": definition.schema,
-    }
-
-
-def content_hash(definition: Definition) -> str:
-    """SHA-256, in hexadecimal, of the stored form: the same for definitions that mean the same."""
-    text = json.dumps(as_json(definition), sort_keys=True, separators=(",", ":"))
-    return sha256(text.encode()).hexdigest()
-
-
-def from_json(data: dict[str, Any]) -> Definition:
-    """The inverse of ``as_json``. Raises ``ValueError`` for a format newer than this release knows."""
-    if data["format"] > FORMAT:
-        raise ValueError(f"stored definition has format {data['format']}, this release reads up to {FORMAT}")
-    return Definition(
-        name=data["name"],
-        description=data["description"],
-        tasks=tuple(_step_from_json(step) for step in data["tasks"]),
-        hooks={outcome: _task_from_json(step) for outcome, step in data["hooks"].items()},
-        schema=data["schema"],
-    )
-
-
-def _step_as_json(step: Step) -> dict[str, Any]:
-    data: dict[str, Any] = {"id": step.id}
-    if step.description:
-        data["description"] = step.description
-    if isinstance(step, Container):
-        return data | {"type": step.kind, "tasks": [_step_as_json(member) for member in step.members]}
-    if step.task != step.id:
-        data["task"] = step.task
-    if step.queue is not None:
-        data["queue"] = step.queue
-    if step.kwargs:
-        data["with"] = step.kwargs
-    return data
-
-
-def _step_from_json(data: dict[str, Any]) -> Step:
-    if "type" not in data:
-        return _task_from_json(data)
-    return Container(
-        id=data["id"],
-        kind=data["type"],
-        members=tuple(_step_from_json(member) for member in data["tasks"]),
-        description=data.get("description", ""),
-    )
-
-
-def _task_from_json(data: dict[str, Any]) -> TaskStep:
-    return TaskStep(
-        id=data["id"],
-        task=data.get("task", data["id"]),
-        queue=data.get("queue"),
-        kwargs=data.get("with", {}),
-        description=data.get("description", ""),
-    )
+        elif isinstance(step, Container):
+            yield from _task_steps(step.members)
+        elif isinstance(step, MapStep):
+            yield from step.body

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from itertools import count
 from typing import Final
 
 from . import codes
-from .drafts import NAME_LENGTH, Draft
-from .model import Container, Step, TaskStep
+from .drafts import Draft, walk
 from .report import Report
+from .values import NAME_LENGTH
 
 ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-HOOKS: Final = ("success", "failure")
-
-QueueOf = Callable[[Draft], str | None]
 
 
-def hook_id(outcome: str) -> str:
-    return f"hooks.{outcome}"
-
-
-def name_steps(drafts: list[Draft], report: Report) -> None:
-    """Give each draft its id. Reports ids that are wrong, taken or too long."""
-    every = list(_walk(drafts))
-    taken: dict[str, Draft | None] = {hook_id(outcome): None for outcome in HOOKS}
+def name_steps(drafts: list[Draft], reserved: Iterable[str], report: Report) -> None:
+    """Give each draft its id, none of the reserved ones. Reports ids that are wrong, taken or too long."""
+    every = list(walk(drafts))
+    taken: dict[str, Draft | None] = dict.fromkeys(reserved)
     repeated = [draft for draft in every if draft.explicit and not _take(draft, taken, report)]
     next_number: dict[str, int] = {}
     for draft in repeated + [draft for draft in every if not draft.explicit]:
@@ -33,12 +26,8 @@ def name_steps(drafts: list[Draft], report: Report) -> None:
         taken[draft.id] = draft
     for draft in every:
         _check_length(draft, report)
-
-
-def _walk(drafts: list[Draft]) -> Iterator[Draft]:
-    for draft in drafts:
-        yield draft
-        yield from _walk(draft.members)
+        if draft.kind == "map" and draft.task:
+            draft.members[0].id = draft.id
 
 
 def _take(draft: Draft, taken: dict[str, Draft | None], report: Report) -> bool:
@@ -78,27 +67,3 @@ def _check_length(draft: Draft, report: Report) -> None:
         report.inside(step=draft.id).error(
             codes.TOO_LONG, draft.node, f"the step's id has more than {NAME_LENGTH} characters", "shorten it"
         )
-
-
-def freeze(draft: Draft, queue_of: QueueOf, report: Report) -> Step:
-    """The step of a draft with an id."""
-    if draft.kind == "task":
-        return freeze_task(draft, queue_of, report)
-    return Container(
-        id=draft.id,
-        kind=draft.kind,
-        members=tuple(freeze(member, queue_of, report) for member in draft.members),
-        description=draft.description,
-        place=report.place(draft.node),
-    )
-
-
-def freeze_task(draft: Draft, queue_of: QueueOf, report: Report) -> TaskStep:
-    return TaskStep(
-        id=draft.id,
-        task=draft.task,
-        queue=queue_of(draft),
-        kwargs=draft.kwargs,
-        description=draft.description,
-        place=report.place(draft.node),
-    )

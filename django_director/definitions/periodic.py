@@ -7,17 +7,15 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from . import codes, cron
-from .drafts import read_text
 from .hints import did_you_mean
 from .model import Retention, Schedule
 from .payloads import errors_of
 from .report import Report
 from .tree import ListNode, MappingNode, Node, ScalarNode, at, describe, plain
+from .values import MAX_INT, read_flag, read_text
 
 TIMINGS: Final = ("interval", "crontab", "schedule")
 KEYS: Final = (*TIMINGS, "payload", "timezone", "enabled")
-MAX_INT: Final = 2**31 - 1
-"""What the tables of schedules and retention hold."""
 
 Timing = tuple[str, str]
 """The kind and the value of a ``Schedule``."""
@@ -40,7 +38,7 @@ def _read_entry(node: Node, schema: Any, report: Report) -> Schedule | None:
     report.check_keys(node, "in `periodic`", KEYS)
     timing = _read_timing(node, report)
     timezone = _read_timezone(node, report)
-    enabled = _read_enabled(node, report)
+    enabled = read_flag(node, "enabled", report)
     payload = _read_payload(node, schema, report)
     if timing is None:
         return None
@@ -48,7 +46,7 @@ def _read_entry(node: Node, schema: Any, report: Report) -> Schedule | None:
         kind="interval" if timing[0] == "interval" else "crontab",
         value=timing[1],
         timezone=timezone,
-        enabled=enabled,
+        enabled=enabled is not False,
         payload=payload,
         place=report.place(node),
     )
@@ -134,18 +132,6 @@ def _is_zone(name: str) -> bool:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         return False
-    return True
-
-
-def _read_enabled(node: MappingNode, report: Report) -> bool:
-    value = node.get("enabled")
-    if value is None:
-        return True
-    if isinstance(value, ScalarNode) and isinstance(value.value, bool):
-        return value.value
-    report.error(
-        codes.VALUE, value, f"`enabled` must be true or false, and is {describe(value)}", "write `enabled: true`"
-    )
     return True
 
 

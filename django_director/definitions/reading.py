@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from . import codes
+from .children import check_calls
+from .features import NOT_YET
 from .loading import MAX_BYTES, is_private, load
 from .model import Definition
 from .problems import Place, Problem
@@ -43,18 +45,25 @@ class Reading:
         return replace(self, problems=_ordered([*self.problems, *new], self.files))
 
 
-def read(paths: Sequence[Path]) -> Reading:
-    """Read all files. Never raises for what is in them: missing files too are problems."""
+def read(paths: Sequence[Path], *, unsupported: Collection[str] = NOT_YET) -> Reading:
+    """Read all files. Never raises for what is in them: missing files too are problems.
+
+    ``unsupported`` are words of ``features``; what they stand for is reported, and not read.
+    """
     definitions: dict[str, Definition] = {}
     found: list[Problem] = []
     files = tuple(shown_path(path) for path in paths)
-    for path, shown in zip(paths, files, strict=True):
-        report = Report(path=shown)
-        for definition in _read_file(path, report):
+    reports = [Report(path=shown, unsupported=unsupported) for shown in files]
+    all_known = True
+    for path, report in zip(paths, reports, strict=True):
+        read_here = _read_file(path, report)
+        all_known = all_known and read_here is not None
+        for definition in read_here or ():
             first = definitions.setdefault(definition.name, definition)
             if first is not definition:
                 found.append(_twice(definition, first))
-        found += report.problems
+    check_calls([call for report in reports for call in report.calls], definitions, all_known=all_known)
+    found += [problem for report in reports for problem in report.problems]
     return Reading(
         definitions=tuple(definitions.values()),
         problems=_ordered([problem for problem in found if problem.level == "error"], files),
@@ -91,16 +100,20 @@ def _twice(definition: Definition, first: Definition) -> Problem:
     )
 
 
-def _read_file(path: Path, report: Report) -> list[Definition]:
+def _read_file(path: Path, report: Report) -> list[Definition] | None:
+    """The definitions, or ``None`` when the file can't be read so far as to know which there are."""
     text = _read_text(path, report)
-    root = None if text is None else load(text, report)
-    if text is None or is_null(root):
+    if text is None:
+        return None
+    root = load(text, report)
+    if root is None:
+        return None if report.problems else []
+    if is_null(root):
         return []
     if not isinstance(root, MappingNode):
-        assert root is not None
         message = f"the file must be a mapping of workflows, and is {describe(root)}"
         report.error(codes.NOT_A_MAPPING, root, message, "write `project.NAME:` with `tasks:` under it")
-        return []
+        return None
     return _read_root(root, text, path.parent, report)
 
 

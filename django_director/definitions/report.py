@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from . import codes
+from .features import NOT_YET
 from .hints import did_you_mean
 from .problems import Place, Problem
-from .tree import MappingNode, Node
+from .tree import Entry, MappingNode, Node
+
+if TYPE_CHECKING:
+    from .children import Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """A key that belongs to something else: the word of its feature, and the hint."""
+
+    feature: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +33,10 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     workflow: str | None = None
     step: str | None = None
+    unsupported: Collection[str] = NOT_YET
+    """The words of ``features`` that are reported in place of being read."""
+    calls: list[Call] = field(default_factory=list)
+    """Workflows as steps of others, to be checked when all files are read."""
 
     def inside(self, *, workflow: str | None = None, step: str | None = None) -> Report:
         """The same report, for what is found inside a workflow or step."""
@@ -48,19 +66,43 @@ class Report:
             )
         )
 
+    def can(self, feature: str) -> bool:
+        """Whether the engine supports what a word of ``features`` stands for."""
+        return feature not in self.unsupported
+
     def check_keys(
-        self, mapping: MappingNode, where: str, known: Collection[str], later: Collection[str] = ()
-    ) -> None:
-        """Report each key that is not known; ``later`` are those of releases to come."""
+        self,
+        mapping: MappingNode,
+        where: str,
+        known: Collection[str],
+        place: str = "",
+        elsewhere: Mapping[str, Elsewhere] = MappingProxyType({}),
+    ) -> MappingNode:
+        """The mapping without the keys that can't be used; each of these is reported.
+
+        ``place`` is that of ``features``; ``elsewhere`` has keys that belong to something else.
+        """
+        kept = {}
         for name, entry in mapping.entries.items():
-            if name in known or name.startswith("x-"):
-                continue
-            if name in later:
-                self.not_yet(entry.key, f"`{name}` {where}")
-            else:
-                self.error(
-                    codes.UNKNOWN_KEY, entry.key, f"unknown key `{name}` {where}", did_you_mean(name, known)
-                )
+            if name in known:
+                if self.can(f"{place}.{name}"):
+                    kept[name] = entry
+                else:
+                    self.not_yet(entry.key, f"`{name}` {where}")
+            elif not name.startswith("x-"):
+                self._unknown_key(entry, where, known, place, elsewhere.get(name))
+        return mapping if len(kept) == len(mapping.entries) else replace(mapping, entries=kept)
+
+    def _unknown_key(
+        self, entry: Entry, where: str, known: Collection[str], place: str, other: Elsewhere | None
+    ) -> None:
+        name = entry.key.text
+        if other is not None and not self.can(other.feature):
+            self.not_yet(entry.key, f"`{name}` {where}")
+            return
+        usable = [key for key in known if self.can(f"{place}.{key}")]
+        hint = did_you_mean(name, usable) if other is None else other.hint
+        self.error(codes.UNKNOWN_KEY, entry.key, f"unknown key `{name}` {where}", hint)
 
     def not_yet(self, node: Node | None, what: str) -> None:
         self.error(codes.NOT_YET, node, f"{what} is not supported by this release yet", "take it out")

@@ -10,8 +10,9 @@ from typing import Final
 from . import codes
 from .arguments import ArgumentsError, Plans
 from .hints import MAX_HINTS, nearest
-from .model import Container, Definition, Step, TaskStep
+from .model import Definition, TaskStep
 from .problems import Problem
+from .receiving import with_upstream
 
 SignatureOf = Callable[[str], Signature | None]
 
@@ -36,9 +37,7 @@ class _Checker:
     hints: dict[str, str] = field(default_factory=dict)
 
     def check(self, definition: Definition) -> Iterator[Problem]:
-        steps = list(_with_upstream(definition.tasks))
-        steps += [(hook, False) for hook in definition.hooks.values()]
-        for step, has_upstream in steps:
+        for step, has_upstream in with_upstream(definition):
             problem = self.problem(definition, step, has_upstream=has_upstream)
             if problem is not None:
                 yield problem
@@ -70,26 +69,6 @@ class _Checker:
 
 
 _NO_TASK: Final = "is its module imported? Celery reads `tasks.py` of each installed app"
-
-
-def _with_upstream(steps: Iterable[Step], *, has_upstream: bool = False) -> Iterator[tuple[TaskStep, bool]]:
-    """Each task of a chain, and whether a result comes to it."""
-    for step in steps:
-        if isinstance(step, TaskStep):
-            yield step, has_upstream
-        elif step.kind == "chain":
-            yield from _with_upstream(step.members, has_upstream=has_upstream)
-        else:
-            for member in step.members:
-                yield from _with_upstream([member], has_upstream=has_upstream)
-        has_upstream = _has_result(step)
-
-
-def _has_result(step: Step) -> bool:
-    """Whether the step leaves a result; only a chain that holds no task leaves none."""
-    if isinstance(step, Container) and step.kind == "chain":
-        return bool(step.members) and _has_result(step.members[-1])
-    return True
 
 
 def _problem(definition: Definition, step: TaskStep, code: str, message: str, hint: str) -> Problem:

@@ -22,6 +22,8 @@ class ScalarNode(Node):
     value: bool | int | float | str | None
     text: str
     """As written in the file, without quotes."""
+    offset: int = -1
+    """Columns from where the scalar begins to its text, when that stands in the file as it is; else -1."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,7 +15,7 @@ from django.db.models import Case, Exists, F, JSONField, OuterRef, Q, When
 from django_director import faults, ids, signals
 from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.graph import Graph, Node
+from django_director.graph import Graph, Node, Outcome, Span, Values, expand, of_node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
 from django_director.prepared import (
     INTEGER,
@@ -27,7 +29,7 @@ from django_director.prepared import (
     prepared,
 )
 from django_director.querysets import TaskQuerySet, positions_in
-from django_director.status import RunStatus, Stop, TaskStatus
+from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from .transactions import WORKER_PATIENCE, connection, statement
 
@@ -81,6 +83,10 @@ class Claim:
     payload: Any
     upstream: Any
     """The value that comes from the steps before, or ``None``."""
+    values: Values | None = None
+    """What is to be evaluated before the task runs."""
+    names: Mapping[str, Any] = field(default_factory=dict)
+    """The names that ``values`` know."""
 
 
 def claim(ticket: Ticket, worker: str) -> Claim | None:
@@ -95,7 +101,8 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
     node = graph.node(ticket.position)
     token = secrets.randbits(63)
     faults.point("claim.before")
-    rows = statement(partial(_take, ticket, node, worker, token), patience=WORKER_PATIENCE)
+    values = of_node(graph, node)
+    rows = statement(partial(_take, ticket, node, values, worker, token), patience=WORKER_PATIENCE)
     if not rows:
         return None
     faults.point("claim.committed")
@@ -103,37 +110,51 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
         row = Task.objects.select_related("run").filter(pk=ticket.task_id)
         task = statement(row.get, patience=WORKER_PATIENCE)
         signals.task_started.send_robust(sender=Task, task=task)
-    return _claim_of(ticket, graph, node, token, rows)
+    claimed = _claim_of(ticket, graph, node, token, rows)
+    if values is None:
+        return claimed
+    return replace(claimed, values=values, names=_names(ticket, claimed, values, rows))
 
 
-def _take(ticket: Ticket, node: Node, worker: str, token: int) -> list[_Row]:
+def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[_Row]) -> dict[str, Any]:
+    run: dict[str, Any] = {}
+    if any(reference.root == "run" for reference in values.references):
+        found = Run.objects.select_related("workflow").defer("payload").filter(pk=ticket.run_id)
+        run = statement(found.get, patience=WORKER_PATIENCE).facts
+    outcomes = {row.position: Outcome(row.status, row.result) for row in rows}
+    return values.names(outcomes, payload=claimed.payload, run=run)
+
+
+def _take(ticket: Ticket, node: Node, wanted: Values | None, worker: str, token: int) -> list[_Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
     values = {"task": ticket.task_id, "sequence": ticket.sequence, "token": token, "worker": worker}
-    if can_pair() and len(node.upstream) < 2:
-        taking = _taking_and_reading(director.LEASE, len(node.upstream), connection().in_atomic_block)
-        if rows := taking.rows(**values, before=_before(ticket, node)):
+    before = _before(ticket, node)
+    if can_pair() and wanted is None and len(before) < 2:
+        taking = _taking_and_reading(director.LEASE, node.runs_on, len(before), connection().in_atomic_block)
+        if rows := taking.rows(**values, before=before[0] if before else None):
             return [_Row._make(row) for row in rows]
-    elif _taking(director.LEASE).execute(**values):
-        return _rows(ticket, node)
+    elif _taking(director.LEASE, node.runs_on).execute(**values):
+        return _rows(ticket, node, wanted)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     mine = Task.objects.filter(pk=ticket.task_id, claim=token).running()
-    return _rows(ticket, node) if mine.exists() else []
+    return _rows(ticket, node, wanted) if mine.exists() else []
 
 
 @prepared
-def _taking(lease: float) -> Update:
-    return Update(_claimable(), **_taken(lease))
+def _taking(lease: float, runs_on: bool) -> Update:
+    return Update(_claimable(runs_on), **_taken(lease))
 
 
 @prepared
-def _taking_and_reading(lease: float, upstream: int, durable: bool) -> Select:
+def _taking_and_reading(lease: float, runs_on: bool, upstream: int, durable: bool) -> Select:
     # A claim that a crash of the database undoes is made again. Inside a transaction the rest of it is not ours.
-    rows = _claimable() if durable else _claimable().filter(SOON_DURABLE)
+    rows = _claimable(runs_on) if durable else _claimable(runs_on).filter(SOON_DURABLE)
     return _reading(upstream).after(Update(rows, **_taken(lease)))
 
 
-def _claimable() -> TaskQuerySet:
-    may_start = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING, stop=Stop.NONE, paused_at=None)
+def _claimable(runs_on: bool) -> TaskQuerySet:
+    may_start = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING, paused_at=None)
+    may_start = may_start.filter(stop__in=STOP_SPARING) if runs_on else may_start.filter(stop=Stop.NONE)
     own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
     return own.filter(Q(is_hook=True) | Exists(may_start))
 
@@ -162,7 +183,7 @@ def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[
         failures=own.failures,
         crashes=own.crashes,
         reruns=own.reruns,
-        is_hook=node.junction < 0,
+        is_hook=node.is_hook,
         run=RunSnapshot(pk=ticket.run_id, generation=own.generation),
         graph=graph,
         node=node,
@@ -176,6 +197,7 @@ class _Row(NamedTuple):
 
     pk: UUID
     position: int
+    status: str
     result: Any
     failures: int
     crashes: int
@@ -184,18 +206,31 @@ class _Row(NamedTuple):
     payload: Any
 
 
-def _rows(ticket: Ticket, node: Node) -> list[_Row]:
-    if len(node.upstream) < 2:
-        rows = _reading(len(node.upstream)).rows(task=ticket.task_id, before=_before(ticket, node))
-    else:
-        wanted = positions_in((*node.shape.spans(), (node.position, node.position + 1)))
-        many = Task.objects.filter(wanted, run_id=ticket.run_id, is_hook=False)
-        rows = list(_columns(many, ticket.task_id))
-    return [_Row._make(row) for row in rows]
+def _rows(ticket: Ticket, node: Node, values: Values | None) -> list[_Row]:
+    before = _before(ticket, node)
+    if values is None and len(before) < 2:
+        rows = _reading(len(before)).rows(task=ticket.task_id, before=before[0] if before else None)
+        return [_Row._make(row) for row in rows]
+    used = () if values is None else values.tasks
+    if not node.is_hook:
+        return _many(ticket, (*node.shape.spans(), *used, (node.position, node.position + 1)), node, values)
+    own = _reading(0).rows(task=ticket.task_id, before=None)
+    return [*map(_Row._make, own), *(_many(ticket, used, node, values) if used else ())]
 
 
-def _before(ticket: Ticket, node: Node) -> UUID | None:
-    return ids.task_id(ticket.run_id, node.upstream[0]) if node.upstream else None
+def _many(ticket: Ticket, wanted: Sequence[Span], node: Node, values: Values | None) -> list[_Row]:
+    many = Task.objects.filter(run_id=ticket.run_id).at(wanted)
+    if values is None or values.tasks == values.results:
+        return [_Row._make(row) for row in _columns(many, ticket.task_id)]
+    # A status may be that of many tasks, whose results are not wanted.
+    whole = positions_in((*node.shape.spans(), *values.results, (node.position, node.position + 1)))
+    many = many.annotate(wanted=Case(When(whole, then=F("result")), output_field=JSONField()))
+    return [_Row._make(row) for row in _columns(many, ticket.task_id, "wanted")]
+
+
+def _before(ticket: Ticket, node: Node) -> list[UUID]:
+    """The ids of up to two of the tasks whose results it receives: beyond one nothing is known beforehand."""
+    return [ids.task_id(ticket.run_id, position) for position in islice(expand(node.shape.spans()), 2)]
 
 
 @prepared
@@ -204,7 +239,7 @@ def _reading(upstream: int) -> Select:
     return Select(_columns(Task.objects.filter(pk__in=[task, before][: 1 + upstream]), task))
 
 
-def _columns(tasks: TaskQuerySet, own: UUID | Param) -> Any:
+def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result") -> Any:
     payload = Case(When(pk=own, then=F("run__payload")), output_field=JSONField())
     return (
         tasks.order_by()
@@ -212,7 +247,8 @@ def _columns(tasks: TaskQuerySet, own: UUID | Param) -> Any:
         .values_list(
             "pk",
             "position",
-            "result",
+            "status",
+            result,
             "failures",
             "crashes",
             "reruns",

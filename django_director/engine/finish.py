@@ -17,10 +17,11 @@ from django_director import faults, signals
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.dispatch import Message
+from django_director.graph import Graph
 from django_director.models import Attempt, Task
 from django_director.status import TaskStatus
 
-from . import outbox, settle, success
+from . import outbox, settle, stop, success
 from .claim import Claim, RunSnapshot
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
@@ -60,6 +61,11 @@ def fail(claim: Claim, failure: Failure) -> bool:
     return transact(partial(_fail, claim, failure), patience=WORKER_PATIENCE)
 
 
+def skip(claim: Claim, reason: str) -> bool:
+    """Commit that a claimed task is skipped, and what follows from that."""
+    return transact(partial(_skip, claim, reason), patience=WORKER_PATIENCE)
+
+
 def retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
     """Let a claimed task wait ``delay`` seconds and run again."""
     return transact(partial(_retry_later, claim, failure, delay), patience=WORKER_PATIENCE)
@@ -83,7 +89,7 @@ def _finish(claim: Claim, result: Any) -> bool:
     if not success.succeeding().execute(task=claim.task_id, token=claim.token, result=result):
         return _was_committed(claim, TaskStatus.SUCCESS)
     faults.point("finish.updated")
-    _settle(claim, failed=False)
+    _settle(claim, TaskStatus.SUCCESS)
     faults.point("finish.settled")
     after_commit(partial(faults.point, "finish.committed"))
     return True
@@ -94,14 +100,26 @@ def _fail(claim: Claim, failure: Failure) -> bool:
     if not _mine(claim).update(**changes, failures=F("failures") + 1):
         return _was_committed(claim, TaskStatus.FAILED)
     faults.point("fail.updated")
-    _settle(claim, failed=True)
+    _settle(claim, TaskStatus.FAILED)
     return True
 
 
-def _settle(claim: Claim, *, failed: bool) -> None:
+def _skip(claim: Claim, reason: str) -> bool:
+    if not _mine(claim).update(**_ended(TaskStatus.SKIPPED), reason=_clean(reason)[:500]):
+        return _was_committed(claim, TaskStatus.SKIPPED)
+    _settle(claim, TaskStatus.SKIPPED)
+    return True
+
+
+def _settle(claim: Claim, status: TaskStatus) -> None:
     if not claim.is_hook:
-        settle.settle(claim.run, claim.graph, claim.node.position, failed=failed)
+        _follow_up(claim.run, claim.graph, claim.node.position, status)
     _announce(claim.task_id)
+
+
+def _follow_up(run: RunSnapshot, graph: Graph, position: int, status: TaskStatus) -> None:
+    if settle.settle(run, graph, position, status):
+        after_commit(partial(stop.carry_on, run.pk))
 
 
 def _retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
@@ -154,18 +172,17 @@ def fail_row(task: Task, failure: Failure, **changes: Any) -> bool:
     faults.point("fail.updated")
     if not task.is_hook:
         run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
-        settle.settle(run, task.run.version.graph, task.position, failed=True)
+        _follow_up(run, task.run.version.graph, task.position, TaskStatus.FAILED)
     _announce(task.pk)
     return True
 
 
 def _publish_again(claim: Claim) -> None:
-    step = claim.node.step
     message = Message(
         task_id=claim.task_id,
         sequence=claim.sequence + 1,
-        name=step.task,
-        queue=step.queue or "",
+        name=claim.node.name,
+        queue=claim.node.queue,
         run_id=claim.run.pk,
         position=claim.node.position,
         version=claim.graph.content_hash,

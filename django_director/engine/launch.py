@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,10 +16,11 @@ from django_director import faults, ids, signals
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
+from django_director.graph import Span
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
-from django_director.status import RunStatus, TaskStatus, Trigger
+from django_director.status import TaskStatus, Trigger
 
 from . import hooks, outbox, rows
 from .transactions import after_commit, transact
@@ -159,9 +160,15 @@ def current_version(workflow: Workflow | str) -> WorkflowVersion:
 def counts_at_start(run: Run) -> dict[str, int]:
     """The number of tasks in each status as the start of ``run`` committed them; no query."""
     graph = run.version.graph
-    ready = sum(stop - start for start, stop in graph.roots)
-    counts = {TaskStatus.QUEUED: ready, TaskStatus.PENDING: len(graph.nodes) - ready}
+    found = graph.beginning.found
+    counts = {TaskStatus.QUEUED: _size(found.ready)}
+    counts |= {status: _size(spans) for status, spans in found.settled.items()}
+    counts[TaskStatus.PENDING] = len(graph.nodes) - sum(counts.values())
     return {status.value: count for status, count in counts.items() if count}
+
+
+def _size(spans: Iterable[Span]) -> int:
+    return sum(stop - start for start, stop in spans)
 
 
 def _checked_payload(version: WorkflowVersion, payload: Any) -> Any:
@@ -202,16 +209,17 @@ def _insert(order: Order) -> Run:
     run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
     for name, value in order.fields.items():
         setattr(run, name, value)
-    if not graph.nodes:
-        run.status = RunStatus.SUCCESS
+    found = graph.beginning.found
+    if found.outcome is not None:
+        run.status = found.outcome
     rows.insert_run(run)
     faults.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
-    rows.insert_gates(run, graph)
+    rows.insert_gates(run.pk, graph, graph.beginning.tallies)
     if order.publish and order.not_before is None:
         outbox.publish_after_commit(run, graph, graph.roots)
-    if not graph.nodes:
-        hooks.insert(run.pk, graph, RunStatus.SUCCESS, generation=0)
+    if found.outcome is not None:
+        hooks.insert(run.pk, graph, found.outcome, generation=0)
     if order.beside is not None:
         order.beside(run)
     after_commit(partial(_announce, run))

@@ -92,12 +92,12 @@ def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> No
 
 def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Message:
     """The message of a task whose row was not read."""
-    step = graph.nodes[position].step
+    node = graph.nodes[position]
     return Message(
         task_id=ids.task_id(run_id, position),
         sequence=sequence,
-        name=step.task,
-        queue=step.queue or "",
+        name=node.name,
+        queue=node.queue,
         run_id=run_id,
         position=position,
         version=graph.content_hash,

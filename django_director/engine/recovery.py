@@ -121,11 +121,7 @@ def _due() -> list[Any]:
 
 def close_stopped() -> int:
     """Settle what stopped runs have not started, and close those in which nothing is active any more."""
-    closed = 0
-    for run_id in list(Run.objects.stopping().values_list("pk", flat=True)[:BATCH]):
-        stop.sweep(run_id)
-        closed += stop.close_if_idle(run_id)
-    return closed
+    return sum(stop.carry_on(run_id) for run_id in Run.objects.stopping().values_list("pk", flat=True)[:BATCH])
 
 
 def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -17,23 +17,21 @@ from django.db.models import Case, F, When
 from django_director import faults
 from django_director.clock import Now
 from django_director.exceptions import Conflict
-from django_director.graph import Graph, expand, spans
+from django_director.graph import Graph, expand, replay, spans
 from django_director.inserts import BATCH
 from django_director.models import Attempt, Gate, Run, Task
 from django_director.status import (
     RUN_RETRYABLE,
-    TASK_BROKEN,
-    TASK_FINISHED,
     TASK_RETRYABLE,
     RunStatus,
     Stop,
     TaskStatus,
 )
 
-from . import outbox, settle
+from . import settle
 from .claim import RunSnapshot
 from .launch import current_version, start_version
-from .settle import Tally
+from .rows import insert_gates
 from .transactions import after_commit, transact
 
 logger = logging.getLogger(__name__)
@@ -111,31 +109,6 @@ def recompute(run: Run) -> bool:
     return transact(partial(_recompute, run))
 
 
-def tally(graph: Graph, statuses: Mapping[int, str]) -> list[Tally]:
-    """What each junction has counted, given the statuses of the tasks by position."""
-    tallies = [Tally() for _ in graph.junctions]
-    for node in graph.nodes:
-        status = statuses[node.position]
-        if status in TASK_FINISHED:
-            tallies[node.junction].add(1, int(status in TASK_BROKEN))
-    for junction, counted in zip(graph.junctions, tallies, strict=True):
-        if junction.parent is not None and counted.ended == junction.total:
-            tallies[junction.parent].add(1, counted.failed)
-    return tallies
-
-
-def ready_positions(graph: Graph, statuses: Mapping[int, str], tallies: list[Tally]) -> Iterable[int]:
-    """The pending tasks for which everything before them has succeeded."""
-    open_spans = [graph.roots]
-    for junction, counted in zip(graph.junctions, tallies, strict=True):
-        if counted.ended == junction.total and not counted.failed:
-            open_spans.append(junction.releases)
-    for released in open_spans:
-        for position in expand(released):
-            if statuses[position] == TaskStatus.PENDING:
-                yield position
-
-
 def _check_retryable(run: Run) -> None:
     run.refresh_from_db(fields=["status", "stop", "generation", "paused_at", "finished_at"])
     if run.status not in RUN_RETRYABLE:
@@ -197,29 +170,19 @@ def _go_on(run: RunSnapshot, graph: Graph, statuses: Mapping[int, str]) -> None:
 
     A run that was canceled while its last task ran, and let it succeed, has nothing to do when it is retried.
     """
-    tallies = tally(graph, statuses)
+    again = replay(graph, statuses)
     Gate.objects.filter(run_id=run.pk).delete()
-    Gate.objects.bulk_create(
-        [
-            Gate(
-                run_id=run.pk,
-                seq=gate.seq,
-                remaining=gate.total - tallies[gate.seq].ended,
-                failed=tallies[gate.seq].failed,
-            )
-            for gate in graph.gates
-        ],
-        batch_size=BATCH,
-    )
-    outbox.queue(run, graph, spans(ready_positions(graph, statuses, tallies)))
-    end = next((junction for junction in reversed(graph.junctions) if junction.is_end), None)
-    if end is None or tallies[end.seq].ended == end.total:
-        failed = end is not None and tallies[end.seq].failed
-        settle.end(run, graph, RunStatus.FAILED if failed else RunStatus.SUCCESS)
+    insert_gates(run.pk, graph, again.tallies)
+    settle.carry_out(run, graph, again.found)
 
 
 def _chosen(graph: Graph, statuses: Mapping[int, str]) -> set[int]:
-    return graph.downstream(position for position, status in statuses.items() if status in TASK_RETRYABLE)
+    forgiven = set(expand(graph.forgiven))
+    return graph.downstream(
+        position
+        for position, status in statuses.items()
+        if status in TASK_RETRYABLE and not (status == TaskStatus.FAILED and position in forgiven)
+    )
 
 
 def _statuses(run: Run) -> dict[int, str]:

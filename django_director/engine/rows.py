@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
+from operator import itemgetter
 from typing import Any, Final
+from uuid import UUID
 
 from django_director import ids
 from django_director.clock import Now
 from django_director.conf import director
-from django_director.graph import Graph
+from django_director.graph import Graph, Span, Tally
 from django_director.inserts import Insert, InsertMany, as_text
 from django_director.models import Gate, Run, Task
 from django_director.prepared import UUID_FIELD, Param, prepared
@@ -18,14 +20,15 @@ from django_director.status import TaskStatus
 
 from . import outbox
 
-State = tuple[str, int, str | None, str | None, str | None]
+State = tuple[str, int, str | None, str | None, str | None, str | None]
 
 TASK_COLUMNS: Final = (
     *("id", "position", "step", "name", "queue"),
-    *("status", "sequence", "queued_at", "next_dispatch_at", "not_before"),
+    *("status", "sequence", "queued_at", "next_dispatch_at", "not_before", "finished_at"),
 )
-"""In which the tasks of a new run differ; the last five are a ``State``."""
-PENDING: Final[State] = (TaskStatus.PENDING, 0, None, None, None)
+"""In which the tasks of a new run differ; the last six are a ``State``."""
+PENDING: Final[State] = (TaskStatus.PENDING, 0, None, None, None, None)
+MOMENT: Final[Any] = Task._meta.get_field("not_before")
 
 
 def insert_run(run: Run) -> None:
@@ -41,9 +44,11 @@ def insert_tasks(run: Run, graph: Graph, not_before: datetime | None) -> None:
     _inserting_tasks().execute(_task_rows(run, graph, not_before), run=run.pk)
 
 
-def insert_gates(run: Run, graph: Graph) -> None:
-    """Insert the counters of the joins."""
-    _inserting_gates().execute(((gate.seq, gate.total) for gate in graph.gates), run=run.pk)
+def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
+    """Insert the counters of the joins, which have counted this much."""
+    counted = ((gate, tallies[gate.seq]) for gate in graph.gates)
+    rows = ((gate.seq, gate.total - tally.ended, tally.failed, tally.skipped) for gate, tally in counted)
+    _inserting_gates().execute(rows, run=run_id)
 
 
 @prepared
@@ -60,27 +65,38 @@ def _inserting_tasks() -> InsertMany:
 
 @prepared
 def _inserting_gates() -> InsertMany:
-    return InsertMany(Gate, ("seq", "remaining"), run_id=Param("run", UUID_FIELD))
+    return InsertMany(Gate, ("seq", "remaining", "failed", "skipped"), run_id=Param("run", UUID_FIELD))
 
 
 def _task_rows(run: Run, graph: Graph, not_before: datetime | None) -> Iterator[tuple[str | int | None, ...]]:
     """The values of ``TASK_COLUMNS``, made as they are needed: a run may have 100,000 tasks."""
-    roots = _root_states(run, not_before)
-    for node in graph.nodes:
-        state = PENDING if node.upstream else next(roots)
-        step = node.step
-        yield (ids.task_hex(run.pk, node.position), node.position, step.id, step.task, step.queue or "", *state)
+    for node, state in zip(graph.nodes, _states(run, graph, not_before), strict=True):
+        yield (ids.task_hex(run.pk, node.position), node.position, node.step.id, node.name, node.queue, *state)
 
 
-def _root_states(run: Run, not_before: datetime | None) -> Iterator[State]:
+def _states(run: Run, graph: Graph, not_before: datetime | None) -> Iterator[State]:
+    """The state of each task, in order of position."""
+    ready = _ready_states(run, not_before)
+    decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in graph.roots]
+    for status, spans in graph.beginning.found.settled.items():
+        settled: State = (status, 0, None, None, None, as_text(MOMENT, run.created_at))
+        decided += [(span, repeat(settled)) for span in spans]
+    position = 0
+    for (start, stop), states in sorted(decided, key=itemgetter(0)):
+        yield from repeat(PENDING, start - position)
+        yield from islice(states, stop - start)
+        position = stop
+    yield from repeat(PENDING, len(graph.nodes) - position)
+
+
+def _ready_states(run: Run, not_before: datetime | None) -> Iterator[State]:
     """The state of each task that is ready at the start, in order of position."""
-    moment: Any = Task._meta.get_field("not_before")
     if not_before is not None:
-        return repeat((TaskStatus.WAITING, 0, None, None, as_text(moment, not_before)))
+        return repeat((TaskStatus.WAITING, 0, None, None, as_text(MOMENT, not_before), None))
     now, sequence = run.created_at, outbox.first_sequence(0)
     grace = now + timedelta(seconds=director.DISPATCH_GRACE)
     published, due = (
-        (TaskStatus.QUEUED, sequence, as_text(moment, now), as_text(moment, next_dispatch_at), None)
+        (TaskStatus.QUEUED, sequence, as_text(MOMENT, now), as_text(MOMENT, next_dispatch_at), None, None)
         for next_dispatch_at in (grace, now)
     )
     return chain(repeat(published, outbox.INLINE), repeat(due))

@@ -5,71 +5,78 @@ Lock order: own task, gates by ascending ``seq``, successors by ascending positi
 
 from __future__ import annotations
 
-import heapq
 from collections import defaultdict
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Exists, F, QuerySet
 
 from django_director import signals
 from django_director.clock import Now
-from django_director.graph import Graph, Junction, Span, expand
+from django_director.graph import Consequences, Graph, Junction, Tally, Walk
 from django_director.models import Gate, Run, Task
 from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, Update, prepared
+from django_director.querysets import positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox
 from .outbox import RunRef
 from .transactions import after_commit, statement
 
+_FAILED: Final = str(TaskStatus.FAILED)
+_SKIPPED: Final = str(TaskStatus.SKIPPED)
+"""A gate's columns are called as the statuses that they count."""
 MAX_ERROR: Final = 2_000
 """Characters of a task's error that its run repeats."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """How many members of a junction have ended, and how many of them failed."""
+def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus) -> bool:
+    """Let a task's end have its consequences: count it, decide on what follows, end the run.
 
-    ended: int = 0
-    failed: int = 0
-
-    def add(self, ended: int, failed: int) -> None:
-        self.ended += ended
-        self.failed += failed
-
-
-@dataclass(slots=True)
-class Consequences:
-    """What the end of some tasks leads to."""
-
-    ready: list[Span] = field(default_factory=list)
-    broken: list[Span] = field(default_factory=list)
-    outcome: RunStatus | None = None
+    Says whether the run is stopped by `fail_fast`: then what is left is not decided here, see ``stop.carry_on``.
+    """
+    is_fast = graph.definition.fail_fast
+    if is_fast and _is_stopped(run.pk):
+        return True
+    counters = _Counters(run.pk)
+    walk = Walk(graph, counters.count)
+    walk.end(position, status)
+    found = walk.run()
+    counters.close()
+    carry_out(run, graph, found)
+    failed = status == TaskStatus.FAILED and not graph.nodes[position].is_forgiven
+    return is_fast and failed and found.outcome is None and _stop(run.pk)
 
 
-def settle(run: RunRef, graph: Graph, position: int, *, failed: bool) -> None:
-    """Let a task's end have its consequences: count it, queue or break what follows, end the run."""
-    consequences = _follow(run.pk, graph, graph.nodes[position].junction, Tally(1, int(failed)))
-    if consequences.broken:
-        break_tasks(run.pk, consequences.broken)
-    outbox.queue(run, graph, consequences.ready)
-    if consequences.outcome is not None:
-        end(run, graph, consequences.outcome)
+def carry_out(run: RunRef, graph: Graph, found: Consequences) -> None:
+    """Write down what was found to follow."""
+    settle_tasks(run.pk, found)
+    outbox.queue(run, graph, found.ready)
+    if found.outcome is not None:
+        end(run, graph, found.outcome)
 
 
-def break_tasks(run_id: UUID, spans: list[Span]) -> None:
-    """Mark what can't run any more because something before it failed."""
-    Task.objects.filter(run_id=run_id).pending().at(spans).update(
-        status=TaskStatus.UPSTREAM_FAILED, finished_at=Now()
-    )
+def settle_tasks(run_id: UUID, found: Consequences) -> None:
+    """Give what never runs its status."""
+    for status, spans in found.settled.items():
+        if spans:
+            pending = Task.objects.filter(run_id=run_id).pending().at(spans)
+            pending.update(status=status, finished_at=Now())
+
+
+def _is_stopped(run_id: UUID) -> bool:
+    return Run.objects.filter(pk=run_id).exclude(stop=Stop.NONE).exists()
+
+
+def _stop(run_id: UUID) -> bool:
+    running = Run.objects.filter(pk=run_id, status=RunStatus.RUNNING, stop=Stop.NONE)
+    return bool(running.update(stop=Stop.FAIL_FAST))
 
 
 def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
     """Close a run that was not stopped; whoever changes the run's row first wins."""
-    error = _error(run.pk) if outcome == RunStatus.FAILED else ""
+    error = first_error(run.pk, graph) if outcome == RunStatus.FAILED else ""
     closed = ending().execute(run=run.pk, outcome=outcome, error=error)
     if closed:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
@@ -95,61 +102,49 @@ def _send_finished(run_id: UUID) -> None:
     signals.run_finished.send_robust(sender=Run, run=run)
 
 
-def _error(run_id: UUID) -> str:
-    first = Task.objects.filter(run_id=run_id).steps().failed().order_by("finished_at").values("step", "error")
-    task = first.first()
+def first_error(run_id: UUID, graph: Graph) -> str:
+    """What a failed run says: its first failure that was not forgiven."""
+    failed = Task.objects.filter(run_id=run_id).steps().failed()
+    if graph.forgiven:
+        failed = failed.exclude(positions_in(graph.forgiven))
+    task = failed.order_by("finished_at").values("step", "error").first()
     return f"{task['step']}: {task['error']}"[:MAX_ERROR] if task else ""
 
 
-def _follow(run_id: UUID, graph: Graph, seq: int, arrival: Tally) -> Consequences:
-    """Walk the junctions that may open, in ascending order, and collect what follows."""
-    consequences = Consequences()
-    arrivals: defaultdict[int, Tally] = defaultdict(Tally)
-    closed: defaultdict[int, list[int]] = defaultdict(list)
-    heap: list[int] = []
+class _Counters:
+    """The gates of a run in the database."""
 
-    def arrive(target: int, ended: int, failed: int) -> None:
-        if target not in arrivals:
-            heapq.heappush(heap, target)
-        arrivals[target].add(ended, failed)
+    def __init__(self, run_id: UUID) -> None:
+        self.run_id = run_id
+        self.closed: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
 
-    arrive(seq, arrival.ended, arrival.failed)
-    while heap:
-        junction = graph.junctions[heapq.heappop(heap)]
-        tally = _pass(run_id, junction, arrivals[junction.seq], closed)
-        if tally is None:
-            continue
-        if junction.parent is not None:
-            arrive(junction.parent, 1, tally.failed)
-        elif junction.is_end:
-            consequences.outcome = RunStatus.FAILED if tally.failed else RunStatus.SUCCESS
-        elif not tally.failed:
-            consequences.ready.extend(junction.releases)
-        else:
-            consequences.broken.extend(junction.releases)
-            for position in expand(junction.releases):
-                arrive(graph.nodes[position].junction, 1, 1)
-    for failed, seqs in closed.items():
-        _gates(run_id).filter(seq__in=seqs).update(remaining=0, failed=failed)
-    return consequences
+    def count(self, junction: Junction, arrival: Tally) -> Tally | None:
+        """Count an arrival; return the junction's whole tally if that opened it."""
+        if not junction.has_gate:
+            return arrival
+        if arrival.ended == junction.total:
+            # All members at once: nobody else can touch this gate, so many of them are written together.
+            self.closed[arrival.failed, arrival.skipped].append(junction.seq)
+            return arrival
+        return _count(self.run_id, junction.seq, arrival)
 
-
-def _pass(run_id: UUID, junction: Junction, arrival: Tally, closed: defaultdict[int, list[int]]) -> Tally | None:
-    """Count an arrival; return the junction's whole tally if that opened it."""
-    if not junction.has_gate:
-        return arrival
-    if arrival.ended == junction.total:
-        # All members at once: nobody else can touch this gate, so many of them are written together.
-        closed[arrival.failed].append(junction.seq)
-        return arrival
-    return _count(run_id, junction.seq, arrival)
+    def close(self) -> None:
+        """Write down the gates whose members all came at once."""
+        for (failed, skipped), seqs in self.closed.items():
+            _gates(self.run_id).filter(seq__in=seqs).update(remaining=0, failed=failed, skipped=skipped)
 
 
 def _count(run_id: UUID, seq: int, arrival: Tally) -> Tally | None:
-    values = {"run": run_id, "seq": seq, "ended": arrival.ended, "failed": arrival.failed}
+    values = {"run": run_id, "seq": seq, **counts(arrival)}
     if _counting().execute(**values) or not _opening().execute(**values):
         return None
-    return Tally(failed=_gates(run_id).filter(seq=seq).values_list("failed", flat=True).get())
+    gate = _gates(run_id).get(seq=seq)
+    return Tally(failed=gate.failed, skipped=gate.skipped)
+
+
+def counts(arrival: Tally) -> dict[str, int]:
+    """An arrival as parameters of ``counting``."""
+    return {"ended": arrival.ended, _FAILED: arrival.failed, _SKIPPED: arrival.skipped}
 
 
 @prepared
@@ -158,19 +153,20 @@ def _counting() -> Update:
 
 
 def counting(*conditions: Exists) -> Update:
-    """Count at a gate that stays closed: parameters ``run``, ``seq``, ``ended``, ``failed``."""
+    """Count at a gate that stays closed: parameters ``run``, ``seq``, ``ended``, ``failed``, ``skipped``."""
     ended = Param("ended", INTEGER)
-    return Update(
-        _gate().filter(*conditions, remaining__gt=ended),
-        remaining=F("remaining") - ended,
-        failed=F("failed") + Param("failed", INTEGER),
-    )
+    gate = _gate().filter(*conditions, remaining__gt=ended)
+    return Update(gate, remaining=F("remaining") - ended, **_added())
 
 
 @prepared
 def _opening() -> Update:
     gate = _gate().filter(remaining=Param("ended", INTEGER))
-    return Update(gate, remaining=0, failed=F("failed") + Param("failed", INTEGER))
+    return Update(gate, remaining=0, **_added())
+
+
+def _added() -> dict[str, Any]:
+    return {name: F(name) + Param(name, INTEGER) for name in (_FAILED, _SKIPPED)}
 
 
 def _gate() -> QuerySet[Gate]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -12,10 +13,12 @@ from django.db.models import Exists, OuterRef
 from django_director import dispatch, faults, ids
 from django_director.clock import Now
 from django_director.exceptions import Conflict
+from django_director.graph import Span, replay
 from django_director.models import Run, Task
-from django_director.status import RunStatus, Stop, TaskStatus
+from django_director.querysets import positions_in
+from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
-from . import settle
+from . import hooks, outbox, settle
 from .transactions import after_commit, statement, transact
 
 CHUNK: Final = 5_000
@@ -38,7 +41,7 @@ def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
 
 
 def _stop(run_id: UUID, token: int) -> bool:
-    running = Run.objects.active().filter(pk=run_id, stop=Stop.NONE)
+    running = Run.objects.active().filter(pk=run_id, stop__in=STOP_SPARING)
     stopped = running.update(stop=Stop.CANCEL, token=token)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     return bool(stopped) or Run.objects.filter(pk=run_id, token=token).exists()
@@ -53,10 +56,39 @@ def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
     close_if_idle(run_id)
 
 
-def sweep(run_id: UUID, reason: str = "canceled") -> int:
+def carry_on(run_id: UUID) -> bool:
+    """Settle what a stopped run has not started, start what its stop spares, and close it when nothing is active.
+
+    Says whether it was closed. The supervisor repeats this.
+    """
+    stop = Run.objects.filter(pk=run_id).values_list("stop", flat=True).first()
+    if stop == Stop.FAIL_FAST:
+        _go_on(Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id))
+    else:
+        sweep(run_id)
+    return close_if_idle(run_id)
+
+
+def _go_on(run: Run) -> None:
+    """Decide what `fail_fast` spares from the rows alone: whatever has ended since then, it has ended for good."""
+    graph = run.version.graph
+    sweep(run.pk, "fail_fast: another step has failed", graph.spared)
+    if not graph.spared:
+        return
+    rows = Task.objects.filter(run_id=run.pk).steps().values_list("position", "status")
+    found = replay(graph, dict(rows)).found
+    if found.settled:
+        statement(partial(settle.settle_tasks, run.pk, found))
+    if found.ready:
+        statement(partial(outbox.queue, run, graph, found.ready))
+
+
+def sweep(run_id: UUID, reason: str = "canceled", spared: Sequence[Span] = ()) -> int:
     """Settle what a stopped run has not started; return how many tasks that were."""
     swept = 0
     unstarted = Task.objects.filter(run_id=run_id).steps().unstarted()
+    if spared:
+        unstarted = unstarted.exclude(positions_in(spared))
     while chunk := list(unstarted.order_by("position").values_list("pk", flat=True)[:CHUNK]):
         swept += statement(partial(_settle, chunk, reason))
     return swept
@@ -84,14 +116,19 @@ def close_if_idle(run_id: UUID) -> bool:
 
 def _close(run_id: UUID) -> bool:
     active = Task.objects.filter(run_id=OuterRef("pk")).steps().active()
-    closed = (
-        Run.objects.stopping()
-        .filter(~Exists(active), pk=run_id)
-        .update(status=RunStatus.CANCELED, finished_at=Now())
-    )
+    idle = Run.objects.stopping().filter(~Exists(active), pk=run_id)
+    closed = idle.exclude(stop=Stop.FAIL_FAST).update(status=RunStatus.CANCELED, finished_at=Now())
+    if not closed and idle.filter(stop=Stop.FAIL_FAST).update(status=RunStatus.FAILED, finished_at=Now()):
+        closed = _fail(Run.objects.select_related("version").get(pk=run_id))
     if closed:
         settle.announce_end(run_id)
     return bool(closed)
+
+
+def _fail(run: Run) -> int:
+    graph = run.version.graph
+    hooks.insert(run.pk, graph, RunStatus.FAILED, generation=run.generation)
+    return Run.objects.filter(pk=run.pk).update(error=settle.first_error(run.pk, graph))
 
 
 def _kill(run_id: UUID, reason: str) -> None:

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from django_director.clock import Now
 from django_director.conf import director
-from django_director.graph import Junction, Span
+from django_director.graph import Junction, Span, Tally
 from django_director.models import Task
 from django_director.prepared import INTEGER, UUID_FIELD, Locked, Pair, Param, Update, can_pair, prepared
 from django_director.status import RunStatus, TaskStatus
@@ -43,10 +43,13 @@ def _mine() -> QuerySet[Task]:
 
 def at_once(claim: Claim, result: Any) -> bool:
     """Commit the result of a claimed task with what follows from it; ``False``: nothing was done."""
-    if claim.is_hook or not can_pair():
+    if claim.is_hook or len(claim.node.junctions) != 1 or claim.node.guards or not can_pair():
+        return False
+    if claim.graph.definition.fail_fast:
+        # Whether the run has stopped is to be asked first.
         return False
     values = {"task": claim.task_id, "token": claim.token, "result": result, "run": claim.run.pk}
-    junction = claim.graph.junctions[claim.node.junction]
+    junction = claim.graph.junctions[claim.node.junctions[0]]
     if junction.has_gate:
         return _count(junction, values)
     if junction.is_end:
@@ -57,7 +60,7 @@ def at_once(claim: Claim, result: Any) -> bool:
 
 def _count(junction: Junction, values: dict[str, Any]) -> bool:
     """One of several members that is not the last."""
-    _, finished = _counting().execute(**values, seq=junction.seq, ended=1, failed=0)
+    _, finished = _counting().execute(**values, seq=junction.seq, **settle.counts(Tally(1)))
     return finished > 0
 
 
@@ -84,9 +87,12 @@ def _queueing(grace: float) -> Pair:
 
 
 def _only_span(junction: Junction) -> Span | None:
-    if junction.parent is not None or len(junction.releases) != 1:
+    if junction.parent is not None or junction.feeds or len(junction.heads) != 1:
         return None
-    start, stop = junction.releases[0]
+    (release,) = junction.heads
+    if len(release.spans) != 1 or junction.verdict(release.rule, Tally(1)) != TaskStatus.QUEUED:
+        return None
+    start, stop = release.spans[0]
     return (start, stop) if stop - start <= outbox.INLINE else None
 
 

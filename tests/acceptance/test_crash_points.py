@@ -46,7 +46,7 @@ actions = pytest.mark.parametrize("action", ["kill9", "raise"])
 def workflows(checked: Site) -> None:
     """What goes on while something dies; everything is checked at the end."""
     checked.expected |= NOISE
-    hook = {"failure": TaskStep(id="hooks.failure", task="HOOK")}
+    hook = {"failure": (TaskStep(id="hooks.failure", task="HOOK"),)}
     checked.define("crash.CHAIN", "TRACE", step("B", task="TRACE"), step("C", task="TRACE"))
     checked.define("crash.JOIN", group("G", "TRACE", step("E", task="ERROR")), "ADD", hooks=hook)
     checked.define("crash.RETRY", "BOUND", step("T", task="TRACE"))

@@ -100,6 +100,13 @@ def test_problems_of_all_files(project):
     }
 
 
+def test_the_schema_for_editors(project):
+    project.write("flows/main.yml", "shop.A: {tasks: [NOTHING]}\n")
+    done = project.manage("checkworkflows", "--schema")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["title"] == "Workflows of django-director"
+
+
 def test_a_missing_file(project):
     project.write("proj/settings.py", SETTINGS.replace('"flows"', '"nothing.yml"'))
     done = project.manage("checkworkflows")

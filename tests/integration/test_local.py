@@ -64,8 +64,8 @@ def test_error_in_a_chain_and_in_a_group():
 
 def test_hooks():
     hooks = {
-        "success": TaskStep(id="hooks.success", task="HOOK"),
-        "failure": TaskStep(id="hooks.failure", task="HOOK"),
+        "success": (TaskStep(id="hooks.success", task="HOOK"),),
+        "failure": (TaskStep(id="hooks.failure", task="HOOK"),),
     }
     for name in ("NOOP", "ERROR"):
         finished = run(name, hooks=hooks)

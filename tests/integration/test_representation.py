@@ -81,7 +81,7 @@ def test_upstream_are_step_ids():
 
 
 def test_hooks_come_last_and_do_not_count():
-    described = factories.definition("shop.HOOKED", "A", hooks={"success": factories.step("MAIL")})
+    described = factories.definition("shop.HOOKED", "A", hooks={"success": (factories.step("MAIL"),)})
     run = factories.make_run(factories.make_workflow(described), "success", {"A": "success"})
     hook = factories.make_task(run, 1, "failed")
     shown = run_as_json(run, with_payload=False, with_tasks=True)

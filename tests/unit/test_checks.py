@@ -7,7 +7,7 @@ from django.db import connections
 
 from django_director import checks
 from django_director.conf import DEFAULTS
-from django_director.definitions.drafts import NAME_LENGTH
+from django_director.definitions.values import NAME_LENGTH
 from django_director.models import NAME_LENGTH as COLUMN
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from django_director.definitions import Problem, Reading
+from django_director.definitions import Problem, Reading, editor_schema
 from django_director.project import read_project
 
 
@@ -19,9 +19,18 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="Print the problems and notes as a JSON list.")
+        form = parser.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="Print the problems and notes as a JSON list.")
+        form.add_argument(
+            "--schema",
+            action="store_true",
+            help="Print a JSON Schema of the files, for editors that know YAML, in place of checking.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["schema"]:
+            self.stdout.write(editor_schema(), ending="")
+            return
         reading = read_project()
         shown = [*reading.problems, *reading.notes]
         if options["json"]:

@@ -105,7 +105,7 @@ def _queues(app: Celery) -> set[str]:
 
 
 def _queues_of(definition: Definition) -> Iterator[str]:
-    for step in [*definition.steps(), *definition.hooks.values()]:
+    for step in (*definition.entries(), *definition.steps(), *definition.hook_steps()):
         if step.queue is not None:
             yield step.queue
 

@@ -47,7 +47,7 @@ def test_it_stops_at_the_outcome(viewer):
 
 
 def test_it_goes_on_while_a_hook_runs(viewer):
-    workflow = order(hooks={"failure": factories.step("PAGE")})
+    workflow = order(hooks={"failure": (factories.step("PAGE"),)})
     run = factories.make_run(workflow, "failed", dict.fromkeys(("FETCH", "STOCK", "PRICE", "SHIP"), "failed"))
     hook = factories.make_task(run, 4, "running")
     assert look(viewer, run).json()["is_live"]

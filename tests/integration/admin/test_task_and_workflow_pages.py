@@ -68,7 +68,7 @@ def test_the_result_of_a_task(operator):
 
 
 def test_a_hook_has_a_page(operator):
-    run = factories.make_run(order(hooks={"failure": factories.step("PAGE")}), "failed")
+    run = factories.make_run(order(hooks={"failure": (factories.step("PAGE"),)}), "failed")
     hook = factories.make_task(run, 4, "success")
     page = text(operator.get(address("task_change", hook.pk)))
     assert "hook" in page

@@ -164,7 +164,7 @@ def test_an_id_that_is_none_is_a_404_in_json(viewer, path):
 def test_tasks_come_in_pages_in_the_order_of_the_file(operator, django_assert_max_num_queries):
     members = [f"T{number:02}" for number in range(9)]
     described = factories.definition(
-        "shop.WIDE", factories.group("G", *members), "END", hooks={"success": factories.step("MAIL")}
+        "shop.WIDE", factories.group("G", *members), "END", hooks={"success": (factories.step("MAIL"),)}
     )
     run = factories.make_run(factories.make_workflow(described), "success")
     factories.make_task(run, 10, "success")

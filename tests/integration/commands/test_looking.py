@@ -22,7 +22,7 @@ def workflow():
             factories.group("RANDOMS", "RANDOM", factories.step("RANDOM-2", task="RANDOM", queue="slow")),
             "ADD",
             description="Ships orders",
-            hooks={"success": factories.step("HOOK")},
+            hooks={"success": (factories.step("HOOK"),)},
             schema={"type": "object"},
         )
     )

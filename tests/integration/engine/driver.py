@@ -9,11 +9,13 @@ from typing import Any
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_director import engine
+from django_director import engine, worker
 from django_director.engine import claim as claims
-from django_director.engine import finish, reset
+from django_director.engine import finish, stop
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
+from django_director.exceptions import ExpressionError
+from django_director.graph import replay
 from django_director.models import Run, Task
 from django_director.status import TaskStatus
 from tests.factories import definition, make_workflow
@@ -60,14 +62,25 @@ def drain(run: Run, body: Callable[[Claim], Any] = lambda claimed: claimed.node.
             claimed = claims.claim(ticket(task), "tests")
             assert claimed is not None
             done += 1
-            try:
-                result = body(claimed)
-            except ValueError as error:
-                finish.fail(claimed, Failure(error=f"ValueError: {error}"))
-            else:
-                finish.finish(claimed, result)
+            end(claimed, body)
+        if Run.objects.stopping().filter(pk=run.pk).exists():
+            stop.carry_on(run.pk)
     run.refresh_from_db()
     return done
+
+
+def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
+    """Do with a claimed task what a worker does."""
+    try:
+        is_skipped = not worker.judge(claimed)
+        result = None if is_skipped else True if claimed.node.is_head else body(claimed)
+    except (ValueError, ExpressionError) as error:
+        finish.fail(claimed, Failure(error=f"{type(error).__name__}: {error}"))
+    else:
+        if is_skipped:
+            finish.skip(claimed, "`when` is false")
+        else:
+            finish.finish(claimed, result)
 
 
 def statuses(run: Run) -> dict[str, str]:
@@ -78,11 +91,12 @@ def check_gates(run: Run) -> None:
     """Gates equal gates recomputed from rows, and nothing pending is ready."""
     graph = run.version.graph
     rows = dict(run.tasks.steps().values_list("position", "status"))
-    tallies = reset.tally(graph, rows)
-    stored = {gate.seq: (gate.remaining, gate.failed) for gate in run.gates.all()}
-    computed = {gate.seq: (gate.total - tallies[gate.seq].ended, tallies[gate.seq].failed) for gate in graph.gates}
-    assert stored == computed
-    assert not list(reset.ready_positions(graph, rows, tallies)), "a ready task was not queued"
+    again = replay(graph, rows)
+    stored = {gate.seq: (gate.remaining, gate.failed, gate.skipped) for gate in run.gates.all()}
+    tallies = {gate: again.tallies[gate.seq] for gate in graph.gates}
+    assert stored == {gate.seq: (gate.total - t.ended, t.failed, t.skipped) for gate, t in tallies.items()}
+    assert not again.found.ready, "a ready task was not queued"
+    assert not any(again.found.settled.values()), "what can't run any more was not settled"
     assert all(status in TaskStatus.values for status in rows.values())
 
 

@@ -128,8 +128,8 @@ def test_a_failure_before_a_wide_group_is_a_few_statements():
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_hook_of_the_outcome_runs_once(fails):
     hooks = {
-        "success": TaskStep(id="hooks.success", task="MAIL_OK"),
-        "failure": TaskStep(id="hooks.failure", task="MAIL_KO"),
+        "success": (TaskStep(id="hooks.success", task="MAIL_OK"),),
+        "failure": (TaskStep(id="hooks.failure", task="MAIL_KO"),),
     }
     run = driver.start("A", hooks=hooks)
     if fails:

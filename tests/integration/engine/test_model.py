@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -23,8 +24,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from django_director import dispatch, engine
-from django_director.definitions.model import Container, TaskStep
+from django_director import dispatch, engine, worker
+from django_director.definitions.model import Container, Definition, TaskStep
 from django_director.dispatch import Message
 from django_director.engine import claim as claims
 from django_director.engine import finish, outbox, recovery, settle, stop, success
@@ -33,14 +34,17 @@ from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.prepared import UUID_FIELD, Param, Update
-from django_director.status import RUN_FINISHED, TASK_ACTIVE, RunStatus, TaskStatus
+from django_director.querysets import positions_in
+from django_director.status import RUN_FINISHED, TASK_ACTIVE, TASK_FINISHED, RunStatus, Stop, TaskStatus
 from tests.factories import definition, make_workflow
+from tests.random_definitions import PAYLOAD, definitions
 
 from . import driver
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PAST = "2026-01-01T00:00:00Z"
+OUTCOMES = {Stop.CANCEL: RunStatus.CANCELED, Stop.FAIL_FAST: RunStatus.FAILED}
 sent: list[Message] = []
 
 tasks = st.just("T").map(lambda name: TaskStep(id=name, task=name))
@@ -76,11 +80,19 @@ class Engine(RuleBasedStateMachine):
 
     @rule(members=workflows, has_hook=st.booleans())
     def start(self, members: list[Any], has_hook: bool) -> None:
-        hooks = {"failure": TaskStep(id="hooks.failure", task="HOOK")} if has_hook else {}
+        hooks = {"failure": (TaskStep(id="hooks.failure", task="HOOK"),)} if has_hook else {}
+        self._start(definition("", *members, hooks=hooks))
+
+    @rule(drawn=definitions())
+    def start_any(self, drawn: Definition) -> None:
+        """Rules, conditions, needs, forgiven failures, and runs that fail fast."""
+        self._start(drawn)
+
+    def _start(self, described: Definition) -> None:
         self.names["flow"] += 1
         name = f"model.W{self.names['flow']}"
-        make_workflow(definition(name, *members, hooks=hooks))
-        engine.start(name)
+        make_workflow(replace(described, name=name))
+        engine.start(name, PAYLOAD)
 
     @precondition(lambda self: sent)
     @rule(data=st.data(), again=st.booleans())
@@ -102,7 +114,7 @@ class Engine(RuleBasedStateMachine):
         self.taken[(claimed.task_id, claimed.sequence)] += 1
         assert self.taken[(claimed.task_id, claimed.sequence)] == 1, "one message was claimed twice"
         before = Task.objects.filter(run_id=claimed.run.pk, is_hook=False, position__in=claimed.node.upstream)
-        assert not before.exclude(status=TaskStatus.SUCCESS).exists(), (
+        assert not before.exclude(status__in=TASK_FINISHED).exists(), (
             "it started before its predecessors had ended"
         )
         self.claimed.append(claimed)
@@ -122,6 +134,9 @@ class Engine(RuleBasedStateMachine):
     def succeed(self, data: Any, late_copy: bool) -> None:
         claimed = self._claim(data, keep=late_copy)
         was_running = Task.objects.filter(pk=claimed.task_id, status=TaskStatus.RUNNING).exists()
+        if not worker.judge(claimed):
+            finish.skip(claimed, "`when` is false")
+            return
         if finish.finish(claimed, {"token": claimed.token}) and was_running:
             self.commits[(claimed.task_id, claimed.token)] += 1
             assert self.holder[claimed.task_id] == claimed.token, "somebody else's claim was finished"
@@ -205,13 +220,17 @@ class Engine(RuleBasedStateMachine):
     def rows_make_sense(self) -> None:
         for run in Run.objects.select_related("version"):
             statuses = set(run.tasks.steps().values_list("status", flat=True))
+            graph = run.version.graph
+            failed = run.tasks.steps().failed()
+            broken = failed.exclude(positions_in(graph.forgiven)) if graph.forgiven else failed
             if run.status in RUN_FINISHED:
                 assert not statuses & TASK_ACTIVE, "a finished run has an active task"
-                assert not run.stop or run.status == RunStatus.CANCELED, "a canceled run has another outcome"
+                assert run.status == OUTCOMES.get(run.stop, run.status), "a canceled run has another outcome"
             if run.status == RunStatus.SUCCESS:
-                assert statuses <= {TaskStatus.SUCCESS}
+                assert not statuses & {TaskStatus.CANCELED, TaskStatus.UPSTREAM_FAILED}
+                assert not broken.exists()
             if run.status == RunStatus.FAILED:
-                assert TaskStatus.FAILED in statuses
+                assert broken.exists()
             if not run.stop:
                 driver.check_gates(run)
 
@@ -228,7 +247,7 @@ class Engine(RuleBasedStateMachine):
                     Ticket.read(f"{message.task_id}-{message.sequence}", message.header), "model"
                 )
                 if claimed is not None:
-                    assert finish.finish(claimed, None)
+                    driver.end(claimed, lambda claimed: None)
         assert not Run.objects.active().exists(), "a run has no outcome"
         self.rows_make_sense()
 
@@ -280,6 +299,11 @@ def _without_counting_failures(run_id: Any, seq: int, arrival: Any) -> Any:
     return settle_count(run_id, seq, arrival)
 
 
+def _without_counting_skips(run_id: Any, seq: int, arrival: Any) -> Any:
+    arrival.skipped = 0
+    return settle_count(run_id, seq, arrival)
+
+
 settle_count = settle._count
 
 MUTANTS = {
@@ -291,8 +315,10 @@ MUTANTS = {
         lambda sequence, original=finish._queued_again: original(sequence - 1),
     ),
     "joins forget failures": (settle, "_count", _without_counting_failures),
+    "joins forget what was skipped": (settle, "_count", _without_counting_skips),
+    "fail_fast does not go on": (stop, "_go_on", lambda run: 0),
     "nobody publishes again": (recovery, "publish_due", lambda: 0),
-    "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="": 0),
+    "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(): 0),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
     "the end does not ask whether the run was stopped": (
         settle,

@@ -36,7 +36,7 @@ def test_cancel_settles_what_has_not_started(django_capture_on_commit_callbacks)
 
 def test_a_retry_with_nothing_left_to_do_succeeds_at_once():
     """Canceled while its last task ran, which then succeeded. Found by the chaos run."""
-    run = driver.start("A", hooks={"success": step("HOOK")})
+    run = driver.start("A", hooks={"success": (step("HOOK"),)})
     last = driver.claim(run, "A")
     engine.cancel(run)
     assert finish.finish(last, 1)
@@ -171,7 +171,7 @@ def test_retry_is_refused_where_it_makes_no_sense():
 def test_hooks_run_again_with_each_outcome():
     from django_director.definitions.model import TaskStep
 
-    run = driver.start("A", hooks={"failure": TaskStep(id="hooks.failure", task="PAGE")})
+    run = driver.start("A", hooks={"failure": (TaskStep(id="hooks.failure", task="PAGE"),)})
     for _ in range(2):
         driver.fail(run, "A")
         run.refresh_from_db()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from django_director.definitions import Definition, Reading, check_tasks, read
+from django_director.definitions import Definition, Reading, check_retries, check_tasks, read
 
 
 def FETCH(*args: Any, **kwargs: Any) -> None: ...
@@ -21,15 +23,17 @@ def CHARGE(order: Any, amount: Any) -> None: ...
 SIGNATURES = {task.__name__: inspect.signature(task) for task in (FETCH, STORE, CHARGE)}
 
 
-def read_text(folder: Path, text: str) -> Reading:
+def read_text(folder: Path, text: str, unsupported: Collection[str] = ()) -> Reading:
+    """The whole language, whatever of it the engine can do, unless a test says otherwise."""
     path = folder / "workflows.yml"
     path.write_bytes(text.encode())
-    return read([path])
+    return read([path], unsupported=unsupported)
 
 
-def checked(folder: Path, text: str) -> Reading:
-    reading = read_text(folder, text)
-    return reading.adding(check_tasks(reading.definitions, SIGNATURES.get, SIGNATURES))
+def checked(folder: Path, text: str, unsupported: Collection[str] = ()) -> Reading:
+    reading = read_text(folder, text, unsupported)
+    problems = check_tasks(reading.definitions, SIGNATURES.get, SIGNATURES)
+    return reading.adding([*problems, *check_retries(reading.definitions, pkgutil.resolve_name)])
 
 
 def one(folder: Path, text: str) -> Definition:

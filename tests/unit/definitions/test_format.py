@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_director.definitions import Container, Retention, TaskStep, content_hash, read, workflow_files
-from django_director.definitions.model import as_json, from_json
+from django_director.definitions import (
+    Container,
+    Retention,
+    TaskStep,
+    as_json,
+    content_hash,
+    from_json,
+    read,
+    workflow_files,
+)
 
 from .helpers import codes, one, read_text
 
@@ -60,7 +68,7 @@ example.QUEUE: {tasks: [A], queue: q1, periodic: {interval: 60}}
         ("ADD", "ADD"),
     ]
     assert [step.queue for step in randoms.steps()] == ["q1", "q1", "q2"]
-    assert {k: (h.id, h.task, h.queue) for k, h in randoms.hooks.items()} == {
+    assert {k: (h.id, h.task, h.queue) for k, (h,) in randoms.hooks.items()} == {
         "success": ("hooks.success", "MAIL", "mails"),
         "failure": ("hooks.failure", "PAGE", "q1"),
     }
@@ -130,7 +138,7 @@ def test_nesting_and_options(tmp_path):
     notify = group.members[1]
     assert notify.kwargs == {"n": 1, "when": "2024-01-02", "deep": [{"a": None}]}
     assert [step.queue for step in definition.steps()] == ["q", "qa", "q", "slow"]
-    failure = definition.hooks["failure"]
+    (failure,) = definition.hooks["failure"]
     assert (failure.task, failure.kwargs, failure.queue) == ("PAGE", {"level": 3}, "fast")
     assert definition.description == "Two\nlines\n"
 

@@ -11,6 +11,7 @@ import pytest
 from django_director.definitions import CODES, read
 
 from .helpers import checked
+from .test_language import BY_FEATURE
 
 CASES = re.findall(
     r"^### (?P<name>.+)\n(?P<text>(?s:.*?))\n--->\n(?P<expected>(?:.+\n?)+)",
@@ -21,10 +22,12 @@ CASES = re.findall(
 ELSEWHERE = {"D001", "D002", "D404", "D405"}
 
 
-@pytest.mark.parametrize(("text", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_problem(tmp_path, monkeypatch, text, expected):
+@pytest.mark.parametrize(("name", "text", "expected"), CASES, ids=[case[0] for case in CASES])
+def test_problem(tmp_path, monkeypatch, name, text, expected):
     monkeypatch.chdir(tmp_path)
-    reading = checked(tmp_path, text + "\n")
+    # D106 is of what this release's engine can't do; all else is of the language.
+    unsupported = BY_FEATURE if name.startswith("D106") else ()
+    reading = checked(tmp_path, text + "\n", unsupported)
     shown = [str(problem).removeprefix("workflows.yml:") for problem in reading.problems + reading.notes]
     assert shown == expected.splitlines()
 

@@ -1,0 +1,73 @@
+"""Steps that are no Celery task: child workflows, approvals, waits."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from . import codes
+from .children import Call
+from .drafts import Draft
+from .model import ON_TIMEOUT
+from .options import COMMON_KEYS, read_common
+from .report import Report
+from .tree import MappingNode
+from .values import read_duration, read_text, read_word
+from .writing import expressions_in, read_template, read_until
+
+CHILD_KEYS: Final = ("workflow", "payload", "timeout", *COMMON_KEYS)
+APPROVAL_KEYS: Final = ("type", "prompt", "permission", "timeout", "on_timeout", *COMMON_KEYS)
+WAIT_KEYS: Final = ("type", "for", "until", *COMMON_KEYS)
+
+_PERMISSION: Final = re.compile(r"\w+\.\w+")
+
+
+def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
+    """`workflow:`; the call is noted in the report, to be checked when all files are read."""
+    body = report.check_keys(body, f"in the step “{draft.name}”", CHILD_KEYS, "child")
+    read_common(draft, body, report)
+    name = read_text(body, "workflow", report)
+    node = body.get("payload")
+    draft.uses = uses = list(draft.uses)
+    payload: Any = {} if node is None else read_template(node, "payload", report, uses)
+    draft.own = {"workflow": name or "", "payload": payload, "timeout": read_duration(body, "timeout", report)}
+    if name is not None:
+        is_constant = node is None or not any(expressions_in(node))
+        key = body.entries["workflow"].value
+        report.calls.append(Call(report=report, child=name, node=key, payload=node, is_constant=is_constant))
+
+
+def read_approval(draft: Draft, body: MappingNode, report: Report) -> None:
+    """`type: approval`."""
+    body = report.check_keys(body, f"in the approval “{draft.name}”", APPROVAL_KEYS, "approval")
+    read_common(draft, body, report)
+    draft.own = {
+        "prompt": read_text(body, "prompt", report, is_long=True) or "",
+        "permission": _read_permission(body, report),
+        "timeout": read_duration(body, "timeout", report),
+        "on_timeout": read_word(body, "on_timeout", ON_TIMEOUT, report) or ON_TIMEOUT[0],
+    }
+
+
+def _read_permission(body: MappingNode, report: Report) -> str | None:
+    permission = read_text(body, "permission", report)
+    if permission is not None and not _PERMISSION.fullmatch(permission):
+        message = f"`permission`: “{permission}” is no permission"
+        report.error(codes.VALUE, body.get("permission"), message, "write `app_label.codename`")
+    return permission
+
+
+def read_wait(draft: Draft, body: MappingNode, report: Report) -> None:
+    """`type: wait`."""
+    body = report.check_keys(body, f"in the wait “{draft.name}”", WAIT_KEYS, "wait")
+    read_common(draft, body, report)
+    draft.uses = uses = list(draft.uses)
+    draft.own = {
+        "seconds": read_duration(body, "for", report, lowest=0),
+        "until": read_until(body, "until", report, uses),
+    }
+    given = [key for key in ("for", "until") if body.get(key) is not None]
+    if len(given) != 1:
+        what = "both" if given else "neither"
+        message = f"the wait “{draft.name}” needs one of `for` and `until`, and has {what}"
+        report.error(codes.INCOMPLETE, draft.node, message, "write `for: 30s`, or `until:` with a time")

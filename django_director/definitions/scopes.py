@@ -1,0 +1,35 @@
+"""Which names an expression may use where it stands."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import codes
+from .report import Report
+from .writing import Use
+
+AT_START: Final = frozenset({"payload", "run"})
+"""Before the run has begun: of `concurrency.key`."""
+IN_STEP: Final = frozenset({"payload", "run", "tasks"})
+IN_HOOK: Final = IN_STEP | {"run.status", "run.error"}
+IN_MAP: Final = IN_STEP | {"item", "index"}
+
+
+def check_use(use: Use, scope: frozenset[str], report: Report) -> bool:
+    """Whether the name is known there; it is reported if not."""
+    root, path = use.reference.root, use.reference.path
+    name = f"run.{path[0]}" if root == "run" and path and path[0] in ("status", "error") else str(root)
+    if name in scope:
+        return True
+    message = f"`{use.key}` uses `{name}`, which is not known here"
+    report.error(codes.SCOPE, use.node, message, _HINTS[name])
+    return False
+
+
+_HINTS: Final = {
+    "item": "only what a map does for each item knows `item` and `index`",
+    "index": "only what a map does for each item knows `item` and `index`",
+    "run.status": "only hooks know how the run has ended",
+    "run.error": "only hooks know how the run has ended",
+    "tasks": "no step has run yet when this is computed; use `payload`",
+}

@@ -1,0 +1,253 @@
+"""The forms of steps: names, tasks with options, groups, chains and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, cast
+
+from . import codes
+from .drafts import Draft, Kind
+from .hints import did_you_mean
+from .loading import QUOTES, not_text
+from .options import COMMON_KEYS, ELSEWHERE, TASK_KEYS, read_common, read_task_options
+from .others import read_approval, read_child, read_wait
+from .report import Report
+from .tree import Entry, ListNode, MappingNode, Node, ScalarNode, describe, is_null, text_of
+from .values import MAX_INT, read_text, read_whole
+from .writing import read_expression
+
+TYPES: Final = ("group", "chain", "map", "approval", "wait")
+CONTAINER_KEYS: Final = ("type", "tasks", *COMMON_KEYS)
+MAP_KEYS: Final = ("type", "over", "tasks", "max_parallel", *TASK_KEYS)
+
+Within = Literal["tasks", "group", "chain", "map", "hook"]
+"""What a list of steps belongs to."""
+
+
+def read_steps(node: ListNode, report: Report, within: Within = "tasks") -> list[Draft]:
+    """The steps of a list; those that can't be understood are left out and reported."""
+    drafts = (read_step(item, report, within) for item in node.items)
+    return [draft for draft in drafts if draft is not None]
+
+
+def read_step(node: Node, report: Report, within: Within = "tasks") -> Draft | None:
+    """One step, or ``None`` when it can't be understood."""
+    if isinstance(node, MappingNode):
+        return _read_mapping(node, report, within)
+    if isinstance(node, ListNode):
+        report.error(
+            codes.STEP_FORM,
+            node,
+            "a step is a name or a mapping, not a list",
+            "for steps in parallel write `- NAME:` with `type: group` and `tasks:` under it",
+        )
+        return None
+    return _named(cast(ScalarNode, node), report)
+
+
+def _named(node: ScalarNode, report: Report) -> Draft | None:
+    if is_null(node) or node.value == "":
+        report.error(codes.STEP_FORM, node, "the step has no name", "write the task's name after the dash")
+        return None
+    name = _name(node, report)
+    return None if name is None else Draft(name=name, kind="task", task=name, node=node)
+
+
+def _name(node: ScalarNode, report: Report) -> str | None:
+    name = text_of(node)
+    if name is None:
+        report.error(codes.KEY_NOT_TEXT, node, not_text("step", node), f'{QUOTES}: "{node.text}"')
+    return name
+
+
+def _read_mapping(node: MappingNode, report: Report, within: Within) -> Draft | None:
+    entries = list(node.entries.values())
+    if len(entries) != 1:
+        report.error(codes.STEP_KEYS, node, *_wrong_keys(entries))
+        return None
+    key, body = entries[0].key, entries[0].value
+    name = key.text
+    report = report.inside(step=name)
+    if is_null(body):
+        return Draft(name=name, kind="task", task=name, node=key)
+    if not isinstance(body, MappingNode):
+        report.error(
+            codes.STEP_OPTIONS,
+            body,
+            f"the options of “{name}” must be a mapping, not {describe(body)}",
+            f"write `{name}: {{queue: slow}}`, or the options on lines of their own under `{name}:`",
+        )
+        return None
+    return _with_options(name, key, body, report, within)
+
+
+def _wrong_keys(entries: list[Entry]) -> tuple[str, str]:
+    if not entries:
+        return "the step is an empty mapping", "write the task's name after the dash"
+    names = [entry.key.text for entry in entries]
+    listed = ", ".join(f"`{name}`" for name in names)
+    message = f"the step has {len(names)} keys, {listed}, and must have one"
+    if is_null(entries[0].value):
+        inner = "type" if "type" in names[1:] else names[1]
+        return message, f"indent `{inner}:` under `{names[0]}:`"
+    return message, "begin each step with a dash of its own"
+
+
+def _with_options(name: str, key: ScalarNode, body: MappingNode, report: Report, within: Within) -> Draft | None:
+    if "type" not in body.entries and "tasks" not in body.entries and "workflow" not in body.entries:
+        return _task(name, key, body, report)
+    kind = _kind(name, key, body, report)
+    if kind is None:
+        return None
+    draft = Draft(name=name, kind=kind, node=key, explicit=True)
+    _READERS[kind](draft, body, report)
+    if kind == "chain" and within in ("tasks", "chain"):
+        _note_lone_chain(draft, report)
+    return draft
+
+
+def _task(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Draft:
+    body = report.check_keys(body, f"in the step “{name}”", TASK_KEYS, "step", ELSEWHERE)
+    task = read_text(body, "task", report)
+    draft = Draft(name=name, kind="task", task=task or name, explicit=task is not None, node=key)
+    read_common(draft, body, report)
+    read_task_options(draft, body, report)
+    return draft
+
+
+def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind | None:
+    node = body.get("type")
+    kind = text_of(node)
+    if kind in TYPES:
+        if report.can(f"type.{kind}"):
+            return cast(Kind, kind)
+        report.not_yet(node, f"`type: {kind}`")
+    elif node is not None:
+        shown = kind if kind is not None else describe(node)
+        usable = [known for known in TYPES if report.can(f"type.{known}")]
+        report.error(codes.STEP_TYPE, node, f"unknown type “{shown}” of “{name}”", did_you_mean(shown, usable))
+    elif "workflow" in body.entries:
+        if report.can("step.workflow"):
+            return "workflow"
+        report.not_yet(body.entries["workflow"].key, f"`workflow` in the step “{name}”")
+    else:
+        message = f"“{name}” has `tasks` and no `type`"
+        report.error(codes.STEP_TYPE, key, message, "add `type: group` or `type: chain`")
+    return None
+
+
+def _container(draft: Draft, body: MappingNode, report: Report) -> None:
+    kind = cast(Literal["group", "chain"], draft.kind)
+    body = report.check_keys(body, f"in the {kind} “{draft.name}”", CONTAINER_KEYS, "container")
+    read_common(draft, body, report)
+    tasks = body.get("tasks")
+    if isinstance(tasks, ListNode):
+        draft.members = read_steps(tasks, report, kind)
+        _note_size(draft, len(tasks.items), report)
+    else:
+        _no_list(draft, tasks, report)
+
+
+def _no_list(draft: Draft, tasks: Node | None, report: Report) -> None:
+    what = "has no `tasks`" if tasks is None else f"has {describe(tasks)} as `tasks`"
+    message = f"the {draft.kind} “{draft.name}” {what}"
+    report.error(codes.TASKS, tasks or draft.node, message, "`tasks` is a list of steps")
+
+
+def _note_size(draft: Draft, size: int, report: Report) -> None:
+    if draft.kind != "group" or size > 1:
+        return
+    if size:
+        message = f"the group “{draft.name}” has one member: the next task gets a list of one result"
+        hint = "celery-director passed the bare result; put the task in the list itself for that"
+        report.note(codes.GROUP_OF_ONE, draft.node, message, hint)
+    else:
+        message = f"the group “{draft.name}” has no members: the next task gets an empty list"
+        report.note(codes.EMPTY_GROUP, draft.node, message, "take it out if that is not meant")
+
+
+def _note_lone_chain(draft: Draft, report: Report) -> None:
+    if draft.is_conditional or draft.needs is not None or len(draft.members) < 2:
+        return
+    message = f"the members of the chain “{draft.name}” run in order, as they would without it"
+    hint = "celery-director ran them in parallel; write `type: group` for that"
+    report.note(codes.LONE_CHAIN, draft.node, message, hint)
+
+
+def _map(draft: Draft, body: MappingNode, report: Report) -> None:
+    body = report.check_keys(body, f"in the map “{draft.name}”", MAP_KEYS, "step", ELSEWHERE)
+    read_common(draft, body, report)
+    draft.uses = uses = list(draft.uses)
+    draft.own = {
+        "over": read_expression(body, "over", report, uses),
+        "max_parallel": read_whole(body, "max_parallel", 1, MAX_INT, report),
+    }
+    _check_over(draft, body.get("over"), report)
+    each = Draft(name=draft.name, kind="task", node=draft.node)
+    read_task_options(each, body, report)
+    _read_body(draft, each, body, report)
+
+
+def _check_over(draft: Draft, node: Node | None, report: Report) -> None:
+    hint = "write `over: tasks.ID.result`, or a list"
+    if node is None:
+        report.error(codes.INCOMPLETE, draft.node, f"the map “{draft.name}” has no `over`", hint)
+    elif isinstance(node, ScalarNode) and not isinstance(node.value, str):
+        report.error(codes.VALUE, node, f"`over` must give a list, and is {describe(node)}", hint)
+
+
+def _read_body(draft: Draft, each: Draft, body: MappingNode, report: Report) -> None:
+    task, tasks = read_text(body, "task", report), body.get("tasks")
+    if (body.get("task") is None) == (tasks is None):
+        has = "neither `task` nor `tasks`" if tasks is None else "both `task` and `tasks`"
+        message = f"the map “{draft.name}” has {has}"
+        report.error(codes.INCOMPLETE, draft.node, message, "write `task: NAME`, or `tasks:` for several")
+    elif isinstance(tasks, ListNode):
+        read = read_steps(tasks, report, "map")
+        draft.members = [member for member in read if _is_for_map(draft, member, report)]
+        _share(each, draft.members)
+        if not tasks.items:
+            message = f"the map “{draft.name}” has no `tasks`"
+            report.error(codes.INCOMPLETE, tasks, message, "name a Celery task")
+    elif tasks is not None:
+        _no_list(draft, tasks, report)
+    elif task is not None:
+        each.task = draft.task = task
+        draft.members = [each]
+
+
+def _is_for_map(draft: Draft, member: Draft, report: Report) -> bool:
+    report = report.inside(step=member.name)
+    if member.kind != "task":
+        message = f"the map “{draft.name}” holds Celery tasks only, and “{member.name}” is a {member.kind}"
+        report.error(codes.MAP_BODY, member.node, message, "put it in a workflow of its own, outside of the map")
+        return False
+    if member.needs is not None:
+        message = f"“{member.name}” stands in the map “{draft.name}”: there each step waits for the one before it"
+        report.error(codes.NEEDS, member.node, message, "take `needs` out")
+        member.needs = None
+    return True
+
+
+def _share(each: Draft, members: list[Draft]) -> None:
+    """Give a map's options to the tasks in it, as far as they do not say otherwise."""
+    for member in members:
+        member.queue = member.queue or each.queue
+        member.retry = member.retry or each.retry
+        member.timeout = each.timeout if member.timeout is None else member.timeout
+        member.priority = each.priority if member.priority is None else member.priority
+        if member.continue_on_error is None:
+            member.continue_on_error = each.continue_on_error
+        member.kwargs = each.kwargs | member.kwargs
+        # One `with` for all of them: it must be right for the first.
+        member.uses = [*each.uses, *member.uses] if member is members[0] else member.uses
+
+
+_READERS: Final[Mapping[Kind, Callable[[Draft, MappingNode, Report], None]]] = {
+    "group": _container,
+    "chain": _container,
+    "map": _map,
+    "workflow": read_child,
+    "approval": read_approval,
+    "wait": read_wait,
+}

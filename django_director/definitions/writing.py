@@ -1,0 +1,118 @@
+"""Expressions of a file: compiled to know what they use, and kept as they are written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django_director.exceptions import ExpressionError
+from django_director.expressions import Reference, compile_expression, compile_value
+
+from . import codes
+from .report import Report
+from .tree import ListNode, MappingNode, Node, ScalarNode, describe, plain, text_of
+
+OPEN: Final = "${{"
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(?!\d)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """A value that an expression uses, and where it stands."""
+
+    reference: Reference
+    node: Node
+    key: str
+    """The key whose expression it is."""
+
+
+def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[Use]) -> Any:
+    """The text of an expression, or a value that stands for itself; ``None`` when missing, null, or wrong.
+
+    What it uses is added to ``uses``.
+    """
+    node = mapping.get(key)
+    if node is None:
+        return None
+    if isinstance(node, MappingNode):
+        message = f"`{key}` must be an expression, and is {describe(node)}"
+        report.error(codes.EXPRESSION, node, message, f"write `{key}: payload.name`")
+        return None
+    text = text_of(node)
+    if text is None:
+        return plain(node)
+    assert isinstance(node, ScalarNode)
+    try:
+        references = compile_expression(text).references
+    except ExpressionError as error:
+        _report(error, node, key, report)
+        return None
+    uses += _uses(references, node, key)
+    return text
+
+
+def read_until(mapping: MappingNode, key: str, report: Report, uses: list[Use]) -> Any:
+    """As ``read_expression``, for a time: one that is written out becomes an expression, in quotes."""
+    node = mapping.get(key)
+    text = text_of(node)
+    if node is None:
+        return None
+    if text is not None and _TIME.match(text):
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            report.error(codes.VALUE, node, f"`{key}`: “{text[:40]}” is no time of ISO 8601", _UNTIL)
+        return json.dumps(text)
+    if text is None and not _is_number(node):
+        report.error(codes.VALUE, node, f"`{key}` must be a time, and is {describe(node)}", _UNTIL)
+        return None
+    return read_expression(mapping, key, report, uses)
+
+
+_UNTIL: Final = "write `2030-01-31T08:00:00`, epoch seconds, or an expression that gives one of these"
+
+
+def _is_number(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and type(node.value) in (int, float)
+
+
+def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
+    """A value with expressions inside ``${{ … }}``, as it is written. What these use is added to ``uses``."""
+    for scalar in expressions_in(node):
+        try:
+            references = compile_value(scalar.value).references
+        except ExpressionError as error:
+            _report(error, scalar, key, report)
+        else:
+            uses += _uses(references, scalar, key)
+    return plain(node)
+
+
+def expressions_in(node: Node) -> Iterator[ScalarNode]:
+    """The texts of a value in which ``${{`` stands."""
+    if isinstance(node, MappingNode):
+        for entry in node.entries.values():
+            yield from expressions_in(entry.value)
+    elif isinstance(node, ListNode):
+        for item in node.items:
+            yield from expressions_in(item)
+    elif isinstance(node, ScalarNode) and isinstance(node.value, str) and OPEN in node.value:
+        yield node
+
+
+def _uses(references: tuple[Reference, ...], node: ScalarNode, key: str) -> list[Use]:
+    return [Use(reference=reference, node=_at(node, reference.column), key=key) for reference in references]
+
+
+def _report(error: ExpressionError, node: ScalarNode, key: str, report: Report) -> None:
+    report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", error.hint)
+
+
+def _at(node: ScalarNode, column: int) -> Node:
+    """The place of a column of the text, as far as the text stands in the file as it is."""
+    shift = node.offset + column - 1 if node.offset >= 0 else 0
+    return Node(line=node.line, column=node.column + shift)

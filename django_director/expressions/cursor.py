@@ -1,0 +1,73 @@
+"""A place in the tokens of an expression, and what is said when something else was due there."""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from .limits import Fault
+from .names import MAX_COMPARED, hyphen_hint
+from .tokens import Token, tokens
+
+FOREIGN_WORDS: Final = {
+    "is": "use `==`",
+    "if": "there is no choice between two values; use `when` on two steps",
+    "for": "there are no loops; use a `map` step",
+    "lambda": "there are no functions of your own; let a task do this",
+}
+
+
+class Cursor:
+    """The tokens of ``text[start:end]``, and which of them is next."""
+
+    def __init__(self, text: str, start: int, end: int) -> None:
+        self.text = text
+        self.tokens = tokens(text, start, end)
+        self.position = 0
+
+    @property
+    def current(self) -> Token:
+        """The next token."""
+        return self.tokens[self.position]
+
+    def advance(self) -> Token:
+        """Return the next token and go on to the one after it."""
+        token = self.tokens[self.position]
+        # The last token is `end`: it is never passed.
+        self.position += token.kind != "end"
+        return token
+
+    def at(self, symbol: str) -> bool:
+        """Whether ``symbol`` is next."""
+        token = self.current
+        return token.kind == "operator" and token.value == symbol
+
+    def close(self, opening: Token, closing: str) -> None:
+        """Pass ``closing``, which belongs to ``opening``."""
+        if self.current.kind == "end":
+            raise Fault(f"this `{opening.value}` is never closed", at=opening.start)
+        if not self.at(closing):
+            self.no_operator()
+        self.advance()
+
+    def no_value(self, token: Token) -> NoReturn:
+        """Raise ``Fault``: at ``token`` a value was due."""
+        if token.kind == "odd":
+            hint = self.hyphen(token) or "names have ASCII letters; a text stands in quotes"
+            raise Fault(f"`{token.value}` is no name and no number", hint, at=token.start)
+        where = "at the end" if token.kind == "end" else f"before `{token.value}`"
+        hint = self.hyphen(token) or (FOREIGN_WORDS.get(token.value, "") if token.kind == "name" else "")
+        raise Fault(f"a value is missing {where}", hint, at=token.start)
+
+    def no_operator(self) -> NoReturn:
+        """Raise ``Fault``: the next token can't follow a value."""
+        token = self.current
+        shown = self.text[token.start : token.end]
+        if token.kind == "operator":
+            raise Fault(f"`{shown}` can't stand here", at=token.start)
+        hint = FOREIGN_WORDS.get(shown, "") if token.kind == "name" else ""
+        shown = shown if len(shown) <= MAX_COMPARED else shown[:MAX_COMPARED] + "…"
+        raise Fault(f"an operator is missing before `{shown}`", hint, at=token.start)
+
+    def hyphen(self, token: Token) -> str:
+        """A hint, when ``token`` looks like the end of a name with hyphens."""
+        return hyphen_hint(self.text, token.start, token.end)

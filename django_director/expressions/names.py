@@ -1,0 +1,116 @@
+"""The names that expressions know, and how a path to a value is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final, Literal
+
+from .limits import Fault
+
+Root = Literal["payload", "tasks", "run", "item", "index"]
+
+ROOTS: Final[tuple[Root, ...]] = ("payload", "tasks", "run", "item", "index")
+STEP_FIELDS: Final = ("result", "status", "decision")
+RUN_FIELDS: Final = ("id", "workflow", "trigger", "scheduled_for", "status", "error")
+MAX_COMPARED: Final = 60
+"""Characters of a name that is compared with others: the work grows with the square."""
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WITH_FIELD: Final = re.compile(r"tasks\.([\w.-]+?)\.(result|status|decision)\b")
+_WITH_HYPHEN: Final = re.compile(r"tasks\.(\w+(?:-\w+)+)")
+_BEFORE_HYPHEN: Final = re.compile(r"([A-Za-z_]\w*(?:\.\w+)*)\.((?:\w+-)+)$")
+_AFTER_HYPHEN: Final = re.compile(r"(?:-?\w+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A value that an expression uses: the part of its path that is known without data.
+
+    ``tasks.FETCH.result.images[item.n]`` has the path ``("FETCH", "result", "images")``; that of ``tasks``
+    begins with a step's id and a field, that of ``run`` with a field. ``column`` and ``place`` are as in ``ExpressionError``.
+    """
+
+    root: Root
+    path: tuple[str | int, ...]
+    column: int
+    place: tuple[str | int, ...] = ()
+
+    def __str__(self) -> str:
+        return spell(self.root, *self.path)
+
+
+def spell(root: str, *path: str | int) -> str:
+    """Write a path as an expression has it: ``tasks["FETCH-2"].result``."""
+    return root + "".join(map(accessor, path))
+
+
+def accessor(key: str | int) -> str:
+    """``.key`` where that can be written, else ``["key"]`` or ``[0]``."""
+    if isinstance(key, str) and _IDENTIFIER.fullmatch(key):
+        return f".{key}"
+    return f"[{json.dumps(key, ensure_ascii=False)}]"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name most like ``name``, else ``""``."""
+    candidates = [candidate for candidate in known if len(candidate) <= MAX_COMPARED]
+    return next(iter(get_close_matches(name[:MAX_COMPARED], candidates, n=1, cutoff=0.6)), "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint with the nearest name, else with all of them."""
+    known = list(known)
+    if near := nearest(name, known):
+        return f"did you mean `{near}`?"
+    return "known: " + ", ".join(f"`{candidate}`" for candidate in known)
+
+
+def check_path(root: Root, path: Sequence[str | int], text: str, start: int) -> None:
+    """Raise ``Fault`` for a path that is wrong whatever the data; it stands at ``text[start:]``."""
+    if root == "tasks":
+        _check_step(path, text, start)
+    if root == "run" and not path:
+        raise Fault("say what of the run: " + ", ".join(f"`run.{field}`" for field in RUN_FIELDS), at=start)
+    if root == "run" and path[0] not in RUN_FIELDS:
+        raise Fault(f"a run has no `{path[0]}`", did_you_mean(str(path[0]), RUN_FIELDS), at=start)
+    if root == "index" and path:
+        raise Fault("`index` is a number and has no keys", at=start)
+
+
+def _check_step(path: Sequence[str | int], text: str, start: int) -> None:
+    step = path[0] if path else None
+    if not isinstance(step, str):
+        raise Fault("`tasks` needs the id of a step, as it is written", "write `tasks.ID.result`", at=start)
+    if len(path) > 1 and path[1] in STEP_FIELDS:
+        return
+    if hint := _step_hint(text, start):
+        raise Fault(f"`{spell('tasks', step)}` needs `.result`, `.status` or `.decision`", hint, at=start)
+    if len(path) == 1:
+        hint = f"write `{spell('tasks', step, 'result')}`"
+        raise Fault(f"`{spell('tasks', step)}` needs `.result`, `.status` or `.decision`", hint, at=start)
+    raise Fault(f"a step has no `{path[1]}`", did_you_mean(str(path[1]), STEP_FIELDS), at=start)
+
+
+def _step_hint(text: str, start: int) -> str:
+    """``tasks["FETCH-2"].result`` where ``tasks.FETCH-2.result`` is written."""
+    if match := _WITH_FIELD.match(text, start):
+        step, field = match.groups()
+    elif match := _WITH_HYPHEN.match(text, start):
+        step, field = match[1], "result"
+    else:
+        return ""
+    return "" if _IDENTIFIER.fullmatch(step) else f"write `{spell('tasks', step, field)}`"
+
+
+def hyphen_hint(text: str, start: int, end: int) -> str:
+    """``payload["order-id"]`` where the word at ``text[start:end]`` is the ``id`` of ``payload.order-id``."""
+    before = _BEFORE_HYPHEN.search(text[max(0, start - 2 * MAX_COMPARED) : start])
+    after = _AFTER_HYPHEN.match(text, end)
+    if not before or not after:
+        return ""
+    name = before[2] + text[start:end] + after[0]
+    return f"write `{before[1]}{accessor(name)}`" if len(name) <= MAX_COMPARED else ""

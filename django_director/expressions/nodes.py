@@ -1,0 +1,212 @@
+"""The parts of a parsed expression, each of which can give its value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .elements import element, missing_key
+from .functions import Function
+from .limits import Fault, Missing, Scope
+from .names import spell
+from .operations import arithmetic, compare, measure, negative
+
+
+class Node(Protocol):
+    """A part of an expression."""
+
+    def evaluate(self, scope: Scope) -> Any:
+        """Return the value. Raises ``Fault`` with its offset set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A literal."""
+
+    value: Any
+
+    def evaluate(self, scope: Scope) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """``[a, b]``."""
+
+    parts: tuple[Node, ...]
+    offset: int
+
+    def evaluate(self, scope: Scope) -> list[Any]:
+        made = [part.evaluate(scope) for part in self.parts]
+        try:
+            measure(made, scope)
+        except Fault as fault:
+            raise fault.at(self.offset) from None
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A root, and behind it the fields that are looked up in mappings of the caller: ``tasks.X.result``."""
+
+    root: str
+    fields: tuple[str, ...]
+    offset: int
+
+    def evaluate(self, scope: Scope) -> Any:
+        try:
+            value = scope.names[self.root]
+        except KeyError:
+            raise Fault(f"there is no `{self.root}` here", at=self.offset) from None
+        for number, field in enumerate(self.fields):
+            try:
+                value = value[field]
+            except KeyError:
+                owner = spell(self.root, *self.fields[:number])
+                raise missing_key(owner, field, value).at(self.offset) from None
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """``.key`` or ``[key]`` behind something; ``owner`` is the text before it."""
+
+    node: Node
+    owner: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """``first.key[key]…``."""
+
+    first: Node
+    keys: tuple[Key, ...]
+
+    def evaluate(self, scope: Scope) -> Any:
+        value = self.first.evaluate(scope)
+        for key in self.keys:
+            try:
+                value = element(value, key.node.evaluate(scope), key.owner)
+            except Fault as fault:
+                raise fault.at(key.offset) from None
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """``not x``."""
+
+    operand: Node
+
+    def evaluate(self, scope: Scope) -> bool:
+        return not self.operand.evaluate(scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """``-x``."""
+
+    operand: Node
+    offset: int
+
+    def evaluate(self, scope: Scope) -> Any:
+        try:
+            return negative(self.operand.evaluate(scope))
+        except Fault as fault:
+            raise fault.at(self.offset) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """``a and b and c``, or with ``or``: the value of the operand that decides, as in Python."""
+
+    operands: tuple[Node, ...]
+    stop: bool
+    """The truth that ends it: true for ``or``."""
+
+    def evaluate(self, scope: Scope) -> Any:
+        value = None
+        for operand in self.operands:
+            value = operand.evaluate(scope)
+            if bool(value) is self.stop:
+                break
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operator, where it stands, and what stands right of it."""
+
+    operator: str
+    operand: Node
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``a < b <= c``: every neighbouring pair, as in Python."""
+
+    first: Node
+    rest: tuple[Operation, ...]
+
+    def evaluate(self, scope: Scope) -> bool:
+        left = self.first.evaluate(scope)
+        for operation in self.rest:
+            right = operation.operand.evaluate(scope)
+            try:
+                if not compare(operation.operator, left, right, scope):
+                    return False
+            except Fault as fault:
+                raise fault.at(operation.offset) from None
+            left = right
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """``a + b - c``, or with ``* / %``: from left to right."""
+
+    first: Node
+    rest: tuple[Operation, ...]
+
+    def evaluate(self, scope: Scope) -> Any:
+        value = self.first.evaluate(scope)
+        for operation in self.rest:
+            right = operation.operand.evaluate(scope)
+            try:
+                value = arithmetic(operation.operator, value, right, scope)
+            except Fault as fault:
+                raise fault.at(operation.offset) from None
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """``len(x)``."""
+
+    function: Function
+    arguments: tuple[Node, ...]
+    offset: int
+
+    def evaluate(self, scope: Scope) -> Any:
+        arguments = [argument.evaluate(scope) for argument in self.arguments]
+        try:
+            return self.function.call(arguments, scope)
+        except Fault as fault:
+            raise fault.at(self.offset) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """``default(x, value)``: the second where the first is missing or null."""
+
+    wanted: Node
+    otherwise: Node
+
+    def evaluate(self, scope: Scope) -> Any:
+        try:
+            value = self.wanted.evaluate(scope)
+        except Missing:
+            value = None
+        return self.otherwise.evaluate(scope) if value is None else value

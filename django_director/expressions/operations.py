@@ -1,0 +1,166 @@
+"""What operators do to values. Values are JSON data; nothing else is looked into."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from operator import add, ge, gt, le, lt, mod, mul, sub, truediv
+from types import NoneType
+from typing import Any, Final
+
+from .limits import MAX_INT, Fault, Scope
+
+NULL: Final = "null"
+BOOLEAN: Final = "a boolean"
+NUMBER: Final = "a number"
+TEXT: Final = "a text"
+LIST: Final = "a list"
+MAPPING: Final = "a mapping"
+
+_KINDS: Final[dict[type, str]] = {
+    NoneType: NULL,
+    bool: BOOLEAN,
+    int: NUMBER,
+    float: NUMBER,
+    str: TEXT,
+    list: LIST,
+    dict: MAPPING,
+}
+_ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {"+": add, "-": sub, "*": mul, "/": truediv, "%": mod}
+COMPARISONS: Final = frozenset({*_ORDERS, "==", "!=", "in", "not in"})
+_CHARACTERS_PER_STEP: Final = 256
+
+
+def kind(value: Any) -> str:
+    """What the value is, in the words of messages. A boolean is no number."""
+    found = _KINDS.get(type(value))
+    if found is None:
+        found = next((name for base, name in _KINDS.items() if isinstance(value, base)), None)
+    if found is None:
+        raise Fault(f"a value of type {type(value).__name__} is not JSON")
+    return found
+
+
+def compare(operator: str, left: Any, right: Any, scope: Scope) -> bool:
+    """The truth of one comparison."""
+    match operator:
+        case "==":
+            return equal(left, right, scope)
+        case "!=":
+            return not equal(left, right, scope)
+        case "in":
+            return _contains(right, left, scope)
+        case "not in":
+            return not _contains(right, left, scope)
+        case _:
+            check_ordered(operator, left, right)
+            return _ORDERS[operator](left, right)
+
+
+def check_ordered(operator: str, left: Any, right: Any) -> None:
+    """Raise ``Fault`` unless both are numbers or both are texts."""
+    first, second = kind(left), kind(right)
+    if first != second:
+        raise Fault(f"`{operator}` can't compare {first} with {second}")
+    if first not in (NUMBER, TEXT):
+        raise Fault(f"`{operator}` compares numbers or texts, not {first} with {second}")
+
+
+def equal(left: Any, right: Any, scope: Scope) -> bool:
+    """Equality as JSON has it: ``1`` equals ``1.0``, and never ``true``, at any depth."""
+    pending = [(left, right)]
+    while pending:
+        one, other = pending.pop()
+        what = kind(one)
+        if what != kind(other):
+            return False
+        if what in (LIST, MAPPING, TEXT):
+            if len(one) != len(other):
+                return False
+            scope.spend(1 + (len(one) // _CHARACTERS_PER_STEP if what == TEXT else len(one)))
+        if what == LIST:
+            pending.extend(zip(one, other, strict=True))
+        elif what == MAPPING:
+            if one.keys() != other.keys():
+                return False
+            pending.extend((one[key], other[key]) for key in one)
+        elif one != other:
+            return False
+    return True
+
+
+def _contains(container: Any, value: Any, scope: Scope) -> bool:
+    what = kind(container)
+    if what == LIST:
+        scope.spend(len(container))
+        return any(equal(value, part, scope) for part in container)
+    if what not in (TEXT, MAPPING):
+        raise Fault(f"`in` looks into a list, a text or a mapping, not {what}")
+    if kind(value) != TEXT:
+        raise Fault(f"in {what} only a text can be, not {kind(value)}")
+    if what == TEXT:
+        scope.spend(1 + (len(container) + len(value)) // _CHARACTERS_PER_STEP)
+    return value in container
+
+
+def arithmetic(operator: str, left: Any, right: Any, scope: Scope) -> Any:
+    """``+ - * / %`` of two numbers, or ``+`` of two texts."""
+    first, second = kind(left), kind(right)
+    if first == second == TEXT and operator == "+":
+        scope.make(len(left) + len(right))
+        return left + right
+    if not first == second == NUMBER:
+        what = "two numbers or two texts" if operator == "+" else "two numbers"
+        convert = TEXT in (first, second) and operator == "+"
+        raise Fault(
+            f"`{operator}` takes {what}, not {first} and {second}", "convert with `str(…)`" if convert else ""
+        )
+    try:
+        return checked_number(_ARITHMETIC[operator](checked_number(left), checked_number(right)))
+    except ZeroDivisionError:
+        raise Fault("division by zero") from None
+
+
+def negative(value: Any) -> Any:
+    """``-x`` of a number."""
+    if kind(value) != NUMBER:
+        raise Fault(f"`-` takes a number, not {kind(value)}")
+    return checked_number(-value)
+
+
+def checked_number(value: int | float) -> int | float:
+    """The number, when it can be stored."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Fault("the number is too large, or none")
+    elif not -MAX_INT <= value < MAX_INT:
+        raise Fault("the integer needs more than 64 bits")
+    return value
+
+
+def as_text(value: Any, scope: Scope) -> str:
+    """A text as it is, anything else as JSON."""
+    what = kind(value)
+    if what == TEXT:
+        return str(value)
+    measure(value, scope)
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise Fault(f"{what} can't be written as JSON") from None
+
+
+def measure(value: Any, scope: Scope) -> None:
+    """Count the value's parts and characters as made, also when it stands in several places of the result."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        what = kind(part)
+        scope.make(2 + len(part) if what in (LIST, MAPPING, TEXT) else 2)
+        if what == LIST:
+            pending.extend(part)
+        elif what == MAPPING:
+            scope.make(sum(map(len, map(str, part))))
+            pending.extend(part.values())

@@ -1,0 +1,156 @@
+"""Values with ``${{ … }}`` inside: what ``with`` and ``payload`` hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django_director.exceptions import ExpressionError
+
+from .expression import Expression, Place, compile_part, error
+from .limits import Fault, Scope
+from .names import Reference
+from .nodes import Constant, Node
+from .operations import as_text, measure
+
+OPEN: Final = "${{"
+MAX_LEVELS: Final = 100
+"""Files are held to 32 levels; this is for values from elsewhere."""
+
+# Quotes may hold `}}`. Nothing is tried twice: the alternatives begin differently, and keep what they took.
+_BODY: Final = re.compile(r"""(?:[^"'}]|"(?:\\.|[^"\\])*+"|'(?:\\.|[^'\\])*+'|\}(?!\}))*+\}\}""", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled value. It has no state: any number of threads may evaluate it."""
+
+    references: tuple[Reference, ...]
+    """What its expressions use, in the order of the value."""
+    _node: Node
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the value is the same whatever the names are."""
+        return not self.references
+
+    def evaluate(self, names: Mapping[str, Any]) -> Any:
+        """Return the value with all expressions filled in; its lists and mappings are new ones.
+
+        What an expression gives may share parts with ``names``. Raises ``ExpressionError``.
+        """
+        return self._node.evaluate(Scope(names))
+
+
+def compile_value(value: Any) -> Template:
+    """Compile a value of JSON data. Raises ``ExpressionError`` for the first wrong expression in it."""
+    references: list[Reference] = []
+    node = _compiled(value, (), references)
+    return Template(tuple(references), node)
+
+
+def compile_expression(text: str) -> Expression:
+    """Compile an expression, with or without one ``${{ … }}`` around it. Raises ``ExpressionError``."""
+    if not text.lstrip().startswith(OPEN):
+        return compile_part(text, 0, len(text))
+    pieces = [piece for piece in _pieces(text, ()) if not isinstance(piece, str) or piece.strip()]
+    if len(pieces) == 1 and isinstance(pieces[0], Expression):
+        return pieces[0]
+    message = "here stands one expression, without anything around its `${{ … }}`"
+    raise ExpressionError(message, text.strip(), len(text) - len(text.lstrip()) + 1)
+
+
+def _compiled(value: Any, place: Place, references: list[Reference]) -> Node:
+    if len(place) > MAX_LEVELS:
+        raise ExpressionError(f"nested deeper than {MAX_LEVELS} levels", place=place)
+    if isinstance(value, list):
+        return _Items(tuple(_compiled(part, (*place, index), references) for index, part in enumerate(value)))
+    if isinstance(value, dict):
+        return _Entries(tuple((key, _entry(key, part, place, references)) for key, part in value.items()))
+    if not isinstance(value, str) or OPEN not in value:
+        return Constant(value)
+    pieces = tuple(_pieces(value, place))
+    for piece in pieces:
+        references += piece.references if isinstance(piece, Expression) else ()
+    if len(pieces) == 1 and isinstance(pieces[0], Expression):
+        return _Whole(pieces[0])
+    return _Joined(pieces)
+
+
+def _entry(key: Any, value: Any, place: Place, references: list[Reference]) -> Node:
+    if isinstance(key, str) and OPEN in key:
+        raise ExpressionError("an expression can't be a key", key, place=place)
+    return _compiled(value, (*place, key), references)
+
+
+def _pieces(text: str, place: Place) -> Iterator[str | Expression]:
+    """The plain texts, without empty ones, and the expressions between them."""
+    position = 0
+    while (start := text.find(OPEN, position)) >= 0:
+        if start > position:
+            yield text[position:start]
+        begin = start + len(OPEN)
+        body = _BODY.match(text, begin)
+        if body is None:
+            fault = Fault(
+                "this `${{` or a quote in it is never closed", 'write `${{ "${{" }}` for the text', at=start
+            )
+            raise error(fault, text[start:], place)
+        yield compile_part(text, begin, body.end() - 2, place)
+        position = body.end()
+    if position < len(text):
+        yield text[position:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Items:
+    parts: tuple[Node, ...]
+
+    def evaluate(self, scope: Scope) -> list[Any]:
+        return [part.evaluate(scope) for part in self.parts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    pairs: tuple[tuple[Any, Node], ...]
+
+    def evaluate(self, scope: Scope) -> dict[Any, Any]:
+        return {key: node.evaluate(scope) for key, node in self.pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A text that is one expression: the value keeps its type."""
+
+    expression: Expression
+
+    def evaluate(self, scope: Scope) -> Any:
+        value = self.expression.evaluate_in(scope)
+        try:
+            # A large value in many places would be small here and huge as JSON.
+            measure(value, scope)
+        except Fault as fault:
+            raise error(fault, self.expression.text, self.expression.place) from None
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """A text with expressions inside."""
+
+    pieces: tuple[str | Expression, ...]
+
+    def evaluate(self, scope: Scope) -> str:
+        return "".join(piece if isinstance(piece, str) else _text(piece, scope) for piece in self.pieces)
+
+
+def _text(expression: Expression, scope: Scope) -> str:
+    value = expression.evaluate_in(scope)
+    try:
+        text = as_text(value, scope)
+        scope.make(len(text))
+    except Fault as fault:
+        raise error(fault, expression.text, expression.place) from None
+    return text

@@ -1,0 +1,37 @@
+"""Compile a definition into what the engine walks: nodes, junctions, the shapes of inputs, what follows from what.
+
+Pure: no database, no Celery.
+"""
+
+from __future__ import annotations
+
+from .compiling import compile_definition
+from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
+from .rules import Tally
+from .shapes import NOTHING, Shape, Span, expand, spans
+from .values import Outcome, Values, of_node, of_result
+from .walking import Consequences, Replay, Walk, replay
+
+__all__ = [
+    "ARITY",
+    "NOTHING",
+    "OWN_TASK",
+    "Consequences",
+    "Graph",
+    "Junction",
+    "Node",
+    "Outcome",
+    "Release",
+    "Replay",
+    "Shape",
+    "Span",
+    "Tally",
+    "Values",
+    "Walk",
+    "compile_definition",
+    "expand",
+    "of_node",
+    "of_result",
+    "replay",
+    "spans",
+]

@@ -1,0 +1,205 @@
+"""Compile a definition: number its tasks, and put junctions between what ends and what waits for that.
+
+Tasks are numbered by depth, then by their place in the file, so that what becomes ready together is (nearly
+always) one span of positions, and one UPDATE. An entry for which something waits has a junction that counts its
+tasks; with one task that is a mere link, with several it has a counter in the database, and above ``ARITY`` a tree
+of counters, so that no row is written by everybody. What waits for several entries has a junction counting those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django_director.definitions.model import Definition, Rule
+
+from .entries import Entries, Entry, Source, effective, received
+from .model import ARITY, Graph, Junction, Node, Release
+from .shapes import NOTHING, spans
+
+Draft = dict[str, Any]
+Heads = dict[Rule, list[int]]
+Key = tuple[frozenset[Entry], Entry | None]
+
+
+@dataclass(slots=True)
+class _Wait:
+    """Heads that wait for the same: for one entry, or for several with or without a guard."""
+
+    entries: list[Entry]
+    guard: Entry | None = None
+    heads: Heads = field(default_factory=dict)
+    fed: list[Draft] = field(default_factory=list)
+    """The junctions of entries that count here."""
+
+    @property
+    def is_combination(self) -> bool:
+        return len(self.entries) > 1 or self.guard is not None
+
+    @property
+    def place(self) -> tuple[int, bool]:
+        """By the deepest task: a junction comes after every junction that leads to it."""
+        members = [max(entry.counted()) for entry in self.entries]
+        if self.guard is not None:
+            members.append(self.guard.position)
+        return max(members), self.is_combination
+
+
+def compile_definition(definition: Definition, content_hash: str = "") -> Graph:
+    """Compile; the cost grows with the number of steps and of `needs`, never with the number of pairs."""
+    return _Compiler(definition).compile(content_hash)
+
+
+class _Compiler:
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.entries = Entries(definition)
+        self.made: list[Draft] = []
+        self.upstream: dict[tuple[Entry, ...], tuple[int, ...]] = {(): ()}
+
+    def compile(self, content_hash: str) -> Graph:
+        nodes: list[Draft] = [{}] * len(self.entries.rows)
+        for entry in self.entries.rows:
+            nodes[entry.position] = self.node(entry)
+        starts, waits = self.waits()
+        self.join_all(waits, nodes)
+        return Graph(
+            definition=self.definition,
+            content_hash=content_hash,
+            nodes=tuple(_node(draft) for draft in nodes),
+            junctions=tuple(Junction(**_frozen(draft)) for draft in self.made),
+            starts=_releases(starts),
+            file_order=tuple(entry.position for entry in self.entries.rows),
+            hooks=self.hooks(len(nodes)),
+            result=self.entries.root.shape(),
+        )
+
+    def node(self, entry: Entry) -> Draft:
+        inside = () if entry.body is None else _inside(entry.body)
+        return {
+            "position": entry.position,
+            "step": entry.step,
+            "depth": entry.depth,
+            "shape": received(entry.source),
+            "upstream": self.shown(effective(entry.source).entries),
+            "junctions": [],
+            "guards": [],
+            "inside": spans(inside),
+            "containers": _containers(entry),
+            "runs_on": entry.runs_on,
+        }
+
+    def shown(self, entries: tuple[Entry, ...]) -> tuple[int, ...]:
+        known = self.upstream.get(entries)
+        if known is None:
+            ends = dict.fromkeys(position for entry in entries for position in entry.ends())
+            known = self.upstream[entries] = tuple(ends)
+        return known
+
+    def waits(self) -> tuple[Heads, list[_Wait]]:
+        """What waits for nothing, and all else by what it waits for, in the order of the file."""
+        starts: Heads = {}
+        waits: dict[Key, _Wait] = {}
+        by_source: dict[Source, Heads] = {}
+        for row in self.entries.rows:
+            source = effective(row.source)
+            heads = by_source.get(source)
+            if heads is None:
+                heads = by_source[source] = self.heads(source, starts, waits)
+            heads.setdefault(row.rule, []).append(row.position)
+        return starts, list(waits.values())
+
+    def heads(self, source: Source, starts: Heads, waits: dict[Key, _Wait]) -> Heads:
+        entries = list(dict.fromkeys(source.entries))
+        if not entries:
+            return starts
+        wait = waits.setdefault((frozenset(entries), source.guard), _Wait(entries, source.guard))
+        if wait.is_combination:
+            for entry in entries:
+                waits.setdefault((frozenset((entry,)), None), _Wait([entry]))
+        return wait.heads
+
+    def join_all(self, waits: list[_Wait], nodes: list[Draft]) -> None:
+        combinations: dict[Entry, list[_Wait]] = {}
+        for wait in waits:
+            for entry in wait.entries if wait.is_combination else ():
+                combinations.setdefault(entry, []).append(wait)
+        for wait in sorted(waits, key=lambda wait: wait.place):
+            if wait.is_combination:
+                self.combine(wait, nodes)
+                continue
+            (entry,) = wait.entries
+            draft = self.join(_members(entry.counted(), nodes), heads=wait.heads)
+            for combination in combinations.get(entry, ()):
+                combination.fed.append(draft)
+        root = self.entries.root
+        if self.entries.rows:
+            self.join(_members(root.flat(root.telling(), Entry.counted), nodes), is_end=True)
+
+    def combine(self, wait: _Wait, nodes: list[Draft]) -> None:
+        members = [draft.setdefault("feeds", []) for draft in wait.fed]
+        if wait.guard is not None:
+            members.append(nodes[wait.guard.position]["guards"])
+        self.join(members, heads=wait.heads, entries=len(wait.fed))
+
+    def join(self, members: Sequence[list[int]], **then: Any) -> Draft:
+        """A junction, with all its levels, that the ``members`` note as their own."""
+        size = len(members)
+        while len(members) > ARITY:
+            level = []
+            for start in range(0, len(members), ARITY):
+                level.append(self.junction(members[start : start + ARITY])["parent"])
+            members = level
+        draft = self.junction(members)
+        draft.update(then, size=size)
+        return draft
+
+    def junction(self, members: Sequence[list[int]]) -> Draft:
+        draft: Draft = {"seq": len(self.made), "total": len(members), "parent": []}
+        self.made.append(draft)
+        for member in members:
+            member.append(draft["seq"])
+        return draft
+
+    def hooks(self, behind: int) -> dict[str, Node]:
+        hooks = sorted(self.definition.hooks.items())
+        return {
+            outcome: Node(position=behind + number, step=step, depth=0, shape=NOTHING, upstream=(), is_hook=True)
+            for number, (outcome, (step, *_)) in enumerate(hooks)
+        }
+
+
+def _members(positions: Iterable[int], nodes: list[Draft]) -> list[list[int]]:
+    return [nodes[position]["junctions"] for position in sorted(positions)]
+
+
+def _inside(container: Entry) -> Iterator[int]:
+    for member in container.members:
+        yield from (row.position for row in member.rows())
+
+
+def _containers(entry: Entry) -> tuple[str, ...]:
+    ids = [] if entry.body is None else [entry.step.id]
+    around = entry.outer
+    while around is not None and around.outer is not None:
+        ids.append(around.step.id)
+        around = around.outer
+    return tuple(reversed(ids))
+
+
+def _releases(heads: Heads) -> tuple[Release, ...]:
+    return tuple(Release(rule=rule, spans=spans(positions)) for rule, positions in heads.items())
+
+
+def _node(draft: Draft) -> Node:
+    return Node(**draft | {"junctions": tuple(draft["junctions"]), "guards": tuple(draft["guards"])})
+
+
+def _frozen(draft: Draft) -> Draft:
+    (parent,) = draft["parent"] or (None,)
+    return draft | {
+        "parent": parent,
+        "feeds": tuple(draft.get("feeds", ())),
+        "heads": _releases(draft.get("heads", {})),
+    }

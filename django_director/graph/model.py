@@ -1,0 +1,210 @@
+"""What a compiled definition consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from django_director.definitions.model import Container, Definition, Rule, TaskStep
+from django_director.status import TaskStatus
+
+from .rules import Tally, verdict
+from .shapes import NOTHING, Shape, Span, expand, spans
+
+if TYPE_CHECKING:
+    from .values import View
+    from .walking import Replay
+
+ARITY: Final = 64
+"""How many members write one counter at most."""
+OWN_TASK: Final = "django_director.step"
+"""The Celery task of a row that has none of the user's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A task of the graph, or the head of a container with a condition: it says whether the members run."""
+
+    position: int
+    step: TaskStep | Container
+    depth: int
+    shape: Shape
+    """What it receives from upstream."""
+    upstream: tuple[int, ...]
+    """Positions it waits for, as people see it; one tuple shared by all that wait for the same."""
+    junctions: tuple[int, ...] = ()
+    """Where its end counts; nowhere for hooks."""
+    guards: tuple[int, ...] = ()
+    """Of a head: the junctions of members that wait for something else too."""
+    inside: tuple[Span, ...] = ()
+    """Of a head: all that does not run when it says no."""
+    containers: tuple[str, ...] = ()
+    """The ids of the groups and chains around it, outermost first; of a head also its own."""
+    is_hook: bool = False
+    runs_on: bool = False
+    """Whether `fail_fast` spares it."""
+
+    @property
+    def name(self) -> str:
+        """The Celery task."""
+        return self.step.task if isinstance(self.step, TaskStep) else OWN_TASK
+
+    @property
+    def queue(self) -> str:
+        return self.step.queue or ""
+
+    @property
+    def is_head(self) -> bool:
+        return isinstance(self.step, Container)
+
+    @property
+    def is_forgiven(self) -> bool:
+        """Whether its failure counts as a success."""
+        return isinstance(self.step, TaskStep) and self.step.continue_on_error
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """What ``with:`` gives, as the file has it."""
+        return self.step.kwargs if isinstance(self.step, TaskStep) else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Tasks that one rule decides on when their junction opens."""
+
+    rule: Rule
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Junction:
+    """Opens when ``total`` members have ended, and then decides on the tasks in ``heads``.
+
+    It stands for one entry, whose tasks are counted and come to one status; or for several entries that a step
+    needs, each of which counts as one. Large ones are trees: sums go up to the junction without a ``parent``.
+    """
+
+    seq: int
+    """Ascends along the graph: the order in which counters are locked."""
+    total: int
+    parent: int | None = None
+    """The next level of the tree; such a junction decides nothing itself."""
+    entries: int | None = None
+    """How many entries it combines; ``None`` for the junction of one entry."""
+    size: int = 0
+    """How many tasks an entry's junction counts with all its levels."""
+    feeds: tuple[int, ...] = ()
+    """The combinations in which its entry counts."""
+    heads: tuple[Release, ...] = ()
+    is_end: bool = False
+    """Its opening ends the run."""
+
+    @property
+    def has_gate(self) -> bool:
+        return self.total > 1
+
+    @property
+    def releases(self) -> tuple[Span, ...]:
+        """All the tasks it decides on."""
+        if len(self.heads) == 1:
+            return self.heads[0].spans
+        return spans(position for release in self.heads for position in expand(release.spans))
+
+    def collapsed(self, tally: Tally) -> Tally:
+        """The status of an entry, as it counts elsewhere: failed if a task is, skipped if all are."""
+        if self.entries is not None:
+            return tally
+        return Tally(1, int(tally.failed > 0), int(tally.skipped == self.size))
+
+    def verdict(self, rule: Rule, collapsed: Tally) -> str:
+        """What becomes of the tasks under a rule, see ``rules.verdict``."""
+        return verdict(rule, 1 if self.entries is None else self.entries, collapsed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """A compiled definition."""
+
+    definition: Definition
+    content_hash: str
+    """Names the definition; see ``definitions.content_hash``."""
+    nodes: tuple[Node, ...]
+    junctions: tuple[Junction, ...]
+    starts: tuple[Release, ...] = ()
+    """What waits for nothing, by rule."""
+    file_order: tuple[int, ...] = ()
+    """The positions in the order of the file; a head stands before its members."""
+    hooks: Mapping[str, Node] = field(default_factory=dict)
+    result: Shape = NOTHING
+    """The shape of the run's result, unless the definition has an expression for it."""
+
+    @cached_property
+    def beginning(self) -> Replay:
+        """What is to be done when a run starts."""
+        from .walking import replay  # it walks what is defined here
+
+        return replay(self, dict.fromkeys(range(len(self.nodes)), TaskStatus.PENDING))
+
+    @cached_property
+    def roots(self) -> tuple[Span, ...]:
+        """What is ready when a run starts, in ascending order."""
+        return tuple(sorted(self.beginning.found.ready))
+
+    @cached_property
+    def views(self) -> dict[str, View]:
+        """Every step and container by its id, as expressions see it."""
+        from .values import views  # as above
+
+        return views(self)
+
+    @cached_property
+    def values(self) -> dict[int, Any]:
+        """The expressions that were compiled so far; see ``values``."""
+        return {}
+
+    @cached_property
+    def gates(self) -> tuple[Junction, ...]:
+        """The junctions that have a row."""
+        return tuple(junction for junction in self.junctions if junction.has_gate)
+
+    @cached_property
+    def end(self) -> Junction | None:
+        """The junction that ends the run."""
+        return next((junction for junction in reversed(self.junctions) if junction.is_end), None)
+
+    @cached_property
+    def forgiven(self) -> tuple[Span, ...]:
+        """The tasks whose failure counts as a success."""
+        return spans(node.position for node in self.nodes if node.is_forgiven)
+
+    @cached_property
+    def spared(self) -> tuple[Span, ...]:
+        """The tasks that `fail_fast` spares."""
+        return spans(node.position for node in self.nodes if node.runs_on)
+
+    def node(self, position: int) -> Node:
+        """The node at a position; hooks stand behind the last task."""
+        if position < len(self.nodes):
+            return self.nodes[position]
+        return next(node for node in self.hooks.values() if node.position == position)
+
+    def downstream(self, chosen: Iterable[int]) -> set[int]:
+        """``chosen`` and everything that depends on it."""
+        reached = set(chosen)
+        opened: set[int] = set()
+        for node in self.nodes:
+            if node.position in reached:
+                for seq in (*node.junctions, *node.guards):
+                    reached.update(self._open(seq, opened))
+        return reached
+
+    def _open(self, seq: int, opened: set[int]) -> Iterator[int]:
+        waiting = [seq]
+        while waiting:
+            junction = self.junctions[waiting.pop()]
+            if junction.seq not in opened:
+                opened.add(junction.seq)
+                yield from expand(junction.releases)
+                waiting += junction.feeds if junction.parent is None else (junction.parent,)

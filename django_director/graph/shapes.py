@@ -1,0 +1,65 @@
+"""Ranges of positions, and how a value is put together from the results of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+Span = tuple[int, int]
+"""A half-open range of positions."""
+
+
+def spans(positions: Iterable[int]) -> tuple[Span, ...]:
+    """Positions as few half-open ranges in ascending order."""
+    merged: list[Span] = []
+    for position in sorted(set(positions)):
+        if merged and merged[-1][1] == position:
+            merged[-1] = (merged[-1][0], position + 1)
+        else:
+            merged.append((position, position + 1))
+    return tuple(merged)
+
+
+def expand(ranges: Iterable[Span]) -> Iterator[int]:
+    """The positions in some spans."""
+    for start, stop in ranges:
+        yield from range(start, stop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """How a value is put together from results: nothing, one task's result, or a list of shapes."""
+
+    position: int | None = None
+    members: tuple[Shape, ...] | None = None
+    head: int | None = None
+    """The head of a container with a condition: without its result, the container was skipped and has none."""
+
+    def assemble(self, results: Mapping[int, Any]) -> Any:
+        """Build the value from the results by position; a missing one is ``None``."""
+        if self.head is not None and results.get(self.head) is None:
+            return None
+        if self.members is not None:
+            return [member.assemble(results) for member in self.members]
+        return None if self.position is None else results.get(self.position)
+
+    def spans(self) -> tuple[Span, ...]:
+        """The positions whose results are needed."""
+        return self._spans
+
+    @cached_property
+    def _spans(self) -> tuple[Span, ...]:
+        return spans(self._positions())
+
+    def _positions(self) -> Iterator[int]:
+        if self.head is not None:
+            yield self.head
+        if self.position is not None:
+            yield self.position
+        for member in self.members or ():
+            yield from member._positions()
+
+
+NOTHING: Final = Shape()

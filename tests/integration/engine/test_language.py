@@ -1,0 +1,107 @@
+"""The engine against a reference interpreter: random workflows, any order of events, always the same statuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from django_director import engine, worker
+from django_director.definitions.model import Definition
+from django_director.engine import finish, stop
+from django_director.engine.claim import Claim
+from django_director.engine.finish import Failure
+from django_director.models import Run
+from django_director.status import RunStatus
+from tests.factories import make_workflow
+from tests.random_definitions import PAYLOAD, definitions
+
+from . import driver
+from .reference import Reference
+
+pytestmark = pytest.mark.django_db
+
+
+class _Lockstep:
+    """Plays the same events to the engine and to the reference."""
+
+    def __init__(self, definition: Definition, draw: Any) -> None:
+        self.draw = draw
+        make_workflow(definition)
+        self.run: Run = engine.start(definition.name, PAYLOAD)
+        self.reference = Reference(definition, PAYLOAD)
+        self.running: dict[str, Claim] = {}
+
+    def play(self) -> None:
+        self.compare()
+        while self.reference.outcome() is None:
+            queued = sorted(id for id, status in self.reference.rows.items() if status == "queued")
+            choices = [*queued, *sorted(self.running)]
+            assert choices, "the reference hangs"
+            chosen = self.draw(st.sampled_from(choices))
+            if chosen in self.running:
+                self.finish(chosen)
+            else:
+                self.start(chosen)
+            if self.run_row().stop:
+                stop.carry_on(self.run.pk)
+            self.compare()
+
+    def start(self, id: str) -> None:
+        claimed = driver.claim(self.run, id)
+        step = self.reference.steps[id]
+        if not claimed.node.is_head:
+            assert claimed.upstream == self.reference.received(step)
+        if not worker.judge(claimed):
+            assert finish.skip(claimed, "when")
+        elif claimed.node.is_head:
+            assert finish.finish(claimed, True)
+        else:
+            self.running[id] = claimed
+            for value in worker.given(claimed).values():
+                assert value == self.reference.value(self.reference.steps[step.needs[0]])
+        self.reference.start(id)
+
+    def finish(self, id: str) -> None:
+        claimed = self.running.pop(id)
+        if self.draw(st.integers(0, 3)) == 3:
+            assert finish.fail(claimed, Failure(error="ValueError: drawn"))
+            self.reference.end(id, "failed")
+        else:
+            assert finish.finish(claimed, f"result of {id}")
+            self.reference.end(id, "success")
+
+    def run_row(self) -> Run:
+        self.run.refresh_from_db()
+        return self.run
+
+    def compare(self) -> None:
+        run = self.run_row()
+        assert driver.statuses(run) == self.reference.rows
+        outcome = self.reference.outcome()
+        assert run.status == (outcome or RunStatus.RUNNING)
+        assert bool(run.stop) == self.reference.is_stopped
+        if not run.stop:
+            driver.check_gates(run)
+        if run.status == RunStatus.SUCCESS:
+            assert run.result == self.reference.value(self.reference.root)
+
+
+@given(definitions(), st.data())
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+@pytest.mark.timeout(600)
+def test_the_engine_does_what_the_reference_does(definition, data):
+    played = _Lockstep(definition, data.draw)
+    played.play()
+    if played.run.status == RunStatus.FAILED:
+        engine.retry(played.run)
+        played.reference.retry()
+        played.play()

@@ -1,0 +1,75 @@
+"""Random definitions that use all that the engine knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from django_director.definitions.model import RULES, Container, Definition, Step, TaskStep
+
+MAX_STEPS = 12
+PAYLOAD = {"yes": True, "no": False}
+SEEN = ("success", "failed", "skipped", "upstream_failed")
+
+
+class _Maker:
+    """Makes definitions whose `needs` point backwards: without cycles, also with groups shuffled afterwards."""
+
+    def __init__(self, draw: Any) -> None:
+        self.draw = draw
+        self.number = 0
+        self.done: list[Step] = []
+        """What may be needed: entries that are complete, so nothing around the present one."""
+
+    def chance(self, percent: int) -> bool:
+        return self.draw(st.integers(0, 99)) >= 100 - percent
+
+    def steps(self, depth: int) -> tuple[Step, ...]:
+        return tuple(self.step(depth) for _ in range(self.draw(st.integers(0 if depth < 3 else 1, 3))))
+
+    def step(self, depth: int) -> Step:
+        self.number += 1
+        id = f"s{self.number}"
+        options = self.options()
+        made: Step
+        if depth and self.number < MAX_STEPS and self.chance(45):
+            kind = self.draw(st.sampled_from(("group", "chain")))
+            made = Container(id=id, kind=kind, members=self.steps(depth - 1), **options)
+        else:
+            kwargs = {}
+            if options["needs"]:
+                kwargs = {"seen": f'${{{{ tasks["{options["needs"][0]}"].result }}}}'}
+            made = TaskStep(id=id, task=id, continue_on_error=self.chance(15), kwargs=kwargs, **options)
+        self.done.append(made)
+        return made
+
+    def options(self) -> dict[str, Any]:
+        needs, when = None, None
+        if self.chance(25):
+            known = [step.id for step in self.done]
+            needs = tuple(self.draw(st.lists(st.sampled_from(known), max_size=3, unique=True))) if known else ()
+        if self.chance(20):
+            when = self.draw(st.sampled_from(("payload.yes", "payload.no", False)))
+            if needs:
+                when = f'tasks["{needs[0]}"].status == "{self.draw(st.sampled_from(SEEN))}"'
+        rule = self.draw(st.sampled_from(RULES)) if self.chance(30) else RULES[0]
+        return {"needs": needs, "when": when, "trigger_rule": rule}
+
+    def shuffled(self, steps: tuple[Step, ...], *, is_chain: bool = True) -> tuple[Step, ...]:
+        """Members of a group have no order, so what is needed may as well stand behind."""
+        made = tuple(
+            replace(step, members=self.shuffled(step.members, is_chain=step.kind == "chain"))
+            if isinstance(step, Container)
+            else step
+            for step in steps
+        )
+        return made if is_chain else tuple(self.draw(st.permutations(made)))
+
+
+@st.composite
+def definitions(draw: Any) -> Definition:
+    maker = _Maker(draw)
+    tasks = maker.shuffled(maker.steps(3))
+    return Definition(name="test.RANDOM", tasks=tasks, fail_fast=maker.chance(25))

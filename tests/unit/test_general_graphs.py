@@ -1,0 +1,82 @@
+"""Graphs of any shape: what holds for all of them, and how they are drawn."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given, settings
+
+from django_director.drawing import folding
+from django_director.drawing.layout import lay_out
+from django_director.graph import Graph, compile_definition, expand
+from django_director.outline import boundaries, mermaid
+from tests.factories import chain, definition, group, step
+from tests.random_definitions import definitions
+
+
+def following(graph: Graph, position: int) -> set[int]:
+    node = graph.nodes[position]
+    return graph.downstream([position]) - {position} | set(expand(node.inside))
+
+
+@given(definitions())
+@settings(max_examples=300, deadline=None)
+def test_everything_ascends_along_the_graph(drawn):
+    graph = compile_definition(drawn)
+    for node in graph.nodes:
+        assert all(position < node.position for position in node.upstream)
+        assert all(position > node.position for position in following(graph, node.position))
+        for seq in (*node.junctions, *node.guards):
+            junction = graph.junctions[seq]
+            assert all(later > seq for later in (*junction.feeds, junction.parent or seq + 1))
+            for position in expand(junction.releases):
+                assert position > node.position
+                assert all(later > seq for later in graph.nodes[position].junctions)
+
+
+@given(definitions())
+@settings(max_examples=300, deadline=None)
+def test_each_task_is_decided_on_in_one_place(drawn):
+    graph = compile_definition(drawn)
+    released = [p for start in graph.starts for p in expand(start.spans)]
+    released += [p for junction in graph.junctions for p in expand(junction.releases)]
+    assert sorted(released) == list(range(len(graph.nodes)))
+    assert sorted(graph.file_order) == list(range(len(graph.nodes)))
+    counted = [seq for node in graph.nodes for seq in (*node.junctions, *node.guards)]
+    counted += [seq for junction in graph.junctions for seq in junction.feeds]
+    counted += [junction.parent for junction in graph.junctions if junction.parent is not None]
+    assert [counted.count(junction.seq) for junction in graph.junctions] == [j.total for j in graph.junctions]
+
+
+@given(definitions())
+@settings(max_examples=200, deadline=None)
+def test_every_upstream_is_drawn(drawn):
+    graph = compile_definition(drawn)
+    edges = {(end, head) for ends, heads in boundaries(graph) for end in ends for head in heads}
+    assert edges == {(end, node.position) for node in graph.nodes for end in node.upstream}
+    picture = lay_out(graph)
+    assert len(picture.boxes) == len(graph.nodes)
+    assert len({(box.x, box.y) for box in picture.boxes}) == len(picture.boxes)
+    columns = {box.unit.positions[0]: box.x for box in picture.boxes}
+    assert all(columns[end] < columns[head] for end, head in edges)
+    lines = list(mermaid(graph))
+    assert len([line for line in lines if re.fullmatch(r'  t\d+\[".*"\]', line)]) == len(graph.nodes)
+
+
+def test_large_pictures_fold_whatever_needs_what():
+    """What is folded into one box may wait for a box that waits for it: then a line goes back."""
+    many = [step(f"A{n}", needs=(f"A{n - 7}",) if n > 7 else ()) for n in range(400)]
+    others = [step(f"B{n}", needs=(f"A{n}", f"B{n - 1}") if n else ("A0",)) for n in range(400)]
+    graph = compile_definition(definition("a.b", group("G", *many), chain("H", *others)))
+    picture = lay_out(graph)
+    assert len(picture.boxes) <= folding.MAX_BOXES
+    assert picture.width > 0
+
+
+def test_a_shared_set_of_needs_is_one_junction():
+    names = [f"A{n}" for n in range(50)]
+    steps = [step(name, needs=()) for name in names]
+    heads = [step(f"B{n}", needs=tuple(names)) for n in range(50)]
+    graph = compile_definition(definition("a.b", *steps, *heads))
+    assert [junction.total for junction in graph.gates] == [50, 50]
+    assert graph.nodes[50].upstream is graph.nodes[99].upstream
