@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -18,6 +17,7 @@ from uuid import UUID
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from django.db import DatabaseError
 
+from . import inputs
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
@@ -25,7 +25,6 @@ from .engine.claim import Claim, Ticket
 from .engine.finish import Failure
 from .engine.transactions import connection, statement
 from .exceptions import DirectorError, InvalidResult
-from .graph import NOTHING
 from .jsonvalues import NotStorable, normalise
 from .leases import keeper
 from .models import Task
@@ -117,23 +116,10 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
 
 def _do(task: DirectorTask, claimed: Claim) -> tuple[bool, Any]:
     """Say whether the step is to be skipped, else do it and return what came of it."""
-    if not judge(claimed):
+    if not inputs.judge(claimed):
         return True, None
     # The members of a container read from its head's result that it ran.
     return False, True if claimed.node.is_head else _call(task, claimed)
-
-
-def judge(claimed: Claim) -> bool:
-    """Evaluate ``when``. Raises ``ExpressionError``."""
-    values = claimed.values
-    return values is None or bool(values.evaluate("when", claimed.names, missing=True))
-
-
-def given(claimed: Claim) -> dict[str, Any]:
-    """What ``with`` gives, with its expressions filled in. Raises ``ExpressionError``."""
-    values, plain = claimed.values, claimed.node.kwargs
-    made: dict[str, Any] = plain if values is None else values.evaluate("with", claimed.names, missing=plain)
-    return made
 
 
 def _skip(claimed: Claim) -> None:
@@ -143,7 +129,7 @@ def _skip(claimed: Claim) -> None:
 
 
 def _call(task: DirectorTask, claimed: Claim) -> Any:
-    args, kwargs = _arguments(task, claimed)
+    args, kwargs = inputs.arguments(task, claimed)
     process = os.getpid()
     try:
         value = task.run_plainly(*args, **kwargs)
@@ -166,32 +152,6 @@ def normalise_result(value: Any) -> Any:
             f"the task's result can't be stored: {error}; return plain JSON values, or store the data elsewhere "
             "and return where it is"
         ) from error
-
-
-def _arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    kwargs = given(claimed)
-    has_upstream = claimed.node.shape != NOTHING
-    _check_input(claimed, kwargs)
-    return task.plans.plan(kwargs, has_upstream).bind(
-        given=kwargs,
-        payload=claimed.payload,
-        workflow_id=str(claimed.run.pk),
-        upstream=claimed.upstream,
-    )
-
-
-def _check_input(claimed: Claim, kwargs: dict[str, Any]) -> None:
-    """Refuse an input over ``MAX_INPUT``; measured only where enough results come together to get there."""
-    sources = sum(stop - start for start, stop in claimed.node.shape.spans())
-    is_plain = kwargs is claimed.node.kwargs
-    if is_plain and sources * director.MAX_RESULT <= director.MAX_INPUT:
-        return
-    size = len(json.dumps(claimed.upstream if is_plain else [claimed.upstream, kwargs]))
-    if size > director.MAX_INPUT:
-        raise DirectorError(
-            f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "
-            '(DIRECTOR["MAX_INPUT"]); let the steps before it return less'
-        )
 
 
 def _commit(claimed: Claim, value: Any) -> None:

@@ -45,8 +45,15 @@ def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus) -> bool
     found = walk.run()
     counters.close()
     carry_out(run, graph, found)
-    failed = status == TaskStatus.FAILED and not graph.nodes[position].is_forgiven
-    return is_fast and failed and found.outcome is None and _stop(run.pk)
+    if (
+        not is_fast
+        or status != TaskStatus.FAILED
+        or graph.nodes[position].is_forgiven
+        or found.outcome is not None
+    ):
+        return False
+    _stop(run.pk)
+    return True
 
 
 def carry_out(run: RunRef, graph: Graph, found: Consequences) -> None:
@@ -69,9 +76,9 @@ def _is_stopped(run_id: UUID) -> bool:
     return Run.objects.filter(pk=run_id).exclude(stop=Stop.NONE).exists()
 
 
-def _stop(run_id: UUID) -> bool:
-    running = Run.objects.filter(pk=run_id, status=RunStatus.RUNNING, stop=Stop.NONE)
-    return bool(running.update(stop=Stop.FAIL_FAST))
+def _stop(run_id: UUID) -> None:
+    # No row: another failure was first.
+    Run.objects.filter(pk=run_id, status=RunStatus.RUNNING, stop=Stop.NONE).update(stop=Stop.FAIL_FAST)
 
 
 def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:

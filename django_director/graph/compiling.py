@@ -14,8 +14,9 @@ from typing import Any
 
 from django_director.definitions.model import Definition, Rule
 
-from .entries import Entries, Entry, Source, effective, received
+from .entries import Entry, Source, effective, received
 from .model import ARITY, Graph, Junction, Node, Release
+from .ordering import Entries
 from .shapes import NOTHING, spans
 
 Draft = dict[str, Any]

@@ -157,10 +157,8 @@ def gates(run: Run) -> Iterator[Violation]:
     graph = run.version.graph
     tallies = replay(graph, dict(_steps(run).values_list("position", "status"))).tallies
     stored = {gate.seq: (gate.remaining, gate.failed, gate.skipped) for gate in run.gates.all()}
-    counted = {gate: tallies[gate.seq] for gate in graph.gates}
-    computed = {
-        gate.seq: (gate.total - tally.ended, tally.failed, tally.skipped) for gate, tally in counted.items()
-    }
+    counts = {gate.seq: (gate.total, tallies[gate.seq]) for gate in graph.gates}
+    computed = {seq: (total - tally.ended, tally.failed, tally.skipped) for seq, (total, tally) in counts.items()}
     for seq in sorted(stored.keys() | computed.keys()):
         if stored.get(seq) != computed.get(seq):
             what = f"stored {stored.get(seq)}, from the rows {computed.get(seq)} (remaining, failed, skipped)"

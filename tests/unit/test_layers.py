@@ -17,6 +17,7 @@ LEVELS: list[set[str]] = [
     {"engine"},
     {
         "leases",
+        "inputs",
         "worker",
         "supervision",
         "remote",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from django_director import engine, worker
+from django_director import engine, inputs
 from django_director.definitions.model import Definition
 from django_director.engine import finish, stop
 from django_director.engine.claim import Claim
@@ -54,13 +54,13 @@ class _Lockstep:
         step = self.reference.steps[id]
         if not claimed.node.is_head:
             assert claimed.upstream == self.reference.received(step)
-        if not worker.judge(claimed):
+        if not inputs.judge(claimed):
             assert finish.skip(claimed, "when")
         elif claimed.node.is_head:
             assert finish.finish(claimed, True)
         else:
             self.running[id] = claimed
-            for value in worker.given(claimed).values():
+            for value in inputs.given(claimed).values():
                 assert value == self.reference.value(self.reference.steps[step.needs[0]])
         self.reference.start(id)
 

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from django_director import dispatch, engine, worker
+from django_director import dispatch, engine, inputs
 from django_director.definitions.model import Container, Definition, TaskStep
 from django_director.dispatch import Message
 from django_director.engine import claim as claims
@@ -134,7 +134,7 @@ class Engine(RuleBasedStateMachine):
     def succeed(self, data: Any, late_copy: bool) -> None:
         claimed = self._claim(data, keep=late_copy)
         was_running = Task.objects.filter(pk=claimed.task_id, status=TaskStatus.RUNNING).exists()
-        if not worker.judge(claimed):
+        if not inputs.judge(claimed):
             finish.skip(claimed, "`when` is false")
             return
         if finish.finish(claimed, {"token": claimed.token}) and was_running:

@@ -387,7 +387,7 @@ def test_fail_fast_happens_by_itself(django_capture_on_commit_callbacks):
         driver.fail(run, "A")
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
-    assert driver.statuses(run) == {"A": "failed", "B": "canceled", "Z": "upstream_failed"}
+    assert driver.statuses(run) == {"A": "failed", "B": "canceled", "Z": "canceled"}
 
 
 def test_fail_fast_refuses_messages_of_what_it_cancels_and_takes_those_that_it_spares():

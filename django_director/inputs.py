@@ -1,0 +1,54 @@
+"""What a worker makes of a claim before a task runs: whether it runs at all, and with which arguments."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from .conf import director
+from .engine.claim import Claim
+from .exceptions import DirectorError
+from .graph import NOTHING
+
+if TYPE_CHECKING:
+    from .celery import DirectorTask
+
+
+def judge(claimed: Claim) -> bool:
+    """Evaluate ``when``. Raises ``ExpressionError``."""
+    values = claimed.values
+    return values is None or bool(values.evaluate("when", claimed.names, missing=True))
+
+
+def given(claimed: Claim) -> dict[str, Any]:
+    """What ``with`` gives, with its expressions filled in. Raises ``ExpressionError``."""
+    values, plain = claimed.values, claimed.node.kwargs
+    made: dict[str, Any] = plain if values is None else values.evaluate("with", claimed.names, missing=plain)
+    return made
+
+
+def arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the user's function. Raises ``DirectorError`` for what can't be given to it."""
+    kwargs = given(claimed)
+    has_upstream = claimed.node.shape != NOTHING
+    _check_input(claimed, kwargs)
+    return task.plans.plan(kwargs, has_upstream).bind(
+        given=kwargs,
+        payload=claimed.payload,
+        workflow_id=str(claimed.run.pk),
+        upstream=claimed.upstream,
+    )
+
+
+def _check_input(claimed: Claim, kwargs: dict[str, Any]) -> None:
+    """Refuse an input over ``MAX_INPUT``; measured only where enough results come together to get there."""
+    sources = sum(stop - start for start, stop in claimed.node.shape.spans())
+    is_plain = kwargs is claimed.node.kwargs
+    if is_plain and sources * director.MAX_RESULT <= director.MAX_INPUT:
+        return
+    size = len(json.dumps(claimed.upstream if is_plain else [claimed.upstream, kwargs]))
+    if size > director.MAX_INPUT:
+        raise DirectorError(
+            f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "
+            '(DIRECTOR["MAX_INPUT"]); let the steps before it return less'
+        )
