@@ -47,8 +47,8 @@ def _copy(model: type[Model], key: str, template: UUID) -> str:
     columns, values = ", ".join(map(quote, copied)), ", ".join(copied.values())
     table = quote(model._meta.db_table)
     return (
-        f"INSERT INTO {table} ({columns}) SELECT {values} FROM {table} t, generate_series(%s::integer, %s::integer) i "
-        f"WHERE t.{quote(key)} = %s"
+        f"INSERT INTO {table} ({columns}) SELECT {values} "
+        f"FROM {table} t, generate_series(%s::integer, %s::integer) i WHERE t.{quote(key)} = %s"
     )
 
 
