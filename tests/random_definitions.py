@@ -72,4 +72,4 @@ class _Maker:
 def definitions(draw: Any) -> Definition:
     maker = _Maker(draw)
     tasks = maker.shuffled(maker.steps(3))
-    return Definition(name="test.RANDOM", tasks=tasks, fail_fast=maker.chance(25))
+    return Definition(name="test.RANDOM", tasks=tasks, fail_fast=maker.chance(35))

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from django_director.status import TASK_FINISHED, RunStatus, TaskStatus
+from django_director.status import TASK_ACTIVE, TASK_FINISHED, RunStatus, TaskStatus
 
 from .model import Graph, Junction, Release
 from .rules import Tally, tally_of
@@ -131,7 +131,11 @@ class Replay:
 
 
 def replay(graph: Graph, statuses: Mapping[int, str]) -> Replay:
-    """Compute the counters, and what can be decided on, from the statuses of all tasks by position."""
+    """Compute the counters, and what can be decided on, from the statuses of all tasks by position.
+
+    A task that was canceled counts when all before it has ended: what `fail_fast` spares still comes after that.
+    """
+    statuses = _in_order(graph, statuses)
     tallies = [Tally() for _ in graph.junctions]
 
     def count(junction: Junction, arrival: Tally) -> Tally | None:
@@ -139,7 +143,7 @@ def replay(graph: Graph, statuses: Mapping[int, str]) -> Replay:
         counted.add(arrival)
         return counted if counted.ended == junction.total else None
 
-    walk = Walk(graph, count, dict(statuses))
+    walk = Walk(graph, count, statuses.copy())
     for position, status in statuses.items():
         if status in TASK_FINISHED:
             walk.end(position, status)
@@ -148,3 +152,13 @@ def replay(graph: Graph, statuses: Mapping[int, str]) -> Replay:
     if graph.end is None:
         found.outcome = RunStatus.SUCCESS
     return Replay(tallies=tallies, found=found)
+
+
+def _in_order(graph: Graph, statuses: Mapping[int, str]) -> dict[int, str]:
+    """The statuses, with those that were canceled too early as if they had not ended."""
+    known = dict(statuses)
+    if TaskStatus.CANCELED in known.values():
+        for position in graph.downstream(p for p, status in statuses.items() if status in TASK_ACTIVE):
+            if known[position] == TaskStatus.CANCELED:
+                known[position] = TaskStatus.RUNNING
+    return known

@@ -36,7 +36,9 @@ def test_with_fills_in_what_its_expressions_give():
         "quoted": '${{ "${{" }}',
         "plain": 7,
     }
-    finished = run(step("GIVE", task="RETURN", kwargs=GIVE), step("ECHO", kwargs=given), payload={"order": 5})
+    finished = run(
+        step("GIVE", task="RETURN", kwargs=GIVE), step("ECHO", task="GIVEN", kwargs=given), payload={"order": 5}
+    )
     value = GIVE["payload"]["value"]
     assert result_of(finished, "ECHO") == {
         "args": [value],
@@ -68,7 +70,7 @@ def test_expressions_know_results_and_statuses_of_containers():
         group("G", step("A", task="NOOP"), chain("C", step("F", task="ERROR", continue_on_error=True))),
         group("H", step("B", task="NOOP"), when=False),
         step("S", task="NOOP", when=False),
-        step("ECHO", kwargs=given),
+        step("ECHO", task="GIVEN", kwargs=given),
     )
     echoed = result_of(finished, "ECHO")
     assert echoed["group"] == [result_of(finished, "A"), None]
@@ -78,7 +80,7 @@ def test_expressions_know_results_and_statuses_of_containers():
 
 def test_run_names():
     given = {name: f"${{{{ run.{name} }}}}" for name in ("id", "workflow", "trigger", "scheduled_for")}
-    finished = run(step("ECHO", kwargs=given))
+    finished = run(step("ECHO", task="GIVEN", kwargs=given))
     echoed = result_of(finished, "ECHO")
     assert {name: echoed[name] for name in given} == {
         "id": str(finished.pk),
@@ -90,7 +92,7 @@ def test_run_names():
 
 def test_a_hook_knows_how_the_run_has_ended():
     given = {"how": "${{ run.status }}: ${{ run.error }}", "a": "${{ tasks.A.status }}"}
-    hooks = {"failure": (step("hooks.failure", task="ECHO", kwargs=given, when='run.status == "failed"'),)}
+    hooks = {"failure": (step("hooks.failure", task="GIVEN", kwargs=given, when='run.status == "failed"'),)}
     finished = run(step("A", task="ERROR"), hooks=hooks)
     assert finished.status == RunStatus.FAILED
     hook = finished.tasks.hooks().get()

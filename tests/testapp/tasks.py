@@ -66,6 +66,11 @@ def echo(*args: Any, **kwargs: Any) -> dict[str, Any]:
     return {"args": list(args), "payload": kwargs["payload"], "workflow_id": kwargs["workflow_id"]}
 
 
+@task(name="GIVEN")
+def given(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    return {"args": list(args), **kwargs}
+
+
 @task(name="HOOK")
 def hook(*args: Any, **kwargs: Any) -> str:
     return f"hook of {kwargs['workflow_id']}"

@@ -117,17 +117,23 @@ class Reference:
             return "failed"
         return "skipped" if set(statuses) == {"skipped"} else "success"
 
+    def has_ended(self, id: str) -> bool:
+        """What was canceled keeps its place in the order."""
+        if self.rows[id] == "canceled":
+            return all(map(self.has_ended, self._before(self.steps[id])))
+        return self.rows[id] in ENDED
+
     def verdict(self, step: Step) -> str | None:
         """What becomes of a pending row now; ``None``: nothing yet."""
         head = self.around(step)
         if head is not None:
             decision = self.rows[head.container.id]
-            if decision not in ENDED:
+            if not self.has_ended(head.container.id):
                 return None
             if decision != "success":
                 return "skipped" if decision == "skipped" else "upstream_failed"
         entries = self.waits_for(step)
-        if any(self.rows[id] not in ENDED for entry in entries for id in self.ids(entry)):
+        if not all(self.has_ended(id) for entry in entries for id in self.ids(entry)):
             return None
         statuses = [self.status(entry) for entry in entries]
         holds = {
