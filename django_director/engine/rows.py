@@ -65,7 +65,7 @@ def _inserting_tasks() -> InsertMany:
 
 @prepared
 def _inserting_gates() -> InsertMany:
-    return InsertMany(Gate, ("seq", "remaining", "failed", "skipped"), run_id=Param("run", UUID_FIELD))
+    return InsertMany(Gate, ("seq", "remaining", str(TaskStatus.FAILED), str(TaskStatus.SKIPPED)), run_id=Param("run", UUID_FIELD))
 
 
 def _task_rows(run: Run, graph: Graph, not_before: datetime | None) -> Iterator[tuple[str | int | None, ...]]:
