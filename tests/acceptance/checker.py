@@ -48,7 +48,7 @@ def check_run(run: Run) -> None:
 def check_history(path: Path, undone_claims: int = 0) -> None:
     """No two claims of one message, one success per task and generation, one outcome per run and generation.
 
-    A crash of PostgreSQL may undo the claims of its last moments, so of ``undone_claims`` messages there may be more.
+    A crash of PostgreSQL may undo claims of its last moments: of ``undone_claims`` messages there may be more.
     """
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     repeated = list(claims(lines))
