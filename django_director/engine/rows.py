@@ -65,7 +65,8 @@ def _inserting_tasks() -> InsertMany:
 
 @prepared
 def _inserting_gates() -> InsertMany:
-    return InsertMany(Gate, ("seq", "remaining", str(TaskStatus.FAILED), str(TaskStatus.SKIPPED)), run_id=Param("run", UUID_FIELD))
+    columns = ("seq", "remaining", str(TaskStatus.FAILED), str(TaskStatus.SKIPPED))
+    return InsertMany(Gate, columns, run_id=Param("run", UUID_FIELD))
 
 
 def _task_rows(run: Run, graph: Graph, not_before: datetime | None) -> Iterator[tuple[str | int | None, ...]]:
