@@ -45,6 +45,9 @@ def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[U
         return None
     text = text_of(node)
     if text is None:
+        for scalar in expressions_in(node):
+            hint = f'write the whole list as one expression: `{key}: "${{{{ [payload.a, payload.b] }}}}"`'
+            report.error(codes.EXPRESSION, scalar, f"`{key}`: the values of a list stand for themselves", hint)
         return plain(node)
     assert isinstance(node, ScalarNode)
     if not _can_afford(node, report):
