@@ -132,7 +132,8 @@ def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind
             return "workflow"
         report.not_yet(body.entries["workflow"].key, f"`workflow` in the step “{name}”")
     else:
-        message = f"“{name}” has `tasks` and no `type`"
+        has = "`tasks` and no `type`" if "tasks" in body.entries else "an empty `type`"
+        message = f"“{name}” has {has}"
         report.error(codes.STEP_TYPE, key, message, "add `type: group` or `type: chain`")
     return None
 
