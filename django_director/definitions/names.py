@@ -67,6 +67,10 @@ class Names:
             message = f"`{use.key}` uses the result of “{target.id}”, which it is a part of itself"
             report.error(codes.NOT_BEFORE, use.node, message, "use a step that has ended by then")
             return None
+        if at is not None and at.is_container and self._is_inside(target, at):
+            message = f"`{use.key}` uses the step “{target.id}”, which stands in “{at.id}” itself"
+            report.error(codes.NOT_BEFORE, use.node, message, "use a step that has ended by then")
+            return None
         outer = self.map_around(target)
         if outer is not None and outer is at:
             if target.id not in own:

@@ -27,6 +27,9 @@ def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
     body = report.check_keys(body, f"in the step “{draft.name}”", CHILD_KEYS, "child")
     read_common(draft, body, report)
     name = read_text(body, "workflow", report)
+    if body.get("workflow") is None:
+        message = f"the step “{draft.name}” does not say which `workflow`"
+        report.error(codes.INCOMPLETE, draft.node, message, "write `workflow: project.NAME`")
     node = body.get("payload")
     draft.uses = uses = list(draft.uses)
     payload: Any = {} if node is None else read_template(node, "payload", report, uses)

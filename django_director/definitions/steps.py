@@ -9,6 +9,7 @@ from . import codes
 from .drafts import Draft, Kind
 from .hints import did_you_mean
 from .loading import QUOTES, not_text
+from .maps import check_over, is_for_map, share
 from .options import COMMON_KEYS, ELSEWHERE, TASK_KEYS, read_common, read_task_options
 from .others import read_approval, read_child, read_wait
 from .report import Report
@@ -131,7 +132,8 @@ def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind
             return "workflow"
         report.not_yet(body.entries["workflow"].key, f"`workflow` in the step “{name}”")
     else:
-        message = f"“{name}” has `tasks` and no `type`"
+        has = "`tasks` and no `type`" if "tasks" in body.entries else "an empty `type`"
+        message = f"“{name}” has {has}"
         report.error(codes.STEP_TYPE, key, message, "add `type: group` or `type: chain`")
     return None
 
@@ -182,18 +184,10 @@ def _map(draft: Draft, body: MappingNode, report: Report) -> None:
         "over": read_expression(body, "over", report, uses),
         "max_parallel": read_whole(body, "max_parallel", 1, MAX_INT, report),
     }
-    _check_over(draft, body.get("over"), report)
+    check_over(draft, body.get("over"), report)
     each = Draft(name=draft.name, kind="task", node=draft.node)
     read_task_options(each, body, report)
     _read_body(draft, each, body, report)
-
-
-def _check_over(draft: Draft, node: Node | None, report: Report) -> None:
-    hint = "write `over: tasks.ID.result`, or a list"
-    if node is None:
-        report.error(codes.INCOMPLETE, draft.node, f"the map “{draft.name}” has no `over`", hint)
-    elif isinstance(node, ScalarNode) and not isinstance(node.value, str):
-        report.error(codes.VALUE, node, f"`over` must give a list, and is {describe(node)}", hint)
 
 
 def _read_body(draft: Draft, each: Draft, body: MappingNode, report: Report) -> None:
@@ -204,8 +198,8 @@ def _read_body(draft: Draft, each: Draft, body: MappingNode, report: Report) -> 
         report.error(codes.INCOMPLETE, draft.node, message, "write `task: NAME`, or `tasks:` for several")
     elif isinstance(tasks, ListNode):
         read = read_steps(tasks, report, "map")
-        draft.members = [member for member in read if _is_for_map(draft, member, report)]
-        _share(each, draft.members)
+        draft.members = [member for member in read if is_for_map(draft, member, report)]
+        share(each, draft.members)
         if not tasks.items:
             message = f"the map “{draft.name}” has no `tasks`"
             report.error(codes.INCOMPLETE, tasks, message, "name a Celery task")
@@ -214,33 +208,6 @@ def _read_body(draft: Draft, each: Draft, body: MappingNode, report: Report) -> 
     elif task is not None:
         each.task = draft.task = task
         draft.members = [each]
-
-
-def _is_for_map(draft: Draft, member: Draft, report: Report) -> bool:
-    report = report.inside(step=member.name)
-    if member.kind != "task":
-        message = f"the map “{draft.name}” holds Celery tasks only, and “{member.name}” is a {member.kind}"
-        report.error(codes.MAP_BODY, member.node, message, "put it in a workflow of its own, outside of the map")
-        return False
-    if member.needs is not None:
-        message = f"“{member.name}” stands in the map “{draft.name}”: there each step waits for the one before it"
-        report.error(codes.NEEDS, member.node, message, "take `needs` out")
-        member.needs = None
-    return True
-
-
-def _share(each: Draft, members: list[Draft]) -> None:
-    """Give a map's options to the tasks in it, as far as they do not say otherwise."""
-    for member in members:
-        member.queue = member.queue or each.queue
-        member.retry = member.retry or each.retry
-        member.timeout = each.timeout if member.timeout is None else member.timeout
-        member.priority = each.priority if member.priority is None else member.priority
-        if member.continue_on_error is None:
-            member.continue_on_error = each.continue_on_error
-        member.kwargs = each.kwargs | member.kwargs
-        # One `with` for all of them: it must be right for the first.
-        member.uses = [*each.uses, *member.uses] if member is members[0] else member.uses
 
 
 _READERS: Final[Mapping[Kind, Callable[[Draft, MappingNode, Report], None]]] = {

@@ -11,7 +11,7 @@ from . import codes
 from .hints import did_you_mean
 from .loading import QUOTES
 from .report import Report
-from .tree import ListNode, MappingNode, Node, ScalarNode, describe, text_of
+from .tree import ListNode, MappingNode, Node, ScalarNode, describe, is_null, text_of
 
 NAME_LENGTH: Final = 200
 """The room for names and ids in the database."""
@@ -131,6 +131,6 @@ def read_names(mapping: MappingNode, key: str, report: Report, *, hint: str) -> 
     if len(names) == len(items):
         return names
     wrong = next(item for item in items if not text_of(item))
-    what = "an empty text" if text_of(wrong) == "" else describe(wrong)
+    what = "an empty one" if is_null(wrong) or text_of(wrong) == "" else describe(wrong)
     report.error(codes.VALUE, wrong, f"`{key}` must be a list of names, and has {what}", hint)
     return None

@@ -13,6 +13,7 @@ from django_director.exceptions import ExpressionError
 from django_director.expressions import Reference, compile_expression, compile_value
 
 from . import codes
+from .loading import MAX_BYTES
 from .report import Report
 from .tree import ListNode, MappingNode, Node, ScalarNode, describe, plain, text_of
 
@@ -44,8 +45,13 @@ def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[U
         return None
     text = text_of(node)
     if text is None:
+        for scalar in expressions_in(node):
+            hint = f'write the whole list as one expression: `{key}: "${{{{ [payload.a, payload.b] }}}}"`'
+            report.error(codes.EXPRESSION, scalar, f"`{key}`: the values of a list stand for themselves", hint)
         return plain(node)
     assert isinstance(node, ScalarNode)
+    if not _can_afford(node, report):
+        return None
     try:
         references = compile_expression(text).references
     except ExpressionError as error:
@@ -83,6 +89,8 @@ def _is_number(node: Node) -> bool:
 def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
     """A value with expressions inside ``${{ … }}``, as it is written. What these use is added to ``uses``."""
     for scalar in expressions_in(node):
+        if not _can_afford(scalar, report):
+            break
         try:
             references = compile_value(scalar.value).references
         except ExpressionError as error:
@@ -90,6 +98,17 @@ def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
         else:
             uses += _uses(references, scalar, key)
     return plain(node)
+
+
+def _can_afford(node: ScalarNode, report: Report) -> bool:
+    """Count the text of a scalar. The file is too large when its aliases make too much text of its expressions."""
+    budget = report.budget
+    before = budget.characters
+    budget.characters += len(node.text)
+    if before <= MAX_BYTES < budget.characters:
+        message = f"with aliases expanded the expressions have more than {MAX_BYTES:,} characters"
+        report.error(codes.TOO_LARGE, node, message, "split the file, or use fewer aliases")
+    return budget.characters <= MAX_BYTES
 
 
 def expressions_in(node: Node) -> Iterator[ScalarNode]:
