@@ -51,11 +51,9 @@ def _extreme(name: str, operator: str, arguments: Sequence[Any], scope: Scope) -
     values = arguments if len(arguments) > 1 else _one(name, arguments[0], LIST)
     if not values:
         raise Fault(f"`{name}` of an empty list")
-    scope.spend(len(values))
     found = values[0]
-    check_ordered(operator, found, found)
-    for value in values[1:]:
-        check_ordered(operator, value, found)
+    for value in values:
+        check_ordered(operator, value, found, scope)
         if (value < found) if operator == "<" else (value > found):
             found = value
     return found

@@ -30,8 +30,9 @@ _AFTER_HYPHEN: Final = re.compile(r"(?:-?\w+)*")
 class Reference:
     """A value that an expression uses: the part of its path that is known without data.
 
-    ``tasks.FETCH.result.images[item.n]`` has the path ``("FETCH", "result", "images")``; that of ``tasks``
-    begins with a step's id and a field, that of ``run`` with a field. ``column`` and ``place`` are as in ``ExpressionError``.
+    ``tasks.FETCH.result.images[item.n]`` has the path ``("FETCH", "result", "images")``. The path of ``tasks``
+    begins with a step's id and a field, that of ``run`` with a field. ``column`` and ``place`` are those of
+    ``ExpressionError``.
     """
 
     root: Root
