@@ -62,6 +62,9 @@ def _extreme(name: str, operator: str, arguments: Sequence[Any], scope: Scope) -
 def _sum(arguments: Sequence[Any], scope: Scope) -> Any:
     values = _one("sum", arguments[0], LIST)
     scope.spend(len(values))
+    wrong = next((what for what in map(kind, values) if what != NUMBER), None)
+    if wrong:
+        raise Fault(f"`sum` takes a list of numbers, and there is {wrong} in it")
     total: Any = 0
     for value in values:
         total = arithmetic("+", total, value, scope)

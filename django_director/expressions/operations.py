@@ -136,7 +136,7 @@ def checked_number(value: int | float) -> int | float:
     """The number, when it can be stored."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise Fault("the number is too large, or none")
+            raise Fault("the number is too large")
     elif not -MAX_INT <= value < MAX_INT:
         raise Fault("the integer needs more than 64 bits")
     return value

@@ -182,7 +182,12 @@ def test_value(text, value):
         *("float('nan')", "float('inf')", "float('1e999')", "float('')", "float(null)", "lower(1)", "upper(null)"),
         *("1 / 0", "1 % 0", "1.0 / 0", "1e308 * 10", "9223372036854775807 + 1", "-(-9223372036854775808)"),
         *("int(1e300)", "int('9223372036854775808')", "sum([9223372036854775807, 1])"),
-        *("default(payload.lines.sku, 1)", "default(1 + 'a', 1)", "default(1 / 0, 1)", "default(payload.order.x, 1)"),
+        *(
+            "default(payload.lines.sku, 1)",
+            "default(1 + 'a', 1)",
+            "default(1 / 0, 1)",
+            "default(payload.order.x, 1)",
+        ),
     ],
 )
 def test_what_does_not_fit_is_an_error_also_for_default(text):
