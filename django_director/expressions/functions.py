@@ -19,6 +19,7 @@ from .operations import (
     check_ordered,
     checked_number,
     kind,
+    truth,
 )
 
 _INTEGER: Final = re.compile(r"\s*[+-]?[0-9]{1,30}\s*", re.ASCII)
@@ -109,7 +110,7 @@ def _float(arguments: Sequence[Any], scope: Scope) -> float:
 
 
 def _bool(arguments: Sequence[Any], scope: Scope) -> bool:
-    return bool(arguments[0])
+    return truth(arguments[0])
 
 
 def _lower(arguments: Sequence[Any], scope: Scope) -> str:

@@ -125,6 +125,12 @@ def arithmetic(operator: str, left: Any, right: Any, scope: Scope) -> Any:
         raise Fault("division by zero") from None
 
 
+def truth(value: Any) -> bool:
+    """Whether the value counts as true, as in Python."""
+    kind(value)
+    return bool(value)
+
+
 def negative(value: Any) -> Any:
     """``-x`` of a number."""
     if kind(value) != NUMBER:
