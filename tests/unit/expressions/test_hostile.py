@@ -209,6 +209,14 @@ def test_what_is_not_json_is_not_looked_into(text):
         compile_value({"a": f"${{{{ {text} }}}}"}).evaluate({**NAMES, "payload": Trap()})
 
 
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": {1}}, [[], {("a", 1): 2}]])
+def test_what_json_does_not_have_is_not_written(value):
+    with pytest.raises(ExpressionError):
+        value_of("str(payload)", payload=value)
+    with pytest.raises(ExpressionError):
+        compile_value("a ${{ payload }}").evaluate({"payload": value})
+
+
 @contextmanager
 def frames_left(count: int) -> Iterator[None]:
     before = sys.getrecursionlimit()
