@@ -12,7 +12,6 @@ FOREIGN_WORDS: Final = {
     "is": "use `==`",
     "if": "there is no choice between two values; use `when` on two steps",
     "for": "there are no loops; use a `map` step",
-    "lambda": "there are no functions of your own; let a task do this",
 }
 
 
@@ -52,7 +51,9 @@ class Cursor:
     def no_value(self, token: Token) -> NoReturn:
         """Raise ``Fault``: at ``token`` a value was due."""
         if token.kind == "odd":
-            hint = self.hyphen(token) or "names have ASCII letters; a text stands in quotes"
+            number = token.value[0].isdigit()
+            form = "numbers are written as in JSON" if number else "names have ASCII letters"
+            hint = self.hyphen(token) or f"{form}; a text stands in quotes"
             raise Fault(f"`{token.value}` is no name and no number", hint, at=token.start)
         where = "at the end" if token.kind == "end" else f"before `{token.value}`"
         hint = self.hyphen(token) or (FOREIGN_WORDS.get(token.value, "") if token.kind == "name" else "")

@@ -19,6 +19,7 @@ from .operations import (
     check_ordered,
     checked_number,
     kind,
+    truth,
 )
 
 _INTEGER: Final = re.compile(r"\s*[+-]?[0-9]{1,30}\s*", re.ASCII)
@@ -51,11 +52,9 @@ def _extreme(name: str, operator: str, arguments: Sequence[Any], scope: Scope) -
     values = arguments if len(arguments) > 1 else _one(name, arguments[0], LIST)
     if not values:
         raise Fault(f"`{name}` of an empty list")
-    scope.spend(len(values))
     found = values[0]
-    check_ordered(operator, found, found)
-    for value in values[1:]:
-        check_ordered(operator, value, found)
+    for value in values:
+        check_ordered(operator, value, found, scope)
         if (value < found) if operator == "<" else (value > found):
             found = value
     return found
@@ -64,6 +63,9 @@ def _extreme(name: str, operator: str, arguments: Sequence[Any], scope: Scope) -
 def _sum(arguments: Sequence[Any], scope: Scope) -> Any:
     values = _one("sum", arguments[0], LIST)
     scope.spend(len(values))
+    wrong = next((what for what in map(kind, values) if what != NUMBER), None)
+    if wrong:
+        raise Fault(f"`sum` takes a list of numbers, and there is {wrong} in it")
     total: Any = 0
     for value in values:
         total = arithmetic("+", total, value, scope)
@@ -108,7 +110,7 @@ def _float(arguments: Sequence[Any], scope: Scope) -> float:
 
 
 def _bool(arguments: Sequence[Any], scope: Scope) -> bool:
-    return bool(arguments[0])
+    return truth(arguments[0])
 
 
 def _lower(arguments: Sequence[Any], scope: Scope) -> str:

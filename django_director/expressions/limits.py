@@ -10,7 +10,7 @@ MAX_TEXT: Final = 10_000
 MAX_NESTING: Final = 20
 """Levels of brackets, calls and unary operators. Each costs frames of Python's stack, here and in evaluation."""
 MAX_STEPS: Final = 1_000_000
-"""Parts of the data that all operations of one evaluation may look at: about a tenth of a second."""
+"""Parts of the data that all operations of one evaluation may look at: about a second at the worst."""
 MAX_SIZE: Final = 2**24
 """Characters and parts of all that one evaluation makes: what a task may be given."""
 MAX_RANGE: Final = 10_000

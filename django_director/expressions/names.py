@@ -30,8 +30,9 @@ _AFTER_HYPHEN: Final = re.compile(r"(?:-?\w+)*")
 class Reference:
     """A value that an expression uses: the part of its path that is known without data.
 
-    ``tasks.FETCH.result.images[item.n]`` has the path ``("FETCH", "result", "images")``; that of ``tasks``
-    begins with a step's id and a field, that of ``run`` with a field. ``column`` and ``place`` are as in ``ExpressionError``.
+    ``tasks.FETCH.result.images[item.n]`` has the path ``("FETCH", "result", "images")``. The path of ``tasks``
+    begins with a step's id and a field, that of ``run`` with a field. ``column`` and ``place`` are those of
+    ``ExpressionError``.
     """
 
     root: Root
@@ -61,12 +62,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return next(iter(get_close_matches(name[:MAX_COMPARED], candidates, n=1, cutoff=0.6)), "")
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint with the nearest name, else with all of them."""
+def did_you_mean(name: str, known: Iterable[str], more: str = "") -> str:
+    """A hint with the nearest name, else with all of them and what ``more`` says."""
     known = list(known)
     if near := nearest(name, known):
         return f"did you mean `{near}`?"
-    return "known: " + ", ".join(f"`{candidate}`" for candidate in known)
+    return "known: " + ", ".join(f"`{candidate}`" for candidate in known) + (f"; {more}" if more else "")
 
 
 def check_path(root: Root, path: Sequence[str | int], text: str, start: int) -> None:
@@ -89,10 +90,10 @@ def _check_step(path: Sequence[str | int], text: str, start: int) -> None:
         return
     if hint := _step_hint(text, start):
         raise Fault(f"`{spell('tasks', step)}` needs `.result`, `.status` or `.decision`", hint, at=start)
-    if len(path) == 1:
+    if len(path) == 1 or not isinstance(path[1], str):
         hint = f"write `{spell('tasks', step, 'result')}`"
         raise Fault(f"`{spell('tasks', step)}` needs `.result`, `.status` or `.decision`", hint, at=start)
-    raise Fault(f"a step has no `{path[1]}`", did_you_mean(str(path[1]), STEP_FIELDS), at=start)
+    raise Fault(f"a step has no `{path[1]}`", did_you_mean(path[1], STEP_FIELDS), at=start)
 
 
 def _step_hint(text: str, start: int) -> str:

@@ -9,7 +9,7 @@ from .elements import element, missing_key
 from .functions import Function
 from .limits import Fault, Missing, Scope
 from .names import spell
-from .operations import arithmetic, compare, measure, negative
+from .operations import arithmetic, compare, measure, negative, truth
 
 
 class Node(Protocol):
@@ -100,7 +100,7 @@ class Not:
     operand: Node
 
     def evaluate(self, scope: Scope) -> bool:
-        return not self.operand.evaluate(scope)
+        return not truth(self.operand.evaluate(scope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Choice:
         value = None
         for operand in self.operands:
             value = operand.evaluate(scope)
-            if bool(value) is self.stop:
+            if truth(value) is self.stop:
                 break
         return value
 

@@ -30,6 +30,7 @@ _KINDS: Final[dict[type, str]] = {
 _ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {"+": add, "-": sub, "*": mul, "/": truediv, "%": mod}
 COMPARISONS: Final = frozenset({*_ORDERS, "==", "!=", "in", "not in"})
+_SMALL: Final = frozenset({NoneType, bool, int, float})
 _CHARACTERS_PER_STEP: Final = 256
 
 
@@ -55,17 +56,18 @@ def compare(operator: str, left: Any, right: Any, scope: Scope) -> bool:
         case "not in":
             return not _contains(right, left, scope)
         case _:
-            check_ordered(operator, left, right)
+            check_ordered(operator, left, right, scope)
             return _ORDERS[operator](left, right)
 
 
-def check_ordered(operator: str, left: Any, right: Any) -> None:
-    """Raise ``Fault`` unless both are numbers or both are texts."""
+def check_ordered(operator: str, left: Any, right: Any, scope: Scope) -> None:
+    """Raise ``Fault`` unless both are numbers or both are texts; count the work of comparing them."""
     first, second = kind(left), kind(right)
     if first != second:
         raise Fault(f"`{operator}` can't compare {first} with {second}")
     if first not in (NUMBER, TEXT):
         raise Fault(f"`{operator}` compares numbers or texts, not {first} with {second}")
+    scope.spend(1 + (min(len(left), len(right)) // _CHARACTERS_PER_STEP if first == TEXT else 0))
 
 
 def equal(left: Any, right: Any, scope: Scope) -> bool:
@@ -123,6 +125,12 @@ def arithmetic(operator: str, left: Any, right: Any, scope: Scope) -> Any:
         raise Fault("division by zero") from None
 
 
+def truth(value: Any) -> bool:
+    """Whether the value counts as true, as in Python."""
+    kind(value)
+    return bool(value)
+
+
 def negative(value: Any) -> Any:
     """``-x`` of a number."""
     if kind(value) != NUMBER:
@@ -134,7 +142,7 @@ def checked_number(value: int | float) -> int | float:
     """The number, when it can be stored."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise Fault("the number is too large, or none")
+            raise Fault("the number is too large")
     elif not -MAX_INT <= value < MAX_INT:
         raise Fault("the integer needs more than 64 bits")
     return value
@@ -158,9 +166,13 @@ def measure(value: Any, scope: Scope) -> None:
     while pending:
         part = pending.pop()
         what = kind(part)
-        scope.make(2 + len(part) if what in (LIST, MAPPING, TEXT) else 2)
-        if what == LIST:
-            pending.extend(part)
-        elif what == MAPPING:
+        if what == TEXT:
+            scope.make(len(part))
+        if what not in (LIST, MAPPING):
+            continue
+        # Two characters for each part, as in `1,`: never more than the part has as JSON.
+        scope.make(2 + 2 * len(part))
+        if what == MAPPING:
             scope.make(sum(map(len, map(str, part))))
-            pending.extend(part.values())
+            part = part.values()
+        pending.extend(inner for inner in part if type(inner) not in _SMALL)

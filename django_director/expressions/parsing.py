@@ -162,7 +162,7 @@ class Parser(Cursor):
         for root in ROOTS:
             if word == root:
                 return self._rooted(root, token)
-        hint = self.hyphen(token) or did_you_mean(word, ROOTS) + "; a text stands in quotes"
+        hint = self.hyphen(token) or did_you_mean(word, ROOTS, more="a text stands in quotes")
         raise Fault(f"unknown name `{word}`", hint, at=token.start)
 
     def _rooted(self, root: Root, token: Token) -> Node:
@@ -207,7 +207,7 @@ class Parser(Cursor):
         if name.kind in ("odd", "string", "number"):
             key = name.value if name.kind == "string" else self.text[name.start : name.end].partition(".")[0]
             shown = f"[{key}]" if name.kind == "number" else accessor(key)
-            raise Fault("after a dot stands a name of ASCII letters", f"write `{owner}{shown}`", at=name.start)
+            raise Fault("this can't follow a dot", f"write `{owner}{shown}`", at=name.start)
         raise Fault("a name is missing after the dot", at=name.start)
 
     def _call(self, token: Token) -> Node:

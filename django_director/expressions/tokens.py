@@ -77,7 +77,8 @@ def tokens(text: str, start: int, end: int) -> list[Token]:
 def _unreadable(character: str, position: int) -> Fault:
     if character in "\"'":
         return Fault("this quote is never closed", at=position)
-    return Fault(f"`{character}` means nothing here", at=position)
+    hint = "`${{ … }}` stands around a whole expression" if character == "$" else ""
+    return Fault(f"`{character}` means nothing here", hint, at=position)
 
 
 def _token(match: re.Match[str]) -> Token:
@@ -115,7 +116,8 @@ def _escaped(match: re.Match[str], start: int) -> str:
     code = match[1]
     if len(code) == 1:
         if code not in _ESCAPES:
-            raise Fault(f"`\\{code}` is no escape", "a backslash is written `\\\\`", at=start + match.start())
+            hint = "`\\u` takes four hex digits" if code == "u" else "a backslash is written `\\\\`"
+            raise Fault(f"`\\{code}` is no escape", hint, at=start + match.start())
         return _ESCAPES[code]
     units = b"".join(int(unit, 16).to_bytes(2, "big") for unit in code[1:].split("\\u"))
     try:
