@@ -88,6 +88,12 @@ class Engine(RuleBasedStateMachine):
         """Rules, conditions, needs, forgiven failures, and runs that fail fast."""
         self._start(drawn)
 
+    @rule(members=workflows)
+    def start_fast(self, members: list[Any]) -> None:
+        """Plain ones, for among all shapes hardly any has something left to cancel."""
+        after = TaskStep(id="after", task="T", trigger_rule="always")
+        self._start(definition("", *members, after, "T", fail_fast=True))
+
     def _start(self, described: Definition) -> None:
         self.names["flow"] += 1
         name = f"model.W{self.names['flow']}"
