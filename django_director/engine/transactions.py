@@ -22,7 +22,8 @@ WORKER_PATIENCE: Final = 300.0
 """The same for a worker with a result in its hands."""
 
 _POSTGRES: Final = frozenset({"40001", "40P01", "55P03"})
-_MYSQL: Final = frozenset({1020, 1205, 1213})
+#: MariaDB tells a deadlock over an auto-increment lock by 1467, a number of its own.
+_MYSQL: Final = frozenset({1020, 1205, 1213, 1467})
 
 
 def connection() -> BaseDatabaseWrapper:
