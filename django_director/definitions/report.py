@@ -25,6 +25,13 @@ class Elsewhere:
     hint: str
 
 
+@dataclass(slots=True)
+class Budget:
+    """What has been spent on the expressions of a file: with aliases one text may stand there very often."""
+
+    characters: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The problems found so far, and where in the file's meaning the reader is."""
@@ -35,6 +42,7 @@ class Report:
     step: str | None = None
     unsupported: Collection[str] = NOT_YET
     """The words of ``features`` that are reported in place of being read."""
+    budget: Budget = field(default_factory=Budget)
     calls: list[Call] = field(default_factory=list)
     """Workflows as steps of others, to be checked when all files are read."""
 

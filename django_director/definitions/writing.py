@@ -13,6 +13,7 @@ from django_director.exceptions import ExpressionError
 from django_director.expressions import Reference, compile_expression, compile_value
 
 from . import codes
+from .loading import MAX_BYTES
 from .report import Report
 from .tree import ListNode, MappingNode, Node, ScalarNode, describe, plain, text_of
 
@@ -46,6 +47,8 @@ def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[U
     if text is None:
         return plain(node)
     assert isinstance(node, ScalarNode)
+    if not _can_afford(node, report):
+        return None
     try:
         references = compile_expression(text).references
     except ExpressionError as error:
@@ -83,6 +86,8 @@ def _is_number(node: Node) -> bool:
 def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
     """A value with expressions inside ``${{ … }}``, as it is written. What these use is added to ``uses``."""
     for scalar in expressions_in(node):
+        if not _can_afford(scalar, report):
+            break
         try:
             references = compile_value(scalar.value).references
         except ExpressionError as error:
@@ -90,6 +95,17 @@ def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
         else:
             uses += _uses(references, scalar, key)
     return plain(node)
+
+
+def _can_afford(node: ScalarNode, report: Report) -> bool:
+    """Count the text of a scalar. The file is too large when its aliases make too much text of its expressions."""
+    budget = report.budget
+    before = budget.characters
+    budget.characters += len(node.text)
+    if before <= MAX_BYTES < budget.characters:
+        message = f"with aliases expanded the expressions have more than {MAX_BYTES:,} characters"
+        report.error(codes.TOO_LARGE, node, message, "split the file, or use fewer aliases")
+    return budget.characters <= MAX_BYTES
 
 
 def expressions_in(node: Node) -> Iterator[ScalarNode]:

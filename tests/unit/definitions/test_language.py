@@ -359,6 +359,14 @@ LARGE = {
         + "    - W15000: {task: T, needs: []}\n",
         [],
     ),
+    "aliases of an expression": (
+        "x-e: &e {task: T, when: '[" + ", ".join(["tasks.A.result"] * 500) + "]'}\n"
+        "x-s: &s [" + ", ".join(f"S{n}: *e" for n in range(1_000)) + "]\n"
+        "shop.A: {tasks: [A: {task: T}, "
+        + ", ".join(f"G{n}: {{type: group, tasks: *s}}" for n in range(40))
+        + "]}\n",
+        ["D003"],
+    ),
     "workflows of workflows": (
         "".join(f"a.W{n}: {{tasks: [X: {{workflow: a.W{n + 1}}}]}}\n" for n in range(12_000))
         + "a.W12000: {tasks: []}\n",
@@ -374,5 +382,5 @@ def test_large_files_of_the_whole_language(tmp_path, text, expected):
     reading = read_text(tmp_path, text)
     problems = check_tasks(reading.definitions, lambda name: None, {"T"})
     assert time.process_time() - started < 8  # alone on a core: 3
-    assert codes(reading) == expected
+    assert [code for code in codes(reading) if code != "D206"] == expected
     assert problems == []
