@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import time
 import traceback
@@ -19,16 +20,18 @@ from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTermi
 from django.db import DatabaseError
 
 from .conf import director
+from .definitions.arguments import ArgumentsError
 from .engine import claim as claims
 from .engine import finish
 from .engine.claim import Claim, Ticket
 from .engine.finish import Failure
 from .engine.transactions import connection, statement
-from .exceptions import DirectorError, InvalidResult
+from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
 from .graph import NOTHING
 from .jsonvalues import NotStorable, normalise
 from .leases import keeper
 from .models import Task
+from .retrying import next_delay
 from .status import RUN_FINISHED
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = f"{__package__}."
 SIGNAL_EXITS: Final = frozenset(signum - 256 for signum in signal.Signals)
+NEVER_RETRIED: Final = (ArgumentsError, ExpressionError, Ignore, InputTooLarge, InvalidResult, Misuse, Reject)
+"""The next attempt would fail in the same way."""
 CANCELED_PERIOD: Final = 1.0
 """Seconds for which ``context().canceled`` repeats its last answer."""
 
@@ -82,10 +87,6 @@ def context() -> Context | None:
     return _context.get()
 
 
-class HandedBack(DirectorError):
-    """The worker went away in good order; the task was queued again."""
-
-
 def perform(task: DirectorTask, ticket: Ticket) -> Any:
     """Run one message. Returns the task's value, or raises what Celery shall see of it.
 
@@ -95,7 +96,9 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     claimed = claims.claim(ticket, str(task.request.hostname or ""))
     if claimed is None:
         raise Ignore
-    task.request.retries = claimed.failures
+    request: Any = task.request
+    request.retries = claimed.failures
+    request.director_policy = claimed.node.step.retry
     was_atomic = connection().in_atomic_block
     with _in_context(claimed), keeper.keep(claimed):
         try:
@@ -156,7 +159,7 @@ def _check_input(claimed: Claim) -> None:
         return
     size = len(json.dumps(claimed.upstream))
     if size > director.MAX_INPUT:
-        raise DirectorError(
+        raise InputTooLarge(
             f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "
             '(DIRECTOR["MAX_INPUT"]); let the steps before it return less'
         )
@@ -176,11 +179,13 @@ def _commit(claimed: Claim, value: Any) -> None:
 def _record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
     if _is_farewell(error):
         finish.hand_back(claimed)
-    elif isinstance(error, Retry):
-        cause = error.exc if isinstance(error.exc, BaseException) else error
-        finish.retry_later(claimed, _failure(cause), _delay(task, error))
+        return
+    cause = _cause(error)
+    delay = _delay(task, claimed, error, cause)
+    if delay is None:
+        finish.fail(claimed, _failure(cause))
     else:
-        finish.fail(claimed, _failure(error))
+        finish.retry_later(claimed, _failure(cause), delay)
 
 
 def _is_farewell(error: BaseException) -> bool:
@@ -216,7 +221,26 @@ def _user_frames(error: BaseException) -> TracebackType | None:
     return frames or error.__traceback__
 
 
-def _delay(task: DirectorTask, error: Retry) -> float:
+def _cause(error: BaseException) -> BaseException:
+    """What made a task ask for a retry: what it says, or what it was handling."""
+    if isinstance(error, Retry):
+        for cause in (error.exc, error.__context__):
+            if isinstance(cause, BaseException):
+                return cause
+    return error
+
+
+def _delay(task: DirectorTask, claimed: Claim, error: BaseException, cause: BaseException) -> float | None:
+    """Seconds until the next attempt; ``None``: there is none."""
+    policy = claimed.node.step.retry
+    if policy is None:
+        return _own_delay(task, error) if isinstance(error, Retry) else None
+    if isinstance(error, NEVER_RETRIED):
+        return None
+    return next_delay(policy, claimed.failures, type(cause), random.random())
+
+
+def _own_delay(task: DirectorTask, error: Retry) -> float:
     when: Any = error.when
     if when is None:
         return float(task.default_retry_delay)

@@ -12,7 +12,7 @@ NOT_YET: Final[frozenset[str]] = frozenset(
     {
         # A Celery task: in `tasks`, in a map, as a hook, and what `defaults` says for all of them.
         *("step.needs", "step.when", "step.trigger_rule", "step.continue_on_error"),
-        *("step.retry", "step.timeout", "step.priority"),
+        *("step.timeout", "step.priority"),
         # `${{ … }}` inside `with`.
         "with.expression",
         *("container.needs", "container.when", "container.trigger_rule"),

@@ -105,20 +105,8 @@ def _settle(claim: Claim, *, failed: bool) -> None:
 
 
 def _retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
-    if delay <= 0:
-        changes = _queued_again(claim.sequence)
-    else:
-        changes = {
-            "status": TaskStatus.WAITING,
-            "not_before": later(delay),
-            "claim": None,
-            "lease_until": None,
-        }
-    columns = failure.columns()
-    if not _mine(claim).update(**changes, **columns, failures=F("failures") + 1):
+    if not _try_again(_mine(claim), claim.task_id, claim.sequence, failure, delay):
         return False
-    faults.point("retry.updated")
-    _keep_attempt(claim.task_id, failure, columns)
     if delay <= 0:
         _publish_again(claim)
     return True
@@ -156,6 +144,35 @@ def fail_row(task: Task, failure: Failure, **changes: Any) -> bool:
         run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
         settle.settle(run, task.run.version.graph, task.position, failed=True)
     _announce(task.pk)
+    return True
+
+
+def retry_row(task: Task, failure: Failure, delay: float) -> bool:
+    """As ``retry_later``, for a running task whose row was read, with its run; part of a transaction."""
+    if not _try_again(_as_read(task).running(), task.pk, task.sequence, failure, delay):
+        return False
+    if delay <= 0:
+        task.failures += 1
+        message = outbox.message_of(task, task.run.version.content_hash, sequence=task.sequence + 1)
+        after_commit(partial(outbox.publish, [message]))
+    return True
+
+
+def _try_again(row: Any, task_id: UUID, sequence: int, failure: Failure, delay: float) -> bool:
+    if delay <= 0:
+        changes = _queued_again(sequence)
+    else:
+        changes = {
+            "status": TaskStatus.WAITING,
+            "not_before": later(delay),
+            "claim": None,
+            "lease_until": None,
+        }
+    columns = failure.columns()
+    if not row.update(**changes, **columns, failures=F("failures") + 1):
+        return False
+    faults.point("retry.updated")
+    _keep_attempt(task_id, failure, columns)
     return True
 
 

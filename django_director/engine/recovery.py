@@ -87,7 +87,7 @@ def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
 
     ``is_steady`` is asked after they were read: where the answer took long, the workers could not renew either.
     """
-    lapsed = _read(Task.objects.running().filter(lease_until__lt=Now()))
+    lapsed = read(Task.objects.running().filter(lease_until__lt=Now()))
     if not is_steady():
         return 0
     return sum(_lose(task, f"it gave no sign for {director.LEASE} s") for task in lapsed)
@@ -96,20 +96,14 @@ def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
 def lose_message(task_id: UUID, sequence: int, why: str) -> bool:
     """Take the running task of a message from its worker, which is known to be gone."""
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(_lose(task, why) for task in _read(running)) > 0
-
-
-def fail_message(task_id: UUID, sequence: int, failure: Failure) -> bool:
-    """Fail the running task of a message from outside its process: it was killed by a time limit."""
-    running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(transact(partial(finish.fail_row, task, failure)) for task in _read(running)) > 0
+    return sum(_lose(task, why) for task in read(running)) > 0
 
 
 def fail_unknown() -> int:
     """Fail tasks that no worker has known for ``UNKNOWN_TASK_TTL`` seconds; return how many."""
     since = Now() - timedelta(seconds=director.UNKNOWN_TASK_TTL)
     unknown = Task.objects.queued().filter(unknown_since__lt=since)
-    return sum(transact(partial(_fail_unknown, task)) for task in _read(unknown))
+    return sum(transact(partial(_fail_unknown, task)) for task in read(unknown))
 
 
 def note_unknown(task_id: UUID, sequence: int, worker: str) -> None:
@@ -134,7 +128,8 @@ def audit() -> int:
     return len(found)
 
 
-def _read(tasks: TaskQuerySet) -> list[Task]:
+def read(tasks: TaskQuerySet) -> list[Task]:
+    """The rows with their runs and versions, as the ends of attempts take them; at most a batch."""
     heavy = (*HEAVY_TASK_FIELDS, "run__payload", "run__version__source")
     return list(tasks.select_related("run__version").defer(*heavy)[:BATCH])
 

@@ -11,7 +11,7 @@ PACKAGE = Path(django_director.__file__).parent
 LEVELS: list[set[str]] = [
     {"exceptions", "status", "ids", "faults", "jsonvalues"},
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
-    {"graph", "drawing", "outline"},
+    {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "prepared"},
     {"dispatch", "broker"},
     {"engine"},

@@ -1,0 +1,41 @@
+"""Tasks for the tests of `retry`, `timeout`, hooks and log lines."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from celery import shared_task
+
+import django_director
+
+
+def _attempt() -> int:
+    running = django_director.context()
+    assert running is not None
+    return running.attempt
+
+
+@shared_task(name="FLAKY")
+def flaky(failures: int = 10**9, error: str = "ValueError") -> int:
+    """Raise an exception of Python's in the first attempts; return the number of the one that did not."""
+    if _attempt() <= failures:
+        raise getattr(builtins, error)("not yet")
+    return _attempt()
+
+
+@shared_task(name="ASKING", bind=True, max_retries=1, default_retry_delay=0)
+def asking(self: Any, failures: int = 10**9, how: str = "exc") -> int:
+    """As FLAKY, by ``self.retry``: with the exception, bare while it is handled, or returned and not raised."""
+    try:
+        return flaky(failures)
+    except ValueError as error:
+        if how == "later":
+            self.retry(exc=error, throw=False)
+            return 0
+        raise self.retry(**{"exc": error} if how == "exc" else {}, countdown=3600) from error
+
+
+@shared_task(name="REPLACING", bind=True, autoretry_for=(Exception,), max_retries=5, default_retry_delay=0)
+def replacing(self: Any) -> None:
+    self.replace(flaky.s())
