@@ -13,7 +13,7 @@ from celery.app.trace import build_tracer
 from . import celery, dispatch, ids
 from .clock import Now
 from .dispatch import HEADER
-from .engine import finish, outbox, recovery, stop
+from .engine import finish, outbox, recovery, stop, timeouts
 from .engine.finish import Failure
 from .engine.transactions import transact
 from .models import Run, Task
@@ -54,6 +54,7 @@ def run_to_end(
 def _step(app: Celery, run: Run, skip_delays: bool) -> bool:
     """Do what can be done now; say whether anything is left."""
     tasks = Task.objects.filter(run_id=run.pk)
+    timeouts.stop_overdue_runs(Run.objects.filter(pk=run.pk))
     if Run.objects.stopping().filter(pk=run.pk).exists():
         stop.sweep(run.pk)
         stop.close_if_idle(run.pk)

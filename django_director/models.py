@@ -143,6 +143,11 @@ class Run(models.Model):
                 name="director_run_stopping",
                 condition=Q(finished_at__isnull=True, stop__gt=Stop.NONE),
             ),
+            PartialIndex(
+                fields=["finished_at", "deadline_at"],
+                name="director_run_deadline",
+                condition=Q(finished_at__isnull=True, deadline_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -209,6 +214,7 @@ class Task(models.Model):
     next_dispatch_at = models.DateTimeField(null=True)
     dispatches = models.PositiveIntegerField(default=0, help_text="How often it was published again.")
     not_before = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True, help_text="When the attempt has run too long.")
     unknown_since = models.DateTimeField(null=True, help_text="Since when a worker says it has no such task.")
 
     attempt = models.PositiveIntegerField(default=0, help_text="The last attempt started.")
@@ -258,6 +264,11 @@ class Task(models.Model):
             ),
             PartialIndex(
                 fields=["not_before"], name="director_task_timer", condition=Q(status=TaskStatus.WAITING)
+            ),
+            PartialIndex(
+                fields=["deadline_at"],
+                name="director_task_deadline",
+                condition=Q(status=TaskStatus.RUNNING, deadline_at__isnull=False),
             ),
         ]
 

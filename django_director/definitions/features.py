@@ -12,7 +12,6 @@ NOT_YET: Final[frozenset[str]] = frozenset(
     {
         # A Celery task: in `tasks`, in a map, as a hook, and what `defaults` says for all of them.
         *("step.needs", "step.when", "step.trigger_rule", "step.continue_on_error"),
-        *("step.timeout", "step.priority"),
         # `${{ … }}` inside `with`.
         "with.expression",
         *("container.needs", "container.when", "container.trigger_rule"),
@@ -20,7 +19,7 @@ NOT_YET: Final[frozenset[str]] = frozenset(
         # A workflow as a step.
         "step.workflow",
         *("hooks.canceled", "hooks.always", "hooks.list"),
-        *("workflow.defaults", "workflow.timeout", "workflow.concurrency", "workflow.fail_fast"),
+        *("workflow.concurrency", "workflow.fail_fast"),
         *("workflow.result", "workflow.allowed_groups"),
     }
 )

@@ -110,10 +110,11 @@ def _take(ticket: Ticket, node: Node, worker: str, token: int) -> list[_Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
     values = {"task": ticket.task_id, "sequence": ticket.sequence, "token": token, "worker": worker}
     if can_pair() and len(node.upstream) < 2:
-        taking = _taking_and_reading(director.LEASE, len(node.upstream), connection().in_atomic_block)
+        is_atomic = connection().in_atomic_block
+        taking = _taking_and_reading(director.LEASE, node.step.timeout, len(node.upstream), is_atomic)
         if rows := taking.rows(**values, before=_before(ticket, node)):
             return [_Row._make(row) for row in rows]
-    elif _taking(director.LEASE).execute(**values):
+    elif _taking(director.LEASE, node.step.timeout).execute(**values):
         return _rows(ticket, node)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     mine = Task.objects.filter(pk=ticket.task_id, claim=token).running()
@@ -121,15 +122,15 @@ def _take(ticket: Ticket, node: Node, worker: str, token: int) -> list[_Row]:
 
 
 @prepared
-def _taking(lease: float) -> Update:
-    return Update(_claimable(), **_taken(lease))
+def _taking(lease: float, timeout: float | None) -> Update:
+    return Update(_claimable(), **_taken(lease, timeout))
 
 
 @prepared
-def _taking_and_reading(lease: float, upstream: int, durable: bool) -> Select:
+def _taking_and_reading(lease: float, timeout: float | None, upstream: int, durable: bool) -> Select:
     # A claim that a crash of the database undoes is made again. Inside a transaction the rest of it is not ours.
     rows = _claimable() if durable else _claimable().filter(SOON_DURABLE)
-    return _reading(upstream).after(Update(rows, **_taken(lease)))
+    return _reading(upstream).after(Update(rows, **_taken(lease, timeout)))
 
 
 def _claimable() -> TaskQuerySet:
@@ -138,8 +139,9 @@ def _claimable() -> TaskQuerySet:
     return own.filter(Q(is_hook=True) | Exists(may_start))
 
 
-def _taken(lease: float) -> dict[str, Any]:
-    return {
+def _taken(lease: float, timeout: float | None) -> dict[str, Any]:
+    deadline = {} if timeout is None else {"deadline_at": later(timeout)}
+    return deadline | {
         "status": TaskStatus.RUNNING,
         "claim": Param("token", INTEGER),
         "lease_until": later(lease),

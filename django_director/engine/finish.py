@@ -16,7 +16,6 @@ from django.db.models import F, QuerySet
 from django_director import faults, signals
 from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.dispatch import Message
 from django_director.models import Attempt, Task
 from django_director.status import TaskStatus
 
@@ -167,6 +166,7 @@ def _try_again(row: Any, task_id: UUID, sequence: int, failure: Failure, delay: 
             "not_before": later(delay),
             "claim": None,
             "lease_until": None,
+            "deadline_at": None,
         }
     columns = failure.columns()
     if not row.update(**changes, **columns, failures=F("failures") + 1):
@@ -177,15 +177,12 @@ def _try_again(row: Any, task_id: UUID, sequence: int, failure: Failure, delay: 
 
 
 def _publish_again(claim: Claim) -> None:
-    step = claim.node.step
-    message = Message(
+    message = outbox.message(
+        claim.graph,
+        claim.node.position,
         task_id=claim.task_id,
         sequence=claim.sequence + 1,
-        name=step.task,
-        queue=step.queue or "",
         run_id=claim.run.pk,
-        position=claim.node.position,
-        version=claim.graph.content_hash,
         retries=claim.failures + 1,
     )
     after_commit(partial(outbox.publish, [message]))
@@ -205,7 +202,13 @@ def _was_committed(claim: Claim, status: TaskStatus) -> bool:
 
 
 def _ended(status: TaskStatus) -> dict[str, Any]:
-    return {"status": status, "finished_at": Now(), "lease_until": None, "next_dispatch_at": None}
+    return {
+        "status": status,
+        "finished_at": Now(),
+        "lease_until": None,
+        "deadline_at": None,
+        "next_dispatch_at": None,
+    }
 
 
 def _queued_again(sequence: int) -> dict[str, Any]:
@@ -214,6 +217,7 @@ def _queued_again(sequence: int) -> dict[str, Any]:
         "sequence": sequence + 1,
         "claim": None,
         "lease_until": None,
+        "deadline_at": None,
         "queued_at": Now(),
         "next_dispatch_at": later(director.DISPATCH_GRACE),
         "dispatches": 0,

@@ -9,7 +9,6 @@ from uuid import UUID
 from django_director import ids
 from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.dispatch import Message
 from django_director.graph import Graph, Node
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
@@ -46,13 +45,5 @@ def insert(run_id: UUID, graph: Graph, outcome: RunStatus, *, generation: int) -
         next_dispatch_at=later(director.DISPATCH_GRACE),
     )
     task.save(force_insert=True, using=director.DATABASE)
-    message = Message(
-        task_id=task.pk,
-        sequence=sequence,
-        name=task.name,
-        queue=task.queue,
-        run_id=run_id,
-        position=node.position,
-        version=graph.content_hash,
-    )
+    message = outbox.message(graph, node.position, task_id=task.pk, sequence=sequence, run_id=run_id)
     after_commit(partial(outbox.publish, [message]))

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import IntegrityError
 
 from django_director import faults, ids, signals
-from django_director.clock import Now
+from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
@@ -176,10 +176,12 @@ def _insert(order: Order) -> Run:
         started_at=Now(),
         **order.fields,
     )
+    if graph.definition.timeout is not None:
+        run.deadline_at = _deadline(graph.definition.timeout, order.not_before)
     if not graph.nodes:
         run.status, run.finished_at = RunStatus.SUCCESS, Now()
     run.save(force_insert=True, using=director.DATABASE)
-    run.refresh_from_db(fields=["created_at", "started_at", "finished_at"])
+    run.refresh_from_db(fields=["created_at", "started_at", "finished_at", "deadline_at"])
     faults.point("start.inserted")
     Task.objects.bulk_create(_tasks(run, graph, order), batch_size=BATCH)
     Gate.objects.bulk_create(
@@ -191,6 +193,11 @@ def _insert(order: Order) -> Run:
         hooks.insert(run.pk, graph, RunStatus.SUCCESS, generation=0)
     after_commit(partial(_announce, run))
     return run
+
+
+def _deadline(timeout: float, not_before: datetime | None) -> Any:
+    """When the run has to have ended; the time until a delayed start does not count."""
+    return later(timeout) if not_before is None else not_before + timedelta(seconds=timeout)
 
 
 def _announce(run: Run) -> None:

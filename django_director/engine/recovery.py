@@ -76,8 +76,8 @@ def publish_due() -> int:
 def close_stopped() -> int:
     """Settle what stopped runs have not started, and close those in which nothing is active any more."""
     closed = 0
-    for run_id in list(Run.objects.stopping().values_list("pk", flat=True)[:BATCH]):
-        stop.sweep(run_id)
+    for run_id, why in list(Run.objects.stopping().values_list("pk", "stop")[:BATCH]):
+        stop.sweep(run_id, stop.REASONS.get(why, "canceled"))
         closed += stop.close_if_idle(run_id)
     return closed
 

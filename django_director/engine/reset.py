@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from django.db.models import Case, F, When
 
 from django_director import faults
+from django_director.clock import later
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, expand, spans
 from django_director.models import Attempt, Gate, Run, Task
@@ -139,6 +140,7 @@ def _check_retryable(run: Run) -> None:
 
 
 def _retry(run: Run) -> None:
+    timeout = run.version.graph.definition.timeout
     reopened = (
         Run.objects.retryable()
         .filter(pk=run.pk, generation=run.generation)
@@ -146,6 +148,8 @@ def _retry(run: Run) -> None:
             status=RunStatus.RUNNING,
             stop=Stop.NONE,
             generation=F("generation") + 1,
+            paused_at=None,
+            deadline_at=None if timeout is None else later(timeout),
             finished_at=None,
             error="",
         )

@@ -12,12 +12,15 @@ from django_director import dispatch, faults, ids
 from django_director.clock import Now
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
+from django_director.querysets import RunQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import settle
+from . import hooks, settle
 from .transactions import after_commit, statement, transact
 
 CHUNK: Final = 5_000
+REASONS: Final = {Stop.CANCEL: "canceled", Stop.TIMEOUT: "the run's time was up"}
+"""Why a stopped run's tasks were not started, where nobody says more."""
 
 
 def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
@@ -72,19 +75,28 @@ def _settle(chunk: list[UUID], reason: str) -> int:
 
 def close_if_idle(run_id: UUID) -> bool:
     """Give a stopped run its outcome when none of its tasks is active; say whether that happened."""
-    return transact(partial(_close, run_id))
+    runs = _idle().filter(pk=run_id).select_related("version").defer("payload", "version__source")
+    run: Run | None = statement(runs.first)
+    return run is not None and transact(partial(_close, run))
 
 
-def _close(run_id: UUID) -> bool:
+def _idle() -> RunQuerySet:
     active = Task.objects.filter(run_id=OuterRef("pk")).steps().active()
-    closed = (
-        Run.objects.stopping()
-        .filter(~Exists(active), pk=run_id)
-        .update(status=RunStatus.CANCELED, finished_at=Now())
-    )
-    if closed:
-        settle.announce_end(run_id)
-    return bool(closed)
+    stopping: RunQuerySet = Run.objects.stopping()
+    return stopping.filter(~Exists(active))
+
+
+def _close(run: Run) -> bool:
+    graph, outcome, error = run.version.graph, RunStatus.CANCELED, ""
+    if run.stop == Stop.TIMEOUT:
+        outcome = RunStatus.FAILED
+        error = f"TimeLimitExceeded: the run took longer than {graph.definition.timeout:g} s"
+    same = _idle().filter(pk=run.pk, stop=run.stop, generation=run.generation)
+    if not same.update(status=outcome, finished_at=Now(), error=error):
+        return False
+    hooks.insert(run.pk, graph, outcome, generation=run.generation)
+    settle.announce_end(run.pk)
+    return True
 
 
 def _kill(run_id: UUID, reason: str) -> None:

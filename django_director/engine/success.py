@@ -29,6 +29,7 @@ def succeeding() -> Update:
         status=TaskStatus.SUCCESS,
         finished_at=Now(),
         lease_until=None,
+        deadline_at=None,
         next_dispatch_at=None,
         result=Param("result", Task._meta.get_field("result")),
         error="",

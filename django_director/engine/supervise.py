@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import recovery, retention
+from . import recovery, retention, timeouts
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Report:
     lost: int = 0
     unknown: int = 0
     closed: int = 0
+    timed_out: int = 0
     recomputed: int = 0
     cleaned: int = 0
 
@@ -101,7 +102,10 @@ class Supervisor:
         self._notice_gap(now)
         report.woken = recovery.wake()
         report.published = recovery.publish_due()
+        report.timed_out = timeouts.stop_overdue_runs()
         report.closed = recovery.close_stopped()
+        if self._is_steady(timeouts.QUIET):
+            report.timed_out += timeouts.end_overdue_attempts()
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
             report.unknown = recovery.fail_unknown()
@@ -117,11 +121,11 @@ class Supervisor:
                 self._clock.retention -= RETENTION_PERIOD - RETENTION_PAUSE
         return report
 
-    def _is_steady(self) -> bool:
-        """Whether the database has answered for one whole lease, also within the present tick."""
+    def _is_steady(self, seconds: float | None = None) -> bool:
+        """Whether the database has answered for ``seconds``, or one whole lease, also within the present tick."""
         now = time.monotonic()
         self._notice_gap(now)
-        return now - self._clock.steady_since >= float(director.LEASE)
+        return now - self._clock.steady_since >= (director.LEASE if seconds is None else seconds)
 
     def _notice_gap(self, now: float) -> None:
         """While the database was away nobody could renew a lease: expiry waits for one whole lease of quiet."""

@@ -89,6 +89,7 @@ class Migration(migrations.Migration):
                 ('next_dispatch_at', models.DateTimeField(null=True)),
                 ('dispatches', models.PositiveIntegerField(default=0, help_text='How often it was published again.')),
                 ('not_before', models.DateTimeField(null=True)),
+                ('deadline_at', models.DateTimeField(help_text='When the attempt has run too long.', null=True)),
                 ('unknown_since', models.DateTimeField(help_text='Since when a worker says it has no such task.', null=True)),
                 ('attempt', models.PositiveIntegerField(default=0, help_text='The last attempt started.')),
                 ('failures', models.PositiveIntegerField(default=0)),
@@ -185,6 +186,10 @@ class Migration(migrations.Migration):
             model_name='task',
             index=django_director.indexes.PartialIndex(condition=models.Q(('status', 'waiting')), fields=['not_before'], name='director_task_timer'),
         ),
+        migrations.AddIndex(
+            model_name='task',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('status', 'running')), fields=['deadline_at'], name='director_task_deadline'),
+        ),
         migrations.AddConstraint(
             model_name='task',
             constraint=models.UniqueConstraint(fields=('run', 'position', 'map_index', 'generation'), name='director_task_identity'),
@@ -224,6 +229,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='run',
             index=django_director.indexes.PartialIndex(condition=models.Q(('finished_at__isnull', True), ('stop__gt', '')), fields=['finished_at', 'stop'], name='director_run_stopping'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('finished_at__isnull', True)), fields=['finished_at', 'deadline_at'], name='director_run_deadline'),
         ),
         migrations.AddConstraint(
             model_name='run',
