@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from typing import Any, Final, Self
 
 from .definitions.model import Container, Definition, Step, TaskStep
@@ -99,7 +100,8 @@ class Graph:
     """Names the definition; see ``definitions.content_hash``."""
     nodes: tuple[Node, ...]
     junctions: tuple[Junction, ...]
-    hooks: Mapping[str, Node] = field(default_factory=dict)
+    hooks: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
+    """By outcome, and ``always``: the nodes of a chain, never empty."""
     result: Shape = NOTHING
     """The shape of the run's result."""
 
@@ -117,7 +119,11 @@ class Graph:
         """The node at a position; hooks stand behind the last task."""
         if position < len(self.nodes):
             return self.nodes[position]
-        return next(node for node in self.hooks.values() if node.position == position)
+        return self._hook_nodes[position - len(self.nodes)]
+
+    @cached_property
+    def _hook_nodes(self) -> tuple[Node, ...]:
+        return tuple(node for chain in self.hooks.values() for node in chain)
 
     def downstream(self, chosen: Iterable[int]) -> set[int]:
         """``chosen`` and everything that depends on it."""
@@ -268,11 +274,22 @@ class _Compiler:
             members, key = level, "parent"
         _junction(made, members, key).update(then)
 
-    def _hooks(self) -> dict[str, Node]:
+    def _hooks(self) -> dict[str, tuple[Node, ...]]:
+        positions = count(self.size)
         return {
-            outcome: Node(position=self.size + number, step=step, depth=0, shape=NOTHING, upstream=(), junction=-1)
-            for number, (outcome, (step, *_)) in enumerate(sorted(self.definition.hooks.items()))
+            outcome: tuple(_hook_chain(steps, positions))
+            for outcome, steps in sorted(self.definition.hooks.items())
         }
+
+
+def _hook_chain(steps: Iterable[TaskStep], positions: Iterator[int]) -> Iterator[Node]:
+    """Each hook of an outcome gets the result of the one before it in its list."""
+    shape = NOTHING
+    upstream: tuple[int, ...] = ()
+    for depth, step in enumerate(steps):
+        position = next(positions)
+        yield Node(position=position, step=step, depth=depth, shape=shape, upstream=upstream, junction=-1)
+        shape, upstream = Shape(position=position), (position,)
 
 
 def _junction(made: list[dict[str, Any]], members: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:

@@ -195,8 +195,6 @@ class _Upstream:
         self.lists: dict[int, list[str]] = {}
 
     def of(self, task: Task) -> list[str]:
-        if task.is_hook:
-            return []
         positions = self.graph.node(task.position).upstream
         if id(positions) not in self.lists:
             self.lists[id(positions)] = [self.graph.node(position).step.id for position in positions]
@@ -213,7 +211,7 @@ def _workflow(workflow: Workflow, version: WorkflowVersion | None) -> Json:
         "schedules": [],
         "schema": definition.schema,
         "steps": [step_as_json(step) for step in definition.tasks],
-        "hooks": {outcome: step_as_json(steps[0]) for outcome, steps in definition.hooks.items()},
+        "hooks": {outcome: list(map(step_as_json, steps)) for outcome, steps in definition.hooks.items()},
         "last_run": None,
     }
 

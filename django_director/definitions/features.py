@@ -18,7 +18,6 @@ NOT_YET: Final[frozenset[str]] = frozenset(
         *("type.map", "type.approval", "type.wait"),
         # A workflow as a step.
         "step.workflow",
-        *("hooks.canceled", "hooks.always", "hooks.list"),
         *("workflow.concurrency", "workflow.fail_fast"),
         *("workflow.result", "workflow.allowed_groups"),
     }

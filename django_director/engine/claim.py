@@ -29,6 +29,7 @@ from django_director.prepared import (
 from django_director.querysets import TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
+from . import outbox
 from .transactions import WORKER_PATIENCE, connection, statement
 
 
@@ -197,7 +198,11 @@ def _rows(ticket: Ticket, node: Node) -> list[_Row]:
 
 
 def _before(ticket: Ticket, node: Node) -> UUID | None:
-    return ids.task_id(ticket.run_id, node.upstream[0]) if node.upstream else None
+    if not node.upstream:
+        return None
+    if node.junction < 0:
+        return ids.hook_id(ticket.run_id, outbox.generation_of(ticket.sequence), node.upstream[0])
+    return ids.task_id(ticket.run_id, node.upstream[0])
 
 
 @prepared

@@ -19,7 +19,7 @@ from django_director.conf import director
 from django_director.models import Attempt, Task
 from django_director.status import TaskStatus
 
-from . import outbox, settle, success
+from . import hooks, outbox, settle, success
 from .claim import Claim, RunSnapshot
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
@@ -98,7 +98,9 @@ def _fail(claim: Claim, failure: Failure) -> bool:
 
 
 def _settle(claim: Claim, *, failed: bool) -> None:
-    if not claim.is_hook:
+    if claim.is_hook:
+        hooks.follow(claim.run.pk, claim.graph, claim.node, claim.sequence, failed=failed)
+    else:
         settle.settle(claim.run, claim.graph, claim.node.position, failed=failed)
     _announce(claim.task_id)
 
@@ -139,9 +141,12 @@ def fail_row(task: Task, failure: Failure, **changes: Any) -> bool:
     if not same.update(**_ended(TaskStatus.FAILED), **failure.columns(), **changes):
         return False
     faults.point("fail.updated")
-    if not task.is_hook:
+    graph = task.run.version.graph
+    if task.is_hook:
+        hooks.follow(task.run_id, graph, graph.node(task.position), task.sequence, failed=True)
+    else:
         run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
-        settle.settle(run, task.run.version.graph, task.position, failed=True)
+        settle.settle(run, graph, task.position, failed=True)
     _announce(task.pk)
     return True
 

@@ -44,6 +44,11 @@ def first_sequence(generation: int) -> int:
     return generation * STRIDE + 1
 
 
+def generation_of(sequence: int) -> int:
+    """The generation of the run in which a task was queued with ``sequence``."""
+    return sequence // STRIDE
+
+
 def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
     """Mark pending tasks as queued and publish them after commit: one statement, whatever the fan-out."""
     if not ready:

@@ -17,8 +17,11 @@ from django_director.engine.supervise import Supervisor
 from django_director.models import Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
 from tests.factories import definition, group, make_workflow, step
+from tests.testapp import tasks
 
 from . import driver
+
+assert tasks.hard_limit.time_limit == 1
 
 pytestmark = pytest.mark.django_db
 PAST = "2026-01-01T00:00:00Z"
@@ -104,9 +107,9 @@ def test_each_message_carries_limit_and_priority(published, settings, django_cap
     settings.DIRECTOR = {"TASK_TIME_LIMIT": 900}
     hooks = {"success": (step("HOOK", timeout=5, priority=0),)}
     # HARD_LIMIT has a limit of its own.
-    steps = (step("HARD_LIMIT", timeout=60, priority=3), "HARD_LIMIT-2", "A")
+    steps = (step("HARD_LIMIT", timeout=60, priority=3), step("HARD_LIMIT-2", task="HARD_LIMIT"), "A")
     with django_capture_on_commit_callbacks(execute=True):
-        run = driver.start(steps[0], step("HARD_LIMIT-2", task="HARD_LIMIT"), "A", hooks=hooks)
+        run = driver.start(*steps, hooks=hooks)
     Task.objects.queued().update(next_dispatch_at=PAST)
     recovery.publish_due()
     task = run.tasks.select_related("run__version").get(step="HARD_LIMIT")
