@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from django_director.models import Run
 
+from .hold import pause, resume
 from .launch import start
 from .reset import Again, RetryPreview, preview_retry, relaunch, retry
 from .stop import cancel
@@ -22,4 +23,15 @@ async def astart(name: str, payload: Any = None, **options: Any) -> Run:
     return run
 
 
-__all__ = ["Again", "RetryPreview", "astart", "cancel", "preview_retry", "relaunch", "retry", "start"]
+__all__ = [
+    "Again",
+    "RetryPreview",
+    "astart",
+    "cancel",
+    "pause",
+    "preview_retry",
+    "relaunch",
+    "resume",
+    "retry",
+    "start",
+]

@@ -29,7 +29,7 @@ from django_director.prepared import (
 from django_director.querysets import TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import outbox
+from . import hold, outbox
 from .transactions import WORKER_PATIENCE, connection, statement
 
 
@@ -98,6 +98,8 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
     faults.point("claim.before")
     rows = statement(partial(_take, ticket, node, worker, token), patience=WORKER_PATIENCE)
     if not rows:
+        # Mostly a duplicate. Of a paused run it must not be sent again and again.
+        hold.park_ids([ticket.task_id])
         return None
     faults.point("claim.committed")
     if signals.task_started.receivers:

@@ -19,7 +19,7 @@ from django_director.models import Attempt, Run, Task
 from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import finish, outbox, reset, stop
+from . import finish, hold, outbox, reset, stop
 from .finish import Failure
 from .transactions import statement, transact
 
@@ -56,9 +56,12 @@ def publish_due() -> int:
         .filter(next_dispatch_at__lte=Now())
         .order_by("next_dispatch_at")
         .select_related("run__version")
-        .only("name", "queue", "position", "sequence", "failures", "dispatches", "run__version__content_hash")
+        .only(
+            *("queue", "position", "sequence", "failures", "dispatches", "is_hook"),
+            *("run__paused_at", "run__version__content_hash"),
+        )
     )
-    tasks = list(due[:BATCH])
+    tasks = _without_paused(list(due[:BATCH]))
     if not tasks or dispatch.breaker.is_open:
         return 0
     faults.point("supervise.claimed")
@@ -71,6 +74,13 @@ def publish_due() -> int:
     for delay, chunk in by_delay.items():
         _postpone(chunk, delay)
     return sent
+
+
+def _without_paused(tasks: list[Task]) -> list[Task]:
+    """Those that may start; the others are parked."""
+    held = {task.pk for task in tasks if task.run.paused_at is not None and not task.is_hook}
+    hold.park_ids(held)
+    return [task for task in tasks if task.pk not in held]
 
 
 def close_stopped() -> int:

@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import recovery, retention, timeouts
+from . import hold, recovery, retention, timeouts
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Report:
     woken: int = 0
     lost: int = 0
     unknown: int = 0
+    resumed: int = 0
     closed: int = 0
     timed_out: int = 0
     recomputed: int = 0
@@ -109,6 +110,7 @@ class Supervisor:
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
             report.unknown = recovery.fail_unknown()
+            report.resumed = hold.bring_back_forgotten()
             if self._is_steady():
                 report.lost = recovery.expire_leases(self._is_steady)
         if now - self._clock.audit >= director.LEASE:

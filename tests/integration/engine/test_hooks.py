@@ -9,7 +9,6 @@ import pytest
 from django_director import dispatch, engine
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery, timeouts
-from django_director.engine.finish import Failure
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow, step

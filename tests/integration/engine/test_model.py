@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 from celery import current_app
+from django.db.models import Exists, OuterRef, Q
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -32,7 +33,7 @@ from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task, Workflow, WorkflowVersion
-from django_director.prepared import UUID_FIELD, Param, Update
+from django_director.prepared import INTEGER, UUID_FIELD, Param, Update
 from django_director.status import RUN_FINISHED, TASK_ACTIVE, RunStatus, TaskStatus
 from tests.factories import definition, make_workflow
 
@@ -101,6 +102,8 @@ class Engine(RuleBasedStateMachine):
             return
         self.taken[(claimed.task_id, claimed.sequence)] += 1
         assert self.taken[(claimed.task_id, claimed.sequence)] == 1, "one message was claimed twice"
+        run = Run.objects.get(pk=claimed.run.pk)
+        assert claimed.is_hook or not run.paused_at, "a paused run started a task"
         before = Task.objects.filter(run_id=claimed.run.pk, is_hook=False, position__in=claimed.node.upstream)
         assert not before.exclude(status=TaskStatus.SUCCESS).exists(), (
             "it started before its predecessors had ended"
@@ -189,6 +192,24 @@ class Engine(RuleBasedStateMachine):
                 assert run.is_finished or run.stop
 
     @rule(data=st.data())
+    def pause(self, data: Any) -> None:
+        run = self._run(data)
+        if run is not None:
+            try:
+                engine.pause(run)
+            except Conflict:
+                assert run.is_finished or run.stop or run.paused_at
+
+    @rule(data=st.data())
+    def resume(self, data: Any) -> None:
+        run = self._run(data)
+        if run is not None:
+            try:
+                engine.resume(run)
+            except Conflict:
+                assert run.is_finished or run.stop or not run.paused_at
+
+    @rule(data=st.data())
     def retry(self, data: Any) -> None:
         run = self._run(data)
         if run is not None:
@@ -217,6 +238,8 @@ class Engine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All that is left: the supervisor, and a worker that does what it is told."""
+        for run in Run.objects.active().filter(paused_at__isnull=False, stop=""):
+            engine.resume(run)
         for _ in range(100):
             if not Run.objects.active().exists() and not Task.objects.active().exists():
                 break
@@ -280,6 +303,12 @@ def _without_counting_failures(run_id: Any, seq: int, arrival: Any) -> Any:
     return settle_count(run_id, seq, arrival)
 
 
+def _claimable_though_paused() -> Any:
+    may_start = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING, stop="")
+    own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
+    return own.filter(Q(is_hook=True) | Exists(may_start))
+
+
 settle_count = settle._count
 
 MUTANTS = {
@@ -292,6 +321,7 @@ MUTANTS = {
     ),
     "joins forget failures": (settle, "_count", _without_counting_failures),
     "nobody publishes again": (recovery, "publish_due", lambda: 0),
+    "a pause does not hold": (claims, "_claimable", _claimable_though_paused),
     "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="": 0),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
     "the end does not ask whether the run was stopped": (
