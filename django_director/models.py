@@ -318,6 +318,27 @@ class Attempt(models.Model):
         return f"attempt {self.number}"
 
 
+class TaskLog(models.Model):
+    """What the code of one attempt has logged, or the end of it; an attempt that logged nothing has none."""
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="logs", db_index=False)
+    sequence = models.BigIntegerField(help_text="The task's when it was claimed.")
+    attempt = models.PositiveIntegerField()
+    generation = models.PositiveIntegerField(default=0)
+    text = models.TextField()
+
+    objects = DirectorManager()
+
+    class Meta:
+        ordering: ClassVar = ["task", "sequence"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "sequence"], name="director_log_attempt"),
+        ]
+
+    def __str__(self) -> str:
+        return f"log of attempt {self.attempt}"
+
+
 class Gate(models.Model):
     """The counter of a join. Narrow: it is written once by each member."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, OuterRef, Subquery
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 Json = dict[str, Any]
+
+LOGS_SHOWN: Final = 10
+"""Of how many attempts a task's log lines are shown: the last."""
 
 
 def run_as_json(run: Run, *, with_payload: bool, with_tasks: bool = False) -> Json:
@@ -54,8 +57,9 @@ def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
 
 
 def task_as_json(task: Task, *, with_payload: bool) -> Json:
-    """One task, with result and traceback when ``with_payload``."""
-    return next(_tasks(task.run, [task], with_payload=with_payload))
+    """One task, with result, traceback and log lines when ``with_payload``; the lines cost a query."""
+    data = next(_tasks(task.run, [task], with_payload=with_payload))
+    return data | {"logs": _logs(task) if with_payload else None}
 
 
 def tasks_as_json(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> list[Json]:
@@ -185,6 +189,11 @@ def _task(task: Task, run: Run) -> Json:
         "finished_at": time_as_json(task.finished_at),
         "duration": task.duration,
     }
+
+
+def _logs(task: Task) -> list[Json]:
+    rows = task.logs.order_by("-sequence").values("attempt", "generation", "text")[:LOGS_SHOWN]
+    return [dict(row) for row in rows][::-1]
 
 
 class _Upstream:

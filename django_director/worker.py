@@ -5,42 +5,33 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
-import signal
 import time
-import traceback
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
+from celery.exceptions import Ignore
 from django.db import DatabaseError
 
 from .conf import director
-from .definitions.arguments import ArgumentsError
 from .engine import claim as claims
 from .engine import finish
 from .engine.claim import Claim, Ticket
-from .engine.finish import Failure
 from .engine.transactions import connection, statement
-from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
+from .exceptions import InputTooLarge, InvalidResult
+from .failing import failure, record, shown
 from .graph import NOTHING
 from .jsonvalues import NotStorable, normalise
 from .leases import keeper
+from .logs import Lines, captured
 from .models import Task
-from .retrying import next_delay
 from .status import RUN_FINISHED
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
 
-PACKAGE: Final = f"{__package__}."
-SIGNAL_EXITS: Final = frozenset(signum - 256 for signum in signal.Signals)
-NEVER_RETRIED: Final = (ArgumentsError, ExpressionError, Ignore, InputTooLarge, InvalidResult, Misuse, Reject)
-"""The next attempt would fail in the same way."""
 CANCELED_PERIOD: Final = 1.0
 """Seconds for which ``context().canceled`` repeats its last answer."""
 
@@ -99,17 +90,26 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     request: Any = task.request
     request.retries = claimed.failures
     request.director_policy = claimed.node.step.retry
+    lines = Lines()
+    try:
+        return _attempt(task, claimed, lines)
+    finally:
+        lines.keep(claimed)
+
+
+def _attempt(task: DirectorTask, claimed: Claim, lines: Lines) -> Any:
     was_atomic = connection().in_atomic_block
     with _in_context(claimed), keeper.keep(claimed):
         try:
-            value = _call(task, claimed)
+            with captured(lines):
+                value = _call(task, claimed)
         except (Exception, SystemExit) as error:
             _reset_connection(was_atomic)
-            _record(task, claimed, error)
-            shown = _shown(error)
-            if shown is error:
+            record(task, claimed, error)
+            seen = shown(error)
+            if seen is error:
                 raise
-            raise shown from error
+            raise seen from error
         _reset_connection(was_atomic)
         _commit(claimed, value)
     return value
@@ -170,83 +170,10 @@ def _commit(claimed: Claim, value: Any) -> None:
         committed = finish.finish(claimed, value)
     except DatabaseError as error:
         # The database refuses this very result: say so, without it.
-        finish.fail(claimed, _failure(error, "the result could not be stored: "))
+        finish.fail(claimed, failure(error, "the result could not be stored: "))
         raise
     if not committed:
         raise Ignore
-
-
-def _record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
-    if _is_farewell(error):
-        finish.hand_back(claimed)
-        return
-    cause = _cause(error)
-    delay = _delay(task, claimed, error, cause)
-    if delay is None:
-        finish.fail(claimed, _failure(cause))
-    else:
-        finish.retry_later(claimed, _failure(cause), delay)
-
-
-def _is_farewell(error: BaseException) -> bool:
-    """Whether the process was told to end, by Celery or by a signal, while the task ran."""
-    if isinstance(error, (WorkerShutdown, WorkerTerminate)):
-        return True
-    # What billiard's signal handler exits with in a pool process; who swallows that keeps the process alive.
-    return isinstance(error, SystemExit) and error.code in SIGNAL_EXITS
-
-
-def _shown(error: BaseException) -> BaseException:
-    """What Celery shall see: never something that makes it drop, send again or end the process."""
-    if isinstance(error, (Ignore, Reject)):
-        return DirectorError(
-            f"a task in a run can't raise {type(error).__name__}: return a value, or raise an error to fail"
-        )
-    if isinstance(error, SystemExit) and not _is_farewell(error):
-        return DirectorError(f"the task called sys.exit({error.code!r}); raise an error to fail, or return")
-    return error
-
-
-def _failure(error: BaseException, prefix: str = "") -> Failure:
-    shown = _shown(error)
-    text = "".join(traceback.format_exception(type(error), error, _user_frames(error)))
-    return Failure(error=f"{prefix}{type(shown).__name__}: {shown}".rstrip(": "), traceback=text)
-
-
-def _user_frames(error: BaseException) -> TracebackType | None:
-    """The traceback from the task's own function on; the whole one when it never got there."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(PACKAGE):
-        frames = frames.tb_next
-    return frames or error.__traceback__
-
-
-def _cause(error: BaseException) -> BaseException:
-    """What made a task ask for a retry: what it says, or what it was handling."""
-    if isinstance(error, Retry):
-        for cause in (error.exc, error.__context__):
-            if isinstance(cause, BaseException):
-                return cause
-    return error
-
-
-def _delay(task: DirectorTask, claimed: Claim, error: BaseException, cause: BaseException) -> float | None:
-    """Seconds until the next attempt; ``None``: there is none."""
-    policy = claimed.node.step.retry
-    if policy is None:
-        return _own_delay(task, error) if isinstance(error, Retry) else None
-    if isinstance(error, NEVER_RETRIED):
-        return None
-    return next_delay(policy, claimed.failures, type(cause), random.random())
-
-
-def _own_delay(task: DirectorTask, error: Retry) -> float:
-    when: Any = error.when
-    if when is None:
-        return float(task.default_retry_delay)
-    if isinstance(when, (int, float)):
-        return float(when)
-    return max(0.0, float(when.timestamp() - time.time()))
 
 
 @contextlib.contextmanager

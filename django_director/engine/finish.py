@@ -16,6 +16,7 @@ from django.db.models import F, QuerySet
 from django_director import faults, signals
 from django_director.clock import Now, later
 from django_director.conf import director
+from django_director.jsonvalues import storable_text
 from django_director.models import Attempt, Task
 from django_director.status import TaskStatus
 
@@ -38,9 +39,9 @@ class Failure:
     def columns(self) -> dict[str, str]:
         """As the columns of a task, cut to size: the end of a traceback says more than its beginning."""
         return {
-            "error": _clean(self.error)[:MAX_ERROR],
-            "traceback": _clean(self.traceback)[-director.MAX_TRACEBACK :],
-            "reason": _clean(self.reason)[:500],
+            "error": storable_text(self.error)[:MAX_ERROR],
+            "traceback": storable_text(self.traceback)[-director.MAX_TRACEBACK :],
+            "reason": storable_text(self.reason)[:500],
         }
 
 
@@ -254,8 +255,3 @@ def _announce(task_id: UUID) -> None:
 def _send_finished(task_id: UUID) -> None:
     task = statement(Task.objects.select_related("run").filter(pk=task_id).get)
     signals.task_finished.send_robust(sender=Task, task=task)
-
-
-def _clean(text: str) -> str:
-    # PostgreSQL refuses NUL, and no database can store half a surrogate pair.
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

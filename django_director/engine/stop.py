@@ -104,7 +104,11 @@ def _kill(run_id: UUID, reason: str) -> None:
     messages = [ids.message_id(*row) for row in running.values_list("pk", "sequence")]
     statement(
         lambda: running.update(
-            status=TaskStatus.CANCELED, finished_at=Now(), lease_until=None, reason=f"{reason}, killed"[:500]
+            status=TaskStatus.CANCELED,
+            finished_at=Now(),
+            lease_until=None,
+            deadline_at=None,
+            reason=f"{reason}, killed"[:500],
         )
     )
     if messages:

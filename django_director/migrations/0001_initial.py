@@ -161,6 +161,21 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='django_director.workflowversion'),
         ),
         migrations.CreateModel(
+            name='TaskLog',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('sequence', models.BigIntegerField(help_text="The task's when it was claimed.")),
+                ('attempt', models.PositiveIntegerField()),
+                ('generation', models.PositiveIntegerField(default=0)),
+                ('text', models.TextField()),
+                ('task', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='logs', to='django_director.task')),
+            ],
+            options={
+                'ordering': ['task', 'sequence'],
+                'constraints': [models.UniqueConstraint(fields=('task', 'sequence'), name='director_log_attempt')],
+            },
+        ),
+        migrations.CreateModel(
             name='Gate',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

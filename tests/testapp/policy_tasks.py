@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import logging
 from typing import Any
 
 from celery import shared_task
@@ -39,3 +40,25 @@ def asking(self: Any, failures: int = 10**9, how: str = "exc") -> int:
 @shared_task(name="REPLACING", bind=True, autoretry_for=(Exception,), max_retries=5, default_retry_delay=0)
 def replacing(self: Any) -> None:
     self.replace(flaky.s())
+
+
+@shared_task(name="LOGGING")
+def log_lines(
+    lines: list[list[str]],
+    level: str = "INFO",
+    times: int = 1,
+    fails: bool = False,
+    args: tuple[Any, ...] = (),
+) -> None:
+    """Log each line by its logger; with EXCEPTION while an exception is handled."""
+    for name, message in lines * times:
+        logger, text = logging.getLogger(name), message.replace("{attempt}", str(_attempt()))
+        if level == "EXCEPTION":
+            try:
+                _ = 1 / 0
+            except ZeroDivisionError:
+                logger.exception(text)
+        else:
+            logger.log(logging.getLevelName(level), text, *args)
+    if fails:
+        raise ValueError("as asked")

@@ -17,6 +17,8 @@ LEVELS: list[set[str]] = [
     {"engine"},
     {
         "leases",
+        "logs",
+        "failing",
         "worker",
         "supervision",
         "celery",
@@ -39,6 +41,7 @@ MAY_IMPORT_CELERY = {
         "dispatch",
         "celery",
         "worker",
+        "failing",
         "supervision",
         "local",
         "tasks",

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 
 import pytest
 from celery import current_app
-from django.db.models import Exists, OuterRef, Q
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -33,7 +32,7 @@ from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task, Workflow, WorkflowVersion
-from django_director.prepared import INTEGER, UUID_FIELD, Param, Update
+from django_director.prepared import UUID_FIELD, Param, Update
 from django_director.status import RUN_FINISHED, TASK_ACTIVE, RunStatus, TaskStatus
 from tests.factories import definition, make_workflow
 
@@ -57,6 +56,12 @@ steps = st.recursive(
 workflows = st.lists(steps, min_size=1, max_size=3)
 
 
+HOOKS = {
+    "failure": (TaskStep(id="hooks.failure", task="HOOK"), TaskStep(id="hooks.failure-2", task="HOOK")),
+    "always": (TaskStep(id="hooks.always", task="HOOK"),),
+}
+
+
 class Engine(RuleBasedStateMachine):
     """What can happen to runs, in any order."""
 
@@ -77,7 +82,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(members=workflows, has_hook=st.booleans())
     def start(self, members: list[Any], has_hook: bool) -> None:
-        hooks = {"failure": (TaskStep(id="hooks.failure", task="HOOK"),)} if has_hook else {}
+        hooks = HOOKS if has_hook else {}
         self.names["flow"] += 1
         name = f"model.W{self.names['flow']}"
         make_workflow(definition(name, *members, hooks=hooks))
@@ -303,12 +308,16 @@ def _without_counting_failures(run_id: Any, seq: int, arrival: Any) -> Any:
     return settle_count(run_id, seq, arrival)
 
 
-def _claimable_though_paused() -> Any:
-    may_start = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING, stop="")
-    own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
-    return own.filter(Q(is_hook=True) | Exists(may_start))
+def _take_though_paused(ticket: Ticket, *args: Any) -> Any:
+    paused = Run.objects.filter(pk=ticket.run_id, paused_at__isnull=False)
+    since = list(paused.values_list("paused_at", flat=True))
+    paused.update(paused_at=None)
+    rows = claims_take(ticket, *args)
+    Run.objects.filter(pk=ticket.run_id).update(paused_at=since[0] if since else None)
+    return rows
 
 
+claims_take = claims._take
 settle_count = settle._count
 
 MUTANTS = {
@@ -321,7 +330,7 @@ MUTANTS = {
     ),
     "joins forget failures": (settle, "_count", _without_counting_failures),
     "nobody publishes again": (recovery, "publish_due", lambda: 0),
-    "a pause does not hold": (claims, "_claimable", _claimable_though_paused),
+    "a pause does not hold": (claims, "_take", _take_though_paused),
     "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="": 0),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
     "the end does not ask whether the run was stopped": (
