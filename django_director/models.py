@@ -39,6 +39,10 @@ class Workflow(models.Model):
         null=True, help_text="How many finished runs are kept; -1: all; empty: the setting's."
     )
     retention_days = models.PositiveIntegerField(null=True, help_text="How long finished runs are kept.")
+    allowed_groups = models.JSONField(
+        default=list,
+        help_text="Names of the groups that may run and steer it; empty: whoever has the permissions.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

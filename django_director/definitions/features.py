@@ -19,6 +19,6 @@ NOT_YET: Final[frozenset[str]] = frozenset(
         # A workflow as a step.
         "step.workflow",
         *("workflow.concurrency", "workflow.fail_fast"),
-        *("workflow.result", "workflow.allowed_groups"),
+        "workflow.result",
     }
 )

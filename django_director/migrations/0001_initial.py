@@ -34,6 +34,7 @@ class Migration(migrations.Migration):
                 ('is_active', models.BooleanField(default=True, help_text='Off when the workflow has left the files.')),
                 ('retention_offset', models.IntegerField(help_text="How many finished runs are kept; -1: all; empty: the setting's.", null=True)),
                 ('retention_days', models.PositiveIntegerField(help_text='How long finished runs are kept.', null=True)),
+                ('allowed_groups', models.JSONField(default=list, help_text='Names of the groups that may run and steer it; empty: whoever has the permissions.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
             ],
