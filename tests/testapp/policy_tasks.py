@@ -10,6 +10,8 @@ from celery import shared_task
 
 import django_director
 
+ODD = "NUL \x00, half \ud800"
+
 
 def _attempt() -> int:
     running = django_director.context()
@@ -50,9 +52,12 @@ def log_lines(
     fails: bool = False,
     args: tuple[Any, ...] = (),
 ) -> None:
-    """Log each line by its logger; with EXCEPTION while an exception is handled."""
+    """Log each line by its logger; with EXCEPTION while an exception is handled.
+
+    ``{odd}`` stands for what no database would hold in the arguments either.
+    """
     for name, message in lines * times:
-        logger, text = logging.getLogger(name), message.replace("{attempt}", str(_attempt()))
+        logger, text = logging.getLogger(name), message.replace("{attempt}", str(_attempt())).replace("{odd}", ODD)
         if level == "EXCEPTION":
             try:
                 _ = 1 / 0

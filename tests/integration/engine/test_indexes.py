@@ -21,7 +21,9 @@ QUERIES = {
         Task.objects.waiting().filter(not_before__lte=Now()).order_by("not_before")[:500]
     ),
     "director_task_lease": lambda: Task.objects.running().filter(lease_until__lt=Now())[:500],
-    "director_task_deadline": lambda: Task.objects.running().filter(deadline_at__lt=Now())[:500],
+    "director_task_deadline": lambda: (
+        Task.objects.running().filter(deadline_at__lt=Now()).order_by("deadline_at")[:500]
+    ),
     "director_run_stopping": lambda: Run.objects.stopping().order_by()[:500],
     "director_run_deadline": lambda: Run.objects.overdue().order_by()[:500],
 }

@@ -147,7 +147,7 @@ def test_a_finish_that_waits_while_its_task_is_taken_away(shape):
     run = driver.start(*{"member": [group("G", "A", "B")], "step": ["A", "B"], "last": ["A"]}[shape])
     claimed = driver.claim(run, "A")
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
-        (task,) = recovery._read(Task.objects.filter(pk=claimed.task_id))
+        (task,) = recovery.read(Task.objects.filter(pk=claimed.task_id))
         assert finish.lose(task, Failure(error="WorkerLost: gone"))
         end = pool.submit(own_connection, lambda: finish.finish(claimed, 1))
         until(lambda: waiting() == 1)
