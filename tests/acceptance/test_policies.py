@@ -23,7 +23,13 @@ def working(site: Site, request: pytest.FixtureRequest) -> Iterator[Site]:
     site.kill()
     site.worker(pool=request.param)
     # A prefork worker's limit is an error in its log.
-    site.expected |= {"Hard time limit", "TimeLimitExceeded", "raised unexpected", "Task handler raised error"}
+    site.expected |= {
+        "Hard time limit",
+        "TimeLimitExceeded",
+        "exited with 'signal 9 (SIGKILL)'",
+        "raised unexpected",
+        "Task handler raised error",
+    }
     yield site
     site.kill()
 
