@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_director import dispatch, engine, signals
 from django_director.clock import later
-from django_director.engine import backlog, recovery
+from django_director.engine import backlog, hold, recovery
 from django_director.engine.supervise import LEASE_NAME, LEASE_SECONDS, Supervisor
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -19,6 +19,7 @@ from tests.factories import definition, group, make_workflow
 from . import driver
 
 pytestmark = pytest.mark.django_db
+PAST = "2026-01-01T00:00:00Z"
 
 
 def _make_due() -> None:
@@ -258,9 +259,9 @@ def test_what_is_due_is_seen_in_one_look(published):
     assert due() == {"stopping"}
     Run.objects.update(stop="cancel")
     assert due() == {"closing"}
-    Run.objects.update(stop="")
-    Run.objects.update(deadline_at=None)
-    run.tasks.update(status=TaskStatus.RUNNING, deadline_at=PAST)
+    Run.objects.update(stop="", deadline_at=None)
+    late = driver.claim(driver.start("A", name="test.OTHER"), "A")
+    Task.objects.filter(pk=late.task_id).update(deadline_at=PAST)
     assert due() == {"ending"}
     Lease.objects.all().delete()
     assert due() == set(recovery.Due._fields)
