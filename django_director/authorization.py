@@ -28,6 +28,10 @@ PERMISSIONS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
+#: What the names of the actions begin with that change nothing.
+LOOKING: Final = "view"
+
+
 def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool:
     """Whether ``user`` may do ``action``, a key of ``PERMISSIONS``, with the workflow (``None``: with any).
 
@@ -38,10 +42,25 @@ def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool
 
 
 def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> bool:
-    """The usual answer: Django's permissions of the user, the same for every workflow."""
-    return user is not None and all(
-        user.has_perm(f"django_director.{codename}") for codename in PERMISSIONS[action]
-    )
+    """The usual answer: Django's permissions and, to run or steer, the workflow's ``allowed_groups``."""
+    if user is None or not all(user.has_perm(f"django_director.{codename}") for codename in PERMISSIONS[action]):
+        return False
+    return workflow is None or action.startswith(LOOKING) or _is_in_groups(user, workflow)
+
+
+def _is_in_groups(user: Any, workflow: Workflow) -> bool:
+    """Whether the workflow is for everybody, or for a group of the user's; superusers are in all of them."""
+    allowed = workflow.allowed_groups
+    return not allowed or user.is_superuser or not _groups_of(user).isdisjoint(allowed)
+
+
+def _groups_of(user: Any) -> frozenset[str]:
+    """Names; asked for once for each user object, as Django does with permissions."""
+    if not hasattr(user, "_director_groups"):
+        groups = getattr(user, "groups", None)
+        names = () if groups is None else groups.values_list("name", flat=True)
+        user._director_groups = frozenset(names)
+    return user._director_groups  # type: ignore[no-any-return]
 
 
 def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
@@ -50,6 +69,8 @@ def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
         return
     what = f" with “{workflow}”" if workflow else ""
     needed = ", ".join(f"django_director.{codename}" for codename in PERMISSIONS[action])
+    if workflow is not None and workflow.allowed_groups and not action.startswith(LOOKING):
+        needed += f", and one of the groups {', '.join(workflow.allowed_groups)}"
     raise NotAllowed(f"user “{user}” may not {action.replace('_', ' ')}{what}: it needs {needed}")
 
 

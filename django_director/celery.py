@@ -14,17 +14,19 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from billiard.exceptions import WorkerLostError
-from celery import Celery, Task, signals
+from celery import Celery, Task, exceptions, signals
 from celery.contrib.django.task import DjangoTask
-from celery.exceptions import MaxRetriesExceededError, Retry, TimeLimitExceeded
+from celery.exceptions import MaxRetriesExceededError, TimeLimitExceeded
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
 from . import broker, supervision  # noqa: F401 - the broker registers its URL scheme
 from .definitions.arguments import ANYTHING, Plans
 from .dispatch import HEADER
+from .exceptions import Misuse
 
 if TYPE_CHECKING:
+    from .definitions.model import Retry
     from .engine.claim import Ticket
 
     BaseTask = DjangoTask[Any, Any]
@@ -81,14 +83,14 @@ class DirectorTask(BaseTask):
         if self._in_run is None:
             return super().retry(args, kwargs, *more, **options)
         if args is not None or kwargs is not None:
-            raise TypeError("self.retry() inside a run can't change the arguments: they come from the workflow")
+            raise Misuse("self.retry() inside a run can't change the arguments: they come from the workflow")
         return self._retry_in_run(*more, **options)
 
     def replace(self, sig: Any) -> Any:
         """As Celery's ``replace``; refused inside a run, whose steps are known from its definition."""
         if self._in_run is None:
             return super().replace(sig)
-        raise TypeError("self.replace() does not work inside a run: add the task to the workflow as a step")
+        raise Misuse("self.replace() does not work inside a run: add the task to the workflow as a step")
 
     def _retry_in_run(
         self,
@@ -98,12 +100,16 @@ class DirectorTask(BaseTask):
         countdown: float | None = None,
         max_retries: int | None = None,
         **_: Any,
-    ) -> Retry:
-        limit = self.max_retries if max_retries is None else max_retries
+    ) -> exceptions.Retry:
+        if isinstance(exc, Misuse):
+            # Of `autoretry_for`: the next attempt would do the same.
+            raise exc
+        policy: Retry | None = self.request.get("director_policy")
+        limit = policy.max if policy is not None else self.max_retries if max_retries is None else max_retries
         if limit is not None and self.request.retries >= limit:
             raise exc or MaxRetriesExceededError(f"can't retry {self.name}: {limit} retries are spent")
         when: Any = eta if eta is not None else self.default_retry_delay if countdown is None else countdown
-        retry = Retry(exc=exc, when=when)
+        retry = exceptions.Retry(exc=exc, when=when)
         if throw:
             raise retry
         request: Any = self.request

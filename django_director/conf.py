@@ -42,7 +42,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "DEFAULT_QUEUE": None,
     # The hard time limit of tasks that have none of their own; None: none.
     "TASK_TIME_LIMIT": None,
-    # Keep the log lines of a task with its attempt. Has no effect in 0.1: nothing is kept yet.
+    # Keep the log lines of a task with its attempt.
     "CAPTURE_LOGS": True,
     # Dotted path of the function that says who may do what; None: django_director.authorization.is_allowed.
     "AUTHORIZE": None,

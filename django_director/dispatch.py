@@ -60,6 +60,9 @@ class Message:
     version: str
     """The content hash of the definition."""
     retries: int = 0
+    time_limit: float | None = None
+    """Seconds after which the worker ends it, in place of the task's own limit."""
+    priority: int | None = None
 
     @property
     def header(self) -> dict[str, Any]:
@@ -201,7 +204,11 @@ def _options(app: Celery, message: Message) -> dict[str, Any]:
         options["queue"] = message.queue
     elif director.DEFAULT_QUEUE and not _is_routed(app, message.name, options):
         options["queue"] = director.DEFAULT_QUEUE
-    if director.TASK_TIME_LIMIT and not options.get("time_limit") and not app.conf.task_time_limit:
+    if message.priority is not None:
+        options["priority"] = message.priority
+    if message.time_limit is not None:
+        options["time_limit"] = message.time_limit
+    elif director.TASK_TIME_LIMIT and not options.get("time_limit") and not app.conf.task_time_limit:
         options["time_limit"] = director.TASK_TIME_LIMIT
     return options
 

@@ -53,8 +53,16 @@ class InvalidDefinitions(DirectorError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+class InputTooLarge(DirectorError):
+    """The results that a task would receive are too large together."""
+
+
 class InvalidResult(DirectorError):
     """A task returned something that can't be stored as JSON."""
+
+
+class Misuse(DirectorError, TypeError):
+    """A task used something of Celery's that has no meaning inside a run."""
 
 
 class ExpressionError(DirectorError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 POSITION_BITS: Final = 24
 """Room for 16 million tasks in a run; 38 random bits per quarter of a microsecond are left for runs."""
@@ -34,6 +34,11 @@ def task_id(run_id: UUID, position: int) -> UUID:
 def task_hex(run_id: UUID, position: int) -> str:
     """The same as 32 hexadecimal digits: for many rows objects cost more than all the rest."""
     return f"{run_id.int + position + 1:032x}"
+
+
+def hook_id(run_id: UUID, generation: int, position: int) -> UUID:
+    """The id of the hook at ``position`` that the end of a run in this generation starts."""
+    return uuid5(run_id, f"{generation}-{position}")
 
 
 def message_id(task: UUID, sequence: int) -> str:

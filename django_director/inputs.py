@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .conf import director
 from .engine.claim import Claim
-from .exceptions import DirectorError
+from .exceptions import InputTooLarge
 from .graph import NOTHING
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _check_input(claimed: Claim, kwargs: dict[str, Any]) -> None:
         return
     size = len(json.dumps(claimed.upstream if is_plain else [claimed.upstream, kwargs]))
     if size > director.MAX_INPUT:
-        raise DirectorError(
+        raise InputTooLarge(
             f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "
             '(DIRECTOR["MAX_INPUT"]); let the steps before it return less'
         )

@@ -39,6 +39,11 @@ def normalise(value: Any, limit: int) -> Any:
     return json.loads(text, parse_int=_checked_int)
 
 
+def storable_text(text: str) -> str:
+    """The text with a sign in the place of each character that no database takes: NUL, half a surrogate pair."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
 def _dump(value: Any) -> str:
     try:
         return json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"))

@@ -13,14 +13,14 @@ from celery.app.trace import build_tracer
 from . import celery, dispatch, ids
 from .clock import Now
 from .dispatch import HEADER
-from .engine import finish, outbox, recovery, stop
+from .engine import finish, outbox, recovery, stop, timeouts
 from .engine.finish import Failure
 from .engine.transactions import transact
 from .models import Run, Task
 
 BATCH: Final = 100
 PAUSE: Final = 0.05
-"""Seconds between two looks while a retry waits for its time."""
+"""Seconds between two looks while a retry waits for its time, or the run is paused."""
 
 
 def run_to_end(
@@ -54,6 +54,10 @@ def run_to_end(
 def _step(app: Celery, run: Run, skip_delays: bool) -> bool:
     """Do what can be done now; say whether anything is left."""
     tasks = Task.objects.filter(run_id=run.pk)
+    if run.shown_status == "paused":
+        time.sleep(PAUSE)
+        return True
+    timeouts.stop_overdue_runs(Run.objects.filter(pk=run.pk))
     if Run.objects.stopping().filter(pk=run.pk).exists():
         stop.carry_on(run.pk)
     recovery.wake_tasks(tasks if skip_delays else tasks.filter(not_before__lte=Now()))

@@ -44,6 +44,10 @@ class Workflow(models.Model):
         null=True, help_text="How many finished runs are kept; -1: all; empty: the setting's."
     )
     retention_days = models.PositiveIntegerField(null=True, help_text="How long finished runs are kept.")
+    allowed_groups = models.JSONField(
+        default=list,
+        help_text="Names of the groups that may run and steer it; empty: whoever has the permissions.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -149,6 +153,11 @@ class Run(models.Model):
                 name="director_run_stopping",
                 condition=Q(finished_at__isnull=True, stop__gt=Stop.NONE),
             ),
+            PartialIndex(
+                fields=["finished_at", "deadline_at"],
+                name="director_run_deadline",
+                condition=Q(finished_at__isnull=True, deadline_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -252,6 +261,7 @@ class Task(models.Model):
     next_dispatch_at = models.DateTimeField(null=True)
     dispatches = models.PositiveIntegerField(default=0, help_text="How often it was published again.")
     not_before = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True, help_text="When the attempt has run too long.")
     unknown_since = models.DateTimeField(null=True, help_text="Since when a worker says it has no such task.")
 
     attempt = models.PositiveIntegerField(default=0, help_text="The last attempt started.")
@@ -302,6 +312,11 @@ class Task(models.Model):
             PartialIndex(
                 fields=["not_before"], name="director_task_timer", condition=Q(status=TaskStatus.WAITING)
             ),
+            PartialIndex(
+                fields=["deadline_at"],
+                name="director_task_deadline",
+                condition=Q(status=TaskStatus.RUNNING, deadline_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -348,6 +363,27 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}"
+
+
+class TaskLog(models.Model):
+    """What the code of one attempt has logged, or the end of it; an attempt that logged nothing has none."""
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="logs", db_index=False)
+    sequence = models.BigIntegerField(help_text="The task's when it was claimed.")
+    attempt = models.PositiveIntegerField()
+    generation = models.PositiveIntegerField(default=0)
+    text = models.TextField()
+
+    objects = DirectorManager()
+
+    class Meta:
+        ordering: ClassVar = ["task", "sequence"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["task", "sequence"], name="director_log_attempt"),
+        ]
+
+    def __str__(self) -> str:
+        return f"log of attempt {self.attempt}"
 
 
 class Gate(models.Model):

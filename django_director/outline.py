@@ -64,5 +64,7 @@ def mermaid(graph: Graph) -> Iterator[str]:
             yield from (f"  {source} --> j{number}" for source in sources)
             sources = [f"j{number}"]
         yield from (f"  {source} --> t{head}" for source in sources for head in heads)
-    for outcome, node in graph.hooks.items():
-        yield f'  t{node.position}(["{outcome}: {node.step.id}"])'
+    for outcome, chain in graph.hooks.items():
+        for node in chain:
+            yield f'  t{node.position}(["{outcome}: {node.step.id}"])'
+            yield from (f"  t{before} --> t{node.position}" for before in node.upstream)

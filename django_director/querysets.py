@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 
 from . import status
+from .clock import Now
 from .conf import director
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class RunQuerySet(models.QuerySet[Any]):
         """Runs that start no further task and are not closed yet."""
         # In the words of an index: `finished_at` says the same as the status (a constraint holds that).
         return self.filter(finished_at=None, stop__gt=status.Stop.NONE)
+
+    def overdue(self) -> Self:
+        """Runs whose time is up and that may still start something."""
+        may_start = self.filter(stop__in=status.STOP_SPARING, paused_at=None)
+        return may_start.filter(finished_at=None, deadline_at__lte=Now())
 
     def for_listing(self) -> Self:
         """Without payloads, with what a list shows."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, OuterRef, Subquery
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 Json = dict[str, Any]
+
+LOGS_SHOWN: Final = 10
+"""Of how many attempts a task's log lines are shown: the last."""
 
 
 def run_as_json(
@@ -61,8 +64,9 @@ def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
 
 
 def task_as_json(task: Task, *, with_payload: bool) -> Json:
-    """One task, with result and traceback when ``with_payload``."""
-    return next(_tasks(task.run, [task], with_payload=with_payload))
+    """One task, with result, traceback and log lines when ``with_payload``; the lines cost a query."""
+    data = next(_tasks(task.run, [task], with_payload=with_payload))
+    return data | {"logs": _logs(task) if with_payload else None}
 
 
 def tasks_as_json(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> list[Json]:
@@ -194,6 +198,11 @@ def _task(task: Task, run: Run) -> Json:
     }
 
 
+def _logs(task: Task) -> list[Json]:
+    rows = task.logs.order_by("-sequence").values("attempt", "generation", "text")[:LOGS_SHOWN]
+    return [dict(row) for row in rows][::-1]
+
+
 class _Upstream:
     """The ids of the steps before a task; tasks that wait for the same share one list."""
 
@@ -202,8 +211,6 @@ class _Upstream:
         self.lists: dict[int, list[str]] = {}
 
     def of(self, task: Task) -> list[str]:
-        if task.is_hook:
-            return []
         positions = self.graph.node(task.position).upstream
         if id(positions) not in self.lists:
             self.lists[id(positions)] = [self.graph.node(position).step.id for position in positions]
@@ -220,7 +227,7 @@ def _workflow(workflow: Workflow, version: WorkflowVersion | None) -> Json:
         "schedules": [],
         "schema": definition.schema,
         "steps": [step_as_json(step) for step in definition.tasks],
-        "hooks": {outcome: step_as_json(steps[0]) for outcome, steps in definition.hooks.items()},
+        "hooks": {outcome: list(map(step_as_json, steps)) for outcome, steps in definition.hooks.items()},
         "last_run": None,
     }
 

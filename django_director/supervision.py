@@ -148,16 +148,12 @@ def prepare_to_fork(**_: Any) -> None:
 
 def report_lost(message_id: str, error: BaseException) -> None:
     """Tell the engine that the process of a message is gone; called in the worker's main process."""
-    from .engine import recovery  # needs models
-    from .engine.finish import Failure
-    from .models import Attempt
+    from .engine import recovery, timeouts  # needs models
 
     task_id, sequence = parse_message_id(message_id)
     try:
         if isinstance(error, TimeLimitExceeded):
-            text = f"TimeLimitExceeded: it ran longer than {error.args[0]} s"
-            failure = Failure(error=text, outcome=Attempt.Outcome.TIMED_OUT)
-            recovery.fail_message(task_id, sequence, failure)
+            timeouts.time_out_message(task_id, sequence, float(error.args[0]))
         else:
             recovery.lose_message(task_id, sequence, str(error))
     except (DatabaseError, InterfaceError) as problem:

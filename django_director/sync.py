@@ -217,8 +217,12 @@ def _update_workflows(entries: Sequence[_Entry]) -> None:
         row = _row(entry)
         row.is_active = True
         row.retention_offset, row.retention_days = entry.retention
+        row.allowed_groups = list(entry.definition.allowed_groups)
         row.updated_at = timezone.now()
-    fields = ["current_version", "is_active", "retention_offset", "retention_days", "updated_at"]
+    fields = [
+        *("current_version", "is_active", "retention_offset", "retention_days", "allowed_groups"),
+        "updated_at",
+    ]
     Workflow.objects.bulk_update([_row(entry) for entry in entries], fields, batch_size=500)
 
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
-import traceback
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
+from celery.exceptions import Ignore
 from django.db import DatabaseError
 
 from . import inputs
@@ -22,19 +19,18 @@ from .conf import director
 from .engine import claim as claims
 from .engine import finish
 from .engine.claim import Claim, Ticket
-from .engine.finish import Failure
 from .engine.transactions import connection, statement
-from .exceptions import DirectorError, InvalidResult
+from .exceptions import InvalidResult
+from .failing import failure, record, shown
 from .jsonvalues import NotStorable, normalise
 from .leases import keeper
+from .logs import Lines, captured
 from .models import Task
 from .status import RUN_FINISHED, STOP_SPARING
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
 
-PACKAGE: Final = f"{__package__}."
-SIGNAL_EXITS: Final = frozenset(signum - 256 for signum in signal.Signals)
 CANCELED_PERIOD: Final = 1.0
 """Seconds for which ``context().canceled`` repeats its last answer."""
 
@@ -81,10 +77,6 @@ def context() -> Context | None:
     return _context.get()
 
 
-class HandedBack(DirectorError):
-    """The worker went away in good order; the task was queued again."""
-
-
 def perform(task: DirectorTask, ticket: Ticket) -> Any:
     """Run one message. Returns the task's value, or raises what Celery shall see of it.
 
@@ -94,18 +86,29 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     claimed = claims.claim(ticket, str(task.request.hostname or ""))
     if claimed is None:
         raise Ignore
-    task.request.retries = claimed.failures
+    request: Any = task.request
+    request.retries = claimed.failures
+    request.director_policy = claimed.node.retry
+    lines = Lines()
+    try:
+        return _attempt(task, claimed, lines)
+    finally:
+        lines.keep(claimed)
+
+
+def _attempt(task: DirectorTask, claimed: Claim, lines: Lines) -> Any:
     was_atomic = connection().in_atomic_block
     with _in_context(claimed), keeper.keep(claimed):
         try:
-            is_skipped, value = _do(task, claimed)
+            with captured(lines):
+                is_skipped, value = _do(task, claimed)
         except (Exception, SystemExit) as error:
             _reset_connection(was_atomic)
-            _record(task, claimed, error)
-            shown = _shown(error)
-            if shown is error:
+            record(task, claimed, error)
+            seen = shown(error)
+            if seen is error:
                 raise
-            raise shown from error
+            raise seen from error
         _reset_connection(was_atomic)
         if is_skipped:
             _skip(claimed)
@@ -159,62 +162,10 @@ def _commit(claimed: Claim, value: Any) -> None:
         committed = finish.finish(claimed, value)
     except DatabaseError as error:
         # The database refuses this very result: say so, without it.
-        finish.fail(claimed, _failure(error, "the result could not be stored: "))
+        finish.fail(claimed, failure(error, "the result could not be stored: "))
         raise
     if not committed:
         raise Ignore
-
-
-def _record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
-    if _is_farewell(error):
-        finish.hand_back(claimed)
-    elif isinstance(error, Retry):
-        cause = error.exc if isinstance(error.exc, BaseException) else error
-        finish.retry_later(claimed, _failure(cause), _delay(task, error))
-    else:
-        finish.fail(claimed, _failure(error))
-
-
-def _is_farewell(error: BaseException) -> bool:
-    """Whether the process was told to end, by Celery or by a signal, while the task ran."""
-    if isinstance(error, (WorkerShutdown, WorkerTerminate)):
-        return True
-    # What billiard's signal handler exits with in a pool process; who swallows that keeps the process alive.
-    return isinstance(error, SystemExit) and error.code in SIGNAL_EXITS
-
-
-def _shown(error: BaseException) -> BaseException:
-    """What Celery shall see: never something that makes it drop, send again or end the process."""
-    if isinstance(error, (Ignore, Reject)):
-        return DirectorError(
-            f"a task in a run can't raise {type(error).__name__}: return a value, or raise an error to fail"
-        )
-    if isinstance(error, SystemExit) and not _is_farewell(error):
-        return DirectorError(f"the task called sys.exit({error.code!r}); raise an error to fail, or return")
-    return error
-
-
-def _failure(error: BaseException, prefix: str = "") -> Failure:
-    shown = _shown(error)
-    text = "".join(traceback.format_exception(type(error), error, _user_frames(error)))
-    return Failure(error=f"{prefix}{type(shown).__name__}: {shown}".rstrip(": "), traceback=text)
-
-
-def _user_frames(error: BaseException) -> TracebackType | None:
-    """The traceback from the task's own function on; the whole one when it never got there."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(PACKAGE):
-        frames = frames.tb_next
-    return frames or error.__traceback__
-
-
-def _delay(task: DirectorTask, error: Retry) -> float:
-    when: Any = error.when
-    if when is None:
-        return float(task.default_retry_delay)
-    if isinstance(when, (int, float)):
-        return float(when)
-    return max(0.0, float(when.timestamp() - time.time()))
 
 
 @contextlib.contextmanager

@@ -54,7 +54,8 @@ def make_workflow(described: Definition | str = "shop.ORDER", **fields: Any) -> 
         source=described.source or f"{described.name}: {{}}\n",
         path="workflows.yml",
     )
-    workflow.save(update_fields=["current_version"])
+    workflow.allowed_groups = list(described.allowed_groups)
+    workflow.save(update_fields=["current_version", "allowed_groups"])
     return workflow
 
 

@@ -11,9 +11,9 @@ from django.utils.translation import ngettext
 
 from django_director import engine
 from django_director.exceptions import DirectorError
-from django_director.models import Run, Workflow
+from django_director.models import Run, Task, Workflow
 from django_director.representation import task_counts
-from django_director.status import TASK_UNSTARTED, TaskStatus
+from django_director.status import RUN_ACTIVE, TASK_UNSTARTED, TaskStatus
 
 from . import formatting
 from .operations import Operation
@@ -75,6 +75,45 @@ def _preview_cancel(run: Run) -> Preview:
     return Preview(sentences=sentences)
 
 
+def _preview_pause(run: Run) -> Preview:
+    refusal = _refusal(run, run.shown_status in RUN_ACTIVE)
+    if refusal:
+        return Preview(sentences=[], refusal=refusal)
+    counts = task_counts([run])[run.pk]
+    unstarted = sum(counts.get(status, 0) for status in TASK_UNSTARTED)
+    running = counts.get(TaskStatus.RUNNING, 0)
+    sentences = [
+        ngettext(
+            "%(n)s task does not start until the run is resumed.",
+            "%(n)s tasks do not start until the run is resumed.",
+            unstarted,
+        )
+        % {"n": f"{unstarted:,}"}
+    ]
+    if running:
+        text = ngettext("%(n)s task is running and goes on.", "%(n)s tasks are running and go on.", running)
+        sentences.append(text % {"n": f"{running:,}"})
+    if run.deadline_at is not None:
+        sentences.append(_("The pause does not count for the run's own time-out."))
+    return Preview(sentences=sentences)
+
+
+def _preview_resume(run: Run) -> Preview:
+    refusal = _refusal(run, run.shown_status == "paused")
+    if refusal:
+        return Preview(sentences=[], refusal=refusal)
+    ready = Task.objects.filter(run_id=run.pk).steps().queued().count()
+    text = ngettext("%(n)s task is ready and starts.", "%(n)s tasks are ready and start.", ready)
+    since = _("The run has been paused since %(moment)s.") % {"moment": formatting.moment(run.paused_at)}
+    return Preview(sentences=[since, text % {"n": f"{ready:,}"}])
+
+
+def _refusal(run: Run, is_possible: bool) -> str:
+    """Why it can't be done; '' when it can."""
+    status = formatting.status_label(run.shown_status)
+    return "" if is_possible else _("The run's state does not allow this: %(status)s.") % {"status": status}
+
+
 def _preview_retry(run: Run) -> Preview:
     preview = engine.preview_retry(run)
     again = ngettext("%(n)s task runs again:", "%(n)s tasks run again:", len(preview.again))
@@ -107,4 +146,10 @@ def _preview_relaunch(run: Run) -> Preview:
     return Preview(sentences=sentences)
 
 
-_PREVIEWS: Final = {"cancel": _preview_cancel, "retry": _preview_retry, "relaunch": _preview_relaunch}
+_PREVIEWS: Final = {
+    "cancel": _preview_cancel,
+    "pause": _preview_pause,
+    "resume": _preview_resume,
+    "retry": _preview_retry,
+    "relaunch": _preview_relaunch,
+}

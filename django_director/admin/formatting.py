@@ -45,6 +45,13 @@ def limited(text: str) -> Text:
     return Text(text[:SHOWN], note % {"missing": f"{missing:,}"})
 
 
+def limited_end(text: str) -> Text:
+    """The last ``SHOWN`` characters, from a whole line on, and a note if something is missing."""
+    if len(text) <= SHOWN:
+        return Text(text, "")
+    return Text(text[-SHOWN:].partition("\n")[2], _("Only the end is shown."))
+
+
 def json_text(value: Any, schema: Any = None) -> Text:
     """A JSON value as people read it, secrets masked."""
     masked = mask(value, schema)

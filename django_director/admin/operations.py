@@ -19,7 +19,7 @@ from django_director.authorization import require
 from django_director.exceptions import DirectorError
 from django_director.history import record
 from django_director.models import Run
-from django_director.status import RUN_RETRYABLE, STOP_SPARING
+from django_director.status import RUN_ACTIVE, RUN_RETRYABLE, STOP_SPARING
 
 from . import formatting
 
@@ -48,6 +48,14 @@ def _cancel(run: Run, user: Any) -> Run:
     return engine.cancel(run, user=user)
 
 
+def _pause(run: Run, user: Any) -> Run:
+    return engine.pause(run, user=user)
+
+
+def _resume(run: Run, user: Any) -> Run:
+    return engine.resume(run, user=user)
+
+
 def _retry(run: Run, user: Any) -> Run:
     return engine.retry(run, user=user)
 
@@ -69,6 +77,24 @@ ALL: Final = {
             done=lambda n: (
                 ngettext("%(n)s run is being canceled.", "%(n)s runs are being canceled.", n) % {"n": n}
             ),
+        ),
+        Operation(
+            name="pause",
+            permission="cancel",
+            label=gettext_lazy("Pause"),
+            perform=_pause,
+            is_possible=lambda run: run.shown_status in RUN_ACTIVE,
+            history="Paused (admin)",
+            done=lambda n: ngettext("%(n)s run is paused.", "%(n)s runs are paused.", n) % {"n": n},
+        ),
+        Operation(
+            name="resume",
+            permission="cancel",
+            label=gettext_lazy("Resume"),
+            perform=_resume,
+            is_possible=lambda run: run.shown_status == "paused",
+            history="Resumed (admin)",
+            done=lambda n: ngettext("%(n)s run goes on.", "%(n)s runs go on.", n) % {"n": n},
         ),
         Operation(
             name="retry",

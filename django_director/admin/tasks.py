@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy
 from django_director.authorization import visible
 from django_director.conf import director
 from django_director.graph import Node
-from django_director.models import Task, Workflow
+from django_director.models import Task, TaskLog, Workflow
+from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
 from . import formatting, search
@@ -112,11 +113,18 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
             )
             for attempt in attempts
         ],
+        "logs": _logs(task) if sees_payload else [],
         "error": formatting.limited(task.error),
         "sees_payload": sees_payload,
         "masked_note": formatting.masked_note(),
         **(_values(task, node) if sees_payload else {}),
     }
+
+
+def _logs(task: Task) -> list[tuple[TaskLog, formatting.Text]]:
+    """The log lines of the last attempts, newest first."""
+    rows = task.logs.order_by("-sequence")[:LOGS_SHOWN]
+    return [(row, formatting.limited_end(row.text)) for row in rows]
 
 
 def _facts(task: Task) -> list[tuple[str, Any]]:

@@ -21,7 +21,7 @@ from django_director.representation import run_as_json, runs_as_json, tasks_as_j
 
 from .graph import graph_as_json
 from .pagination import Keyset
-from .serializers import CancelRequest, RelaunchRequest, RetryRequest, RunFilters
+from .serializers import CancelRequest, NoOptions, RelaunchRequest, RunFilters
 from .views import DirectorView, actor, as_uuid, body, query, sees_payload
 
 PAGING: Final = ("cursor", "page_size")
@@ -74,12 +74,34 @@ class RunCancel(DirectorView):
         return _answer(request, run)
 
 
+class RunPause(DirectorView):
+    """``POST runs/{id}/pause/``: nothing of it starts until it is resumed."""
+
+    def post(self, request: Request, run_id: str) -> Response:
+        run = _run(request, run_id, "cancel")
+        body(request, NoOptions)
+        run = engine.pause(run, user=actor(request))
+        record(request.user, run, "Paused (API)")
+        return _answer(request, run)
+
+
+class RunResume(DirectorView):
+    """``POST runs/{id}/resume/``."""
+
+    def post(self, request: Request, run_id: str) -> Response:
+        run = _run(request, run_id, "cancel")
+        body(request, NoOptions)
+        run = engine.resume(run, user=actor(request))
+        record(request.user, run, "Resumed (API)")
+        return _answer(request, run)
+
+
 class RunRetry(DirectorView):
     """``POST runs/{id}/retry/``: the failed tasks and everything downstream of them run again."""
 
     def post(self, request: Request, run_id: str) -> Response:
         run = _run(request, run_id, "retry")
-        body(request, RetryRequest)
+        body(request, NoOptions)
         run = engine.retry(run, user=actor(request))
         record(request.user, run, "Retried (API)")
         return _answer(request, run)

@@ -23,7 +23,7 @@ class CancelRequest(serializers.Serializer[Any]):
     force = serializers.BooleanField(default=False)
 
 
-class RetryRequest(serializers.Serializer[Any]):
+class NoOptions(serializers.Serializer[Any]):
     pass
 
 

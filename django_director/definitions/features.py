@@ -11,12 +11,9 @@ from typing import Final
 NOT_YET: Final[frozenset[str]] = frozenset(
     {
         # A Celery task: in `tasks`, in a map, as a hook, and what `defaults` says for all of them.
-        *("step.retry", "step.timeout", "step.priority"),
         *("type.map", "type.approval", "type.wait"),
         # A workflow as a step.
         "step.workflow",
-        *("hooks.canceled", "hooks.always", "hooks.list"),
-        *("workflow.defaults", "workflow.timeout", "workflow.concurrency"),
-        "workflow.allowed_groups",
+        "workflow.concurrency",
     }
 )

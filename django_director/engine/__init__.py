@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from django_director.models import Run
 
+from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
 from .reset import Again, RetryPreview, preview_retry, relaunch, retry
 from .stop import cancel
@@ -28,8 +29,10 @@ __all__ = [
     "astart",
     "cancel",
     "counts_at_start",
+    "pause",
     "preview_retry",
     "relaunch",
+    "resume",
     "retry",
     "start",
     "workflow_named",

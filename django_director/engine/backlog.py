@@ -12,6 +12,7 @@ from django_director.conf import MAX_GRACE, director
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 
+from . import hold
 from .transactions import statement
 
 SAMPLE: Final = 500
@@ -57,10 +58,12 @@ def hasten() -> int:
     """Bring forward what waits for longer than its queue takes now; return how many tasks.
 
     What was put off while there was no worker, or while a backlog or an outage made the queue look long, must not
-    wait so long when that is over: its message may be lost.
+    wait so long when that is over: its message may be lost. What is parked stays so, see ``hold``.
     """
     known = waits()
-    late = Task.objects.queued().filter(next_dispatch_at__gt=later(director.DISPATCH_GRACE))
+    late = Task.objects.queued().filter(
+        next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(hold.PARKED)
+    )
     kinds = late.order_by().values_list("name", "queue").distinct() if known else ()
     return sum(
         _hasten(late.filter(name=name, queue=chosen), _twice(known[queue]))

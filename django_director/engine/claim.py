@@ -31,6 +31,7 @@ from django_director.prepared import (
 from django_director.querysets import TaskQuerySet, positions_in
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
+from . import hold, outbox
 from .transactions import WORKER_PATIENCE, connection, statement
 
 
@@ -104,6 +105,8 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
     values = of_node(graph, node)
     rows = statement(partial(_take, ticket, node, values, worker, token), patience=WORKER_PATIENCE)
     if not rows:
+        # Mostly a duplicate. Of a paused run it must not be sent again and again.
+        hold.park_ids([ticket.task_id])
         return None
     faults.point("claim.committed")
     if signals.task_started.receivers:
@@ -129,11 +132,12 @@ def _take(ticket: Ticket, node: Node, wanted: Values | None, worker: str, token:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
     values = {"task": ticket.task_id, "sequence": ticket.sequence, "token": token, "worker": worker}
     before = _before(ticket, node)
+    kind = (director.LEASE, node.timeout, node.runs_on)
     if can_pair() and wanted is None and len(before) < 2:
-        taking = _taking_and_reading(director.LEASE, node.runs_on, len(before), connection().in_atomic_block)
+        taking = _taking_and_reading(*kind, len(before), connection().in_atomic_block)
         if rows := taking.rows(**values, before=before[0] if before else None):
             return [_Row._make(row) for row in rows]
-    elif _taking(director.LEASE, node.runs_on).execute(**values):
+    elif _taking(*kind).execute(**values):
         return _rows(ticket, node, wanted)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     mine = Task.objects.filter(pk=ticket.task_id, claim=token).running()
@@ -141,15 +145,17 @@ def _take(ticket: Ticket, node: Node, wanted: Values | None, worker: str, token:
 
 
 @prepared
-def _taking(lease: float, runs_on: bool) -> Update:
-    return Update(_claimable(runs_on), **_taken(lease))
+def _taking(lease: float, timeout: float | None, runs_on: bool) -> Update:
+    return Update(_claimable(runs_on), **_taken(lease, timeout))
 
 
 @prepared
-def _taking_and_reading(lease: float, runs_on: bool, upstream: int, durable: bool) -> Select:
+def _taking_and_reading(
+    lease: float, timeout: float | None, runs_on: bool, upstream: int, durable: bool
+) -> Select:
     # A claim that a crash of the database undoes is made again. Inside a transaction the rest of it is not ours.
     rows = _claimable(runs_on) if durable else _claimable(runs_on).filter(SOON_DURABLE)
-    return _reading(upstream).after(Update(rows, **_taken(lease)))
+    return _reading(upstream).after(Update(rows, **_taken(lease, timeout)))
 
 
 def _claimable(runs_on: bool) -> TaskQuerySet:
@@ -159,8 +165,9 @@ def _claimable(runs_on: bool) -> TaskQuerySet:
     return own.filter(Q(is_hook=True) | Exists(may_start))
 
 
-def _taken(lease: float) -> dict[str, Any]:
-    return {
+def _taken(lease: float, timeout: float | None) -> dict[str, Any]:
+    deadline = {} if timeout is None else {"deadline_at": later(timeout)}
+    return deadline | {
         "status": TaskStatus.RUNNING,
         "claim": Param("token", INTEGER),
         "lease_until": later(lease),
@@ -214,7 +221,7 @@ def _rows(ticket: Ticket, node: Node, values: Values | None) -> list[_Row]:
     used = () if values is None else values.tasks
     if not node.is_hook:
         return _many(ticket, (*node.shape.spans(), *used, (node.position, node.position + 1)), node, values)
-    own = _reading(0).rows(task=ticket.task_id, before=None)
+    own = _reading(len(before)).rows(task=ticket.task_id, before=before[0] if before else None)
     return [*map(_Row._make, own), *(_many(ticket, used, node, values) if used else ())]
 
 
@@ -230,7 +237,11 @@ def _many(ticket: Ticket, wanted: Sequence[Span], node: Node, values: Values | N
 
 def _before(ticket: Ticket, node: Node) -> list[UUID]:
     """The ids of up to two of the tasks whose results it receives: beyond one nothing is known beforehand."""
-    return [ids.task_id(ticket.run_id, position) for position in islice(expand(node.shape.spans()), 2)]
+    positions = islice(expand(node.shape.spans()), 2)
+    if node.is_hook:
+        generation = outbox.generation_of(ticket.sequence)
+        return [ids.hook_id(ticket.run_id, generation, position) for position in positions]
+    return [ids.task_id(ticket.run_id, position) for position in positions]
 
 
 @prepared

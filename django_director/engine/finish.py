@@ -16,12 +16,12 @@ from django.db.models import F, QuerySet
 from django_director import faults, signals
 from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.dispatch import Message
 from django_director.graph import Graph
+from django_director.jsonvalues import storable_text
 from django_director.models import Attempt, Task
 from django_director.status import TaskStatus
 
-from . import outbox, settle, stop, success
+from . import hooks, outbox, settle, stop, success
 from .claim import Claim, RunSnapshot
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
@@ -40,9 +40,9 @@ class Failure:
     def columns(self) -> dict[str, str]:
         """As the columns of a task, cut to size: the end of a traceback says more than its beginning."""
         return {
-            "error": _clean(self.error)[:MAX_ERROR],
-            "traceback": _clean(self.traceback)[-director.MAX_TRACEBACK :],
-            "reason": _clean(self.reason)[:500],
+            "error": storable_text(self.error)[:MAX_ERROR],
+            "traceback": storable_text(self.traceback)[-director.MAX_TRACEBACK :],
+            "reason": storable_text(self.reason)[:500],
         }
 
 
@@ -105,14 +105,17 @@ def _fail(claim: Claim, failure: Failure) -> bool:
 
 
 def _skip(claim: Claim, reason: str) -> bool:
-    if not _mine(claim).update(**_ended(TaskStatus.SKIPPED), reason=_clean(reason)[:500]):
+    if not _mine(claim).update(**_ended(TaskStatus.SKIPPED), reason=storable_text(reason)[:500]):
         return _was_committed(claim, TaskStatus.SKIPPED)
     _settle(claim, TaskStatus.SKIPPED)
     return True
 
 
 def _settle(claim: Claim, status: TaskStatus) -> None:
-    if not claim.is_hook:
+    if claim.is_hook:
+        failed = status == TaskStatus.FAILED
+        hooks.follow(claim.run.pk, claim.graph, claim.node, claim.sequence, failed=failed)
+    else:
         _follow_up(claim.run, claim.graph, claim.node.position, status)
     _announce(claim.task_id)
 
@@ -123,20 +126,8 @@ def _follow_up(run: RunSnapshot, graph: Graph, position: int, status: TaskStatus
 
 
 def _retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
-    if delay <= 0:
-        changes = _queued_again(claim.sequence)
-    else:
-        changes = {
-            "status": TaskStatus.WAITING,
-            "not_before": later(delay),
-            "claim": None,
-            "lease_until": None,
-        }
-    columns = failure.columns()
-    if not _mine(claim).update(**changes, **columns, failures=F("failures") + 1):
+    if not _try_again(_mine(claim), claim.task_id, claim.sequence, failure, delay):
         return False
-    faults.point("retry.updated")
-    _keep_attempt(claim.task_id, failure, columns)
     if delay <= 0:
         _publish_again(claim)
     return True
@@ -170,22 +161,53 @@ def fail_row(task: Task, failure: Failure, **changes: Any) -> bool:
     if not same.update(**_ended(TaskStatus.FAILED), **failure.columns(), **changes):
         return False
     faults.point("fail.updated")
-    if not task.is_hook:
+    graph = task.run.version.graph
+    if task.is_hook:
+        hooks.follow(task.run_id, graph, graph.node(task.position), task.sequence, failed=True)
+    else:
         run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
-        _follow_up(run, task.run.version.graph, task.position, TaskStatus.FAILED)
+        _follow_up(run, graph, task.position, TaskStatus.FAILED)
     _announce(task.pk)
     return True
 
 
+def retry_row(task: Task, failure: Failure, delay: float) -> bool:
+    """As ``retry_later``, for a running task whose row was read, with its run; part of a transaction."""
+    if not _try_again(_as_read(task).running(), task.pk, task.sequence, failure, delay):
+        return False
+    if delay <= 0:
+        task.failures += 1
+        message = outbox.message_of(task, task.run.version.content_hash, sequence=task.sequence + 1)
+        after_commit(partial(outbox.publish, [message]))
+    return True
+
+
+def _try_again(row: Any, task_id: UUID, sequence: int, failure: Failure, delay: float) -> bool:
+    if delay <= 0:
+        changes = _queued_again(sequence)
+    else:
+        changes = {
+            "status": TaskStatus.WAITING,
+            "not_before": later(delay),
+            "claim": None,
+            "lease_until": None,
+            "deadline_at": None,
+        }
+    columns = failure.columns()
+    if not row.update(**changes, **columns, failures=F("failures") + 1):
+        return False
+    faults.point("retry.updated")
+    _keep_attempt(task_id, failure, columns)
+    return True
+
+
 def _publish_again(claim: Claim) -> None:
-    message = Message(
+    message = outbox.message(
+        claim.graph,
+        claim.node.position,
         task_id=claim.task_id,
         sequence=claim.sequence + 1,
-        name=claim.node.name,
-        queue=claim.node.queue,
         run_id=claim.run.pk,
-        position=claim.node.position,
-        version=claim.graph.content_hash,
         retries=claim.failures + 1,
     )
     after_commit(partial(outbox.publish, [message]))
@@ -205,7 +227,13 @@ def _was_committed(claim: Claim, status: TaskStatus) -> bool:
 
 
 def _ended(status: TaskStatus) -> dict[str, Any]:
-    return {"status": status, "finished_at": Now(), "lease_until": None, "next_dispatch_at": None}
+    return {
+        "status": status,
+        "finished_at": Now(),
+        "lease_until": None,
+        "deadline_at": None,
+        "next_dispatch_at": None,
+    }
 
 
 def _queued_again(sequence: int) -> dict[str, Any]:
@@ -214,6 +242,7 @@ def _queued_again(sequence: int) -> dict[str, Any]:
         "sequence": sequence + 1,
         "claim": None,
         "lease_until": None,
+        "deadline_at": None,
         "queued_at": Now(),
         "next_dispatch_at": later(director.DISPATCH_GRACE),
         "dispatches": 0,
@@ -245,8 +274,3 @@ def _announce(task_id: UUID) -> None:
 def _send_finished(task_id: UUID) -> None:
     task = statement(Task.objects.select_related("run").filter(pk=task_id).get)
     signals.task_finished.send_robust(sender=Task, task=task)
-
-
-def _clean(text: str) -> str:
-    # PostgreSQL refuses NUL, and no database can store half a surrogate pair.
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

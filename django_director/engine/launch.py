@@ -212,7 +212,7 @@ def _insert(order: Order) -> Run:
     found = graph.beginning.found
     if found.outcome is not None:
         run.status = found.outcome
-    rows.insert_run(run)
+    rows.insert_run(run, graph.definition.timeout, order.not_before)
     faults.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
     rows.insert_gates(run.pk, graph, graph.beginning.tallies)

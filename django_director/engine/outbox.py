@@ -17,7 +17,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.dispatch import Message
 from django_director.graph import Graph, Span, expand
-from django_director.models import Task
+from django_director.models import Task, graph_of
 from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepared
 from django_director.status import TaskStatus
 
@@ -46,6 +46,11 @@ def first_sequence(generation: int) -> int:
     Known without reading the row: a reset is allowed on a finished run only, so nobody can have raised it.
     """
     return generation * STRIDE + 1
+
+
+def generation_of(sequence: int) -> int:
+    """The generation of the run in which a task was queued with ``sequence``."""
+    return sequence // STRIDE
 
 
 def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
@@ -92,28 +97,37 @@ def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> No
 
 def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Message:
     """The message of a task whose row was not read."""
-    node = graph.nodes[position]
-    return Message(
+    return message(
+        graph,
+        position,
         task_id=ids.task_id(run_id, position),
         sequence=sequence,
+        run_id=run_id,
+    )
+
+
+def message(graph: Graph, position: int, **fields: Any) -> Message:
+    """The message of a task at ``position``, with what its step says about the way it runs."""
+    node = graph.node(position)
+    return Message(
         name=node.name,
         queue=node.queue,
-        run_id=run_id,
+        time_limit=node.timeout,
+        priority=node.priority,
         position=position,
         version=graph.content_hash,
+        **fields,
     )
 
 
 def message_of(task: Task, version: str, *, sequence: int | None = None) -> Message:
     """The message of a task whose row was read."""
-    return Message(
+    return message(
+        graph_of(version),
+        task.position,
         task_id=task.pk,
         sequence=task.sequence if sequence is None else sequence,
-        name=task.name,
-        queue=task.queue,
         run_id=task.run_id,
-        position=task.position,
-        version=version,
         retries=task.failures,
     )
 

@@ -6,7 +6,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -20,14 +19,17 @@ from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import backlog, finish, outbox, reset, stop
+from . import backlog, finish, hold, outbox, reset, stop
 from .finish import Failure
-from .transactions import statement, transact
+from .transactions import statement
 
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
-_DUE: Final = ("name", "queue", "position", "sequence", "failures", "dispatches", "unknown_since")
+_DUE: Final = (
+    *("name", "queue", "position", "sequence", "failures", "dispatches", "unknown_since", "is_hook"),
+    *("run__paused_at", "run__version__content_hash"),
+)
 
 
 class Due(NamedTuple):
@@ -35,7 +37,9 @@ class Due(NamedTuple):
 
     waking: bool = True
     publishing: bool = True
+    stopping: bool = True
     closing: bool = True
+    ending: bool = True
 
 
 def look(lease: str) -> Due:
@@ -53,7 +57,12 @@ def _looking() -> Select:
         .filter(next_dispatch_at__lte=Now())
         .order_by("next_dispatch_at")
         .values("next_dispatch_at"),
+        "stopping": Run.objects.overdue().order_by("deadline_at").values("deadline_at"),
         "closing": Run.objects.stopping().order_by("stop").values("stop"),
+        "ending": Task.objects.running()
+        .filter(deadline_at__lte=Now())
+        .order_by("deadline_at")
+        .values("deadline_at"),
     }
     columns = {name: Subquery(rows[:1]) for name, rows in firsts.items()}
     return Select(Lease.objects.filter(name=Param("lease", TEXT)).annotate(**columns).values_list(*columns))
@@ -86,7 +95,7 @@ def publish_due() -> int:
     ``BATCH`` of them: there may be more. That is never said for tasks that a worker did not know: their offers
     are bounded by the ticks, for a worker drops them faster than another can take them.
     """
-    tasks = _due()
+    tasks = _without_paused(_due())
     if not tasks or dispatch.breaker.is_open:
         return 0
     faults.point("supervise.claimed")
@@ -107,7 +116,7 @@ def _due() -> list[Any]:
         .filter(next_dispatch_at__lte=Now())
         .order_by("next_dispatch_at")
         .select_related("run__version")
-        .only(*_DUE, "run__version__content_hash")
+        .only(*_DUE)
         .annotate(as_of=Now())
     )
     tasks = list(due[:BATCH])
@@ -117,6 +126,13 @@ def _due() -> list[Any]:
     # A backlog that one worker drops must not hold up what all know.
     fresh = list(due.filter(unknown_since=None)[:BATCH])
     return fresh + again[: max(0, BATCH - 1 - len(fresh))]
+
+
+def _without_paused(tasks: list[Any]) -> list[Any]:
+    """Those that may start; the others are parked."""
+    held = {task.pk for task in tasks if task.run.paused_at is not None and not task.is_hook}
+    hold.park_ids(held)
+    return [task for task in tasks if task.pk not in held]
 
 
 def close_stopped() -> int:
@@ -139,12 +155,6 @@ def lose_message(task_id: UUID, sequence: int, why: str) -> bool:
     """Take the running task of a message from its worker, which is known to be gone."""
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
     return sum(_lose(task, why) for task in read(running)) > 0
-
-
-def fail_message(task_id: UUID, sequence: int, failure: Failure) -> bool:
-    """Fail the running task of a message from outside its process: it was killed by a time limit."""
-    running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(transact(partial(finish.fail_row, task, failure)) for task in read(running)) > 0
 
 
 def audit() -> int:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from django.db.models import Case, F, When
 
 from django_director import faults
-from django_director.clock import Now
+from django_director.clock import Now, later
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, expand, replay, spans
 from django_director.inserts import BATCH
@@ -118,6 +118,7 @@ def _check_retryable(run: Run) -> None:
 
 
 def _retry(run: Run, token: int) -> None:
+    timeout = run.version.graph.definition.timeout
     reopened = (
         Run.objects.retryable()
         .filter(pk=run.pk, generation=run.generation)
@@ -126,6 +127,8 @@ def _retry(run: Run, token: int) -> None:
             stop=Stop.NONE,
             generation=F("generation") + 1,
             token=token,
+            paused_at=None,
+            deadline_at=None if timeout is None else later(timeout),
             finished_at=None,
             error="",
         )

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django_director import ids
-from django_director.clock import Now
+from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.graph import Graph, Span, Tally
 from django_director.inserts import Insert, InsertMany, as_text
@@ -31,11 +31,18 @@ PENDING: Final[State] = (TaskStatus.PENDING, 0, None, None, None, None)
 MOMENT: Final[Any] = Task._meta.get_field("not_before")
 
 
-def insert_run(run: Run) -> None:
-    """Insert the run and set its times to those of the database."""
+def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> None:
+    """Insert the run and set its times to those of the database.
+
+    The time until a delayed start does not count for its ``timeout``.
+    """
+    if timeout is not None and not_before is not None:
+        run.deadline_at, timeout = not_before + timedelta(seconds=timeout), None
     values = {field.attname: getattr(run, field.attname) for field in Run._meta.concrete_fields}
-    run.created_at = run.started_at = _inserting_run(run.is_finished).execute(**values)
+    run.created_at = run.started_at = _inserting_run(run.is_finished, timeout).execute(**values)
     run.finished_at = run.created_at if run.is_finished else None
+    if timeout is not None:
+        run.deadline_at = run.created_at + timedelta(seconds=timeout)
     run._state.adding, run._state.db = False, director.DATABASE
 
 
@@ -52,10 +59,11 @@ def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
 
 
 @prepared
-def _inserting_run(is_finished: bool) -> Insert:
+def _inserting_run(is_finished: bool, timeout: float | None) -> Insert:
     given = {field.attname: Param(field.attname, field) for field in Run._meta.concrete_fields}
     now = ("created_at", "started_at", "finished_at") if is_finished else ("created_at", "started_at")
-    return Insert(Run, **given | dict.fromkeys(now, Now()))
+    deadline = {} if timeout is None else {"deadline_at": later(timeout)}
+    return Insert(Run, **given | dict.fromkeys(now, Now()) | deadline)
 
 
 @prepared

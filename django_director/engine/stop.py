@@ -13,15 +13,17 @@ from django.db.models import Exists, OuterRef
 from django_director import dispatch, faults, ids
 from django_director.clock import Now
 from django_director.exceptions import Conflict
-from django_director.graph import Span, replay
+from django_director.graph import Graph, Span, replay
 from django_director.models import Run, Task
-from django_director.querysets import positions_in
+from django_director.querysets import RunQuerySet, positions_in
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox, settle
 from .transactions import after_commit, statement, transact
 
 CHUNK: Final = 5_000
+REASONS: Final[dict[Any, str]] = {Stop.CANCEL: "canceled", Stop.TIMEOUT: "the run's time was up"}
+"""Why a stopped run's tasks were not started, where nobody says more."""
 
 
 def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
@@ -65,7 +67,7 @@ def carry_on(run_id: UUID) -> bool:
     if stop == Stop.FAIL_FAST:
         _go_on(Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id))
     else:
-        sweep(run_id)
+        sweep(run_id, REASONS.get(stop, "canceled"))
     return close_if_idle(run_id)
 
 
@@ -111,24 +113,34 @@ def _settle(chunk: list[UUID], reason: str) -> int:
 
 def close_if_idle(run_id: UUID) -> bool:
     """Give a stopped run its outcome when none of its tasks is active; say whether that happened."""
-    return transact(partial(_close, run_id))
+    runs = _idle().filter(pk=run_id).select_related("version").defer("payload", "version__source")
+    run: Run | None = statement(runs.first)
+    return run is not None and transact(partial(_close, run))
 
 
-def _close(run_id: UUID) -> bool:
+def _idle() -> RunQuerySet:
     active = Task.objects.filter(run_id=OuterRef("pk")).steps().active()
-    idle = Run.objects.stopping().filter(~Exists(active), pk=run_id)
-    closed = idle.exclude(stop=Stop.FAIL_FAST).update(status=RunStatus.CANCELED, finished_at=Now())
-    if not closed and idle.filter(stop=Stop.FAIL_FAST).update(status=RunStatus.FAILED, finished_at=Now()):
-        closed = _fail(Run.objects.select_related("version").get(pk=run_id))
-    if closed:
-        settle.announce_end(run_id)
-    return bool(closed)
+    stopping: RunQuerySet = Run.objects.stopping()
+    return stopping.filter(~Exists(active))
 
 
-def _fail(run: Run) -> int:
+def _close(run: Run) -> bool:
     graph = run.version.graph
-    hooks.insert(run.pk, graph, RunStatus.FAILED, generation=run.generation)
-    return Run.objects.filter(pk=run.pk).update(error=settle.first_error(run.pk, graph))
+    outcome, error = _outcome(run, graph)
+    same = _idle().filter(pk=run.pk, stop=run.stop, generation=run.generation)
+    if not same.update(status=outcome, finished_at=Now(), error=error):
+        return False
+    hooks.insert(run.pk, graph, outcome, generation=run.generation)
+    settle.announce_end(run.pk)
+    return True
+
+
+def _outcome(run: Run, graph: Graph) -> tuple[RunStatus, str]:
+    if run.stop == Stop.TIMEOUT:
+        return RunStatus.FAILED, f"TimeLimitExceeded: the run took longer than {graph.definition.timeout:g} s"
+    if run.stop == Stop.FAIL_FAST:
+        return RunStatus.FAILED, settle.first_error(run.pk, graph)
+    return RunStatus.CANCELED, ""
 
 
 def _kill(run_id: UUID, reason: str) -> None:
@@ -136,7 +148,11 @@ def _kill(run_id: UUID, reason: str) -> None:
     messages = [ids.message_id(*row) for row in running.values_list("pk", "sequence")]
     statement(
         lambda: running.update(
-            status=TaskStatus.CANCELED, finished_at=Now(), lease_until=None, reason=f"{reason}, killed"[:500]
+            status=TaskStatus.CANCELED,
+            finished_at=Now(),
+            lease_until=None,
+            deadline_at=None,
+            reason=f"{reason}, killed"[:500],
         )
     )
     if messages:

@@ -29,6 +29,7 @@ def succeeding() -> Update:
         status=TaskStatus.SUCCESS,
         finished_at=Now(),
         lease_until=None,
+        deadline_at=None,
         next_dispatch_at=None,
         result=Param("result", Task._meta.get_field("result")),
         error="",
@@ -97,8 +98,8 @@ def _only_span(junction: Junction) -> Span | None:
 
 
 def _end(claim: Claim, values: dict[str, Any]) -> bool:
-    """The only last task of a run without a hook for its outcome."""
-    if hooks.node_for(claim.graph, RunStatus.SUCCESS) is not None:
+    """The only last task of a run without hooks for its outcome."""
+    if hooks.chains(claim.graph, RunStatus.SUCCESS):
         return False
     finished, closed = _ending().execute(**values, outcome=RunStatus.SUCCESS, error="")
     if closed:

@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import backlog, recovery, retention, unknown
+from . import backlog, hold, recovery, retention, timeouts, unknown
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,9 @@ class Report:
     hastened: int = 0
     lost: int = 0
     unknown: int = 0
+    resumed: int = 0
     closed: int = 0
+    timed_out: int = 0
     recomputed: int = 0
     cleaned: int = 0
 
@@ -107,11 +109,15 @@ class Supervisor:
         due = recovery.look(LEASE_NAME)
         report.woken = recovery.wake() if due.waking else 0
         report.published = recovery.publish_due() if due.publishing or report.woken else 0
-        report.closed = recovery.close_stopped() if due.closing else 0
+        report.timed_out = timeouts.stop_overdue_runs() if due.stopping else 0
+        report.closed = recovery.close_stopped() if due.closing or report.timed_out else 0
+        if due.ending and self._is_steady(timeouts.QUIET):
+            report.timed_out += timeouts.end_overdue_attempts()
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
             report.hastened = backlog.hasten()
             report.unknown = unknown.fail()
+            report.resumed = hold.bring_back_forgotten()
             if self._is_steady():
                 report.lost = recovery.expire_leases(self._is_steady)
         if now - self._clock.audit >= director.LEASE:
@@ -124,11 +130,11 @@ class Supervisor:
                 self._clock.retention -= RETENTION_PERIOD - RETENTION_PAUSE
         return report
 
-    def _is_steady(self) -> bool:
-        """Whether the database has answered for one whole lease, also within the present tick."""
+    def _is_steady(self, seconds: float | None = None) -> bool:
+        """Whether the database has answered for ``seconds``, or one whole lease, also within the present tick."""
         now = time.monotonic()
         self._notice_gap(now)
-        return now - self._clock.steady_since >= float(director.LEASE)
+        return now - self._clock.steady_since >= (director.LEASE if seconds is None else seconds)
 
     def _notice_gap(self, now: float) -> None:
         """While the database was away nobody could renew a lease: expiry waits for one whole lease of quiet."""

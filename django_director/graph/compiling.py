@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
-from django_director.definitions.model import Definition, Rule
+from django_director.definitions.model import Definition, Rule, TaskStep
 
 from .entries import Entry, Source, effective, received
 from .model import ARITY, Graph, Junction, Node, Release
 from .ordering import Entries
-from .shapes import NOTHING, spans
+from .shapes import NOTHING, Shape, spans
 
 Draft = dict[str, Any]
 Heads = dict[Rule, list[int]]
@@ -163,12 +164,20 @@ class _Compiler:
             member.append(draft["seq"])
         return draft
 
-    def hooks(self, behind: int) -> dict[str, Node]:
+    def hooks(self, behind: int) -> dict[str, tuple[Node, ...]]:
+        positions = count(behind)
         hooks = sorted(self.definition.hooks.items())
-        return {
-            outcome: Node(position=behind + number, step=step, depth=0, shape=NOTHING, upstream=(), is_hook=True)
-            for number, (outcome, (step, *_)) in enumerate(hooks)
-        }
+        return {outcome: tuple(_hook_chain(steps, positions)) for outcome, steps in hooks}
+
+
+def _hook_chain(steps: Iterable[TaskStep], positions: Iterator[int]) -> Iterator[Node]:
+    """Each hook of an outcome gets the result of the one before it in its list."""
+    shape = NOTHING
+    upstream: tuple[int, ...] = ()
+    for depth, step in enumerate(steps):
+        position = next(positions)
+        yield Node(position=position, step=step, depth=depth, shape=shape, upstream=upstream, is_hook=True)
+        shape, upstream = Shape(position=position), (position,)
 
 
 def _members(positions: Iterable[int], nodes: list[Draft]) -> list[list[int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from django_director.definitions.model import Container, Definition, Rule, TaskStep
+from django_director.definitions.model import Container, Definition, Retry, Rule, TaskStep
 from django_director.status import TaskStatus
 
 from .rules import Tally, verdict
@@ -54,6 +54,20 @@ class Node:
     @property
     def queue(self) -> str:
         return self.step.queue or ""
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that an attempt may take."""
+        return self.step.timeout if isinstance(self.step, TaskStep) else None
+
+    @property
+    def priority(self) -> int | None:
+        """That of its messages."""
+        return self.step.priority if isinstance(self.step, TaskStep) else None
+
+    @property
+    def retry(self) -> Retry | None:
+        return self.step.retry if isinstance(self.step, TaskStep) else None
 
     @property
     def is_head(self) -> bool:
@@ -136,7 +150,8 @@ class Graph:
     """What waits for nothing, by rule."""
     file_order: tuple[int, ...] = ()
     """The positions in the order of the file; a head stands before its members."""
-    hooks: Mapping[str, Node] = field(default_factory=dict)
+    hooks: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
+    """By outcome, and ``always``: the nodes of a chain, never empty."""
     result: Shape = NOTHING
     """The shape of the run's result, unless the definition has an expression for it."""
 
@@ -188,7 +203,11 @@ class Graph:
         """The node at a position; hooks stand behind the last task."""
         if position < len(self.nodes):
             return self.nodes[position]
-        return next(node for node in self.hooks.values() if node.position == position)
+        return self._hook_nodes[position - len(self.nodes)]
+
+    @cached_property
+    def _hook_nodes(self) -> tuple[Node, ...]:
+        return tuple(node for chain in self.hooks.values() for node in chain)
 
     def downstream(self, chosen: Iterable[int]) -> set[int]:
         """``chosen`` and everything that depends on it."""

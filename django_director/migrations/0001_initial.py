@@ -34,6 +34,7 @@ class Migration(migrations.Migration):
                 ('is_active', models.BooleanField(default=True, help_text='Off when the workflow has left the files.')),
                 ('retention_offset', models.IntegerField(help_text="How many finished runs are kept; -1: all; empty: the setting's.", null=True)),
                 ('retention_days', models.PositiveIntegerField(help_text='How long finished runs are kept.', null=True)),
+                ('allowed_groups', models.JSONField(default=list, help_text='Names of the groups that may run and steer it; empty: whoever has the permissions.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
             ],
@@ -90,6 +91,7 @@ class Migration(migrations.Migration):
                 ('next_dispatch_at', models.DateTimeField(null=True)),
                 ('dispatches', models.PositiveIntegerField(default=0, help_text='How often it was published again.')),
                 ('not_before', models.DateTimeField(null=True)),
+                ('deadline_at', models.DateTimeField(help_text='When the attempt has run too long.', null=True)),
                 ('unknown_since', models.DateTimeField(help_text='Since when a worker says it has no such task.', null=True)),
                 ('attempt', models.PositiveIntegerField(default=0, help_text='The last attempt started.')),
                 ('failures', models.PositiveIntegerField(default=0)),
@@ -161,6 +163,21 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='django_director.workflowversion'),
         ),
         migrations.CreateModel(
+            name='TaskLog',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('sequence', models.BigIntegerField(help_text="The task's when it was claimed.")),
+                ('attempt', models.PositiveIntegerField()),
+                ('generation', models.PositiveIntegerField(default=0)),
+                ('text', models.TextField()),
+                ('task', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='logs', to='django_director.task')),
+            ],
+            options={
+                'ordering': ['task', 'sequence'],
+                'constraints': [models.UniqueConstraint(fields=('task', 'sequence'), name='director_log_attempt')],
+            },
+        ),
+        migrations.CreateModel(
             name='Gate',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -185,6 +202,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='task',
             index=django_director.indexes.PartialIndex(condition=models.Q(('status', 'waiting')), fields=['not_before'], name='director_task_timer'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('status', 'running')), fields=['deadline_at'], name='director_task_deadline'),
         ),
         migrations.AddConstraint(
             model_name='task',
@@ -225,6 +246,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='run',
             index=django_director.indexes.PartialIndex(condition=models.Q(('finished_at__isnull', True), ('stop__gt', '')), fields=['finished_at', 'stop'], name='director_run_stopping'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('finished_at__isnull', True)), fields=['finished_at', 'deadline_at'], name='director_run_deadline'),
         ),
         migrations.AddConstraint(
             model_name='run',

@@ -51,8 +51,8 @@ class Command(DirectorCommand):
             ]
         )
         self._tree("steps", workflow["steps"])
-        for outcome, step in workflow["hooks"].items():
-            self._tree(f"hook on {outcome}", [step])
+        for outcome, steps in workflow["hooks"].items():
+            self._tree(f"hook on {outcome}", steps)
 
     def _tree(self, title: str, steps: list[Json]) -> None:
         self.out.line(f"{title}:")

@@ -18,7 +18,7 @@ def test_it_tells_everything_that_can_change(operator):
     run = factories.make_run(order(), tasks={"FETCH": "success", "STOCK": "running"})
     data = look(operator, run).json()
     assert (data["status"], data["finished"], data["total"], data["is_live"]) == ("running", 1, 4, True)
-    assert data["buttons"] == ["cancel"]
+    assert data["buttons"] == ["cancel", "pause"]
     assert [box[0] for box in data["boxes"]] == ["success", "running", "pending", "pending"]
     assert [row["status"] for row in data["rows"]] == ["success", "running", "pending", "pending"]
     assert data["counts"] == {"running": "1", "pending": "2", "success": "1"}

@@ -38,6 +38,20 @@ def test_cancel(operator):
     assert history(run) == [("olga", "Canceled (admin)")]
 
 
+def test_pause_and_resume(operator):
+    run = engine.start(order().name)
+    preview = text(operator.get(address("run_pause", run.pk)))
+    assert "4 tasks do not start until the run is resumed." in preview
+    assert messages(press(operator, "pause", run)) == ["1 run is paused."]
+    run.refresh_from_db()
+    assert run.shown_status == "paused"
+    assert "does not allow this: paused" in text(operator.get(address("run_pause", run.pk)))
+    assert "1 task is ready and starts." in text(operator.get(address("run_resume", run.pk)))
+    assert messages(press(operator, "resume", run)) == ["1 run goes on."]
+    assert "does not allow this: running" in text(operator.get(address("run_resume", run.pk)))
+    assert [message for _, message in history(run)] == ["Resumed (admin)", "Paused (admin)"]
+
+
 def test_retry_runs_again_what_the_preview_says(operator):
     run = failed_run()
     preview = operator.get(address("run_retry", run.pk))
@@ -68,7 +82,7 @@ def test_relaunch_leads_to_the_new_run(operator):
 def test_a_look_changes_nothing(operator):
     running, failed = engine.start(order().name), failed_run(order("other.FLOW"))
     before = list(Run.objects.order_by("pk").values())
-    for name in ("cancel", "retry", "relaunch"):
+    for name in ("cancel", "pause", "resume", "retry", "relaunch"):
         for run in (running, failed):
             response = operator.get(address(f"run_{name}", run.pk))
             assert response.status_code == 200
@@ -93,7 +107,7 @@ def test_the_preview_says_that_a_workflow_has_left_the_files(operator):
 
 def test_each_operation_asks_for_its_permission(viewer):
     run = failed_run()
-    for name in ("cancel", "retry", "relaunch"):
+    for name in ("cancel", "pause", "resume", "retry", "relaunch"):
         assert viewer.get(address(f"run_{name}", run.pk)).status_code == 403
         assert viewer.post(address(f"run_{name}", run.pk)).status_code == 403
     assert Run.objects.get().status == "failed"

@@ -1,6 +1,7 @@
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_director.status import TaskStatus
 from tests import factories
@@ -43,9 +44,9 @@ def test_a_run_keeps_the_graph_it_started_with(viewer):
 @pytest.mark.parametrize(
     ("status", "stop", "buttons"),
     [
-        ("running", "", {"cancel"}),
+        ("running", "", {"cancel", "pause"}),
         ("running", "cancel", set()),
-        ("pending", "", {"cancel"}),
+        ("pending", "", {"cancel", "pause"}),
         ("success", "", {"relaunch"}),
         ("failed", "", {"retry", "relaunch"}),
         ("canceled", "cancel", {"retry", "relaunch"}),
@@ -56,10 +57,15 @@ def test_buttons_follow_the_state(status, stop, buttons, operator):
     assert shown_buttons(page_of(operator, run)) == buttons
 
 
+def test_buttons_of_a_paused_run(operator):
+    run = factories.make_run(order(), "running", paused_at=timezone.now())
+    assert shown_buttons(page_of(operator, run)) == {"cancel", "resume"}
+
+
 def test_buttons_follow_the_permissions(client_of):
     run = factories.make_run(order(), "failed")
     page = page_of(client_of("view_run", "cancel_run"), run)
-    assert Page(text(page)).buttons == {"cancel": False}
+    assert Page(text(page)).buttons == {"cancel": False, "pause": False, "resume": False}
 
 
 def test_payload_and_result_ask_for_a_permission(viewer, operator):

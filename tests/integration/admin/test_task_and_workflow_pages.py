@@ -59,6 +59,21 @@ def test_tracebacks_and_payloads_ask_for_a_permission(failed, viewer):
         assert secret not in page
 
 
+def test_log_lines_ask_for_the_same_permission(failed, operator, viewer):
+    for number in (1, 2):
+        failed.logs.create(sequence=number, attempt=number, text=f"INFO shop: <b>line {number}</b>\n")
+    page = text(operator.get(address("task_change", failed.pk)))
+    assert page.index("&lt;b&gt;line 2") < page.index("&lt;b&gt;line 1")
+    assert "line 2" not in text(viewer.get(address("task_change", failed.pk)))
+
+
+def test_the_end_of_long_log_lines_is_shown(failed, operator):
+    failed.logs.create(sequence=1, attempt=1, text="first\n" + "x\n" * 200_000 + "the last\n")
+    page = text(operator.get(address("task_change", failed.pk)))
+    assert "the last" in page
+    assert "Only the end is shown." in page
+
+
 def test_the_result_of_a_task(operator):
     run = factories.make_run(order(), tasks={"FETCH": "success"})
     run.tasks.filter(step="FETCH").update(result={"rows": [1, 2], "api_key": "k-123"})

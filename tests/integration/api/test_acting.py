@@ -101,6 +101,8 @@ def test_a_malformed_body_is_a_400(workflow, operator, body):
         ("start", {"payload": {"order": 7}, "\ud800" + "x" * 5000: 1}, "?" + "x" * 99, "known are"),
         ("cancel", {"forse": True}, "forse", "did you mean “force”?"),
         ("retry", {"force": True}, "force", "takes none"),
+        ("pause", {"force": True}, "force", "takes none"),
+        ("resume", {"force": True}, "force", "takes none"),
         ("relaunch", {"paylod": {"order": 7}}, "paylod", "did you mean “payload”?"),
         ("relaunch", {"verson": "same"}, "verson", "did you mean “version”?"),
     ],
@@ -173,6 +175,19 @@ def test_cancel_retry_relaunch(workflow, operator):
         "Retried (API)",
         f"Relaunched from {run} (API)",
     ]
+
+
+def test_pause_and_resume(workflow, operator):
+    run = start(operator, {"order": 7}).json()["id"]
+    assert operator.post(f"{API}/runs/{run}/resume/").status_code == 409
+    paused = operator.post(f"{API}/runs/{run}/pause/")
+    assert (paused.status_code, paused.json()["status"]) == (200, "paused")
+    assert operator.post(f"{API}/runs/{run}/pause/").status_code == 409
+    assert [listed["id"] for listed in operator.get(f"{API}/runs/?status=paused").json()["results"]] == [run]
+    resumed = operator.post(f"{API}/runs/{run}/resume/")
+    assert (resumed.status_code, resumed.json()["status"]) == (200, "running")
+    messages = LogEntry.objects.order_by("pk").values_list("change_message", flat=True)
+    assert list(messages) == ["Started (API)", "Paused (API)", "Resumed (API)"]
 
 
 def test_relaunch_with_another_payload_and_the_old_version(workflow, operator):

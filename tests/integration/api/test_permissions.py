@@ -30,6 +30,8 @@ def routes(run):
         ("get", f"runs/{run.pk}/tasks/", "view_task"),
         ("get", f"runs/{run.pk}/graph/", "view_task"),
         ("post", f"runs/{run.pk}/cancel/", "cancel_run"),
+        ("post", f"runs/{run.pk}/pause/", "cancel_run"),
+        ("post", f"runs/{run.pk}/resume/", "cancel_run"),
         ("post", f"runs/{run.pk}/retry/", "retry_run"),
         ("post", f"runs/{run.pk}/relaunch/", "retry_run"),
         ("get", f"tasks/{task.pk}/", "view_task"),

@@ -47,6 +47,23 @@ def test_a_preview_changes_nothing(run, command, failing):
     assert Run.objects.count() == 1
 
 
+def test_pause_and_resume(run, command, failing):
+    preview = command("pauseworkflow", str(run.pk), "--dry-run")
+    assert preview.lines[0] == "3 tasks would not start until the run is resumed"
+    assert "it is running" in str(failing("resumeworkflow", str(run.pk), "--dry-run"))
+    assert "it is running" in str(failing("resumeworkflow", str(run.pk)))
+    assert command("pauseworkflow", str(run.pk)).lines == [f"shop.ORDER: paused run {run.pk}"]
+    run.refresh_from_db()
+    assert run.shown_status == "paused"
+    assert "it is paused" in str(failing("pauseworkflow", str(run.pk)))
+    assert "it is paused" in str(failing("pauseworkflow", str(run.pk), "--dry-run"))
+    assert command("resumeworkflow", str(run.pk), "--dry-run").lines == ["1 task would start"]
+    factories.make_user("ann", "cancel_run")
+    resumed = command("resumeworkflow", str(run.pk), "--user", "ann")
+    assert resumed.lines == [f"shop.ORDER: resumed run {run.pk}"]
+    assert LogEntry.objects.get().change_message == "Resumed (command)"
+
+
 def test_retry(run, command):
     engine.cancel(run)
     assert command("retryworkflow", str(run.pk)).lines == [f"shop.ORDER: retrying run {run.pk}"]

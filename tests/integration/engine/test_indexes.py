@@ -23,7 +23,11 @@ QUERIES = {
         Task.objects.waiting().filter(not_before__lte=Now()).order_by("not_before")[:500]
     ),
     "director_task_lease": lambda: Task.objects.running().filter(lease_until__lt=Now())[:500],
+    "director_task_deadline": lambda: (
+        Task.objects.running().filter(deadline_at__lt=Now()).order_by("deadline_at")[:500]
+    ),
     "director_run_stopping": lambda: Run.objects.stopping().order_by()[:500],
+    "director_run_deadline": lambda: Run.objects.overdue().order_by()[:500],
 }
 
 
@@ -39,6 +43,7 @@ def many_finished_tasks(transactional_db):
                 status=RunStatus.SUCCESS,
                 created_at=Now(),
                 finished_at=Now(),
+                deadline_at=Now(),
             )
             for _ in range(250)
         ]
@@ -69,5 +74,8 @@ def test_a_look_at_what_is_due_uses_an_index_for_each(many_finished_tasks):
     with connection.cursor() as cursor:
         cursor.execute(f"{prefix} {captured[0]['sql']}".replace("%", "%%"))
         plan = str(cursor.fetchall())
-    for index in ("director_task_due", "director_task_timer", "director_run_stopping"):
+    for index in (
+        *("director_task_due", "director_task_timer", "director_task_deadline"),
+        *("director_run_stopping", "director_run_deadline"),
+    ):
         assert index in plan, f"{index}: {plan}"

@@ -310,3 +310,42 @@ def test_two_starts_with_one_key(held, point, keeps):
     assert second.created is not keeps
     assert (first.pk == run.pk) is keeps
     assert outcome(run) == RunStatus.SUCCESS
+
+
+# Pause and resume
+
+
+@pytest.mark.parametrize("deed", [engine.pause, engine.resume], ids=["pause", "resume"])
+def test_of_two_people_one_pauses_or_resumes(deed):
+    run = driver.start("A")
+    if deed is engine.resume:
+        engine.pause(run)
+    copies = [Run.objects.get(pk=run.pk) for _ in range(2)]
+    ends = waiting_for(Run.objects.filter(pk=run.pk), *(lambda copy=copy: deed(copy) for copy in copies))
+    assert sorted(isinstance(end, Conflict) for end in ends) == [False, True]
+    run.refresh_from_db()
+    assert run.shown_status == ("paused" if deed is engine.pause else "running")
+
+
+@pytest.mark.parametrize("point", ["finish.updated", "finish.settled"])
+def test_a_pause_while_a_task_finishes(held, point):
+    run = driver.start("A", "B")
+    claimed = driver.claim(run, "A")
+    results = held(point, lambda: finish.finish(claimed, 1), lambda: engine.pause(run))
+    assert results[0] is True
+    assert not isinstance(results[1], Exception)
+    assert claims.claim(driver.ticket(run.tasks.get(step="B")), "tests") is None
+    assert engine.resume(run).shown_status == "running"
+    assert outcome(run) == RunStatus.SUCCESS
+
+
+@pytest.mark.parametrize("point", ["finish.updated", "finish.settled"])
+def test_a_pause_while_the_last_task_finishes(held, point):
+    run = driver.start("A")
+    claimed = driver.claim(run, "A")
+    finished, paused = held(point, lambda: finish.finish(claimed, 1), lambda: engine.pause(run))
+    assert finished is True
+    run.refresh_from_db()
+    assert run.status == RunStatus.SUCCESS
+    # Whoever changes the run's row first wins; a pause that came first held nothing back.
+    assert isinstance(paused, Conflict) == (run.paused_at is None)

@@ -60,6 +60,12 @@ steps = st.recursive(
 workflows = st.lists(steps, min_size=1, max_size=3)
 
 
+HOOKS = {
+    "failure": (TaskStep(id="hooks.failure", task="HOOK"), TaskStep(id="hooks.failure-2", task="HOOK")),
+    "always": (TaskStep(id="hooks.always", task="HOOK"),),
+}
+
+
 class Engine(RuleBasedStateMachine):
     """What can happen to runs, in any order."""
 
@@ -80,8 +86,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(members=workflows, has_hook=st.booleans())
     def start(self, members: list[Any], has_hook: bool) -> None:
-        hooks = {"failure": (TaskStep(id="hooks.failure", task="HOOK"),)} if has_hook else {}
-        self._start(definition("", *members, hooks=hooks))
+        self._start(definition("", *members, hooks=HOOKS if has_hook else {}))
 
     @rule(drawn=definitions())
     def start_any(self, drawn: Definition) -> None:
@@ -119,6 +124,8 @@ class Engine(RuleBasedStateMachine):
             return
         self.taken[(claimed.task_id, claimed.sequence)] += 1
         assert self.taken[(claimed.task_id, claimed.sequence)] == 1, "one message was claimed twice"
+        run = Run.objects.get(pk=claimed.run.pk)
+        assert claimed.is_hook or not run.paused_at, "a paused run started a task"
         before = Task.objects.filter(run_id=claimed.run.pk, is_hook=False, position__in=claimed.node.upstream)
         assert not before.exclude(status__in=TASK_FINISHED).exists(), (
             "it started before its predecessors had ended"
@@ -210,6 +217,24 @@ class Engine(RuleBasedStateMachine):
                 assert run.is_finished or run.stop
 
     @rule(data=st.data())
+    def pause(self, data: Any) -> None:
+        run = self._run(data)
+        if run is not None:
+            try:
+                engine.pause(run)
+            except Conflict:
+                assert run.is_finished or run.stop or run.paused_at
+
+    @rule(data=st.data())
+    def resume(self, data: Any) -> None:
+        run = self._run(data)
+        if run is not None:
+            try:
+                engine.resume(run)
+            except Conflict:
+                assert run.is_finished or run.stop or not run.paused_at
+
+    @rule(data=st.data())
     def retry(self, data: Any) -> None:
         run = self._run(data)
         if run is not None:
@@ -242,6 +267,8 @@ class Engine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All that is left: the supervisor, and a worker that does what it is told."""
+        for run in Run.objects.active().filter(paused_at__isnull=False, stop=""):
+            engine.resume(run)
         for _ in range(100):
             if not Run.objects.active().exists() and not Task.objects.active().exists():
                 break
@@ -310,6 +337,16 @@ def _without_counting_skips(run_id: Any, seq: int, arrival: Any) -> Any:
     return settle_count(run_id, seq, arrival)
 
 
+def _take_though_paused(ticket: Ticket, *args: Any) -> Any:
+    paused = Run.objects.filter(pk=ticket.run_id, paused_at__isnull=False)
+    since = list(paused.values_list("paused_at", flat=True))
+    paused.update(paused_at=None)
+    rows = claims_take(ticket, *args)
+    Run.objects.filter(pk=ticket.run_id).update(paused_at=since[0] if since else None)
+    return rows
+
+
+claims_take = claims._take
 settle_count = settle._count
 
 MUTANTS = {
@@ -324,6 +361,7 @@ MUTANTS = {
     "joins forget what was skipped": (settle, "_count", _without_counting_skips),
     "fail_fast does not go on": (stop, "_go_on", lambda run: 0),
     "nobody publishes again": (recovery, "publish_due", lambda: 0),
+    "a pause does not hold": (claims, "_take", _take_though_paused),
     "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(): 0),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
     "the end does not ask whether the run was stopped": (

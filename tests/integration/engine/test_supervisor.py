@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_director import dispatch, engine, signals
 from django_director.clock import later
-from django_director.engine import backlog, recovery
+from django_director.engine import backlog, hold, recovery
 from django_director.engine.supervise import LEASE_NAME, LEASE_SECONDS, Supervisor
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -19,6 +19,7 @@ from tests.factories import definition, group, make_workflow
 from . import driver
 
 pytestmark = pytest.mark.django_db
+PAST = "2026-01-01T00:00:00Z"
 
 
 def _make_due() -> None:
@@ -95,6 +96,15 @@ def test_a_queue_is_what_celery_routes_to(published, monkeypatch):
     assert backlog.hasten() == 3
     assert [_due_in(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
     assert [_next_delay(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
+
+
+def test_what_is_parked_is_not_hastened(published):
+    run = driver.start(group("G", "X", "Y"))
+    _run_since(run, "X", 0, 0)
+    engine.pause(run)
+    assert hold.park(run.tasks.all()) == 1
+    assert backlog.hasten() == 0
+    assert hold.parked().count() == 1
 
 
 def test_hastening_goes_on_chunk_by_chunk(published, monkeypatch):
@@ -232,19 +242,29 @@ def test_a_held_lease_is_renewed_each_third_of_its_time(published):
     assert Lease.objects.get().until > before
 
 
+def due() -> set[str]:
+    return {name for name, is_due in recovery.look(LEASE_NAME)._asdict().items() if is_due}
+
+
 def test_what_is_due_is_seen_in_one_look(published):
     Supervisor("one")._acquire()
     run = driver.start("A")
-    assert recovery.look(LEASE_NAME) == recovery.Due(waking=False, publishing=False, closing=False)
-    run.tasks.update(next_dispatch_at="2026-01-01T00:00:00Z")
-    assert recovery.look(LEASE_NAME) == recovery.Due(waking=False, publishing=True, closing=False)
-    run.tasks.update(status=TaskStatus.WAITING, not_before="2026-01-01T00:00:00Z")
-    assert recovery.look(LEASE_NAME) == recovery.Due(waking=True, publishing=False, closing=False)
+    assert due() == set()
+    run.tasks.update(next_dispatch_at=PAST)
+    assert due() == {"publishing"}
+    run.tasks.update(status=TaskStatus.WAITING, not_before=PAST)
+    assert due() == {"waking"}
     run.tasks.update(not_before="2126-01-01T00:00:00Z")
+    Run.objects.update(deadline_at=PAST)
+    assert due() == {"stopping"}
     Run.objects.update(stop="cancel")
-    assert recovery.look(LEASE_NAME) == recovery.Due(waking=False, publishing=False, closing=True)
+    assert due() == {"closing"}
+    Run.objects.update(stop="", deadline_at=None)
+    late = driver.claim(driver.start("A", name="test.OTHER"), "A")
+    Task.objects.filter(pk=late.task_id).update(deadline_at=PAST)
+    assert due() == {"ending"}
     Lease.objects.all().delete()
-    assert recovery.look(LEASE_NAME) == recovery.Due()
+    assert due() == set(recovery.Due._fields)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,98 @@
+"""Pause and resume: hold back what has not started; everything else goes on.
+
+Pausing changes the run's row and nothing else. A queued task that a worker would start, or the supervisor publish,
+is parked then: it stays queued, due in the far future. Resuming makes what is parked due again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Exists, F, OuterRef
+
+from django_director.clock import Now, later
+from django_director.exceptions import Conflict
+from django_director.models import Run, Task
+from django_director.querysets import TaskQuerySet
+from django_director.status import STOP_SPARING
+
+from .transactions import after_commit, statement
+
+CHUNK: Final = 5_000
+_YEAR: Final = 365 * 86_400.0
+FAR: Final = 1_000 * _YEAR
+"""Seconds from now until a parked task would be due."""
+PARKED: Final = FAR / 2
+"""Seconds from now after which only parked tasks are due."""
+
+
+def pause(run: Run, *, user: Any = None) -> Run:
+    """Let a run start nothing more until it is resumed.
+
+    Running tasks go on, as do waits; the time of the pause does not count for the run's own time-out. Returns the
+    run as it is now. Raises ``Conflict`` for a run that has an outcome, is being canceled, or is paused already.
+    """
+    paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
+    if not statement(lambda: paused.update(paused_at=Now())):
+        raise _conflict(run, "paused")
+    run.refresh_from_db()
+    return run
+
+
+def resume(run: Run, *, user: Any = None) -> Run:
+    """Let a paused run go on. Returns the run as it is now. Raises ``Conflict`` for a run that is not paused."""
+    held = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at__isnull=False)
+    # In this order: MySQL evaluates assignments one after the other.
+    deadline = F("deadline_at") + (Now() - F("paused_at"))
+    if not statement(lambda: held.update(deadline_at=deadline, paused_at=None)):
+        raise _conflict(run, "resumed")
+    after_commit(partial(bring_back, run.pk))
+    run.refresh_from_db()
+    return run
+
+
+def park(tasks: TaskQuerySet) -> int:
+    """Put those of ``tasks`` off whose run is paused; return how many."""
+    paused = Run.objects.filter(pk=OuterRef("run_id"), paused_at__isnull=False, stop__in=STOP_SPARING)
+    held = tasks.queued().steps().filter(Exists(paused))
+    return statement(lambda: held.update(next_dispatch_at=later(FAR)))
+
+
+def park_ids(chosen: Collection[UUID]) -> int:
+    """The same for tasks by their ids."""
+    return park(Task.objects.filter(pk__in=chosen)) if chosen else 0
+
+
+def bring_back(run_id: UUID) -> int:
+    """Make what is parked of a resumed run due now; return how many tasks that were."""
+    return _release(parked().filter(run_id=run_id))
+
+
+def bring_back_forgotten() -> int:
+    """The same for all runs that are not paused: a task may be parked by somebody who has not seen the resume."""
+    return _release(parked().filter(run__paused_at=None))
+
+
+def parked() -> TaskQuerySet:
+    """Queued tasks that are put off."""
+    tasks: TaskQuerySet = Task.objects.queued().filter(next_dispatch_at__gt=later(PARKED))
+    return tasks
+
+
+def _release(rows: TaskQuerySet) -> int:
+    released = 0
+    while chunk := list(rows.order_by().values_list("pk", flat=True)[:CHUNK]):
+        released += statement(partial(_make_due, chunk))
+    return released
+
+
+def _make_due(chunk: list[UUID]) -> int:
+    return Task.objects.queued().filter(pk__in=chunk).update(next_dispatch_at=Now(), dispatches=0)
+
+
+def _conflict(run: Run, what: str) -> Conflict:
+    run.refresh_from_db()
+    return Conflict(f"run {run.pk} can't be {what}: it is {run.shown_status}")

@@ -1,0 +1,68 @@
+"""Time limits that are not a worker's to keep: of attempts whose process is gone or can't be killed."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from billiard.exceptions import TimeLimitExceeded
+from django.db.models import F
+
+from django_director.clock import later
+from django_director.models import Attempt, Run, Task
+from django_director.querysets import RunQuerySet
+from django_director.retrying import next_delay
+from django_director.status import Stop
+
+from . import finish
+from .finish import Failure
+from .recovery import BATCH, read
+from .transactions import statement, transact
+
+MARGIN: Final = 2.0
+"""Seconds left to the worker, which ends an attempt by killing its process where it can."""
+QUIET: Final = 3.0
+"""Seconds for which the database must have answered: a worker may be waiting to write that it has finished."""
+
+
+def time_out_message(task_id: UUID, sequence: int, seconds: float) -> bool:
+    """End the running task of a message from outside its process, which its time limit has killed."""
+    running = Task.objects.running().filter(pk=task_id, sequence=sequence)
+    return sum(_time_out(task, seconds) for task in read(running)) > 0
+
+
+def end_overdue_attempts() -> int:
+    """End the attempts that go on after their time although nothing killed them; return how many.
+
+    Their code may run on: what it comes to is not theirs to commit any more.
+    """
+    overdue = Task.objects.running().filter(deadline_at__lt=later(-MARGIN)).order_by("deadline_at")
+    return sum(_time_out(task, _timeout(task)) for task in read(overdue))
+
+
+def stop_overdue_runs(runs: RunQuerySet | None = None) -> int:
+    """Let runs, or those of ``runs``, whose time is up start nothing more; return how many were stopped."""
+    chosen: RunQuerySet = Run.objects.all() if runs is None else runs
+    chunk = list(chosen.overdue().order_by().values_list("pk", flat=True)[:BATCH])
+    if not chunk:
+        return 0
+    # Asked again: it may have been paused, or ended, since.
+    return statement(lambda: Run.objects.overdue().filter(pk__in=chunk).update(stop=Stop.TIMEOUT))
+
+
+def _timeout(task: Task) -> float:
+    return float(task.run.version.graph.node(task.position).timeout or 0)
+
+
+def _time_out(task: Task, seconds: float) -> bool:
+    error = f"TimeLimitExceeded: it ran longer than {seconds:g} s"
+    failure = Failure(error=error, outcome=Attempt.Outcome.TIMED_OUT)
+    policy = task.run.version.graph.node(task.position).retry
+    delay = None
+    if policy is not None:
+        delay = next_delay(policy, task.failures, TimeLimitExceeded, random.random())
+    if delay is None:
+        return transact(partial(finish.fail_row, task, failure, failures=F("failures") + 1))
+    return transact(partial(finish.retry_row, task, failure, delay))

@@ -1,0 +1,137 @@
+"""The log lines of a task, kept with its attempt: what any logger of its thread says while its code runs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Final
+
+from django.db import DatabaseError, InterfaceError
+
+from .conf import KIB, director
+from .engine.claim import Claim
+from .engine.transactions import statement
+from .jsonvalues import storable_text
+from .models import TaskLog
+
+logger = logging.getLogger(__name__)
+
+LEVEL: Final = logging.INFO
+MAX_BYTES: Final = 64 * KIB
+"""What is kept of one attempt."""
+DROPPED: Final = "… {count:,} earlier lines were dropped: the last {limit} KiB of an attempt are kept.\n"
+CUT: Final = "… the beginning of this line was dropped: "
+
+
+class Lines:
+    """The last lines of an attempt, as many as fit."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque()
+        self._bytes = 0
+        self._dropped = 0
+
+    def add(self, line: str) -> None:
+        """Add a line, or several as a traceback has."""
+        data = line.encode()
+        if len(data) >= MAX_BYTES:
+            line = CUT + data[-MAX_BYTES + 1024 :].decode(errors="ignore")
+        self._lines.append(line)
+        self._bytes += _size(line)
+        while self._bytes > MAX_BYTES:
+            self._bytes -= _size(self._lines.popleft())
+            self._dropped += 1
+
+    @property
+    def text(self) -> str:
+        """All of it, with a first line that says so when something is missing."""
+        dropped = DROPPED.format(count=self._dropped, limit=MAX_BYTES // KIB) if self._dropped else ""
+        return dropped + "".join(f"{line}\n" for line in self._lines)
+
+    def keep(self, claim: Claim) -> None:
+        """Store the lines of a claimed task's attempt; costs nothing when there are none, and harms nobody."""
+        if not self._lines:
+            return
+        row = TaskLog(
+            task_id=claim.task_id,
+            sequence=claim.sequence,
+            attempt=claim.attempt,
+            generation=claim.run.generation,
+            text=self.text,
+        )
+        try:
+            statement(lambda: TaskLog.objects.bulk_create([row], ignore_conflicts=True))
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The log lines of task %s could not be kept: %s", claim.task_id, error)
+
+
+def _size(line: str) -> int:
+    return len(line.encode()) + 1
+
+
+_lines: ContextVar[Lines | None] = ContextVar("director_log_lines", default=None)
+
+
+class _Formatter(logging.Formatter):
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+
+class _Handler(logging.Handler):
+    """Gives a record to the attempt in whose thread it was made, if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = _lines.get()
+        if lines is None:
+            return
+        try:
+            lines.add(storable_text(self.format(record)))
+        # As the handlers of the standard library: a message that can't be formatted must not fail the task.
+        except Exception:
+            self.handleError(record)
+
+
+_handler: Final = _Handler(LEVEL)
+_handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+
+_loggers = -1
+"""How many loggers there were when they were looked at."""
+
+
+@contextlib.contextmanager
+def captured(lines: Lines) -> Iterator[None]:
+    """Collect what is logged in this block, by this thread, in ``lines``; levels of loggers are left alone."""
+    if not director.CAPTURE_LOGS:
+        yield
+        return
+    _attach()
+    token = _lines.set(lines)
+    try:
+        yield
+    finally:
+        _lines.reset(token)
+
+
+def _attach() -> None:
+    """Hear all loggers: the root, and those that pass nothing on, as Celery's.
+
+    Looked at again when there are new loggers, or when somebody has set logging up and taken our handler away.
+    """
+    global _loggers
+    known = len(logging.root.manager.loggerDict)
+    if known == _loggers and _handler in logging.root.handlers:
+        return
+    _loggers = known
+    for own in [logging.root, *list(logging.root.manager.loggerDict.values())]:
+        if isinstance(own, logging.Logger) and _is_end(own) and _handler not in own.handlers:
+            own.addHandler(_handler)
+
+
+def _is_end(own: logging.Logger) -> bool:
+    return own is logging.root or not own.propagate
