@@ -176,7 +176,7 @@ def _task(task: Task, run: Run) -> Json:
         "run": str(run.pk),
         "step": task.step,
         "label": task.label,
-        "kind": "group" if task.name == OWN_TASK else "task",
+        "kind": run.version.graph.node(task.position).kind,
         "task": None if task.name == OWN_TASK else task.name,
         "map_index": task.map_index if task.map_index >= 0 else None,
         "is_hook": task.is_hook,

@@ -92,6 +92,14 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
             TaskStatus.QUEUED,
         }
     ),
-    TaskStatus.WAITING: frozenset({TaskStatus.QUEUED, TaskStatus.CANCELED}),
+    TaskStatus.WAITING: frozenset(
+        {
+            TaskStatus.QUEUED,
+            TaskStatus.SUCCESS,
+            TaskStatus.FAILED,
+            TaskStatus.CANCELED,
+            TaskStatus.SKIPPED,
+        }
+    ),
     **{status: frozenset({TaskStatus.PENDING}) for status in TASK_FINISHED},
 }

@@ -14,7 +14,7 @@ from uuid import UUID
 from celery.exceptions import Ignore
 from django.db import DatabaseError
 
-from . import inputs
+from . import inputs, ownsteps
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
@@ -101,7 +101,7 @@ def _attempt(task: DirectorTask, claimed: Claim, lines: Lines) -> Any:
     with _in_context(claimed), keeper.keep(claimed):
         try:
             with captured(lines):
-                is_skipped, value = _do(task, claimed)
+                value = _do(task, claimed)
         except (Exception, SystemExit) as error:
             _reset_connection(was_atomic)
             record(task, claimed, error)
@@ -110,24 +110,26 @@ def _attempt(task: DirectorTask, claimed: Claim, lines: Lines) -> Any:
                 raise
             raise seen from error
         _reset_connection(was_atomic)
-        if is_skipped:
-            _skip(claimed)
-        else:
-            _commit(claimed, value)
-    return value
+        match value:
+            case ownsteps.Skip():
+                _skip(claimed, value.reason)
+            case ownsteps.HELD:
+                value = None
+            case _:
+                _commit(claimed, value)
+    return None if isinstance(value, ownsteps.Skip) else value
 
 
-def _do(task: DirectorTask, claimed: Claim) -> tuple[bool, Any]:
-    """Say whether the step is to be skipped, else do it and return what came of it."""
+def _do(task: DirectorTask, claimed: Claim) -> Any:
+    """Do the step and return what came of it: a value, ``ownsteps.HELD`` or an ``ownsteps.Skip``."""
     if not inputs.judge(claimed):
-        return True, None
-    # The members of a container read from its head's result that it ran.
-    return False, True if claimed.node.is_head else _call(task, claimed)
+        text = " ".join(str(claimed.node.step.when).split())
+        return ownsteps.Skip(f"`when` is false: {text}")
+    return _call(task, claimed) if claimed.node.kind == "task" else ownsteps.perform(claimed)
 
 
-def _skip(claimed: Claim) -> None:
-    text = " ".join(str(claimed.node.step.when).split())
-    if not finish.skip(claimed, f"`when` is false: {text}"):
+def _skip(claimed: Claim, reason: str) -> None:
+    if not finish.skip(claimed, reason):
         raise Ignore
 
 

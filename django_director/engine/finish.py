@@ -85,6 +85,32 @@ def lose(task: Task, failure: Failure) -> bool:
     return transact(partial(_lose, task, failure))
 
 
+def hold(claim: Claim, **columns: Any) -> bool:
+    """Let a claimed task wait, without a worker, until somebody ends or queues it; part of a transaction.
+
+    ``columns`` say what for, as ``not_before`` or ``deadline_at``.
+    """
+    waiting = {"status": TaskStatus.WAITING, "claim": None, "lease_until": None, "deadline_at": None}
+    return bool(_mine(claim).update(**waiting | columns))
+
+
+def end_row(task: Task, status: TaskStatus, **columns: Any) -> bool:
+    """End a task whose row was read, with its run and version, and is as it was; part of a transaction."""
+    if not _as_read(task).filter(status=task.status).update(**_ended(status), **columns):
+        return False
+    failed = status == TaskStatus.FAILED
+    if failed:
+        faults.point("fail.updated")
+    graph = task.run.version.graph
+    if task.is_hook:
+        hooks.follow(task.run_id, graph, graph.node(task.position), task.sequence, failed=failed)
+    else:
+        run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
+        _follow_up(run, graph, task.position, status)
+    _announce(task.pk)
+    return True
+
+
 def _finish(claim: Claim, result: Any) -> bool:
     if not success.succeeding().execute(task=claim.task_id, token=claim.token, result=result):
         return _was_committed(claim, TaskStatus.SUCCESS)
@@ -157,18 +183,7 @@ def _lose(task: Task, failure: Failure) -> bool:
 
 def fail_row(task: Task, failure: Failure, **changes: Any) -> bool:
     """Fail a task whose row was read, with its run, and is as it was; part of a transaction."""
-    same = _as_read(task).filter(status=task.status)
-    if not same.update(**_ended(TaskStatus.FAILED), **failure.columns(), **changes):
-        return False
-    faults.point("fail.updated")
-    graph = task.run.version.graph
-    if task.is_hook:
-        hooks.follow(task.run_id, graph, graph.node(task.position), task.sequence, failed=True)
-    else:
-        run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
-        _follow_up(run, graph, task.position, TaskStatus.FAILED)
-    _announce(task.pk)
-    return True
+    return end_row(task, TaskStatus.FAILED, **failure.columns(), **changes)
 
 
 def retry_row(task: Task, failure: Failure, delay: float) -> bool:

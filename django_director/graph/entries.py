@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from django_director.definitions.model import Container, Rule, TaskStep
+from django_director.definitions.model import Container, Rule, Step
 
 from .rules import NEVER_SKIPS
 from .shapes import NOTHING, Shape
@@ -35,7 +35,7 @@ class Source:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    step: TaskStep | Container
+    step: Step
     outer: Entry | None
     """The container around it; of a head, the one around its container."""
     members: list[Entry] = field(default_factory=list)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from django_director.definitions.model import Container, Definition, Retry, Rule, TaskStep
+from django_director.definitions.model import Container, Definition, Retry, Rule, Step, TaskStep
 from django_director.status import TaskStatus
 
 from .rules import Tally, verdict
@@ -25,10 +25,10 @@ OWN_TASK: Final = "django_director.step"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A task of the graph, or the head of a container with a condition: it says whether the members run."""
+    """A row of a run: a step, or the head of a container with a condition, which says whether the members run."""
 
     position: int
-    step: TaskStep | Container
+    step: Step
     depth: int
     shape: Shape
     """What it receives from upstream."""
@@ -50,6 +50,11 @@ class Node:
     def name(self) -> str:
         """The Celery task."""
         return self.step.task if isinstance(self.step, TaskStep) else OWN_TASK
+
+    @property
+    def kind(self) -> str:
+        """What people call it: ``task``, ``map``, ``workflow``, ``approval``, ``wait``, ``group`` for a head."""
+        return "group" if self.is_head else self.step.kind
 
     @property
     def queue(self) -> str:

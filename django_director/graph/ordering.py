@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from django_director.definitions.cycles import in_order
-from django_director.definitions.model import Container, Definition, Step, TaskStep
+from django_director.definitions.model import Container, Definition, Step
 
 from .entries import Entry, Source, effective, is_inside
 from .rules import PASSES_FAILURES_ON, RUNS_ON
@@ -30,7 +30,6 @@ class Entries:
 
     def _read(self, steps: Sequence[Step], outer: Entry, *, spared: bool) -> None:
         for step in steps:
-            assert isinstance(step, TaskStep | Container), "`definitions.features` keeps others away"
             runs_on = spared or step.trigger_rule in RUNS_ON
             entry = Entry(step=step, outer=outer, runs_on=runs_on)
             outer.members.append(entry)
