@@ -36,6 +36,10 @@ class UnknownRun(DirectorError):
     """No run, or no single run, has this id."""
 
 
+class ChildNotStarted(DirectorError):
+    """A workflow can't be started as a step."""
+
+
 class InvalidPayload(DirectorError):
     """The payload does not fit: ``errors`` lists each reason as ``{"path": …, "message": …}``."""
 

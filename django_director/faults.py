@@ -20,6 +20,10 @@ POINTS: Final = frozenset(
     {
         "start.inserted",
         "start.committed",
+        "child.inserted",
+        "child.committed",
+        "report.before",
+        "report.told",
         "claim.before",
         "claim.committed",
         "finish.before",
@@ -34,6 +38,7 @@ POINTS: Final = frozenset(
         "publish.after",
         "cancel.committed",
         "cancel.swept",
+        "cancel.passed",
         "reset.updated",
         "reset.committed",
         "supervise.claimed",

@@ -6,14 +6,16 @@ import socket
 import time
 from collections.abc import Callable
 from typing import Any, Final
+from uuid import UUID
 
 from celery import Celery, current_app
 from celery.app.trace import build_tracer
 
 from . import celery, dispatch, ids
 from .clock import Now
+from .definitions.model import WorkflowStep
 from .dispatch import HEADER
-from .engine import finish, outbox, recovery, stop, timeouts
+from .engine import children, family, finish, outbox, recovery, stop, timeouts
 from .engine.finish import Failure
 from .engine.transactions import transact
 from .models import Run, Task
@@ -53,23 +55,37 @@ def run_to_end(
 
 def _step(app: Celery, run: Run, skip_delays: bool) -> bool:
     """Do what can be done now; say whether anything is left."""
-    tasks = Task.objects.filter(run_id=run.pk)
     if run.shown_status == "paused":
         time.sleep(PAUSE)
         return True
-    timeouts.stop_overdue_runs(Run.objects.filter(pk=run.pk))
-    if Run.objects.stopping().filter(pk=run.pk).exists():
-        stop.carry_on(run.pk)
+    runs = _with_children(run)
+    tasks = Task.objects.filter(run__in=runs)
+    timeouts.stop_overdue_runs(Run.objects.filter(pk__in=runs))
+    for stopping in Run.objects.stopping().filter(pk__in=runs).values_list("pk", flat=True):
+        stop.carry_on(stopping)
     recovery.wake_tasks(tasks if skip_delays else tasks.filter(not_before__lte=Now()))
-    queued = list(tasks.queued().select_related("run__version").order_by("position")[:BATCH])
+    queued = list(tasks.queued().select_related("run__version").order_by("run", "position")[:BATCH])
     for task in queued:
         _execute(app, task)
-    if queued:
+    # In a transaction of the caller's nobody has told the steps that wait for child runs.
+    told = [children.report(child) for child in _ended(runs)]
+    if queued or told:
         return True
     if not tasks.active().exists():
         return False
     time.sleep(PAUSE)
     return True
+
+
+def _with_children(run: Run) -> list[UUID]:
+    has_children = any(node.kind == WorkflowStep.kind for node in run.version.graph.nodes)
+    return [run.pk, *(family.descendants(run.pk) if has_children else ())]
+
+
+def _ended(runs: list[UUID]) -> list[UUID]:
+    if len(runs) == 1:
+        return []
+    return list(Run.objects.reporting().filter(pk__in=runs).values_list("pk", flat=True))
 
 
 def _execute(app: Celery, task: Task) -> None:

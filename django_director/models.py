@@ -117,6 +117,7 @@ class Run(models.Model):
     scheduled_for = models.DateTimeField(null=True, help_text="The slot of the schedule.")
     sent_at = models.DateTimeField(null=True, help_text="When the schedule's message was sent.")
     parent_task = models.ForeignKey("Task", models.CASCADE, null=True, related_name="children")
+    is_awaited = models.BooleanField(default=False, help_text="Whether a step waits for its end.")
     relaunched_from = models.ForeignKey("self", models.SET_NULL, null=True, related_name="relaunches")
     deadline_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
@@ -158,6 +159,11 @@ class Run(models.Model):
                 name="director_run_deadline",
                 condition=Q(finished_at__isnull=True, deadline_at__isnull=False),
             ),
+            PartialIndex(
+                fields=["is_awaited", "finished_at"],
+                name="director_run_awaited",
+                condition=Q(is_awaited=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -187,14 +193,15 @@ class Run(models.Model):
 
         Read from the tasks' rows (one query). An expression that fails gives ``None``, see ``result_error``.
         """
-        return self._read_result()[0]
+        return self.read_result()[0]
 
     @property
     def result_error(self) -> str:
         """Why the definition's ``result`` gives nothing; empty when it does."""
-        return self._read_result()[1]
+        return self.read_result()[1]
 
-    def _read_result(self) -> tuple[Any, str]:
+    def read_result(self) -> tuple[Any, str]:
+        """``result`` and ``result_error`` at the cost of one."""
         if self.status != RunStatus.SUCCESS:
             return None, ""
         graph = self.version.graph
@@ -274,6 +281,7 @@ class Task(models.Model):
     traceback = models.TextField(blank=True)
     reason = models.CharField(max_length=500, blank=True, help_text="Why it is in this status.")
     progress = models.JSONField(null=True)
+    child_run = models.UUIDField(null=True, help_text="The child run that the step has started last.")
 
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)

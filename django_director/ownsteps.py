@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from . import inputs
+from .engine import children
 from .engine.claim import Claim
 
 
@@ -35,4 +37,9 @@ def _head(claimed: Claim) -> bool:
     return True
 
 
-_PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {"group": _head}
+def _workflow(claimed: Claim) -> Any:
+    child = children.take_up(claimed, inputs.child_payload(claimed))
+    return HELD if child is None else children.result_of(child)
+
+
+_PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {"group": _head, "workflow": _workflow}

@@ -70,6 +70,10 @@ class RunQuerySet(models.QuerySet[Any]):
         may_start = self.filter(stop__in=status.STOP_SPARING, paused_at=None)
         return may_start.filter(finished_at=None, deadline_at__lte=Now())
 
+    def reporting(self) -> Self:
+        """Finished child runs whose end a step still waits for."""
+        return self.filter(is_awaited=True, finished_at__isnull=False)
+
     def for_listing(self) -> Self:
         """Without payloads, with what a list shows."""
         return self.select_related("workflow", "version", "user").defer(
@@ -100,6 +104,10 @@ class TaskQuerySet(models.QuerySet[Any]):
 
     def waiting(self) -> Self:
         return self.filter(status=status.TaskStatus.WAITING)
+
+    def awaiting_child(self) -> Self:
+        """Steps that a child run's end will end."""
+        return self.waiting().filter(child_run__isnull=False, not_before=None)
 
     def finished(self) -> Self:
         return self.filter(status__in=status.TASK_FINISHED)

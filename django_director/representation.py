@@ -190,7 +190,7 @@ def _task(task: Task, run: Run) -> Json:
         "traceback": None,
         "reason": task.reason or None,
         "progress": task.progress,
-        "child_run": None,
+        "child_run": _id(task.child_run),
         "queued_at": time_as_json(task.queued_at),
         "started_at": time_as_json(task.started_at),
         "finished_at": time_as_json(task.finished_at),

@@ -64,6 +64,7 @@ class RunSnapshot:
 
     pk: UUID
     generation: int
+    parent_task_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +192,7 @@ def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[
         crashes=own.crashes,
         reruns=own.reruns,
         is_hook=node.is_hook,
-        run=RunSnapshot(pk=ticket.run_id, generation=own.generation),
+        run=RunSnapshot(pk=ticket.run_id, generation=own.generation, parent_task_id=own.parent_task),
         graph=graph,
         node=node,
         payload=own.payload,
@@ -210,6 +211,7 @@ class _Row(NamedTuple):
     crashes: int
     reruns: int
     generation: int
+    parent_task: UUID | None
     payload: Any
 
 
@@ -264,6 +266,7 @@ def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result") -> 
             "crashes",
             "reruns",
             "run__generation",
+            "run__parent_task",
             "own_payload",
         )
     )

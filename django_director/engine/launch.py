@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -22,7 +22,7 @@ from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import TaskStatus, Trigger
 
-from . import hooks, outbox, rows
+from . import hooks, outbox, rows, settle
 from .transactions import after_commit, transact
 
 Beside = Callable[[Run], object]
@@ -40,9 +40,11 @@ class Order:
     version: WorkflowVersion
     payload: Any
     fields: dict[str, Any]
-    not_before: datetime | None
-    publish: bool
-    beside: Beside | None
+    not_before: datetime | None = None
+    timeout: float | None = None
+    """Seconds, besides those of the definition."""
+    publish: bool = True
+    beside: Beside | None = None
 
 
 def start(
@@ -95,29 +97,38 @@ def start_version(
     **fields: Any,
 ) -> Run:
     """Start one version; ``fields`` are columns of the run."""
-    order = Order(
-        run_id=ids.new_run_id(),
-        version=version,
-        payload=_checked_payload(version, payload),
-        fields=fields,
-        not_before=not_before,
-        publish=publish,
-        beside=beside,
-    )
-    _check_size(version)
-    earlier = _earlier_run(order)
+    made = replace(order(version, payload, **fields), not_before=not_before, publish=publish, beside=beside)
+    earlier = _earlier_run(made)
     if earlier is not None:
         return earlier
     try:
-        run = transact(partial(_insert, order))
+        run = transact(partial(insert, made))
     except IntegrityError:
         # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
-        earlier = Run.objects.select_related("workflow", "version").filter(pk=order.run_id).first()
-        earlier = earlier or _earlier_run(order)
+        earlier = Run.objects.select_related("workflow", "version").filter(pk=made.run_id).first()
+        earlier = earlier or _earlier_run(made)
         if earlier is None:
             raise
         return earlier
     return run
+
+
+def order(version: WorkflowVersion, payload: Any, *, timeout: float | None = None, **fields: Any) -> Order:
+    """Check what a run of ``version`` would be made of; ``fields`` are its columns. Raises as ``start`` does."""
+    _check_size(version)
+    return Order(
+        run_id=ids.new_run_id(),
+        version=version,
+        payload=checked_payload(version, payload),
+        fields=fields,
+        timeout=timeout,
+    )
+
+
+def time_limit(version: WorkflowVersion, other: float | None) -> float | None:
+    """Seconds that a run may take, by its definition and by an``other`` limit."""
+    limits = [limit for limit in (version.graph.definition.timeout, other) if limit is not None]
+    return min(limits, default=None)
 
 
 def workflow_named(name: str) -> Workflow | None:
@@ -167,7 +178,8 @@ def _size(spans: Iterable[Span]) -> int:
     return sum(stop - start for start, stop in spans)
 
 
-def _checked_payload(version: WorkflowVersion, payload: Any) -> Any:
+def checked_payload(version: WorkflowVersion, payload: Any) -> Any:
+    """The payload as a run of ``version`` has it, defaults filled in. Raises ``InvalidPayload``."""
     try:
         value = normalise({} if payload is None else payload, director.MAX_PAYLOAD)
     except NotStorable as error:
@@ -200,7 +212,8 @@ def _earlier_run(order: Order) -> Run | None:
     return run
 
 
-def _insert(order: Order) -> Run:
+def insert(order: Order) -> Run:
+    """Insert an ordered run with all its rows; part of a transaction."""
     graph = order.version.graph
     run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
     for name, value in order.fields.items():
@@ -208,7 +221,7 @@ def _insert(order: Order) -> Run:
     found = graph.beginning.found
     if found.outcome is not None:
         run.status = found.outcome
-    rows.insert_run(run, graph.definition.timeout, order.not_before)
+    rows.insert_run(run, time_limit(order.version, order.timeout), order.not_before)
     faults.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
     rows.insert_gates(run.pk, graph, graph.beginning.tallies)
@@ -216,6 +229,7 @@ def _insert(order: Order) -> Run:
         outbox.publish_after_commit(run, graph, graph.roots)
     if found.outcome is not None:
         hooks.insert(run.pk, graph, found.outcome, generation=0)
+        settle.tell_parent(run)
     if order.beside is not None:
         order.beside(run)
     after_commit(partial(_announce, run))

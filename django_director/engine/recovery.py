@@ -40,6 +40,7 @@ class Due(NamedTuple):
     stopping: bool = True
     closing: bool = True
     ending: bool = True
+    reporting: bool = True
 
 
 def look(lease: str) -> Due:
@@ -63,6 +64,7 @@ def _looking() -> Select:
         .filter(deadline_at__lte=Now())
         .order_by("deadline_at")
         .values("deadline_at"),
+        "reporting": Run.objects.reporting().order_by("finished_at").values("finished_at"),
     }
     columns = {name: Subquery(rows[:1]) for name, rows in firsts.items()}
     return Select(Lease.objects.filter(name=Param("lease", TEXT)).annotate(**columns).values_list(*columns))

@@ -28,9 +28,9 @@ from django_director.status import (
     TaskStatus,
 )
 
-from . import settle
+from . import family, settle
 from .claim import RunSnapshot
-from .launch import current_version, start_version
+from .launch import current_version, start_version, time_limit
 from .rows import insert_gates
 from .transactions import after_commit, transact
 
@@ -40,6 +40,7 @@ _KEPT: Final = {
     TaskStatus.FAILED: Attempt.Outcome.FAILED,
     TaskStatus.SUCCESS: Attempt.Outcome.REPLACED,
 }
+_DONE: Final = (TaskStatus.SUCCESS, TaskStatus.SKIPPED)
 
 
 class Again(NamedTuple):
@@ -78,7 +79,7 @@ def retry(run: Run, *, user: Any = None) -> Run:
     run that is active or has succeeded.
     """
     _check_retryable(run)
-    transact(partial(_retry, run, secrets.randbits(63)))
+    transact(partial(reopen, run, secrets.randbits(63)))
     run.refresh_from_db()
     return run
 
@@ -110,6 +111,7 @@ def recompute(run: Run) -> bool:
 
 
 def _check_retryable(run: Run) -> None:
+    family.refuse_child(run, "retried")
     run.refresh_from_db(fields=["status", "stop", "generation", "paused_at", "finished_at"])
     if run.status not in RUN_RETRYABLE:
         raise Conflict(
@@ -117,8 +119,12 @@ def _check_retryable(run: Run) -> None:
         )
 
 
-def _retry(run: Run, token: int) -> None:
-    timeout = run.version.graph.definition.timeout
+def reopen(run: Run, token: int, timeout: float | None = None) -> None:
+    """Let a finished run begin again with what is to run again; part of a transaction.
+
+    ``token`` is new for each call of the caller's; ``timeout`` counts besides the definition's.
+    """
+    timeout = time_limit(run.version, timeout)
     reopened = (
         Run.objects.retryable()
         .filter(pk=run.pk, generation=run.generation)
@@ -131,6 +137,7 @@ def _retry(run: Run, token: int) -> None:
             deadline_at=None if timeout is None else later(timeout),
             finished_at=None,
             error="",
+            is_awaited=run.parent_task_id is not None,
         )
     )
     if not reopened:
@@ -144,7 +151,7 @@ def _retry(run: Run, token: int) -> None:
     statuses.update(dict.fromkeys(chosen, TaskStatus.PENDING))
     faults.point("reset.updated")
     after_commit(partial(faults.point, "reset.committed"))
-    _go_on(RunSnapshot(pk=run.pk, generation=run.generation + 1), graph, statuses)
+    _go_on(_snapshot(run, run.generation + 1), graph, statuses)
 
 
 def _go_on_from_commit(run: Run, token: int) -> None:
@@ -158,7 +165,7 @@ def _recompute(run: Run) -> bool:
     if not Run.objects.active().filter(pk=run.pk, stop=Stop.NONE).update(generation=F("generation")):
         return False
     graph = run.version.graph
-    snapshot = RunSnapshot(pk=run.pk, generation=run.generation)
+    snapshot = _snapshot(run, run.generation)
     statuses = _statuses(run)
     if len(statuses) < len(graph.nodes):
         logger.error("Run %s has lost rows of tasks; it fails.", run.pk, extra={"run_id": str(run.pk)})
@@ -166,6 +173,10 @@ def _recompute(run: Run) -> bool:
     else:
         _go_on(snapshot, graph, statuses)
     return True
+
+
+def _snapshot(run: Run, generation: int) -> RunSnapshot:
+    return RunSnapshot(pk=run.pk, generation=generation, parent_task_id=run.parent_task_id)
 
 
 def _go_on(run: RunSnapshot, graph: Graph, statuses: Mapping[int, str]) -> None:
@@ -220,6 +231,8 @@ def _reset_tasks(run: Run, chosen: set[int]) -> None:
     Task.objects.filter(run_id=run.pk).at(spans(chosen)).update(
         # Before the status: MySQL evaluates assignments in order.
         reruns=F("reruns") + Case(When(status=TaskStatus.SUCCESS, then=1), default=0),
+        # What was done is done anew; what was not goes on with the child it has.
+        child_run=Case(When(status__in=_DONE, then=None), default=F("child_run")),
         status=TaskStatus.PENDING,
         claim=None,
         lease_until=None,

@@ -87,7 +87,7 @@ def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
     closed = ending().execute(run=run.pk, outcome=outcome, error=error)
     if closed:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
-        announce_end(run.pk)
+        announce_end(run)
     return bool(closed)
 
 
@@ -98,10 +98,19 @@ def ending() -> Update:
     return Update(running, status=Param("outcome", TEXT), finished_at=Now(), error=Param("error", TEXT))
 
 
-def announce_end(run_id: UUID) -> None:
-    """Send ``run_finished`` after commit; the row is read only when somebody listens."""
+def announce_end(run: RunRef) -> None:
+    """After commit send ``run_finished``, if somebody listens, and tell the step that waits for a child run."""
     if signals.run_finished.receivers:
-        after_commit(partial(_send_finished, run_id))
+        after_commit(partial(_send_finished, run.pk))
+    tell_parent(run)
+
+
+def tell_parent(run: RunRef) -> None:
+    """After commit let the step end that waits for a run, if it is a child run."""
+    if run.parent_task_id is not None:
+        from .children import report  # it ends a step, and that is settled here
+
+        after_commit(partial(report, run.pk))
 
 
 def _send_finished(run_id: UUID) -> None:

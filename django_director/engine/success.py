@@ -103,7 +103,7 @@ def _end(claim: Claim, values: dict[str, Any]) -> bool:
         return False
     finished, closed = _ending().execute(**values, outcome=RunStatus.SUCCESS, error="")
     if closed:
-        settle.announce_end(claim.run.pk)
+        settle.announce_end(claim.run)
     return finished > 0
 
 

@@ -11,6 +11,7 @@ from billiard.exceptions import TimeLimitExceeded
 from django.db.models import F
 
 from django_director.clock import later
+from django_director.definitions.model import WorkflowStep
 from django_director.models import Attempt, Run, Task
 from django_director.querysets import RunQuerySet
 from django_director.retrying import next_delay
@@ -18,6 +19,7 @@ from django_director.status import Stop
 
 from . import finish
 from .finish import Failure
+from .launch import time_limit
 from .recovery import BATCH, read
 from .transactions import statement, transact
 
@@ -49,7 +51,22 @@ def stop_overdue_runs(runs: RunQuerySet | None = None) -> int:
     if not chunk:
         return 0
     # Asked again: it may have been paused, or ended, since.
-    return statement(lambda: Run.objects.overdue().filter(pk__in=chunk).update(stop=Stop.TIMEOUT))
+    by_step = _timed_by_their_step(chunk)
+    stopped = statement(lambda: Run.objects.overdue().filter(pk__in=by_step).update(stop=Stop.STEP_TIMEOUT))
+    return stopped + statement(lambda: Run.objects.overdue().filter(pk__in=chunk).update(stop=Stop.TIMEOUT))
+
+
+def _timed_by_their_step(chunk: list[UUID]) -> list[UUID]:
+    """Which of overdue runs are child runs whose step gave them less time than their own definition."""
+    children = Run.objects.filter(pk__in=chunk, parent_task__isnull=False)
+    found = children.select_related("version", "parent_task__run__version").defer("payload")
+    limits = ((child, _step_limit(child.parent_task)) for child in found)
+    return [child.pk for child, limit in limits if limit == time_limit(child.version, limit)]
+
+
+def _step_limit(task: Task | None) -> float | None:
+    step = None if task is None else task.run.version.graph.node(task.position).step
+    return step.timeout if isinstance(step, WorkflowStep) else None
 
 
 def _timeout(task: Task) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from django_director.definitions.model import Container, Step
+from django_director.definitions.model import Container, Step, WorkflowStep
 from django_director.exceptions import ExpressionError
 from django_director.expressions import Expression, Reference, Template, compile_expression, compile_value
 from django_director.status import TaskStatus
@@ -100,9 +100,12 @@ class Values:
 
 def of_node(graph: Graph, node: Node) -> Values | None:
     """What a worker evaluates before the task of a node, under ``when`` and ``with``, if there is something."""
-    if node.step.when is None and not node.kwargs:
+    step = node.step
+    if isinstance(step, WorkflowStep):
+        return _kept(graph, node.position, {"when": step.when}, {"payload": step.payload})
+    if step.when is None and not node.kwargs:
         return None
-    return _kept(graph, node.position, {"when": node.step.when}, {"with": node.kwargs})
+    return _kept(graph, node.position, {"when": step.when}, {"with": node.kwargs})
 
 
 def of_result(graph: Graph) -> Values | None:
