@@ -201,7 +201,7 @@ class Run(models.Model):
         return self.read_result()[1]
 
     def read_result(self) -> tuple[Any, str]:
-        """``result`` and ``result_error`` at the cost of one."""
+        """``result`` and ``result_error`` by one query."""
         if self.status != RunStatus.SUCCESS:
             return None, ""
         graph = self.version.graph
