@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Count, OuterRef, Subquery
 
 from .clock import iso
-from .definitions.model import Container, Definition, MapStep, Step, TaskStep
+from .definitions.model import Container, Definition, MapStep, Step, TaskStep, WorkflowStep
 from .graph import OWN_TASK
 from .masking import mask
 from .models import Run, Task, Workflow, WorkflowVersion
@@ -112,6 +112,7 @@ def step_as_json(step: Step) -> Json:
         "id": step.id,
         "kind": step.kind,
         "task": step.task if isinstance(step, TaskStep) else None,
+        "workflow": step.workflow if isinstance(step, WorkflowStep) else None,
         "queue": step.queue,
         "with": mask(step.kwargs) or None if isinstance(step, TaskStep) else None,
         "tasks": None if members is None else [step_as_json(member) for member in members],

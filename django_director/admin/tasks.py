@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from django_director.authorization import visible
 from django_director.conf import director
+from django_director.definitions.model import WorkflowStep
 from django_director.graph import Node
 from django_director.models import Task, TaskLog, Workflow
 from django_director.representation import LOGS_SHOWN
@@ -91,6 +92,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
 def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
     node = task.run.version.graph.node(task.position)
+    child_workflow = node.step.workflow if isinstance(node.step, WorkflowStep) else None
     attempts = list(task.attempts.order_by("-pk")[:ATTEMPTS_SHOWN])
     return {
         "title": formatting.name(task.label),
@@ -98,7 +100,8 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
         "task": task,
         "badge": formatting.badge(task.status),
         "run_badge": formatting.badge(task.run.shown_status),
-        "facts": list(_facts(task)),
+        "child_workflow": child_workflow,
+        "facts": list(_facts(task, child_workflow)),
         "description": node.step.description,
         "upstream": _upstream(task, node),
         "more_upstream": max(0, len(node.upstream) - UPSTREAM_SHOWN),
@@ -127,9 +130,10 @@ def _logs(task: Task) -> list[tuple[TaskLog, formatting.Text]]:
     return [(row, formatting.limited_end(row.text)) for row in rows]
 
 
-def _facts(task: Task) -> list[tuple[str, Any]]:
+def _facts(task: Task, child_workflow: str | None) -> list[tuple[str, Any]]:
     facts = [
-        (_("Celery task"), formatting.name(task.name)),
+        (_("Celery task"), "" if child_workflow else formatting.name(task.name)),
+        (_("Workflow"), formatting.name(child_workflow or "")),
         (_("Attempt"), task.attempt),
         (_("Queue"), formatting.name(task.queue)),
         (_("Worker"), formatting.name(task.worker)),
@@ -154,9 +158,10 @@ def _upstream(task: Task, node: Node) -> list[tuple[Task, SafeString]]:
 
 def _values(task: Task, node: Node) -> dict[str, Any]:
     schema = task.run.version.graph.definition.schema
+    given = node.step.payload if isinstance(node.step, WorkflowStep) else node.kwargs
     return {
         "payload": formatting.json_text(task.run.payload, schema),
-        "arguments": formatting.json_text(node.kwargs) if node.kwargs else None,
+        "arguments": formatting.json_text(given) if given else None,
         "result": formatting.json_text(task.result) if task.status == TaskStatus.SUCCESS else None,
         "traceback": formatting.limited(task.traceback),
     }

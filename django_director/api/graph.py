@@ -79,6 +79,7 @@ def _node(node: Node, task: Task) -> Json:
         "containers": list(node.containers),
         "is_hook": task.is_hook,
         "attempt": task.attempt,
+        "child_run": str(task.child_run) if task.child_run else None,
         "duration": task.duration,
     }
 

@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from django_director.models import Run
 
+from .family import refuse_child
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
 from .reset import Again, RetryPreview, preview_retry, relaunch, retry
@@ -31,6 +32,7 @@ __all__ = [
     "counts_at_start",
     "pause",
     "preview_retry",
+    "refuse_child",
     "relaunch",
     "resume",
     "retry",

@@ -30,6 +30,7 @@ def show_run(out: Printer, run: Json) -> None:
             ("created", moment(run["created_at"])),
             ("duration", run["duration"]),
             ("relaunched from", run["relaunched_from"]),
+            ("child run of task", run["parent_task"]),
             ("payload", json.dumps(run["payload"]) if run["payload"] else None),
             ("error", run["error"]),
         ]
@@ -65,7 +66,10 @@ def ended(counts: dict[str, int]) -> str:
 
 def _task_row(task: Json) -> list[Cell]:
     label = f"{task['label']} (hook)" if task["is_hook"] else task["label"]
-    return [label, task["status"], task["attempt"], task["duration"], task["error"] or task["reason"] or ""]
+    said = task["error"] or task["reason"] or ""
+    if task["child_run"] and not said:
+        said = f"child run {task['child_run']}"
+    return [label, task["status"], task["attempt"], task["duration"], said]
 
 
 def _run_row(run: Json) -> list[Cell]:
