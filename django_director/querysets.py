@@ -111,6 +111,9 @@ class TaskQuerySet(models.QuerySet[Any]):
     def failed(self) -> Self:
         return self.filter(status=status.TaskStatus.FAILED)
 
+    def canceled(self) -> Self:
+        return self.filter(status=status.TaskStatus.CANCELED)
+
     def hooks(self) -> Self:
         return self.filter(is_hook=True)
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from django_director.exceptions import Conflict
-from django_director.graph import Graph, Replay, expand, replay
+from django_director.graph import Graph, Replay, expand, foresee, replay
 from django_director.models import Run, Task
 from django_director.status import (
     RUN_RETRYABLE,
@@ -42,15 +42,17 @@ class Preview:
     """What a reset would do. The lists name the first ``SHOWN`` tasks, in order of position."""
 
     again: list[Again]
-    """What runs again, as far as what is before it allows."""
+    """What runs again, if all of that succeeds and conditions hold."""
     runs: int
     """How many those are."""
     stays: list[Again]
-    """What stays as it is."""
+    """What is kept as it is."""
     kept: int
     """How many those are."""
+    idle: int
+    """How many tasks are judged anew and come to not run."""
     broken: int
-    """How many of them count as failed: with one, the run fails again."""
+    """How many of what is kept count as failed: with one, the run fails again."""
     skipped: Again | None = None
 
 
@@ -66,8 +68,10 @@ class Plan:
     """What becomes pending."""
     skipped: int | None
     """What becomes skipped."""
+    after: Mapping[int, str]
+    """The statuses after that."""
     replay: Replay
-    """Where the run stands after that."""
+    """Where the run stands then."""
 
     @property
     def changed(self) -> frozenset[int]:
@@ -77,16 +81,15 @@ class Plan:
     def preview(self) -> Preview:
         """The same for people."""
         graph = self.run.version.graph
-        # What is decided already does not run, whatever becomes of the rest.
-        idle = {p for ranges in self.replay.found.settled.values() for p in expand(ranges)}
-        runs = sorted(self.again - idle)
-        stays = sorted(self.before.keys() - set(runs) - {self.skipped})
+        runs = sorted(foresee(graph, self.after))
+        stays = sorted(self.before.keys() - self.changed)
         forgiven = set(expand(graph.forgiven))
         return Preview(
             again=self._named(runs),
             runs=len(runs),
             stays=self._named(stays),
             kept=len(stays),
+            idle=len(self.again) - len(runs),
             broken=sum(_is_broken(self.before, position, forgiven) for position in stays),
             skipped=None if self.skipped is None else self._named([self.skipped])[0],
         )
@@ -142,8 +145,8 @@ def _plan(
     after = {**before, **dict.fromkeys(again, TaskStatus.PENDING)}
     if skipped is not None:
         after[skipped] = TaskStatus.SKIPPED
-    again_from_rows = replay(run.version.graph, after)
-    return Plan(run=run, verb=verb, before=before, again=again, skipped=skipped, replay=again_from_rows)
+    found = replay(run.version.graph, after)
+    return Plan(run=run, verb=verb, before=before, again=again, skipped=skipped, after=after, replay=found)
 
 
 def _refresh(run: Run) -> None:

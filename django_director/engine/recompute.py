@@ -30,7 +30,8 @@ def recompute(run: Run) -> bool:
 
 def statuses_of(run: Run) -> dict[int, str]:
     """The statuses of all tasks by position."""
-    return dict(Task.objects.filter(run_id=run.pk).steps().values_list("position", "status"))
+    rows = Task.objects.filter(run_id=run.pk).steps().order_by()
+    return dict(rows.values_list("position", "status"))
 
 
 def go_on(run: RunSnapshot, graph: Graph, again: Replay) -> None:
