@@ -23,10 +23,11 @@ from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Attempt, Run, Task, Workflow
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Trigger
 
-from . import family, finish, hold, launch, reset, stop
+from . import family, finish, hold, launch, plans, reset, stop
 from .claim import Claim
 from .finish import Failure
 from .launch import Order
+from .plans import Plan
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
 LOOK_AGAIN: Final = 2.0
@@ -54,7 +55,8 @@ def take_up(claim: Claim, payload: Any) -> Run | None:
         return None
     if last.status == RunStatus.SUCCESS:
         return last
-    transact(partial(_resume, claim, last, secrets.randbits(63)), patience=WORKER_PATIENCE)
+    plan = statement(partial(plans.of_retry, last), patience=WORKER_PATIENCE)
+    transact(partial(_resume, claim, plan, secrets.randbits(63)), patience=WORKER_PATIENCE)
     return None
 
 
@@ -160,12 +162,12 @@ def _begin(claim: Claim, order: Order) -> None:
     faults.point("child.inserted")
 
 
-def _resume(claim: Claim, child: Run, token: int) -> None:
+def _resume(claim: Claim, plan: Plan, token: int) -> None:
     if not finish.hold(claim):
         return
     after_commit(partial(faults.point, "child.committed"))
-    after_commit(partial(_follow, child.pk, claim.run.pk))
-    reset.reopen(child, token, _step(claim.node.step).timeout)
+    after_commit(partial(_follow, plan.run.pk, claim.run.pk))
+    reset.carry_out(plan, token, timeout=_step(claim.node.step).timeout)
     faults.point("child.inserted")
 
 

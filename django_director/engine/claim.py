@@ -66,6 +66,11 @@ class RunSnapshot:
     generation: int
     parent_task_id: UUID | None
 
+    @classmethod
+    def of(cls, run: Run, generation: int) -> RunSnapshot:
+        """What of a run will not change in this generation."""
+        return cls(pk=run.pk, generation=generation, parent_task_id=run.parent_task_id)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:

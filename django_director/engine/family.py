@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from django_director.exceptions import Conflict
-from django_director.models import Run
+from django_director.models import Run, Task
 
 
 def ancestors(run: Run) -> Iterator[Run]:
@@ -27,9 +27,11 @@ def descendants(run_id: UUID) -> list[UUID]:
     return found
 
 
-def refuse_child(run: Run, what: str) -> None:
-    """Raise ``Conflict``, which names the root, for a child run: ``what`` is done to the whole family."""
+def refuse_child(what: Run | Task, verb: str) -> None:
+    """Raise ``Conflict``, which names the root, for a child run or a task of one: what is done is done to all."""
+    run = what.run if isinstance(what, Task) else what
     if run.parent_task_id is None:
         return
     *_, root = ancestors(run)
-    raise Conflict(f"run {run.pk} can't be {what} by itself: it is a child run, steer its root, run {root.pk}")
+    named = f"task “{what.label}” of run {run.pk}" if isinstance(what, Task) else f"run {run.pk}"
+    raise Conflict(f"{named} can't be {verb}: run {run.pk} is a child run, steer its root, run {root.pk}")

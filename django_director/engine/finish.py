@@ -105,8 +105,7 @@ def end_row(task: Task, status: TaskStatus, **columns: Any) -> bool:
     if task.is_hook:
         hooks.follow(task.run_id, graph, graph.node(task.position), task.sequence, failed=failed)
     else:
-        parent = task.run.parent_task_id
-        run = RunSnapshot(pk=task.run_id, generation=task.run.generation, parent_task_id=parent)
+        run = RunSnapshot.of(task.run, task.run.generation)
         _follow_up(run, graph, task.position, status)
     _announce(task.pk)
     return True

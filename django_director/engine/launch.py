@@ -126,7 +126,7 @@ def order(version: WorkflowVersion, payload: Any, *, timeout: float | None = Non
 
 
 def time_limit(version: WorkflowVersion, other: float | None) -> float | None:
-    """Seconds that a run may take, by its definition and by an``other`` limit."""
+    """Seconds that a run may take, by its definition and by an ``other`` limit."""
     limits = [limit for limit in (version.graph.definition.timeout, other) if limit is not None]
     return min(limits, default=None)
 
@@ -179,7 +179,7 @@ def _size(spans: Iterable[Span]) -> int:
 
 
 def checked_payload(version: WorkflowVersion, payload: Any) -> Any:
-    """The payload as a run of ``version`` has it, defaults filled in. Raises ``InvalidPayload``."""
+    """The payload as a run of ``version`` would have it, with defaults. Raises ``InvalidPayload``."""
     try:
         value = normalise({} if payload is None else payload, director.MAX_PAYLOAD)
     except NotStorable as error:

@@ -544,6 +544,38 @@ def test_a_step_that_had_succeeded_starts_a_new_child():
     assert run.tasks.get(step="SHIP").reruns == 1
 
 
+def test_a_rerun_of_a_success_starts_a_new_child_and_one_of_a_failure_resumes():
+    make_child()
+    run = started()
+    first = driver.child_of(run, "SHIP")
+    fail_in(first, "X")
+    driver.drain_all()
+    engine.rerun(run.tasks.get(step="SHIP"))
+    driver.drain_all()
+    run.refresh_from_db()
+    assert (run.status, driver.child_of(run, "SHIP")) == (RunStatus.SUCCESS, first)
+    engine.rerun(run.tasks.get(step="SHIP"))
+    driver.drain_all()
+    run.refresh_from_db()
+    assert (run.status, driver.child_of(run, "SHIP") == first, Run.objects.count()) == (
+        RunStatus.SUCCESS,
+        False,
+        3,
+    )
+
+
+def test_a_step_that_is_skipped_leaves_its_child_as_it_is():
+    make_child()
+    run = started()
+    fail_in(driver.child_of(run, "SHIP"))
+    driver.drain_all()
+    engine.skip(run.tasks.get(step="SHIP"), user="ann")
+    driver.drain_all()
+    run.refresh_from_db()
+    assert (run.status, Run.objects.count()) == (RunStatus.SUCCESS, 2)
+    assert driver.child_of(run, "SHIP").status == RunStatus.FAILED
+
+
 def test_a_retry_with_another_payload_starts_a_new_child():
     make_child("X")
     ship = child("SHIP", "test.CHILD", trigger_rule="always", payload={"got": "${{ tasks.FETCH.result }}"})
@@ -609,7 +641,29 @@ def test_a_child_is_steered_through_its_root(operation, what):
     inner = driver.child_of(made, "INNER")
     with pytest.raises(Conflict) as raised:
         operation(inner)
-    expected = f"run {inner.pk} can't be {what} by itself: it is a child run, steer its root, run {run.pk}"
+    expected = f"run {inner.pk} can't be {what}: run {inner.pk} is a child run, steer its root, run {run.pk}"
+    assert str(raised.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("operation", "what"),
+    [
+        (engine.rerun, "rerun"),
+        (engine.preview_rerun, "rerun"),
+        (engine.skip, "skipped"),
+        (engine.preview_skip, "skipped"),
+    ],
+)
+def test_and_so_are_its_tasks(operation, what):
+    make_child()
+    run = started()
+    made = driver.child_of(run, "SHIP")
+    fail_in(made)
+    with pytest.raises(Conflict) as raised:
+        operation(made.tasks.get(step="X"))
+    expected = (
+        f"task “X” of run {made.pk} can't be {what}: run {made.pk} is a child run, steer its root, run {run.pk}"
+    )
     assert str(raised.value) == expected
 
 
