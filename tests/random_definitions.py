@@ -7,9 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from django_director.definitions.model import RULES, Container, Definition, Step, TaskStep
+from django_director.definitions.model import RULES, Container, Definition, Step, TaskStep, WorkflowStep
 
 MAX_STEPS = 12
+CHILD = "test.CHILD"
+"""The workflow of every step that is one; it has the task ``X``."""
 PAYLOAD = {"yes": True, "no": False}
 SEEN = ("success", "failed", "skipped", "upstream_failed")
 
@@ -41,6 +43,10 @@ class _Maker:
             kwargs = {}
             if options["needs"]:
                 kwargs = {"seen": f'${{{{ tasks["{options["needs"][0]}"].result }}}}'}
+            if self.chance(15):
+                made = WorkflowStep(id=id, workflow=CHILD, payload=kwargs, timeout=3600, **options)
+                self.done.append(made)
+                return made
             made = TaskStep(id=id, task=id, continue_on_error=self.chance(15), kwargs=kwargs, **options)
         self.done.append(made)
         return made

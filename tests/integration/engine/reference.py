@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, cast
 
-from django_director.definitions.model import Container, Definition, Step, TaskStep
+from django_director.definitions.model import Container, Definition, Step, TaskStep, WorkflowStep
 
 SPARED = {"always", "any_failed"}
 ENDED = {"success", "failed", "skipped", "upstream_failed", "canceled"}
@@ -34,8 +34,12 @@ class Reference:
         self.heads: dict[str, Head] = {}
         self._read(self.root)
         self.rows = {
-            id: "pending" for id, step in self.steps.items() if isinstance(step, TaskStep) or id in self.heads
+            id: "pending" for id, step in self.steps.items() if not isinstance(step, Container) or id in self.heads
         }
+        self.children: dict[str, list[int]] = {}
+        """How often each child run of a step was taken up again, the last one last."""
+        self.payloads: dict[str, Any] = {}
+        """That of the child run with which a step would go on."""
         self.is_stopped = False
         self._judge()
 
@@ -98,7 +102,7 @@ class Reference:
         """The rows that tell how an entry has ended."""
         if isinstance(entry, Head):
             yield entry.container.id
-        elif isinstance(entry, TaskStep):
+        elif not isinstance(entry, Container):
             yield entry.id
         else:
             members = [id for member in cast(Container, entry).members for id in self.ids(member)]
@@ -148,9 +152,8 @@ class Reference:
         return "upstream_failed" if "failed" in statuses else "skipped"
 
     def value(self, step: Step) -> Any:
-        if isinstance(step, TaskStep):
+        if not isinstance(step, Container):
             return f"result of {step.id}" if self.rows[step.id] == "success" else None
-        assert isinstance(step, Container)
         if step.kind == "chain":
             return self.value(step.members[-1]) if step.members else None
         if step.id in self.heads and self.rows[step.id] != "success":
@@ -177,13 +180,27 @@ class Reference:
             self.end(id, "skipped")
         elif id in self.heads:
             self.end(id, "success")
+        elif isinstance(self.steps[id], WorkflowStep):
+            self.take_up(id)
+
+    def take_up(self, id: str) -> None:
+        """Start a child run, or let the one there is go on if it would be given the same."""
+        needs = self.steps[id].needs
+        payload = {"seen": self.value(self.steps[needs[0]])} if needs else {}
+        runs = self.children.setdefault(id, [])
+        if self.payloads.get(id) == payload:
+            runs[-1] += 1
+        else:
+            runs.append(0)
+        self.payloads[id] = payload
+        self.rows[id] = "waiting"
 
     def holds(self, when: Any) -> bool:
         if not isinstance(when, str):
             return bool(when)
         if match := re.fullmatch(r'tasks\["(.*)"\]\.status == "(.*)"', when):
             step = self.steps[match[1]]
-            status = self.rows[step.id] if isinstance(step, TaskStep) else self.status(step)
+            status = self.status(step) if isinstance(step, Container) else self.rows[step.id]
             return status == match[2]
         return bool(self.payload[when.removeprefix("payload.")])
 
@@ -248,6 +265,9 @@ class Reference:
         return True
 
     def _reset(self, again: set[str]) -> None:
+        for id in again:
+            if self.rows[id] in ("success", "skipped"):
+                self.payloads.pop(id, None)
         self.rows |= dict.fromkeys(again, "pending")
         self.is_stopped = False
         self._judge()
