@@ -23,6 +23,8 @@ class Note:
 
     values: dict[str, Any]
 
+from .models import Task
+
 
 def record(user: Any, obj: Model, message: str) -> None:
     """Write into the history of ``obj`` that ``user`` did what ``message`` says: "Canceled (API)".
@@ -30,6 +32,12 @@ def record(user: Any, obj: Model, message: str) -> None:
     Nothing is written for ``None`` or an anonymous user, nor where ``django.contrib.admin`` is not installed.
     """
     record_many(user, [obj], message)
+
+
+def record_on_task(user: Any, task: Task, message: str) -> None:
+    """The same for a task, in its history and in that of its run."""
+    record(user, task, message)
+    record(user, task.run, f"{task.label}: {message}")
 
 
 def record_many(user: Any, objects: Iterable[Model], message: str) -> None:

@@ -145,7 +145,7 @@ def current_version(workflow: Workflow | str) -> WorkflowVersion:
         near = question(name, Workflow.objects.active().values_list("name", flat=True))
         raise UnknownWorkflow(name, near or "“manage.py syncworkflows” stores what the files say")
     if not found.is_active:
-        raise InactiveWorkflow(found.name, "it has left the workflow files")
+        raise InactiveWorkflow(found.name)
     version: WorkflowVersion = found.current_version
     return version
 
