@@ -15,7 +15,7 @@ from .family import refuse_child
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
 from .plans import Again, Preview
-from .relaunching import RelaunchPreview, preview_relaunch, relaunch
+from .relaunching import RelaunchPreview, preview_relaunch, relaunch, relaunch_version
 from .reset import preview_rerun, preview_retry, preview_skip, rerun, retry, skip
 from .stop import cancel
 
@@ -40,6 +40,7 @@ __all__ = [
     "preview_skip",
     "refuse_child",
     "relaunch",
+    "relaunch_version",
     "rerun",
     "resume",
     "retry",

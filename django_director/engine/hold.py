@@ -90,7 +90,8 @@ def _spread(run_id: UUID) -> None:
 
 def _apart() -> RunQuerySet:
     """Active child runs that are paused while the run of their step is not, or the other way round."""
-    awaited = _holdable().filter(is_awaited=True)
+    # In the words of an index.
+    awaited = _holdable().filter(is_awaited=True, finished_at=None)
     parent = "parent_task__run__paused_at__isnull"
     return awaited.filter(Q(paused_at=None, **{parent: False}) | Q(paused_at__isnull=False, **{parent: True}))
 

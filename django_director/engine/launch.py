@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from django_director import faults, ids, signals
+from django_director import faults, history, ids, signals
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
@@ -20,12 +20,11 @@ from django_director.hints import question
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
-from django_director.status import TaskStatus, Trigger
+from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import hooks, outbox, rows, settle
-from .transactions import after_commit, transact
+from .transactions import after_commit, connection, statement, transact
 
-Beside = Callable[[Run], object]
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
 VERSION_COLUMNS: Final = ("id", "workflow_id", "number", "content_hash", "path", "created_at")
 """Of a definition only what is compiled from it is needed, and that is kept per process."""
@@ -44,7 +43,7 @@ class Order:
     timeout: float | None = None
     """Seconds, besides those of the definition."""
     publish: bool = True
-    beside: Beside | None = None
+    note: str = ""
 
 
 def start(
@@ -60,23 +59,22 @@ def start(
     scheduled_for: datetime | None = None,
     sent_at: datetime | None = None,
     publish: bool = True,
-    beside: Beside | None = None,
+    note: str = "",
 ) -> Run:
     """Start the workflow ``name``, which may also be its row, and return its run.
 
     Inside ``transaction.atomic()`` the run is committed or rolled back with it. With an ``idempotency_key``, or a
     ``schedule`` and its slot ``scheduled_for``, that was used before, the earlier run is returned with
     ``run.created`` false. ``not_before`` delays the first tasks. ``publish=False`` leaves them to the caller.
-    ``beside`` is called with the new run inside its transaction, to write what shall be there with it or not at
-    all; as often as the transaction is tried. Raises ``UnknownWorkflow``, ``InvalidPayload``, and ``Conflict``
-    when the key was used with another payload.
+    ``note`` says what ``user`` did, for Django's history of the run: "Started (API)". Raises ``UnknownWorkflow``,
+    ``InvalidPayload``, and ``Conflict`` when the key was used with another payload.
     """
     return start_version(
         current_version(name),
         payload,
         not_before=not_before,
         publish=publish,
-        beside=beside,
+        note=note,
         comment=comment[:1000],
         user=user if user is not None and user.pk else None,
         idempotency_key=idempotency_key or None,
@@ -93,16 +91,16 @@ def start_version(
     *,
     not_before: datetime | None = None,
     publish: bool = True,
-    beside: Beside | None = None,
+    note: str = "",
     **fields: Any,
 ) -> Run:
     """Start one version; ``fields`` are columns of the run."""
-    made = replace(order(version, payload, **fields), not_before=not_before, publish=publish, beside=beside)
+    made = replace(order(version, payload, **fields), not_before=not_before, publish=publish, note=note)
     earlier = _earlier_run(made)
     if earlier is not None:
         return earlier
     try:
-        run = transact(partial(insert, made))
+        return _insert(made)
     except IntegrityError:
         # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
         earlier = Run.objects.select_related("workflow", "version").filter(pk=made.run_id).first()
@@ -110,7 +108,6 @@ def start_version(
         if earlier is None:
             raise
         return earlier
-    return run
 
 
 def order(version: WorkflowVersion, payload: Any, *, timeout: float | None = None, **fields: Any) -> Order:
@@ -159,7 +156,7 @@ def current_version(workflow: Workflow | str) -> WorkflowVersion:
         near = question(name, Workflow.objects.active().values_list("name", flat=True))
         raise UnknownWorkflow(name, near or "“manage.py syncworkflows” stores what the files say")
     if not found.is_active:
-        raise InactiveWorkflow(found.name, "it has left the workflow files")
+        raise InactiveWorkflow(found.name)
     version: WorkflowVersion = found.current_version
     return version
 
@@ -212,26 +209,50 @@ def _earlier_run(order: Order) -> Run | None:
     return run
 
 
-def insert(order: Order) -> Run:
-    """Insert an ordered run with all its rows; part of a transaction."""
+def _insert(order: Order) -> Run:
     graph = order.version.graph
-    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
-    for name, value in order.fields.items():
-        setattr(run, name, value)
-    found = graph.beginning.found
-    if found.outcome is not None:
-        run.status = found.outcome
+    is_usual = order.not_before is None and graph.beginning.found.outcome is None
+    if not (is_usual and rows.fit_at_once(graph) and history.can_note(order.fields.get("user"))):
+        return transact(partial(insert, order))
+    # Inside a caller's transaction what the database refuses needs a savepoint.
+    once = transact if connection().in_atomic_block else statement
+    return once(partial(_insert_at_once, order))
+
+
+def _insert_at_once(order: Order) -> Run:
+    run, graph = _new_run(order), order.version.graph
+    rows.insert_at_once(run, graph, history.note(run.user, run, order.note))
+    if connection().in_atomic_block:
+        faults.point("start.inserted")
+    return _begun(order, run)
+
+
+def insert(order: Order) -> Run:
+    """Insert an ordered run with all its rows, table by table; part of a transaction."""
+    run, graph = _new_run(order), order.version.graph
     rows.insert_run(run, time_limit(order.version, order.timeout), order.not_before)
     faults.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
     rows.insert_gates(run.pk, graph, graph.beginning.tallies)
-    if order.publish and order.not_before is None:
-        outbox.publish_after_commit(run, graph, graph.roots)
-    if found.outcome is not None:
-        hooks.insert(run.pk, graph, found.outcome, generation=0)
+    if run.is_finished:
+        hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
         settle.tell_parent(run)
-    if order.beside is not None:
-        order.beside(run)
+    if order.note:
+        history.record(run.user, run, order.note)
+    return _begun(order, run)
+
+
+def _new_run(order: Order) -> Run:
+    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
+    for name, value in order.fields.items():
+        setattr(run, name, value)
+    run.status = order.version.graph.beginning.found.outcome or run.status
+    return run
+
+
+def _begun(order: Order, run: Run) -> Run:
+    if order.publish and order.not_before is None:
+        outbox.publish_after_commit(run, run.version.graph, run.version.graph.roots)
     after_commit(partial(_announce, run))
     return run
 

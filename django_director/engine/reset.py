@@ -72,8 +72,7 @@ def rerun(task: Task, *, user: Any = None) -> Task:
     would not run, as what is before it stays as it is.
     """
     _carry_out(_of_rerun(task))
-    task.refresh_from_db()
-    return task
+    return _as_it_is_now(task)
 
 
 def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
@@ -88,8 +87,7 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
         + (f": {comment}" if comment else "")
     )
     _carry_out(_of_skip(task), storable_text(reason)[:500])
-    task.refresh_from_db()
-    return task
+    return _as_it_is_now(task)
 
 
 def preview_retry(run: Run) -> Preview:
@@ -125,6 +123,14 @@ def _of_skip(task: Task) -> Plan:
 def _carry_out(plan: Plan, reason: str = "") -> None:
     transact(partial(carry_out, plan, secrets.randbits(63), reason))
     plan.run.refresh_from_db()
+
+
+def _as_it_is_now(task: Task) -> Task:
+    run = task.run
+    task.refresh_from_db()
+    # Read already; a refresh forgets it.
+    task.run = run
+    return task
 
 
 def carry_out(plan: Plan, token: int, reason: str = "", timeout: float | None = None) -> None:

@@ -249,16 +249,21 @@ class Reference:
 
     def rerun(self, id: str) -> bool:
         """The same for one row, if it runs then: not if what is before it keeps it from that."""
-        kept, was_stopped = dict(self.rows), self.is_stopped
+        if not self._would_run(id):
+            return False
         self._reset(self._downstream({id}))
-        if self.rows[id] == "queued":
-            return True
-        self.rows, self.is_stopped = kept, was_stopped
-        return False
+        return True
+
+    def _would_run(self, id: str) -> bool:
+        kept = dict(self.rows), dict(self.payloads), self.is_stopped
+        self._reset(self._downstream({id}))
+        would = self.rows[id] == "queued"
+        self.rows, self.payloads, self.is_stopped = kept
+        return would
 
     def skip(self, id: str) -> bool:
-        """What failed or was canceled is as if a condition had skipped it."""
-        if self.rows[id] not in ("failed", "canceled"):
+        """What failed or was canceled, and would run again, is as if a condition had skipped it."""
+        if self.rows[id] not in ("failed", "canceled") or not self._would_run(id):
             return False
         self.rows[id] = "skipped"
         self._reset(self._downstream({id}) - {id})

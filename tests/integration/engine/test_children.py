@@ -119,7 +119,9 @@ def test_a_child_that_is_not_there_fails_the_step():
 def test_a_child_that_has_left_the_files_fails_the_step():
     make_workflow(definition("test.CHILD"), is_active=False)
     run = started()
-    assert error_of(run) == UNSTARTED + "unknown workflow “test.CHILD” (it has left the workflow files)"
+    assert error_of(run) == UNSTARTED + (
+        "workflow “test.CHILD” has left the workflow files and can't be started any more"
+    )
 
 
 def test_a_child_that_is_too_large_fails_the_step(settings):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -27,8 +28,8 @@ from hypothesis.stateful import (
 from django_director import dispatch, engine, inputs
 from django_director.definitions.model import Container, Definition, TaskStep
 from django_director.dispatch import Message
+from django_director.engine import children, finish, hold, outbox, recovery, settle, stop, success, timeouts
 from django_director.engine import claim as claims
-from django_director.engine import finish, outbox, recovery, settle, stop, success
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
@@ -36,15 +37,20 @@ from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.prepared import UUID_FIELD, Param, Update
 from django_director.querysets import positions_in
 from django_director.status import RUN_FINISHED, TASK_ACTIVE, TASK_FINISHED, RunStatus, Stop, TaskStatus
-from tests.factories import definition, make_workflow
-from tests.random_definitions import PAYLOAD, definitions
+from tests.acceptance import checker
+from tests.factories import child, definition, group, make_workflow
+from tests.random_definitions import CHILD, PAYLOAD, definitions
 
 from . import driver
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PAST = "2026-01-01T00:00:00Z"
-OUTCOMES = {Stop.CANCEL: RunStatus.CANCELED, Stop.FAIL_FAST: RunStatus.FAILED}
+OUTCOMES = {
+    Stop.CANCEL: RunStatus.CANCELED,
+    Stop.STEP_TIMEOUT: RunStatus.CANCELED,
+    Stop.FAIL_FAST: RunStatus.FAILED,
+}
 sent: list[Message] = []
 
 tasks = st.just("T").map(lambda name: TaskStep(id=name, task=name))
@@ -79,6 +85,9 @@ class Engine(RuleBasedStateMachine):
         WorkflowVersion.objects.all().delete()
         sent.clear()
         dispatch.breaker.reset()
+        make_workflow(definition(CHILD, "X"))
+        make_workflow(definition("model.PARENT", child("SHIP", CHILD), timeout=3600))
+        self.deaf = False
         self.claimed: list[Claim] = []
         self.taken: Counter[tuple[Any, int]] = Counter()
         self.commits: Counter[tuple[Any, int]] = Counter()
@@ -98,6 +107,12 @@ class Engine(RuleBasedStateMachine):
         """Plain ones, for among all shapes hardly any has something left to cancel."""
         after = TaskStep(id="after", task="T", trigger_rule="always")
         self._start(definition("", *members, after, "T", fail_fast=True))
+
+    @rule()
+    def start_family(self) -> None:
+        """Child runs, and theirs."""
+        inner = child("INNER", "model.PARENT", timeout=3600)
+        self._start(definition("", group("G", inner, child("SHIP", CHILD, timeout=3600)), "T"))
 
     def _start(self, described: Definition) -> None:
         self.names["flow"] += 1
@@ -150,7 +165,13 @@ class Engine(RuleBasedStateMachine):
         if not inputs.judge(claimed):
             finish.skip(claimed, "`when` is false")
             return
-        if finish.finish(claimed, {"token": claimed.token}) and was_running:
+        if claimed.node.kind == "workflow":
+            with self._hearing():
+                driver.end(claimed, lambda claimed: None)
+            return
+        with self._hearing():
+            finished = finish.finish(claimed, {"token": claimed.token})
+        if finished and was_running:
             self.commits[(claimed.task_id, claimed.token)] += 1
             assert self.holder[claimed.task_id] == claimed.token, "somebody else's claim was finished"
             assert Task.objects.get(pk=claimed.task_id).result == {"token": claimed.token}
@@ -161,8 +182,31 @@ class Engine(RuleBasedStateMachine):
     def fail(self, data: Any, late_copy: bool) -> None:
         claimed = self._claim(data, keep=late_copy)
         was_running = Task.objects.filter(pk=claimed.task_id, status=TaskStatus.RUNNING).exists()
-        if finish.fail(claimed, Failure(error="ValueError: model")) and was_running:
+        with self._hearing():
+            failed = finish.fail(claimed, Failure(error="ValueError: model"))
+        if failed and was_running:
             assert self.holder[claimed.task_id] == claimed.token, "somebody else's claim was failed"
+
+    @rule(deaf=st.booleans())
+    def stop_hearing(self, deaf: bool) -> None:
+        """Processes die when a child run has ended, before they can tell its step."""
+        self.deaf = deaf
+
+    @contextlib.contextmanager
+    def _hearing(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            if self.deaf:
+                patch.setattr(children, "report", lambda child_id: False)
+            yield
+
+    @precondition(lambda self: Run.objects.active().filter(is_awaited=True, deadline_at__isnull=False).exists())
+    @rule(data=st.data())
+    def time_out_child(self, data: Any) -> None:
+        runs = list(Run.objects.active().filter(is_awaited=True, deadline_at__isnull=False).order_by("pk"))
+        chosen = data.draw(st.sampled_from(runs))
+        Run.objects.filter(pk=chosen.pk).update(deadline_at=PAST)
+        timeouts.stop_overdue_runs()
+        Run.objects.filter(pk=chosen.pk).update(deadline_at=None)
 
     @precondition(lambda self: self.claimed)
     @rule(data=st.data(), delay=st.sampled_from([0, 60]))
@@ -192,9 +236,11 @@ class Engine(RuleBasedStateMachine):
     @rule()
     def supervise(self) -> None:
         Task.objects.queued().update(next_dispatch_at=PAST)
-        Task.objects.waiting().update(not_before=PAST)
+        Task.objects.waiting().filter(not_before__isnull=False).update(not_before=PAST)
         recovery.wake()
         recovery.publish_due()
+        children.report_all(100)
+        assert hold.follow_parents() == 0, "a pause has not reached a child run"
         recovery.close_stopped()
         assert recovery.audit() == 0, "a run had no outcome and nothing to do"
 
@@ -212,7 +258,8 @@ class Engine(RuleBasedStateMachine):
         run = self._run(data)
         if run is not None:
             try:
-                engine.cancel(run, force=force)
+                with self._hearing():
+                    engine.cancel(run, force=force)
             except Conflict:
                 assert run.is_finished or run.stop
 
@@ -223,7 +270,7 @@ class Engine(RuleBasedStateMachine):
             try:
                 engine.pause(run)
             except Conflict:
-                assert run.is_finished or run.stop or run.paused_at
+                assert run.parent_task_id or run.is_finished or run.stop or run.paused_at
 
     @rule(data=st.data())
     def resume(self, data: Any) -> None:
@@ -232,7 +279,7 @@ class Engine(RuleBasedStateMachine):
             try:
                 engine.resume(run)
             except Conflict:
-                assert run.is_finished or run.stop or not run.paused_at
+                assert run.parent_task_id or run.is_finished or run.stop or not run.paused_at
 
     @rule(data=st.data())
     def retry(self, data: Any) -> None:
@@ -241,7 +288,7 @@ class Engine(RuleBasedStateMachine):
             try:
                 engine.retry(run)
             except Conflict:
-                assert run.status not in {RunStatus.FAILED, RunStatus.CANCELED}
+                assert run.parent_task_id or run.status not in {RunStatus.FAILED, RunStatus.CANCELED}
 
     def _run(self, data: Any) -> Run | None:
         runs = list(Run.objects.select_related("version").order_by("pk"))
@@ -264,13 +311,15 @@ class Engine(RuleBasedStateMachine):
                 assert broken.exists()
             if not run.stop:
                 driver.check_gates(run)
+        assert list(checker.family(Run.objects.all())) == []
 
     def teardown(self) -> None:
         """All that is left: the supervisor, and a worker that does what it is told."""
-        for run in Run.objects.active().filter(paused_at__isnull=False, stop=""):
+        for run in Run.objects.active().filter(paused_at__isnull=False, stop="", parent_task=None):
             engine.resume(run)
         for _ in range(100):
-            if not Run.objects.active().exists() and not Task.objects.active().exists():
+            left = Run.objects.active() | Run.objects.reporting()
+            if not left.exists() and not Task.objects.active().exists():
                 break
             self.lose_all_leases()
             self.supervise()
