@@ -28,7 +28,18 @@ from hypothesis.stateful import (
 from django_director import dispatch, engine, inputs
 from django_director.definitions.model import Container, Definition, TaskStep
 from django_director.dispatch import Message
-from django_director.engine import children, finish, hold, outbox, recovery, settle, stop, success, timeouts
+from django_director.engine import (
+    children,
+    finish,
+    hold,
+    launch,
+    outbox,
+    recovery,
+    settle,
+    stop,
+    success,
+    timeouts,
+)
 from django_director.engine import claim as claims
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
@@ -395,6 +406,13 @@ def _take_though_paused(ticket: Ticket, *args: Any) -> Any:
     return rows
 
 
+def _begin_without_fence(claim: Claim, order: Any) -> None:
+    Task.objects.filter(pk=claim.task_id).update(
+        status=TaskStatus.WAITING, child_run=order.run_id, finished_at=None
+    )
+    launch.insert(order)
+
+
 claims_take = claims._take
 settle_count = settle._count
 
@@ -412,6 +430,12 @@ MUTANTS = {
     "nobody publishes again": (recovery, "publish_due", lambda: 0),
     "a pause does not hold": (claims, "_take", _take_though_paused),
     "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(): 0),
+    "nobody tells a step that its child run has ended": (children, "report_all", lambda limit: 0),
+    "a stop does not go down": (stop, "stop_children", lambda run_id, reason, force=False: None),
+    "a sweep takes steps that wait for child runs": (stop, "_unstarted", lambda tasks: tasks.unstarted()),
+    "a child run starts for whoever asks": (children, "_begin", _begin_without_fence),
+    "a step is told by a child run that it does not wait for": (children, "_waits_for", lambda step, child: True),
+    "a pause does not go down": (hold, "follow_parent", lambda child_id: False),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
     "the end does not ask whether the run was stopped": (
         settle,
