@@ -60,7 +60,10 @@ class Insert:
 
 
 class InsertMany:
-    """An INSERT of rows that differ in the columns ``varying``; ``values`` as for ``Insert``."""
+    """An INSERT of rows that differ in the columns ``varying``; ``values`` as for ``Insert``.
+
+    A value for a JSON column is the text of it.
+    """
 
     def __init__(self, model: type[models.Model], varying: Sequence[str], **values: Any) -> None:
         self._fields = [_field(model, name) for name in varying]
@@ -116,7 +119,8 @@ def _taken_apart(fields: Sequence[Any]) -> tuple[list[str], str]:
         return [f"(item->>{n})::{kind}" for n, kind in enumerate(types)], "json_array_elements(%s::json) AS item"
     if connection.vendor == "sqlite":
         return [f"json_extract(value, '$[{n}]')" for n in range(len(types))], "json_each(%s)"
-    columns = ", ".join(f"c{n} VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[{n}]'" for n in range(len(types)))
+    sizes = ("LONGTEXT" if isinstance(field, models.JSONField) else "VARCHAR(255)" for field in fields)
+    columns = ", ".join(f"c{n} {size} CHARACTER SET utf8mb4 PATH '$[{n}]'" for n, size in enumerate(sizes))
     return [f"c{n}" for n in range(len(types))], f"JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS items"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from . import ids, querysets
 from .clock import iso
 from .definitions import from_json
 from .exceptions import ExpressionError
-from .graph import Graph, Outcome, Span, compile_definition, of_result
+from .graph import Graph, Outcome, Span, compile_definition, expand, of_result
 from .indexes import PartialIndex
 from .querysets import DirectorManager
 from .status import RUN_FINISHED, STOP_SPARING, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
@@ -201,10 +202,12 @@ class Run(models.Model):
         graph = self.version.graph
         values = of_result(graph)
         if values is None:
-            return graph.result.assemble(dict(self._rows(graph.result.spans(), "position", "result"))), ""
+            results = dict(self._rows(graph.result.spans(), "position", "result"))
+            return graph.result.assemble(results | self._lists(results)), ""
         rows = self._rows(values.tasks, "position", "status", "result")
+        lists = self._lists(expand(values.results))
         names = values.names(
-            {position: Outcome(status, result) for position, status, result in rows},
+            {position: Outcome(status, lists.get(position, result)) for position, status, result in rows},
             payload=self.payload,
             run=self.facts,
         )
@@ -213,6 +216,11 @@ class Run(models.Model):
         except ExpressionError as error:
             logger.warning("The result of run %s: %s", self.pk, error, extra={"run_id": str(self.pk)})
             return None, f"result: {error}"
+
+    def _lists(self, positions: Iterable[int]) -> dict[int, Any]:
+        """The results of the maps among ``positions``, which stand with their items."""
+        made = self.version.graph.last_in(positions)
+        return self.tasks.lists_of_items(made) if made else {}
 
     def _rows(self, spans: tuple[Span, ...], *columns: str) -> Any:
         return self.tasks.at(spans).values_list(*columns) if spans else ()
@@ -247,7 +255,9 @@ class Task(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="tasks", db_index=False)
     position = models.PositiveIntegerField(help_text="The step's number in the graph of the version.")
     step = models.CharField(max_length=NAME_LENGTH, help_text="The step's id.")
-    map_index = models.IntegerField(default=-1)
+    map_index = models.IntegerField(default=-1, help_text="The item it is for, from 0; -1 outside of maps.")
+    map_count = models.IntegerField(null=True, help_text="Of a map: how many items it has, once that is known.")
+    item = models.JSONField(encoder=DjangoJSONEncoder, null=True)
     generation = models.PositiveIntegerField(default=0)
     is_hook = models.BooleanField(default=False)
     name = models.CharField(max_length=NAME_LENGTH, help_text="The name of the Celery task.")
@@ -391,7 +401,7 @@ class Gate(models.Model):
     """The counter of a join. Narrow: it is written once by each member."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="gates", db_index=False)
-    seq = models.PositiveIntegerField()
+    seq = models.PositiveBigIntegerField()
     remaining = models.PositiveIntegerField()
     failed = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)

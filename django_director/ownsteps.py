@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from .engine import maps
 from .engine.claim import Claim
 
 
@@ -35,4 +36,13 @@ def _head(claimed: Claim) -> bool:
     return True
 
 
-_PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {"group": _head}
+def _map(claimed: Claim) -> Any:
+    assert claimed.values is not None
+    texts = maps.read_items(claimed.values.evaluate("over", claimed.names))
+    if not texts:
+        return []
+    maps.expand(claimed, texts)
+    return HELD
+
+
+_PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {"group": _head, "map": _map}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -54,7 +54,12 @@ def insert_tasks(run: Run, graph: Graph, not_before: datetime | None) -> None:
 def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
     """Insert the counters of the joins, which have counted this much."""
     counted = ((gate, tallies[gate.seq]) for gate in graph.gates)
-    rows = ((gate.seq, gate.total - tally.ended, tally.failed, tally.skipped) for gate, tally in counted)
+    insert_counters(run_id, ((gate.seq, gate.total, tally) for gate, tally in counted))
+
+
+def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) -> None:
+    """Insert counters by number: each with how many it counts, and what it has counted."""
+    rows = ((number, total - tally.ended, tally.failed, tally.skipped) for number, total, tally in counters)
     _inserting_gates().execute(rows, run=run_id)
 
 

@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import backlog, hold, recovery, retention, timeouts, unknown
+from . import backlog, hold, itemrows, recovery, retention, timeouts, unknown
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Report:
     closed: int = 0
     timed_out: int = 0
     recomputed: int = 0
+    released: int = 0
     cleaned: int = 0
 
     def __bool__(self) -> bool:
@@ -123,6 +124,7 @@ class Supervisor:
         if now - self._clock.audit >= director.LEASE:
             self._clock.audit = now
             report.recomputed = recovery.audit()
+            report.released = itemrows.top_up()
         if now - self._clock.retention >= RETENTION_PERIOD:
             self._clock.retention = now
             report.cleaned = sum(retention.clean(seconds=RETENTION_SECONDS).values())

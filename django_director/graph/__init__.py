@@ -5,6 +5,7 @@ Pure: no database, no Celery.
 
 from __future__ import annotations
 
+from . import items
 from .compiling import compile_definition
 from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
@@ -30,6 +31,7 @@ __all__ = [
     "Walk",
     "compile_definition",
     "expand",
+    "items",
     "of_node",
     "of_result",
     "replay",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from django_director.definitions.model import Container, Step
+from django_director.definitions.model import Container, MapStep, Step
 from django_director.exceptions import ExpressionError
 from django_director.expressions import Expression, Reference, Template, compile_expression, compile_value
 from django_director.status import TaskStatus
@@ -93,16 +93,22 @@ class Values:
     def _to_tasks(self) -> tuple[Reference, ...]:
         return tuple(reference for reference in self.references if reference.root == "tasks")
 
+    @cached_property
+    def uses_item(self) -> bool:
+        """Whether the item of a map is used."""
+        return any(reference.root == "item" for reference in self.references)
+
     def _used(self) -> Iterator[tuple[View, str]]:
         for reference in self._to_tasks:
             yield self.graph.views[str(reference.path[0])], str(reference.path[1])
 
 
 def of_node(graph: Graph, node: Node) -> Values | None:
-    """What a worker evaluates before the task of a node, under ``when`` and ``with``, if there is something."""
-    if node.step.when is None and not node.kwargs:
+    """What a worker evaluates before the task of a node, if there is something, by the keys of the file."""
+    over = node.step.over if isinstance(node.step, MapStep) else None
+    if node.step.when is None and over is None and not node.kwargs:
         return None
-    return _kept(graph, node.position, {"when": node.step.when}, {"with": node.kwargs})
+    return _kept(graph, node.position, {"when": node.step.when, "over": over}, {"with": node.kwargs})
 
 
 def of_result(graph: Graph) -> Values | None:
@@ -154,6 +160,9 @@ def views(graph: Graph) -> dict[str, View]:
     """Every step and container by its id."""
     found: dict[str, View] = {}
     _view_all(graph.definition.tasks, iter(graph.file_order), found)
+    for node in graph.bodies:
+        # The only task of a map with `task:` has the map's id, by which nobody means the task.
+        found.setdefault(node.step.id, View(shape=Shape(position=node.position), tasks=(node.position,)))
     return found
 
 
