@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_director.authorization import require
-from django_director.exceptions import UnknownRun
+from django_director.exceptions import UnknownTask
 from django_director.models import Task
 from django_director.representation import task_as_json
 
@@ -20,7 +20,7 @@ class TaskDetail(DirectorView):
         tasks = Task.objects.select_related("run__workflow", "run__version")
         task = tasks.filter(pk=as_uuid(task_id, "task")).first()
         if task is None:
-            raise UnknownRun(f"no task has the id {task_id}")
+            raise UnknownTask(f"no task has the id {task_id}")
         workflow = task.run.workflow
         require(request.user, "view_task", workflow)
         return Response(task_as_json(task, with_payload=sees_payload(request, workflow)))

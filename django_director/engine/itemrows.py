@@ -12,14 +12,15 @@ from django.db.models import F
 from django_director import ids
 from django_director.clock import Now
 from django_director.graph import Graph, Node, items
-from django_director.graph.items import Items
-from django_director.models import Run, Task, WorkflowVersion, graph_of
+from django_director.graph.items import Items, Place
+from django_director.models import Gate, Run, Task, WorkflowVersion, graph_of
 from django_director.querysets import TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import items as work
 from . import outbox
 from .outbox import RunRef
+from .rows import insert_counters
 from .transactions import transact
 
 BATCH: Final = 500
@@ -27,8 +28,13 @@ BATCH: Final = 500
 
 def read(run_id: UUID, graph: Graph, node: Node, count: int) -> Items:
     """Where the ``count`` items of a map stand."""
+    return items.look(graph, node, statuses(run_id, node), count)
+
+
+def statuses(run_id: UUID, node: Node) -> dict[Place, str]:
+    """The statuses of the tasks for all items of a map."""
     rows = inside(run_id, node).values_list("map_index", "position", "status").order_by()
-    return items.look(graph, node, {(index, p): status for index, p, status in rows.iterator()}, count)
+    return {(index, position): status for index, position, status in rows.iterator()}
 
 
 def inside(run_id: UUID, node: Node) -> TaskQuerySet:
@@ -69,6 +75,16 @@ def go_on(run: RunRef, graph: Graph, node: Node, found: Items, count: int) -> Ta
         failed = sum(tally.failed for tally in found.ended.values())
         _row(run.pk, node).update(status=status, finished_at=Now(), error=work.error_of(status, failed, count))
     return status
+
+
+def rewrite_counters(run_id: UUID, node: Node, found: Items | None, count: int) -> None:
+    """Write what a map's counters have counted; without ``found`` it has none."""
+    first, end = items.counters(node.position)
+    Gate.objects.filter(run_id=run_id, seq__gte=first, seq__lt=end).delete()
+    if found is not None:
+        tallies = found.tallies(node.position, count)
+        totals = items.totals(node.position, count)
+        insert_counters(run_id, ((number, total, tallies[number]) for number, total in totals))
 
 
 def top_up() -> int:

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 INLINE: Final = 200
 """How many messages one transaction publishes itself; the supervisor sends the rest in batches."""
-CHUNK: Final = 500
+CHUNK: Final = 5_000
 """How many tasks one statement names by their ids."""
 STRIDE: Final = 1 << 16
 """Sequences of one generation of a run lie between its number times this and the next."""

@@ -127,8 +127,13 @@ def first_error(run_id: UUID, graph: Graph) -> str:
     failed = Task.objects.filter(run_id=run_id).steps().failed()
     if graph.forgiven:
         failed = failed.exclude(positions_in(graph.forgiven))
-    task = failed.order_by("finished_at").only("step", "map_index", "error").first()
-    return f"{task.label}: {task.error}"[:MAX_ERROR] if task else ""
+    first = failed.order_by("finished_at").only("step", "map_index", "error").first()
+    if first is not None:
+        return f"{first.label}: {first.error}"[:MAX_ERROR]
+    # A rerun keeps what a cancel has left, which counts as failed.
+    canceled = Task.objects.filter(run_id=run_id).steps().canceled()
+    first = canceled.order_by("finished_at", "position").only("step", "map_index", "reason").first()
+    return f"{first.label}: {first.reason}"[:MAX_ERROR] if first else ""
 
 
 class _Counters:

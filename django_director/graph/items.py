@@ -6,7 +6,7 @@ beside the junctions: a counter's number tells where it stands, whatever the num
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -152,6 +152,16 @@ class Items:
             whole.add(tally)
         found = outcome(whole, count)
         return TaskStatus.CANCELED if found == TaskStatus.FAILED and self.canceled else found
+
+
+def downstream(graph: Graph, places: Iterable[Place]) -> set[Place]:
+    """``places`` and all that comes after them for the same item."""
+    found: set[Place] = set()
+    for index, position in places:
+        node = graph.node(position)
+        body = graph.nodes[_map_of(node)].body or (0, 0)
+        found.update((index, following) for following in range(position, body[1]))
+    return found
 
 
 def look(graph: Graph, node: Node, statuses: Mapping[Place, str], count: int) -> Items:
