@@ -77,14 +77,17 @@ def go_on(run: RunRef, graph: Graph, node: Node, found: Items, count: int) -> Ta
     return status
 
 
-def rewrite_counters(run_id: UUID, node: Node, found: Items | None, count: int) -> None:
-    """Write what a map's counters have counted; without ``found`` it has none."""
+def remove_counters(run_id: UUID, node: Node) -> None:
+    """Remove a map's counters."""
     first, end = items.counters(node.position)
     Gate.objects.filter(run_id=run_id, seq__gte=first, seq__lt=end).delete()
-    if found is not None:
-        tallies = found.tallies(node.position, count)
-        totals = items.totals(node.position, count)
-        insert_counters(run_id, ((number, total, tallies[number]) for number, total in totals))
+
+
+def write_counters(run_id: UUID, node: Node, found: Items, count: int) -> None:
+    """Write a map's counters, which are not there, with what they have counted."""
+    tallies = found.tallies(node.position, count)
+    totals = items.totals(node.position, count)
+    insert_counters(run_id, ((number, total, tallies[number]) for number, total in totals))
 
 
 def top_up() -> int:

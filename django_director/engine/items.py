@@ -35,7 +35,10 @@ def settle_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskS
     way = items.onward(graph, node, status)
     if way.is_open:
         way.tally = _tally(run.pk, graph, node, index, way.settled)
-    settle_places(run.pk, {new: [(index, position)] for position, new in way.settled.items()})
+    settled: dict[TaskStatus, list[Place]] = {}
+    for position, new in way.settled.items():
+        settled.setdefault(new, []).append((index, position))
+    settle_places(run.pk, settled)
     if way.ready is not None:
         outbox.queue_items(run, graph, [(index, way.ready)])
     stopped = way.tally is not None and _end_item(run, graph, around, index, way.tally)

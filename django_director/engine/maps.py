@@ -23,10 +23,9 @@ from django_director.models import Task
 from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, prepared
 from django_director.status import TASK_FINISHED, TaskStatus
 
-from . import finish, outbox, stop
+from . import finish, itemrows, outbox, stop
 from . import items as work
 from .claim import Claim
-from .rows import insert_counters
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
 MAX_TEXT: Final = 1024 * 1024
@@ -87,11 +86,11 @@ def _expand(claim: Claim, texts: Sequence[str]) -> bool:
     _insert_tasks(claim, beginning, texts)
     faults.point("map.inserted")
     tally = beginning.tally
-    if tally is None:
-        counters = items.totals(node.position, count)
-        insert_counters(claim.run.pk, ((number, total, Tally()) for number, total in counters))
-        _publish(claim, beginning.ready or 0, count)
-    else:
+    ended = {} if tally is None else dict.fromkeys(range(count), tally)
+    itemrows.write_counters(claim.run.pk, node, items.Items(ended=ended), count)
+    if beginning.ready is not None:
+        _publish(claim, beginning.ready, count)
+    if tally is not None:
         # No rule of what is in it ever holds.
         whole = Tally(count, tally.failed * count, tally.skipped * count)
         if work.end_map(claim.run, claim.graph, node, items.outcome(whole, count), whole.failed, count):

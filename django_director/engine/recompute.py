@@ -64,7 +64,8 @@ def _go_on_in_maps(run: RunSnapshot, graph: Graph, statuses: dict[int, str]) -> 
     for position, count in itemrows.waiting(run.pk).items():
         node = graph.nodes[position]
         found = itemrows.read(run.pk, graph, node, count)
-        itemrows.rewrite_counters(run.pk, node, found, count)
+        itemrows.remove_counters(run.pk, node)
+        itemrows.write_counters(run.pk, node, found, count)
         status = itemrows.go_on(run, graph, node, found, count)
         if status is not None:
             statuses[position] = status

@@ -138,7 +138,7 @@ def _remove_items(plan: Plan) -> None:
     for node in plan.removed:
         # Attempts, and whatever else refers to a task, go by Django's own rules.
         itemrows.inside(plan.run.pk, node).only("pk").delete()
-        itemrows.rewrite_counters(plan.run.pk, node, None, 0)
+        itemrows.remove_counters(plan.run.pk, node)
 
 
 def _reopen(run: Run, token: int) -> int:
@@ -177,7 +177,8 @@ def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -
         _skip_rows(run, _at_places(run, [plan.skipped]), reason)
     row = Task.objects.filter(pk=ids.task_id(run.pk, plan.node.position))
     row.update(status=TaskStatus.WAITING, finished_at=None, error="", reason="")
-    itemrows.rewrite_counters(run.pk, plan.node, plan.found, plan.count)
+    itemrows.remove_counters(run.pk, plan.node)
+    itemrows.write_counters(run.pk, plan.node, plan.found, plan.count)
     itemrows.go_on(snapshot, run.version.graph, plan.node, plan.found, plan.count)
 
 
