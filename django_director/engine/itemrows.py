@@ -118,8 +118,13 @@ def _top_up(run: Run, graph: Graph, node: Node) -> int:
 
 
 def _carry_on(run: Run, graph: Graph, node: Node, count: int) -> None:
-    if _lock(run.pk, node):
-        go_on(run, graph, node, read(run.pk, graph, node, count), count)
+    if not _lock(run.pk, node):
+        return
+    found = read(run.pk, graph, node, count)
+    if go_on(run, graph, node, found, count) is not None:
+        # What has ended since the stop was not counted.
+        remove_counters(run.pk, node)
+        write_counters(run.pk, node, found, count)
 
 
 def _lock(run_id: UUID, node: Node) -> int:

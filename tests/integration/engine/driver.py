@@ -99,7 +99,7 @@ def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
 
 
 def statuses(run: Run) -> dict[str, str]:
-    return {task.step: str(task.status) for task in run.tasks.steps()}
+    return {task.label: str(task.status) for task in run.tasks.steps()}
 
 
 def check_gates(run: Run) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from django_director.definitions.model import Container, Definition, Step, TaskStep
 
@@ -34,7 +34,7 @@ class Reference:
         self.heads: dict[str, Head] = {}
         self._read(self.root)
         self.rows = {
-            id: "pending" for id, step in self.steps.items() if isinstance(step, TaskStep) or id in self.heads
+            id: "pending" for id, step in self.steps.items() if not isinstance(step, Container) or id in self.heads
         }
         self.is_stopped = False
         self._judge()
@@ -98,10 +98,10 @@ class Reference:
         """The rows that tell how an entry has ended."""
         if isinstance(entry, Head):
             yield entry.container.id
-        elif isinstance(entry, TaskStep):
+        elif not isinstance(entry, Container):
             yield entry.id
         else:
-            members = [id for member in cast(Container, entry).members for id in self.ids(member)]
+            members = [id for member in entry.members for id in self.ids(member)]
             yield from members or ([entry.id] if entry.id in self.heads else [])
 
     # What has become of it
@@ -183,7 +183,7 @@ class Reference:
             return bool(when)
         if match := re.fullmatch(r'tasks\["(.*)"\]\.status == "(.*)"', when):
             step = self.steps[match[1]]
-            status = self.rows[step.id] if isinstance(step, TaskStep) else self.status(step)
+            status = self.status(step) if isinstance(step, Container) else self.rows[step.id]
             return status == match[2]
         return bool(self.payload[when.removeprefix("payload.")])
 
@@ -196,11 +196,15 @@ class Reference:
             and self.definition.fail_fast
             and self.outcome() is None
         ):
-            self.is_stopped = True
-            for other, known in self.rows.items():
-                if known in ("pending", "queued") and not self.is_spared(self.steps[other]):
-                    self.rows[other] = "canceled"
-            self._judge()
+            self.stop()
+
+    def stop(self) -> None:
+        """Nothing more starts but what is spared."""
+        self.is_stopped = True
+        for other, known in self.rows.items():
+            if known in ("pending", "queued") and not self.is_spared(self.steps[other]):
+                self.rows[other] = "canceled"
+        self._judge()
 
     def is_spared(self, step: Step) -> bool:
         outer = self.outer.get(step.id)
