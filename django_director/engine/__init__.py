@@ -14,7 +14,7 @@ from django_director.models import Run
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
 from .plans import Again, Preview
-from .relaunching import RelaunchPreview, preview_relaunch, relaunch
+from .relaunching import RelaunchPreview, preview_relaunch, relaunch, relaunch_version
 from .reset import preview_rerun, preview_retry, preview_skip, rerun, retry, skip
 from .stop import cancel
 
@@ -38,6 +38,7 @@ __all__ = [
     "preview_retry",
     "preview_skip",
     "relaunch",
+    "relaunch_version",
     "rerun",
     "resume",
     "retry",

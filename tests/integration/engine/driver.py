@@ -130,6 +130,7 @@ def _counters(run: Run, node: Node) -> dict[int, tuple[int, int, int]]:
     if node.max_parallel is None:
         assert not found.ready, "a ready item was not queued"
     else:
+        assert found.active <= node.max_parallel, "too many items are in work"
         assert found.active == node.max_parallel or not found.ready, "an item should be in work"
     assert not found.settled, "what can't run for an item was not settled"
     assert (found.outcome(count) is None) == (run.tasks.get(position=node.position).status == "waiting")
