@@ -14,6 +14,7 @@ from django.db.models.signals import post_save, pre_save
 from .clock import Now
 from .conf import director
 from .inserts import inserting
+from .models import Task
 from .prepared import INTEGER, TEXT, Param, Statement, prepared
 
 
@@ -22,9 +23,6 @@ class Note:
     """A line of the history that another statement writes along, with these ``values`` for ``noting``."""
 
     values: dict[str, Any]
-
-
-from .models import Task
 
 
 def record(user: Any, obj: Model, message: str) -> None:
