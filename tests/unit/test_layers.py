@@ -13,7 +13,7 @@ LEVELS: list[set[str]] = [
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "prepared", "inserts", "history"},
-    {"dispatch", "broker"},
+    {"connecting", "dispatch", "broker"},
     {"engine"},
     {
         "leases",
@@ -41,6 +41,7 @@ LEVELS: list[set[str]] = [
 ]
 MAY_IMPORT_CELERY = {
     *(
+        "connecting",
         "dispatch",
         "celery",
         "worker",
