@@ -342,6 +342,12 @@ class Task(models.Model):
     def is_finished(self) -> bool:
         return self.status in TASK_FINISHED
 
+    def read_result(self) -> Any:
+        """Its result; of a map the list of its items' results, which stand with them (one query)."""
+        if self.map_count is None:
+            return self.result
+        return self.run._lists([self.position]).get(self.position)
+
     @property
     def duration(self) -> float | None:
         """Seconds from the start of the last attempt to the outcome; ``None`` before the outcome."""

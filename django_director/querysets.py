@@ -14,7 +14,7 @@ from .clock import Now
 from .conf import director
 
 if TYPE_CHECKING:
-    from .graph import Span
+    from .graph import Graph, Span
 
 SHORT_SPAN = 4
 """Spans up to this length are listed, longer ones are ranges."""
@@ -142,6 +142,15 @@ class TaskQuerySet(models.QuerySet[Any]):
         for position, result in rows:
             found.setdefault(made[position], []).append(result)
         return found
+
+    def counts_of_items(self, graph: Graph) -> dict[int, dict[str, int]]:
+        """By the position of each map: how many tasks for its items are in which status. One query."""
+        counts: dict[int, dict[str, int]] = {position: {} for position in graph.maps}
+        rows = self.filter(map_index__gte=0).order_by().values_list("position", "status")
+        for position, status, number in rows.annotate(models.Count("pk")):
+            around = counts[graph.node(position).map_position or 0]
+            around[status] = around.get(status, 0) + number
+        return counts
 
     def at_items(self, positions: Iterable[int]) -> Self:
         """The tasks at some positions inside of maps."""
