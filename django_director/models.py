@@ -203,9 +203,9 @@ class Run(models.Model):
         values = of_result(graph)
         if values is None:
             results = dict(self._rows(graph.result.spans(), "position", "result"))
-            return graph.result.assemble(results | self._lists(results)), ""
+            return graph.result.assemble(results | self.lists(results)), ""
         rows = self._rows(values.tasks, "position", "status", "result")
-        lists = self._lists(expand(values.results))
+        lists = self.lists(expand(values.results))
         names = values.names(
             {position: Outcome(status, lists.get(position, result)) for position, status, result in rows},
             payload=self.payload,
@@ -217,7 +217,7 @@ class Run(models.Model):
             logger.warning("The result of run %s: %s", self.pk, error, extra={"run_id": str(self.pk)})
             return None, f"result: {error}"
 
-    def _lists(self, positions: Iterable[int]) -> dict[int, Any]:
+    def lists(self, positions: Iterable[int]) -> dict[int, Any]:
         """The results of the maps among ``positions``, which stand with their items."""
         made = self.version.graph.last_in(positions)
         return self.tasks.lists_of_items(made) if made else {}
@@ -346,7 +346,7 @@ class Task(models.Model):
         """Its result; of a map the list of its items' results, which stand with them (one query)."""
         if self.map_count is None:
             return self.result
-        return self.run._lists([self.position]).get(self.position)
+        return self.run.lists([self.position]).get(self.position)
 
     @property
     def duration(self) -> float | None:

@@ -147,9 +147,9 @@ class TaskQuerySet(models.QuerySet[Any]):
         """By the position of each map: how many tasks for its items are in which status. One query."""
         counts: dict[int, dict[str, int]] = {position: {} for position in graph.maps}
         rows = self.filter(map_index__gte=0).order_by().values_list("position", "status")
-        for position, status, number in rows.annotate(models.Count("pk")):
+        for position, found, number in rows.annotate(models.Count("pk")):
             around = counts[graph.node(position).map_position or 0]
-            around[status] = around.get(status, 0) + number
+            around[found] = around.get(found, 0) + number
         return counts
 
     def at_items(self, positions: Iterable[int]) -> Self:

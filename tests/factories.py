@@ -93,7 +93,8 @@ def make_run(
 def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **fields: Any) -> Task:
     """One task's row, as the constraints want it; hooks stand behind the last task."""
     graph = run.version.graph
-    node, is_hook = graph.node(position), position >= len(graph.nodes)
+    node, is_hook = graph.node(position), position >= len(graph.nodes) + len(graph.bodies)
+    index = fields.get("map_index", -1)
     now = timezone.now()
     by_status: dict[str, Any] = {}
     if status == TaskStatus.QUEUED:
@@ -104,7 +105,7 @@ def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **field
         by_status = {"started_at": now, "finished_at": now + timedelta(seconds=0.25), "attempt": 1}
     return Task.objects.create(
         **{
-            "id": ids.task_id(run.pk, position),
+            "id": ids.task_id(run.pk, position) if index < 0 else ids.item_id(run.pk, position, index),
             "run": run,
             "position": position,
             "step": node.step.id,

@@ -22,7 +22,8 @@ Json = dict[str, Any]
 def graph_as_json(run: Run) -> Json:
     """``{run, status, nodes, edges}``; a node's ``id`` is the task's, an edge has the status of its source.
 
-    A map is one node; ``items`` says how many tasks for its items are in which status. Three queries at most. Raises ``DirectorError`` for a run of over ``MAX_NODES`` tasks.
+    A map is one node; ``items`` says how many tasks for its items are in which status. Three queries at most.
+    Raises ``DirectorError`` for a run of over ``MAX_NODES`` tasks.
     """
     graph = run.version.graph
     if len(graph.nodes) > MAX_NODES:

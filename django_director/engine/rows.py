@@ -130,9 +130,9 @@ def _inserting_gates() -> InsertMany:
 def _inserting_tree(
     given: tuple[str, ...], is_finished: bool, timeout: float | None, has_gates: bool, has_note: bool
 ) -> InsertTree:
-    parts = [InsertMany(Task, TASK_COLUMNS, name="tasks", elapsed=ELAPSED, run_id=RUN).statement]
+    parts = [InsertMany(Task, TASK_COLUMNS, given_as="tasks", elapsed=ELAPSED, run_id=RUN).statement]
     if has_gates:
-        parts.append(InsertMany(Gate, GATE_COLUMNS, name="gates", run_id=RUN).statement)
+        parts.append(InsertMany(Gate, GATE_COLUMNS, given_as="gates", run_id=RUN).statement)
     if has_note:
         parts.append(history.noting())
     return InsertTree(_inserting_run(given, is_finished, timeout), *parts)
