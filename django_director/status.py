@@ -35,6 +35,7 @@ class Stop(TextChoices):
     CANCEL = "cancel", "canceled"
     FAIL_FAST = "fail_fast", "fail fast"
     TIMEOUT = "timeout", "timed out"
+    SKIP = "skip", "no slot was free"
     DELETE = "delete", "being deleted"
 
 
@@ -67,8 +68,8 @@ RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PENDING: frozenset({RunStatus.RUNNING, RunStatus.CANCELED}),
     RunStatus.RUNNING: RUN_FINISHED,
     RunStatus.SUCCESS: frozenset(),
-    RunStatus.FAILED: frozenset({RunStatus.RUNNING}),
-    RunStatus.CANCELED: frozenset({RunStatus.RUNNING}),
+    RunStatus.FAILED: RUN_ACTIVE,
+    RunStatus.CANCELED: RUN_ACTIVE,
 }
 
 TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {

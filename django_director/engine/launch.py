@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -20,15 +20,20 @@ from django_director.hints import question
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
-from django_director.status import TaskStatus, Trigger
+from django_director.status import RunStatus, TaskStatus, Trigger
 
-from . import hooks, outbox, rows
-from .transactions import after_commit, transact
+from . import admission, hooks, keys, outbox, rows
+from .transactions import after_commit, connection, transact
 
 Beside = Callable[[Run], object]
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
 VERSION_COLUMNS: Final = ("id", "workflow_id", "number", "content_hash", "path", "created_at")
 """Of a definition only what is compiled from it is needed, and that is kept per process."""
+
+_CHANGING: Final = (
+    *("status", "stop", "error", "slot", "queued_at", "next_admission_at"),
+    *("started_at", "finished_at", "deadline_at"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +113,7 @@ def start_version(
     earlier = _earlier_run(order)
     if earlier is not None:
         return earlier
+    order = _with_key(order)
     try:
         run = transact(partial(_insert, order))
     except IntegrityError:
@@ -117,6 +123,9 @@ def start_version(
         if earlier is None:
             raise
         return earlier
+    if run.status == RunStatus.PENDING and not connection().in_atomic_block:
+        # It may have got its slot since.
+        run.refresh_from_db(fields=_CHANGING)
     return run
 
 
@@ -153,8 +162,13 @@ def current_version(workflow: Workflow | str) -> WorkflowVersion:
     return version
 
 
-def counts_at_start(run: Run) -> dict[str, int]:
-    """The number of tasks in each status as the start of ``run`` committed them; no query."""
+def counts_at_start(run: Run) -> dict[str, int] | None:
+    """The number of tasks in each status as the start of ``run`` committed them; no query.
+
+    ``None`` where they may have changed since: when the run had to wait for a slot.
+    """
+    if run.concurrency_key is not None:
+        return None
     graph = run.version.graph
     found = graph.beginning.found
     counts = {TaskStatus.QUEUED: _size(found.ready)}
@@ -200,25 +214,43 @@ def _earlier_run(order: Order) -> Run | None:
     return run
 
 
-def _insert(order: Order) -> Run:
+def _with_key(order: Order) -> Order:
     graph = order.version.graph
+    if graph.definition.concurrency is None:
+        return order
+    key = keys.key_of(graph, order.payload, _new_run(order).facts)
+    return replace(order, fields=order.fields | {"concurrency_key": key})
+
+
+def _new_run(order: Order) -> Run:
     run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
     for name, value in order.fields.items():
         setattr(run, name, value)
+    return run
+
+
+def _insert(order: Order) -> Run:
+    graph = order.version.graph
+    run = _new_run(order)
     found = graph.beginning.found
     if found.outcome is not None:
         run.status = found.outcome
+    elif run.concurrency_key is not None:
+        run.status = RunStatus.PENDING
     rows.insert_run(run, graph.definition.timeout, order.not_before)
     faults.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
     rows.insert_gates(run.pk, graph, graph.beginning.tallies)
-    if order.publish and order.not_before is None:
+    is_pending = run.status == RunStatus.PENDING
+    if order.publish and order.not_before is None and not is_pending:
         outbox.publish_after_commit(run, graph, graph.roots)
     if found.outcome is not None:
         hooks.insert(run.pk, graph, found.outcome, generation=0)
     if order.beside is not None:
         order.beside(run)
     after_commit(partial(_announce, run))
+    if order.publish and order.not_before is None and is_pending:
+        after_commit(partial(admission.try_start, run))
     return run
 
 

@@ -16,8 +16,9 @@ from django.db.models import Case, F, When
 
 from django_director import faults
 from django_director.clock import Now, later
+from django_director.conf import director
 from django_director.exceptions import Conflict
-from django_director.graph import Graph, expand, replay, spans
+from django_director.graph import Consequences, Graph, expand, replay, spans
 from django_director.inserts import BATCH
 from django_director.models import Attempt, Gate, Run, Task
 from django_director.status import (
@@ -28,7 +29,7 @@ from django_director.status import (
     TaskStatus,
 )
 
-from . import settle
+from . import admission, settle
 from .claim import RunSnapshot
 from .launch import current_version, start_version
 from .rows import insert_gates
@@ -115,20 +116,21 @@ def _check_retryable(run: Run) -> None:
         raise Conflict(
             f"run {run.pk} can't be retried: it is {run.shown_status}; only failed and canceled runs can"
         )
+    admission.check_room(run)
 
 
 def _retry(run: Run, token: int) -> None:
-    timeout = run.version.graph.definition.timeout
+    if run.concurrency_key is not None:
+        after_commit(partial(admission.try_start, run))
     reopened = (
         Run.objects.retryable()
         .filter(pk=run.pk, generation=run.generation)
         .update(
-            status=RunStatus.RUNNING,
+            **_reopened(run),
             stop=Stop.NONE,
             generation=F("generation") + 1,
             token=token,
             paused_at=None,
-            deadline_at=None if timeout is None else later(timeout),
             finished_at=None,
             error="",
         )
@@ -144,7 +146,22 @@ def _retry(run: Run, token: int) -> None:
     statuses.update(dict.fromkeys(chosen, TaskStatus.PENDING))
     faults.point("reset.updated")
     after_commit(partial(faults.point, "reset.committed"))
-    _go_on(RunSnapshot(pk=run.pk, generation=run.generation + 1), graph, statuses)
+    reopened_run = RunSnapshot(pk=run.pk, generation=run.generation + 1)
+    if run.concurrency_key is None:
+        _go_on(reopened_run, graph, statuses)
+    else:
+        # What is ready now is queued at the admission.
+        settle.settle_tasks(run.pk, _count_anew(reopened_run, graph, statuses))
+
+
+def _reopened(run: Run) -> dict[str, Any]:
+    """What a run becomes: one with a key waits for a slot once more, behind those that wait already."""
+    if run.concurrency_key is not None:
+        grace = later(director.DISPATCH_GRACE)
+        waiting = {"queued_at": Now(), "next_admission_at": grace, "deadline_at": None}
+        return {"status": RunStatus.PENDING, **waiting}
+    timeout = run.version.graph.definition.timeout
+    return {"status": RunStatus.RUNNING, "deadline_at": None if timeout is None else later(timeout)}
 
 
 def _go_on_from_commit(run: Run, token: int) -> None:
@@ -155,7 +172,8 @@ def _go_on_from_commit(run: Run, token: int) -> None:
 
 
 def _recompute(run: Run) -> bool:
-    if not Run.objects.active().filter(pk=run.pk, stop=Stop.NONE).update(generation=F("generation")):
+    running = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING, stop=Stop.NONE)
+    if not running.update(generation=F("generation")):
         return False
     graph = run.version.graph
     snapshot = RunSnapshot(pk=run.pk, generation=run.generation)
@@ -173,10 +191,14 @@ def _go_on(run: RunSnapshot, graph: Graph, statuses: Mapping[int, str]) -> None:
 
     A run that was canceled while its last task ran, and let it succeed, has nothing to do when it is retried.
     """
+    settle.carry_out(run, graph, _count_anew(run, graph, statuses))
+
+
+def _count_anew(run: RunSnapshot, graph: Graph, statuses: Mapping[int, str]) -> Consequences:
     again = replay(graph, statuses)
     Gate.objects.filter(run_id=run.pk).delete()
     insert_gates(run.pk, graph, again.tallies)
-    settle.carry_out(run, graph, again.found)
+    return again.found
 
 
 def _chosen(graph: Graph, statuses: Mapping[int, str]) -> set[int]:

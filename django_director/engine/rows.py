@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -16,7 +16,7 @@ from django_director.graph import Graph, Span, Tally
 from django_director.inserts import Insert, InsertMany, as_text
 from django_director.models import Gate, Run, Task
 from django_director.prepared import UUID_FIELD, Param, prepared
-from django_director.status import TaskStatus
+from django_director.status import RunStatus, TaskStatus
 
 from . import outbox
 
@@ -36,6 +36,9 @@ def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> 
 
     The time until a delayed start does not count for its ``timeout``.
     """
+    if run.status == RunStatus.PENDING:
+        _insert_pending(run, not_before)
+        return
     if timeout is not None and not_before is not None:
         run.deadline_at, timeout = not_before + timedelta(seconds=timeout), None
     values = {field.attname: getattr(run, field.attname) for field in Run._meta.concrete_fields}
@@ -58,9 +61,30 @@ def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
     _inserting_gates().execute(rows, run=run_id)
 
 
+def _insert_pending(run: Run, not_before: datetime | None) -> None:
+    """The same for a run that waits for a slot; who inserts it tries to get one after the commit."""
+    run.queued_at = run.next_admission_at = not_before
+    values = {field.attname: getattr(run, field.attname) for field in Run._meta.concrete_fields}
+    run.created_at = _inserting_pending(not_before is not None, director.DISPATCH_GRACE).execute(**values)
+    if not_before is None:
+        run.queued_at = run.created_at
+        run.next_admission_at = run.created_at + timedelta(seconds=director.DISPATCH_GRACE)
+    run._state.adding, run._state.db = False, director.DATABASE
+
+
+@prepared
+def _inserting_pending(is_delayed: bool, grace: float) -> Insert:
+    now = {} if is_delayed else {"queued_at": Now(), "next_admission_at": later(grace)}
+    return Insert(Run, **_given(but=("slot",)) | {"created_at": Now()} | now)
+
+
+def _given(but: Collection[str]) -> dict[str, Param]:
+    return {f.attname: Param(f.attname, f) for f in Run._meta.concrete_fields if f.attname not in but}
+
+
 @prepared
 def _inserting_run(is_finished: bool, timeout: float | None) -> Insert:
-    given = {field.attname: Param(field.attname, field) for field in Run._meta.concrete_fields}
+    given = _given(but=("slot", "queued_at", "next_admission_at"))
     now = ("created_at", "started_at", "finished_at") if is_finished else ("created_at", "started_at")
     deadline = {} if timeout is None else {"deadline_at": later(timeout)}
     return Insert(Run, **given | dict.fromkeys(now, Now()) | deadline)
@@ -100,6 +124,8 @@ def _states(run: Run, graph: Graph, not_before: datetime | None) -> Iterator[Sta
 
 def _ready_states(run: Run, not_before: datetime | None) -> Iterator[State]:
     """The state of each task that is ready at the start, in order of position."""
+    if run.status == RunStatus.PENDING:
+        return repeat(PENDING)
     if not_before is not None:
         return repeat((TaskStatus.WAITING, 0, None, None, as_text(MOMENT, not_before), None))
     now, sequence = run.created_at, outbox.first_sequence(0)
