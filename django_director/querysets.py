@@ -80,7 +80,8 @@ class RunQuerySet(models.QuerySet[Any]):
 
     def holding(self) -> Self:
         """Runs that hold a slot of their key."""
-        return self.filter(slot__isnull=False)
+        # With the condition of the index of the few runs that are active.
+        return self.filter(slot__isnull=False, queued_at__isnull=False)
 
     def wanting(self) -> Self:
         """Pending runs that may have a slot: neither paused nor stopped, nor delayed."""

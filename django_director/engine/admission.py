@@ -199,7 +199,9 @@ def _cancel_older(run: Run) -> int:
 
 def _blocking(run: Run) -> str:
     """Who holds the slots, in words."""
-    limit = policy(run).limit
-    holder = _holders(run).order_by("slot").values_list("pk", flat=True).first()
-    others = f" and {limit - 1} more" if limit > 1 else ""
-    return f"run {holder}{others} of the same key had not ended" if holder else "no slot was free"
+    holder, *others = statement(lambda: list(_holders(run).order_by("slot").values_list("pk", flat=True))) or [
+        None
+    ]
+    more = f" and {len(others)} more" if others else ""
+    key = " of its key" if run.concurrency_key else ""
+    return f"run {holder}{more}{key} had not ended" if holder else "another run came first"

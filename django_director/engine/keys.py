@@ -14,6 +14,7 @@ NO_KEY: Final = ""
 """Where the workflow has no ``key``. No value has this text, and unlike NULL it is equal to itself everywhere."""
 READABLE: Final = 100
 """How much of a value's text a key with a digest begins with."""
+_DIGEST: Final = "#" + 64 * "0"
 _PLAIN: Final = re.compile(r'[a-z0-9_.:"-]{1,120}')
 """What every database compares byte by byte. Others depend on the collation: case, accents, blanks at the end."""
 
@@ -40,6 +41,11 @@ def text_of(value: Any) -> str:
     if _PLAIN.fullmatch(text):
         return text
     return f"{text[:READABLE]}#{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def readable(key: str) -> str:
+    """The beginning of a key's value, without the digest."""
+    return key if _PLAIN.fullmatch(key) else key[: -len(_DIGEST)] + "…" * (len(key) >= READABLE + len(_DIGEST))
 
 
 def _as_compared(value: Any) -> Any:

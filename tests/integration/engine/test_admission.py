@@ -325,7 +325,7 @@ def test_skip_ends_it_at_once_with_the_reason_and_without_hooks():
     define(on_conflict="skip", hooks=HOOKS)
     first, second = starts(2)
     assert (second.status, second.stop, second.queued_at) == (RunStatus.CANCELED, Stop.SKIP, None)
-    assert second.error == f"skipped: run {first.pk} of the same key had not ended"
+    assert second.error == f"skipped: run {first.pk} had not ended"
     assert driver.statuses(second) == {"A": "canceled", "B": "canceled"}
     assert not second.tasks.hooks().exists()
     end(first)
@@ -340,7 +340,7 @@ def test_skip_with_room_runs():
 def test_a_skipped_run_is_retried_when_there_is_room():
     define(on_conflict="skip")
     first, second = starts(2)
-    with pytest.raises(Conflict, match=f"can't be retried now: run {first.pk} of the same key"):
+    with pytest.raises(Conflict, match=f"can't be retried now: run {first.pk} had not ended"):
         engine.retry(second)
     end(first)
     engine.retry(second)
