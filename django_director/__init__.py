@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import shared_task as task
 
-    from .engine import astart, cancel, pause, relaunch, resume, retry, start
+    from .engine import astart, cancel, pause, relaunch, rerun, resume, retry, skip, start
     from .worker import context
 
 __version__ = "0.1.0"
@@ -21,13 +21,27 @@ _HOMES = {
     "astart": "django_director.engine",
     "cancel": "django_director.engine",
     "retry": "django_director.engine",
+    "rerun": "django_director.engine",
     "relaunch": "django_director.engine",
+    "skip": "django_director.engine",
     "pause": "django_director.engine",
     "resume": "django_director.engine",
     "context": "django_director.worker",
 }
 
-__all__ = ["astart", "cancel", "context", "pause", "relaunch", "resume", "retry", "start", "task"]
+__all__ = [
+    "astart",
+    "cancel",
+    "context",
+    "pause",
+    "relaunch",
+    "rerun",
+    "resume",
+    "retry",
+    "skip",
+    "start",
+    "task",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
 
 from django_director.authorization import visible
 from django_director.conf import director
@@ -18,8 +22,9 @@ from django_director.models import Task, TaskLog, Workflow
 from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import formatting, search
+from . import confirm, formatting, search, task_operations
 from .base import ReadOnlyAdmin
+from .task_operations import TaskOperation
 
 UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
@@ -56,6 +61,14 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         term = search_term.strip()
         return (queryset.filter(search.tasks(term)) if term else queryset), False
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_http_methods(["GET", "POST"])(self.operate))
+        own = [
+            path(f"<uuid:task_id>/{name}/", view, {"name": name}, name=f"django_director_task_{name}")
+            for name in task_operations.ALL
+        ]
+        return [*own, *super().get_urls()]
+
     @admin.display(description=gettext_lazy("step"), ordering="step")
     def label(self, task: Task) -> str:
         return formatting.name(task.label)
@@ -86,7 +99,28 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
-        return self.render(request, "task.html", _context(obj, sees_payload=sees_payload))
+        context = _context(obj, sees_payload=sees_payload)
+        return self.render(request, "task.html", context | {"buttons": self._buttons(request, obj)})
+
+    def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
+        """GET shows what would happen; POST does it."""
+        task = self.get_queryset(request).filter(pk=task_id).first()
+        if task is None:
+            raise Http404
+        operation = task_operations.ALL[name]
+        if not self.has_view_permission(request, task) or not self.allows(request, operation.permission, task):
+            raise PermissionDenied
+        if request.method == "POST":
+            after = task_operations.on_task(request, operation, task)
+            return HttpResponseRedirect(formatting.address("task_change", after.pk, site=self.admin_site.name))
+        return self.render(request, "confirm.html", confirm.task_context(operation, task))
+
+    def _buttons(self, request: HttpRequest, task: Task) -> list[TaskOperation]:
+        return [
+            operation
+            for operation in task_operations.ALL.values()
+            if operation.is_possible(task) and self.allows(request, operation.permission, task)
+        ]
 
 
 def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:

@@ -1,26 +1,59 @@
-"""``tasks/``: one step of one run."""
+"""``tasks/``: one step of one run, and what can be done with it."""
 
 from __future__ import annotations
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from django_director import engine
 from django_director.authorization import require
-from django_director.exceptions import UnknownRun
+from django_director.exceptions import UnknownTask
+from django_director.history import record_on_task
 from django_director.models import Task
 from django_director.representation import task_as_json
 
-from .views import DirectorView, as_uuid, sees_payload
+from .serializers import NoOptions, SkipRequest
+from .views import DirectorView, actor, as_uuid, body, sees_payload
 
 
 class TaskDetail(DirectorView):
     """``GET tasks/{id}/``."""
 
     def get(self, request: Request, task_id: str) -> Response:
-        tasks = Task.objects.select_related("run__workflow", "run__version")
-        task = tasks.filter(pk=as_uuid(task_id, "task")).first()
-        if task is None:
-            raise UnknownRun(f"no task has the id {task_id}")
-        workflow = task.run.workflow
-        require(request.user, "view_task", workflow)
-        return Response(task_as_json(task, with_payload=sees_payload(request, workflow)))
+        return _answer(request, _task(request, task_id, "view_task"))
+
+
+class TaskRerun(DirectorView):
+    """``POST tasks/{id}/rerun/``: the task and everything downstream of it run again."""
+
+    def post(self, request: Request, task_id: str) -> Response:
+        task = _task(request, task_id, "retry")
+        body(request, NoOptions)
+        task = engine.rerun(task, user=actor(request))
+        record_on_task(request.user, task, "Rerun (API)")
+        return _answer(request, task)
+
+
+class TaskSkip(DirectorView):
+    """``POST tasks/{id}/skip/``: the task counts as skipped, and everything downstream of it runs again."""
+
+    def post(self, request: Request, task_id: str) -> Response:
+        task = _task(request, task_id, "retry")
+        data = body(request, SkipRequest)
+        task = engine.skip(task, user=actor(request), comment=data["comment"])
+        record_on_task(request.user, task, "Skipped (API)")
+        return _answer(request, task)
+
+
+def _task(request: Request, task_id: str, action: str) -> Task:
+    """The task of a route, if the user may do ``action`` with its workflow."""
+    tasks = Task.objects.select_related("run__workflow", "run__version")
+    task: Task | None = tasks.filter(pk=as_uuid(task_id, "task")).first()
+    if task is None:
+        raise UnknownTask(f"no task has the id {task_id}")
+    require(request.user, action, task.run.workflow)
+    return task
+
+
+def _answer(request: Request, task: Task) -> Response:
+    return Response(task_as_json(task, with_payload=sees_payload(request, task.run.workflow)))

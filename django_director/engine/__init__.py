@@ -13,7 +13,9 @@ from django_director.models import Run
 
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
-from .reset import Again, RetryPreview, preview_retry, relaunch, retry
+from .plans import Again, Preview
+from .relaunching import RelaunchPreview, preview_relaunch, relaunch, relaunch_version
+from .reset import preview_rerun, preview_retry, preview_skip, rerun, retry, skip
 from .stop import cancel
 
 
@@ -25,15 +27,22 @@ async def astart(name: str, payload: Any = None, **options: Any) -> Run:
 
 __all__ = [
     "Again",
-    "RetryPreview",
+    "Preview",
+    "RelaunchPreview",
     "astart",
     "cancel",
     "counts_at_start",
     "pause",
+    "preview_relaunch",
+    "preview_rerun",
     "preview_retry",
+    "preview_skip",
     "relaunch",
+    "relaunch_version",
+    "rerun",
     "resume",
     "retry",
+    "skip",
     "start",
     "workflow_named",
 ]

@@ -20,7 +20,6 @@ from django_director import faults
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.definitions.model import Concurrency
-from django_director.exceptions import Conflict
 from django_director.graph import replay
 from django_director.models import Run, Task
 from django_director.querysets import RunQuerySet
@@ -94,10 +93,11 @@ def bring_forward(run: Run) -> None:
     statement(lambda: delayed.update(queued_at=Now(), next_admission_at=Now()))
 
 
-def check_room(run: Run) -> None:
-    """Raise ``Conflict`` when a run that is to be tried again would be skipped at once."""
-    if run.concurrency_key is not None and policy(run).on_conflict == "skip" and _free_slot(run) is None:
-        raise Conflict(f"run {run.pk} can't be retried now: {_blocking(run)}")
+def no_room(run: Run) -> str:
+    """Why a finished run that is to go on would be skipped at once; empty when it would not."""
+    if run.concurrency_key is None or policy(run).on_conflict != "skip" or _free_slot(run) is not None:
+        return ""
+    return _blocking(run)
 
 
 def policy(run: Run) -> Concurrency:

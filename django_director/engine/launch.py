@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from django_director import faults, ids, signals
+from django_director import faults, history, ids, signals
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
@@ -23,9 +23,8 @@ from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import admission, hooks, keys, outbox, rows
-from .transactions import after_commit, connection, transact
+from .transactions import after_commit, connection, statement, transact
 
-Beside = Callable[[Run], object]
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
 VERSION_COLUMNS: Final = ("id", "workflow_id", "number", "content_hash", "path", "created_at")
 """Of a definition only what is compiled from it is needed, and that is kept per process."""
@@ -47,7 +46,7 @@ class Order:
     fields: dict[str, Any]
     not_before: datetime | None
     publish: bool
-    beside: Beside | None
+    note: str
 
 
 def start(
@@ -63,23 +62,22 @@ def start(
     scheduled_for: datetime | None = None,
     sent_at: datetime | None = None,
     publish: bool = True,
-    beside: Beside | None = None,
+    note: str = "",
 ) -> Run:
     """Start the workflow ``name``, which may also be its row, and return its run.
 
     Inside ``transaction.atomic()`` the run is committed or rolled back with it. With an ``idempotency_key``, or a
     ``schedule`` and its slot ``scheduled_for``, that was used before, the earlier run is returned with
     ``run.created`` false. ``not_before`` delays the first tasks. ``publish=False`` leaves them to the caller.
-    ``beside`` is called with the new run inside its transaction, to write what shall be there with it or not at
-    all; as often as the transaction is tried. Raises ``UnknownWorkflow``, ``InvalidPayload``, and ``Conflict``
-    when the key was used with another payload.
+    ``note`` says what ``user`` did, for Django's history of the run: "Started (API)". Raises ``UnknownWorkflow``,
+    ``InvalidPayload``, and ``Conflict`` when the key was used with another payload.
     """
     return start_version(
         current_version(name),
         payload,
         not_before=not_before,
         publish=publish,
-        beside=beside,
+        note=note,
         comment=comment[:1000],
         user=user if user is not None and user.pk else None,
         idempotency_key=idempotency_key or None,
@@ -96,18 +94,18 @@ def start_version(
     *,
     not_before: datetime | None = None,
     publish: bool = True,
-    beside: Beside | None = None,
+    note: str = "",
     **fields: Any,
 ) -> Run:
     """Start one version; ``fields`` are columns of the run."""
     order = Order(
         run_id=ids.new_run_id(),
         version=version,
-        payload=_checked_payload(version, payload),
+        payload=checked_payload(version, payload),
         fields=fields,
         not_before=not_before,
         publish=publish,
-        beside=beside,
+        note=note,
     )
     _check_size(version)
     earlier = _earlier_run(order)
@@ -115,7 +113,7 @@ def start_version(
         return earlier
     order = _with_key(order)
     try:
-        run = transact(partial(_insert, order))
+        run = _insert(order)
     except IntegrityError:
         # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
         earlier = Run.objects.select_related("workflow", "version").filter(pk=order.run_id).first()
@@ -157,7 +155,7 @@ def current_version(workflow: Workflow | str) -> WorkflowVersion:
         near = question(name, Workflow.objects.active().values_list("name", flat=True))
         raise UnknownWorkflow(name, near or "“manage.py syncworkflows” stores what the files say")
     if not found.is_active:
-        raise InactiveWorkflow(found.name, "it has left the workflow files")
+        raise InactiveWorkflow(found.name)
     version: WorkflowVersion = found.current_version
     return version
 
@@ -181,7 +179,8 @@ def _size(spans: Iterable[Span]) -> int:
     return sum(stop - start for start, stop in spans)
 
 
-def _checked_payload(version: WorkflowVersion, payload: Any) -> Any:
+def checked_payload(version: WorkflowVersion, payload: Any) -> Any:
+    """The payload as a run of ``version`` would have it, with defaults. Raises ``InvalidPayload``."""
     try:
         value = normalise({} if payload is None else payload, director.MAX_PAYLOAD)
     except NotStorable as error:
@@ -222,34 +221,54 @@ def _with_key(order: Order) -> Order:
     return replace(order, fields=order.fields | {"concurrency_key": key})
 
 
-def _new_run(order: Order) -> Run:
-    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
-    for name, value in order.fields.items():
-        setattr(run, name, value)
-    return run
-
-
 def _insert(order: Order) -> Run:
     graph = order.version.graph
-    run = _new_run(order)
-    found = graph.beginning.found
-    if found.outcome is not None:
-        run.status = found.outcome
-    elif run.concurrency_key is not None:
-        run.status = RunStatus.PENDING
+    begins_now = order.not_before is None and graph.definition.concurrency is None
+    is_usual = begins_now and graph.beginning.found.outcome is None
+    if not (is_usual and rows.fit_at_once(graph) and history.can_note(order.fields.get("user"))):
+        return transact(partial(_insert_by_table, order))
+    # Inside a caller's transaction what the database refuses needs a savepoint.
+    once = transact if connection().in_atomic_block else statement
+    return once(partial(_insert_at_once, order))
+
+
+def _insert_at_once(order: Order) -> Run:
+    run, graph = _new_run(order), order.version.graph
+    rows.insert_at_once(run, graph, history.note(run.user, run, order.note))
+    if connection().in_atomic_block:
+        faults.point("start.inserted")
+    return _begun(order, run)
+
+
+def _insert_by_table(order: Order) -> Run:
+    run, graph = _new_run(order), order.version.graph
     rows.insert_run(run, graph.definition.timeout, order.not_before)
     faults.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
     rows.insert_gates(run.pk, graph, graph.beginning.tallies)
-    is_pending = run.status == RunStatus.PENDING
-    if order.publish and order.not_before is None and not is_pending:
-        outbox.publish_after_commit(run, graph, graph.roots)
-    if found.outcome is not None:
-        hooks.insert(run.pk, graph, found.outcome, generation=0)
-    if order.beside is not None:
-        order.beside(run)
+    if run.is_finished:
+        hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
+    if order.note:
+        history.record(run.user, run, order.note)
+    return _begun(order, run)
+
+
+def _new_run(order: Order) -> Run:
+    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
+    for name, value in order.fields.items():
+        setattr(run, name, value)
+    outcome = order.version.graph.beginning.found.outcome
+    waits = RunStatus.RUNNING if run.concurrency_key is None else RunStatus.PENDING
+    run.status = outcome or waits
+    return run
+
+
+def _begun(order: Order, run: Run) -> Run:
+    begins_now = order.publish and order.not_before is None
+    if begins_now and run.status != RunStatus.PENDING:
+        outbox.publish_after_commit(run, run.version.graph, run.version.graph.roots)
     after_commit(partial(_announce, run))
-    if order.publish and order.not_before is None and is_pending:
+    if begins_now and run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))
     return run
 

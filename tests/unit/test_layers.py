@@ -12,7 +12,7 @@ LEVELS: list[set[str]] = [
     {"exceptions", "status", "ids", "faults", "jsonvalues", "hints"},
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
-    {"models", "querysets", "prepared", "inserts"},
+    {"models", "querysets", "prepared", "inserts", "history"},
     {"dispatch", "broker"},
     {"engine"},
     {
@@ -36,7 +36,7 @@ LEVELS: list[set[str]] = [
     },
     {
         *("admin", "api", "management", "checks", "testing", "pytest_plugin", "urls"),
-        *("authorization", "masking", "history", "representation", "lookups"),
+        *("authorization", "masking", "representation", "lookups"),
     },
 ]
 MAY_IMPORT_CELERY = {
