@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from django_director import engine, testing
+from django_director import engine, local, testing
 from django_director.definitions.model import Concurrency, TaskStep
 from django_director.engine import admission
 from django_director.exceptions import Conflict
@@ -187,3 +187,14 @@ def test_a_delayed_start_that_waits_for_a_slot_is_not_waited_for():
     limited()
     later = timezone.now() + timedelta(days=1)
     assert testing.run_workflow("test.LIMITED", not_before=later).status == RunStatus.SUCCESS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_end_of_a_local_run_lets_start_is_left_to_a_supervisor():
+    limited()
+    first, second = (engine.start("test.LIMITED", publish=False) for _ in range(2))
+    local.run_to_end(first)
+    assert first.status == RunStatus.SUCCESS
+    second.refresh_from_db()
+    assert second.status == RunStatus.RUNNING
+    assert second.tasks.get().next_dispatch_at <= timezone.now(), "nobody here runs it: it is due at once"

@@ -282,6 +282,23 @@ def test_a_retried_run_that_has_nothing_to_do_ends_and_hands_on():
     assert states(first) == [SUCCESS]
 
 
+def test_a_rerun_of_a_success_and_a_skip_of_a_failure_need_a_slot_again():
+    define("A", "B")
+    first, second = starts(2)
+    end(first)
+    engine.rerun(first.tasks.get(step="B"))
+    assert states(first, second) == [PENDING, RUNNING]
+    driver.fail(second, "A")
+    assert states(first, second) == [RUNNING, (RunStatus.FAILED, None)]
+    engine.skip(second.tasks.get(step="A"))
+    assert states(second) == [PENDING]
+    end(first)
+    assert states(second) == [RUNNING]
+    driver.check_gates(second)
+    end(second)
+    assert (states(second), driver.statuses(second)) == ([SUCCESS], {"A": "skipped", "B": "success"})
+
+
 def test_a_canceled_pending_run_can_be_retried():
     define()
     first, second = starts(2)
