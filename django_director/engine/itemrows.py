@@ -62,18 +62,32 @@ def carry_on(run: Run, graph: Graph) -> None:
             transact(partial(_carry_on, run, graph, node, count))
 
 
-def go_on(run: RunRef, graph: Graph, node: Node, found: Items, count: int) -> TaskStatus | None:
-    """Queue and settle what can be, of the items of a map that waits; return what the map has come to, if it has.
+def begin(run: RunRef, graph: Graph, node: Node, found: Items) -> None:
+    """Queue what can run of the items of a map that waits.
 
     Part of a transaction that has locked the map's row, or in which nobody else can end an item.
     """
-    work.settle_places(run.pk, found.settled)
     room = len(found.ready) if node.max_parallel is None else max(0, node.max_parallel - found.active)
     outbox.queue_items(run, graph, found.ready[:room])
+
+
+def begin_all(run: Run, graph: Graph) -> None:
+    """The same for all maps of a run that has none of its own at work."""
+    for position, count in waiting(run.pk).items() if graph.maps else ():
+        node = graph.nodes[position]
+        begin(run, graph, node, read(run.pk, graph, node, count))
+
+
+def settle(run_id: UUID, node: Node, found: Items, count: int) -> TaskStatus | None:
+    """Settle what never runs of the items of a map that waits, and end it if all have ended: returns its status.
+
+    As ``begin``, a part of a transaction.
+    """
+    work.settle_places(run_id, found.settled)
     status = found.outcome(count)
     if status is not None:
         failed = sum(tally.failed for tally in found.ended.values())
-        _row(run.pk, node).update(status=status, finished_at=Now(), error=work.error_of(status, failed, count))
+        _row(run_id, node).update(status=status, finished_at=Now(), error=work.error_of(status, failed, count))
     return status
 
 
@@ -121,7 +135,8 @@ def _carry_on(run: Run, graph: Graph, node: Node, count: int) -> None:
     if not _lock(run.pk, node):
         return
     found = read(run.pk, graph, node, count)
-    if go_on(run, graph, node, found, count) is not None:
+    begin(run, graph, node, found)
+    if settle(run.pk, node, found, count) is not None:
         # What has ended since the stop was not counted.
         remove_counters(run.pk, node)
         write_counters(run.pk, node, found, count)

@@ -135,7 +135,7 @@ def _count(run_id: UUID, number: int, tally: Tally) -> Tally | None:
         if not settle.opens().execute(**values):
             # Above the topmost there is none.
             return whole
-        failed, skipped = Gate.objects.filter(run_id=run_id, seq=number).values_list("failed", "skipped").get()
+        failed, skipped = Gate.objects.filter(run_id=run_id, seq=number).values_list(*settle.COUNTED).get()
         tally = whole = Tally(1, failed, skipped)
         number = items.above(number)
 

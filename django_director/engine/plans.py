@@ -23,7 +23,7 @@ from django_director.status import (
     TaskStatus,
 )
 
-from . import itemplans
+from . import admission, itemplans
 from .itemplans import ItemPlan
 from .recompute import statuses_of
 
@@ -211,6 +211,8 @@ def _plan(
     skipped: int | None = None,
     maps: Mapping[int, ItemPlan] | None = None,
 ) -> Plan:
+    if reason := admission.no_room(run):
+        raise _conflict(run, f"{verb} now", reason)
     again, maps = frozenset(again), maps or {}
     after = {**before, **dict.fromkeys(again, TaskStatus.PENDING)}
     after |= {position: plan.status for position, plan in maps.items()}

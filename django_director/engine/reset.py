@@ -14,6 +14,7 @@ from django.db.models import Case, F, Value, When
 
 from django_director import faults, ids
 from django_director.clock import Now, later
+from django_director.conf import director
 from django_director.exceptions import Conflict
 from django_director.graph import spans
 from django_director.graph.items import Place
@@ -23,11 +24,11 @@ from django_director.models import Attempt, Run, Task
 from django_director.querysets import TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import itemrows, outbox, plans
+from . import admission, itemrows, outbox, plans, settle
 from .claim import RunSnapshot
 from .itemplans import ItemPlan
 from .plans import Plan, Preview
-from .recompute import go_on
+from .recompute import go_on, write_gates
 from .transactions import after_commit, transact
 
 _KEPT: Final = {
@@ -123,6 +124,8 @@ def _as_it_is_now(task: Task) -> Task:
 
 def _reset(plan: Plan, token: int, reason: str) -> None:
     run = plan.run
+    if run.concurrency_key is not None:
+        after_commit(partial(admission.try_start, run))
     if not _reopen(run, token):
         _go_on_from_commit(plan, token)
         return
@@ -136,7 +139,12 @@ def _reset(plan: Plan, token: int, reason: str) -> None:
         _reset_items(snapshot, run, item_plan, reason)
     faults.point("reset.updated")
     after_commit(partial(faults.point, "reset.committed"))
-    go_on(snapshot, run.version.graph, plan.replay)
+    if run.concurrency_key is None:
+        go_on(snapshot, run.version.graph, plan.replay)
+        return
+    # What is ready is queued when the run has a slot.
+    write_gates(snapshot, run.version.graph, plan.replay)
+    settle.settle_tasks(run.pk, plan.replay.found)
 
 
 def _remove_items(plan: Plan) -> None:
@@ -149,21 +157,28 @@ def _remove_items(plan: Plan) -> None:
 
 def _reopen(run: Run, token: int) -> int:
     """Make a finished run active, if nobody has since it was read."""
-    timeout = run.version.graph.definition.timeout
     return int(
         Run.objects.resettable()
         .filter(pk=run.pk, generation=run.generation)
         .update(
-            status=RunStatus.RUNNING,
+            **_begun(run),
             stop=Stop.NONE,
             generation=F("generation") + 1,
             token=token,
             paused_at=None,
-            deadline_at=None if timeout is None else later(timeout),
             finished_at=None,
             error="",
         )
     )
+
+
+def _begun(run: Run) -> dict[str, Any]:
+    """Columns of a run that runs on, or with a key wants a slot again, behind those that wait already."""
+    if run.concurrency_key is not None:
+        waits = {"queued_at": Now(), "next_admission_at": later(director.DISPATCH_GRACE)}
+        return {"status": RunStatus.PENDING, "deadline_at": None, **waits}
+    timeout = run.version.graph.definition.timeout
+    return {"status": RunStatus.RUNNING, "deadline_at": None if timeout is None else later(timeout)}
 
 
 def _go_on_from_commit(plan: Plan, token: int) -> None:
@@ -185,7 +200,10 @@ def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -
     row.update(status=TaskStatus.WAITING, finished_at=None, error="", reason="")
     itemrows.remove_counters(run.pk, plan.node)
     itemrows.write_counters(run.pk, plan.node, plan.found, plan.count)
-    itemrows.go_on(snapshot, run.version.graph, plan.node, plan.found, plan.count)
+    itemrows.settle(run.pk, plan.node, plan.found, plan.count)
+    if run.concurrency_key is None:
+        # Else when the run has a slot.
+        itemrows.begin(snapshot, run.version.graph, plan.node, plan.found)
 
 
 def _at_places(run: Run, places: Sequence[Place]) -> TaskQuerySet:

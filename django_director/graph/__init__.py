@@ -10,7 +10,7 @@ from .compiling import compile_definition
 from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
 from .shapes import NOTHING, Shape, Span, expand, spans
-from .values import Outcome, Values, of_node, of_result
+from .values import Outcome, Values, of_concurrency, of_node, of_result
 from .walking import Consequences, Replay, Walk, foresee, replay
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "expand",
     "foresee",
     "items",
+    "of_concurrency",
     "of_node",
     "of_result",
     "replay",

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from django_director import engine, lookups
+from django_director.definitions.model import Concurrency
 from django_director.engine import claim as claims
 from django_director.engine import finish, stop
 from django_director.exceptions import Conflict, UnknownTask
@@ -221,6 +222,23 @@ def test_a_retry_after_fail_fast():
     assert drain(run) == ["M[1]", "M[2]", "Z"]
     assert run.result == [1, 2, 3]
     driver.check_gates(run)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_retry_waits_for_its_slot(published):
+    run = ran(mapped("M", max_parallel=2), items=[1, 2, 3], failing="M[0] M[1] M[2]", concurrency=Concurrency())
+    other = engine.start("test.FLOW", {"items": []})
+    engine.retry(run)
+    run.refresh_from_db()
+    assert run.status == RunStatus.PENDING
+    assert waiting(run, "M")
+    driver.check_gates(run)
+    driver.drain(other)
+    run.refresh_from_db()
+    assert run.status == RunStatus.RUNNING
+    assert [row.label for row in run.tasks.queued().order_by("map_index")] == ["M[0]", "M[1]"]
+    drain(run)
+    assert run.status == RunStatus.SUCCESS
 
 
 def test_tasks_are_found_by_index():
