@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import shared_task as task
 
-    from .engine import astart, cancel, pause, relaunch, resume, retry, start
+    from .engine import approve, astart, cancel, pause, reject, relaunch, resume, retry, start
     from .worker import context
 
 __version__ = "0.1.0"
@@ -24,10 +24,24 @@ _HOMES = {
     "relaunch": "django_director.engine",
     "pause": "django_director.engine",
     "resume": "django_director.engine",
+    "approve": "django_director.engine",
+    "reject": "django_director.engine",
     "context": "django_director.worker",
 }
 
-__all__ = ["astart", "cancel", "context", "pause", "relaunch", "resume", "retry", "start", "task"]
+__all__ = [
+    "approve",
+    "astart",
+    "cancel",
+    "context",
+    "pause",
+    "reject",
+    "relaunch",
+    "resume",
+    "retry",
+    "start",
+    "task",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,14 +13,16 @@ from celery.app.trace import build_tracer
 from . import celery, dispatch, ids
 from .clock import Now
 from .dispatch import HEADER
-from .engine import finish, outbox, recovery, stop, timeouts
+from .engine import finish, outbox, recovery, stop, timeouts, timers
 from .engine.finish import Failure
 from .engine.transactions import transact
 from .models import Run, Task
+from .querysets import TaskQuerySet
+from .status import TaskStatus
 
 BATCH: Final = 100
 PAUSE: Final = 0.05
-"""Seconds between two looks while a retry waits for its time, or the run is paused."""
+"""Seconds between two looks while a retry or a wait has time left, or the run is paused."""
 
 
 def run_to_end(
@@ -32,8 +34,9 @@ def run_to_end(
 ) -> Run:
     """Run a started run's tasks, and its hook, one after the other until there is an outcome.
 
-    ``on_change`` is called after each task. ``skip_delays`` lets retries follow at once. Raises ``TimeoutError``
-    after ``timeout`` seconds, looked at between tasks.
+    A run in which nothing is left to do but to decide on its approvals is returned without one; call this again
+    when somebody has decided. ``on_change`` is called after each task. ``skip_delays`` lets retries follow at
+    once, and ends waits at once. Raises ``TimeoutError`` after ``timeout`` seconds, looked at between tasks.
     """
     proxy: Any = current_app
     app: Celery = proxy._get_current_object()
@@ -60,16 +63,29 @@ def _step(app: Celery, run: Run, skip_delays: bool) -> bool:
     timeouts.stop_overdue_runs(Run.objects.filter(pk=run.pk))
     if Run.objects.stopping().filter(pk=run.pk).exists():
         stop.carry_on(run.pk)
-    recovery.wake_tasks(tasks if skip_delays else tasks.filter(not_before__lte=Now()))
+    delayed = tasks.filter(not_before__isnull=False)
+    recovery.wake_tasks(delayed if skip_delays else delayed.filter(not_before__lte=Now()))
+    if skip_delays:
+        timers.end_waits(tasks)
+    timers.fire(tasks)
     queued = list(tasks.queued().select_related("run__version").order_by("position")[:BATCH])
     for task in queued:
         _execute(app, task)
     if queued:
         return True
-    if not tasks.active().exists():
+    if not _goes_on(tasks):
         return False
     time.sleep(PAUSE)
     return True
+
+
+def _goes_on(tasks: TaskQuerySet) -> bool:
+    """Whether something may happen without anybody's decision."""
+    active = tasks.active()
+    if not active.exists():
+        return False
+    moving = active.exclude(status=TaskStatus.PENDING).filter(asked_at=None)
+    return moving.exists() or not tasks.asked().exists()
 
 
 def _execute(app: Celery, task: Task) -> None:

@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from django_director.models import Run
 
+from .approvals import approve, check_waits, reject
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
 from .reset import Again, RetryPreview, preview_retry, relaunch, retry
@@ -26,11 +27,14 @@ async def astart(name: str, payload: Any = None, **options: Any) -> Run:
 __all__ = [
     "Again",
     "RetryPreview",
+    "approve",
     "astart",
     "cancel",
+    "check_waits",
     "counts_at_start",
     "pause",
     "preview_retry",
+    "reject",
     "relaunch",
     "resume",
     "retry",
