@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connections
 
 from .conf import DEFAULTS, director
-from .definitions.hints import did_you_mean
+from .hints import did_you_mean
 
 TAG: Final = "director"
 SQLITE: Final = "django.db.backends.sqlite3"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -14,6 +12,7 @@ from django.utils import timezone
 
 from .engine import workflow_named
 from .exceptions import DirectorError, UnknownRun, UnknownWorkflow
+from .hints import question
 from .models import Run, Task, Workflow
 from .status import RUN_ACTIVE, STOP_SPARING, RunStatus
 
@@ -32,14 +31,8 @@ def find_workflow(name: str) -> Workflow:
     """The workflow of this name, active or not. Raises ``UnknownWorkflow`` with the nearest name."""
     workflow = workflow_named(name)
     if workflow is None:
-        raise UnknownWorkflow(name, nearest(name, Workflow.objects.values_list("name", flat=True)))
+        raise UnknownWorkflow(name, question(name, Workflow.objects.values_list("name", flat=True)))
     return workflow
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The question whether the nearest of ``known`` was meant; empty when none is near."""
-    found = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean “{found[0]}”?" if found else ""
 
 
 def find_run(text: str) -> Run:

@@ -187,14 +187,15 @@ class Run(models.Model):
 
         Read from the tasks' rows (one query). An expression that fails gives ``None``, see ``result_error``.
         """
-        return self._read_result()[0]
+        return self.read_result()[0]
 
     @property
     def result_error(self) -> str:
         """Why the definition's ``result`` gives nothing; empty when it does."""
-        return self._read_result()[1]
+        return self.read_result()[1]
 
-    def _read_result(self) -> tuple[Any, str]:
+    def read_result(self) -> tuple[Any, str]:
+        """``result`` and ``result_error`` by one query."""
         if self.status != RunStatus.SUCCESS:
             return None, ""
         graph = self.version.graph

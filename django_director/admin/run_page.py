@@ -98,4 +98,5 @@ def _result(run: Run) -> formatting.Text:
     if parts > RESULT_PARTS:
         text = _("The result is the list of the results of %(parts)s tasks: see the tasks.")
         return formatting.Text("", text % {"parts": f"{parts:,}"})
-    return formatting.json_text(run.result)
+    value, error = run.read_result()
+    return formatting.Text("", error) if error else formatting.json_text(value)

@@ -7,7 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from django_director.exceptions import UnknownWorkflow
-from django_director.lookups import SHOWN_STATUSES, find_workflow, nearest
+from django_director.hints import question
+from django_director.lookups import SHOWN_STATUSES, find_workflow
 from django_director.status import Trigger
 
 COMMENT_LENGTH = 1000
@@ -41,7 +42,7 @@ class StatusesField(serializers.Field[list[str], str, list[str], Any]):
         statuses = [part.strip() for part in str(data).split(",")]
         for status in statuses:
             if status not in SHOWN_STATUSES:
-                hint = nearest(status, SHOWN_STATUSES) or "known are " + ", ".join(SHOWN_STATUSES)
+                hint = question(status, SHOWN_STATUSES) or "known are " + ", ".join(SHOWN_STATUSES)
                 raise serializers.ValidationError(f"unknown status “{status}”; {hint}")
         return statuses
 

@@ -24,7 +24,7 @@ from django_director import __version__
 from django_director.authorization import is_allowed
 from django_director.conf import KIB, director
 from django_director.exceptions import UnknownRun
-from django_director.lookups import nearest
+from django_director.hints import question
 from django_director.models import Workflow
 
 from .errors import Refused, invalid, translate
@@ -94,7 +94,7 @@ def _unknown_keys(data: Any, known: list[str]) -> dict[str, str]:
 def _unknown_key(key: str, known: list[str]) -> str:
     if key.lower().replace("-", "_") == "idempotency_key":
         return "unknown key; send the header Idempotency-Key"
-    hint = nearest(key, known)
+    hint = question(key, known)
     text = "unknown key" + (f" ({hint})" if hint else "")
     text += "; known are " + ", ".join(known) if known else "; this request takes none"
     return text + ("; what the workflow is given stands inside payload" if "payload" in known else "")
@@ -123,7 +123,7 @@ def query(request: Request, kind: type[_S], others: Iterable[str] = ()) -> dict[
 
 def _unknown_parameter(name: str, known: Iterable[str | None]) -> str:
     names = sorted(filter(None, known))
-    return "unknown parameter; " + (nearest(name, names) or "known are " + ", ".join(names))
+    return "unknown parameter; " + (question(name, names) or "known are " + ", ".join(names))
 
 
 def actor(request: Request) -> Any:

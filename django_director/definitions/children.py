@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from django_director.hints import MAX_HINTS, question
+
 from . import codes
 from .cycles import in_order, shown
-from .hints import MAX_HINTS, nearest
 from .model import Definition
 from .payloads import errors_of
 from .report import Report
@@ -48,8 +49,8 @@ def _check_names(unknown: Iterable[Call], known: Collection[str]) -> None:
     hints: dict[str, str] = {}
     for call in unknown:
         if call.child not in hints:
-            near = nearest(call.child, known) if len(hints) < MAX_HINTS else None
-            hints[call.child] = f"did you mean “{near}”?" if near else "write the full name: `project.NAME`"
+            near = question(call.child, known) if len(hints) < MAX_HINTS else ""
+            hints[call.child] = near or "write the full name: `project.NAME`"
         message = f"no workflow is called “{call.child}”"
         call.report.error(codes.CHILD, call.node, message, hints[call.child])
 

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from functools import cached_property
 from typing import Final
 
+from django_director.hints import LISTED, MAX_HINTS, nearest
+
 from . import codes
 from .drafts import Draft, walk
-from .hints import LISTED, MAX_HINTS, nearest
 from .report import Report
 from .tree import Node
 from .writing import Use
@@ -103,10 +104,10 @@ class Names:
 
     def hint(self, name: str) -> str:
         if name not in self.hints:
-            near = None
+            near = ""
             if len(self.hints) < MAX_HINTS:
                 by_task = (draft.id for draft in self.drafts if draft.task == name)
-                near = next(by_task, None) or nearest(name, self.by_id)
+                near = next(by_task, "") or nearest(name, self.by_id)
             self.hints[name] = f"did you mean “{near}”?" if near else "name a step or a container of this workflow"
         return self.hints[name]
 

@@ -6,8 +6,9 @@ import math
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from django_director.hints import did_you_mean
+
 from . import codes, cron
-from .hints import did_you_mean
 from .model import Retention, Schedule
 from .payloads import errors_of
 from .report import Report

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from django_director.hints import MAX_HINTS, question
+
 from . import codes
 from .drafts import Draft
-from .hints import MAX_HINTS, nearest
 from .report import Report
 from .tree import MappingNode, Node, describe, text_of
 from .values import NAME_LENGTH, read_text
@@ -33,8 +34,8 @@ class Queues:
         names = {name for draft in drafts for name in (draft.id, draft.name, draft.task) if name}
         for number, (name, key) in enumerate(self.keys.items()):
             if name not in names:
-                near = nearest(name, names) if number < MAX_HINTS else None
-                hint = f"did you mean “{near}”?" if near else "take it out if that is meant"
+                near = question(name, names) if number < MAX_HINTS else ""
+                hint = near or "take it out if that is meant"
                 message = f"`queue.customs` names “{name}”, which is no step or task of the workflow"
                 report.note(codes.UNUSED_QUEUE, key, message, hint)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from django_director.hints import did_you_mean
+
 from . import codes
 from .features import NOT_YET
-from .hints import did_you_mean
 from .problems import Place, Problem
 from .tree import Entry, MappingNode, Node
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, cast
 
+from django_director.hints import did_you_mean
+
 from . import codes
 from .drafts import Draft, Kind
-from .hints import did_you_mean
 from .loading import QUOTES, not_text
 from .maps import check_over, is_for_map, share
 from .options import COMMON_KEYS, ELSEWHERE, TASK_KEYS, read_common, read_task_options

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from inspect import Signature
 from typing import Final
 
+from django_director.hints import MAX_HINTS, question
+
 from . import codes
 from .arguments import ArgumentsError, Plans
-from .hints import MAX_HINTS, nearest
 from .model import Definition, TaskStep
 from .problems import Problem
 from .receiving import with_upstream
@@ -63,8 +64,8 @@ class _Checker:
 
     def hint(self, name: str) -> str:
         if name not in self.hints:
-            near = nearest(name, self.known) if len(self.hints) < MAX_HINTS else None
-            self.hints[name] = f"did you mean “{near}”?" if near else _NO_TASK
+            near = question(name, self.known) if len(self.hints) < MAX_HINTS else ""
+            self.hints[name] = near or _NO_TASK
         return self.hints[name]
 
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+from django_director.hints import did_you_mean
+
 from . import codes
-from .hints import did_you_mean
 from .loading import QUOTES
 from .report import Report
 from .tree import ListNode, MappingNode, Node, ScalarNode, describe, is_null, text_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
 from django_director.graph import MAX_LEVELS, Span
+from django_director.hints import question
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
@@ -145,12 +145,8 @@ def current_version(workflow: Workflow | str) -> WorkflowVersion:
     found = workflow_named(workflow) if isinstance(workflow, str) else workflow
     if found is None or found.current_version is None:
         name = str(workflow)
-        known = Workflow.objects.active().values_list("name", flat=True)
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = (
-            f"did you mean “{nearest[0]}”?" if nearest else "“manage.py syncworkflows” stores what the files say"
-        )
-        raise UnknownWorkflow(name, hint)
+        near = question(name, Workflow.objects.active().values_list("name", flat=True))
+        raise UnknownWorkflow(name, near or "“manage.py syncworkflows” stores what the files say")
     if not found.is_active:
         raise InactiveWorkflow(found.name, "it has left the workflow files")
     version: WorkflowVersion = found.current_version

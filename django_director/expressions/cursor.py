@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
+from django_director.hints import MAX_COMPARED
+
 from .limits import Fault
-from .names import MAX_COMPARED, hyphen_hint
+from .names import hyphen_hint
 from .tokens import Token, tokens
 
 FOREIGN_WORDS: Final = {

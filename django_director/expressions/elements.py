@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
+from django_director.hints import MAX_COMPARED, nearest
+
 from .limits import Fault, Missing
-from .names import MAX_COMPARED, accessor, nearest
+from .names import accessor
 from .operations import LIST, MAPPING, NULL, NUMBER, TEXT, kind
 
 _LISTED: Final = 8

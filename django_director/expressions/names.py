@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final, Literal
+
+from django_director.hints import MAX_COMPARED, did_you_mean
 
 from .limits import Fault
 
@@ -16,8 +17,6 @@ Root = Literal["payload", "tasks", "run", "item", "index"]
 ROOTS: Final[tuple[Root, ...]] = ("payload", "tasks", "run", "item", "index")
 STEP_FIELDS: Final = ("result", "status", "decision")
 RUN_FIELDS: Final = ("id", "workflow", "trigger", "scheduled_for", "status", "error")
-MAX_COMPARED: Final = 60
-"""Characters of a name that is compared with others: the work grows with the square."""
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WITH_FIELD: Final = re.compile(r"tasks\.([\w.-]+?)\.(result|status|decision)\b")
@@ -54,20 +53,6 @@ def accessor(key: str | int) -> str:
     if isinstance(key, str) and _IDENTIFIER.fullmatch(key):
         return f".{key}"
     return f"[{json.dumps(key, ensure_ascii=False)}]"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name most like ``name``, else ``""``."""
-    candidates = [candidate for candidate in known if len(candidate) <= MAX_COMPARED]
-    return next(iter(get_close_matches(name[:MAX_COMPARED], candidates, n=1, cutoff=0.6)), "")
-
-
-def did_you_mean(name: str, known: Iterable[str], more: str = "") -> str:
-    """A hint with the nearest name, else with all of them and what ``more`` says."""
-    known = list(known)
-    if near := nearest(name, known):
-        return f"did you mean `{near}`?"
-    return "known: " + ", ".join(f"`{candidate}`" for candidate in known) + (f"; {more}" if more else "")
 
 
 def check_path(root: Root, path: Sequence[str | int], text: str, start: int) -> None:

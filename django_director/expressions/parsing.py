@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final, NoReturn
 
+from django_director.hints import MAX_COMPARED, did_you_mean, question
+
 from .cursor import FOREIGN_WORDS, Cursor
 from .functions import DEFAULT, DEFAULT_USAGE, FUNCTIONS
 from .limits import MAX_INT, MAX_NESTING, Fault
-from .names import MAX_COMPARED, ROOTS, Reference, Root, accessor, check_path, did_you_mean
+from .names import ROOTS, Reference, Root, accessor, check_path
 from .nodes import (
     Arithmetic,
     Call,
@@ -40,6 +42,8 @@ _STRENGTH: Final = {
 }
 _LITERALS: Final = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 _OPERATOR_WORDS: Final = frozenset({"and", "or", "not", "in"})
+_NAMES: Final = "known: " + ", ".join(f"`{root}`" for root in ROOTS) + "; a text stands in quotes"
+_FUNCTIONS: Final = (*FUNCTIONS, DEFAULT)
 _FIELDS: Final = {"tasks": 2, "run": 1}
 """How many names behind a root are looked up in mappings of the caller, so must be known without data."""
 
@@ -162,7 +166,7 @@ class Parser(Cursor):
         for root in ROOTS:
             if word == root:
                 return self._rooted(root, token)
-        hint = self.hyphen(token) or did_you_mean(word, ROOTS, more="a text stands in quotes")
+        hint = self.hyphen(token) or question(word, ROOTS, "`{}`") or _NAMES
         raise Fault(f"unknown name `{word}`", hint, at=token.start)
 
     def _rooted(self, root: Root, token: Token) -> Node:
@@ -213,7 +217,11 @@ class Parser(Cursor):
     def _call(self, token: Token) -> Node:
         word = token.value
         if word != DEFAULT and word not in FUNCTIONS:
-            raise Fault(f"unknown function `{word}`", did_you_mean(word, (*FUNCTIONS, DEFAULT)), at=token.start)
+            raise Fault(
+                f"unknown function `{word}`",
+                did_you_mean(word, _FUNCTIONS, listed=len(_FUNCTIONS)),
+                at=token.start,
+            )
         arguments = self._list(self.advance(), ")")
         function = FUNCTIONS.get(word)
         least, most = (function.least, function.most) if function else (2, 2)

@@ -9,7 +9,7 @@ import django_director
 
 PACKAGE = Path(django_director.__file__).parent
 LEVELS: list[set[str]] = [
-    {"exceptions", "status", "ids", "faults", "jsonvalues"},
+    {"exceptions", "status", "ids", "faults", "jsonvalues", "hints"},
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "prepared", "inserts"},

@@ -100,6 +100,12 @@ def test_a_result_of_very_many_tasks_is_not_put_together_for_a_page(operator):
     assert "201 tasks: see the tasks" in page
 
 
+def test_an_expression_of_the_result_that_fails_says_so(operator):
+    workflow = factories.make_workflow(factories.definition("a.B", "A", result="payload.none"))
+    run = factories.make_run(workflow, "success", {"A": "success"})
+    assert "result: `payload.none`" in text(page_of(operator, run))
+
+
 def test_many_tasks_are_paged_and_filtered(viewer):
     names = [f"t{number}" for number in range(250)]
     workflow = factories.make_workflow(factories.definition("a.B", factories.group("G", *names)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections.abc import Callable
@@ -99,7 +100,7 @@ def test_a_large_join_by_32_finishers(size, settings):
 
 
 @pytest.mark.fault(30)
-def test_cancels_and_retries_hammered_by_ten():
+def test_verbs_hammered_by_ten():
     runs = [driver.start("A", group("G", "X", "Y"), "Z", name=f"test.FLOW{n}") for n in range(3)]
 
     def hammer(seed: int) -> list[type]:
@@ -108,7 +109,7 @@ def test_cancels_and_retries_hammered_by_ten():
         for _ in range(12):
             run = Run.objects.get(pk=dice.choice(runs).pk)
             try:
-                dice.choice([engine.cancel, engine.retry, partial(engine.cancel, force=True), work_on])(run)
+                dice.choice(verbs)(run)
             except Conflict:
                 seen.append(Conflict)
         return seen
@@ -123,10 +124,14 @@ def test_cancels_and_retries_hammered_by_ten():
                 finish.finish(claimed, 1)
         recovery.close_stopped()
 
+    force = partial(engine.cancel, force=True)
+    verbs = [engine.cancel, force, engine.retry, engine.pause, engine.resume, work_on, work_on]
     with dispatch.withheld():
         results = at_once(*(partial(hammer, seed) for seed in range(10)))
         assert all(isinstance(result, list) for result in results), results
         for run in runs:
+            with contextlib.suppress(Conflict):
+                engine.resume(run)
             recovery.close_stopped()
             driver.drain(run)
             recovery.close_stopped()
