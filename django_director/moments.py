@@ -13,6 +13,8 @@ from .exceptions import ExpressionError
 from .expressions.operations import kind
 
 DURATION: Final = "give seconds as a number, or a text like `1h30m`"
+LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
+"""Far enough for "never", and before the end of time in every zone."""
 MOMENT: Final = "give ISO 8601, or epoch seconds as a number"
 
 
@@ -33,7 +35,9 @@ def as_moment(value: Any, text: str) -> datetime:
     """
     try:
         moment = _parsed(value)
-        return timezone.make_aware(moment, timezone.get_default_timezone()) if moment.tzinfo is None else moment
+        if moment.tzinfo is None:
+            moment = timezone.make_aware(moment, timezone.get_default_timezone())
+        return min(moment, LAST)
     except (ValueError, OverflowError, OSError) as error:
         raise ExpressionError(f"it gives {kind(value)}, which is no time", text, hint=MOMENT) from error
 

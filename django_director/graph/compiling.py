@@ -84,7 +84,7 @@ class _Compiler:
         if not any(entry.passes_on for entry in self.entries.rows):
             return NOTHING
         shapes = [entry.shape() for entry in (*self.entries.by_id.values(), self.entries.root)]
-        return max(shapes, key=lambda shape: (shape.levels > MAX_LEVELS, shape.parts))
+        return max(shapes, key=lambda shape: (shape.levels if shape.levels > MAX_LEVELS else 0, shape.parts))
 
     def node(self, entry: Entry) -> Draft:
         shape = received(entry.source)
