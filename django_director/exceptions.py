@@ -36,6 +36,10 @@ class UnknownRun(DirectorError):
     """No run, or no single run, has this id."""
 
 
+class UnknownTask(DirectorError):
+    """No task, or no single task, has this id or name."""
+
+
 class InvalidPayload(DirectorError):
     """The payload does not fit: ``errors`` lists each reason as ``{"path": …, "message": …}``."""
 

@@ -30,3 +30,8 @@ def record_many(user: Any, objects: Iterable[Model], message: str) -> None:
         action_flag=CHANGE,
         change_message=message,
     )
+
+
+def said(what: str, comment: str) -> str:
+    """What somebody did, with the comment: "Rejected: too expensive"."""
+    return f"{what}: {comment}" if comment else what

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from celery import Celery, current_app
 from celery.app.trace import build_tracer
+from django.db.models import Q
 
 from . import celery, dispatch, ids
 from .clock import Now
@@ -84,7 +85,8 @@ def _goes_on(tasks: TaskQuerySet) -> bool:
     active = tasks.active()
     if not active.exists():
         return False
-    moving = active.exclude(status=TaskStatus.PENDING).filter(asked_at=None)
+    timed = Q(status=TaskStatus.WAITING, asked_at=None) & ~Q(not_before=None, deadline_at=None)
+    moving = active.filter(timed | Q(status__in=[TaskStatus.QUEUED, TaskStatus.RUNNING]))
     return moving.exists() or not tasks.asked().exists()
 
 

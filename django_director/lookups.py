@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from .engine import workflow_named
-from .exceptions import DirectorError, UnknownRun, UnknownWorkflow
+from .exceptions import DirectorError, UnknownRun, UnknownTask, UnknownWorkflow
 from .hints import question
 from .models import Run, Task, Workflow
 from .status import RUN_ACTIVE, STOP_SPARING, RunStatus
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SHOWN_STATUSES: Final = (*RunStatus.values, "paused", "canceling")
 HEX_DIGITS: Final = 32
 SHORTEST_PREFIX: Final = 4
+INDEX_DIGITS: Final = 9
 LISTED: Final = 5
 """How many candidates a message names."""
 
@@ -50,6 +51,46 @@ def find_run(text: str) -> Run:
     listed = "\n".join(f"  {line}" for line in _lines(found[:LISTED]))
     more = "\n  …" if len(found) > LISTED else ""
     raise UnknownRun(f"several runs begin with “{text}”:\n{listed}{more}")
+
+
+def find_task(text: str) -> Task:
+    """The task whose id is ``text``, or that ``RUN:STEP[:INDEX]`` names. Raises ``UnknownTask``, ``UnknownRun``.
+
+    Of a hook that several outcomes of the run have started, the last one.
+    """
+    if ":" in text:
+        run, _, step = text.partition(":")
+        return _task_of(find_run(run), step)
+    span = id_span(text)
+    tasks = Task.objects.select_related("run__workflow", "run__version")
+    task: Task | None = tasks.filter(pk=span[0]).first() if span and span[0] == span[1] else None
+    if task is None:
+        raise UnknownTask(f"no task has the id “{text}” (a task is named by its whole id, or as RUN:STEP[:INDEX])")
+    return task
+
+
+def _task_of(run: Run, text: str) -> Task:
+    step, _, index = text.rpartition(":")
+    tasks = run.tasks.order_by("map_index", "-generation")
+    if step and index.isdecimal() and len(index) <= INDEX_DIGITS:
+        tasks = tasks.filter(step=step, map_index=int(index))
+    else:
+        tasks = tasks.filter(step=text)
+    found: list[Task] = list(tasks[:2])
+    if not found:
+        raise UnknownTask(_unknown_step(run, text))
+    if len({task.map_index for task in found}) > 1:
+        raise UnknownTask(f"“{text}” stands for several tasks of run {run.pk}; add an index, as {text}:0")
+    found[0].run = run
+    return found[0]
+
+
+def _unknown_step(run: Run, text: str) -> str:
+    view = run.version.graph.views.get(text)
+    if view is not None and view.is_container:
+        return f"“{text}” is a group or chain of run {run.pk}, not a task; name one of its steps"
+    hint = question(text, run.tasks.order_by().values_list("step", flat=True).distinct())
+    return f"run {run.pk} has no task “{text}”" + (f" ({hint})" if hint else "")
 
 
 def id_span(text: str) -> tuple[UUID, UUID] | None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
 
-from django_director.authorization import visible
+from django_director.authorization import to_decide, visible
 from django_director.conf import director
-from django_director.graph import Node
+from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
 from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import formatting, search
+from . import decisions, formatting, search
 from .base import ReadOnlyAdmin
+
+if TYPE_CHECKING:
+    from django.http import HttpResponseBase
 
 UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
@@ -29,7 +36,7 @@ ATTEMPTS_SHOWN: Final = 50
 class TaskAdmin(ReadOnlyAdmin[Task]):
     view_action = "view_task"
     list_display = ("label", "state", "workflow_name", "run_id_short", "attempt", "started", "took", "error_text")
-    list_filter = ("status", "is_hook", "run__workflow")
+    list_filter = ("status", decisions.WaitingFilter, "is_hook", "run__workflow")
     search_fields = ("step",)
     search_help_text = gettext_lazy(
         "The beginning of an id of a task or run, or the exact name of a step or Celery task"
@@ -62,7 +69,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def state(self, task: Task) -> SafeString:
-        return formatting.badge(task.status)
+        return decisions.badge(task)
 
     @admin.display(description=gettext_lazy("workflow"))
     def workflow_name(self, task: Task) -> str:
@@ -82,11 +89,34 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("error"))
     def error_text(self, task: Task) -> str:
-        return formatting.error_line(task.error or task.reason)
+        return formatting.error_line(decisions.waiting_text(task) or task.error or task.reason)
+
+    def get_urls(self) -> list[URLPattern]:
+        decide = self.admin_site.admin_view(require_http_methods(["GET", "POST"])(self.decide))
+        own = [
+            path(f"<uuid:task_id>/{name}/", decide, {"name": name}, name=f"django_director_task_{name}")
+            for name in decisions.ALL
+        ]
+        return [*own, *super().get_urls()]
 
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
-        return self.render(request, "task.html", _context(obj, sees_payload=sees_payload))
+        approval = decisions.shown(obj, request.user)
+        return self.render(request, "task.html", _context(obj, sees_payload=sees_payload) | {"approval": approval})
+
+    def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponseBase:
+        """GET shows what is asked; POST decides."""
+        task = self.get_queryset(request).filter(pk=task_id).first()
+        if task is None:
+            raise Http404
+        if not self.has_view_permission(request, task) or not self.allows(request, to_decide(task), task):
+            raise PermissionDenied
+        decision = decisions.ALL[name]
+        form = decisions.DecisionForm(request.POST or None, initial={"asked": task.sequence})
+        if request.method == "POST" and form.is_valid():
+            decisions.perform(request, decision, task, form)
+            return HttpResponseRedirect(formatting.address("task_change", task.pk, site=self.admin_site.name))
+        return self.render(request, "decide.html", decisions.context(decision, task, form))
 
 
 def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
@@ -96,9 +126,9 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
         "title": formatting.name(task.label),
         "subtitle": _("Task of %(workflow)s") % {"workflow": formatting.name(task.run.workflow.name)},
         "task": task,
-        "badge": formatting.badge(task.status),
+        "badge": decisions.badge(task),
         "run_badge": formatting.badge(task.run.shown_status),
-        "facts": list(_facts(task)),
+        "facts": list(_facts(task, node)),
         "description": node.step.description,
         "upstream": _upstream(task, node),
         "more_upstream": max(0, len(node.upstream) - UPSTREAM_SHOWN),
@@ -127,9 +157,10 @@ def _logs(task: Task) -> list[tuple[TaskLog, formatting.Text]]:
     return [(row, formatting.limited_end(row.text)) for row in rows]
 
 
-def _facts(task: Task) -> list[tuple[str, Any]]:
+def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
     facts = [
-        (_("Celery task"), formatting.name(task.name)),
+        (_("Kind"), node.kind if node.name == OWN_TASK else ""),
+        (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
         (_("Attempt"), task.attempt),
         (_("Queue"), formatting.name(task.queue)),
         (_("Worker"), formatting.name(task.worker)),
@@ -139,9 +170,14 @@ def _facts(task: Task) -> list[tuple[str, Any]]:
         (_("Duration"), formatting.elapsed(task)),
         (_("Not before"), formatting.moment(task.not_before) if task.not_before else ""),
         (_("Lost workers"), task.crashes or ""),
-        (_("Reason"), task.reason),
+        (_("Waits until"), formatting.moment(task.deadline_at) if _is_timer(task, node) else ""),
+        (_("Reason"), task.reason if node.kind != "approval" or task.decision is None else ""),
     ]
     return [(label, value) for label, value in facts if value not in ("", formatting.NOTHING)]
+
+
+def _is_timer(task: Task, node: Node) -> bool:
+    return task.status == TaskStatus.WAITING and node.kind == "wait" and task.deadline_at is not None
 
 
 def _upstream(task: Task, node: Node) -> list[tuple[Task, SafeString]]:

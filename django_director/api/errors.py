@@ -15,6 +15,7 @@ from django_director import exceptions
 STATUS: Final[tuple[tuple[type[exceptions.DirectorError], int], ...]] = (
     (exceptions.UnknownWorkflow, status.HTTP_404_NOT_FOUND),
     (exceptions.UnknownRun, status.HTTP_404_NOT_FOUND),
+    (exceptions.UnknownTask, status.HTTP_404_NOT_FOUND),
     (exceptions.NotAllowed, status.HTTP_403_FORBIDDEN),
     (exceptions.Conflict, status.HTTP_409_CONFLICT),
     (exceptions.InvalidSettings, status.HTTP_503_SERVICE_UNAVAILABLE),

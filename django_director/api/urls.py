@@ -25,4 +25,6 @@ urlpatterns = [
     path("runs/<str:run_id>/retry/", runs.RunRetry.as_view(), name="api-run-retry"),
     path("runs/<str:run_id>/relaunch/", runs.RunRelaunch.as_view(), name="api-run-relaunch"),
     path("tasks/<str:task_id>/", tasks.TaskDetail.as_view(), name="api-task"),
+    path("tasks/<str:task_id>/approve/", tasks.TaskApprove.as_view(), name="api-task-approve"),
+    path("tasks/<str:task_id>/reject/", tasks.TaskReject.as_view(), name="api-task-reject"),
 ]

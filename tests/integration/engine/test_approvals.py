@@ -279,9 +279,7 @@ def test_the_decision_of_an_approval_that_nobody_was_asked_for():
     late = step("SHIP", kwargs={"all": "${{ tasks.OK.decision }}"})
     run = driver.start(approval("OK", when=False), late)
     driver.end(driver.claim(run, "OK"), lambda claimed: None)
-    assert given(driver.claim(run, "SHIP")) == {
-        "all": {"approved": None, "by": None, "comment": "", "at": None}
-    }
+    assert given(driver.claim(run, "SHIP")) == {"all": {"approved": None, "by": None, "comment": "", "at": None}}
 
 
 def given(claimed: Claim) -> dict[str, Any]:
@@ -381,7 +379,7 @@ def test_a_rejection_is_a_failure_for_fail_fast(django_capture_on_commit_callbac
 
 
 def test_the_runs_timeout_ends_the_asking():
-    run, task = asked(approval("OK"), "SHIP", timeout=60)
+    _, task = asked(approval("OK"), "SHIP", timeout=60)
     Run.objects.update(deadline_at=PAST)
     timeouts.stop_overdue_runs()
     assert refused(engine.approve, task).endswith("its run is canceling")

@@ -289,4 +289,6 @@ def test_what_it_costs():
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="skipped: it is about what Python makes of a time")
 def test_without_time_zones_in_the_database(settings):
     settings.USE_TZ = False
-    assert abs((timers.now(driver.claim(driver.start(wait("W", 60)), "W")) - datetime.now(UTC)).total_seconds()) < 60
+    assert (
+        abs((timers.now(driver.claim(driver.start(wait("W", 60)), "W")) - datetime.now(UTC)).total_seconds()) < 60
+    )
