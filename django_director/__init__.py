@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import shared_task as task
 
-    from .engine import approve, astart, cancel, pause, reject, relaunch, resume, retry, start
+    from .engine import approve, astart, cancel, pause, reject, relaunch, rerun, resume, retry, skip, start
     from .worker import context
 
 __version__ = "0.1.0"
@@ -21,7 +21,9 @@ _HOMES = {
     "astart": "django_director.engine",
     "cancel": "django_director.engine",
     "retry": "django_director.engine",
+    "rerun": "django_director.engine",
     "relaunch": "django_director.engine",
+    "skip": "django_director.engine",
     "pause": "django_director.engine",
     "resume": "django_director.engine",
     "approve": "django_director.engine",
@@ -37,8 +39,10 @@ __all__ = [
     "pause",
     "reject",
     "relaunch",
+    "rerun",
     "resume",
     "retry",
+    "skip",
     "start",
     "task",
 ]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections, models
 
 from .conf import director
@@ -81,6 +82,24 @@ class InsertMany:
             while batch := list(islice(left, BATCH)):
                 text = json.dumps(batch, ensure_ascii=False, separators=(",", ":"))
                 self._statement.execute(cursor, connection, values | {"rows": text})
+
+
+def insert_from(model: type[models.Model], rows: models.QuerySet[Any], **values: Any) -> None:
+    """Insert a row of ``model`` for each of ``rows``, in one statement that no row of which comes to Python.
+
+    ``values`` are expressions over ``rows``, one for each column but a key that counts up.
+    """
+    connection = connections[director.DATABASE]
+    # Under names that are no field's: an annotation must not be called like one.
+    named = {f"own_{name}": value for name, value in values.items()}
+    compiler = rows.order_by().annotate(**named).values_list(*named).query.get_compiler(director.DATABASE)
+    try:
+        select, params = compiler.as_sql()
+    except EmptyResultSet:
+        return
+    columns = ", ".join(_quoted(_field(model, name).column) for name in values)
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {_table(model)} ({columns}) {select}", params)
 
 
 def as_text(field: models.Field[Any, Any], value: Any) -> str | None:

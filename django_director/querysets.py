@@ -56,6 +56,10 @@ class RunQuerySet(models.QuerySet[Any]):
     def retryable(self) -> Self:
         return self.filter(status__in=status.RUN_RETRYABLE).exclude(stop=status.Stop.DELETE)
 
+    def resettable(self) -> Self:
+        """Runs of which tasks may run again."""
+        return self.finished().exclude(stop=status.Stop.DELETE)
+
     def being_deleted(self) -> Self:
         """Finished runs of which retention has begun to delete the tasks: they can't be retried any more."""
         return self.finished().filter(stop=status.Stop.DELETE)
@@ -110,6 +114,9 @@ class TaskQuerySet(models.QuerySet[Any]):
 
     def failed(self) -> Self:
         return self.filter(status=status.TaskStatus.FAILED)
+
+    def canceled(self) -> Self:
+        return self.filter(status=status.TaskStatus.CANCELED)
 
     def hooks(self) -> Self:
         return self.filter(is_hook=True)

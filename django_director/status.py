@@ -66,7 +66,7 @@ TASK_RETRYABLE = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED})
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PENDING: frozenset({RunStatus.RUNNING, RunStatus.CANCELED}),
     RunStatus.RUNNING: RUN_FINISHED,
-    RunStatus.SUCCESS: frozenset(),
+    RunStatus.SUCCESS: frozenset({RunStatus.RUNNING}),
     RunStatus.FAILED: frozenset({RunStatus.RUNNING}),
     RunStatus.CANCELED: frozenset({RunStatus.RUNNING}),
 }
@@ -101,5 +101,6 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
             TaskStatus.SKIPPED,
         }
     ),
-    **{status: frozenset({TaskStatus.PENDING}) for status in TASK_FINISHED},
+    **{status: frozenset({TaskStatus.PENDING}) for status in TASK_FINISHED - TASK_RETRYABLE},
+    **{status: frozenset({TaskStatus.PENDING, TaskStatus.SKIPPED}) for status in TASK_RETRYABLE},
 }

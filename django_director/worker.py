@@ -89,14 +89,11 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     request: Any = task.request
     request.retries = claimed.failures
     request.director_policy = claimed.node.retry
+    return _attempt(task, claimed)
+
+
+def _attempt(task: DirectorTask, claimed: Claim) -> Any:
     lines = Lines()
-    try:
-        return _attempt(task, claimed, lines)
-    finally:
-        lines.keep(claimed)
-
-
-def _attempt(task: DirectorTask, claimed: Claim, lines: Lines) -> Any:
     was_atomic = connection().in_atomic_block
     with _in_context(claimed), keeper.keep(claimed):
         try:
@@ -104,12 +101,15 @@ def _attempt(task: DirectorTask, claimed: Claim, lines: Lines) -> Any:
                 value = _do(task, claimed)
         except (Exception, SystemExit) as error:
             _reset_connection(was_atomic)
+            lines.keep(claimed)
             record(task, claimed, error)
             seen = shown(error)
             if seen is error:
                 raise
             raise seen from error
         _reset_connection(was_atomic)
+        # Before the outcome: whoever sees that shall find the lines too.
+        lines.keep(claimed)
         match value:
             case ownsteps.Skip():
                 _skip(claimed, value.reason)

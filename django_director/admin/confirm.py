@@ -116,19 +116,19 @@ def _refusal(run: Run, is_possible: bool) -> str:
 
 def _preview_retry(run: Run) -> Preview:
     preview = engine.preview_retry(run)
-    again = ngettext("%(n)s task runs again:", "%(n)s tasks run again:", len(preview.again))
+    again = ngettext("%(n)s task runs again:", "%(n)s tasks run again:", preview.runs)
     kept = ngettext(
         "%(n)s task has its result and is not repeated.",
         "%(n)s tasks have their results and are not repeated.",
         preview.kept,
     )
     return Preview(
-        sentences=[kept % {"n": f"{preview.kept:,}"}, again % {"n": f"{len(preview.again):,}"}],
+        sentences=[kept % {"n": f"{preview.kept:,}"}, again % {"n": f"{preview.runs:,}"}],
         steps=[
             (formatting.name(step), status, formatting.status_label(status))
             for _position, step, status in preview.again[:STEPS_SHOWN]
         ],
-        more=max(0, len(preview.again) - STEPS_SHOWN),
+        more=preview.runs - len(preview.again[:STEPS_SHOWN]),
     )
 
 

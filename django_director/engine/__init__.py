@@ -14,7 +14,9 @@ from django_director.models import Run
 from .approvals import approve, check_waits, reject
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
-from .reset import Again, RetryPreview, preview_retry, relaunch, retry
+from .plans import Again, Preview
+from .relaunching import RelaunchPreview, preview_relaunch, relaunch
+from .reset import preview_rerun, preview_retry, preview_skip, rerun, retry, skip
 from .stop import cancel
 
 
@@ -26,18 +28,24 @@ async def astart(name: str, payload: Any = None, **options: Any) -> Run:
 
 __all__ = [
     "Again",
-    "RetryPreview",
+    "Preview",
+    "RelaunchPreview",
     "approve",
     "astart",
     "cancel",
     "check_waits",
     "counts_at_start",
     "pause",
+    "preview_relaunch",
+    "preview_rerun",
     "preview_retry",
+    "preview_skip",
     "reject",
     "relaunch",
+    "rerun",
     "resume",
     "retry",
+    "skip",
     "start",
     "workflow_named",
 ]

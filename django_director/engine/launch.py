@@ -98,7 +98,7 @@ def start_version(
     order = Order(
         run_id=ids.new_run_id(),
         version=version,
-        payload=_checked_payload(version, payload),
+        payload=checked_payload(version, payload),
         fields=fields,
         not_before=not_before,
         publish=publish,
@@ -167,7 +167,8 @@ def _size(spans: Iterable[Span]) -> int:
     return sum(stop - start for start, stop in spans)
 
 
-def _checked_payload(version: WorkflowVersion, payload: Any) -> Any:
+def checked_payload(version: WorkflowVersion, payload: Any) -> Any:
+    """The payload as a run of ``version`` would have it, with defaults. Raises ``InvalidPayload``."""
     try:
         value = normalise({} if payload is None else payload, director.MAX_PAYLOAD)
     except NotStorable as error:

@@ -19,7 +19,7 @@ from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import backlog, finish, hold, outbox, reset, stop
+from . import backlog, finish, hold, outbox, recompute, stop
 from .finish import Failure
 from .transactions import statement
 
@@ -169,7 +169,7 @@ def audit() -> int:
     found = list(idle.select_related("version")[:BATCH])
     for run in found:
         logger.error("Run %s had no outcome and nothing to do; recomputed.", run.pk, extra={"run_id": run.pk})
-        reset.recompute(run)
+        recompute.recompute(run)
     return len(found)
 
 

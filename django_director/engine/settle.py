@@ -114,8 +114,12 @@ def first_error(run_id: UUID, graph: Graph) -> str:
     failed = Task.objects.filter(run_id=run_id).steps().failed()
     if graph.forgiven:
         failed = failed.exclude(positions_in(graph.forgiven))
-    task = failed.order_by("finished_at").values("step", "error").first()
-    return f"{task['step']}: {task['error']}"[:MAX_ERROR] if task else ""
+    first = failed.order_by("finished_at").values_list("step", "error").first()
+    if first is None:
+        # A rerun keeps what a cancel has left, which counts as failed.
+        canceled = Task.objects.filter(run_id=run_id).steps().canceled()
+        first = canceled.order_by("finished_at", "position").values_list("step", "reason").first()
+    return "{}: {}".format(*first)[:MAX_ERROR] if first else ""
 
 
 class _Counters:

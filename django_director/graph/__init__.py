@@ -10,7 +10,7 @@ from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
 from .shapes import MAX_LEVELS, NOTHING, Shape, Span, expand, spans
 from .values import Outcome, Values, of_node, of_result
-from .walking import Consequences, Replay, Walk, replay
+from .walking import Consequences, Replay, Walk, foresee, replay
 
 __all__ = [
     "ARITY",
@@ -31,6 +31,7 @@ __all__ = [
     "Walk",
     "compile_definition",
     "expand",
+    "foresee",
     "of_node",
     "of_result",
     "replay",

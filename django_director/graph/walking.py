@@ -68,7 +68,7 @@ class Walk:
         """Go on until nothing follows."""
         while self._heap:
             junction = self.graph.junctions[heapq.heappop(self._heap)]
-            tally = self._count(junction, self._arrivals[junction.seq])
+            tally = self._count(junction, self._arrivals.pop(junction.seq))
             if tally is not None:
                 self._open(junction, tally)
         return self.found
@@ -135,8 +135,28 @@ def replay(graph: Graph, statuses: Mapping[int, str]) -> Replay:
 
     A task that was canceled counts when all before it has ended: what `fail_fast` spares still comes after that.
     """
-    statuses = _in_order(graph, statuses)
     tallies = [Tally() for _ in graph.junctions]
+    found = _begun(graph, _in_order(graph, statuses), tallies).run()
+    if graph.end is None:
+        found.outcome = RunStatus.SUCCESS
+    return Replay(tallies=tallies, found=found)
+
+
+def foresee(graph: Graph, statuses: Mapping[int, str]) -> set[int]:
+    """What would run from there, if whatever runs succeeds and every condition holds."""
+    walk = _begun(graph, _in_order(graph, statuses), [Tally() for _ in graph.junctions])
+    ran: set[int] = set()
+    while walk.run().ready:
+        ready = list(expand(walk.found.ready))
+        walk.found.ready = []
+        ran.update(ready)
+        for position in ready:
+            walk.end(position, TaskStatus.SUCCESS)
+    return ran
+
+
+def _begun(graph: Graph, statuses: dict[int, str], tallies: list[Tally]) -> Walk:
+    """A walk that counts in memory, with all that has ended and what waits for nothing before it."""
 
     def count(junction: Junction, arrival: Tally) -> Tally | None:
         counted = tallies[junction.seq]
@@ -148,10 +168,7 @@ def replay(graph: Graph, statuses: Mapping[int, str]) -> Replay:
         if status in TASK_FINISHED:
             walk.end(position, status)
     walk.start()
-    found = walk.run()
-    if graph.end is None:
-        found.outcome = RunStatus.SUCCESS
-    return Replay(tallies=tallies, found=found)
+    return walk
 
 
 def _in_order(graph: Graph, statuses: Mapping[int, str]) -> dict[int, str]:

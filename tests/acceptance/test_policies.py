@@ -55,8 +55,8 @@ def test_an_attempt_that_takes_too_long_is_ended_and_tried_again(working: Site):
 
 def test_a_run_that_takes_too_long_ends_failed_with_its_hooks(working: Site):
     hooks = {"failure": (step("hooks.failure", task="HOOK"),), "always": (step("hooks.always", task="HOOK"),)}
-    working.define("policy.LATE", step("NAP"), step("NAP-2", task="NAP"), timeout=1, hooks=hooks)
-    run = working.start("policy.LATE", {"seconds": 3})
+    working.define("policy.LATE", step("NAP"), step("NAP-2", task="NAP"), timeout=5, hooks=hooks)
+    run = working.start("policy.LATE", {"seconds": 8})
     run.wait(30)
     assert (run.status, run.stop) == (RunStatus.FAILED, "timeout")
     assert run.error.startswith("TimeLimitExceeded")

@@ -18,4 +18,5 @@ def test_active_and_finished_divide_the_statuses():
 
 def test_a_finished_task_moves_only_by_a_reset():
     for finished in status.TASK_FINISHED:
-        assert status.TASK_TRANSITIONS[finished] == {TaskStatus.PENDING}
+        skipped = {TaskStatus.SKIPPED} if finished in status.TASK_RETRYABLE else set()
+        assert status.TASK_TRANSITIONS[finished] == {TaskStatus.PENDING} | skipped

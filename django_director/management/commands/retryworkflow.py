@@ -31,4 +31,4 @@ class Command(ActingCommand):
     def _preview(self, run: Run) -> None:
         preview = engine.preview_retry(run)
         self.out.table(("RUNS AGAIN", "STATUS NOW"), [(step, status) for _, step, status in preview.again])
-        self.talk(f"{number_of(len(preview.again), 'task')} would run again; kept: {preview.kept:,}")
+        self.talk(f"{number_of(preview.runs, 'task')} would run again; kept: {preview.kept:,}")

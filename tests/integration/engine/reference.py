@@ -232,14 +232,34 @@ class Reference:
     def retry(self) -> None:
         """What failed for good or was canceled, and everything after it, is as if it had never been."""
         again = {id for id, s in self.rows.items() if s in ("failed", "canceled") and not self.is_forgiven(id)}
-        while True:
-            more = {id for id in self.rows if id not in again and again & self._before(self.steps[id])}
-            if not more:
-                break
-            again |= more
+        self._reset(self._downstream(again))
+
+    def rerun(self, id: str) -> bool:
+        """The same for one row, if it runs then: not if what is before it keeps it from that."""
+        kept, was_stopped = dict(self.rows), self.is_stopped
+        self._reset(self._downstream({id}))
+        if self.rows[id] == "queued":
+            return True
+        self.rows, self.is_stopped = kept, was_stopped
+        return False
+
+    def skip(self, id: str) -> bool:
+        """What failed or was canceled is as if a condition had skipped it."""
+        if self.rows[id] not in ("failed", "canceled"):
+            return False
+        self.rows[id] = "skipped"
+        self._reset(self._downstream({id}) - {id})
+        return True
+
+    def _reset(self, again: set[str]) -> None:
         self.rows |= dict.fromkeys(again, "pending")
         self.is_stopped = False
         self._judge()
+
+    def _downstream(self, chosen: set[str]) -> set[str]:
+        while more := {id for id in self.rows if id not in chosen and chosen & self._before(self.steps[id])}:
+            chosen |= more
+        return chosen
 
     def _before(self, step: Step) -> set[str]:
         return {id for entry in [*self.waits_for(step), *self._head(step)] for id in self.ids(entry)}

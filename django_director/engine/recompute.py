@@ -1,0 +1,58 @@
+"""Where a run stands, computed anew from its rows: by a reset, and by the audit of runs that a hand has broken."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from django.db.models import F
+
+from django_director.graph import Graph, Replay, replay
+from django_director.models import Gate, Run, Task
+from django_director.status import RunStatus, Stop
+
+from . import settle
+from .claim import RunSnapshot
+from .rows import insert_gates
+from .transactions import transact
+
+logger = logging.getLogger(__name__)
+
+
+def recompute(run: Run) -> bool:
+    """Compute an active run's gates anew and queue or end what they allow.
+
+    The way out for a run in which nothing is active although it has no outcome: that can't come from the engine,
+    but from a hand in the database. Says whether the run was still active.
+    """
+    return transact(partial(_recompute, run))
+
+
+def statuses_of(run: Run) -> dict[int, str]:
+    """The statuses of all tasks by position."""
+    rows = Task.objects.filter(run_id=run.pk).steps().order_by()
+    return dict(rows.values_list("position", "status"))
+
+
+def go_on(run: RunSnapshot, graph: Graph, again: Replay) -> None:
+    """Write the gates as computed, queue what is ready, and end the run when there is nothing to do.
+
+    A run that was canceled while its last task ran, and let it succeed, has nothing to do when it is retried.
+    """
+    Gate.objects.filter(run_id=run.pk).delete()
+    insert_gates(run.pk, graph, again.tallies)
+    settle.carry_out(run, graph, again.found)
+
+
+def _recompute(run: Run) -> bool:
+    if not Run.objects.active().filter(pk=run.pk, stop=Stop.NONE).update(generation=F("generation")):
+        return False
+    graph = run.version.graph
+    snapshot = RunSnapshot(pk=run.pk, generation=run.generation)
+    statuses = statuses_of(run)
+    if len(statuses) < len(graph.nodes):
+        logger.error("Run %s has lost rows of tasks; it fails.", run.pk, extra={"run_id": str(run.pk)})
+        settle.end(snapshot, graph, RunStatus.FAILED)
+    else:
+        go_on(snapshot, graph, replay(graph, statuses))
+    return True

@@ -1,0 +1,59 @@
+"""Relaunch: a new run of the same workflow, from the beginning. The old one stays as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django_director.models import Run, Workflow, WorkflowVersion
+
+from .launch import checked_payload, current_version, start_version
+
+VERSIONS: Final = ("current", "same")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaunchPreview:
+    """What a relaunch would start."""
+
+    version: WorkflowVersion
+    payload: Any
+    """As the run would have it: with the defaults of the version's schema."""
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the run would have."""
+        return len(self.version.graph.nodes)
+
+
+def relaunch(
+    run: Run, payload: Any = None, *, user: Any = None, version: str = "current", comment: str = ""
+) -> Run:
+    """Start a new run of the same workflow, with the same payload unless another is given.
+
+    ``version`` is ``current`` or ``same`` (the one ``run`` had). Raises as ``start`` does.
+    """
+    return start_version(
+        _chosen(run, version),
+        run.payload if payload is None else payload,
+        user=user if user is not None and user.pk else None,
+        comment=comment[:1000],
+        trigger="relaunch",
+        relaunched_from=run,
+    )
+
+
+def preview_relaunch(run: Run, payload: Any = None, *, version: str = "current") -> RelaunchPreview:
+    """Say what ``relaunch`` would start, without doing it. Raises what it would."""
+    chosen = _chosen(run, version)
+    given = run.payload if payload is None else payload
+    return RelaunchPreview(version=chosen, payload=checked_payload(chosen, given))
+
+
+def _chosen(run: Run, version: str) -> WorkflowVersion:
+    if version not in VERSIONS:
+        raise ValueError(f"version must be “current” or “same”, not {version!r}")
+    # A workflow that has left the files can't be started any more, in whatever version.
+    workflow = Workflow.objects.select_related("current_version").get(pk=run.workflow_id)
+    current = current_version(workflow)
+    return run.version if version == "same" else current
