@@ -122,7 +122,8 @@ def shown(task: Task, user: Any) -> dict[str, Any] | None:
     return {
         "prompt": prompt(task),
         "facts": list(_facts(task, step)),
-        "comment": (task.decision or {}).get("comment", ""),
+        # That of a rejection stands in the error.
+        "comment": "" if task.error else (task.decision or {}).get("comment", ""),
         "buttons": list(ALL.values()) if is_open and may_decide else [],
         "is_for_others": is_open and not may_decide,
     }

@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
+from django_director.graph import OWN_TASK
 from django_director.models import Run, Task
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
@@ -180,11 +181,12 @@ def etag(data: dict[str, Any]) -> str:
 
 def _row(task: Task, run: Run) -> Row:
     task.run = run
+    node = run.version.graph.node(task.position)
     is_running = task.status == TaskStatus.RUNNING
     return Row(
         id=task.pk,
         label=formatting.name(task.label),
-        celery_name=formatting.name(task.name),
+        celery_name=formatting.name(task.name if task.name != OWN_TASK else node.kind),
         is_hook=task.is_hook,
         status=task.status,
         attempt=str(task.attempt or formatting.NOTHING),

@@ -9,6 +9,7 @@ import secrets
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from django_director import faults
 from django_director.clock import Now, iso, later
 from django_director.definitions.model import ApprovalStep, OnTimeout
 from django_director.exceptions import Conflict
@@ -20,7 +21,7 @@ from django_director.status import TASK_FINISHED, TaskStatus
 from . import finish
 from .claim import Claim
 from .finish import Failure
-from .transactions import WORKER_PATIENCE, statement, transact
+from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
 MAX_COMMENT: Final = 1000
 ASKED: Final = "waits for approval"
@@ -91,11 +92,20 @@ def _decide(task: Task, verb: OnTimeout, user: Any, comment: str) -> Task:
     decided_by = user if user is not None and user.pk else None
     ending = partial(_end, row, end, reason, decided_by=decided_by, **values)
     done = row.asked_at is not None and transact(ending)
+    if done:
+        after_commit(partial(faults.point, "decide.committed"))
     now: Task = _read(task)
-    # No row may also mean that the answer to our own commit was lost with the connection.
-    if not done and now.claim != token:
-        raise _conflict(now, end.word)
+    if not done:
+        _go_on_from_commit(now, token, end.word)
     return now
+
+
+def _go_on_from_commit(now: Task, token: int, verb: str) -> None:
+    """Go on from our own commit, if its answer was lost: with it went what should have been published."""
+    if now.claim != token:
+        raise _conflict(now, verb)
+    queued = Task.objects.filter(run_id=now.run_id).steps().queued()
+    statement(lambda: queued.update(next_dispatch_at=Now()))
 
 
 def _read(task: Task) -> Any:

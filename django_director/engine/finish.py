@@ -91,7 +91,6 @@ def hold(claim: Claim, **columns: Any) -> bool:
     ``columns`` say what for, as ``not_before`` or ``deadline_at``.
     """
     waiting = {"status": TaskStatus.WAITING, "claim": None, "lease_until": None, "deadline_at": None}
-    faults.point("hold.before")
     held = bool(_mine(claim).update(**waiting | columns))
     faults.point("hold.updated")
     return held
