@@ -31,6 +31,13 @@ class UnknownWorkflow(DirectorError):
 class InactiveWorkflow(UnknownWorkflow):
     """The workflow has left the files and can't be started any more."""
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.hint = ""
+        DirectorError.__init__(
+            self, f"workflow “{name}” has left the workflow files and can't be started any more"
+        )
+
 
 class UnknownRun(DirectorError):
     """No run, or no single run, has this id."""

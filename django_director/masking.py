@@ -27,6 +27,30 @@ def mask(value: Any, schema: Any = None) -> Any:
     return _Masker(_patterns(), schema).masked(value, [schema], 0)
 
 
+def restore(entered: Any, original: Any, shown: Any) -> Any:
+    """``entered`` with what was left as ``shown``, a mask of ``original``, put back.
+
+    What can't be told to be the same place, as in a list that has grown, stays ``********``; see ``holds_mask``.
+    """
+    if entered == shown == MASKED:
+        return original
+    if isinstance(entered, dict) and isinstance(original, dict) and isinstance(shown, dict):
+        return {
+            key: restore(value, original[key], shown[key]) if key in original else value
+            for key, value in entered.items()
+        }
+    if isinstance(entered, list) and isinstance(original, list) and len(entered) == len(original):
+        return [restore(*values) for values in zip(entered, original, shown, strict=True)]
+    return entered
+
+
+def holds_mask(value: Any) -> bool:
+    """Whether ``********`` stands somewhere in a JSON value as a value."""
+    if isinstance(value, dict):
+        return any(map(holds_mask, value.values()))
+    return any(map(holds_mask, value)) if isinstance(value, list) else value == MASKED
+
+
 class _Masker:
     def __init__(self, patterns: tuple[re.Pattern[str], ...], root: Any) -> None:
         self.patterns = patterns

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -11,14 +12,21 @@ from django.utils.translation import ngettext
 
 from django_director import engine
 from django_director.exceptions import DirectorError
-from django_director.models import Run, Task, Workflow
+from django_director.models import Run, Task
 from django_director.representation import task_counts
 from django_director.status import RUN_ACTIVE, TASK_UNSTARTED, TaskStatus
 
 from . import formatting
 from .operations import Operation
+from .task_operations import TaskOperation
 
-STEPS_SHOWN: Final = 200
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """The first of some tasks: step, status and its label; and how many more there are."""
+
+    rows: Sequence[tuple[str, str, str]]
+    more: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,27 +34,46 @@ class Preview:
     """What an operation would do."""
 
     sentences: Sequence[str]
-    steps: Sequence[tuple[str, str, str]] = field(default_factory=list)
-    """Step, status and its label, of the tasks that would run again."""
-    more: int = 0
+    again: Listed | None = None
+    """The tasks that would run again."""
+    stays: Listed | None = None
+    """Those that would be left alone."""
     refusal: str = ""
     """Why it can't be done now."""
 
 
 def context(operation: Operation, run: Run) -> dict[str, Any]:
-    """What the template needs."""
-    try:
-        preview = _PREVIEWS[operation.name](run)
-    except DirectorError as error:
-        preview = Preview(sentences=[], refusal=str(error))
+    """What the template needs for a deed that is done to a run."""
     return {
         "title": operation.label,
         "workflow_name": formatting.name(run.workflow.name),
         "run": run,
         "badge": formatting.badge(run.shown_status),
-        "operation": operation,
-        "preview": preview,
+        "label": operation.label,
+        "preview": _refused_or(partial(_PREVIEWS[operation.name], run)),
     }
+
+
+def task_context(operation: TaskOperation, task: Task) -> dict[str, Any]:
+    """The same for a deed that is done to a task."""
+    return {
+        "title": operation.label,
+        "workflow_name": formatting.name(task.run.workflow.name),
+        "run": task.run,
+        "task": task,
+        "task_label": formatting.name(task.label),
+        "badge": formatting.badge(task.status),
+        "label": operation.label,
+        "comment_length": operation.comment_length,
+        "preview": _refused_or(lambda: _preview_reset(operation.preview(task))),
+    }
+
+
+def _refused_or(preview: Callable[[], Preview]) -> Preview:
+    try:
+        return preview()
+    except DirectorError as error:
+        return Preview(sentences=[], refusal=str(error))
 
 
 def _preview_cancel(run: Run) -> Preview:
@@ -123,34 +150,59 @@ def _refusal(run: Run, is_possible: bool) -> str:
 
 
 def _preview_retry(run: Run) -> Preview:
-    preview = engine.preview_retry(run)
-    again = ngettext("%(n)s task runs again:", "%(n)s tasks run again:", preview.runs)
-    kept = ngettext(
-        "%(n)s task has its result and is not repeated.",
-        "%(n)s tasks have their results and are not repeated.",
-        preview.kept,
-    )
+    return _preview_reset(engine.preview_retry(run))
+
+
+def _preview_reset(found: engine.Preview) -> Preview:
+    """What retry, rerun and skip would do."""
     return Preview(
-        sentences=[kept % {"n": f"{preview.kept:,}"}, again % {"n": f"{preview.runs:,}"}],
-        steps=[
-            (formatting.name(step), status, formatting.status_label(status))
-            for _position, step, status in preview.again[:STEPS_SHOWN]
-        ],
-        more=preview.runs - len(preview.again[:STEPS_SHOWN]),
+        sentences=list(_reset_sentences(found)),
+        again=_listed(found.again, found.runs),
+        stays=_listed(found.stays, found.kept),
     )
+
+
+def _reset_sentences(found: engine.Preview) -> Iterator[str]:
+    if found.skipped is not None:
+        text = _("“%(step)s” counts as skipped: what comes after it gets nothing from it.")
+        yield text % {"step": formatting.name(found.skipped.step)}
+    counted = [
+        (found.runs, ngettext("%(n)s task runs again.", "%(n)s tasks run again.", found.runs)),
+        (
+            found.idle,
+            ngettext(
+                "%(n)s task is judged again and does not run, unless one before it fails.",
+                "%(n)s tasks are judged again and do not run, unless one before them fails.",
+                found.idle,
+            ),
+        ),
+        (found.kept, ngettext("%(n)s task stays as it is.", "%(n)s tasks stay as they are.", found.kept)),
+        (
+            found.broken,
+            ngettext(
+                "%(n)s of what stays has failed or was canceled, so the run will fail again.",
+                "%(n)s of what stays have failed or were canceled, so the run will fail again.",
+                found.broken,
+            ),
+        ),
+    ]
+    yield from (text % {"n": f"{number:,}"} for number, text in counted if number)
+
+
+def _listed(tasks: Sequence[engine.Again], number: int) -> Listed:
+    rows = [(formatting.name(task.step), task.status, formatting.status_label(task.status)) for task in tasks]
+    return Listed(rows=rows, more=number - len(rows))
 
 
 def _preview_relaunch(run: Run) -> Preview:
-    workflow = Workflow.objects.select_related("current_version").get(pk=run.workflow_id)
-    if not workflow.is_active or workflow.current_version is None:
-        return Preview(sentences=[], refusal=_("The workflow has left the files and can't be started any more."))
-    current, used = workflow.current_version.number, run.version.number
+    found = engine.preview_relaunch(run)
     sentences = [
         _("A new run starts from the beginning with the payload of this one. This run stays as it is."),
-        _("It uses version %(number)s of the workflow, the current one.") % {"number": current},
+        ngettext("It has %(n)s task.", "It has %(n)s tasks.", found.tasks) % {"n": f"{found.tasks:,}"},
+        _("It uses version %(number)s of the workflow, the current one.") % {"number": found.version.number},
     ]
-    if current != used:
-        sentences.append(_("This run used version %(number)s.") % {"number": used})
+    if found.version.pk != run.version_id:
+        sentences.append(_("This run used version %(number)s.") % {"number": run.version.number})
     return Preview(sentences=sentences)
 
 

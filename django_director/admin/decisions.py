@@ -21,7 +21,7 @@ from django_director.authorization import is_allowed, needed_for, require, to_de
 from django_director.definitions.model import ApprovalStep
 from django_director.engine.approvals import MAX_COMMENT
 from django_director.exceptions import DirectorError
-from django_director.history import record, said
+from django_director.history import record_on_task, said
 from django_director.models import Task
 from django_director.status import TaskStatus
 
@@ -89,7 +89,7 @@ def perform(request: HttpRequest, decision: Decision, task: Task, form: Decision
     except DirectorError as error:
         messages.warning(request, str(error))
         return
-    record(request.user, decided, f"{said(decision.word, comment)} (admin)")
+    record_on_task(request.user, decided, f"{said(decision.word, comment)} (admin)")
     messages.success(request, _("%(step)s: %(reason)s") % {"step": task.label, "reason": decided.reason})
 
 

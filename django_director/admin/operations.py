@@ -36,12 +36,15 @@ class Operation:
     permission: str
     """The action of ``authorization`` it asks for."""
     label: str | Promise
-    perform: Callable[[Run, Any], Run]
+    perform: Callable[..., Run]
+    """Called with the run, the user and what ``perform`` was given besides."""
     is_possible: Callable[[Run], bool]
     history: str
     """What the object's history says."""
     done: Callable[[int], str]
     """What the message says, for so many runs."""
+    shows_payload: bool = False
+    """Whether its page has the payload: then that asks for a permission too."""
 
 
 def _cancel(run: Run, user: Any) -> Run:
@@ -60,8 +63,12 @@ def _retry(run: Run, user: Any) -> Run:
     return engine.retry(run, user=user)
 
 
-def _relaunch(run: Run, user: Any) -> Run:
-    return engine.relaunch(run, user=user)
+def _relaunch(run: Run, user: Any, **changes: Any) -> Run:
+    return engine.relaunch(run, user=user, **changes)
+
+
+def _relaunched(number: int) -> str:
+    return ngettext("%(n)s new run was started.", "%(n)s new runs were started.", number) % {"n": number}
 
 
 ALL: Final = {
@@ -112,16 +119,26 @@ ALL: Final = {
             perform=_relaunch,
             is_possible=lambda run: run.is_finished,
             history="Relaunched (admin)",
-            done=lambda n: ngettext("%(n)s new run was started.", "%(n)s new runs were started.", n) % {"n": n},
+            done=_relaunched,
+        ),
+        Operation(
+            name="relaunch_with_changes",
+            permission="retry",
+            label=gettext_lazy("Relaunch with changes"),
+            perform=_relaunch,
+            is_possible=lambda run: run.is_finished,
+            history="Relaunched with changes (admin)",
+            done=_relaunched,
+            shows_payload=True,
         ),
     )
 }
 
 
-def perform(request: HttpRequest, operation: Operation, run: Run) -> Run:
+def perform(request: HttpRequest, operation: Operation, run: Run, **given: Any) -> Run:
     """Do it and write it down; returns the run to look at next. Raises ``DirectorError``."""
     require(request.user, operation.permission, run.workflow)
-    after = operation.perform(run, request.user)
+    after = operation.perform(run, request.user, **given)
     record(request.user, run, operation.history)
     return after
 

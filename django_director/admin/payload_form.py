@@ -58,17 +58,22 @@ class JsonField(forms.CharField):
 class PayloadForm(forms.Form):
     """``payload`` is what was entered, once ``is_valid()``."""
 
-    def __init__(self, schema: Any, data: Any = None) -> None:
+    def __init__(self, schema: Any, data: Any = None, given: Any = MISSING) -> None:
+        """``given``: a payload to begin with, in place of the schema's defaults."""
         super().__init__(data)
         self.properties = dict(_properties(schema))
         for name, rule in self.properties.items():
             required = name in schema.get("required", ())
             self.fields[key_of(name)] = _field(name, rule, required=required)
+        if given is not MISSING and not self._fill(given):
+            # Then as a whole: a field each would lose something.
+            self.properties = {}
+            self.fields.clear()
         if not self.properties:
             self.fields[WHOLE] = JsonField(
                 label=_("Payload"),
                 help_text=_("A JSON value; without one the payload is {}."),
-                initial=_dump(_default(schema)),
+                initial=_dump(_default(schema) if given is MISSING else given),
                 required=False,
             )
         self.fields[COMMENT] = forms.CharField(
@@ -78,6 +83,15 @@ class PayloadForm(forms.Form):
             widget=widgets.AdminTextInputWidget,
             help_text=_("Shown with the run."),
         )
+
+    def _fill(self, given: Any) -> bool:
+        """Let each field begin with its value of ``given``; says whether they can show all of it."""
+        if not isinstance(given, dict) or not given.keys() <= self.properties.keys():
+            return False
+        fields = {name: self.fields[key_of(name)] for name in self.properties}
+        for name, field in fields.items():
+            field.initial = _initial(field, given[name]) if name in given else None
+        return all(fields[name].initial is not MISSING for name in given)
 
     @property
     def payload(self) -> Any:
@@ -103,6 +117,18 @@ class PayloadForm(forms.Form):
             field = keys[name] if name else WHOLE if WHOLE in self.fields else None
             says_nothing = path in ("", "$", f"$.{name}")
             self.add_error(field, message if says_nothing else f"{path}: {message}")
+
+
+def _initial(field: forms.Field, value: Any) -> Any:
+    """The value as a field shows it; ``MISSING`` if it can't."""
+    if isinstance(field, JsonField):
+        return _dump(value)
+    if isinstance(field, forms.TypedChoiceField):
+        text = json.dumps(value)
+        return text if field.valid_value(text) else MISSING
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = is_number if isinstance(field, forms.IntegerField) else isinstance(value, str) and value != ""
+    return value if fits else MISSING
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -30,6 +30,7 @@ from django_director.status import TASK_FINISHED
 
 from . import confirm, formatting, operations, run_page, search
 from .base import ReadOnlyAdmin
+from .relaunch_form import RelaunchForm
 from .run_state import RunState, etag
 
 if TYPE_CHECKING:
@@ -165,12 +166,24 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         """GET shows what would happen; POST does it."""
         run = self._visible_run(request, run_id)
         operation = operations.ALL[name]
-        if not self.allows(request, operation.permission, run):
+        if name not in self._permitted(request, run):
             raise PermissionDenied
+        if operation.shows_payload:
+            return self._relaunch_with_changes(request, run)
         if request.method == "POST":
-            after = operations.on_one(request, operation, run)
-            return HttpResponseRedirect(formatting.address("run_change", after.pk, site=self.admin_site.name))
+            return self._to_page(operations.on_one(request, operation, run))
         return self.render(request, "confirm.html", confirm.context(operation, run))
+
+    def _relaunch_with_changes(self, request: HttpRequest, run: Run) -> HttpResponse:
+        page = RelaunchForm(request, run)
+        new = page.start() if request.method == "POST" else None
+        if new is not None:
+            return self._to_page(new)
+        status = 400 if page.form and page.form.errors else 200
+        return self.render(request, "relaunch.html", page.context(), status=status)
+
+    def _to_page(self, run: Run) -> HttpResponse:
+        return HttpResponseRedirect(formatting.address("run_change", run.pk, site=self.admin_site.name))
 
     def _visible_run(self, request: HttpRequest, run_id: UUID) -> Run:
         run = self.get_queryset(request).filter(pk=run_id).first()
@@ -185,4 +198,5 @@ class RunAdmin(ReadOnlyAdmin[Run]):
             operation.name
             for operation in operations.ALL.values()
             if self.allows(request, operation.permission, run)
+            and (not operation.shows_payload or self.allows(request, "view_payload", run))
         ]

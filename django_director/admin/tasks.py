@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import admin
@@ -22,11 +23,9 @@ from django_director.models import Task, TaskLog, Workflow
 from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import decisions, formatting, search
+from . import confirm, decisions, formatting, search, task_operations
 from .base import ReadOnlyAdmin
-
-if TYPE_CHECKING:
-    from django.http import HttpResponseBase
+from .task_operations import TaskOperation
 
 UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
@@ -63,6 +62,19 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         term = search_term.strip()
         return (queryset.filter(search.tasks(term)) if term else queryset), False
 
+    def get_urls(self) -> list[URLPattern]:
+        views = dict.fromkeys(task_operations.ALL, self.operate) | dict.fromkeys(decisions.ALL, self.decide)
+        own = [
+            path(
+                f"<uuid:task_id>/{name}/",
+                self.admin_site.admin_view(require_http_methods(["GET", "POST"])(view)),
+                {"name": name},
+                name=f"django_director_task_{name}",
+            )
+            for name, view in views.items()
+        ]
+        return [*own, *super().get_urls()]
+
     @admin.display(description=gettext_lazy("step"), ordering="step")
     def label(self, task: Task) -> str:
         return formatting.name(task.label)
@@ -91,32 +103,45 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
     def error_text(self, task: Task) -> str:
         return formatting.error_line(decisions.waiting_text(task) or task.error or task.reason)
 
-    def get_urls(self) -> list[URLPattern]:
-        decide = self.admin_site.admin_view(require_http_methods(["GET", "POST"])(self.decide))
-        own = [
-            path(f"<uuid:task_id>/{name}/", decide, {"name": name}, name=f"django_director_task_{name}")
-            for name in decisions.ALL
-        ]
-        return [*own, *super().get_urls()]
-
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
-        approval = decisions.shown(obj, request.user)
-        return self.render(request, "task.html", _context(obj, sees_payload=sees_payload) | {"approval": approval})
+        context = _context(obj, sees_payload=sees_payload)
+        context |= {"buttons": self._buttons(request, obj), "approval": decisions.shown(obj, request.user)}
+        return self.render(request, "task.html", context)
 
-    def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponseBase:
+    def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
+        """GET shows what would happen; POST does it."""
+        operation = task_operations.ALL[name]
+        task = self._task_for(request, task_id, lambda task: operation.permission)
+        if request.method == "POST":
+            after = task_operations.on_task(request, operation, task)
+            return HttpResponseRedirect(formatting.address("task_change", after.pk, site=self.admin_site.name))
+        return self.render(request, "confirm.html", confirm.task_context(operation, task))
+
+    def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """GET shows what is asked; POST decides."""
-        task = self.get_queryset(request).filter(pk=task_id).first()
-        if task is None:
-            raise Http404
-        if not self.has_view_permission(request, task) or not self.allows(request, to_decide(task), task):
-            raise PermissionDenied
         decision = decisions.ALL[name]
+        task = self._task_for(request, task_id, to_decide)
         form = decisions.DecisionForm(request.POST or None, initial={"asked": task.sequence})
         if request.method == "POST" and form.is_valid():
             decisions.perform(request, decision, task, form)
             return HttpResponseRedirect(formatting.address("task_change", task.pk, site=self.admin_site.name))
         return self.render(request, "decide.html", decisions.context(decision, task, form))
+
+    def _task_for(self, request: HttpRequest, task_id: UUID, action: Callable[[Task], str]) -> Task:
+        task: Task | None = self.get_queryset(request).filter(pk=task_id).first()
+        if task is None:
+            raise Http404
+        if not self.has_view_permission(request, task) or not self.allows(request, action(task), task):
+            raise PermissionDenied
+        return task
+
+    def _buttons(self, request: HttpRequest, task: Task) -> list[TaskOperation]:
+        return [
+            operation
+            for operation in task_operations.ALL.values()
+            if operation.is_possible(task) and self.allows(request, operation.permission, task)
+        ]
 
 
 def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:

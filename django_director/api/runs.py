@@ -113,7 +113,7 @@ class RunRelaunch(DirectorView):
     def post(self, request: Request, run_id: str) -> Response:
         old = _run(request, run_id, "retry")
         data = body(request, RelaunchRequest)
-        run = engine.relaunch(old, data["payload"], user=actor(request), version=data["version"])
+        run = engine.relaunch(old, user=actor(request), **data)
         record(request.user, run, f"Relaunched from {old.pk} (API)")
         return _answer(request, run, status.HTTP_201_CREATED)
 

@@ -12,6 +12,8 @@ from django_director.lookups import SHOWN_STATUSES, find_workflow
 from django_director.status import Trigger
 
 COMMENT_LENGTH = 1000
+SKIP_COMMENT_LENGTH = 300
+"""With who it was, it is the task's reason."""
 KEY_LENGTH = 200
 
 
@@ -37,6 +39,11 @@ class RelaunchRequest(serializers.Serializer[Any]):
 
     payload = serializers.JSONField(default=None, allow_null=True)
     version = serializers.ChoiceField(choices=["current", "same"], default="current")
+    comment = serializers.CharField(default="", allow_blank=True, max_length=COMMENT_LENGTH)
+
+
+class SkipRequest(serializers.Serializer[Any]):
+    comment = serializers.CharField(default="", allow_blank=True, max_length=SKIP_COMMENT_LENGTH)
 
 
 class StatusesField(serializers.Field[list[str], str, list[str], Any]):

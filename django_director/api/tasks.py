@@ -8,11 +8,11 @@ from rest_framework.response import Response
 from django_director import engine
 from django_director.authorization import require, to_decide
 from django_director.exceptions import UnknownTask
-from django_director.history import record, said
+from django_director.history import record_on_task, said
 from django_director.models import Task
 from django_director.representation import task_as_json
 
-from .serializers import DecisionRequest
+from .serializers import DecisionRequest, NoOptions, SkipRequest
 from .views import DirectorView, actor, as_uuid, body, sees_payload
 
 
@@ -20,8 +20,28 @@ class TaskDetail(DirectorView):
     """``GET tasks/{id}/``."""
 
     def get(self, request: Request, task_id: str) -> Response:
-        task = _task(task_id)
-        require(request.user, "view_task", task.run.workflow)
+        return _answer(request, _task(request, task_id, "view_task"))
+
+
+class TaskRerun(DirectorView):
+    """``POST tasks/{id}/rerun/``: the task and everything downstream of it run again."""
+
+    def post(self, request: Request, task_id: str) -> Response:
+        task = _task(request, task_id, "retry")
+        body(request, NoOptions)
+        task = engine.rerun(task, user=actor(request))
+        record_on_task(request.user, task, "Rerun (API)")
+        return _answer(request, task)
+
+
+class TaskSkip(DirectorView):
+    """``POST tasks/{id}/skip/``: the task counts as skipped, and everything downstream of it runs again."""
+
+    def post(self, request: Request, task_id: str) -> Response:
+        task = _task(request, task_id, "retry")
+        data = body(request, SkipRequest)
+        task = engine.skip(task, user=actor(request), comment=data["comment"])
+        record_on_task(request.user, task, "Skipped (API)")
         return _answer(request, task)
 
 
@@ -29,11 +49,10 @@ class TaskApprove(DirectorView):
     """``POST tasks/{id}/approve/``: the run goes on from this approval."""
 
     def post(self, request: Request, task_id: str) -> Response:
-        task = _task(task_id)
-        require(request.user, to_decide(task), task.run.workflow)
+        task = _task(request, task_id, None)
         data = body(request, DecisionRequest)
         task = engine.approve(task, user=actor(request), comment=data["comment"])
-        record(request.user, task, f"{said('Approved', data['comment'])} (API)")
+        record_on_task(request.user, task, f"{said('Approved', data['comment'])} (API)")
         return _answer(request, task)
 
 
@@ -41,19 +60,20 @@ class TaskReject(DirectorView):
     """``POST tasks/{id}/reject/``: the approval fails."""
 
     def post(self, request: Request, task_id: str) -> Response:
-        task = _task(task_id)
-        require(request.user, to_decide(task), task.run.workflow)
+        task = _task(request, task_id, None)
         data = body(request, DecisionRequest)
         task = engine.reject(task, user=actor(request), comment=data["comment"])
-        record(request.user, task, f"{said('Rejected', data['comment'])} (API)")
+        record_on_task(request.user, task, f"{said('Rejected', data['comment'])} (API)")
         return _answer(request, task)
 
 
-def _task(task_id: str) -> Task:
+def _task(request: Request, task_id: str, action: str | None) -> Task:
+    """The task of a route, if the user may do ``action`` with its workflow; ``None``: decide on it."""
     tasks = Task.objects.select_related("run__workflow", "run__version")
     task: Task | None = tasks.filter(pk=as_uuid(task_id, "task")).first()
     if task is None:
         raise UnknownTask(f"no task has the id {task_id}")
+    require(request.user, to_decide(task) if action is None else action, task.run.workflow)
     return task
 
 

@@ -27,4 +27,6 @@ urlpatterns = [
     path("tasks/<str:task_id>/", tasks.TaskDetail.as_view(), name="api-task"),
     path("tasks/<str:task_id>/approve/", tasks.TaskApprove.as_view(), name="api-task-approve"),
     path("tasks/<str:task_id>/reject/", tasks.TaskReject.as_view(), name="api-task-reject"),
+    path("tasks/<str:task_id>/rerun/", tasks.TaskRerun.as_view(), name="api-task-rerun"),
+    path("tasks/<str:task_id>/skip/", tasks.TaskSkip.as_view(), name="api-task-skip"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from django_director import faults, ids, signals
+from django_director import faults, history, ids, signals
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
@@ -20,12 +20,11 @@ from django_director.hints import question
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
-from django_director.status import TaskStatus, Trigger
+from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import hooks, outbox, rows
-from .transactions import after_commit, transact
+from .transactions import after_commit, connection, statement, transact
 
-Beside = Callable[[Run], object]
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
 VERSION_COLUMNS: Final = ("id", "workflow_id", "number", "content_hash", "path", "created_at")
 """Of a definition only what is compiled from it is needed, and that is kept per process."""
@@ -42,7 +41,7 @@ class Order:
     fields: dict[str, Any]
     not_before: datetime | None
     publish: bool
-    beside: Beside | None
+    note: str
 
 
 def start(
@@ -58,23 +57,22 @@ def start(
     scheduled_for: datetime | None = None,
     sent_at: datetime | None = None,
     publish: bool = True,
-    beside: Beside | None = None,
+    note: str = "",
 ) -> Run:
     """Start the workflow ``name``, which may also be its row, and return its run.
 
     Inside ``transaction.atomic()`` the run is committed or rolled back with it. With an ``idempotency_key``, or a
     ``schedule`` and its slot ``scheduled_for``, that was used before, the earlier run is returned with
     ``run.created`` false. ``not_before`` delays the first tasks. ``publish=False`` leaves them to the caller.
-    ``beside`` is called with the new run inside its transaction, to write what shall be there with it or not at
-    all; as often as the transaction is tried. Raises ``UnknownWorkflow``, ``InvalidPayload``, and ``Conflict``
-    when the key was used with another payload.
+    ``note`` says what ``user`` did, for Django's history of the run: "Started (API)". Raises ``UnknownWorkflow``,
+    ``InvalidPayload``, and ``Conflict`` when the key was used with another payload.
     """
     return start_version(
         current_version(name),
         payload,
         not_before=not_before,
         publish=publish,
-        beside=beside,
+        note=note,
         comment=comment[:1000],
         user=user if user is not None and user.pk else None,
         idempotency_key=idempotency_key or None,
@@ -91,7 +89,7 @@ def start_version(
     *,
     not_before: datetime | None = None,
     publish: bool = True,
-    beside: Beside | None = None,
+    note: str = "",
     **fields: Any,
 ) -> Run:
     """Start one version; ``fields`` are columns of the run."""
@@ -102,14 +100,14 @@ def start_version(
         fields=fields,
         not_before=not_before,
         publish=publish,
-        beside=beside,
+        note=note,
     )
     _check_size(version)
     earlier = _earlier_run(order)
     if earlier is not None:
         return earlier
     try:
-        run = transact(partial(_insert, order))
+        return _insert(order)
     except IntegrityError:
         # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
         earlier = Run.objects.select_related("workflow", "version").filter(pk=order.run_id).first()
@@ -117,7 +115,6 @@ def start_version(
         if earlier is None:
             raise
         return earlier
-    return run
 
 
 def workflow_named(name: str) -> Workflow | None:
@@ -148,7 +145,7 @@ def current_version(workflow: Workflow | str) -> WorkflowVersion:
         near = question(name, Workflow.objects.active().values_list("name", flat=True))
         raise UnknownWorkflow(name, near or "“manage.py syncworkflows” stores what the files say")
     if not found.is_active:
-        raise InactiveWorkflow(found.name, "it has left the workflow files")
+        raise InactiveWorkflow(found.name)
     version: WorkflowVersion = found.current_version
     return version
 
@@ -210,22 +207,46 @@ def _earlier_run(order: Order) -> Run | None:
 
 def _insert(order: Order) -> Run:
     graph = order.version.graph
-    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
-    for name, value in order.fields.items():
-        setattr(run, name, value)
-    found = graph.beginning.found
-    if found.outcome is not None:
-        run.status = found.outcome
+    is_usual = order.not_before is None and graph.beginning.found.outcome is None
+    if not (is_usual and rows.fit_at_once(graph) and history.can_note(order.fields.get("user"))):
+        return transact(partial(_insert_by_table, order))
+    # Inside a caller's transaction what the database refuses needs a savepoint.
+    once = transact if connection().in_atomic_block else statement
+    return once(partial(_insert_at_once, order))
+
+
+def _insert_at_once(order: Order) -> Run:
+    run, graph = _new_run(order), order.version.graph
+    rows.insert_at_once(run, graph, history.note(run.user, run, order.note))
+    if connection().in_atomic_block:
+        faults.point("start.inserted")
+    return _begun(order, run)
+
+
+def _insert_by_table(order: Order) -> Run:
+    run, graph = _new_run(order), order.version.graph
     rows.insert_run(run, graph.definition.timeout, order.not_before)
     faults.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
     rows.insert_gates(run.pk, graph, graph.beginning.tallies)
+    if run.is_finished:
+        hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
+    if order.note:
+        history.record(run.user, run, order.note)
+    return _begun(order, run)
+
+
+def _new_run(order: Order) -> Run:
+    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
+    for name, value in order.fields.items():
+        setattr(run, name, value)
+    run.status = order.version.graph.beginning.found.outcome or run.status
+    return run
+
+
+def _begun(order: Order, run: Run) -> Run:
     if order.publish and order.not_before is None:
-        outbox.publish_after_commit(run, graph, graph.roots)
-    if found.outcome is not None:
-        hooks.insert(run.pk, graph, found.outcome, generation=0)
-    if order.beside is not None:
-        order.beside(run)
+        outbox.publish_after_commit(run, run.version.graph, run.version.graph.roots)
     after_commit(partial(_announce, run))
     return run
 

@@ -34,7 +34,7 @@ def relaunch(
     ``version`` is ``current`` or ``same`` (the one ``run`` had). Raises as ``start`` does.
     """
     return start_version(
-        _chosen(run, version),
+        relaunch_version(run, version),
         run.payload if payload is None else payload,
         user=user if user is not None and user.pk else None,
         comment=comment[:1000],
@@ -45,12 +45,13 @@ def relaunch(
 
 def preview_relaunch(run: Run, payload: Any = None, *, version: str = "current") -> RelaunchPreview:
     """Say what ``relaunch`` would start, without doing it. Raises what it would."""
-    chosen = _chosen(run, version)
+    chosen = relaunch_version(run, version)
     given = run.payload if payload is None else payload
     return RelaunchPreview(version=chosen, payload=checked_payload(chosen, given))
 
 
-def _chosen(run: Run, version: str) -> WorkflowVersion:
+def relaunch_version(run: Run, version: str) -> WorkflowVersion:
+    """The version that a relaunch takes. Raises ``InactiveWorkflow``."""
     if version not in VERSIONS:
         raise ValueError(f"version must be “current” or “same”, not {version!r}")
     # A workflow that has left the files can't be started any more, in whatever version.

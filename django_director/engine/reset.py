@@ -74,8 +74,7 @@ def rerun(task: Task, *, user: Any = None) -> Task:
     would not run, as what is before it stays as it is.
     """
     _carry_out(plans.of_rerun(task))
-    task.refresh_from_db()
-    return task
+    return _as_it_is_now(task)
 
 
 def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
@@ -90,8 +89,7 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
         + (f": {comment}" if comment else "")
     )
     _carry_out(plans.of_skip(task), storable_text(reason)[:500])
-    task.refresh_from_db()
-    return task
+    return _as_it_is_now(task)
 
 
 def preview_retry(run: Run) -> Preview:
@@ -112,6 +110,14 @@ def preview_skip(task: Task) -> Preview:
 def _carry_out(plan: Plan, reason: str = "") -> None:
     transact(partial(_reset, plan, secrets.randbits(63), reason))
     plan.run.refresh_from_db()
+
+
+def _as_it_is_now(task: Task) -> Task:
+    run = task.run
+    task.refresh_from_db()
+    # Read already; a refresh forgets it.
+    task.run = run
+    return task
 
 
 def _reset(plan: Plan, token: int, reason: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from django_director import engine
 from django_director.authorization import needed_for, to_decide
 from django_director.definitions.model import ApprovalStep
-from django_director.history import record, said
+from django_director.history import record_on_task, said
 from django_director.lookups import find_task
 from django_director.management.base import ActingCommand, add_dry_run_argument
 from django_director.models import Task
@@ -32,7 +32,7 @@ class Command(ActingCommand):
             return
         found = (engine.reject if reject else engine.approve)(found, user=actor, comment=comment)
         what = "Rejected" if reject else "Approved"
-        record(actor, found, f"{said(what, comment)} (command)")
+        record_on_task(actor, found, f"{said(what, comment)} (command)")
         self.done(found.run, f"{what.lower()} “{found.label}” of run")
 
     def _preview(self, task: Task, reject: bool) -> None:

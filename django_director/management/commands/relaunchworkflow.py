@@ -5,8 +5,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django_director import engine
-from django_director.definitions import payloads
-from django_director.exceptions import Conflict
 from django_director.lookups import find_run
 from django_director.management.base import (
     ActingCommand,
@@ -33,6 +31,7 @@ class Command(ActingCommand):
             dest="chosen_version",
             help="use the definition that the run had, not the current one",
         )
+        parser.add_argument("--comment", default="", metavar="TEXT", help="shown with the new run")
         add_dry_run_argument(parser)
         super().add_arguments(parser)
 
@@ -42,6 +41,7 @@ class Command(ActingCommand):
         run: str,
         payload: str | None,
         chosen_version: str,
+        comment: str,
         dry_run: bool,
         user: str | None,
         **options: Any,
@@ -52,21 +52,18 @@ class Command(ActingCommand):
         if dry_run:
             self._preview(old, given, chosen_version)
             return
-        new = engine.relaunch(old, given, user=actor, version=chosen_version)
+        new = engine.relaunch(old, given, user=actor, version=chosen_version, comment=comment)
         self.note(actor, new, f"Relaunched from {old.pk}")
         self.done(new, "started run")
 
     def _preview(self, run: Run, given: Any, chosen_version: str) -> None:
-        version = run.version if chosen_version == "same" else run.workflow.current_version
-        if version is None:
-            raise Conflict(f"“{run.workflow}” has no current version")
-        schema = version.graph.definition.schema
-        payload = payloads.validate(schema, run.payload if given is None else given)
+        preview = engine.preview_relaunch(run, given, version=chosen_version)
+        schema = preview.version.graph.definition.schema
         self.out.fields(
             [
                 ("workflow", run.workflow.name),
-                ("version", version.number),
-                ("tasks", len(version.graph.nodes)),
-                ("payload", json.dumps(mask(payload, schema))),
+                ("version", preview.version.number),
+                ("tasks", preview.tasks),
+                ("payload", json.dumps(mask(preview.payload, schema))),
             ]
         )

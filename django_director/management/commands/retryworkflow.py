@@ -6,8 +6,7 @@ from typing import Any
 from django_director import engine
 from django_director.lookups import find_run
 from django_director.management.base import ActingCommand, add_dry_run_argument
-from django_director.management.output import number_of
-from django_director.models import Run
+from django_director.management.tasks import show_preview
 
 
 class Command(ActingCommand):
@@ -22,13 +21,8 @@ class Command(ActingCommand):
         found = find_run(run)
         actor = self.act_as(user, "retry", found.workflow)
         if dry_run:
-            self._preview(found)
+            show_preview(self, engine.preview_retry(found))
             return
         found = engine.retry(found, user=actor)
         self.note(actor, found, "Retried")
         self.done(found, "retrying run")
-
-    def _preview(self, run: Run) -> None:
-        preview = engine.preview_retry(run)
-        self.out.table(("RUNS AGAIN", "STATUS NOW"), [(step, status) for _, step, status in preview.again])
-        self.talk(f"{number_of(preview.runs, 'task')} would run again; kept: {preview.kept:,}")

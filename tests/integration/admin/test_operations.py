@@ -55,8 +55,8 @@ def test_pause_and_resume(operator):
 def test_retry_runs_again_what_the_preview_says(operator):
     run = failed_run()
     preview = operator.get(address("run_retry", run.pk))
-    assert "2 tasks run again:" in text(preview)
-    assert "2 tasks have their results and are not repeated." in text(preview)
+    assert "2 tasks run again." in text(preview)
+    assert "2 tasks stay as they are." in text(preview)
     page = press(operator, "retry", run)
     assert messages(page) == ["1 run goes on."]
     run.refresh_from_db()
@@ -82,7 +82,7 @@ def test_relaunch_leads_to_the_new_run(operator):
 def test_a_look_changes_nothing(operator):
     running, failed = engine.start(order().name), failed_run(order("other.FLOW"))
     before = list(Run.objects.order_by("pk").values())
-    for name in ("cancel", "pause", "resume", "retry", "relaunch"):
+    for name in ("cancel", "pause", "resume", "retry", "relaunch", "relaunch_with_changes"):
         for run in (running, failed):
             response = operator.get(address(f"run_{name}", run.pk))
             assert response.status_code == 200
@@ -107,7 +107,7 @@ def test_the_preview_says_that_a_workflow_has_left_the_files(operator):
 
 def test_each_operation_asks_for_its_permission(viewer):
     run = failed_run()
-    for name in ("cancel", "pause", "resume", "retry", "relaunch"):
+    for name in ("cancel", "pause", "resume", "retry", "relaunch", "relaunch_with_changes"):
         assert viewer.get(address(f"run_{name}", run.pk)).status_code == 403
         assert viewer.post(address(f"run_{name}", run.pk)).status_code == 403
     assert Run.objects.get().status == "failed"

@@ -47,9 +47,9 @@ def test_a_run_keeps_the_graph_it_started_with(viewer):
         ("running", "", {"cancel", "pause"}),
         ("running", "cancel", set()),
         ("pending", "", {"cancel", "pause"}),
-        ("success", "", {"relaunch"}),
-        ("failed", "", {"retry", "relaunch"}),
-        ("canceled", "cancel", {"retry", "relaunch"}),
+        ("success", "", {"relaunch", "relaunch_with_changes"}),
+        ("failed", "", {"retry", "relaunch", "relaunch_with_changes"}),
+        ("canceled", "cancel", {"retry", "relaunch", "relaunch_with_changes"}),
     ],
 )
 def test_buttons_follow_the_state(status, stop, buttons, operator):

@@ -177,6 +177,49 @@ def test_cancel_retry_relaunch(workflow, operator):
     ]
 
 
+@pytest.fixture
+def failed():
+    run = factories.make_run(factories.make_workflow(), "failed", {"A": "failed", "B": "upstream_failed"})
+    return run, run.tasks.get(step="A")
+
+
+def test_rerun(failed, operator):
+    run, task = failed
+    answer = operator.post(f"{API}/tasks/{task.pk}/rerun/")
+    assert (answer.status_code, answer.json()["status"], answer.json()["step"]) == (200, "queued", "A")
+    again = operator.post(f"{API}/tasks/{task.pk}/rerun/")
+    assert again.status_code == 409
+    assert again.json()["detail"] == (
+        f"task “A” of run {run.pk} can't be rerun: the run is running; wait for its outcome, or cancel it"
+    )
+    messages = LogEntry.objects.order_by("pk").values_list("object_id", "change_message")
+    assert list(messages) == [(str(task.pk), "Rerun (API)"), (str(run.pk), "A: Rerun (API)")]
+
+
+def test_skip(failed, operator):
+    _run, task = failed
+    answer = operator.post(f"{API}/tasks/{task.pk}/skip/", {"comment": "by hand"}, format="json")
+    assert (answer.status_code, answer.json()["status"]) == (200, "skipped")
+    assert answer.json()["reason"] == "skipped by ann: by hand"
+    assert operator.post(f"{API}/tasks/{task.pk}/skip/").status_code == 409
+    assert operator.get(f"{API}/runs/{task.run_id}/").json()["status"] == "running"
+
+
+def test_a_task_that_is_not_there_is_a_404(operator):
+    for verb in ("rerun", "skip"):
+        for name in ("00000000-0000-0000-0000-000000000000", "A"):
+            assert operator.post(f"{API}/tasks/{name}/{verb}/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"), [("rerun", {"comment": "x"}), ("skip", {"coment": "x"}), ("skip", {"comment": "x" * 301})]
+)
+def test_what_a_task_is_not_told_is_a_400(failed, operator, verb, body):
+    run, task = failed
+    assert operator.post(f"{API}/tasks/{task.pk}/{verb}/", body, format="json").status_code == 400
+    assert Run.objects.get(pk=run.pk).generation == 0
+
+
 def test_pause_and_resume(workflow, operator):
     run = start(operator, {"order": 7}).json()["id"]
     assert operator.post(f"{API}/runs/{run}/resume/").status_code == 409
@@ -194,8 +237,9 @@ def test_relaunch_with_another_payload_and_the_old_version(workflow, operator):
     run = start(operator, {"order": 7}).json()["id"]
     factories.make_workflow(factories.definition("shop.ORDER", "A", schema=SCHEMA))
     url = f"{API}/runs/{run}/relaunch/"
-    new = operator.post(url, {"payload": {"order": 8}, "version": "same"}, format="json").json()
-    assert (new["version"], new["payload"]["order"]) == (1, 8)
+    body = {"payload": {"order": 8}, "version": "same", "comment": "another order"}
+    new = operator.post(url, body, format="json").json()
+    assert (new["version"], new["payload"]["order"], new["comment"]) == (1, 8, "another order")
     assert operator.post(url).json()["version"] == 2
     assert operator.post(url, {"payload": {}}, format="json").status_code == 400
     assert operator.post(url, {"version": "newest"}, format="json").status_code == 400

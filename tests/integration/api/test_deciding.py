@@ -30,7 +30,7 @@ def test_approve(decider):
     assert shown["decision"] | {"at": ""} == {"approved": True, "by": "ann", "comment": "fine", "at": ""}
     assert (shown["asked_at"], shown["task"]) == (None, None)
     assert run.tasks.get(step="SHIP").status == "queued"
-    entry = LogEntry.objects.get()
+    entry = LogEntry.objects.get(object_id=str(task.pk))
     assert (entry.object_id, entry.user, entry.change_message) == (
         str(task.pk),
         decider.user,
@@ -44,7 +44,7 @@ def test_reject(decider):
     assert (shown["status"], shown["error"]) == ("failed", "Rejected by ann")
     run.refresh_from_db()
     assert run.status == "failed"
-    assert LogEntry.objects.get().change_message == "Rejected (API)"
+    assert LogEntry.objects.get(object_id=str(run.pk)).change_message == "OK: Rejected (API)"
 
 
 def test_what_a_waiting_task_shows(viewer):

@@ -35,6 +35,8 @@ def routes(run):
         ("post", f"runs/{run.pk}/retry/", "retry_run"),
         ("post", f"runs/{run.pk}/relaunch/", "retry_run"),
         ("get", f"tasks/{task.pk}/", "view_task"),
+        ("post", f"tasks/{task.pk}/rerun/", "retry_run"),
+        ("post", f"tasks/{task.pk}/skip/", "retry_run"),
     ]
 
 

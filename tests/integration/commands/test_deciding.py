@@ -29,7 +29,7 @@ def test_reject_by_id_on_behalf_of_somebody(command):
     assert done.lines == [f"shop.ORDER: rejected “OK” of run {run.pk}"]
     task.refresh_from_db()
     assert (task.status, task.error) == ("failed", "Rejected by ann: too expensive")
-    entry = LogEntry.objects.get()
+    entry = LogEntry.objects.get(object_id=str(task.pk))
     assert (entry.object_id, entry.change_message) == (str(task.pk), "Rejected: too expensive (command)")
 
 

@@ -1,0 +1,86 @@
+"""Relaunch with changes: a form that begins with the payload of the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from django_director import engine
+from django_director.exceptions import DirectorError, InvalidPayload
+from django_director.masking import MASKED, holds_mask, mask, restore
+from django_director.models import Run, WorkflowVersion
+
+from . import formatting, operations
+from .payload_form import PayloadForm
+
+
+class RelaunchForm:
+    """The page of one request: the chosen version, its form, and what becomes of it."""
+
+    def __init__(self, request: HttpRequest, run: Run) -> None:
+        self.request = request
+        self.run = run
+        self.choice = "same" if request.GET.get("version") == "same" else "current"
+        self.refusal = ""
+        self.form: PayloadForm | None = None
+        try:
+            version = engine.relaunch_version(run, self.choice)
+        except DirectorError as error:
+            self.refusal = str(error)
+        else:
+            self.version = version
+            self.shown = _masked(run, version)
+            data = request.POST if request.method == "POST" else None
+            self.form = PayloadForm(version.graph.definition.schema, data, given=self.shown)
+
+    def start(self) -> Run | None:
+        """The new run; ``None`` when the form says why there is none."""
+        form = self.form
+        if form is None or not form.is_valid():
+            return None
+        payload = restore(form.payload, self.run.payload, self.shown)
+        if holds_mask(payload) and not holds_mask(self.run.payload):
+            text = _("%(mask)s stands for a value that is hidden here: enter that anew.")
+            form.add_error(None, text % {"mask": MASKED})
+            return None
+        operation = operations.ALL["relaunch_with_changes"]
+        given = {"payload": payload, "version": self.choice, "comment": form.cleaned_data["comment"]}
+        try:
+            new = operations.perform(self.request, operation, self.run, **given)
+        except InvalidPayload as error:
+            form.show(error)
+        except DirectorError as error:
+            form.add_error(None, str(error))
+        else:
+            messages.success(self.request, operation.done(1))
+            return new
+        return None
+
+    def context(self) -> dict[str, Any]:
+        """What the template needs."""
+        return {
+            "title": operations.ALL["relaunch_with_changes"].label,
+            "workflow_name": formatting.name(self.run.workflow.name),
+            "run": self.run,
+            "badge": formatting.badge(self.run.shown_status),
+            "refusal": self.refusal,
+            "form": self.form,
+            "versions": [] if self.refusal else self._versions(),
+        }
+
+    def _versions(self) -> list[tuple[str, int, bool]]:
+        """The versions to choose from, unless there is but one: choice, number, whether it is chosen."""
+        current = engine.relaunch_version(self.run, "current")
+        if current.pk == self.run.version_id:
+            return []
+        numbers = {"current": current.number, "same": self.run.version.number}
+        return [(choice, number, choice == self.choice) for choice, number in numbers.items()]
+
+
+def _masked(run: Run, version: WorkflowVersion) -> Any:
+    """The payload with what either version hides hidden."""
+    hidden = mask(run.payload, run.version.graph.definition.schema)
+    return mask(hidden, version.graph.definition.schema)

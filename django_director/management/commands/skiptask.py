@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django_director import engine
+from django_director.lookups import find_task
+from django_director.management.tasks import TaskCommand, show_preview
+
+
+class Command(TaskCommand):
+    help = "Take a failed or canceled task of a finished run as skipped; everything downstream of it runs again."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--comment", default="", metavar="TEXT", help="why; kept with the task")
+        super().add_arguments(parser)
+
+    def run_command(self, *, task: str, comment: str, dry_run: bool, user: str | None, **options: Any) -> None:
+        found = find_task(task)
+        actor = self.act_as(user, "retry", found.run.workflow)
+        if dry_run:
+            show_preview(self, engine.preview_skip(found))
+            return
+        found = engine.skip(found, user=actor, comment=comment)
+        self.note_on_task(actor, found, "Skipped")
+        self.done(found.run, f"skipped {found.label} of run")

@@ -1,0 +1,220 @@
+"""Rerun from here and Skip on a task's page, and Relaunch with changes on a run's."""
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from django_director.admin.payload_form import key_of
+from django_director.models import Run
+from tests import factories
+from tests.integration.admin.pages import Page, address, messages, order, text
+from tests.integration.admin.test_operations import failed_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def task_of(run, step):
+    return run.tasks.get(step=step)
+
+
+def buttons(client, task):
+    return set(Page(text(client.get(address("task_change", task.pk)))).buttons)
+
+
+def test_rerun_runs_again_what_the_preview_says(operator):
+    run = failed_run()
+    task = task_of(run, "STOCK")
+    preview = text(operator.get(address("task_rerun", task.pk)))
+    assert not Page(preview).forbidden
+    assert "1 task runs again." in preview
+    assert "1 task is judged again and does not run, unless one before it fails." in preview
+    assert "2 tasks stay as they are." in preview
+    assert "1 of what stays has failed or was canceled, so the run will fail again." in preview
+    assert Run.objects.get().generation == 0
+    page = operator.post(address("task_rerun", task.pk), follow=True)
+    assert page.redirect_chain[-1][0] == address("task_change", task.pk)
+    assert messages(page) == ["“STOCK” and everything downstream of it run again."]
+    assert dict(run.tasks.values_list("step", "status")) == {
+        "FETCH": "success",
+        "STOCK": "queued",
+        "PRICE": "failed",
+        "SHIP": "pending",
+    }
+    entries = LogEntry.objects.order_by("pk").values_list("object_id", "change_message")
+    assert list(entries) == [(str(task.pk), "Rerun (admin)"), (str(run.pk), "STOCK: Rerun (admin)")]
+    assert "Rerun (admin)" in text(operator.get(address("task_history", task.pk)))
+
+
+def test_skip_asks_for_a_comment(operator):
+    run = failed_run()
+    task = task_of(run, "PRICE")
+    preview = text(operator.get(address("task_skip", task.pk)))
+    assert "“PRICE” counts as skipped: what comes after it gets nothing from it." in preview
+    assert 'name="comment" maxlength="300"' in preview
+    page = operator.post(address("task_skip", task.pk), {"comment": " by <b>hand</b> "}, follow=True)
+    assert messages(page) == ["“PRICE” is skipped, and everything downstream of it runs again."]
+    task.refresh_from_db()
+    assert (task.status, task.reason) == ("skipped", "skipped by olga: by <b>hand</b>")
+    assert "<b>hand" not in text(page)
+    assert task_of(run, "SHIP").status == "queued"
+
+
+def test_buttons_follow_the_state(operator, viewer):
+    run = failed_run()
+    assert buttons(operator, task_of(run, "PRICE")) == {"rerun", "skip"}
+    assert buttons(operator, task_of(run, "FETCH")) == {"rerun"}
+    assert buttons(viewer, task_of(run, "PRICE")) == set()
+    Run.objects.update(status="running", finished_at=None)
+    assert buttons(operator, task_of(run, "PRICE")) == set()
+
+
+def test_what_the_state_does_not_allow_is_told_and_is_a_warning(operator):
+    run = failed_run()
+    task = task_of(run, "SHIP")
+    refusal = "it would be upstream_failed again, as long as “PRICE” is failed; rerun that, or retry the run"
+    preview = text(operator.get(address("task_rerun", task.pk)))
+    assert refusal in preview
+    assert 'type="submit"' not in preview.split('class="director-form"')[1].split("</form>")[0]
+    page = operator.post(address("task_rerun", task.pk), follow=True)
+    assert [message.level_tag for message in page.context["messages"]] == ["warning"]
+    assert not LogEntry.objects.exists()
+
+
+def test_each_asks_for_its_permission_and_the_csrf_token(viewer, client_of):
+    task = task_of(failed_run(), "PRICE")
+    strict = client_of("view_task", "retry_run", name="bob", enforce_csrf_checks=True)
+    for name in ("rerun", "skip"):
+        assert viewer.get(address(f"task_{name}", task.pk)).status_code == 403
+        assert viewer.post(address(f"task_{name}", task.pk)).status_code == 403
+        assert strict.post(address(f"task_{name}", task.pk)).status_code == 403
+        assert strict.get(address(f"task_{name}", task.pk)).status_code == 200
+    assert Run.objects.get().generation == 0
+
+
+def test_groups_narrow_who_may(operator):
+    task = task_of(failed_run(order(allowed_groups=("ops",))), "PRICE")
+    assert operator.get(address("task_skip", task.pk)).status_code == 403
+    assert operator.post(address("task_skip", task.pk)).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["rerun", "skip"])
+def test_a_large_run_has_a_short_page(operator, name, django_assert_max_num_queries):
+    steps = [f"S{number}" for number in range(1000)]
+    flow = factories.make_workflow(factories.definition("big.FLOW", "A", factories.group("G", *steps), "Z"))
+    task = task_of(
+        factories.make_run(flow, "failed", dict.fromkeys([*steps, "Z"], "success") | {"A": "failed"}), "A"
+    )
+    with django_assert_max_num_queries(12):
+        page = text(operator.get(address(f"task_{name}", task.pk)))
+    assert page.count('<th scope="row" class="director-name"') == 200
+    assert "more" in page
+
+
+# Relaunch with changes
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "order": {"type": "integer"},
+        "note": {"type": "string"},
+        "express": {"type": "boolean"},
+        "items": {"type": "array"},
+        "api_key": {"type": "string"},
+    },
+}
+PAYLOAD = {"order": 7, "express": True, "items": [{"token": "t1"}], "api_key": "secret"}
+
+
+def with_payload(payload, schema=SCHEMA):
+    flow = factories.make_workflow(factories.definition("shop.PAY", "A", schema=schema))
+    return factories.make_run(flow, "success", {"A": "success"}, payload=payload)
+
+
+def submit(client, run, version="", **values):
+    data = {key_of(name) if name not in ("payload", "comment") else name: value for name, value in values.items()}
+    return client.post(address("run_relaunch_with_changes", run.pk) + version, data)
+
+
+def test_it_begins_with_the_payload_without_its_secrets(operator):
+    page = text(operator.get(address("run_relaunch_with_changes", with_payload(PAYLOAD).pk)))
+    assert not Page(page).forbidden
+    assert 'value="7"' in page
+    assert '<option value="true" selected>' in page
+    assert "secret" not in page
+    assert "t1" not in page
+
+
+def test_what_was_not_touched_is_as_it_was_also_the_secrets(operator):
+    run = with_payload(PAYLOAD)
+    response = submit(
+        operator,
+        run,
+        order="8",
+        express="true",
+        items='[{"token": "********"}]',
+        api_key="********",
+        comment="eight",
+    )
+    new = Run.objects.exclude(pk=run.pk).get()
+    assert response["Location"] == address("run_change", new.pk)
+    assert new.payload == PAYLOAD | {"order": 8}
+    assert (new.comment, new.trigger, new.user, new.relaunched_from) == ("eight", "relaunch", operator.user, run)
+    assert LogEntry.objects.get().change_message == "Relaunched with changes (admin)"
+
+
+def test_a_mask_that_stands_for_nothing_is_refused(operator):
+    run = with_payload(PAYLOAD)
+    response = submit(operator, run, order="8", items='[{"token": "********"}, {"token": "********"}]')
+    assert response.status_code == 400
+    assert "******** stands for a value that is hidden here: enter that anew." in text(response)
+    assert Run.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "payload", [{"order": "seven"}, {"order": 7, "more": 1}, [1, 2], {"note": ""}, {"note": None}, "text"]
+)
+def test_what_the_fields_can_not_show_is_one_text(operator, payload):
+    run = with_payload(payload)
+    page = operator.get(address("run_relaunch_with_changes", run.pk))
+    assert list(page.context["form"].fields) == ["payload", "comment"]
+    assert submit(operator, run, payload='{"order": 9}').status_code == 302
+    assert Run.objects.exclude(pk=run.pk).get().payload == {"order": 9}
+
+
+def test_errors_stand_beside_their_field(operator):
+    run = with_payload(PAYLOAD)
+    response = submit(operator, run, order="x")
+    assert response.status_code == 400
+    assert list(response.context["form"].errors) == [key_of("order")]
+    assert Run.objects.count() == 1
+
+
+def test_the_version_is_chosen_by_a_link(operator):
+    run = with_payload({"order": 7})
+    factories.make_workflow(factories.definition("shop.PAY", "A", "B", schema={"required": ["size"]}))
+    run = Run.objects.get(pk=run.pk)
+    page = text(operator.get(address("run_relaunch_with_changes", run.pk)))
+    assert "2, the current one" in page
+    assert "1, this run&#x27;s" in page or "1, this run's" in page
+    response = submit(operator, run, payload='{"order": 7}')
+    assert response.status_code == 400
+    assert submit(operator, run, "?version=same", order="8").status_code == 302
+    assert Run.objects.exclude(pk=run.pk).get().version.number == 1
+
+
+def test_a_workflow_that_has_left_the_files_has_no_form(operator):
+    run = with_payload({})
+    run.workflow.is_active = False
+    run.workflow.save(update_fields=["is_active"])
+    page = text(operator.get(address("run_relaunch_with_changes", run.pk)))
+    assert "has left the workflow files" in page
+    assert "csrfmiddlewaretoken" not in page.split('id="content"')[1]
+    assert submit(operator, run, order="8").status_code == 200
+    assert Run.objects.count() == 1
+
+
+def test_it_needs_the_permission_to_see_payloads(client_of):
+    run = with_payload(PAYLOAD)
+    blind = client_of("view_run", "retry_run", name="bob")
+    assert blind.get(address("run_relaunch_with_changes", run.pk)).status_code == 403
+    assert submit(blind, run, order="8").status_code == 403
+    assert "relaunch_with_changes" not in text(blind.get(address("run_change", run.pk)))
