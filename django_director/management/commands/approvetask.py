@@ -6,20 +6,18 @@ from typing import Any
 from django_director import engine
 from django_director.authorization import needed_for, to_decide
 from django_director.definitions.model import ApprovalStep
-from django_director.history import record_on_task, said
+from django_director.history import said
 from django_director.lookups import find_task
-from django_director.management.base import ActingCommand, add_dry_run_argument
+from django_director.management.tasks import TaskCommand
 from django_director.models import Task
 
 
-class Command(ActingCommand):
+class Command(TaskCommand):
     help = "Approve a step that waits for somebody, or reject it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("task", help="the task's id, or RUN:STEP")
         parser.add_argument("--reject", action="store_true", help="say no: the step fails")
-        parser.add_argument("--comment", default="", help="why; it is kept with the decision")
-        add_dry_run_argument(parser)
+        parser.add_argument("--comment", default="", metavar="TEXT", help="why; kept with the decision")
         super().add_arguments(parser)
 
     def run_command(
@@ -32,7 +30,7 @@ class Command(ActingCommand):
             return
         found = (engine.reject if reject else engine.approve)(found, user=actor, comment=comment)
         what = "Rejected" if reject else "Approved"
-        record_on_task(actor, found, f"{said(what, comment)} (command)")
+        self.note_on_task(actor, found, said(what, comment))
         self.done(found.run, f"{what.lower()} “{found.label}” of run")
 
     def _preview(self, task: Task, reject: bool) -> None:
