@@ -81,13 +81,16 @@ class _Breaker:
 breaker = _Breaker()
 
 
-_withheld: ContextVar[bool] = ContextVar("director_withheld", default=False)
+_withheld: ContextVar[tuple[UUID | None] | None] = ContextVar("director_withheld", default=None)
 
 
 @contextlib.contextmanager
-def withheld() -> Iterator[None]:
-    """Publish nothing in this block: somebody in this process runs the tasks (`local`, `testing`)."""
-    token = _withheld.set(True)
+def withheld(run_id: UUID | None = None) -> Iterator[None]:
+    """Publish nothing in this block: somebody in this process runs the tasks (`local`, `testing`).
+
+    With a ``run_id`` only that run's: what belongs to others, which its end may let start, counts as not sent.
+    """
+    token = _withheld.set((run_id,))
     try:
         yield
     finally:
@@ -96,8 +99,9 @@ def withheld() -> Iterator[None]:
 
 def publish(messages: Sequence[Message]) -> int:
     """Send messages in order; return how many were handed to the broker. Never raises for a broker's failure."""
-    if _withheld.get():
-        return len(messages)
+    if (withheld_for := _withheld.get()) is not None:
+        (own,) = withheld_for
+        return len(messages) if own is None or all(message.run_id == own for message in messages) else 0
     if not messages or breaker.is_open:
         return 0
     sent, is_batch = 0, False

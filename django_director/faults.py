@@ -20,6 +20,9 @@ POINTS: Final = frozenset(
     {
         "start.inserted",
         "start.committed",
+        "admit.before",
+        "admit.updated",
+        "admit.committed",
         "claim.before",
         "claim.committed",
         "finish.before",

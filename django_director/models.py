@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 NAME_LENGTH = 200
 STATUS_LENGTH = 16
+KEY_LENGTH = 200
 GRAPHS_KEPT = 256
 
 _graphs: dict[str, Graph] = {}
@@ -112,13 +113,19 @@ class Run(models.Model):
     trigger = models.CharField(max_length=STATUS_LENGTH, choices=Trigger, default=Trigger.MANUAL)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     comment = models.CharField(max_length=1000, blank=True)
-    idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - NULLs are distinct
+    idempotency_key = models.CharField(max_length=KEY_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     schedule = models.CharField(max_length=NAME_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     scheduled_for = models.DateTimeField(null=True, help_text="The slot of the schedule.")
     sent_at = models.DateTimeField(null=True, help_text="When the schedule's message was sent.")
     parent_task = models.ForeignKey("Task", models.CASCADE, null=True, related_name="children")
     relaunched_from = models.ForeignKey("self", models.SET_NULL, null=True, related_name="relaunches")
     deadline_at = models.DateTimeField(null=True)
+    concurrency_key = models.CharField(  # noqa: DJ001 - NULLs are distinct
+        max_length=KEY_LENGTH, null=True, help_text="Runs of one key share slots; empty without `concurrency`."
+    )
+    slot = models.PositiveIntegerField(null=True, help_text="Which of its key's slots an admitted run holds.")
+    queued_at = models.DateTimeField(null=True, help_text="Since when an active run of a key wants a slot.")
+    next_admission_at = models.DateTimeField(null=True, help_text="When the supervisor looks at a pending run.")
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -143,6 +150,18 @@ class Run(models.Model):
                 condition=Q(status__in=_values(RUN_FINISHED), finished_at__isnull=False)
                 | Q(~Q(status__in=_values(RUN_FINISHED)), finished_at__isnull=True),
             ),
+            # What admits a run: of two that write the same slot, one fails.
+            models.UniqueConstraint(fields=["workflow", "concurrency_key", "slot"], name="director_run_slots"),
+            models.CheckConstraint(
+                name="director_run_holds_slot",
+                condition=Q(slot__isnull=True) & (~Q(status=RunStatus.RUNNING) | Q(concurrency_key__isnull=True))
+                | Q(slot__isnull=False, status=RunStatus.RUNNING, concurrency_key__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="director_run_pending",
+                condition=~Q(status=RunStatus.PENDING)
+                | Q(concurrency_key__isnull=False, queued_at__isnull=False, next_admission_at__isnull=False),
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["workflow", "-id"], name="director_run_by_workflow"),
@@ -157,6 +176,17 @@ class Run(models.Model):
                 fields=["finished_at", "deadline_at"],
                 name="director_run_deadline",
                 condition=Q(finished_at__isnull=True, deadline_at__isnull=False),
+            ),
+            # Both columns are emptied at the end: where an index can't be partial, NULLs keep it short.
+            PartialIndex(
+                fields=["workflow", "concurrency_key", "queued_at"],
+                name="director_run_queue",
+                condition=Q(queued_at__isnull=False),
+            ),
+            PartialIndex(
+                fields=["next_admission_at"],
+                name="director_run_admission",
+                condition=Q(next_admission_at__isnull=False),
             ),
         ]
 

@@ -14,6 +14,7 @@ from django_director.drawing.icons import icon
 from django_director.drawing.picture import Box
 from django_director.drawing.svg import render
 from django_director.models import Run
+from django_director.representation import shown_key
 from django_director.status import RunStatus
 
 from . import decisions, formatting, operations
@@ -59,6 +60,8 @@ def context(
         "next_page": _page_link(state.page + 1, state.pages, chosen),
         "sees_payload": sees_payload,
         "masked_note": formatting.masked_note(),
+        "concurrency_key": shown_key(run) if sees_payload else None,
+        **_waiting(state),
         **(_values(run) if sees_payload else {}),
     }
 
@@ -82,6 +85,13 @@ def graph(state: RunState, site: str) -> SafeString:
         % {"finished": finished, "total": total},
         link=link,
     )
+
+
+def _waiting(state: RunState) -> dict[str, Any]:
+    """What a pending run waits for, and the run before it, whose id ends the text."""
+    behind = state.waiting.behind if state.waiting else None
+    text = str(state.waiting or "")
+    return {"waiting": text.removesuffix(str(behind)), "behind": behind}
 
 
 def _page_link(page: int, pages: int, chosen: dict[str, str]) -> str | None:

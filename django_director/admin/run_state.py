@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
+from django_director.engine import waiting
 from django_director.graph import OWN_TASK
 from django_director.models import Run, Task
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
@@ -81,6 +82,11 @@ class RunState:
     def shown_counts(self) -> Counter[str]:
         """The same with the hooks: what the table shows."""
         return Counter(status for _, status, _, _ in self._statuses)
+
+    @cached_property
+    def waiting(self) -> waiting.Waiting | None:
+        """What a pending run waits for; a query more."""
+        return waiting.of_run(self.run)
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -157,6 +163,7 @@ class RunState:
             "duration": formatting.seconds(self.run.duration),
             "since": since(self.run),
             "error": self.run.error,
+            "waiting": str(self.waiting or ""),
             "is_live": self.is_live,
             "poll": self.poll,
             "asked": " ".join(str(task.pk) for task in self.asked),

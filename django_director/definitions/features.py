@@ -14,6 +14,5 @@ NOT_YET: Final[frozenset[str]] = frozenset(
         "type.map",
         # A workflow as a step.
         "step.workflow",
-        "workflow.concurrency",
     }
 )

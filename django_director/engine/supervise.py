@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import backlog, hold, recovery, retention, timeouts, timers, unknown
+from . import admission, backlog, hold, recovery, retention, timeouts, timers, unknown
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Report:
     lost: int = 0
     unknown: int = 0
     resumed: int = 0
+    admitted: int = 0
     closed: int = 0
     timed_out: int = 0
     recomputed: int = 0
@@ -115,6 +116,7 @@ class Supervisor:
         report.closed = recovery.close_stopped() if due.closing or report.timed_out else 0
         if due.ending and self._is_steady(timeouts.QUIET):
             report.timed_out += timeouts.end_overdue_attempts()
+        report.admitted = admission.admit_due() if due.admitting else 0
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
             report.hastened = backlog.hasten()

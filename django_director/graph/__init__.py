@@ -9,7 +9,7 @@ from .compiling import compile_definition
 from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
 from .shapes import MAX_LEVELS, NOTHING, Shape, Span, expand, spans
-from .values import Outcome, Values, of_node, of_result
+from .values import Outcome, Values, of_concurrency, of_node, of_result
 from .walking import Consequences, Replay, Walk, foresee, replay
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "compile_definition",
     "expand",
     "foresee",
+    "of_concurrency",
     "of_node",
     "of_result",
     "replay",

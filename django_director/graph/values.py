@@ -128,7 +128,16 @@ def of_result(graph: Graph) -> Values | None:
     return _kept(graph, _RESULT, {"result": graph.definition.result}, {})
 
 
+def of_concurrency(graph: Graph) -> Values | None:
+    """The expression that says with which runs a run shares its slots, under ``key``, if there is one."""
+    concurrency = graph.definition.concurrency
+    if concurrency is None or concurrency.key is None:
+        return None
+    return _kept(graph, _KEY, {"key": concurrency.key}, {})
+
+
 _RESULT: Final = -1
+_KEY: Final = -2
 
 
 def _kept(graph: Graph, key: int, expressions: dict[str, Any], templates: dict[str, Any]) -> Values | None:

@@ -24,6 +24,8 @@ def show_run(out: Printer, run: Json) -> None:
             ("run", run["id"]),
             ("workflow", f"{run['workflow']} (version {run['version']})"),
             ("status", run["status"]),
+            ("waiting", run["waiting"] and run["waiting"]["reason"]),
+            ("concurrency key", run["concurrency_key"]),
             ("trigger", run["trigger"]),
             ("user", run["user"]),
             ("comment", run["comment"]),

@@ -10,8 +10,9 @@ from uuid import UUID
 from django.core.management.base import OutputWrapper
 from django.db.models import Count
 
+from django_director.engine import waiting
 from django_director.models import Run, Task
-from django_director.status import TASK_FINISHED, TASK_UNSTARTED, TaskStatus
+from django_director.status import TASK_FINISHED, TASK_UNSTARTED, RunStatus, TaskStatus
 
 from .output import duration
 
@@ -93,7 +94,9 @@ class Progress:
         if self.asked or time.monotonic() - self.began < PATIENCE:
             return
         self.asked = True
-        if not run.tasks.exclude(status__in=TASK_UNSTARTED).exists():
+        if run.status == RunStatus.PENDING:
+            self.stream.write((_CLEAR if self.live else "") + f"it {waiting.of_run(run)}", style_func=str)
+        elif not run.tasks.exclude(status__in=TASK_UNSTARTED).exists():
             self.stream.write(
                 (_CLEAR if self.live else "")
                 + "nothing has started yet: does a Celery worker run? (“runworkflow --local” needs none)",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from django_director import dispatch, faults
-from django_director.definitions.model import TaskStep
+from django_director.definitions.model import Concurrency, TaskStep
 from django_director.engine import claim as claims
 from django_director.engine import finish
 from django_director.engine.claim import Ticket
@@ -32,6 +32,8 @@ IN_COMMANDS = {
     "publish.before": START,
     "publish.half": START,
     "publish.after": START,
+    "admit.updated": "engine.start('crash.ONE')",
+    "admit.committed": "engine.start('crash.ONE')",
     "cancel.committed": "engine.cancel(run)",
     "cancel.swept": "engine.cancel(run)",
     "reset.updated": "engine.retry(run)",
@@ -39,7 +41,8 @@ IN_COMMANDS = {
     "decide.committed": "engine.approve(run.tasks.get(step='OK'))",
 }
 BEFORE_COMMIT = {"start.inserted", "reset.updated"}
-IN_WORKERS = faults.POINTS - {point for point in IN_COMMANDS if not point.startswith("publish")}
+IN_BOTH = ("publish", "admit")
+IN_WORKERS = faults.POINTS - {point for point in IN_COMMANDS if not point.startswith(IN_BOTH)}
 NOISE = {"InjectedFault", "Error calling", "The supervisor has died", "Task handler raised error"}
 actions = pytest.mark.parametrize("action", ["kill9", "raise"])
 
@@ -54,6 +57,7 @@ def workflows(checked: Site) -> None:
     checked.define("crash.RETRY", "BOUND", step("T", task="TRACE"))
     checked.define("crash.LOST", "TRACE")
     checked.define("crash.PLAIN", "NOOP", "ECHO")
+    checked.define("crash.ONE", "NOOP", concurrency=Concurrency())
     checked.define("crash.WAIT", wait("W", 0.3), "TRACE")
     checked.define("crash.ASK", approval("OK"), "NOOP")
     checked.define("crash.IDLE", step("NOOP", queue="nobody"))
@@ -63,6 +67,8 @@ def start_runs(site: Site, trace: Path) -> dict[str, Run]:
     """A few runs; of one, a worker that is gone already has the task."""
     payload = {"trace": str(trace), "failures": 1, "countdown": 0.2}
     runs = {name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY", "WAIT")}
+    # Of one key: the end of each lets the next start.
+    runs |= {f"ONE-{number}": site.start("crash.ONE") for number in range(3)}
     with dispatch.withheld():
         runs["LOST"] = site.start("crash.LOST", payload)
     take(runs["LOST"])
@@ -107,6 +113,9 @@ def test_a_worker_dies_there(site: Site, tmp_path: Path, trace: Path, point: str
         "RETRY": RunStatus.SUCCESS,
         "WAIT": RunStatus.SUCCESS,
         "LOST": RunStatus.SUCCESS,
+        "ONE-0": RunStatus.SUCCESS,
+        "ONE-1": RunStatus.SUCCESS,
+        "ONE-2": RunStatus.SUCCESS,
     }
     wait_for(lambda: not runs["JOIN"].tasks.hooks().active().exists(), 30, "the hook has ended")
     assert runs["JOIN"].tasks.hooks().count() == 1

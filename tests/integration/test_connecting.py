@@ -16,7 +16,7 @@ REDIS = "redis://127.0.0.1:6379/0"
 
 @pytest.fixture
 def app() -> Iterator[Celery]:
-    yield Celery("connecting", broker=REDIS, set_as_current=False)
+    return Celery("connecting", broker=REDIS, set_as_current=False)
 
 
 def test_messages_to_redis_share_a_client(app: Celery):

@@ -63,6 +63,9 @@ function showHead(data) {
   const error = page.querySelector("[data-field=error]");
   setText(error, data.error.slice(0, 2000));
   error.hidden = !data.error;
+  const waiting = page.querySelector("[data-field=waiting]");
+  setText(waiting, data.waiting);
+  waiting.hidden = !data.waiting;
   for (const form of page.querySelectorAll("[data-button]")) form.hidden = !data.buttons.includes(form.dataset.button);
 }
 

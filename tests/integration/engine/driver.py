@@ -17,7 +17,7 @@ from django_director.engine.finish import Failure
 from django_director.exceptions import ExpressionError
 from django_director.graph import replay
 from django_director.models import Run, Task
-from django_director.status import TaskStatus
+from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, make_workflow
 
 TRANSACTION_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
@@ -104,7 +104,8 @@ def check_gates(run: Run) -> None:
     stored = {gate.seq: (gate.remaining, gate.failed, gate.skipped) for gate in run.gates.all()}
     tallies = {gate: again.tallies[gate.seq] for gate in graph.gates}
     assert stored == {gate.seq: (gate.total - t.ended, t.failed, t.skipped) for gate, t in tallies.items()}
-    assert not again.found.ready, "a ready task was not queued"
+    if run.status != RunStatus.PENDING:
+        assert not again.found.ready, "a ready task was not queued"
     assert not any(again.found.settled.values()), "what can't run any more was not settled"
     assert all(status in TaskStatus.values for status in rows.values())
 
