@@ -15,7 +15,15 @@ from django.utils import timezone
 
 from django_director import ids
 from django_director.definitions import as_json
-from django_director.definitions.model import Container, Definition, MapStep, Step, TaskStep
+from django_director.definitions.model import (
+    ApprovalStep,
+    Container,
+    Definition,
+    MapStep,
+    Step,
+    TaskStep,
+    WaitStep,
+)
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
 
@@ -38,6 +46,14 @@ def chain(name: str, *members: str | Step, **fields: Any) -> Container:
 def mapped(name: str, *body: str | TaskStep, over: Any = "payload.items", **fields: Any) -> MapStep:
     """``mapped("M", "A", "B")``: a chain of two tasks for each item."""
     return MapStep(id=name, over=over, body=_steps(body or (name,)), **fields)
+
+
+def approval(name: str, **fields: Any) -> ApprovalStep:
+    return ApprovalStep(id=name, **fields)
+
+
+def wait(name: str, seconds: Any = None, **fields: Any) -> WaitStep:
+    return WaitStep(id=name, seconds=seconds, **fields)
 
 
 def definition(name: str = "shop.ORDER", *tasks: str | Step, **fields: Any) -> Definition:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Exists, F, JSONField, OuterRef, Q, When
+from django.db.models import Exists, F, OuterRef, Q
 
-from django_director import faults, ids, signals
+from django_director import faults, signals
 from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.graph import Graph, Node, Outcome, Span, Values, expand, of_node, spans
+from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
 from django_director.prepared import (
     INTEGER,
@@ -28,36 +27,12 @@ from django_director.prepared import (
     can_pair,
     prepared,
 )
-from django_director.querysets import TaskQuerySet, positions_in
+from django_director.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
-from . import hold, outbox
+from . import hold, reading
+from .reading import Row, Ticket
 from .transactions import WORKER_PATIENCE, connection, statement
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
-    """What a message says."""
-
-    task_id: UUID
-    sequence: int
-    run_id: UUID
-    position: int
-    version: str
-    map_index: int = -1
-
-    @classmethod
-    def read(cls, message_id: str, header: dict[str, Any]) -> Ticket:
-        """Read a message's id and header. Raises ``ValueError`` or ``KeyError`` for what is no message of ours."""
-        task_id, sequence = ids.parse_message_id(message_id)
-        return cls(
-            task_id=task_id,
-            sequence=sequence,
-            run_id=UUID(header["run"]),
-            position=int(header["position"]),
-            version=str(header["version"]),
-            map_index=int(header.get("index", -1)),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +97,7 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
         signals.task_started.send_robust(sender=Task, task=task)
     size = 0
     if made := graph.last_in(expand((*node.shape.spans(), *(values.results if values else ())))):
-        read = partial(_with_maps, ticket.run_id, made, rows)
+        read = partial(reading.with_maps, ticket.run_id, made, rows)
         rows, size = statement(read, patience=WORKER_PATIENCE)
     claimed = _claim_of(ticket, graph, node, token, rows, size)
     if values is None:
@@ -130,12 +105,12 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
     return replace(claimed, values=values, names=_names(ticket, claimed, values, rows))
 
 
-def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[_Row]) -> dict[str, Any]:
+def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row]) -> dict[str, Any]:
     run: dict[str, Any] = {}
     if any(reference.root == "run" for reference in values.references):
         found = Run.objects.select_related("workflow").defer("payload").filter(pk=ticket.run_id)
         run = statement(found.get, patience=WORKER_PATIENCE).facts
-    outcomes = {row.position: Outcome(row.status, row.result) for row in rows}
+    outcomes = {row.position: Outcome(row.status, row.result, row.decision) for row in rows}
     names = values.names(outcomes, payload=claimed.payload, run=run)
     if claimed.map_index < 0:
         return names
@@ -143,30 +118,21 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[_Row]) -> 
     return names | {"item": next(items, None), "index": claimed.map_index}
 
 
-def _with_maps(run_id: UUID, made: Mapping[int, int], rows: list[_Row]) -> tuple[list[_Row], int]:
-    """The rows with the results of maps, or without and with their size where they are too large."""
-    tasks = Task.objects.filter(run_id=run_id)
-    size = tasks.size_of_items(made)
-    if size > director.MAX_INPUT:
-        return rows, size
-    lists = tasks.lists_of_items(made)
-    return [row._replace(result=lists.get(row.position, row.result)) for row in rows], 0
-
-
-def _take(ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, worker: str, token: int) -> list[_Row]:
+def _take(ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, worker: str, token: int) -> list[Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
     values = {"task": ticket.task_id, "sequence": ticket.sequence, "token": token, "worker": worker}
-    before = _before(ticket, node)
+    before = reading.ids_before(ticket, node)
     kind = (director.LEASE, node.timeout, node.runs_on)
     if can_pair() and wanted is None and len(before) < 2:
         taking = _taking_and_reading(*kind, len(before), node.takes_item, connection().in_atomic_block)
-        if rows := taking.rows(**values, before=before[0] if before else None):
-            return [_Row(*row) for row in rows]
+        params = values | {"before": before[0] if before else None}
+        if rows := reading.few_rows(taking, node, **params):
+            return rows
     elif _taking(*kind).execute(**values):
-        return _rows(ticket, graph, node, wanted)
+        return reading.read(ticket, graph, node, wanted)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     mine = Task.objects.filter(pk=ticket.task_id, claim=token).running()
-    return _rows(ticket, graph, node, wanted) if mine.exists() else []
+    return reading.read(ticket, graph, node, wanted) if mine.exists() else []
 
 
 @prepared
@@ -180,7 +146,7 @@ def _taking_and_reading(
 ) -> Select:
     # A claim that a crash of the database undoes is made again. Inside a transaction the rest of it is not ours.
     rows = _claimable(runs_on) if durable else _claimable(runs_on).filter(SOON_DURABLE)
-    return _reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
+    return reading.reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
 
 
 def _claimable(runs_on: bool) -> TaskQuerySet:
@@ -204,7 +170,7 @@ def _taken(lease: float, timeout: float | None) -> dict[str, Any]:
     }
 
 
-def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[_Row], size: int) -> Claim:
+def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[Row], size: int) -> Claim:
     rows = {row.pk: row for row in found}
     own = rows[ticket.task_id]
     return Claim(
@@ -223,93 +189,4 @@ def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[
         upstream=own.item if node.takes_item else node.shape.assemble({row.position: row.result for row in found}),
         map_index=ticket.map_index,
         too_large=size,
-    )
-
-
-class _Row(NamedTuple):
-    """A task's own row, with its run's payload, or one of whose result its input is made."""
-
-    pk: UUID
-    position: int
-    status: str
-    result: Any
-    failures: int
-    crashes: int
-    reruns: int
-    generation: int
-    payload: Any
-    item: Any = None
-
-
-def _rows(ticket: Ticket, graph: Graph, node: Node, values: Values | None) -> list[_Row]:
-    before = _before(ticket, node)
-    if values is None and len(before) < 2:
-        reading = _reading(len(before), node.takes_item)
-        return [_Row(*row) for row in reading.rows(task=ticket.task_id, before=before[0] if before else None)]
-    used = () if values is None else values.tasks
-    if values is not None and node.map_position is not None:
-        return _item_rows(ticket, graph, node, values)
-    if not node.is_hook:
-        return _many(ticket, (*node.shape.spans(), *used, (node.position, node.position + 1)), node, values)
-    own = _reading(len(before), False).rows(task=ticket.task_id, before=before[0] if before else None)
-    return [*(_Row(*row) for row in own), *(_many(ticket, used, node, values) if used else ())]
-
-
-def _item_rows(ticket: Ticket, graph: Graph, node: Node, values: Values) -> list[_Row]:
-    """What a task for an item needs: of its own chain, and of the steps outside of the map."""
-    inside = {node.position, *expand(node.shape.spans())}
-    inside.update(position for position in expand(values.tasks) if position >= len(graph.nodes))
-    if values.uses_item:
-        inside.add(node.position - node.place)
-    chosen = [ids.item_id(ticket.run_id, position, ticket.map_index) for position in inside]
-    rows = [_Row(*row) for row in _columns(Task.objects.filter(pk__in=chosen), ticket.task_id, "result", "item")]
-    outside = spans(position for position in expand(values.tasks) if position < len(graph.nodes))
-    return rows + _many(ticket, outside, node, values) if outside else rows
-
-
-def _many(ticket: Ticket, wanted: Sequence[Span], node: Node, values: Values | None) -> list[_Row]:
-    many = Task.objects.filter(run_id=ticket.run_id).at(wanted)
-    if values is None or values.tasks == values.results:
-        return [_Row(*row) for row in _columns(many, ticket.task_id)]
-    # A status may be that of many tasks, whose results are not wanted.
-    whole = positions_in((*node.shape.spans(), *values.results, (node.position, node.position + 1)))
-    many = many.annotate(wanted=Case(When(whole, then=F("result")), output_field=JSONField()))
-    return [_Row(*row) for row in _columns(many, ticket.task_id, "wanted")]
-
-
-def _before(ticket: Ticket, node: Node) -> list[UUID]:
-    """The ids of up to two of the tasks whose results it receives: beyond one nothing is known beforehand."""
-    positions = islice(expand(node.shape.spans()), 2)
-    if node.is_hook:
-        generation = outbox.generation_of(ticket.sequence)
-        return [ids.hook_id(ticket.run_id, generation, position) for position in positions]
-    if node.map_position is not None:
-        return [ids.item_id(ticket.run_id, position, ticket.map_index) for position in positions]
-    return [ids.task_id(ticket.run_id, position) for position in positions]
-
-
-@prepared
-def _reading(upstream: int, has_item: bool) -> Select:
-    task, before = Param("task", UUID_FIELD), Param("before", UUID_FIELD)
-    rows = Task.objects.filter(pk__in=[task, before][: 1 + upstream])
-    return Select(_columns(rows, task, "result", *(("item",) if has_item else ())))
-
-
-def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *more: str) -> Any:
-    payload = Case(When(pk=own, then=F("run__payload")), output_field=JSONField())
-    return (
-        tasks.order_by()
-        .annotate(own_payload=payload)
-        .values_list(
-            "pk",
-            "position",
-            "status",
-            result,
-            "failures",
-            "crashes",
-            "reruns",
-            "run__generation",
-            "own_payload",
-            *more,
-        )
     )

@@ -40,6 +40,7 @@ class Due(NamedTuple):
     stopping: bool = True
     closing: bool = True
     ending: bool = True
+    firing: bool = True
     admitting: bool = True
 
 
@@ -64,6 +65,10 @@ def _looking() -> Select:
         .filter(deadline_at__lte=Now())
         .order_by("deadline_at")
         .values("deadline_at"),
+        "firing": Task.objects.waiting()
+        .filter(deadline_at__lte=Now())
+        .order_by("deadline_at")
+        .values("deadline_at"),
         "admitting": Run.objects.due_for_admission().order_by("next_admission_at").values("next_admission_at"),
     }
     columns = {name: Subquery(rows[:1]) for name, rows in firsts.items()}
@@ -78,19 +83,15 @@ def wake() -> int:
 
 
 def wake_tasks(tasks: TaskQuerySet) -> int:
-    """Queue those of ``tasks`` that wait for their time, due at once; return how many."""
+    """Queue those of ``tasks`` that wait, due at once; return how many."""
     return statement(
-        lambda: (
-            tasks.waiting()
-            .filter(not_before__isnull=False)
-            .update(
-                status=TaskStatus.QUEUED,
-                sequence=F("sequence") + 1,
-                not_before=None,
-                queued_at=Now(),
-                next_dispatch_at=Now(),
-                dispatches=0,
-            )
+        lambda: tasks.waiting().update(
+            status=TaskStatus.QUEUED,
+            sequence=F("sequence") + 1,
+            not_before=None,
+            queued_at=Now(),
+            next_dispatch_at=Now(),
+            dispatches=0,
         )
     )
 

@@ -55,11 +55,15 @@ def show_tasks(out: Printer, tasks: Iterable[Json]) -> None:
     rows: list[list[Cell]] = []
     for step, own in groupby(tasks, key=lambda task: (task["step"], task["map_index"] is None)):
         listed = list(own)
-        rows += map(_task_row, listed) if step[1] or len(listed) <= ITEMS_SHOWN else _folded(step[0], listed)
+        rows += (
+            [_task_row(out, task) for task in listed]
+            if step[1] or len(listed) <= ITEMS_SHOWN
+            else _folded(out, step[0], listed)
+        )
     out.table(TASK_HEADERS, rows)
 
 
-def _folded(step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
+def _folded(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
     counts = Counter(task["status"] for task in tasks)
     yield [
         f"{step}[0…{len(tasks) - 1}]",
@@ -67,7 +71,7 @@ def _folded(step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
         *("", "", ""),
     ]
     failed = (task for task in tasks if task["status"] == TaskStatus.FAILED)
-    yield from map(_task_row, islice(failed, ITEMS_SHOWN))
+    yield from (_task_row(out, task) for task in islice(failed, ITEMS_SHOWN))
 
 
 def show_runs(out: Printer, runs: Iterable[Json]) -> None:
@@ -85,9 +89,18 @@ def ended(counts: dict[str, int]) -> str:
     return f"{done}/{sum(counts.values())}"
 
 
-def _task_row(task: Json) -> list[Cell]:
+def _task_row(out: Printer, task: Json) -> list[Cell]:
     label = f"{task['label']} (hook)" if task["is_hook"] else task["label"]
-    return [label, task["status"], task["attempt"], task["duration"], task["error"] or task["reason"] or ""]
+    return [label, task["status"], task["attempt"], task["duration"], _why(out, task)]
+
+
+def _why(out: Printer, task: Json) -> str:
+    """Why a task is in its status, or what it waits for."""
+    text = task["error"] or task["reason"] or ""
+    until = moment(task["waits_until"])
+    if until is not None:
+        text = f"{text} until {out.time(until)}" if text else f"waits until {out.time(until)}"
+    return f"{text}: {task['prompt']}" if task["asked_at"] and task["prompt"] else text
 
 
 def _run_row(run: Json) -> list[Cell]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django_director.definitions.model import Container, Definition, Step, TaskStep
+from django_director.definitions.model import ApprovalStep, Container, Definition, Step, TaskStep, WaitStep
 
 SPARED = {"always", "any_failed"}
 ENDED = {"success", "failed", "skipped", "upstream_failed", "canceled"}
@@ -148,6 +148,8 @@ class Reference:
         return "upstream_failed" if "failed" in statuses else "skipped"
 
     def value(self, step: Step) -> Any:
+        if isinstance(step, ApprovalStep | WaitStep):
+            return self.received(step)
         if isinstance(step, TaskStep):
             return f"result of {step.id}" if self.rows[step.id] == "success" else None
         assert isinstance(step, Container)
@@ -177,6 +179,8 @@ class Reference:
             self.end(id, "skipped")
         elif id in self.heads:
             self.end(id, "success")
+        elif isinstance(self.steps[id], ApprovalStep | WaitStep):
+            self.rows[id] = "waiting"
 
     def holds(self, when: Any) -> bool:
         if not isinstance(when, str):
@@ -202,9 +206,12 @@ class Reference:
         """Nothing more starts but what is spared."""
         self.is_stopped = True
         for other, known in self.rows.items():
-            if known in ("pending", "queued") and not self.is_spared(self.steps[other]):
+            if self.can_be_canceled(other, known) and not self.is_spared(self.steps[other]):
                 self.rows[other] = "canceled"
         self._judge()
+
+    def can_be_canceled(self, id: str, status: str) -> bool:
+        return status in ("pending", "queued", "waiting")
 
     def is_spared(self, step: Step) -> bool:
         outer = self.outer.get(step.id)

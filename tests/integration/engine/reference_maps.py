@@ -133,6 +133,11 @@ class MapReference(Reference):
         if self.counts_as(id) == "failed" and self.definition.fail_fast and self.outcome() is None:
             self.stop()
 
+    def can_be_canceled(self, id: str, status: str) -> bool:
+        """A map waits until its items have ended."""
+        is_expanded = isinstance(self.steps[id], MapStep) and status == "waiting"
+        return super().can_be_canceled(id, status) and not is_expanded
+
     def stop(self) -> None:
         for label, status in self.item_rows.items():
             if status in ("pending", "queued") and not self.is_item_spared(label):

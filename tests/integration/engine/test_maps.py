@@ -310,7 +310,6 @@ def test_a_message_that_comes_twice_does_not_expand_twice():
     driver.expand(run, "M")
     assert claims.claim(driver.ticket(row), "tests") is None
     recovery.wake()
-    recovery.wake_tasks(run.tasks.all())
     row.refresh_from_db()
     assert (row.status, row.map_count) == ("waiting", 2)
 
