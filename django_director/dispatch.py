@@ -24,11 +24,10 @@ from kombu.exceptions import KombuError
 
 from . import faults, ids
 from .conf import director
+from .connecting import TIMEOUT, connect, connect_to_publish
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT: Final = 3.0
-"""Seconds until a connection attempt or a write to the broker is given up."""
 COOL_DOWN: Final = 5.0
 """Seconds in which nobody in this process tries again after a failure."""
 BATCH: Final = 50
@@ -38,13 +37,6 @@ WHO_KNOWS: Final = "director_who_knows"
 """The remote control command that a worker answers with the tasks it knows."""
 ANSWER_SECONDS: Final = 2.0
 """How long workers have for an answer."""
-
-#: Kombu tries a broker that refuses again after two seconds and after four, however small the time-out.
-_ONE_MORE_TRY: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
-_BOUNDS: Final[dict[str, dict[str, float]]] = {
-    "redis": {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT} | _ONE_MORE_TRY,
-    "amqp": {"read_timeout": TIMEOUT, "write_timeout": TIMEOUT} | _ONE_MORE_TRY,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +133,7 @@ def revoke(message_ids: Sequence[str]) -> None:
     """Ask the workers to kill what runs under these Celery ids. Best effort, bounded like publishing."""
     app = _app()
     try:
-        with app.connection_for_write(**_bounds(app)) as connection:
+        with connect(app) as connection:
             app.control.revoke(list(message_ids), terminate=True, signal="SIGKILL", connection=connection)
     except _broker_errors() as error:
         logger.warning("The broker did not take the revocation (%s).", error.__class__.__name__)
@@ -157,7 +149,7 @@ def known(messages: Sequence[Message]) -> list[Message] | None:
     app = _app()
     wanted = [[message.name, _queue_of(app, message)] for message in messages]
     try:
-        with app.connection_for_write(**_bounds(app)) as connection:
+        with connect(app) as connection:
             answers: Any = app.control.broadcast(
                 WHO_KNOWS,
                 arguments={"wanted": wanted},
@@ -252,17 +244,9 @@ def _broker_errors() -> tuple[type[BaseException], ...]:
     return tuple(known)
 
 
-def _bounds(app: Celery) -> dict[str, Any]:
-    driver = app.connection_for_write().transport_cls
-    for family, bounds in _BOUNDS.items():
-        if family in str(driver):
-            return {"connect_timeout": TIMEOUT, "transport_options": bounds}
-    return {"connect_timeout": TIMEOUT}
-
-
 @cache
 def _pool(pid: int) -> Any:
     # Keyed by process: a forked child must not write on its parent's socket.
     app = _app()
-    connection = app.connection_for_write(**_bounds(app))
+    connection = connect_to_publish(app)
     return pools.ProducerPool(connections=connection.Pool(limit=10), limit=10, Producer=app.amqp.Producer)

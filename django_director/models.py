@@ -232,9 +232,9 @@ class Run(models.Model):
         values = of_result(graph)
         if values is None:
             return graph.result.assemble(dict(self._rows(graph.result.spans(), "position", "result"))), ""
-        rows = self._rows(values.tasks, "position", "status", "result")
+        rows = self._rows(values.tasks, "position", "status", "result", "decision")
         names = values.names(
-            {position: Outcome(status, result) for position, status, result in rows},
+            {position: Outcome(*outcome) for position, *outcome in rows},
             payload=self.payload,
             run=self.facts,
         )
@@ -292,7 +292,10 @@ class Task(models.Model):
     next_dispatch_at = models.DateTimeField(null=True)
     dispatches = models.PositiveIntegerField(default=0, help_text="How often it was published again.")
     not_before = models.DateTimeField(null=True)
-    deadline_at = models.DateTimeField(null=True, help_text="When the attempt has run too long.")
+    deadline_at = models.DateTimeField(
+        null=True,
+        help_text="When its time is up: an attempt has run too long, nobody has decided, a wait is over.",
+    )
     unknown_since = models.DateTimeField(null=True, help_text="Since when a worker says it has no such task.")
 
     attempt = models.PositiveIntegerField(default=0, help_text="The last attempt started.")
@@ -306,6 +309,12 @@ class Task(models.Model):
     reason = models.CharField(max_length=500, blank=True, help_text="Why it is in this status.")
     progress = models.JSONField(null=True)
 
+    asked_at = models.DateTimeField(null=True, help_text="Since when an approval waits for somebody to decide.")
+    decision = models.JSONField(null=True, help_text="Of an approval: approved, by, comment, at.")
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False
+    )
+
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -314,6 +323,7 @@ class Task(models.Model):
 
     class Meta:
         ordering: ClassVar = ["run", "is_hook", "position", "map_index", "generation"]
+        permissions: ClassVar = [("approve_task", "Can approve and reject")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["run", "position", "map_index", "generation"], name="director_task_identity"
@@ -346,7 +356,12 @@ class Task(models.Model):
             PartialIndex(
                 fields=["deadline_at"],
                 name="director_task_deadline",
-                condition=Q(status=TaskStatus.RUNNING, deadline_at__isnull=False),
+                condition=Q(deadline_at__isnull=False),
+            ),
+            PartialIndex(fields=["asked_at"], name="director_task_asked", condition=Q(asked_at__isnull=False)),
+            # For the constraint of the foreign key, when a user is deleted.
+            PartialIndex(
+                fields=["decided_by"], name="director_task_decided", condition=Q(decided_by__isnull=False)
             ),
         ]
 

@@ -131,6 +131,10 @@ class TaskQuerySet(models.QuerySet[Any]):
     def waiting(self) -> Self:
         return self.filter(status=status.TaskStatus.WAITING)
 
+    def asked(self) -> Self:
+        """Approvals that wait for somebody to decide."""
+        return self.waiting().filter(asked_at__isnull=False)
+
     def finished(self) -> Self:
         return self.filter(status__in=status.TASK_FINISHED)
 

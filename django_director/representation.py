@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Count, OuterRef, Subquery
 
 from .clock import iso
-from .definitions.model import Container, Definition, MapStep, Step, TaskStep
+from .definitions.model import ApprovalStep, Container, Definition, MapStep, Step, TaskStep
 from .engine import keys, waiting
 from .exceptions import InvalidPayload
 from .graph import OWN_TASK
 from .masking import MASKED, mask
 from .models import Run, Task, Workflow, WorkflowVersion
 from .schedules import describe_many
+from .status import TaskStatus
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -195,12 +196,14 @@ def _tasks(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> Iterator[J
 
 
 def _task(task: Task, run: Run) -> Json:
+    node = run.version.graph.node(task.position)
+    step = node.step
     return {
         "id": str(task.pk),
         "run": str(run.pk),
         "step": task.step,
         "label": task.label,
-        "kind": run.version.graph.node(task.position).kind,
+        "kind": node.kind,
         "task": None if task.name == OWN_TASK else task.name,
         "map_index": task.map_index if task.map_index >= 0 else None,
         "is_hook": task.is_hook,
@@ -214,6 +217,10 @@ def _task(task: Task, run: Run) -> Json:
         "traceback": None,
         "reason": task.reason or None,
         "progress": task.progress,
+        "prompt": step.prompt or None if isinstance(step, ApprovalStep) else None,
+        "decision": task.decision,
+        "asked_at": time_as_json(task.asked_at),
+        "waits_until": time_as_json(task.deadline_at) if task.status == TaskStatus.WAITING else None,
         "child_run": None,
         "queued_at": time_as_json(task.queued_at),
         "started_at": time_as_json(task.started_at),

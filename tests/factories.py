@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_director import ids
 from django_director.definitions import as_json
-from django_director.definitions.model import Container, Definition, Step, TaskStep
+from django_director.definitions.model import ApprovalStep, Container, Definition, Step, TaskStep, WaitStep
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
 
@@ -33,6 +33,14 @@ def group(name: str, *members: str | Step, **fields: Any) -> Container:
 
 def chain(name: str, *members: str | Step, **fields: Any) -> Container:
     return Container(id=name, kind="chain", members=_steps(members), **fields)
+
+
+def approval(name: str, **fields: Any) -> ApprovalStep:
+    return ApprovalStep(id=name, **fields)
+
+
+def wait(name: str, seconds: Any = None, **fields: Any) -> WaitStep:
+    return WaitStep(id=name, seconds=seconds, **fields)
 
 
 def definition(name: str = "shop.ORDER", *tasks: str | Step, **fields: Any) -> Definition:

@@ -17,8 +17,8 @@ from django_director.models import Run
 from django_director.representation import shown_key
 from django_director.status import RunStatus
 
-from . import formatting, operations
-from .run_state import TASKS_PER_PAGE, RunState, since
+from . import decisions, formatting, operations
+from .run_state import ASKED_SHOWN, TASKS_PER_PAGE, RunState, since
 
 RESULT_PARTS: Final = 200
 """A result put together from more tasks is not read for a page."""
@@ -47,6 +47,11 @@ def context(
             for operation in operations.ALL.values()
             if operation.name in permitted
         ],
+        "asked": [
+            (task, formatting.name(task.label), decisions.prompt(task)) for task in state.asked[:ASKED_SHOWN]
+        ],
+        "asked_ids": " ".join(str(task.pk) for task in state.asked),
+        "more_asked": len(state.asked) > ASKED_SHOWN,
         "graph": graph(state, site),
         "filters": [(status, label, number, icon(status)) for status, label, number in state.filters],
         "rows": [(row, formatting.badge(row.status)) for row in state.rows],

@@ -15,7 +15,7 @@ from django_director import faults, history, ids, signals
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
-from django_director.graph import Span
+from django_director.graph import MAX_LEVELS, Span
 from django_director.hints import question
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Run, Workflow, WorkflowVersion
@@ -194,6 +194,13 @@ def _check_size(version: WorkflowVersion) -> None:
         raise DirectorError(
             f"“{version.workflow.name}” has {size:,} tasks, "
             f'the limit is {director.MAX_TASKS_PER_RUN:,} (DIRECTOR["MAX_TASKS_PER_RUN"])'
+        )
+    largest = version.graph.largest
+    if largest.parts > director.MAX_TASKS_PER_RUN or largest.levels > MAX_LEVELS:
+        raise DirectorError(
+            f"“{version.workflow.name}” passes on a list of {largest.parts:,} results in {largest.levels:,} "
+            "levels: each wait and approval of a group repeats what the group received; "
+            f'the limits are {director.MAX_TASKS_PER_RUN:,} (DIRECTOR["MAX_TASKS_PER_RUN"]) and {MAX_LEVELS}'
         )
 
 

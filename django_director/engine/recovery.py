@@ -40,6 +40,7 @@ class Due(NamedTuple):
     stopping: bool = True
     closing: bool = True
     ending: bool = True
+    firing: bool = True
     admitting: bool = True
 
 
@@ -61,6 +62,10 @@ def _looking() -> Select:
         "stopping": Run.objects.overdue().order_by("deadline_at").values("deadline_at"),
         "closing": Run.objects.stopping().order_by("stop").values("stop"),
         "ending": Task.objects.running()
+        .filter(deadline_at__lte=Now())
+        .order_by("deadline_at")
+        .values("deadline_at"),
+        "firing": Task.objects.waiting()
         .filter(deadline_at__lte=Now())
         .order_by("deadline_at")
         .values("deadline_at"),

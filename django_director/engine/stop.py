@@ -126,6 +126,8 @@ def _settle(chunk: list[UUID], reason: str) -> int:
             finished_at=Now(),
             next_dispatch_at=None,
             not_before=None,
+            deadline_at=None,
+            asked_at=None,
             reason=reason[:500],
         )
     )

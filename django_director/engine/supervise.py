@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import admission, backlog, hold, recovery, retention, timeouts, unknown
+from . import admission, backlog, hold, recovery, retention, timeouts, timers, unknown
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Report:
 
     published: int = 0
     woken: int = 0
+    fired: int = 0
     hastened: int = 0
     lost: int = 0
     unknown: int = 0
@@ -110,6 +111,7 @@ class Supervisor:
         due = recovery.look(LEASE_NAME)
         report.woken = recovery.wake() if due.waking else 0
         report.published = recovery.publish_due() if due.publishing or report.woken else 0
+        report.fired = timers.fire() if due.firing else 0
         report.timed_out = timeouts.stop_overdue_runs() if due.stopping else 0
         report.closed = recovery.close_stopped() if due.closing or report.timed_out else 0
         if due.ending and self._is_steady(timeouts.QUIET):

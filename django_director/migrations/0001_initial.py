@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
                 ('next_dispatch_at', models.DateTimeField(null=True)),
                 ('dispatches', models.PositiveIntegerField(default=0, help_text='How often it was published again.')),
                 ('not_before', models.DateTimeField(null=True)),
-                ('deadline_at', models.DateTimeField(help_text='When the attempt has run too long.', null=True)),
+                ('deadline_at', models.DateTimeField(help_text='When its time is up: an attempt has run too long, nobody has decided, a wait is over.', null=True)),
                 ('unknown_since', models.DateTimeField(help_text='Since when a worker says it has no such task.', null=True)),
                 ('attempt', models.PositiveIntegerField(default=0, help_text='The last attempt started.')),
                 ('failures', models.PositiveIntegerField(default=0)),
@@ -106,13 +106,17 @@ class Migration(migrations.Migration):
                 ('traceback', models.TextField(blank=True)),
                 ('reason', models.CharField(blank=True, help_text='Why it is in this status.', max_length=500)),
                 ('progress', models.JSONField(null=True)),
+                ('asked_at', models.DateTimeField(help_text='Since when an approval waits for somebody to decide.', null=True)),
+                ('decision', models.JSONField(help_text='Of an approval: approved, by, comment, at.', null=True)),
                 ('queued_at', models.DateTimeField(null=True)),
                 ('started_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField(null=True)),
+                ('decided_by', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='django_director.run')),
             ],
             options={
                 'ordering': ['run', 'is_hook', 'position', 'map_index', 'generation'],
+                'permissions': [('approve_task', 'Can approve and reject')],
             },
         ),
         migrations.AddField(
@@ -209,7 +213,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('status', 'running')), fields=['deadline_at'], name='director_task_deadline'),
+            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False)), fields=['deadline_at'], name='director_task_deadline'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('asked_at__isnull', False)), fields=['asked_at'], name='director_task_asked'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('decided_by__isnull', False)), fields=['decided_by'], name='director_task_decided'),
         ),
         migrations.AddConstraint(
             model_name='task',

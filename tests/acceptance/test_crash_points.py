@@ -15,7 +15,7 @@ from django_director.engine.claim import Ticket
 from django_director.engine.finish import Failure
 from django_director.models import Run, Task
 from django_director.status import RunStatus
-from tests.factories import group, step
+from tests.factories import approval, group, step, wait
 
 from . import checker
 from .conftest import Site
@@ -38,6 +38,7 @@ IN_COMMANDS = {
     "cancel.swept": "engine.cancel(run)",
     "reset.updated": "engine.retry(run)",
     "reset.committed": "engine.retry(run)",
+    "decide.committed": "engine.approve(run.tasks.get(step='OK'))",
 }
 BEFORE_COMMIT = {"start.inserted", "reset.updated"}
 IN_BOTH = ("publish", "admit")
@@ -57,13 +58,15 @@ def workflows(checked: Site) -> None:
     checked.define("crash.LOST", "TRACE")
     checked.define("crash.PLAIN", "NOOP", "ECHO")
     checked.define("crash.ONE", "NOOP", concurrency=Concurrency())
+    checked.define("crash.WAIT", wait("W", 0.3), "TRACE")
+    checked.define("crash.ASK", approval("OK"), "NOOP")
     checked.define("crash.IDLE", step("NOOP", queue="nobody"))
 
 
 def start_runs(site: Site, trace: Path) -> dict[str, Run]:
     """A few runs; of one, a worker that is gone already has the task."""
     payload = {"trace": str(trace), "failures": 1, "countdown": 0.2}
-    runs = {name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY")}
+    runs = {name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY", "WAIT")}
     # Of one key: the end of each lets the next start.
     runs |= {f"ONE-{number}": site.start("crash.ONE") for number in range(3)}
     with dispatch.withheld():
@@ -108,6 +111,7 @@ def test_a_worker_dies_there(site: Site, tmp_path: Path, trace: Path, point: str
         "CHAIN": RunStatus.SUCCESS,
         "JOIN": RunStatus.FAILED,
         "RETRY": RunStatus.SUCCESS,
+        "WAIT": RunStatus.SUCCESS,
         "LOST": RunStatus.SUCCESS,
         "ONE-0": RunStatus.SUCCESS,
         "ONE-1": RunStatus.SUCCESS,
@@ -139,6 +143,10 @@ def prepare(site: Site, call: str) -> Run | None:
             run = site.start("crash.PLAIN")
         assert finish.fail(take(run), Failure(error="ValueError: as asked"))
         return run
+    if "approve" in call:
+        run = site.start("crash.ASK")
+        wait_for(run.tasks.asked().exists, 30, "somebody is asked")
+        return run
     return None
 
 
@@ -167,6 +175,8 @@ def test_a_caller_dies_there(site: Site, tmp_path: Path, point: str, action: str
     run.wait(30)
     if "cancel" in call:
         assert run.status == RunStatus.CANCELED
+    elif "approve" in call:
+        assert run.status == RunStatus.SUCCESS
     elif point in BEFORE_COMMIT:
         assert (run.status, run.generation) == (RunStatus.FAILED, 0)
     else:

@@ -12,7 +12,7 @@ from django_director.definitions.model import Concurrency, TaskStep
 from django_director.engine import admission
 from django_director.exceptions import Conflict
 from django_director.status import RunStatus, TaskStatus
-from tests.factories import chain, definition, group, make_workflow, step
+from tests.factories import approval, chain, definition, group, make_workflow, step, wait
 
 pytestmark = pytest.mark.django_db
 
@@ -143,6 +143,43 @@ def test_outside_a_run_a_task_is_a_celery_task():
 def test_the_fixture(director):
     make_workflow(definition("test.FLOW", "NOOP"))
     assert director("test.FLOW").status == RunStatus.SUCCESS
+
+
+def test_waits_are_not_waited_for():
+    finished = run("EXTRACT", wait("W", 3600), step("TRANSFORM"), wait("V", until='"2999-01-01"'), "LOAD")
+    assert (finished.status, finished.result) == (RunStatus.SUCCESS, 60)
+
+
+def test_a_run_that_waits_for_approval_is_taken_up_in_process():
+    waiting = run("EXTRACT", approval("OK", timeout=60), "TRANSFORM", approval("SURE"), "LOAD")
+    assert waiting.status == RunStatus.RUNNING
+    assert waiting.tasks.get(step="OK").status == TaskStatus.WAITING
+    waiting = testing.approve(waiting)
+    assert waiting.tasks.get(step="SURE").status == TaskStatus.WAITING
+    finished = testing.approve(waiting, "SURE", comment="yes")
+    assert (finished.status, finished.result) == (RunStatus.SUCCESS, 60)
+
+
+def test_a_rejection_in_process():
+    finished = testing.reject(run(approval("OK"), "NOOP"), comment="no")
+    assert (finished.status, finished.error) == (RunStatus.FAILED, "OK: Rejected: no")
+
+
+def test_which_approval_is_meant():
+    waiting = run(group("G", approval("OK"), approval("SURE")))
+    with pytest.raises(LookupError) as caught:
+        testing.approve(waiting)
+    assert str(caught.value) == f"name the approval: run {waiting.pk} waits for “OK”, “SURE”"
+    assert testing.approve(waiting, "OK").status == RunStatus.RUNNING
+    assert testing.approve(waiting).status == RunStatus.SUCCESS
+    with pytest.raises(LookupError, match="waits for nothing"):
+        testing.approve(waiting)
+
+
+def test_the_engines_own_approve_and_a_second_run_to_the_end():
+    waiting = run(approval("OK"), "NOOP")
+    engine.approve(waiting.tasks.get(step="OK"))
+    assert local.run_to_end(waiting, skip_delays=True).status == RunStatus.SUCCESS
 
 
 def limited(**fields):

@@ -23,7 +23,7 @@ RUN_KEYS = {
 TASK_KEYS = {
     *("id", "run", "step", "label", "kind", "task", "map_index", "is_hook", "status", "attempt", "upstream"),
     *("queue", "worker", "result", "error", "traceback", "reason", "progress", "child_run", "queued_at"),
-    *("started_at", "finished_at", "duration"),
+    *("started_at", "finished_at", "duration", "prompt", "asked_at", "decision", "waits_until"),
 }
 WORKFLOW_KEYS = {
     *("name", "description", "version", "is_active", "schedules", "schema", "steps", "last_run"),

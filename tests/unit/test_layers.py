@@ -13,13 +13,14 @@ LEVELS: list[set[str]] = [
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "prepared", "inserts", "history"},
-    {"dispatch", "broker"},
+    {"connecting", "dispatch", "broker"},
     {"engine"},
     {
         "leases",
         "inputs",
         "logs",
         "failing",
+        "moments",
         "ownsteps",
         "worker",
         "supervision",
@@ -41,6 +42,7 @@ LEVELS: list[set[str]] = [
 ]
 MAY_IMPORT_CELERY = {
     *(
+        "connecting",
         "dispatch",
         "celery",
         "worker",

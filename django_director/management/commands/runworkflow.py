@@ -26,7 +26,10 @@ from django_director.status import RunStatus, Stop, Trigger
 
 
 class Command(ActingCommand):
-    help = "Start a workflow. Exits with 0 on success, 1 on failure, and 3 when --timeout is over."
+    help = (
+        "Start a workflow. Exits with 0 on success, 1 on failure, and 3 when --timeout is over, or, with --local, "
+        "when somebody has to decide."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name")
@@ -101,7 +104,13 @@ class Command(ActingCommand):
             self.talk(run.error)
 
     def _exit(self, run: Run, in_time: bool) -> None:
-        if not in_time and not run.is_finished:
+        if in_time and not run.is_finished:
+            asked = [task.label for task in run.tasks.asked().in_order()]
+            decide = f"“approvetask {run.pk}:{asked[0]}”" if asked else f"“showrun {run.pk}”"
+            named = ", ".join(f"“{name}”" for name in asked)
+            what = f"run {run.pk} waits for approval of {named}: see {decide}; a worker takes it from there"
+            self.fail(what, returncode=TIMED_OUT)
+        if not run.is_finished:
             self.fail(f"run {run.pk} has no outcome yet; see “showrun {run.pk} --watch”", returncode=TIMED_OUT)
         if run.status != RunStatus.SUCCESS:
             self.fail(f"run {run.pk} {run.shown_status}{_why(run)}", returncode=FAILED)

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_director import engine, inputs
+from django_director import engine, inputs, ownsteps
 from django_director.engine import claim as claims
 from django_director.engine import finish, stop
 from django_director.engine.claim import Claim, Ticket
@@ -79,10 +79,13 @@ def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
     """Do with a claimed task what a worker does."""
     try:
         is_skipped = not inputs.judge(claimed)
-        result = None if is_skipped else True if claimed.node.is_head else body(claimed)
+        own = claimed.node.kind != "task"
+        result = None if is_skipped else ownsteps.perform(claimed) if own else body(claimed)
     except (ValueError, ExpressionError) as error:
         finish.fail(claimed, Failure(error=f"{type(error).__name__}: {error}"))
     else:
+        if result is ownsteps.HELD:
+            return
         if is_skipped:
             finish.skip(claimed, "`when` is false")
         else:

@@ -24,10 +24,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from django_director import dispatch, engine, inputs
+from django_director import dispatch, engine, inputs, ownsteps
 from django_director.definitions.model import Concurrency, Container, Definition, TaskStep
 from django_director.dispatch import Message
-from django_director.engine import admission, finish, outbox, recovery, settle, stop, success
+from django_director.engine import admission, finish, outbox, recovery, settle, stop, success, timers
 from django_director.engine import claim as claims
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
@@ -167,6 +167,9 @@ class Engine(RuleBasedStateMachine):
         if not inputs.judge(claimed):
             finish.skip(claimed, "`when` is false")
             return
+        if claimed.node.passes_on:
+            assert ownsteps.perform(claimed) is ownsteps.HELD
+            return
         if finish.finish(claimed, {"token": claimed.token}) and was_running:
             self.commits[(claimed.task_id, claimed.token)] += 1
             assert self.holder[claimed.task_id] == claimed.token, "somebody else's claim was finished"
@@ -209,8 +212,10 @@ class Engine(RuleBasedStateMachine):
     @rule()
     def supervise(self) -> None:
         Task.objects.queued().update(next_dispatch_at=PAST)
-        Task.objects.waiting().update(not_before=PAST)
+        Task.objects.waiting().filter(not_before__isnull=False).update(not_before=PAST)
+        Task.objects.waiting().filter(deadline_at__isnull=False).update(deadline_at=PAST)
         recovery.wake()
+        timers.fire()
         recovery.publish_due()
         Run.objects.filter(status=RunStatus.PENDING).update(next_admission_at=PAST)
         admission.admit_due()
@@ -225,6 +230,22 @@ class Engine(RuleBasedStateMachine):
         with contextlib.suppress(Conflict):
             engine.cancel(Run.objects.get(pk=claimed.run.pk))
         finish.finish(claimed, {"token": claimed.token})
+
+    @rule(data=st.data(), verb=st.sampled_from(["approve", "reject"]))
+    def decide(self, data: Any, verb: str) -> None:
+        """People decide on what they are asked, and at times on what they are not."""
+        asked = list(Task.objects.asked().order_by("pk")) or list(Task.objects.order_by("pk")[:3])
+        if not asked:
+            return
+        task = data.draw(st.sampled_from(asked))
+        can = task.asked_at is not None and not task.run.stop
+        try:
+            decided = getattr(engine, verb)(task)
+        except Conflict:
+            assert not can, "nobody else has decided"
+        else:
+            assert task.asked_at is not None
+            assert decided.status == (TaskStatus.SUCCESS if verb == "approve" else TaskStatus.FAILED)
 
     @rule(data=st.data(), force=st.booleans())
     def cancel(self, data: Any, force: bool) -> None:
