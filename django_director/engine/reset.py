@@ -18,6 +18,7 @@ from django_director.graph import spans
 from django_director.inserts import insert_from
 from django_director.jsonvalues import storable_text
 from django_director.models import Attempt, Run, Task
+from django_director.querysets import batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import plans
@@ -123,12 +124,13 @@ def _reset(plan: Plan, token: int, reason: str) -> None:
         return
     _keep_attempts(plan)
     tasks = Task.objects.filter(run_id=run.pk)
-    tasks.at(spans(plan.again)).update(
-        # Before the status: MySQL evaluates assignments in order.
-        reruns=F("reruns") + Case(When(status=TaskStatus.SUCCESS, then=1), default=0),
-        status=TaskStatus.PENDING,
-        **_UNTOUCHED,
-    )
+    for batch in batches(spans(plan.again)):
+        tasks.at(batch).update(
+            # Before the status: MySQL evaluates assignments in order.
+            reruns=F("reruns") + Case(When(status=TaskStatus.SUCCESS, then=1), default=0),
+            status=TaskStatus.PENDING,
+            **_UNTOUCHED,
+        )
     if plan.skipped is not None:
         skipped = tasks.at(spans([plan.skipped]))
         skipped.update(status=TaskStatus.SKIPPED, **_UNTOUCHED | {"reason": reason, "finished_at": Now()})
@@ -166,14 +168,14 @@ def _go_on_from_commit(plan: Plan, token: int) -> None:
 
 def _keep_attempts(plan: Plan) -> None:
     """Keep what is known of the attempts that the reset wipes from the tasks' rows."""
-    ended = Task.objects.filter(run_id=plan.run.pk).at(spans(plan.changed))
+    ended = Task.objects.filter(run_id=plan.run.pk, status__in=_KEPT, attempt__gt=0)
     outcomes = [When(status=status, then=Value(outcome.value)) for status, outcome in _KEPT.items()]
-    insert_from(
-        Attempt,
-        ended.filter(status__in=_KEPT, attempt__gt=0),
-        task_id=F("pk"),
-        number=F("attempt"),
-        generation=Value(plan.run.generation),
-        outcome=Case(*outcomes),
+    values = {
+        "task_id": F("pk"),
+        "number": F("attempt"),
+        "generation": Value(plan.run.generation),
+        "outcome": Case(*outcomes),
         **{name: F(name) for name in ("worker", "error", "traceback", "started_at", "finished_at")},
-    )
+    }
+    for batch in batches(spans(plan.changed)):
+        insert_from(Attempt, ended.at(batch), **values)
