@@ -24,11 +24,10 @@ from kombu.exceptions import KombuError
 
 from . import faults, ids
 from .conf import director
+from .connecting import TIMEOUT, connect, connect_to_publish
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT: Final = 3.0
-"""Seconds until a connection attempt or a write to the broker is given up."""
 COOL_DOWN: Final = 5.0
 """Seconds in which nobody in this process tries again after a failure."""
 BATCH: Final = 50
@@ -38,13 +37,6 @@ WHO_KNOWS: Final = "director_who_knows"
 """The remote control command that a worker answers with the tasks it knows."""
 ANSWER_SECONDS: Final = 2.0
 """How long workers have for an answer."""
-
-#: Kombu tries a broker that refuses again after two seconds and after four, however small the time-out.
-_ONE_MORE_TRY: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
-_BOUNDS: Final[dict[str, dict[str, float]]] = {
-    "redis": {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT} | _ONE_MORE_TRY,
-    "amqp": {"read_timeout": TIMEOUT, "write_timeout": TIMEOUT} | _ONE_MORE_TRY,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +81,16 @@ class _Breaker:
 breaker = _Breaker()
 
 
-_withheld: ContextVar[bool] = ContextVar("director_withheld", default=False)
+_withheld: ContextVar[tuple[UUID | None] | None] = ContextVar("director_withheld", default=None)
 
 
 @contextlib.contextmanager
-def withheld() -> Iterator[None]:
-    """Publish nothing in this block: somebody in this process runs the tasks (`local`, `testing`)."""
-    token = _withheld.set(True)
+def withheld(run_id: UUID | None = None) -> Iterator[None]:
+    """Publish nothing in this block: somebody in this process runs the tasks (`local`, `testing`).
+
+    With a ``run_id`` only that run's: what belongs to others, which its end may let start, counts as not sent.
+    """
+    token = _withheld.set((run_id,))
     try:
         yield
     finally:
@@ -104,8 +99,9 @@ def withheld() -> Iterator[None]:
 
 def publish(messages: Sequence[Message]) -> int:
     """Send messages in order; return how many were handed to the broker. Never raises for a broker's failure."""
-    if _withheld.get():
-        return len(messages)
+    if (withheld_for := _withheld.get()) is not None:
+        (own,) = withheld_for
+        return len(messages) if own is None or all(message.run_id == own for message in messages) else 0
     if not messages or breaker.is_open:
         return 0
     sent, is_batch = 0, False
@@ -137,7 +133,7 @@ def revoke(message_ids: Sequence[str]) -> None:
     """Ask the workers to kill what runs under these Celery ids. Best effort, bounded like publishing."""
     app = _app()
     try:
-        with app.connection_for_write(**_bounds(app)) as connection:
+        with connect(app) as connection:
             app.control.revoke(list(message_ids), terminate=True, signal="SIGKILL", connection=connection)
     except _broker_errors() as error:
         logger.warning("The broker did not take the revocation (%s).", error.__class__.__name__)
@@ -153,7 +149,7 @@ def known(messages: Sequence[Message]) -> list[Message] | None:
     app = _app()
     wanted = [[message.name, _queue_of(app, message)] for message in messages]
     try:
-        with app.connection_for_write(**_bounds(app)) as connection:
+        with connect(app) as connection:
             answers: Any = app.control.broadcast(
                 WHO_KNOWS,
                 arguments={"wanted": wanted},
@@ -248,17 +244,9 @@ def _broker_errors() -> tuple[type[BaseException], ...]:
     return tuple(known)
 
 
-def _bounds(app: Celery) -> dict[str, Any]:
-    driver = app.connection_for_write().transport_cls
-    for family, bounds in _BOUNDS.items():
-        if family in str(driver):
-            return {"connect_timeout": TIMEOUT, "transport_options": bounds}
-    return {"connect_timeout": TIMEOUT}
-
-
 @cache
 def _pool(pid: int) -> Any:
     # Keyed by process: a forked child must not write on its parent's socket.
     app = _app()
-    connection = app.connection_for_write(**_bounds(app))
+    connection = connect_to_publish(app)
     return pools.ProducerPool(connections=connection.Pool(limit=10), limit=10, Producer=app.amqp.Producer)

@@ -42,9 +42,8 @@ def arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict
 
 def _check_input(claimed: Claim, kwargs: dict[str, Any]) -> None:
     """Refuse an input over ``MAX_INPUT``; measured only where enough results come together to get there."""
-    sources = sum(stop - start for start, stop in claimed.node.shape.spans())
     is_plain = kwargs is claimed.node.kwargs
-    if is_plain and sources * director.MAX_RESULT <= director.MAX_INPUT:
+    if is_plain and claimed.node.shape.parts * director.MAX_RESULT <= director.MAX_INPUT:
         return
     size = len(json.dumps(claimed.upstream if is_plain else [claimed.upstream, kwargs]))
     if size > director.MAX_INPUT:

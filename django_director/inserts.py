@@ -8,7 +8,7 @@ whose length grows with the rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -19,28 +19,38 @@ from .prepared import Param, Select, Statement
 
 BATCH: Final = 2_000
 """How many rows one statement inserts at most."""
+ROOT: Final = '"root"'
+CREATED_AT: Final = '"created_at"'
+"""Quoted for PostgreSQL."""
+
+Row = Sequence[str | int | None]
 
 
-class Insert:
-    """An INSERT of one row, which tells its ``created_at``.
+def inserting(model: type[models.Model], **values: Any) -> Statement:
+    """An INSERT of one row.
 
     ``values`` are as for ``create``: constants, expressions, and a ``Param`` for what changes. Columns that are
     not given have their defaults.
     """
+    names, placeholders, params = _columns(model, values)
+    sql = f"INSERT INTO {_table(model)} ({', '.join(names)}) VALUES ({', '.join(placeholders)})"
+    return Statement(sql, params)
+
+
+class Insert:
+    """An INSERT of one row, which tells its ``created_at``; ``values`` as for ``inserting``."""
 
     def __init__(self, model: type[models.Model], **values: Any) -> None:
         connection = connections[director.DATABASE]
-        names, placeholders, params = _columns(model, values)
-        sql = f"INSERT INTO {_table(model)} ({', '.join(names)}) VALUES ({', '.join(placeholders)})"
+        self.row = self._statement = inserting(model, **values)
         self._field = _field(model, "created_at")
         self._read: Select | None = None
         if connection.features.can_return_columns_from_insert:
-            sql += f" RETURNING {_quoted(self._field.column)}"
+            self._statement = Statement(f"{self.row.sql} RETURNING {_quoted('created_at')}", self.row.params)
         else:
             pk: Any = model._meta.pk
             rows = model._default_manager.filter(pk=Param(pk.attname, pk)).order_by()
             self._read = Select(rows.values_list("created_at"))
-        self._statement = Statement(sql, tuple(params))
 
     def execute(self, **values: Any) -> Any:
         """Give each ``Param`` its value; return ``created_at`` as the database wrote it."""
@@ -60,27 +70,64 @@ class Insert:
 
 
 class InsertMany:
-    """An INSERT of rows that differ in the columns ``varying``; ``values`` as for ``Insert``."""
+    """An INSERT of rows that differ in the columns ``varying``; ``values`` as for ``inserting``.
 
-    def __init__(self, model: type[models.Model], varying: Sequence[str], **values: Any) -> None:
-        self._fields = [_field(model, name) for name in varying]
+    ``name`` is that of the parameter with the rows. ``elapsed``, for a part of an ``InsertTree``, are those of the
+    varying columns that are times, given as seconds since the ``created_at`` of the tree's root.
+    """
+
+    def __init__(
+        self,
+        model: type[models.Model],
+        varying: Sequence[str],
+        *,
+        name: str = "rows",
+        elapsed: Collection[str] = (),
+        **values: Any,
+    ) -> None:
+        self.name = name
+        self._fields = [_field(model, column) for column in varying]
         names, placeholders, params = _columns(model, values, but=varying)
-        own, source = _taken_apart(self._fields)
+        own, source = _taken_apart(self._fields, elapsed)
         columns = [_quoted(field.column) for field in self._fields]
         sql = (
             f"INSERT INTO {_table(model)} ({', '.join([*columns, *names])}) "
             f"SELECT {', '.join([*own, *placeholders])} FROM {source}"
         )
-        self._statement = Statement(sql, (*params, Param("rows", models.TextField())))
+        self.statement = Statement(sql, (*params, Param(name, models.TextField())))
 
-    def execute(self, rows: Iterable[Sequence[str | int | None]], **values: Any) -> None:
+    def execute(self, rows: Iterable[Row], **values: Any) -> None:
         """Insert ``rows``, each with its values for ``varying``; one statement for each ``BATCH``."""
         connection = connections[director.DATABASE]
         with connection.cursor() as cursor:
             left = iter(rows)
             while batch := list(islice(left, BATCH)):
-                text = json.dumps(batch, ensure_ascii=False, separators=(",", ":"))
-                self._statement.execute(cursor, connection, values | {"rows": text})
+                self.statement.execute(cursor, connection, values | {self.name: rows_as_text(batch)})
+
+
+class InsertTree:
+    """One row and all that belongs to it in one statement, see ``Pair``; tells the ``created_at`` of the row.
+
+    It spares BEGIN, COMMIT and a way for each table.
+    """
+
+    def __init__(self, root: Insert, *parts: Statement) -> None:
+        withs = [f"{ROOT} AS ({root.row.sql} RETURNING {CREATED_AT})"]
+        withs += [f'"part{number}" AS ({part.sql})' for number, part in enumerate(parts)]
+        sql = f"WITH {', '.join(withs)} SELECT {CREATED_AT} FROM {ROOT}"
+        self._statement = Statement(sql, [param for part in (root.row, *parts) for param in part.params])
+
+    def execute(self, **values: Any) -> Any:
+        """Give each ``Param`` its value, and each ``InsertMany`` its rows, up to ``BATCH``, as text."""
+        connection = connections[director.DATABASE]
+        with connection.cursor() as cursor:
+            self._statement.execute(cursor, connection, values)
+            return cursor.fetchone()[0]
+
+
+def rows_as_text(rows: Sequence[Row]) -> str:
+    """Rows as an ``InsertMany`` sends them."""
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
 def insert_from(model: type[models.Model], rows: models.QuerySet[Any], **values: Any) -> None:
@@ -123,12 +170,17 @@ def _columns(
     return names, placeholders, params
 
 
-def _taken_apart(fields: Sequence[Any]) -> tuple[list[str], str]:
+def _taken_apart(fields: Sequence[Any], elapsed: Collection[str]) -> tuple[list[str], str]:
     """The columns of JSON arrays and the table they stand in, whose only parameter is the text."""
     connection = connections[director.DATABASE]
     types = [field.db_type(connection) for field in fields]
     if connection.vendor == "postgresql":
-        return [f"(item->>{n})::{kind}" for n, kind in enumerate(types)], "json_array_elements(%s::json) AS item"
+        own = [
+            f"{ROOT}.{CREATED_AT} + (item->>{n})::interval" if field.name in elapsed else f"(item->>{n})::{kind}"
+            for n, (field, kind) in enumerate(zip(fields, types, strict=True))
+        ]
+        root = f"{ROOT}, " if elapsed else ""
+        return own, f"{root}json_array_elements(%s::json) AS item"
     if connection.vendor == "sqlite":
         return [f"json_extract(value, '$[{n}]')" for n in range(len(types))], "json_each(%s)"
     columns = ", ".join(f"c{n} VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[{n}]'" for n in range(len(types)))

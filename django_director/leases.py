@@ -1,13 +1,14 @@
 """Leases of running tasks, renewed for as long as the process lives and only while a task runs long.
 
-One thread per process serves all its claims. It waits without waking until the first claim is ``RENEW`` seconds
-old, so short tasks never meet it.
+One thread per process serves all its claims. It sleeps until the first of them is ``RENEW`` seconds old, and past
+the end of that claim: a thread that woke for each short task would cost more than the rest of its bookkeeping.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import threading
 import time
@@ -34,14 +35,19 @@ class Keeper:
     def _reset(self) -> None:
         self._changed = threading.Condition()
         self._due: dict[int, tuple[float, Claim]] = {}
+        self._wakes_at = math.inf
+        """Not after any claim is due; before that, where the claim has ended meanwhile."""
 
     @contextlib.contextmanager
     def keep(self, claim: Claim) -> Iterator[None]:
         """Keep a claim's lease alive until the block ends."""
         self._ensure_thread()
+        due = time.monotonic() + director.RENEW
         with self._changed:
-            self._due[claim.token] = (time.monotonic() + director.RENEW, claim)
-            self._changed.notify()
+            self._due[claim.token] = (due, claim)
+            if due < self._wakes_at:
+                self._wakes_at = due
+                self._changed.notify()
         try:
             yield
         finally:
@@ -76,8 +82,9 @@ class Keeper:
                     for token, claim in due:
                         self._due[token] = (now + director.RENEW, claim)
                     return [claim for _, claim in due]
-                first = min((at for at, _ in self._due.values()), default=None)
-                self._changed.wait(None if first is None else first - now)
+                if self._wakes_at <= now:
+                    self._wakes_at = min((at for at, _ in self._due.values()), default=math.inf)
+                self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
 
     def _renew(self, claim: Claim) -> None:
         mine = Task.objects.running().filter(pk=claim.task_id, claim=claim.token)

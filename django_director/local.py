@@ -9,18 +9,22 @@ from typing import Any, Final
 
 from celery import Celery, current_app
 from celery.app.trace import build_tracer
+from django.db.models import Q
 
 from . import celery, dispatch, ids
 from .clock import Now
 from .dispatch import HEADER
-from .engine import finish, outbox, recovery, stop, timeouts
+from .engine import admission, finish, outbox, recovery, stop, timeouts, timers, waiting
 from .engine.finish import Failure
 from .engine.transactions import transact
+from .exceptions import Conflict
 from .models import Run, Task
+from .querysets import TaskQuerySet
+from .status import RunStatus, TaskStatus
 
 BATCH: Final = 100
 PAUSE: Final = 0.05
-"""Seconds between two looks while a retry waits for its time, or the run is paused."""
+"""Seconds between two looks while a retry or a wait has time left, or the run is paused."""
 
 
 def run_to_end(
@@ -32,17 +36,22 @@ def run_to_end(
 ) -> Run:
     """Run a started run's tasks, and its hook, one after the other until there is an outcome.
 
-    ``on_change`` is called after each task. ``skip_delays`` lets retries follow at once. Raises ``TimeoutError``
-    after ``timeout`` seconds, looked at between tasks.
+    A run in which nothing is left to do but to decide on its approvals is returned without one; call this again
+    when somebody has decided. ``on_change`` is called after each task. ``skip_delays`` lets retries follow at
+    once, and ends waits at once. Raises ``TimeoutError`` after ``timeout`` seconds, looked at between tasks, and
+    ``Conflict`` when the run waits for the end of another one and there is no ``timeout``: nobody may be there to
+    end it.
     """
     proxy: Any = current_app
     app: Celery = proxy._get_current_object()
     app.loader.import_default_modules()
     celery.adopt(app)
     deadline = None if timeout is None else time.monotonic() + timeout
-    with dispatch.withheld():
+    with dispatch.withheld(run.pk):
         while _step(app, run, skip_delays):
             run.refresh_from_db()
+            if deadline is None and (waits := waiting.of_run(run)) and waits.behind:
+                raise Conflict(f"run {run.pk} {waits}; it stays pending")
             if on_change is not None:
                 on_change(run)
             if deadline is not None and time.monotonic() > deadline:
@@ -60,16 +69,34 @@ def _step(app: Celery, run: Run, skip_delays: bool) -> bool:
     timeouts.stop_overdue_runs(Run.objects.filter(pk=run.pk))
     if Run.objects.stopping().filter(pk=run.pk).exists():
         stop.carry_on(run.pk)
-    recovery.wake_tasks(tasks if skip_delays else tasks.filter(not_before__lte=Now()))
+    if run.status == RunStatus.PENDING:
+        if skip_delays:
+            admission.bring_forward(run)
+        admission.try_start(run)
+    delayed = tasks.filter(not_before__isnull=False)
+    recovery.wake_tasks(delayed if skip_delays else delayed.filter(not_before__lte=Now()))
+    if skip_delays:
+        timers.end_waits(tasks)
+    timers.fire(tasks)
     queued = list(tasks.queued().select_related("run__version").order_by("position")[:BATCH])
     for task in queued:
         _execute(app, task)
     if queued:
         return True
-    if not tasks.active().exists():
+    if not _goes_on(tasks):
         return False
     time.sleep(PAUSE)
     return True
+
+
+def _goes_on(tasks: TaskQuerySet) -> bool:
+    """Whether something may happen without anybody's decision."""
+    active = tasks.active()
+    if not active.exists():
+        return False
+    timed = Q(status=TaskStatus.WAITING, asked_at=None) & ~Q(not_before=None, deadline_at=None)
+    moving = active.filter(timed | Q(status__in=[TaskStatus.QUEUED, TaskStatus.RUNNING]))
+    return moving.exists() or not tasks.asked().exists()
 
 
 def _execute(app: Celery, task: Task) -> None:

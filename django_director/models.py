@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 NAME_LENGTH = 200
 STATUS_LENGTH = 16
+KEY_LENGTH = 200
 GRAPHS_KEPT = 256
 
 _graphs: dict[str, Graph] = {}
@@ -112,13 +113,19 @@ class Run(models.Model):
     trigger = models.CharField(max_length=STATUS_LENGTH, choices=Trigger, default=Trigger.MANUAL)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     comment = models.CharField(max_length=1000, blank=True)
-    idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - NULLs are distinct
+    idempotency_key = models.CharField(max_length=KEY_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     schedule = models.CharField(max_length=NAME_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     scheduled_for = models.DateTimeField(null=True, help_text="The slot of the schedule.")
     sent_at = models.DateTimeField(null=True, help_text="When the schedule's message was sent.")
     parent_task = models.ForeignKey("Task", models.CASCADE, null=True, related_name="children")
     relaunched_from = models.ForeignKey("self", models.SET_NULL, null=True, related_name="relaunches")
     deadline_at = models.DateTimeField(null=True)
+    concurrency_key = models.CharField(  # noqa: DJ001 - NULLs are distinct
+        max_length=KEY_LENGTH, null=True, help_text="Runs of one key share slots; empty without `concurrency`."
+    )
+    slot = models.PositiveIntegerField(null=True, help_text="Which of its key's slots an admitted run holds.")
+    queued_at = models.DateTimeField(null=True, help_text="Since when an active run of a key wants a slot.")
+    next_admission_at = models.DateTimeField(null=True, help_text="When the supervisor looks at a pending run.")
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -143,6 +150,18 @@ class Run(models.Model):
                 condition=Q(status__in=_values(RUN_FINISHED), finished_at__isnull=False)
                 | Q(~Q(status__in=_values(RUN_FINISHED)), finished_at__isnull=True),
             ),
+            # What admits a run: of two that write the same slot, one fails.
+            models.UniqueConstraint(fields=["workflow", "concurrency_key", "slot"], name="director_run_slots"),
+            models.CheckConstraint(
+                name="director_run_holds_slot",
+                condition=Q(slot__isnull=True) & (~Q(status=RunStatus.RUNNING) | Q(concurrency_key__isnull=True))
+                | Q(slot__isnull=False, status=RunStatus.RUNNING, concurrency_key__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="director_run_pending",
+                condition=~Q(status=RunStatus.PENDING)
+                | Q(concurrency_key__isnull=False, queued_at__isnull=False, next_admission_at__isnull=False),
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["workflow", "-id"], name="director_run_by_workflow"),
@@ -157,6 +176,17 @@ class Run(models.Model):
                 fields=["finished_at", "deadline_at"],
                 name="director_run_deadline",
                 condition=Q(finished_at__isnull=True, deadline_at__isnull=False),
+            ),
+            # Both columns are emptied at the end: where an index can't be partial, NULLs keep it short.
+            PartialIndex(
+                fields=["workflow", "concurrency_key", "queued_at"],
+                name="director_run_queue",
+                condition=Q(queued_at__isnull=False),
+            ),
+            PartialIndex(
+                fields=["next_admission_at"],
+                name="director_run_admission",
+                condition=Q(next_admission_at__isnull=False),
             ),
         ]
 
@@ -202,9 +232,9 @@ class Run(models.Model):
         values = of_result(graph)
         if values is None:
             return graph.result.assemble(dict(self._rows(graph.result.spans(), "position", "result"))), ""
-        rows = self._rows(values.tasks, "position", "status", "result")
+        rows = self._rows(values.tasks, "position", "status", "result", "decision")
         names = values.names(
-            {position: Outcome(status, result) for position, status, result in rows},
+            {position: Outcome(*outcome) for position, *outcome in rows},
             payload=self.payload,
             run=self.facts,
         )
@@ -262,7 +292,10 @@ class Task(models.Model):
     next_dispatch_at = models.DateTimeField(null=True)
     dispatches = models.PositiveIntegerField(default=0, help_text="How often it was published again.")
     not_before = models.DateTimeField(null=True)
-    deadline_at = models.DateTimeField(null=True, help_text="When the attempt has run too long.")
+    deadline_at = models.DateTimeField(
+        null=True,
+        help_text="When its time is up: an attempt has run too long, nobody has decided, a wait is over.",
+    )
     unknown_since = models.DateTimeField(null=True, help_text="Since when a worker says it has no such task.")
 
     attempt = models.PositiveIntegerField(default=0, help_text="The last attempt started.")
@@ -276,6 +309,12 @@ class Task(models.Model):
     reason = models.CharField(max_length=500, blank=True, help_text="Why it is in this status.")
     progress = models.JSONField(null=True)
 
+    asked_at = models.DateTimeField(null=True, help_text="Since when an approval waits for somebody to decide.")
+    decision = models.JSONField(null=True, help_text="Of an approval: approved, by, comment, at.")
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False
+    )
+
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -284,6 +323,7 @@ class Task(models.Model):
 
     class Meta:
         ordering: ClassVar = ["run", "is_hook", "position", "map_index", "generation"]
+        permissions: ClassVar = [("approve_task", "Can approve and reject")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["run", "position", "map_index", "generation"], name="director_task_identity"
@@ -316,7 +356,12 @@ class Task(models.Model):
             PartialIndex(
                 fields=["deadline_at"],
                 name="director_task_deadline",
-                condition=Q(status=TaskStatus.RUNNING, deadline_at__isnull=False),
+                condition=Q(deadline_at__isnull=False),
+            ),
+            PartialIndex(fields=["asked_at"], name="director_task_asked", condition=Q(asked_at__isnull=False)),
+            # For the constraint of the foreign key, when a user is deleted.
+            PartialIndex(
+                fields=["decided_by"], name="director_task_decided", condition=Q(decided_by__isnull=False)
             ),
         ]
 

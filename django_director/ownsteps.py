@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from .definitions.model import ApprovalStep, WaitStep
+from .engine import approvals, timers
 from .engine.claim import Claim
+from .moments import as_moment, as_seconds
 
 
 class Held(Enum):
@@ -35,4 +38,34 @@ def _head(claimed: Claim) -> bool:
     return True
 
 
-_PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {"group": _head}
+def _approval(claimed: Claim) -> Any:
+    step = claimed.node.step
+    assert isinstance(step, ApprovalStep)
+    approvals.ask(claimed, step.timeout)
+    return HELD
+
+
+def _wait(claimed: Claim) -> Any:
+    seconds = _seconds(claimed)
+    if seconds <= 0:
+        return None
+    timers.wait(claimed, seconds)
+    return HELD
+
+
+def _seconds(claimed: Claim) -> float:
+    step, values = claimed.node.step, claimed.values
+    assert isinstance(step, WaitStep)
+    if step.until is None:
+        given = step.seconds if values is None else values.evaluate("for", claimed.names, missing=step.seconds)
+        return as_seconds(given, str(step.seconds))
+    until = step.until if values is None else values.evaluate("until", claimed.names)
+    moment = as_moment(until, str(step.until))
+    return (moment - timers.now(claimed)).total_seconds()
+
+
+_PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {
+    "group": _head,
+    "approval": _approval,
+    "wait": _wait,
+}

@@ -89,6 +89,10 @@ class RunQuerySet(models.QuerySet[Any]):
     def finished(self) -> Self:
         return self.filter(status__in=status.RUN_FINISHED)
 
+    def unstopped(self) -> Self:
+        """Runs that may be canceled, or fail fast at most."""
+        return self.filter(stop__in=status.STOP_SPARING)
+
     def retryable(self) -> Self:
         return self.filter(status__in=status.RUN_RETRYABLE).exclude(stop=status.Stop.DELETE)
 
@@ -109,6 +113,28 @@ class RunQuerySet(models.QuerySet[Any]):
         """Runs whose time is up and that may still start something."""
         may_start = self.filter(stop__in=status.STOP_SPARING, paused_at=None)
         return may_start.filter(finished_at=None, deadline_at__lte=Now())
+
+    def of_key(self, workflow_id: Any, key: Any) -> Self:
+        """Runs that share their slots."""
+        return self.filter(workflow=workflow_id, concurrency_key=key)
+
+    def holding(self) -> Self:
+        """Runs that hold a slot of their key."""
+        # With the condition of the index of the few runs that are active.
+        return self.filter(slot__isnull=False, queued_at__isnull=False)
+
+    def wanting(self) -> Self:
+        """Pending runs that may have a slot: neither paused nor stopped, nor delayed."""
+        pending = self.filter(status=status.RunStatus.PENDING, stop=status.Stop.NONE, paused_at=None)
+        return pending.filter(queued_at__lte=Now())
+
+    def due_for_admission(self) -> Self:
+        """Pending runs that the supervisor is to look at."""
+        return self.filter(next_admission_at__lte=Now())
+
+    def queued_before(self, queued_at: Any, pk: Any) -> Self:
+        """Active runs with a key that come before another one, whose columns are given as expressions."""
+        return self.filter(Q(queued_at__lt=queued_at) | Q(queued_at=queued_at, pk__lt=pk))
 
     def for_listing(self) -> Self:
         """Without payloads, with what a list shows."""
@@ -140,6 +166,10 @@ class TaskQuerySet(models.QuerySet[Any]):
 
     def waiting(self) -> Self:
         return self.filter(status=status.TaskStatus.WAITING)
+
+    def asked(self) -> Self:
+        """Approvals that wait for somebody to decide."""
+        return self.waiting().filter(asked_at__isnull=False)
 
     def finished(self) -> Self:
         return self.filter(status__in=status.TASK_FINISHED)

@@ -35,6 +35,7 @@ class Stop(TextChoices):
     CANCEL = "cancel", "canceled"
     FAIL_FAST = "fail_fast", "fail fast"
     TIMEOUT = "timeout", "timed out"
+    SKIP = "skip", "no slot was free"
     DELETE = "delete", "being deleted"
 
 
@@ -66,9 +67,7 @@ TASK_RETRYABLE = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED})
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PENDING: frozenset({RunStatus.RUNNING, RunStatus.CANCELED}),
     RunStatus.RUNNING: RUN_FINISHED,
-    RunStatus.SUCCESS: frozenset({RunStatus.RUNNING}),
-    RunStatus.FAILED: frozenset({RunStatus.RUNNING}),
-    RunStatus.CANCELED: frozenset({RunStatus.RUNNING}),
+    **dict.fromkeys(RUN_FINISHED, RUN_ACTIVE),
 }
 
 TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {

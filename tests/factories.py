@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_director import ids
 from django_director.definitions import as_json
-from django_director.definitions.model import Container, Definition, Step, TaskStep
+from django_director.definitions.model import ApprovalStep, Container, Definition, Step, TaskStep, WaitStep
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
 
@@ -33,6 +33,14 @@ def group(name: str, *members: str | Step, **fields: Any) -> Container:
 
 def chain(name: str, *members: str | Step, **fields: Any) -> Container:
     return Container(id=name, kind="chain", members=_steps(members), **fields)
+
+
+def approval(name: str, **fields: Any) -> ApprovalStep:
+    return ApprovalStep(id=name, **fields)
+
+
+def wait(name: str, seconds: Any = None, **fields: Any) -> WaitStep:
+    return WaitStep(id=name, seconds=seconds, **fields)
 
 
 def definition(name: str = "shop.ORDER", *tasks: str | Step, **fields: Any) -> Definition:
@@ -75,14 +83,20 @@ def make_run(
             "version": workflow.current_version,
             "status": status,
             "created_at": now,
-            "started_at": now,
+            "started_at": None if status == RunStatus.PENDING else now,
             "finished_at": now + timedelta(seconds=1.5) if status in RUN_FINISHED else None,
         }
+        | (_queued(now) if status == RunStatus.PENDING else {})
         | fields
     )
     for node in run.version.graph.nodes:
         make_task(run, node.position, (tasks or {}).get(node.step.id, TaskStatus.PENDING))
     return run
+
+
+def _queued(now: datetime) -> dict[str, Any]:
+    """As the constraints want a run that waits for a slot."""
+    return {"concurrency_key": "", "queued_at": now, "next_admission_at": now + timedelta(seconds=60)}
 
 
 def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **fields: Any) -> Task:

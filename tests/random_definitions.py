@@ -7,7 +7,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from django_director.definitions.model import RULES, Container, Definition, Step, TaskStep
+from django_director.definitions.model import (
+    ON_TIMEOUT,
+    RULES,
+    ApprovalStep,
+    Container,
+    Definition,
+    Step,
+    TaskStep,
+    WaitStep,
+)
 
 MAX_STEPS = 12
 PAYLOAD = {"yes": True, "no": False}
@@ -37,6 +46,11 @@ class _Maker:
         if depth and self.number < MAX_STEPS and self.chance(45):
             kind = self.draw(st.sampled_from(("group", "chain")))
             made = Container(id=id, kind=kind, members=self.steps(depth - 1), **options)
+        elif self.chance(10):
+            made = WaitStep(id=id, seconds=60, **options)
+        elif self.chance(10):
+            on_timeout = self.draw(st.sampled_from(ON_TIMEOUT))
+            made = ApprovalStep(id=id, timeout=60, on_timeout=on_timeout, **options)
         else:
             kwargs = {}
             if options["needs"]:

@@ -14,10 +14,11 @@ from django_director.drawing.icons import icon
 from django_director.drawing.picture import Box
 from django_director.drawing.svg import render
 from django_director.models import Run
+from django_director.representation import shown_key
 from django_director.status import RunStatus
 
-from . import formatting, operations
-from .run_state import TASKS_PER_PAGE, RunState, since
+from . import decisions, formatting, operations
+from .run_state import ASKED_SHOWN, TASKS_PER_PAGE, RunState, since
 
 RESULT_PARTS: Final = 200
 """A result put together from more tasks is not read for a page."""
@@ -46,6 +47,11 @@ def context(
             for operation in operations.ALL.values()
             if operation.name in permitted
         ],
+        "asked": [
+            (task, formatting.name(task.label), decisions.prompt(task)) for task in state.asked[:ASKED_SHOWN]
+        ],
+        "asked_ids": " ".join(str(task.pk) for task in state.asked),
+        "more_asked": len(state.asked) > ASKED_SHOWN,
         "graph": graph(state, site),
         "filters": [(status, label, number, icon(status)) for status, label, number in state.filters],
         "rows": [(row, formatting.badge(row.status)) for row in state.rows],
@@ -54,6 +60,8 @@ def context(
         "next_page": _page_link(state.page + 1, state.pages, chosen),
         "sees_payload": sees_payload,
         "masked_note": formatting.masked_note(),
+        "concurrency_key": shown_key(run) if sees_payload else None,
+        **_waiting(state),
         **(_values(run) if sees_payload else {}),
     }
 
@@ -77,6 +85,13 @@ def graph(state: RunState, site: str) -> SafeString:
         % {"finished": finished, "total": total},
         link=link,
     )
+
+
+def _waiting(state: RunState) -> dict[str, Any]:
+    """What a pending run waits for, and the run before it, whose id ends the text."""
+    behind = state.waiting.behind if state.waiting else None
+    text = str(state.waiting or "")
+    return {"waiting": text.removesuffix(str(behind)), "behind": behind}
 
 
 def _page_link(page: int, pages: int, chosen: dict[str, str]) -> str | None:

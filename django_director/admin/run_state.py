@@ -16,15 +16,18 @@ from django.db.models import QuerySet
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
+from django_director.engine import waiting
+from django_director.graph import OWN_TASK
 from django_director.models import Run, Task
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
-from . import formatting, operations
+from . import decisions, formatting, operations
 
 TASKS_PER_PAGE: Final = 200
 POLL: Final = 2
 """Seconds between two looks at a run."""
 POLL_LARGE: Final = 10
+ASKED_SHOWN: Final = 5
 LARGE: Final = 5_000
 """A run of so many tasks is looked at less often: each look reads the status of all."""
 
@@ -80,6 +83,11 @@ class RunState:
         """The same with the hooks: what the table shows."""
         return Counter(status for _, status, _, _ in self._statuses)
 
+    @cached_property
+    def waiting(self) -> waiting.Waiting | None:
+        """What a pending run waits for; a query more."""
+        return waiting.of_run(self.run)
+
     @property
     def progress(self) -> tuple[int, int]:
         """Finished tasks, and all."""
@@ -111,11 +119,22 @@ class RunState:
     @cached_property
     def rows(self) -> list[Row]:
         start = (self.page - 1) * TASKS_PER_PAGE
-        return [_row(task) for task in self._tasks()[start : start + TASKS_PER_PAGE]]
+        tasks = self._tasks()[start : start + TASKS_PER_PAGE]
+        return [_row(task, self.run) for task in tasks]
 
     def _tasks(self) -> QuerySet[Task]:
         tasks = self.run.tasks.for_listing().in_order()
         return tasks.filter(status=self.status) if self.status else tasks
+
+    @cached_property
+    def asked(self) -> list[Task]:
+        """The first approvals that wait for somebody, oldest first."""
+        if not self.shown_counts[TaskStatus.WAITING]:
+            return []
+        asked: list[Task] = list(self.run.tasks.asked().for_listing().order_by("asked_at")[: ASKED_SHOWN + 1])
+        for task in asked:
+            task.run = self.run
+        return asked
 
     @property
     def filters(self) -> Iterator[tuple[str, str, int]]:
@@ -144,8 +163,10 @@ class RunState:
             "duration": formatting.seconds(self.run.duration),
             "since": since(self.run),
             "error": self.run.error,
+            "waiting": str(self.waiting or ""),
             "is_live": self.is_live,
             "poll": self.poll,
+            "asked": " ".join(str(task.pk) for task in self.asked),
             "buttons": [name for name in permitted if operations.ALL[name].is_possible(self.run)],
             "counts": {status: f"{number:,}" for status, _, number in self.filters if number},
             "boxes": [[face.status, self.picture.fitted(face.note), face.title] for face in self.faces],
@@ -165,17 +186,19 @@ def etag(data: dict[str, Any]) -> str:
     return f'"{hashlib.sha256(json.dumps(data).encode()).hexdigest()[:32]}"'
 
 
-def _row(task: Task) -> Row:
+def _row(task: Task, run: Run) -> Row:
+    task.run = run
+    node = run.version.graph.node(task.position)
     is_running = task.status == TaskStatus.RUNNING
     return Row(
         id=task.pk,
         label=formatting.name(task.label),
-        celery_name=formatting.name(task.name),
+        celery_name=formatting.name(task.name if task.name != OWN_TASK else node.kind),
         is_hook=task.is_hook,
         status=task.status,
         attempt=str(task.attempt or formatting.NOTHING),
         started=formatting.moment(task.started_at),
         duration=formatting.elapsed(task) if is_running else formatting.seconds(task.duration),
         since=since(task) if is_running else None,
-        error=formatting.error_line(task.error or task.reason),
+        error=formatting.error_line(decisions.waiting_text(task) or task.error or task.reason),
     )

@@ -24,7 +24,6 @@ from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
 from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
-from django_director.history import record
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.status import Trigger
 
@@ -183,13 +182,13 @@ def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run |
             comment=form.cleaned_data["comment"],
             user=request.user,
             trigger=Trigger.ADMIN,
+            note="Started (admin)",
         )
     except InvalidPayload as error:
         form.show(error)
     except DirectorError as error:
         form.add_error(None, str(error))
     else:
-        record(request.user, run, "Started (admin)")
         return run
     return None
 

@@ -10,7 +10,6 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.authorization import is_allowed, require, visible
-from django_director.history import record
 from django_director.lookups import find_workflow
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json
@@ -52,7 +51,7 @@ class WorkflowRuns(DirectorView):
             user=actor(request),
             idempotency_key=_idempotency_key(request),
             trigger=Trigger.API,
-            beside=lambda run: record(request.user, run, "Started (API)"),
+            note="Started (API)",
         )
         counts = engine.counts_at_start(run) if run.created else None
         return Response(

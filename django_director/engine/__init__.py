@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from django_director.models import Run
 
+from .approvals import approve, check_waits, reject
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
 from .plans import Again, Preview
@@ -29,14 +30,17 @@ __all__ = [
     "Again",
     "Preview",
     "RelaunchPreview",
+    "approve",
     "astart",
     "cancel",
+    "check_waits",
     "counts_at_start",
     "pause",
     "preview_relaunch",
     "preview_rerun",
     "preview_retry",
     "preview_skip",
+    "reject",
     "relaunch",
     "relaunch_version",
     "rerun",

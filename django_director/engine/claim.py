@@ -124,7 +124,7 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[_Row]) -> 
     if any(reference.root == "run" for reference in values.references):
         found = Run.objects.select_related("workflow").defer("payload").filter(pk=ticket.run_id)
         run = statement(found.get, patience=WORKER_PATIENCE).facts
-    outcomes = {row.position: Outcome(row.status, row.result) for row in rows}
+    outcomes = {row.position: Outcome(row.status, row.result, row.decision) for row in rows}
     return values.names(outcomes, payload=claimed.payload, run=run)
 
 
@@ -136,7 +136,7 @@ def _take(ticket: Ticket, node: Node, wanted: Values | None, worker: str, token:
     if can_pair() and wanted is None and len(before) < 2:
         taking = _taking_and_reading(*kind, len(before), connection().in_atomic_block)
         if rows := taking.rows(**values, before=before[0] if before else None):
-            return [_Row._make(row) for row in rows]
+            return [_Row(*row) for row in rows]
     elif _taking(*kind).execute(**values):
         return _rows(ticket, node, wanted)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
@@ -211,28 +211,31 @@ class _Row(NamedTuple):
     reruns: int
     generation: int
     payload: Any
+    decision: Any = None
+    """Read only where an expression uses one."""
 
 
 def _rows(ticket: Ticket, node: Node, values: Values | None) -> list[_Row]:
     before = _before(ticket, node)
     if values is None and len(before) < 2:
         rows = _reading(len(before)).rows(task=ticket.task_id, before=before[0] if before else None)
-        return [_Row._make(row) for row in rows]
+        return [_Row(*row) for row in rows]
     used = () if values is None else values.tasks
     if not node.is_hook:
         return _many(ticket, (*node.shape.spans(), *used, (node.position, node.position + 1)), node, values)
     own = _reading(len(before)).rows(task=ticket.task_id, before=before[0] if before else None)
-    return [*map(_Row._make, own), *(_many(ticket, used, node, values) if used else ())]
+    return [*(_Row(*row) for row in own), *(_many(ticket, used, node, values) if used else ())]
 
 
 def _many(ticket: Ticket, wanted: Sequence[Span], node: Node, values: Values | None) -> list[_Row]:
     many = Task.objects.filter(run_id=ticket.run_id).at(wanted)
     if values is None or values.tasks == values.results:
-        return [_Row._make(row) for row in _columns(many, ticket.task_id)]
+        return [_Row(*row) for row in _columns(many, ticket.task_id)]
     # A status may be that of many tasks, whose results are not wanted.
     whole = positions_in((*node.shape.spans(), *values.results, (node.position, node.position + 1)))
     many = many.annotate(wanted=Case(When(whole, then=F("result")), output_field=JSONField()))
-    return [_Row._make(row) for row in _columns(many, ticket.task_id, "wanted")]
+    more = ("decision",) if values.has_decisions else ()
+    return [_Row(*row) for row in _columns(many, ticket.task_id, "wanted", *more)]
 
 
 def _before(ticket: Ticket, node: Node) -> list[UUID]:
@@ -250,7 +253,7 @@ def _reading(upstream: int) -> Select:
     return Select(_columns(Task.objects.filter(pk__in=[task, before][: 1 + upstream]), task))
 
 
-def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result") -> Any:
+def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *more: str) -> Any:
     payload = Case(When(pk=own, then=F("run__payload")), output_field=JSONField())
     return (
         tasks.order_by()
@@ -265,5 +268,6 @@ def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result") -> 
             "reruns",
             "run__generation",
             "own_payload",
+            *more,
         )
     )

@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from django_director import faults, signals
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.graph import Graph
 from django_director.jsonvalues import storable_text
-from django_director.models import Attempt, Task
-from django_director.status import TaskStatus
+from django_director.models import Attempt, Run, Task
+from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox, settle, stop, success
 from .claim import Claim, RunSnapshot
@@ -91,16 +91,29 @@ def hold(claim: Claim, **columns: Any) -> bool:
     ``columns`` say what for, as ``not_before`` or ``deadline_at``.
     """
     waiting = {"status": TaskStatus.WAITING, "claim": None, "lease_until": None, "deadline_at": None}
-    return bool(_mine(claim).update(**waiting | columns))
+    held = bool(_mine(claim).update(**waiting | columns))
+    faults.point("hold.updated")
+    return held
 
 
 def end_row(task: Task, status: TaskStatus, **columns: Any) -> bool:
     """End a task whose row was read, with its run and version, and is as it was; part of a transaction."""
-    if not _as_read(task).filter(status=task.status).update(**_ended(status), **columns):
+    return _end_row(_as_read(task), task, status, columns)
+
+
+def end_waiting(task: Task, status: TaskStatus, **columns: Any) -> bool:
+    """The same for one that waits, unless its run was stopped: then its sweep ends it."""
+    node = task.run.version.graph.node(task.position)
+    going = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING)
+    going = going.filter(stop__in=STOP_SPARING) if node.runs_on else going.filter(stop=Stop.NONE)
+    return _end_row(_as_read(task).waiting().filter(Exists(going)), task, status, columns)
+
+
+def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) -> bool:
+    if not row.filter(status=task.status).update(**_ended(status) | columns):
         return False
     failed = status == TaskStatus.FAILED
-    if failed:
-        faults.point("fail.updated")
+    faults.point("fail.updated" if failed else "end.updated")
     graph = task.run.version.graph
     if task.is_hook:
         hooks.follow(task.run_id, graph, graph.node(task.position), task.sequence, failed=failed)

@@ -17,8 +17,9 @@ from django_director.clock import Now, later
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.querysets import TaskQuerySet
-from django_director.status import STOP_SPARING
+from django_director.status import STOP_SPARING, RunStatus
 
+from . import admission
 from .transactions import after_commit, statement
 
 CHUNK: Final = 5_000
@@ -51,6 +52,9 @@ def resume(run: Run, *, user: Any = None) -> Run:
         raise _conflict(run, "resumed")
     after_commit(partial(bring_back, run.pk))
     run.refresh_from_db()
+    if run.status == RunStatus.PENDING:
+        after_commit(partial(admission.try_start, run))
+        run.refresh_from_db()
     return run
 
 

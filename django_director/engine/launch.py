@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -11,24 +11,28 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from django_director import faults, ids, signals
+from django_director import faults, history, ids, signals
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
-from django_director.graph import Span
+from django_director.graph import MAX_LEVELS, Span
 from django_director.hints import question
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
-from django_director.status import TaskStatus, Trigger
+from django_director.status import RunStatus, TaskStatus, Trigger
 
-from . import hooks, outbox, rows
-from .transactions import after_commit, transact
+from . import admission, hooks, keys, outbox, rows
+from .transactions import after_commit, connection, statement, transact
 
-Beside = Callable[[Run], object]
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
 VERSION_COLUMNS: Final = ("id", "workflow_id", "number", "content_hash", "path", "created_at")
 """Of a definition only what is compiled from it is needed, and that is kept per process."""
+
+_CHANGING: Final = (
+    *("status", "stop", "error", "slot", "queued_at", "next_admission_at"),
+    *("started_at", "finished_at", "deadline_at"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,7 @@ class Order:
     fields: dict[str, Any]
     not_before: datetime | None
     publish: bool
-    beside: Beside | None
+    note: str
 
 
 def start(
@@ -58,23 +62,22 @@ def start(
     scheduled_for: datetime | None = None,
     sent_at: datetime | None = None,
     publish: bool = True,
-    beside: Beside | None = None,
+    note: str = "",
 ) -> Run:
     """Start the workflow ``name``, which may also be its row, and return its run.
 
     Inside ``transaction.atomic()`` the run is committed or rolled back with it. With an ``idempotency_key``, or a
     ``schedule`` and its slot ``scheduled_for``, that was used before, the earlier run is returned with
     ``run.created`` false. ``not_before`` delays the first tasks. ``publish=False`` leaves them to the caller.
-    ``beside`` is called with the new run inside its transaction, to write what shall be there with it or not at
-    all; as often as the transaction is tried. Raises ``UnknownWorkflow``, ``InvalidPayload``, and ``Conflict``
-    when the key was used with another payload.
+    ``note`` says what ``user`` did, for Django's history of the run: "Started (API)". Raises ``UnknownWorkflow``,
+    ``InvalidPayload``, and ``Conflict`` when the key was used with another payload.
     """
     return start_version(
         current_version(name),
         payload,
         not_before=not_before,
         publish=publish,
-        beside=beside,
+        note=note,
         comment=comment[:1000],
         user=user if user is not None and user.pk else None,
         idempotency_key=idempotency_key or None,
@@ -91,7 +94,7 @@ def start_version(
     *,
     not_before: datetime | None = None,
     publish: bool = True,
-    beside: Beside | None = None,
+    note: str = "",
     **fields: Any,
 ) -> Run:
     """Start one version; ``fields`` are columns of the run."""
@@ -102,14 +105,15 @@ def start_version(
         fields=fields,
         not_before=not_before,
         publish=publish,
-        beside=beside,
+        note=note,
     )
     _check_size(version)
     earlier = _earlier_run(order)
     if earlier is not None:
         return earlier
+    order = _with_key(order)
     try:
-        run = transact(partial(_insert, order))
+        run = _insert(order)
     except IntegrityError:
         # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
         earlier = Run.objects.select_related("workflow", "version").filter(pk=order.run_id).first()
@@ -117,6 +121,9 @@ def start_version(
         if earlier is None:
             raise
         return earlier
+    if run.status == RunStatus.PENDING and not connection().in_atomic_block:
+        # It may have got its slot since.
+        run.refresh_from_db(fields=_CHANGING)
     return run
 
 
@@ -153,8 +160,13 @@ def current_version(workflow: Workflow | str) -> WorkflowVersion:
     return version
 
 
-def counts_at_start(run: Run) -> dict[str, int]:
-    """The number of tasks in each status as the start of ``run`` committed them; no query."""
+def counts_at_start(run: Run) -> dict[str, int] | None:
+    """The number of tasks in each status as the start of ``run`` committed them; no query.
+
+    ``None`` where they may have changed since: when the run had to wait for a slot.
+    """
+    if run.concurrency_key is not None:
+        return None
     graph = run.version.graph
     found = graph.beginning.found
     counts = {TaskStatus.QUEUED: _size(found.ready)}
@@ -183,6 +195,13 @@ def _check_size(version: WorkflowVersion) -> None:
             f"“{version.workflow.name}” has {size:,} tasks, "
             f'the limit is {director.MAX_TASKS_PER_RUN:,} (DIRECTOR["MAX_TASKS_PER_RUN"])'
         )
+    largest = version.graph.largest
+    if largest.parts > director.MAX_TASKS_PER_RUN or largest.levels > MAX_LEVELS:
+        raise DirectorError(
+            f"“{version.workflow.name}” passes on a list of {largest.parts:,} results in {largest.levels:,} "
+            "levels: each wait and approval of a group repeats what the group received; "
+            f'the limits are {director.MAX_TASKS_PER_RUN:,} (DIRECTOR["MAX_TASKS_PER_RUN"]) and {MAX_LEVELS}'
+        )
 
 
 def _earlier_run(order: Order) -> Run | None:
@@ -201,25 +220,63 @@ def _earlier_run(order: Order) -> Run | None:
     return run
 
 
+def _with_key(order: Order) -> Order:
+    graph = order.version.graph
+    if graph.definition.concurrency is None:
+        return order
+    key = keys.key_of(graph, order.payload, _new_run(order).facts)
+    return replace(order, fields=order.fields | {"concurrency_key": key})
+
+
 def _insert(order: Order) -> Run:
     graph = order.version.graph
-    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
-    for name, value in order.fields.items():
-        setattr(run, name, value)
-    found = graph.beginning.found
-    if found.outcome is not None:
-        run.status = found.outcome
+    begins_now = order.not_before is None and graph.definition.concurrency is None
+    is_usual = begins_now and graph.beginning.found.outcome is None
+    if not (is_usual and rows.fit_at_once(graph) and history.can_note(order.fields.get("user"))):
+        return transact(partial(_insert_by_table, order))
+    # Inside a caller's transaction what the database refuses needs a savepoint.
+    once = transact if connection().in_atomic_block else statement
+    return once(partial(_insert_at_once, order))
+
+
+def _insert_at_once(order: Order) -> Run:
+    run, graph = _new_run(order), order.version.graph
+    rows.insert_at_once(run, graph, history.note(run.user, run, order.note))
+    if connection().in_atomic_block:
+        faults.point("start.inserted")
+    return _begun(order, run)
+
+
+def _insert_by_table(order: Order) -> Run:
+    run, graph = _new_run(order), order.version.graph
     rows.insert_run(run, graph.definition.timeout, order.not_before)
     faults.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
     rows.insert_gates(run.pk, graph, graph.beginning.tallies)
-    if order.publish and order.not_before is None:
-        outbox.publish_after_commit(run, graph, graph.roots)
-    if found.outcome is not None:
-        hooks.insert(run.pk, graph, found.outcome, generation=0)
-    if order.beside is not None:
-        order.beside(run)
+    if run.is_finished:
+        hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
+    if order.note:
+        history.record(run.user, run, order.note)
+    return _begun(order, run)
+
+
+def _new_run(order: Order) -> Run:
+    run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
+    for name, value in order.fields.items():
+        setattr(run, name, value)
+    outcome = order.version.graph.beginning.found.outcome
+    waits = RunStatus.RUNNING if run.concurrency_key is None else RunStatus.PENDING
+    run.status = outcome or waits
+    return run
+
+
+def _begun(order: Order, run: Run) -> Run:
+    begins_now = order.publish and order.not_before is None
+    if begins_now and run.status != RunStatus.PENDING:
+        outbox.publish_after_commit(run, run.version.graph, run.version.graph.roots)
     after_commit(partial(_announce, run))
+    if begins_now and run.status == RunStatus.PENDING:
+        after_commit(partial(admission.try_start, run))
     return run
 
 

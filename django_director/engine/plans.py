@@ -21,6 +21,7 @@ from django_director.status import (
     TaskStatus,
 )
 
+from . import admission
 from .recompute import statuses_of
 
 SHOWN: Final = 200
@@ -141,6 +142,8 @@ def of_skip(task: Task) -> Plan:
 def _plan(
     run: Run, verb: str, before: Mapping[int, str], again: Iterable[int], skipped: int | None = None
 ) -> Plan:
+    if reason := admission.no_room(run):
+        raise _conflict(run, f"{verb} now", reason)
     again = frozenset(again)
     after = {**before, **dict.fromkeys(again, TaskStatus.PENDING)}
     if skipped is not None:

@@ -39,13 +39,19 @@ def go_on(run: RunSnapshot, graph: Graph, again: Replay) -> None:
 
     A run that was canceled while its last task ran, and let it succeed, has nothing to do when it is retried.
     """
-    Gate.objects.filter(run_id=run.pk).delete()
-    insert_gates(run.pk, graph, again.tallies)
+    write_gates(run, graph, again)
     settle.carry_out(run, graph, again.found)
 
 
+def write_gates(run: RunSnapshot, graph: Graph, again: Replay) -> None:
+    """Let the gates have counted what was computed."""
+    Gate.objects.filter(run_id=run.pk).delete()
+    insert_gates(run.pk, graph, again.tallies)
+
+
 def _recompute(run: Run) -> bool:
-    if not Run.objects.active().filter(pk=run.pk, stop=Stop.NONE).update(generation=F("generation")):
+    running = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING, stop=Stop.NONE)
+    if not running.update(generation=F("generation")):
         return False
     graph = run.version.graph
     snapshot = RunSnapshot(pk=run.pk, generation=run.generation)

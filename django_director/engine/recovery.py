@@ -40,6 +40,8 @@ class Due(NamedTuple):
     stopping: bool = True
     closing: bool = True
     ending: bool = True
+    firing: bool = True
+    admitting: bool = True
 
 
 def look(lease: str) -> Due:
@@ -63,6 +65,11 @@ def _looking() -> Select:
         .filter(deadline_at__lte=Now())
         .order_by("deadline_at")
         .values("deadline_at"),
+        "firing": Task.objects.waiting()
+        .filter(deadline_at__lte=Now())
+        .order_by("deadline_at")
+        .values("deadline_at"),
+        "admitting": Run.objects.due_for_admission().order_by("next_admission_at").values("next_admission_at"),
     }
     columns = {name: Subquery(rows[:1]) for name, rows in firsts.items()}
     return Select(Lease.objects.filter(name=Param("lease", TEXT)).annotate(**columns).values_list(*columns))

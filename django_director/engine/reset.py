@@ -13,6 +13,7 @@ from django.db.models import Case, F, Value, When
 
 from django_director import faults
 from django_director.clock import Now, later
+from django_director.conf import director
 from django_director.exceptions import Conflict
 from django_director.graph import spans
 from django_director.inserts import insert_from
@@ -21,10 +22,10 @@ from django_director.models import Attempt, Run, Task
 from django_director.querysets import batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import plans
+from . import admission, plans, settle
 from .claim import RunSnapshot
 from .plans import Plan, Preview
-from .recompute import go_on
+from .recompute import go_on, write_gates
 from .transactions import after_commit, transact
 
 _KEPT: Final = {
@@ -36,6 +37,10 @@ _UNTOUCHED: Final[dict[str, Any]] = {
     "lease_until": None,
     "next_dispatch_at": None,
     "not_before": None,
+    "deadline_at": None,
+    "asked_at": None,
+    "decision": None,
+    "decided_by": None,
     "unknown_since": None,
     "dispatches": 0,
     "failures": 0,
@@ -119,6 +124,8 @@ def _as_it_is_now(task: Task) -> Task:
 
 def _reset(plan: Plan, token: int, reason: str) -> None:
     run = plan.run
+    if run.concurrency_key is not None:
+        after_commit(partial(admission.try_start, run))
     if not _reopen(run, token):
         _go_on_from_commit(plan, token)
         return
@@ -136,26 +143,39 @@ def _reset(plan: Plan, token: int, reason: str) -> None:
         skipped.update(status=TaskStatus.SKIPPED, **_UNTOUCHED | {"reason": reason, "finished_at": Now()})
     faults.point("reset.updated")
     after_commit(partial(faults.point, "reset.committed"))
-    go_on(RunSnapshot(pk=run.pk, generation=run.generation + 1), run.version.graph, plan.replay)
+    reopened = RunSnapshot(pk=run.pk, generation=run.generation + 1)
+    if run.concurrency_key is None:
+        go_on(reopened, run.version.graph, plan.replay)
+        return
+    # What is ready is queued when the run has a slot.
+    write_gates(reopened, run.version.graph, plan.replay)
+    settle.settle_tasks(run.pk, plan.replay.found)
 
 
 def _reopen(run: Run, token: int) -> int:
     """Make a finished run active, if nobody has since it was read."""
-    timeout = run.version.graph.definition.timeout
     return int(
         Run.objects.resettable()
         .filter(pk=run.pk, generation=run.generation)
         .update(
-            status=RunStatus.RUNNING,
+            **_begun(run),
             stop=Stop.NONE,
             generation=F("generation") + 1,
             token=token,
             paused_at=None,
-            deadline_at=None if timeout is None else later(timeout),
             finished_at=None,
             error="",
         )
     )
+
+
+def _begun(run: Run) -> dict[str, Any]:
+    """Columns of a run that runs on, or with a key wants a slot again, behind those that wait already."""
+    if run.concurrency_key is not None:
+        waits = {"queued_at": Now(), "next_admission_at": later(director.DISPATCH_GRACE)}
+        return {"status": RunStatus.PENDING, "deadline_at": None, **waits}
+    timeout = run.version.graph.definition.timeout
+    return {"status": RunStatus.RUNNING, "deadline_at": None if timeout is None else later(timeout)}
 
 
 def _go_on_from_commit(plan: Plan, token: int) -> None:

@@ -27,6 +27,8 @@ from .transactions import after_commit, statement
 _FAILED: Final = str(TaskStatus.FAILED)
 _SKIPPED: Final = str(TaskStatus.SKIPPED)
 """A gate's columns are called as the statuses that they count."""
+FREED: Final[dict[str, Any]] = {"slot": None, "queued_at": None, "next_admission_at": None}
+"""Columns of a run with a key at its end: its slot is free, and it wants none."""
 MAX_ERROR: Final = 2_000
 """Characters of a task's error that its run repeats."""
 
@@ -84,22 +86,32 @@ def _stop(run_id: UUID) -> None:
 def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
     """Close a run that was not stopped; whoever changes the run's row first wins."""
     error = first_error(run.pk, graph) if outcome == RunStatus.FAILED else ""
-    closed = ending().execute(run=run.pk, outcome=outcome, error=error)
+    closed = ending(holds_slot(graph)).execute(run=run.pk, outcome=outcome, error=error)
     if closed:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
-        announce_end(run.pk)
+        announce_end(run.pk, graph)
     return bool(closed)
 
 
+def holds_slot(graph: Graph) -> bool:
+    """Whether a running run of this definition holds a slot, which its end frees."""
+    return graph.definition.concurrency is not None
+
+
 @prepared
-def ending() -> Update:
+def ending(frees_slot: bool) -> Update:
     """Close a running run: parameters ``run``, ``outcome``, ``error``."""
     running = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, stop=Stop.NONE)
-    return Update(running, status=Param("outcome", TEXT), finished_at=Now(), error=Param("error", TEXT))
+    changes = {"status": Param("outcome", TEXT), "finished_at": Now(), "error": Param("error", TEXT)}
+    return Update(running, **changes, **(FREED if frees_slot else {}))
 
 
-def announce_end(run_id: UUID) -> None:
-    """Send ``run_finished`` after commit; the row is read only when somebody listens."""
+def announce_end(run_id: UUID, graph: Graph) -> None:
+    """After commit let the next of its key start, and send ``run_finished``; the row is read only when needed."""
+    if holds_slot(graph):
+        from .admission import hand_on  # which lets runs start, and they may end at once
+
+        after_commit(partial(hand_on, run_id))
     if signals.run_finished.receivers:
         after_commit(partial(_send_finished, run_id))
 

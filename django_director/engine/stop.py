@@ -16,13 +16,17 @@ from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
 from django_director.models import Run, Task
 from django_director.querysets import RunQuerySet, positions_in
-from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
+from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox, settle
 from .transactions import after_commit, statement, transact
 
 CHUNK: Final = 5_000
-REASONS: Final[dict[Any, str]] = {Stop.CANCEL: "canceled", Stop.TIMEOUT: "the run's time was up"}
+REASONS: Final[dict[Any, str]] = {
+    Stop.CANCEL: "canceled",
+    Stop.TIMEOUT: "the run's time was up",
+    Stop.SKIP: "the run was skipped",
+}
 """Why a stopped run's tasks were not started, where nobody says more."""
 
 
@@ -42,9 +46,25 @@ def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
     return run
 
 
-def _stop(run_id: UUID, token: int) -> bool:
-    running = Run.objects.active().filter(pk=run_id, stop__in=STOP_SPARING)
-    stopped = running.update(stop=Stop.CANCEL, token=token)
+def give_way(run_id: UUID, reason: str) -> bool:
+    """Cancel a run in favour of another, which its error tells; say whether nothing had stopped it before."""
+    if not statement(partial(_stop, run_id, secrets.randbits(63), error=reason)):
+        return False
+    _carry_out(run_id, reason, force=False)
+    return True
+
+
+def refuse(run_id: UUID, reason: str) -> bool:
+    """End a pending run that gets no slot, without hooks; say whether that happened."""
+    pending = Run.objects.wanting().filter(pk=run_id)
+    if not statement(lambda: pending.update(stop=Stop.SKIP, error=reason)):
+        return False
+    return carry_on(run_id)
+
+
+def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
+    running = Run.objects.active().unstopped().filter(pk=run_id)
+    stopped = running.update(stop=Stop.CANCEL, token=token, **columns)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     return bool(stopped) or Run.objects.filter(pk=run_id, token=token).exists()
 
@@ -106,6 +126,8 @@ def _settle(chunk: list[UUID], reason: str) -> int:
             finished_at=Now(),
             next_dispatch_at=None,
             not_before=None,
+            deadline_at=None,
+            asked_at=None,
             reason=reason[:500],
         )
     )
@@ -128,10 +150,12 @@ def _close(run: Run) -> bool:
     graph = run.version.graph
     outcome, error = _outcome(run, graph)
     same = _idle().filter(pk=run.pk, stop=run.stop, generation=run.generation)
-    if not same.update(status=outcome, finished_at=Now(), error=error):
+    freed = {} if run.concurrency_key is None else settle.FREED
+    if not same.update(status=outcome, finished_at=Now(), error=error, **freed):
         return False
-    hooks.insert(run.pk, graph, outcome, generation=run.generation)
-    settle.announce_end(run.pk)
+    if run.stop != Stop.SKIP:
+        hooks.insert(run.pk, graph, outcome, generation=run.generation)
+    settle.announce_end(run.pk, graph)
     return True
 
 
@@ -140,7 +164,7 @@ def _outcome(run: Run, graph: Graph) -> tuple[RunStatus, str]:
         return RunStatus.FAILED, f"TimeLimitExceeded: the run took longer than {graph.definition.timeout:g} s"
     if run.stop == Stop.FAIL_FAST:
         return RunStatus.FAILED, settle.first_error(run.pk, graph)
-    return RunStatus.CANCELED, ""
+    return RunStatus.CANCELED, run.error
 
 
 def _kill(run_id: UUID, reason: str) -> None:

@@ -101,12 +101,14 @@ def _end(claim: Claim, values: dict[str, Any]) -> bool:
     """The only last task of a run without hooks for its outcome."""
     if hooks.chains(claim.graph, RunStatus.SUCCESS):
         return False
-    finished, closed = _ending().execute(**values, outcome=RunStatus.SUCCESS, error="")
+    finished, closed = _ending(settle.holds_slot(claim.graph)).execute(
+        **values, outcome=RunStatus.SUCCESS, error=""
+    )
     if closed:
-        settle.announce_end(claim.run.pk)
+        settle.announce_end(claim.run.pk, claim.graph)
     return finished > 0
 
 
 @prepared
-def _ending() -> Pair:
-    return Pair(succeeding(), settle.ending())
+def _ending(frees_slot: bool) -> Pair:
+    return Pair(succeeding(), settle.ending(frees_slot))

@@ -18,7 +18,7 @@ from django_director.definitions.model import Definition, Rule, TaskStep
 from .entries import Entry, Source, effective, received
 from .model import ARITY, Graph, Junction, Node, Release
 from .ordering import Entries
-from .shapes import NOTHING, Shape, spans
+from .shapes import MAX_LEVELS, NOTHING, Shape, spans
 
 Draft = dict[str, Any]
 Heads = dict[Rule, list[int]]
@@ -62,7 +62,8 @@ class _Compiler:
 
     def compile(self, content_hash: str) -> Graph:
         nodes: list[Draft] = [{}] * len(self.entries.rows)
-        for entry in self.entries.rows:
+        for entry in sorted(self.entries.rows, key=lambda entry: entry.position):
+            # Along the graph: where much is passed on, a shape is asked for when those in it are known.
             nodes[entry.position] = self.node(entry)
         starts, waits = self.waits()
         self.join_all(waits, nodes)
@@ -75,15 +76,26 @@ class _Compiler:
             file_order=tuple(entry.position for entry in self.entries.rows),
             hooks=self.hooks(len(nodes)),
             result=self.entries.root.shape(),
+            largest=self.largest(),
         )
 
+    def largest(self) -> Shape:
+        """Of what steps and containers come to, that which is made of most; see ``Graph.largest``."""
+        if not any(entry.passes_on for entry in self.entries.rows):
+            return NOTHING
+        shapes = [entry.shape() for entry in (*self.entries.by_id.values(), self.entries.root)]
+        return max(shapes, key=lambda shape: (shape.levels if shape.levels > MAX_LEVELS else 0, shape.parts))
+
     def node(self, entry: Entry) -> Draft:
+        shape = received(entry.source)
+        if entry.passes_on:
+            entry.shape()
         inside = () if entry.body is None else _inside(entry.body)
         return {
             "position": entry.position,
             "step": entry.step,
             "depth": entry.depth,
-            "shape": received(entry.source),
+            "shape": shape,
             "upstream": self.shown(effective(entry.source).entries),
             "junctions": [],
             "guards": [],

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from django_director.definitions.model import Container, Definition, Retry, Rule, Step, TaskStep
+from django_director.definitions.model import (
+    ApprovalStep,
+    Container,
+    Definition,
+    Retry,
+    Rule,
+    Step,
+    TaskStep,
+    WaitStep,
+)
 from django_director.status import TaskStatus
 
 from .rules import Tally, verdict
@@ -77,6 +86,11 @@ class Node:
     @property
     def is_head(self) -> bool:
         return isinstance(self.step, Container)
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether its result is what it receives."""
+        return isinstance(self.step, ApprovalStep | WaitStep)
 
     @property
     def is_forgiven(self) -> bool:
@@ -159,6 +173,8 @@ class Graph:
     """By outcome, and ``always``: the nodes of a chain, never empty."""
     result: Shape = NOTHING
     """The shape of the run's result, unless the definition has an expression for it."""
+    largest: Shape = NOTHING
+    """Of all values that waits and approvals have a part in, the one made of most results."""
 
     @cached_property
     def beginning(self) -> Replay:

@@ -24,6 +24,8 @@ def show_run(out: Printer, run: Json) -> None:
             ("run", run["id"]),
             ("workflow", f"{run['workflow']} (version {run['version']})"),
             ("status", run["status"]),
+            ("waiting", run["waiting"] and run["waiting"]["reason"]),
+            ("concurrency key", run["concurrency_key"]),
             ("trigger", run["trigger"]),
             ("user", run["user"]),
             ("comment", run["comment"]),
@@ -45,7 +47,7 @@ def show_result(out: Printer, run: Json) -> None:
 
 
 def show_tasks(out: Printer, tasks: Iterable[Json]) -> None:
-    out.table(TASK_HEADERS, [_task_row(task) for task in tasks])
+    out.table(TASK_HEADERS, [_task_row(out, task) for task in tasks])
 
 
 def show_runs(out: Printer, runs: Iterable[Json]) -> None:
@@ -63,9 +65,18 @@ def ended(counts: dict[str, int]) -> str:
     return f"{done}/{sum(counts.values())}"
 
 
-def _task_row(task: Json) -> list[Cell]:
+def _task_row(out: Printer, task: Json) -> list[Cell]:
     label = f"{task['label']} (hook)" if task["is_hook"] else task["label"]
-    return [label, task["status"], task["attempt"], task["duration"], task["error"] or task["reason"] or ""]
+    return [label, task["status"], task["attempt"], task["duration"], _why(out, task)]
+
+
+def _why(out: Printer, task: Json) -> str:
+    """Why a task is in its status, or what it waits for."""
+    text = task["error"] or task["reason"] or ""
+    until = moment(task["waits_until"])
+    if until is not None:
+        text = f"{text} until {out.time(until)}" if text else f"waits until {out.time(until)}"
+    return f"{text}: {task['prompt']}" if task["asked_at"] and task["prompt"] else text
 
 
 def _run_row(run: Json) -> list[Cell]:

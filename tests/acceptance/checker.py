@@ -1,9 +1,9 @@
 """What must hold after every test, whatever was done to workers, brokers and databases.
 
-One function for each rule of the fault plan, (a) to (i); each yields what it finds, with the place. Rule (g) needs
-more than one look: see ``queues``. What happened is told by the rows, and by a history: lines of
-``tests.testapp.history`` (what workers say in signals) or of ``chaos.audit`` (what the database's own triggers
-saw); both have the same keys.
+One function for each rule of the fault plan, (a) to (i), and (j) for the limits of `concurrency`; each yields what
+it finds, with the place. Rule (g) needs more than one look: see ``queues``. What happened is told by the rows, and
+by a history: lines of ``tests.testapp.history`` (what workers say in signals) or of ``chaos.audit`` (what the
+database's own triggers saw); both have the same keys.
 """
 
 from __future__ import annotations
@@ -202,6 +202,32 @@ def slots(runs: Iterable[Run], interval: float = 0.0) -> Iterator[Violation]:
             if gap == 0 or gap < interval / 2:
                 what = f"runs {earlier.pk} and {later.pk} are {gap:g} s apart, at {later.scheduled_for}"
                 yield Violation("h", f"schedule {schedule}", what)
+
+
+def concurrency(runs: Iterable[Run]) -> Iterator[Violation]:
+    """(j) Never more runs of a key between admission and end than the limit of their version, as the rows say.
+
+    Runs that were retried are left out: their rows tell only of the first start and the last end.
+    """
+    by_key: defaultdict[tuple[int, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.concurrency_key is not None and run.started_at is not None and not run.generation:
+            by_key[run.workflow_id, run.concurrency_key].append(run)
+    for found in by_key.values():
+        found.sort(key=lambda run: run.started_at)
+        active: list[Run] = []
+        for run in found:
+            active = [other for other in active if other.finished_at is None or other.finished_at > run.started_at]
+            active.append(run)
+            limit = max(other.version.graph.definition.concurrency.limit for other in active)
+            if len(active) > limit:
+                others = ", ".join(str(other.pk) for other in active[:-1])
+                yield Violation("j", name_of(run), f"began while {others} had not ended, the limit is {limit}")
+
+
+def check_keys(runs: Iterable[Run]) -> None:
+    """No limit was ever exceeded."""
+    _assert_none(list(concurrency(runs)))
 
 
 def logs(

@@ -12,14 +12,15 @@ LEVELS: list[set[str]] = [
     {"exceptions", "status", "ids", "faults", "jsonvalues", "hints"},
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
-    {"models", "querysets", "prepared", "inserts"},
-    {"dispatch", "broker"},
+    {"models", "querysets", "prepared", "inserts", "history"},
+    {"connecting", "dispatch", "broker"},
     {"engine"},
     {
         "leases",
         "inputs",
         "logs",
         "failing",
+        "moments",
         "ownsteps",
         "worker",
         "supervision",
@@ -36,11 +37,12 @@ LEVELS: list[set[str]] = [
     },
     {
         *("admin", "api", "management", "checks", "testing", "pytest_plugin", "urls"),
-        *("authorization", "masking", "history", "representation", "lookups"),
+        *("authorization", "masking", "representation", "lookups"),
     },
 ]
 MAY_IMPORT_CELERY = {
     *(
+        "connecting",
         "dispatch",
         "celery",
         "worker",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
-from django_director.definitions.model import Container, Definition, Step, TaskStep
+from django_director.definitions.model import ApprovalStep, Container, Definition, Step, TaskStep, WaitStep
 
 SPARED = {"always", "any_failed"}
 ENDED = {"success", "failed", "skipped", "upstream_failed", "canceled"}
@@ -34,7 +34,7 @@ class Reference:
         self.heads: dict[str, Head] = {}
         self._read(self.root)
         self.rows = {
-            id: "pending" for id, step in self.steps.items() if isinstance(step, TaskStep) or id in self.heads
+            id: "pending" for id, step in self.steps.items() if not isinstance(step, Container) or id in self.heads
         }
         self.is_stopped = False
         self._judge()
@@ -98,10 +98,10 @@ class Reference:
         """The rows that tell how an entry has ended."""
         if isinstance(entry, Head):
             yield entry.container.id
-        elif isinstance(entry, TaskStep):
+        elif not isinstance(entry, Container):
             yield entry.id
         else:
-            members = [id for member in cast(Container, entry).members for id in self.ids(member)]
+            members = [id for member in entry.members for id in self.ids(member)]
             yield from members or ([entry.id] if entry.id in self.heads else [])
 
     # What has become of it
@@ -148,6 +148,8 @@ class Reference:
         return "upstream_failed" if "failed" in statuses else "skipped"
 
     def value(self, step: Step) -> Any:
+        if isinstance(step, ApprovalStep | WaitStep):
+            return self.received(step)
         if isinstance(step, TaskStep):
             return f"result of {step.id}" if self.rows[step.id] == "success" else None
         assert isinstance(step, Container)
@@ -177,13 +179,15 @@ class Reference:
             self.end(id, "skipped")
         elif id in self.heads:
             self.end(id, "success")
+        elif isinstance(self.steps[id], ApprovalStep | WaitStep):
+            self.rows[id] = "waiting"
 
     def holds(self, when: Any) -> bool:
         if not isinstance(when, str):
             return bool(when)
         if match := re.fullmatch(r'tasks\["(.*)"\]\.status == "(.*)"', when):
             step = self.steps[match[1]]
-            status = self.rows[step.id] if isinstance(step, TaskStep) else self.status(step)
+            status = self.status(step) if isinstance(step, Container) else self.rows[step.id]
             return status == match[2]
         return bool(self.payload[when.removeprefix("payload.")])
 
@@ -198,7 +202,7 @@ class Reference:
         ):
             self.is_stopped = True
             for other, known in self.rows.items():
-                if known in ("pending", "queued") and not self.is_spared(self.steps[other]):
+                if known in ("pending", "queued", "waiting") and not self.is_spared(self.steps[other]):
                     self.rows[other] = "canceled"
             self._judge()
 

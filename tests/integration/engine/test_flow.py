@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import IntegrityError, connection, transaction
+from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
 from django_director import engine, ids
+from django_director.conf import director
 from django_director.definitions.model import TaskStep
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery
@@ -185,15 +189,62 @@ def test_starting_takes_a_fixed_number_of_queries():
         engine.start(f"test.S{size}")
         with CaptureQueriesContext(connection) as captured:
             engine.start(f"test.S{size}")
-        inserts = [query["sql"].split("(")[0] for query in captured if query["sql"].startswith("INSERT")]
-        assert set(inserts) == {
-            f"INSERT INTO {connection.ops.quote_name(t._meta.db_table)} " for t in (Run, Task, Gate)
-        }
-        if connection.features.max_query_params is not None:
-            # Django splits long inserts for SQLite; that is all that may grow.
-            captured = set(inserts) | {q["sql"] for q in captured if not q["sql"].startswith("INSERT")}
-        counts.append(len(captured))
+        queries = [query["sql"] for query in captured]
+        if can_pair():
+            # The workflow; SAVEPOINT and RELEASE, for a test is a transaction; and all rows at once.
+            assert [query.split(" (")[0] for query in queries if "INSERT" in query] == ['WITH "root" AS']
+            assert len(queries) == 4
+        inserts = {query.split("(")[0] for query in queries if query.startswith("INSERT")}
+        tables = {f"INSERT INTO {connection.ops.quote_name(t._meta.db_table)} " for t in (Run, Task, Gate)}
+        assert can_pair() or inserts == tables
+        counts.append(len(queries))
     assert counts[0] == counts[1] <= 9
+
+
+def test_what_a_start_writes_has_the_time_of_its_run():
+    run = driver.start("A", "B", timeout=60)
+    first, second = run.tasks.in_order()
+    assert run.created_at == run.started_at == first.queued_at == Run.objects.get().created_at
+    grace = timedelta(seconds=director.DISPATCH_GRACE)
+    assert first.next_dispatch_at == run.created_at + grace
+    assert (second.queued_at, second.next_dispatch_at, second.not_before) == (None, None, None)
+    assert run.deadline_at == Run.objects.get().deadline_at == run.created_at + timedelta(seconds=60)
+
+
+def test_a_refused_start_leaves_the_transaction_of_the_caller_alone(monkeypatch):
+    run = driver.start("A")
+    monkeypatch.setattr(ids, "new_run_id", lambda: run.pk)
+    with transaction.atomic():
+        assert engine.start("test.FLOW").pk == run.pk
+        assert Run.objects.count() == 1
+
+
+def test_the_history_has_a_line_of_the_start(django_user_model):
+    make_workflow(definition("test.FLOW", "A"))
+    user = django_user_model.objects.create(username="ann")
+    run = engine.start("test.FLOW", user=user, note="Started (test)")
+    assert_noted(run, user)
+
+
+def test_who_listens_to_the_history_hears_of_a_start(django_user_model):
+    make_workflow(definition("test.FLOW", "A"))
+    user = django_user_model.objects.create(username="ann")
+    heard = []
+    receiver = lambda instance, **_: heard.append(instance.object_id)  # noqa: E731
+    post_save.connect(receiver, sender=LogEntry)
+    try:
+        run = engine.start("test.FLOW", user=user, note="Started (test)")
+    finally:
+        post_save.disconnect(receiver, sender=LogEntry)
+    assert list(map(str, heard)) == [str(run.pk)]
+    assert_noted(run, user)
+
+
+def assert_noted(run: Run, user: Any) -> None:
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.get_edited_object(), entry.object_repr) == (user, run, str(run))
+    assert (entry.is_change(), entry.get_change_message()) == (True, "Started (test)")
+    assert abs(entry.action_time - run.created_at) < timedelta(minutes=1)
 
 
 def test_start_refuses_bad_input():

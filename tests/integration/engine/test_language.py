@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from django_director import engine, inputs
-from django_director.definitions.model import Definition
-from django_director.engine import finish, stop
+from django_director import engine, inputs, ownsteps
+from django_director.definitions.model import ApprovalStep, Definition
+from django_director.engine import finish, stop, timers
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
@@ -23,6 +23,7 @@ from . import driver
 from .reference import Reference
 
 pytestmark = pytest.mark.django_db
+PAST = "2026-01-01T00:00:00Z"
 
 
 class _Lockstep:
@@ -39,11 +40,14 @@ class _Lockstep:
         self.compare()
         while self.reference.outcome() is None:
             queued = sorted(id for id, status in self.reference.rows.items() if status == "queued")
-            choices = [*queued, *sorted(self.running)]
+            waiting = sorted(id for id, status in self.reference.rows.items() if status == "waiting")
+            choices = [*queued, *sorted(self.running), *waiting]
             assert choices, "the reference hangs"
             chosen = self.draw(st.sampled_from(choices))
             if chosen in self.running:
                 self.finish(chosen)
+            elif chosen in waiting:
+                self.end_waiting(chosen)
             else:
                 self.start(chosen)
             if self.run_row().stop:
@@ -59,6 +63,8 @@ class _Lockstep:
             assert finish.skip(claimed, "when")
         elif claimed.node.is_head:
             assert finish.finish(claimed, True)
+        elif claimed.node.passes_on:
+            assert ownsteps.perform(claimed) is ownsteps.HELD
         else:
             self.running[id] = claimed
             for value in inputs.given(claimed).values():
@@ -73,6 +79,18 @@ class _Lockstep:
         else:
             assert finish.finish(claimed, f"result of {id}")
             self.reference.end(id, "success")
+
+    def end_waiting(self, id: str) -> None:
+        task, step = self.run.tasks.get(step=id), self.reference.steps[id]
+        ways = ["approve", "reject", "time"] if isinstance(step, ApprovalStep) else ["time"]
+        way = self.draw(st.sampled_from(ways))
+        if way == "time":
+            self.run.tasks.filter(step=id).update(deadline_at=PAST)
+            assert timers.fire() == 1
+            way = step.on_timeout if isinstance(step, ApprovalStep) else "approve"
+        else:
+            assert (engine.approve if way == "approve" else engine.reject)(task).is_finished
+        self.reference.end(id, {"approve": "success", "reject": "failed", "skip": "skipped"}[way])
 
     def steer(self) -> bool:
         """Take up a run that has ended; says whether that was possible."""

@@ -24,11 +24,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from django_director import dispatch, engine, inputs
-from django_director.definitions.model import Container, Definition, TaskStep
+from django_director import dispatch, engine, inputs, ownsteps
+from django_director.definitions.model import Concurrency, Container, Definition, TaskStep
 from django_director.dispatch import Message
+from django_director.engine import admission, finish, outbox, recovery, settle, stop, success, timers
 from django_director.engine import claim as claims
-from django_director.engine import finish, outbox, recovery, settle, stop, success
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
@@ -44,8 +44,18 @@ from . import driver
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PAST = "2026-01-01T00:00:00Z"
-OUTCOMES = {Stop.CANCEL: RunStatus.CANCELED, Stop.FAIL_FAST: RunStatus.FAILED}
+OUTCOMES = {
+    Stop.CANCEL: RunStatus.CANCELED,
+    Stop.FAIL_FAST: RunStatus.FAILED,
+    Stop.SKIP: RunStatus.CANCELED,
+}
 sent: list[Message] = []
+KEYED = {
+    "model.ONE": Concurrency(key="payload.key"),
+    "model.TWO": Concurrency(limit=2),
+    "model.SKIP": Concurrency(on_conflict="skip"),
+    "model.NEWEST": Concurrency(on_conflict="cancel_running"),
+}
 
 tasks = st.just("T").map(lambda name: TaskStep(id=name, task=name))
 steps = st.recursive(
@@ -99,6 +109,13 @@ class Engine(RuleBasedStateMachine):
         after = TaskStep(id="after", task="T", trigger_rule="always")
         self._start(definition("", *members, after, "T", fail_fast=True))
 
+    @rule(name=st.sampled_from(sorted(KEYED)), key=st.integers(1, 2), members=workflows, has_hook=st.booleans())
+    def start_keyed(self, name: str, key: int, members: list[Any], has_hook: bool) -> None:
+        """Runs that share slots; each may have other steps than the one before."""
+        hooks = HOOKS if has_hook else {}
+        make_workflow(definition(name, *members, hooks=hooks, concurrency=KEYED[name]))
+        engine.start(name, {"key": key})
+
     def _start(self, described: Definition) -> None:
         self.names["flow"] += 1
         name = f"model.W{self.names['flow']}"
@@ -150,6 +167,9 @@ class Engine(RuleBasedStateMachine):
         if not inputs.judge(claimed):
             finish.skip(claimed, "`when` is false")
             return
+        if claimed.node.passes_on:
+            assert ownsteps.perform(claimed) is ownsteps.HELD
+            return
         if finish.finish(claimed, {"token": claimed.token}) and was_running:
             self.commits[(claimed.task_id, claimed.token)] += 1
             assert self.holder[claimed.task_id] == claimed.token, "somebody else's claim was finished"
@@ -192,9 +212,13 @@ class Engine(RuleBasedStateMachine):
     @rule()
     def supervise(self) -> None:
         Task.objects.queued().update(next_dispatch_at=PAST)
-        Task.objects.waiting().update(not_before=PAST)
+        Task.objects.waiting().filter(not_before__isnull=False).update(not_before=PAST)
+        Task.objects.waiting().filter(deadline_at__isnull=False).update(deadline_at=PAST)
         recovery.wake()
+        timers.fire()
         recovery.publish_due()
+        Run.objects.filter(status=RunStatus.PENDING).update(next_admission_at=PAST)
+        admission.admit_due()
         recovery.close_stopped()
         assert recovery.audit() == 0, "a run had no outcome and nothing to do"
 
@@ -206,6 +230,22 @@ class Engine(RuleBasedStateMachine):
         with contextlib.suppress(Conflict):
             engine.cancel(Run.objects.get(pk=claimed.run.pk))
         finish.finish(claimed, {"token": claimed.token})
+
+    @rule(data=st.data(), verb=st.sampled_from(["approve", "reject"]))
+    def decide(self, data: Any, verb: str) -> None:
+        """People decide on what they are asked, and at times on what they are not."""
+        asked = list(Task.objects.asked().order_by("pk")) or list(Task.objects.order_by("pk")[:3])
+        if not asked:
+            return
+        task = data.draw(st.sampled_from(asked))
+        can = task.asked_at is not None and not task.run.stop
+        try:
+            decided = getattr(engine, verb)(task)
+        except Conflict:
+            assert not can, "nobody else has decided"
+        else:
+            assert task.asked_at is not None
+            assert decided.status == (TaskStatus.SUCCESS if verb == "approve" else TaskStatus.FAILED)
 
     @rule(data=st.data(), force=st.booleans())
     def cancel(self, data: Any, force: bool) -> None:
@@ -241,11 +281,21 @@ class Engine(RuleBasedStateMachine):
             try:
                 engine.retry(run)
             except Conflict:
-                assert run.status not in {RunStatus.FAILED, RunStatus.CANCELED}
+                is_full = run.workflow.name == "model.SKIP" and Run.objects.holding().filter(workflow=run.workflow)
+                assert run.status not in {RunStatus.FAILED, RunStatus.CANCELED} or is_full
 
     def _run(self, data: Any) -> Run | None:
         runs = list(Run.objects.select_related("version").order_by("pk"))
         return data.draw(st.sampled_from(runs)) if runs else None
+
+    @invariant()
+    def slots_are_kept(self) -> None:
+        for name, concurrency in KEYED.items():
+            runs = Run.objects.filter(workflow__name=name)
+            held = Counter(runs.filter(status=RunStatus.RUNNING).values_list("concurrency_key", flat=True))
+            assert not held or max(held.values()) <= concurrency.limit, "more runs of a key than its limit"
+            for key in runs.wanting().values_list("concurrency_key", flat=True):
+                assert held[key] == concurrency.limit, "a run waits for a slot that is free"
 
     @invariant()
     def rows_make_sense(self) -> None:
@@ -362,6 +412,8 @@ MUTANTS = {
     "fail_fast does not go on": (stop, "_go_on", lambda run: 0),
     "nobody publishes again": (recovery, "publish_due", lambda: 0),
     "a pause does not hold": (claims, "_take", _take_though_paused),
+    "a limit is not asked for": (admission, "_free_slot", lambda run: admission._holders(run).count()),
+    "nobody hands on": (admission, "hand_on", lambda run_id: None),
     "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(): 0),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
     "the end does not ask whether the run was stopped": (
