@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connections, models
 
 from .conf import director
@@ -141,10 +140,7 @@ def insert_from(model: type[models.Model], rows: models.QuerySet[Any], **values:
     # Under names that are no field's: an annotation must not be called like one.
     named = {f"own_{name}": value for name, value in values.items()}
     compiler = rows.order_by().annotate(**named).values_list(*named).query.get_compiler(director.DATABASE)
-    try:
-        select, params = compiler.as_sql()
-    except EmptyResultSet:
-        return
+    select, params = compiler.as_sql()
     columns = ", ".join(_quoted(_field(model, name).column) for name in values)
     with connection.cursor() as cursor:
         cursor.execute(f"INSERT INTO {_table(model)} ({columns}) {select}", params)

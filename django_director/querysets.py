@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
@@ -19,19 +19,55 @@ if TYPE_CHECKING:
 SHORT_SPAN = 4
 """Spans up to this length are listed, longer ones are ranges."""
 
+LONG_SPANS = 100
+"""Above so many ranges positions are listed: a database tests each for each row, and SQLite refuses a thousand."""
+
+FEW = 8
+"""Up to so many spans are as quick to find one by one."""
+
+LISTED = 10_000
+"""How many positions one statement of a batch lists at most: a database may limit its parameters."""
+
 HEAVY_TASK_FIELDS = ("item", "result", "traceback")
 
 
 def positions_in(spans: Iterable[Span]) -> Q:
     """The condition that a position lies in one of the half-open ``spans``."""
+    ranges = list(spans)
     single: list[int] = []
-    where = Q()
-    for start, stop in spans:
+    long: list[Span] = []
+    for start, stop in ranges:
         if stop - start <= SHORT_SPAN:
             single.extend(range(start, stop))
         else:
-            where |= Q(position__gte=start, position__lt=stop)
-    return where | Q(position__in=single) if single or not where else where
+            long.append((start, stop))
+    if len(long) > LONG_SPANS:
+        single += [position for start, stop in long for position in range(start, stop)]
+        long = []
+    where = Q()
+    for start, stop in long:
+        where |= Q(position__gte=start, position__lt=stop)
+    if single or not where:
+        where |= Q(position__in=single)
+    if len(ranges) > FEW:
+        # A database reads that part of the run only, not all of it for each of many batches.
+        first, last = min(start for start, _ in ranges), max(stop for _, stop in ranges)
+        where = Q(position__gte=first, position__lt=last) & where
+    return where
+
+
+def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
+    """The same spans in lists that one statement can take each, however scattered they are."""
+    batch: list[Span] = []
+    size = 0
+    for start, stop in spans:
+        if batch and size + stop - start > LISTED:
+            yield batch
+            batch, size = [], 0
+        batch.append((start, stop))
+        size += stop - start
+    if batch:
+        yield batch
 
 
 class DirectorManager(models.Manager[Any]):

@@ -20,6 +20,7 @@ from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place
 from django_director.models import Task, graph_of
 from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepared
+from django_director.querysets import batches
 from django_director.status import TaskStatus
 
 from .transactions import after_commit, statement
@@ -66,8 +67,9 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
         ((start, stop),) = ready
         queued = queueing(director.DISPATCH_GRACE).execute(run=run.pk, start=start, stop=stop, sequence=sequence)
     else:
-        pending = Task.objects.filter(run_id=run.pk).pending().at(ready)
-        queued = pending.update(**_queued(sequence, _next_dispatch(positions, ready)))
+        pending = Task.objects.filter(run_id=run.pk).pending()
+        changes = _queued(sequence, _next_dispatch(positions, ready))
+        queued = sum(pending.at(batch).update(**changes) for batch in batches(ready))
     if queued == positions:
         publish_after_commit(run, graph, ready)
     # Else a stop has settled some of them: the supervisor sends what is left, if anything.

@@ -21,7 +21,7 @@ from django_director.graph.items import Place
 from django_director.inserts import insert_from
 from django_director.jsonvalues import storable_text
 from django_director.models import Attempt, Run, Task
-from django_director.querysets import TaskQuerySet
+from django_director.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import admission, itemrows, outbox, plans, settle
@@ -135,7 +135,8 @@ def _reset(plan: Plan, token: int, reason: str) -> None:
         return
     snapshot = RunSnapshot(pk=run.pk, generation=run.generation + 1)
     tasks = Task.objects.filter(run_id=run.pk)
-    _reset_rows(run, tasks.at(spans(plan.again)))
+    for batch in batches(spans(plan.again)):
+        _reset_rows(run, tasks.at(batch))
     if plan.skipped is not None:
         _skip_rows(run, tasks.at(spans([plan.skipped])), reason)
     _remove_items(plan)

@@ -17,7 +17,7 @@ from django_director.clock import Now
 from django_director.graph import Consequences, Graph, Junction, Tally, Walk
 from django_director.models import Gate, Run, Task
 from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, Update, prepared
-from django_director.querysets import positions_in
+from django_director.querysets import batches, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox
@@ -70,8 +70,8 @@ def carry_out(run: RunRef, graph: Graph, found: Consequences) -> None:
 def settle_tasks(run_id: UUID, found: Consequences) -> None:
     """Give what never runs its status."""
     for status, spans in found.settled.items():
-        if spans:
-            pending = Task.objects.filter(run_id=run_id).pending().at(spans)
+        for batch in batches(spans):
+            pending = Task.objects.filter(run_id=run_id).pending().at(batch)
             pending.update(status=status, finished_at=Now())
 
 
