@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celery import shared_task as task
 
-    from .engine import astart, cancel, pause, relaunch, rerun, resume, retry, skip, start
+    from .engine import approve, astart, cancel, pause, reject, relaunch, rerun, resume, retry, skip, start
     from .worker import context
 
 __version__ = "0.1.0"
@@ -26,14 +26,18 @@ _HOMES = {
     "skip": "django_director.engine",
     "pause": "django_director.engine",
     "resume": "django_director.engine",
+    "approve": "django_director.engine",
+    "reject": "django_director.engine",
     "context": "django_director.worker",
 }
 
 __all__ = [
+    "approve",
     "astart",
     "cancel",
     "context",
     "pause",
+    "reject",
     "relaunch",
     "rerun",
     "resume",

@@ -9,8 +9,9 @@ from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from .conf import director
+from .definitions.model import ApprovalStep
 from .exceptions import InvalidSettings, NotAllowed
-from .models import Workflow
+from .models import Task, Workflow
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 Authorize = Callable[[Any, str, Workflow | None], bool]
@@ -25,6 +26,7 @@ PERMISSIONS: Final[dict[str, tuple[str, ...]]] = {
     "run": ("run_workflow",),
     "cancel": ("cancel_run",),
     "retry": ("retry_run",),
+    "approve": ("approve_task",),
 }
 
 
@@ -33,8 +35,10 @@ LOOKING: Final = "view"
 
 
 def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool:
-    """Whether ``user`` may do ``action``, a key of ``PERMISSIONS``, with the workflow (``None``: with any).
+    """Whether ``user`` may do ``action`` with the workflow (``None``: with any).
 
+    An action is a key of ``PERMISSIONS``, or the permission ``app_label.codename`` that an approval asks for in
+    place of ``approve_task``.
     ``DIRECTOR["AUTHORIZE"]`` may name a function of the same arguments that decides instead; it may call
     ``by_permissions`` for the usual answer.
     """
@@ -43,9 +47,33 @@ def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool
 
 def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> bool:
     """The usual answer: Django's permissions and, to run or steer, the workflow's ``allowed_groups``."""
-    if user is None or not all(user.has_perm(f"django_director.{codename}") for codename in PERMISSIONS[action]):
+    if user is None or not all(map(user.has_perm, _needed(action))):
         return False
-    return workflow is None or action.startswith(LOOKING) or _is_in_groups(user, workflow)
+    return workflow is None or _is_looking(action) or _is_in_groups(user, workflow)
+
+
+def to_decide(task: Task) -> str:
+    """The action that deciding on an approval is."""
+    step = task.run.version.graph.node(task.position).step
+    return (step.permission if isinstance(step, ApprovalStep) else None) or "approve"
+
+
+def needed_for(action: str, workflow: Workflow | None = None) -> str:
+    """What ``by_permissions`` asks for, as people read it."""
+    needed = ", ".join(_needed(action))
+    if workflow is not None and workflow.allowed_groups and not _is_looking(action):
+        needed += f", and one of the groups {', '.join(workflow.allowed_groups)}"
+    return needed
+
+
+def _needed(action: str) -> tuple[str, ...]:
+    if action not in PERMISSIONS:
+        return (action,)
+    return tuple(f"django_director.{codename}" for codename in PERMISSIONS[action])
+
+
+def _is_looking(action: str) -> bool:
+    return action in PERMISSIONS and action.startswith(LOOKING)
 
 
 def _is_in_groups(user: Any, workflow: Workflow) -> bool:
@@ -68,10 +96,8 @@ def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
     if is_allowed(user, action, workflow):
         return
     what = f" with “{workflow}”" if workflow else ""
-    needed = ", ".join(f"django_director.{codename}" for codename in PERMISSIONS[action])
-    if workflow is not None and workflow.allowed_groups and not action.startswith(LOOKING):
-        needed += f", and one of the groups {', '.join(workflow.allowed_groups)}"
-    raise NotAllowed(f"user “{user}” may not {action.replace('_', ' ')}{what}: it needs {needed}")
+    deed = action.replace("_", " ") if action in PERMISSIONS else "approve"
+    raise NotAllowed(f"user “{user}” may not {deed}{what}: it needs {needed_for(action, workflow)}")
 
 
 def visible(user: Any, action: str, rows: Rows, path: str = "pk") -> Rows:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -51,6 +51,8 @@ class Message:
     position: int
     version: str
     """The content hash of the definition."""
+    map_index: int = -1
+    """The item it is for; -1 outside of maps."""
     retries: int = 0
     time_limit: float | None = None
     """Seconds after which the worker ends it, in place of the task's own limit."""
@@ -58,7 +60,8 @@ class Message:
 
     @property
     def header(self) -> dict[str, Any]:
-        return {"run": str(self.run_id), "position": self.position, "version": self.version}
+        header = {"run": str(self.run_id), "position": self.position, "version": self.version}
+        return header if self.map_index < 0 else header | {"index": self.map_index}
 
 
 class _Breaker:
@@ -81,13 +84,16 @@ class _Breaker:
 breaker = _Breaker()
 
 
-_withheld: ContextVar[bool] = ContextVar("director_withheld", default=False)
+_withheld: ContextVar[tuple[Container[UUID] | None] | None] = ContextVar("director_withheld", default=None)
 
 
 @contextlib.contextmanager
-def withheld() -> Iterator[None]:
-    """Publish nothing in this block: somebody in this process runs the tasks (`local`, `testing`)."""
-    token = _withheld.set(True)
+def withheld(runs: Container[UUID] | None = None) -> Iterator[None]:
+    """Publish nothing in this block: somebody in this process runs the tasks (`local`, `testing`).
+
+    With ``runs`` only those of these: what belongs to others, which their end may let start, counts as not sent.
+    """
+    token = _withheld.set((runs,))
     try:
         yield
     finally:
@@ -96,8 +102,9 @@ def withheld() -> Iterator[None]:
 
 def publish(messages: Sequence[Message]) -> int:
     """Send messages in order; return how many were handed to the broker. Never raises for a broker's failure."""
-    if _withheld.get():
-        return len(messages)
+    if (withheld_for := _withheld.get()) is not None:
+        (own,) = withheld_for
+        return len(messages) if own is None or all(message.run_id in own for message in messages) else 0
     if not messages or breaker.is_open:
         return 0
     sent, is_batch = 0, False

@@ -54,6 +54,11 @@ def record_many(user: Any, objects: Iterable[Model], message: str) -> None:
     )
 
 
+def said(what: str, comment: str) -> str:
+    """What somebody did, with the comment: "Rejected: too expensive"."""
+    return f"{what}: {comment}" if comment else what
+
+
 def can_note(user: Any) -> bool:
     """Say whether a ``Note`` does what ``record`` would do: somebody may listen, or keep the history elsewhere."""
     if not _is_kept(user):

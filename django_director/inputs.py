@@ -9,14 +9,15 @@ from .conf import director
 from .definitions.model import WorkflowStep
 from .engine.claim import Claim
 from .exceptions import InputTooLarge
-from .graph import NOTHING
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
 
 
 def judge(claimed: Claim) -> bool:
-    """Evaluate ``when``. Raises ``ExpressionError``."""
+    """Evaluate ``when``. Raises ``ExpressionError`` and ``InputTooLarge``."""
+    if claimed.too_large:
+        raise _too_large(claimed.too_large)
     values = claimed.values
     return values is None or bool(values.evaluate("when", claimed.names, missing=True))
 
@@ -38,9 +39,8 @@ def child_payload(claimed: Claim) -> Any:
 def arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of the user's function. Raises ``DirectorError`` for what can't be given to it."""
     kwargs = given(claimed)
-    has_upstream = claimed.node.shape != NOTHING
     _check_input(claimed, kwargs)
-    return task.plans.plan(kwargs, has_upstream).bind(
+    return task.plans.plan(kwargs, claimed.node.receives).bind(
         given=kwargs,
         payload=claimed.payload,
         workflow_id=str(claimed.run.pk),
@@ -50,13 +50,16 @@ def arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict
 
 def _check_input(claimed: Claim, kwargs: dict[str, Any]) -> None:
     """Refuse an input over ``MAX_INPUT``; measured only where enough results come together to get there."""
-    sources = sum(stop - start for start, stop in claimed.node.shape.spans())
     is_plain = kwargs is claimed.node.kwargs
-    if is_plain and sources * director.MAX_RESULT <= director.MAX_INPUT:
+    if is_plain and claimed.node.shape.parts * director.MAX_RESULT <= director.MAX_INPUT:
         return
     size = len(json.dumps(claimed.upstream if is_plain else [claimed.upstream, kwargs]))
     if size > director.MAX_INPUT:
-        raise InputTooLarge(
-            f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "
-            '(DIRECTOR["MAX_INPUT"]); let the steps before it return less'
-        )
+        raise _too_large(size)
+
+
+def _too_large(size: int) -> InputTooLarge:
+    return InputTooLarge(
+        f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "
+        '(DIRECTOR["MAX_INPUT"]); let the steps before it return less'
+    )

@@ -10,19 +10,23 @@ from uuid import UUID
 
 from celery import Celery, current_app
 from celery.app.trace import build_tracer
+from django.db.models import Q
 
 from . import celery, dispatch, ids
 from .clock import Now
 from .definitions.model import WorkflowStep
 from .dispatch import HEADER
-from .engine import children, family, finish, outbox, recovery, stop, timeouts
+from .engine import admission, children, family, finish, outbox, recovery, stop, timeouts, timers, waiting
 from .engine.finish import Failure
 from .engine.transactions import transact
+from .exceptions import Conflict
 from .models import Run, Task
+from .querysets import RunQuerySet, TaskQuerySet
+from .status import RunStatus, TaskStatus
 
 BATCH: Final = 100
 PAUSE: Final = 0.05
-"""Seconds between two looks while a retry waits for its time, or the run is paused."""
+"""Seconds between two looks while a retry or a wait has time left, or the run is paused."""
 
 
 def run_to_end(
@@ -34,17 +38,23 @@ def run_to_end(
 ) -> Run:
     """Run a started run's tasks, and its hook, one after the other until there is an outcome.
 
-    ``on_change`` is called after each task. ``skip_delays`` lets retries follow at once. Raises ``TimeoutError``
-    after ``timeout`` seconds, looked at between tasks.
+    A run in which nothing is left to do but to decide on its approvals is returned without one; call this again
+    when somebody has decided. ``on_change`` is called after each task. ``skip_delays`` lets retries follow at
+    once, and ends waits at once. Raises ``TimeoutError`` after ``timeout`` seconds, looked at between tasks, and
+    ``Conflict`` when the run waits for the end of another one and there is no ``timeout``: nobody may be there to
+    end it.
     """
     proxy: Any = current_app
     app: Celery = proxy._get_current_object()
     app.loader.import_default_modules()
     celery.adopt(app)
     deadline = None if timeout is None else time.monotonic() + timeout
-    with dispatch.withheld():
-        while _step(app, run, skip_delays):
+    own = _Family(run)
+    with dispatch.withheld(own):
+        while _step(app, own, skip_delays):
             run.refresh_from_db()
+            if deadline is None:
+                _refuse_to_wait(own)
             if on_change is not None:
                 on_change(run)
             if deadline is not None and time.monotonic() > deadline:
@@ -53,39 +63,76 @@ def run_to_end(
     return run
 
 
-def _step(app: Celery, run: Run, skip_delays: bool) -> bool:
+class _Family:
+    """A run and the child runs below it; it grows while they run."""
+
+    def __init__(self, root: Run) -> None:
+        self.root = root
+        self._known = {root.pk}
+        self._has_children = any(isinstance(node.step, WorkflowStep) for node in root.version.graph.nodes)
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._known or (self._has_children and run_id in self._look())
+
+    @property
+    def runs(self) -> RunQuerySet:
+        """All of them."""
+        if self._has_children:
+            self._look()
+        found: RunQuerySet = Run.objects.filter(pk__in=self._known)
+        return found
+
+    def _look(self) -> set[UUID]:
+        self._known.update(family.descendants(self.root.pk))
+        return self._known
+
+
+def _refuse_to_wait(own: _Family) -> None:
+    for run_id, waits in waiting.of_runs(own.runs.filter(status=RunStatus.PENDING)).items():
+        if waits.behind and waits.behind not in own:
+            raise Conflict(f"run {run_id} {waits}; it stays pending")
+
+
+def _step(app: Celery, own: _Family, skip_delays: bool) -> bool:
     """Do what can be done now; say whether anything is left."""
+    run, runs = own.root, own.runs
+    tasks = Task.objects.filter(run__in=runs)
     if run.shown_status == "paused":
         time.sleep(PAUSE)
         return True
-    runs = _with_children(run)
-    tasks = Task.objects.filter(run__in=runs)
-    timeouts.stop_overdue_runs(Run.objects.filter(pk__in=runs))
-    for stopping in Run.objects.stopping().filter(pk__in=runs).values_list("pk", flat=True):
+    timeouts.stop_overdue_runs(runs)
+    for stopping in runs.stopping().values_list("pk", flat=True):
         stop.carry_on(stopping)
-    recovery.wake_tasks(tasks if skip_delays else tasks.filter(not_before__lte=Now()))
+    for pending in runs.filter(status=RunStatus.PENDING):
+        if skip_delays:
+            admission.bring_forward(pending)
+        admission.try_start(pending)
+    delayed = tasks.filter(not_before__isnull=False)
+    recovery.wake_tasks(delayed if skip_delays else delayed.filter(not_before__lte=Now()))
+    if skip_delays:
+        timers.end_waits(tasks)
+    timers.fire(tasks)
     queued = list(tasks.queued().select_related("run__version").order_by("run", "position")[:BATCH])
     for task in queued:
         _execute(app, task)
     # In a transaction of the caller's nobody has told the steps that wait for child runs.
-    told = [children.report(child) for child in _ended(runs)]
+    told = [children.report(child) for child in runs.reporting().values_list("pk", flat=True)]
     if queued or told:
         return True
-    if not tasks.active().exists():
+    if not _goes_on(tasks):
         return False
     time.sleep(PAUSE)
     return True
 
 
-def _with_children(run: Run) -> list[UUID]:
-    has_children = any(node.kind == WorkflowStep.kind for node in run.version.graph.nodes)
-    return [run.pk, *(family.descendants(run.pk) if has_children else ())]
-
-
-def _ended(runs: list[UUID]) -> list[UUID]:
-    if len(runs) == 1:
-        return []
-    return list(Run.objects.reporting().filter(pk__in=runs).values_list("pk", flat=True))
+def _goes_on(tasks: TaskQuerySet) -> bool:
+    """Whether something may happen without anybody's decision."""
+    active = tasks.active()
+    if not active.exists():
+        return False
+    timed = Q(status=TaskStatus.WAITING, asked_at=None) & ~Q(not_before=None, deadline_at=None)
+    moving = active.filter(timed | Q(status__in=[TaskStatus.QUEUED, TaskStatus.RUNNING]))
+    return moving.exists() or not tasks.asked().exists()
 
 
 def _execute(app: Celery, task: Task) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from . import ids, querysets
 from .clock import iso
 from .definitions import from_json
 from .exceptions import ExpressionError
-from .graph import Graph, Outcome, Span, compile_definition, of_result
+from .graph import Graph, Outcome, Span, compile_definition, expand, of_result
 from .indexes import PartialIndex
 from .querysets import DirectorManager
 from .status import RUN_FINISHED, STOP_SPARING, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 NAME_LENGTH = 200
 STATUS_LENGTH = 16
+KEY_LENGTH = 200
 GRAPHS_KEPT = 256
 
 _graphs: dict[str, Graph] = {}
@@ -112,7 +114,7 @@ class Run(models.Model):
     trigger = models.CharField(max_length=STATUS_LENGTH, choices=Trigger, default=Trigger.MANUAL)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     comment = models.CharField(max_length=1000, blank=True)
-    idempotency_key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - NULLs are distinct
+    idempotency_key = models.CharField(max_length=KEY_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     schedule = models.CharField(max_length=NAME_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     scheduled_for = models.DateTimeField(null=True, help_text="The slot of the schedule.")
     sent_at = models.DateTimeField(null=True, help_text="When the schedule's message was sent.")
@@ -120,6 +122,12 @@ class Run(models.Model):
     is_awaited = models.BooleanField(default=False, help_text="Whether a step waits for its end.")
     relaunched_from = models.ForeignKey("self", models.SET_NULL, null=True, related_name="relaunches")
     deadline_at = models.DateTimeField(null=True)
+    concurrency_key = models.CharField(  # noqa: DJ001 - NULLs are distinct
+        max_length=KEY_LENGTH, null=True, help_text="Runs of one key share slots; empty without `concurrency`."
+    )
+    slot = models.PositiveIntegerField(null=True, help_text="Which of its key's slots an admitted run holds.")
+    queued_at = models.DateTimeField(null=True, help_text="Since when an active run of a key wants a slot.")
+    next_admission_at = models.DateTimeField(null=True, help_text="When the supervisor looks at a pending run.")
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -144,6 +152,18 @@ class Run(models.Model):
                 condition=Q(status__in=_values(RUN_FINISHED), finished_at__isnull=False)
                 | Q(~Q(status__in=_values(RUN_FINISHED)), finished_at__isnull=True),
             ),
+            # What admits a run: of two that write the same slot, one fails.
+            models.UniqueConstraint(fields=["workflow", "concurrency_key", "slot"], name="director_run_slots"),
+            models.CheckConstraint(
+                name="director_run_holds_slot",
+                condition=Q(slot__isnull=True) & (~Q(status=RunStatus.RUNNING) | Q(concurrency_key__isnull=True))
+                | Q(slot__isnull=False, status=RunStatus.RUNNING, concurrency_key__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="director_run_pending",
+                condition=~Q(status=RunStatus.PENDING)
+                | Q(concurrency_key__isnull=False, queued_at__isnull=False, next_admission_at__isnull=False),
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["workflow", "-id"], name="director_run_by_workflow"),
@@ -163,6 +183,17 @@ class Run(models.Model):
                 fields=["is_awaited", "finished_at"],
                 name="director_run_awaited",
                 condition=Q(is_awaited=True),
+            ),
+            # Both columns are emptied at the end: where an index can't be partial, NULLs keep it short.
+            PartialIndex(
+                fields=["workflow", "concurrency_key", "queued_at"],
+                name="director_run_queue",
+                condition=Q(queued_at__isnull=False),
+            ),
+            PartialIndex(
+                fields=["next_admission_at"],
+                name="director_run_admission",
+                condition=Q(next_admission_at__isnull=False),
             ),
         ]
 
@@ -207,10 +238,12 @@ class Run(models.Model):
         graph = self.version.graph
         values = of_result(graph)
         if values is None:
-            return graph.result.assemble(dict(self._rows(graph.result.spans(), "position", "result"))), ""
-        rows = self._rows(values.tasks, "position", "status", "result")
+            results = dict(self._rows(graph.result.spans(), "position", "result"))
+            return graph.result.assemble(results | self.lists(results)), ""
+        rows = self._rows(values.tasks, "position", "status", "result", "decision")
+        lists = self.lists(expand(values.results))
         names = values.names(
-            {position: Outcome(status, result) for position, status, result in rows},
+            {p: Outcome(status, lists.get(p, result), decision) for p, status, result, decision in rows},
             payload=self.payload,
             run=self.facts,
         )
@@ -219,6 +252,11 @@ class Run(models.Model):
         except ExpressionError as error:
             logger.warning("The result of run %s: %s", self.pk, error, extra={"run_id": str(self.pk)})
             return None, f"result: {error}"
+
+    def lists(self, positions: Iterable[int]) -> dict[int, Any]:
+        """The results of the maps among ``positions``, which stand with their items."""
+        made = self.version.graph.last_in(positions)
+        return self.tasks.lists_of_items(made) if made else {}
 
     def _rows(self, spans: tuple[Span, ...], *columns: str) -> Any:
         return self.tasks.at(spans).values_list(*columns) if spans else ()
@@ -253,7 +291,9 @@ class Task(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="tasks", db_index=False)
     position = models.PositiveIntegerField(help_text="The step's number in the graph of the version.")
     step = models.CharField(max_length=NAME_LENGTH, help_text="The step's id.")
-    map_index = models.IntegerField(default=-1)
+    map_index = models.IntegerField(default=-1, help_text="The item it is for, from 0; -1 outside of maps.")
+    map_count = models.IntegerField(null=True, help_text="Of a map: how many items it has, once that is known.")
+    item = models.JSONField(encoder=DjangoJSONEncoder, null=True)
     generation = models.PositiveIntegerField(default=0)
     is_hook = models.BooleanField(default=False)
     name = models.CharField(max_length=NAME_LENGTH, help_text="The name of the Celery task.")
@@ -268,7 +308,10 @@ class Task(models.Model):
     next_dispatch_at = models.DateTimeField(null=True)
     dispatches = models.PositiveIntegerField(default=0, help_text="How often it was published again.")
     not_before = models.DateTimeField(null=True)
-    deadline_at = models.DateTimeField(null=True, help_text="When the attempt has run too long.")
+    deadline_at = models.DateTimeField(
+        null=True,
+        help_text="When its time is up: an attempt has run too long, nobody has decided, a wait is over.",
+    )
     unknown_since = models.DateTimeField(null=True, help_text="Since when a worker says it has no such task.")
 
     attempt = models.PositiveIntegerField(default=0, help_text="The last attempt started.")
@@ -283,6 +326,12 @@ class Task(models.Model):
     progress = models.JSONField(null=True)
     child_run = models.UUIDField(null=True, help_text="The child run that the step has started last.")
 
+    asked_at = models.DateTimeField(null=True, help_text="Since when an approval waits for somebody to decide.")
+    decision = models.JSONField(null=True, help_text="Of an approval: approved, by, comment, at.")
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False
+    )
+
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -291,6 +340,7 @@ class Task(models.Model):
 
     class Meta:
         ordering: ClassVar = ["run", "is_hook", "position", "map_index", "generation"]
+        permissions: ClassVar = [("approve_task", "Can approve and reject")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["run", "position", "map_index", "generation"], name="director_task_identity"
@@ -323,7 +373,12 @@ class Task(models.Model):
             PartialIndex(
                 fields=["deadline_at"],
                 name="director_task_deadline",
-                condition=Q(status=TaskStatus.RUNNING, deadline_at__isnull=False),
+                condition=Q(deadline_at__isnull=False),
+            ),
+            PartialIndex(fields=["asked_at"], name="director_task_asked", condition=Q(asked_at__isnull=False)),
+            # For the constraint of the foreign key, when a user is deleted.
+            PartialIndex(
+                fields=["decided_by"], name="director_task_decided", condition=Q(decided_by__isnull=False)
             ),
         ]
 
@@ -338,6 +393,12 @@ class Task(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.status in TASK_FINISHED
+
+    def read_result(self) -> Any:
+        """Its result; of a map the list of its items' results, which stand with them (one query)."""
+        if self.map_count is None:
+            return self.result
+        return self.run.lists([self.position]).get(self.position)
 
     @property
     def duration(self) -> float | None:
@@ -398,7 +459,7 @@ class Gate(models.Model):
     """The counter of a join. Narrow: it is written once by each member."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="gates", db_index=False)
-    seq = models.PositiveIntegerField()
+    seq = models.PositiveBigIntegerField()
     remaining = models.PositiveIntegerField()
     failed = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)

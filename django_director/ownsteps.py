@@ -8,8 +8,10 @@ from enum import Enum
 from typing import Any, Final
 
 from . import inputs
-from .engine import children
+from .definitions.model import ApprovalStep, WaitStep
+from .engine import approvals, children, maps, timers
 from .engine.claim import Claim
+from .moments import as_moment, as_seconds
 
 
 class Held(Enum):
@@ -37,9 +39,53 @@ def _head(claimed: Claim) -> bool:
     return True
 
 
+def _map(claimed: Claim) -> Any:
+    assert claimed.values is not None
+    texts = maps.read_items(claimed.values.evaluate("over", claimed.names))
+    if not texts:
+        return []
+    maps.expand(claimed, texts)
+    return HELD
+
+
+def _approval(claimed: Claim) -> Any:
+    step = claimed.node.step
+    assert isinstance(step, ApprovalStep)
+    approvals.ask(claimed, step.timeout)
+    return HELD
+
+
+def _wait(claimed: Claim) -> Any:
+    seconds = _seconds(claimed)
+    if seconds <= 0:
+        return None
+    timers.wait(claimed, seconds)
+    return HELD
+
+
+def _seconds(claimed: Claim) -> float:
+    step, values = claimed.node.step, claimed.values
+    assert isinstance(step, WaitStep)
+    if step.until is None:
+        given = step.seconds if values is None else values.evaluate("for", claimed.names, missing=step.seconds)
+        return as_seconds(given, str(step.seconds))
+    until = step.until if values is None else values.evaluate("until", claimed.names)
+    moment = as_moment(until, str(step.until))
+    return (moment - timers.now(claimed)).total_seconds()
+
+
 def _workflow(claimed: Claim) -> Any:
-    child = children.take_up(claimed, inputs.child_payload(claimed))
+    try:
+        child = children.take_up(claimed, inputs.child_payload(claimed))
+    except children.Refused as refusal:
+        return Skip(str(refusal))
     return HELD if child is None else children.result_of(child)
 
 
-_PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {"group": _head, "workflow": _workflow}
+_PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {
+    "group": _head,
+    "map": _map,
+    "approval": _approval,
+    "wait": _wait,
+    "workflow": _workflow,
+}

@@ -8,6 +8,7 @@ first use, and then only executed. What Django would send is what is sent, on ev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from functools import cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -73,14 +74,19 @@ class Statement:
 
     def __init__(self, sql: str, params: Sequence[Any]) -> None:
         self.sql = sql
-        self.params = list(params)
+        self.params = [_plain(param) for param in params]
         self._open = [(index, param) for index, param in enumerate(params) if isinstance(param, Param)]
 
     def execute(self, cursor: Any, connection: Any, values: dict[str, Any]) -> None:
         params = self.params.copy()
         for index, param in self._open:
-            params[index] = param.output_field.get_db_prep_save(values[param.name], connection)
+            params[index] = _plain(param.output_field.get_db_prep_save(values[param.name], connection))
         cursor.execute(self.sql, params)
+
+
+def _plain(value: Any) -> Any:
+    # Of an enum psycopg looks through all base classes anew each time.
+    return str(value) if isinstance(value, Enum) else value
 
 
 class Update:

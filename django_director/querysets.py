@@ -2,35 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Cast, Length
 
 from . import status
 from .clock import Now
 from .conf import director
 
 if TYPE_CHECKING:
-    from .graph import Span
+    from .graph import Graph, Span
 
 SHORT_SPAN = 4
 """Spans up to this length are listed, longer ones are ranges."""
 
-HEAVY_TASK_FIELDS = ("result", "traceback")
+LONG_SPANS = 100
+"""Above so many ranges positions are listed: a database tests each for each row, and SQLite refuses a thousand."""
+
+FEW = 8
+"""Up to so many spans are as quick to find one by one."""
+
+LISTED = 10_000
+"""How many positions one statement of a batch lists at most: a database may limit its parameters."""
+
+HEAVY_TASK_FIELDS = ("item", "result", "traceback")
 
 
 def positions_in(spans: Iterable[Span]) -> Q:
     """The condition that a position lies in one of the half-open ``spans``."""
+    ranges = list(spans)
     single: list[int] = []
-    where = Q()
-    for start, stop in spans:
+    long: list[Span] = []
+    for start, stop in ranges:
         if stop - start <= SHORT_SPAN:
             single.extend(range(start, stop))
         else:
-            where |= Q(position__gte=start, position__lt=stop)
-    return where | Q(position__in=single) if single or not where else where
+            long.append((start, stop))
+    if len(long) > LONG_SPANS:
+        single += [position for start, stop in long for position in range(start, stop)]
+        long = []
+    where = Q()
+    for start, stop in long:
+        where |= Q(position__gte=start, position__lt=stop)
+    if single or not where:
+        where |= Q(position__in=single)
+    if len(ranges) > FEW:
+        # A database reads that part of the run only, not all of it for each of many batches.
+        first, last = min(start for start, _ in ranges), max(stop for _, stop in ranges)
+        where = Q(position__gte=first, position__lt=last) & where
+    return where
+
+
+def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
+    """The same spans in lists that one statement can take each, however scattered they are."""
+    batch: list[Span] = []
+    size = 0
+    for start, stop in spans:
+        if batch and size + stop - start > LISTED:
+            yield batch
+            batch, size = [], 0
+        batch.append((start, stop))
+        size += stop - start
+    if batch:
+        yield batch
 
 
 class DirectorManager(models.Manager[Any]):
@@ -53,6 +90,10 @@ class RunQuerySet(models.QuerySet[Any]):
     def finished(self) -> Self:
         return self.filter(status__in=status.RUN_FINISHED)
 
+    def unstopped(self) -> Self:
+        """Runs that may be canceled, or fail fast at most."""
+        return self.filter(stop__in=status.STOP_SPARING)
+
     def retryable(self) -> Self:
         return self.filter(status__in=status.RUN_RETRYABLE).exclude(stop=status.Stop.DELETE)
 
@@ -73,6 +114,28 @@ class RunQuerySet(models.QuerySet[Any]):
         """Runs whose time is up and that may still start something."""
         may_start = self.filter(stop__in=status.STOP_SPARING, paused_at=None)
         return may_start.filter(finished_at=None, deadline_at__lte=Now())
+
+    def of_key(self, workflow_id: Any, key: Any) -> Self:
+        """Runs that share their slots."""
+        return self.filter(workflow=workflow_id, concurrency_key=key)
+
+    def holding(self) -> Self:
+        """Runs that hold a slot of their key."""
+        # With the condition of the index of the few runs that are active.
+        return self.filter(slot__isnull=False, queued_at__isnull=False)
+
+    def wanting(self) -> Self:
+        """Pending runs that may have a slot: neither paused nor stopped, nor delayed."""
+        pending = self.filter(status=status.RunStatus.PENDING, stop=status.Stop.NONE, paused_at=None)
+        return pending.filter(queued_at__lte=Now())
+
+    def due_for_admission(self) -> Self:
+        """Pending runs that the supervisor is to look at."""
+        return self.filter(next_admission_at__lte=Now())
+
+    def queued_before(self, queued_at: Any, pk: Any) -> Self:
+        """Active runs with a key that come before another one, whose columns are given as expressions."""
+        return self.filter(Q(queued_at__lt=queued_at) | Q(queued_at=queued_at, pk__lt=pk))
 
     def reporting(self) -> Self:
         """Finished child runs whose end a step still waits for."""
@@ -109,6 +172,10 @@ class TaskQuerySet(models.QuerySet[Any]):
     def waiting(self) -> Self:
         return self.filter(status=status.TaskStatus.WAITING)
 
+    def asked(self) -> Self:
+        """Approvals that wait for somebody to decide."""
+        return self.waiting().filter(asked_at__isnull=False)
+
     def awaiting_child(self) -> Self:
         """Steps that a child run's end will end."""
         return self.waiting().filter(child_run__isnull=False, not_before=None)
@@ -133,10 +200,40 @@ class TaskQuerySet(models.QuerySet[Any]):
         """The step tasks whose position lies in one of the half-open ``spans``."""
         return self.filter(positions_in(spans), is_hook=False)
 
+    def nodes(self) -> Self:
+        """The rows of what stands in the graph: without hooks, and without what maps do for their items."""
+        return self.filter(is_hook=False, map_index=-1)
+
+    def size_of_items(self, made: Mapping[int, int]) -> int:
+        """How many characters the results of some maps have together; ``made`` is ``Graph.last_in`` of them."""
+        text = Length(Cast("result", models.TextField()))
+        return int(self.at_items(made).aggregate(size=models.Sum(text))["size"] or 0)
+
+    def lists_of_items(self, made: Mapping[int, int]) -> dict[int, list[Any]]:
+        """The results of maps by position, of those that have items; ``made`` is ``Graph.last_in`` of them."""
+        found: dict[int, list[Any]] = {}
+        rows = self.at_items(made).order_by("position", "map_index").values_list("position", "result")
+        for position, result in rows:
+            found.setdefault(made[position], []).append(result)
+        return found
+
+    def counts_of_items(self, graph: Graph) -> dict[int, dict[str, int]]:
+        """By the position of each map: how many tasks for its items are in which status. One query."""
+        counts: dict[int, dict[str, int]] = {position: {} for position in graph.maps}
+        rows = self.filter(map_index__gte=0).order_by().values_list("position", "status")
+        for position, found, number in rows.annotate(models.Count("pk")):
+            around = counts[graph.node(position).map_position or 0]
+            around[found] = around.get(found, 0) + number
+        return counts
+
+    def at_items(self, positions: Iterable[int]) -> Self:
+        """The tasks at some positions inside of maps."""
+        return self.filter(position__in=list(positions), map_index__gte=0)
+
     def in_order(self) -> Self:
         """In the order of the file, hooks last."""
         return self.order_by("is_hook", "position", "map_index", "generation")
 
     def for_listing(self) -> Self:
-        """Without results and tracebacks."""
+        """Without items, results and tracebacks."""
         return self.defer(*HEAVY_TASK_FIELDS)

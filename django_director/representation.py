@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Count, OuterRef, Subquery
 
 from .clock import iso
-from .definitions.model import Container, Definition, MapStep, Step, TaskStep, WorkflowStep
+from .definitions.model import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
+from .engine import keys, waiting
+from .exceptions import InvalidPayload
 from .graph import OWN_TASK
-from .masking import mask
+from .masking import MASKED, mask
 from .models import Run, Task, Workflow, WorkflowVersion
 from .schedules import describe_many
+from .status import TaskStatus
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -35,8 +38,9 @@ def run_as_json(
 
     ``counts`` are its task counts where they are known; else they are asked for.
     """
-    data = _run(run, task_counts([run])[run.pk] if counts is None else counts)
+    data = _run(run, task_counts([run])[run.pk] if counts is None else counts, waiting.of_run(run))
     if with_payload:
+        data["concurrency_key"] = shown_key(run)
         data["payload"] = mask(run.payload, run.version.graph.definition.schema)
         data["result"] = mask(run.result)
     if with_tasks:
@@ -45,13 +49,28 @@ def run_as_json(
 
 
 def runs_as_json(runs: Iterable[Run]) -> list[Json]:
-    """Runs of a list: one query more, whatever their number; ``payload`` and ``result`` are ``None``.
+    """Runs of a list: one query more, or two with pending ones; ``payload`` and ``result`` are ``None``.
 
     Ask for them by ``Run.objects.for_listing()``.
     """
     listed = list(runs)
-    counts = task_counts(listed)
-    return [_run(run, counts[run.pk]) for run in listed]
+    counts, places = task_counts(listed), waiting.of_runs(listed)
+    return [_run(run, counts[run.pk], places.get(run.pk)) for run in listed]
+
+
+def shown_key(run: Run) -> str | None:
+    """The value that the run shares its slots with, for those who may see the payload; ``None`` without a key.
+
+    Masked unless it follows from what of the payload is not.
+    """
+    if not run.concurrency_key:
+        return None
+    graph = run.version.graph
+    try:
+        key = keys.key_of(graph, mask(run.payload, graph.definition.schema), run.facts)
+    except InvalidPayload:
+        return MASKED
+    return keys.readable(run.concurrency_key) if key == run.concurrency_key else MASKED
 
 
 def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
@@ -64,8 +83,13 @@ def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
 
 
 def task_as_json(task: Task, *, with_payload: bool) -> Json:
-    """One task, with result, traceback and log lines when ``with_payload``; the lines cost a query."""
+    """One task, with result, traceback and log lines when ``with_payload``; the lines cost a query.
+
+    The result of a map is the list of its items' results here, and ``None`` where several tasks are listed.
+    """
     data = next(_tasks(task.run, [task], with_payload=with_payload))
+    if with_payload and task.map_count is not None:
+        data["result"] = mask(task.read_result())
     return data | {"logs": _logs(task) if with_payload else None}
 
 
@@ -125,7 +149,7 @@ def time_as_json(value: datetime | None) -> str | None:
     return iso(value)
 
 
-def _run(run: Run, counts: dict[str, int]) -> Json:
+def _run(run: Run, counts: dict[str, int], place: waiting.Waiting | None) -> Json:
     return {
         "id": str(run.pk),
         "workflow": run.workflow.name,
@@ -138,6 +162,8 @@ def _run(run: Run, counts: dict[str, int]) -> Json:
         "result": None,
         "error": run.error or None,
         "idempotency_key": run.idempotency_key,
+        "concurrency_key": None,
+        "waiting": None if place is None else _waiting(place),
         "scheduled_for": time_as_json(run.scheduled_for),
         "relaunched_from": _id(run.relaunched_from_id),
         "parent_task": _id(run.parent_task_id),
@@ -147,6 +173,10 @@ def _run(run: Run, counts: dict[str, int]) -> Json:
         "duration": run.duration,
         "task_counts": counts,
     }
+
+
+def _waiting(place: waiting.Waiting) -> Json:
+    return {"reason": str(place), "behind": _id(place.behind), "until": time_as_json(place.until)}
 
 
 def _short_run(run: Run) -> Json:
@@ -172,12 +202,14 @@ def _tasks(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> Iterator[J
 
 
 def _task(task: Task, run: Run) -> Json:
+    node = run.version.graph.node(task.position)
+    step = node.step
     return {
         "id": str(task.pk),
         "run": str(run.pk),
         "step": task.step,
         "label": task.label,
-        "kind": run.version.graph.node(task.position).kind,
+        "kind": node.kind,
         "task": None if task.name == OWN_TASK else task.name,
         "map_index": task.map_index if task.map_index >= 0 else None,
         "is_hook": task.is_hook,
@@ -191,6 +223,10 @@ def _task(task: Task, run: Run) -> Json:
         "traceback": None,
         "reason": task.reason or None,
         "progress": task.progress,
+        "prompt": step.prompt or None if isinstance(step, ApprovalStep) else None,
+        "decision": task.decision,
+        "asked_at": time_as_json(task.asked_at),
+        "waits_until": time_as_json(task.deadline_at) if task.status == TaskStatus.WAITING else None,
         "child_run": _id(task.child_run),
         "queued_at": time_as_json(task.queued_at),
         "started_at": time_as_json(task.started_at),

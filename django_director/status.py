@@ -36,6 +36,7 @@ class Stop(TextChoices):
     FAIL_FAST = "fail_fast", "fail fast"
     TIMEOUT = "timeout", "timed out"
     STEP_TIMEOUT = "step_timeout", "the time of the step that started it is up"
+    SKIP = "skip", "no slot was free"
     DELETE = "delete", "being deleted"
 
 
@@ -67,9 +68,7 @@ TASK_RETRYABLE = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED})
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PENDING: frozenset({RunStatus.RUNNING, RunStatus.CANCELED}),
     RunStatus.RUNNING: RUN_FINISHED,
-    RunStatus.SUCCESS: frozenset({RunStatus.RUNNING}),
-    RunStatus.FAILED: frozenset({RunStatus.RUNNING}),
-    RunStatus.CANCELED: frozenset({RunStatus.RUNNING}),
+    **dict.fromkeys(RUN_FINISHED, RUN_ACTIVE),
 }
 
 TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,16 @@ from django.utils import timezone
 
 from django_director import ids
 from django_director.definitions import as_json
-from django_director.definitions.model import Container, Definition, Step, TaskStep, WorkflowStep
+from django_director.definitions.model import (
+    ApprovalStep,
+    Container,
+    Definition,
+    MapStep,
+    Step,
+    TaskStep,
+    WaitStep,
+    WorkflowStep,
+)
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
 
@@ -37,6 +46,19 @@ def chain(name: str, *members: str | Step, **fields: Any) -> Container:
 
 def child(name: str, workflow: str, **fields: Any) -> WorkflowStep:
     return WorkflowStep(id=name, workflow=workflow, **fields)
+
+
+def mapped(name: str, *body: str | TaskStep, over: Any = "payload.items", **fields: Any) -> MapStep:
+    """``mapped("M", "A", "B")``: a chain of two tasks for each item."""
+    return MapStep(id=name, over=over, body=_steps(body or (name,)), **fields)
+
+
+def approval(name: str, **fields: Any) -> ApprovalStep:
+    return ApprovalStep(id=name, **fields)
+
+
+def wait(name: str, seconds: Any = None, **fields: Any) -> WaitStep:
+    return WaitStep(id=name, seconds=seconds, **fields)
 
 
 def definition(name: str = "shop.ORDER", *tasks: str | Step, **fields: Any) -> Definition:
@@ -79,9 +101,10 @@ def make_run(
             "version": workflow.current_version,
             "status": status,
             "created_at": now,
-            "started_at": now,
+            "started_at": None if status == RunStatus.PENDING else now,
             "finished_at": now + timedelta(seconds=1.5) if status in RUN_FINISHED else None,
         }
+        | (_queued(now) if status == RunStatus.PENDING else {})
         | fields
     )
     for node in run.version.graph.nodes:
@@ -89,10 +112,16 @@ def make_run(
     return run
 
 
+def _queued(now: datetime) -> dict[str, Any]:
+    """As the constraints want a run that waits for a slot."""
+    return {"concurrency_key": "", "queued_at": now, "next_admission_at": now + timedelta(seconds=60)}
+
+
 def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **fields: Any) -> Task:
     """One task's row, as the constraints want it; hooks stand behind the last task."""
     graph = run.version.graph
-    node, is_hook = graph.node(position), position >= len(graph.nodes)
+    node, is_hook = graph.node(position), position >= len(graph.nodes) + len(graph.bodies)
+    index = fields.get("map_index", -1)
     now = timezone.now()
     by_status: dict[str, Any] = {}
     if status == TaskStatus.QUEUED:
@@ -103,7 +132,7 @@ def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **field
         by_status = {"started_at": now, "finished_at": now + timedelta(seconds=0.25), "attempt": 1}
     return Task.objects.create(
         **{
-            "id": ids.task_id(run.pk, position),
+            "id": ids.task_id(run.pk, position) if index < 0 else ids.item_id(run.pk, position, index),
             "run": run,
             "position": position,
             "step": node.step.id,

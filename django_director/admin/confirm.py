@@ -110,6 +110,7 @@ def _preview_pause(run: Run) -> Preview:
     if refusal:
         return Preview(sentences=[], refusal=refusal)
     counts = task_counts([run])[run.pk]
+    waiting = counts.pop(TaskStatus.WAITING, 0)
     unstarted = sum(counts.get(status, 0) for status in TASK_UNSTARTED)
     running = counts.get(TaskStatus.RUNNING, 0)
     sentences = [
@@ -123,6 +124,13 @@ def _preview_pause(run: Run) -> Preview:
     if running:
         text = ngettext("%(n)s task is running and goes on.", "%(n)s tasks are running and go on.", running)
         sentences.append(text % {"n": f"{running:,}"})
+    if waiting:
+        text = ngettext(
+            "%(n)s task waits and goes on waiting; what follows is held.",
+            "%(n)s tasks wait and go on waiting; what follows is held.",
+            waiting,
+        )
+        sentences.append(text % {"n": f"{waiting:,}"})
     if run.deadline_at is not None:
         sentences.append(_("The pause does not count for the run's own time-out."))
     return Preview(sentences=sentences)

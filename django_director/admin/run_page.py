@@ -11,11 +11,13 @@ from django.utils.translation import gettext as _
 
 from django_director.drawing.icons import icon
 from django_director.drawing.svg import render
+from django_director.graph import expand
 from django_director.models import Run
+from django_director.representation import shown_key
 from django_director.status import RunStatus
 
-from . import formatting, operations
-from .run_state import RunState, since
+from . import decisions, formatting, operations
+from .run_state import ASKED_SHOWN, RunState, since
 
 RESULT_PARTS: Final = 200
 """A result put together from more tasks is not read for a page."""
@@ -25,7 +27,7 @@ def context(
     request: HttpRequest, run: Run, permitted: list[str], site: str, *, sees_payload: bool
 ) -> dict[str, Any]:
     """What the template needs, in a fixed number of queries."""
-    state = RunState(run, page=request.GET.get("page"), status=request.GET.get("status"), site=site)
+    state = RunState(run, site, page=request.GET.get("page"), status=request.GET.get("status"))
     finished, total = state.progress
     chosen = {"status": state.status} if state.status else {}
     return {
@@ -44,6 +46,11 @@ def context(
             for operation in operations.ALL.values()
             if operation.name in permitted
         ],
+        "asked": [
+            (task, formatting.name(task.label), decisions.prompt(task)) for task in state.asked[:ASKED_SHOWN]
+        ],
+        "asked_ids": " ".join(str(task.pk) for task in state.asked),
+        "more_asked": len(state.asked) > ASKED_SHOWN,
         "parent": run.parent_task,
         "graph": graph(state),
         "filters": [(status, label, number, icon(status)) for status, label, number in state.filters],
@@ -53,6 +60,8 @@ def context(
         "next_page": _page_link(state.page + 1, state.pages, chosen),
         "sees_payload": sees_payload,
         "masked_note": formatting.masked_note(),
+        "concurrency_key": shown_key(run) if sees_payload else None,
+        **_waiting(state),
         **(_values(run) if sees_payload else {}),
     }
 
@@ -67,8 +76,15 @@ def graph(state: RunState) -> SafeString:
         title=_("Tasks of %(workflow)s") % {"workflow": run.workflow.name},
         summary=_("%(finished)s of %(total)s tasks are finished; the table below says the same in words.")
         % {"finished": finished, "total": total},
-        link=state.link,
+        link=state.links.of_box,
     )
+
+
+def _waiting(state: RunState) -> dict[str, Any]:
+    """What a pending run waits for, and the run before it, whose id ends the text."""
+    behind = state.waiting.behind if state.waiting else None
+    text = str(state.waiting or "")
+    return {"waiting": text.removesuffix(str(behind)), "behind": behind}
 
 
 def _page_link(page: int, pages: int, chosen: dict[str, str]) -> str | None:
@@ -86,7 +102,11 @@ def _values(run: Run) -> dict[str, Any]:
 def _result(run: Run) -> formatting.Text:
     if run.status != RunStatus.SUCCESS:
         return formatting.Text("", "")
-    parts = sum(stop - start for start, stop in run.version.graph.result.spans())
+    graph = run.version.graph
+    spans = graph.result.spans()
+    parts = sum(stop - start for start, stop in spans)
+    if made := graph.last_in(expand(spans)):
+        parts += run.tasks.at_items(made).count()
     if parts > RESULT_PARTS:
         text = _("The result is the list of the results of %(parts)s tasks: see the tasks.")
         return formatting.Text("", text % {"parts": f"{parts:,}"})

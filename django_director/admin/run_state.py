@@ -13,21 +13,21 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from django_director import ids
-from django_director.definitions.model import WorkflowStep
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
-from django_director.drawing.picture import BY_CONCERN, Box, Face, Picture, faces
-from django_director.graph import Node
+from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
+from django_director.engine import waiting
 from django_director.models import Run, Task
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
-from . import formatting, operations
+from . import decisions, formatting, operations
+from .links import Links, what_runs
 
 TASKS_PER_PAGE: Final = 200
 POLL: Final = 2
 """Seconds between two looks at a run."""
 POLL_LARGE: Final = 10
+ASKED_SHOWN: Final = 5
 LARGE: Final = 5_000
 """A run of so many tasks is looked at less often: each look reads the status of all."""
 
@@ -48,7 +48,7 @@ class Row:
     """Epoch seconds from which a running task's duration counts."""
     error: str
     child: str | None
-    """The address of the child run's page; '' when there may be one later, ``None`` when never."""
+    """As ``Links.of_row``."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -68,11 +68,9 @@ class Row:
 class RunState:
     """The statuses of a run's tasks, in two queries whatever their number; three where steps are workflows."""
 
-    def __init__(
-        self, run: Run, *, page: str | None = None, status: str | None = None, site: str = "admin"
-    ) -> None:
+    def __init__(self, run: Run, site: str, *, page: str | None = None, status: str | None = None) -> None:
         self.run = run
-        self.site = site
+        self.links = Links(run, site, TASKS_PER_PAGE)
         self.status = status if status in TaskStatus.values else None
         self._page = page
         self._statuses = list(
@@ -89,6 +87,11 @@ class RunState:
         """The same with the hooks: what the table shows."""
         return Counter(status for _, status, _, _ in self._statuses)
 
+    @cached_property
+    def waiting(self) -> waiting.Waiting | None:
+        """What a pending run waits for; a query more."""
+        return waiting.of_run(self.run)
+
     @property
     def progress(self) -> tuple[int, int]:
         """Finished tasks, and all."""
@@ -101,27 +104,6 @@ class RunState:
     @cached_property
     def faces(self) -> list[Face]:
         return faces(self.picture, ((place, status, n) for place, status, n, hook in self._statuses if not hook))
-
-    @cached_property
-    def children(self) -> dict[int, UUID]:
-        """By position: the child run that a step has started last."""
-        if not self._may_start_runs:
-            return {}
-        return dict(self.run.tasks.filter(child_run__isnull=False).values_list("position", "child_run"))
-
-    @property
-    def _may_start_runs(self) -> bool:
-        return any(node.kind == WorkflowStep.kind for node in self.run.version.graph.nodes)
-
-    def link(self, box: Box) -> str:
-        """To its child run, else its task; of a folded box to the page of the table where its tasks begin."""
-        first = box.unit.positions[0]
-        if box.unit.is_folded:
-            return f"?page={first // TASKS_PER_PAGE + 1}#tasks"
-        child = self.children.get(first)
-        if child is not None:
-            return formatting.address("run_change", child, site=self.site)
-        return formatting.address("task_change", ids.task_id(self.run.pk, first), site=self.site)
 
     @property
     def matching(self) -> int:
@@ -141,20 +123,22 @@ class RunState:
     @cached_property
     def rows(self) -> list[Row]:
         start = (self.page - 1) * TASKS_PER_PAGE
-        return [self._row(task) for task in self._tasks()[start : start + TASKS_PER_PAGE]]
+        tasks = self._tasks()[start : start + TASKS_PER_PAGE]
+        return [_row(task, self.run, self.links) for task in tasks]
 
     def _tasks(self) -> QuerySet[Task]:
         tasks = self.run.tasks.for_listing().in_order()
         return tasks.filter(status=self.status) if self.status else tasks
 
-    def _row(self, task: Task) -> Row:
-        node = self.run.version.graph.node(task.position)
-        child = None
-        if task.child_run is not None:
-            child = formatting.address("run_change", task.child_run, site=self.site)
-        elif isinstance(node.step, WorkflowStep):
-            child = ""
-        return _row(task, what_runs(node), child)
+    @cached_property
+    def asked(self) -> list[Task]:
+        """The first approvals that wait for somebody, oldest first."""
+        if not self.shown_counts[TaskStatus.WAITING]:
+            return []
+        asked: list[Task] = list(self.run.tasks.asked().for_listing().order_by("asked_at")[: ASKED_SHOWN + 1])
+        for task in asked:
+            task.run = self.run
+        return asked
 
     @property
     def filters(self) -> Iterator[tuple[str, str, int]]:
@@ -183,25 +167,19 @@ class RunState:
             "duration": formatting.seconds(self.run.duration),
             "since": since(self.run),
             "error": self.run.error,
+            "waiting": str(self.waiting or ""),
             "is_live": self.is_live,
             "poll": self.poll,
+            "asked": " ".join(str(task.pk) for task in self.asked),
             "buttons": [name for name in permitted if operations.ALL[name].is_possible(self.run)],
             "counts": {status: f"{number:,}" for status, _, number in self.filters if number},
             "boxes": [
-                [face.status, self.picture.fitted(face.note), face.title, self._child_link(box)]
+                [face.status, self.picture.fitted(face.note), face.title, self.links.to_child(box)]
                 for face, box in zip(self.faces, self.picture.boxes, strict=True)
             ],
             "rows": [row.as_json() for row in self.rows],
             "icons": PATHS,
         }
-
-    def _child_link(self, box: Box) -> str | None:
-        return self.link(box) if not box.unit.is_folded and box.unit.positions[0] in self.children else None
-
-
-def what_runs(node: Node) -> str:
-    """The name of the Celery task, or of the workflow, that a step is."""
-    return formatting.name(node.step.workflow if isinstance(node.step, WorkflowStep) else node.name)
 
 
 def since(row: Run | Task) -> int | None:
@@ -215,18 +193,19 @@ def etag(data: dict[str, Any]) -> str:
     return f'"{hashlib.sha256(json.dumps(data).encode()).hexdigest()[:32]}"'
 
 
-def _row(task: Task, what: str, child: str | None) -> Row:
+def _row(task: Task, run: Run, links: Links) -> Row:
+    task.run = run
     is_running = task.status == TaskStatus.RUNNING
     return Row(
         id=task.pk,
         label=formatting.name(task.label),
-        celery_name=what,
+        celery_name=what_runs(run.version.graph.node(task.position)),
         is_hook=task.is_hook,
         status=task.status,
         attempt=str(task.attempt or formatting.NOTHING),
         started=formatting.moment(task.started_at),
         duration=formatting.elapsed(task) if is_running else formatting.seconds(task.duration),
         since=since(task) if is_running else None,
-        error=formatting.error_line(task.error or task.reason),
-        child=child,
+        error=formatting.error_line(decisions.waiting_text(task) or task.error or task.reason),
+        child=links.of_row(task),
     )

@@ -19,12 +19,14 @@ from django.http import (
     JsonResponse,
 )
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from django_director.authorization import visible
 from django_director.conf import director
+from django_director.engine import waiting
 from django_director.models import Run, Workflow
 from django_director.representation import task_counts
 from django_director.status import TASK_FINISHED
@@ -43,14 +45,14 @@ ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
 
 
 class RunList(ChangeList):
-    """Counts the tasks of the page's runs in one query."""
+    """Counts the tasks of the page's runs in one query, and asks what the pending ones wait for in another."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        counts = task_counts(self.result_list)
+        counts, places = task_counts(self.result_list), waiting.of_runs(self.result_list)
         for run in self.result_list:
-            run.task_counts = counts[run.pk]
+            run.task_counts, run.place = counts[run.pk], places.get(run.pk)
 
 
 class FamilyFilter(admin.SimpleListFilter):
@@ -130,7 +132,8 @@ class RunAdmin(ReadOnlyAdmin[Run]):
 
     @admin.display(description=_("status"), ordering="status")
     def state(self, run: Run) -> SafeString:
-        return formatting.badge(run.shown_status)
+        badge, place = formatting.badge(run.shown_status), run.place  # type: ignore[attr-defined]
+        return badge if place is None else format_html('{} <span class="director-quiet">{}</span>', badge, place)
 
     @admin.display(description=_("workflow"), ordering="workflow__name")
     def workflow_name(self, run: Run) -> str:
@@ -181,7 +184,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         """The state of a run as JSON, or 304 when the page has it."""
         run = self._visible_run(request, run_id)
         site = self.admin_site.name
-        state = RunState(run, page=request.GET.get("page"), status=request.GET.get("status"), site=site)
+        state = RunState(run, site, page=request.GET.get("page"), status=request.GET.get("status"))
         data = state.as_json(self._permitted(request, run))
         tag = etag(data)
         known = request.headers.get("If-None-Match", "").removeprefix("W/")

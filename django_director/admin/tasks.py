@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,27 +16,29 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_director.authorization import visible
+from django_director.authorization import to_decide, visible
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
-from django_director.graph import Node
+from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
 from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import confirm, formatting, search, task_operations
+from . import confirm, decisions, formatting, search, task_operations
 from .base import ReadOnlyAdmin
 from .task_operations import TaskOperation
 
 UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
+ITEMS_SHOWN: Final = 200
+"""The results of more items are not read for a page."""
 
 
 @admin.register(Task)
 class TaskAdmin(ReadOnlyAdmin[Task]):
     view_action = "view_task"
     list_display = ("label", "state", "workflow_name", "run_id_short", "attempt", "started", "took", "error_text")
-    list_filter = ("status", "is_hook", "run__workflow")
+    list_filter = ("status", decisions.WaitingFilter, "is_hook", "run__workflow")
     search_fields = ("step",)
     search_help_text = gettext_lazy(
         "The beginning of an id of a task or run, or the exact name of a step or Celery task"
@@ -63,10 +66,15 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         return (queryset.filter(search.tasks(term)) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(require_http_methods(["GET", "POST"])(self.operate))
+        views = dict.fromkeys(task_operations.ALL, self.operate) | dict.fromkeys(decisions.ALL, self.decide)
         own = [
-            path(f"<uuid:task_id>/{name}/", view, {"name": name}, name=f"django_director_task_{name}")
-            for name in task_operations.ALL
+            path(
+                f"<uuid:task_id>/{name}/",
+                self.admin_site.admin_view(require_http_methods(["GET", "POST"])(view)),
+                {"name": name},
+                name=f"django_director_task_{name}",
+            )
+            for name, view in views.items()
         ]
         return [*own, *super().get_urls()]
 
@@ -76,7 +84,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def state(self, task: Task) -> SafeString:
-        return formatting.badge(task.status)
+        return decisions.badge(task)
 
     @admin.display(description=gettext_lazy("workflow"))
     def workflow_name(self, task: Task) -> str:
@@ -96,25 +104,40 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("error"))
     def error_text(self, task: Task) -> str:
-        return formatting.error_line(task.error or task.reason)
+        return formatting.error_line(decisions.waiting_text(task) or task.error or task.reason)
 
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
         context = _context(obj, sees_payload=sees_payload)
-        return self.render(request, "task.html", context | {"buttons": self._buttons(request, obj)})
+        context |= {"buttons": self._buttons(request, obj), "approval": decisions.shown(obj, request.user)}
+        return self.render(request, "task.html", context)
 
     def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """GET shows what would happen; POST does it."""
-        task = self.get_queryset(request).filter(pk=task_id).first()
-        if task is None:
-            raise Http404
         operation = task_operations.ALL[name]
-        if not self.has_view_permission(request, task) or not self.allows(request, operation.permission, task):
-            raise PermissionDenied
+        task = self._task_for(request, task_id, lambda task: operation.permission)
         if request.method == "POST":
             after = task_operations.on_task(request, operation, task)
             return HttpResponseRedirect(formatting.address("task_change", after.pk, site=self.admin_site.name))
         return self.render(request, "confirm.html", confirm.task_context(operation, task))
+
+    def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
+        """GET shows what is asked; POST decides."""
+        decision = decisions.ALL[name]
+        task = self._task_for(request, task_id, to_decide)
+        form = decisions.DecisionForm(request.POST or None, initial={"asked": task.sequence})
+        if request.method == "POST" and form.is_valid():
+            decisions.perform(request, decision, task, form)
+            return HttpResponseRedirect(formatting.address("task_change", task.pk, site=self.admin_site.name))
+        return self.render(request, "decide.html", decisions.context(decision, task, form))
+
+    def _task_for(self, request: HttpRequest, task_id: UUID, action: Callable[[Task], str]) -> Task:
+        task: Task | None = self.get_queryset(request).filter(pk=task_id).first()
+        if task is None:
+            raise Http404
+        if not self.has_view_permission(request, task) or not self.allows(request, action(task), task):
+            raise PermissionDenied
+        return task
 
     def _buttons(self, request: HttpRequest, task: Task) -> list[TaskOperation]:
         return [
@@ -126,16 +149,14 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
 def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
     node = task.run.version.graph.node(task.position)
-    child_workflow = node.step.workflow if isinstance(node.step, WorkflowStep) else None
     attempts = list(task.attempts.order_by("-pk")[:ATTEMPTS_SHOWN])
     return {
         "title": formatting.name(task.label),
         "subtitle": _("Task of %(workflow)s") % {"workflow": formatting.name(task.run.workflow.name)},
         "task": task,
-        "badge": formatting.badge(task.status),
+        "badge": decisions.badge(task),
         "run_badge": formatting.badge(task.run.shown_status),
-        "child_workflow": child_workflow,
-        "facts": list(_facts(task, child_workflow)),
+        "facts": list(_facts(task, node)),
         "description": node.step.description,
         "upstream": _upstream(task, node),
         "more_upstream": max(0, len(node.upstream) - UPSTREAM_SHOWN),
@@ -164,10 +185,12 @@ def _logs(task: Task) -> list[tuple[TaskLog, formatting.Text]]:
     return [(row, formatting.limited_end(row.text)) for row in rows]
 
 
-def _facts(task: Task, child_workflow: str | None) -> list[tuple[str, Any]]:
+def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
     facts = [
-        (_("Celery task"), "" if child_workflow else formatting.name(task.name)),
-        (_("Workflow"), formatting.name(child_workflow or "")),
+        (_("Kind"), node.kind if node.name == OWN_TASK else ""),
+        (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
+        (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
+        (_("Items"), "" if task.map_count is None else f"{task.map_count:,}"),
         (_("Attempt"), task.attempt),
         (_("Queue"), formatting.name(task.queue)),
         (_("Worker"), formatting.name(task.worker)),
@@ -177,16 +200,21 @@ def _facts(task: Task, child_workflow: str | None) -> list[tuple[str, Any]]:
         (_("Duration"), formatting.elapsed(task)),
         (_("Not before"), formatting.moment(task.not_before) if task.not_before else ""),
         (_("Lost workers"), task.crashes or ""),
-        (_("Reason"), task.reason),
+        (_("Waits until"), formatting.moment(task.deadline_at) if _is_timer(task, node) else ""),
+        (_("Reason"), task.reason if node.kind != "approval" or task.decision is None else ""),
     ]
     return [(label, value) for label, value in facts if value not in ("", formatting.NOTHING)]
+
+
+def _is_timer(task: Task, node: Node) -> bool:
+    return task.status == TaskStatus.WAITING and node.kind == "wait" and task.deadline_at is not None
 
 
 def _upstream(task: Task, node: Node) -> list[tuple[Task, SafeString]]:
     if task.is_hook or not node.upstream:
         return []
     shown = [(position, position + 1) for position in sorted(node.upstream)[:UPSTREAM_SHOWN]]
-    rows = task.run.tasks.at(shown).for_listing().in_order()
+    rows = task.run.tasks.at(shown).filter(map_index__in=(-1, task.map_index)).for_listing().in_order()
     return [(row, formatting.badge(row.status)) for row in rows]
 
 
@@ -196,6 +224,15 @@ def _values(task: Task, node: Node) -> dict[str, Any]:
     return {
         "payload": formatting.json_text(task.run.payload, schema),
         "arguments": formatting.json_text(given) if given else None,
-        "result": formatting.json_text(task.result) if task.status == TaskStatus.SUCCESS else None,
+        "is_child": isinstance(node.step, WorkflowStep),
+        "item": formatting.json_text(task.item) if node.takes_item else None,
+        "result": _result(task) if task.status == TaskStatus.SUCCESS else None,
         "traceback": formatting.limited(task.traceback),
     }
+
+
+def _result(task: Task) -> formatting.Text:
+    if (task.map_count or 0) > ITEMS_SHOWN:
+        text = _("The result is the list of the results of %(items)s items: see their tasks.")
+        return formatting.Text("", text % {"items": f"{task.map_count:,}"})
+    return formatting.json_text(task.read_result())

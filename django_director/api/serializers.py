@@ -26,6 +26,10 @@ class CancelRequest(serializers.Serializer[Any]):
     force = serializers.BooleanField(default=False)
 
 
+class DecisionRequest(serializers.Serializer[Any]):
+    comment = serializers.CharField(default="", allow_blank=True, max_length=COMMENT_LENGTH)
+
+
 class NoOptions(serializers.Serializer[Any]):
     pass
 

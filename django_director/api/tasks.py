@@ -1,4 +1,4 @@
-"""``tasks/``: one step of one run, and what can be done with it."""
+"""``tasks/``: one step of one run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_director import engine
-from django_director.authorization import require
+from django_director.authorization import require, to_decide
 from django_director.exceptions import UnknownTask
-from django_director.history import record_on_task
+from django_director.history import record_on_task, said
 from django_director.models import Task
 from django_director.representation import task_as_json
 
-from .serializers import NoOptions, SkipRequest
+from .serializers import DecisionRequest, NoOptions, SkipRequest
 from .views import DirectorView, actor, as_uuid, body, sees_payload
 
 
@@ -45,13 +45,35 @@ class TaskSkip(DirectorView):
         return _answer(request, task)
 
 
-def _task(request: Request, task_id: str, action: str) -> Task:
-    """The task of a route, if the user may do ``action`` with its workflow."""
+class TaskApprove(DirectorView):
+    """``POST tasks/{id}/approve/``: the run goes on from this approval."""
+
+    def post(self, request: Request, task_id: str) -> Response:
+        task = _task(request, task_id, None)
+        data = body(request, DecisionRequest)
+        task = engine.approve(task, user=actor(request), comment=data["comment"])
+        record_on_task(request.user, task, f"{said('Approved', data['comment'])} (API)")
+        return _answer(request, task)
+
+
+class TaskReject(DirectorView):
+    """``POST tasks/{id}/reject/``: the approval fails."""
+
+    def post(self, request: Request, task_id: str) -> Response:
+        task = _task(request, task_id, None)
+        data = body(request, DecisionRequest)
+        task = engine.reject(task, user=actor(request), comment=data["comment"])
+        record_on_task(request.user, task, f"{said('Rejected', data['comment'])} (API)")
+        return _answer(request, task)
+
+
+def _task(request: Request, task_id: str, action: str | None) -> Task:
+    """The task of a route, if the user may do ``action`` with its workflow; ``None``: decide on it."""
     tasks = Task.objects.select_related("run__workflow", "run__version")
     task: Task | None = tasks.filter(pk=as_uuid(task_id, "task")).first()
     if task is None:
         raise UnknownTask(f"no task has the id {task_id}")
-    require(request.user, action, task.run.workflow)
+    require(request.user, to_decide(task) if action is None else action, task.run.workflow)
     return task
 
 

@@ -25,6 +25,8 @@ urlpatterns = [
     path("runs/<str:run_id>/retry/", runs.RunRetry.as_view(), name="api-run-retry"),
     path("runs/<str:run_id>/relaunch/", runs.RunRelaunch.as_view(), name="api-run-relaunch"),
     path("tasks/<str:task_id>/", tasks.TaskDetail.as_view(), name="api-task"),
+    path("tasks/<str:task_id>/approve/", tasks.TaskApprove.as_view(), name="api-task-approve"),
+    path("tasks/<str:task_id>/reject/", tasks.TaskReject.as_view(), name="api-task-reject"),
     path("tasks/<str:task_id>/rerun/", tasks.TaskRerun.as_view(), name="api-task-rerun"),
     path("tasks/<str:task_id>/skip/", tasks.TaskSkip.as_view(), name="api-task-skip"),
 ]

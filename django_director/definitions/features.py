@@ -8,10 +8,4 @@ from __future__ import annotations
 
 from typing import Final
 
-NOT_YET: Final[frozenset[str]] = frozenset(
-    {
-        # A Celery task: in `tasks`, in a map, as a hook, and what `defaults` says for all of them.
-        *("type.map", "type.approval", "type.wait"),
-        "workflow.concurrency",
-    }
-)
+NOT_YET: Final[frozenset[str]] = frozenset()

@@ -126,7 +126,8 @@ class WaitStep(_Entry):
     """A timer, with exactly one of ``seconds`` and ``until``."""
 
     kind: ClassVar[Literal["wait"]] = "wait"
-    seconds: Seconds | None = None
+    seconds: Seconds | str | None = None
+    """What ``for`` says; a text has expressions in it, and comes to seconds or a duration."""
     until: Any = None
     """An expression or epoch seconds; a time that the file has as text is an expression here, in quotes."""
 

@@ -11,9 +11,9 @@ from .drafts import Draft
 from .model import ON_TIMEOUT
 from .options import COMMON_KEYS, read_common
 from .report import Report
-from .tree import MappingNode
+from .tree import MappingNode, ScalarNode, describe
 from .values import read_duration, read_text, read_word
-from .writing import expressions_in, read_template, read_until
+from .writing import Use, expressions_in, read_template, read_until
 
 CHILD_KEYS: Final = ("workflow", "payload", "timeout", *COMMON_KEYS)
 APPROVAL_KEYS: Final = ("type", "prompt", "permission", "timeout", "on_timeout", *COMMON_KEYS)
@@ -60,13 +60,27 @@ def _read_permission(body: MappingNode, report: Report) -> str | None:
     return permission
 
 
+def _read_for(body: MappingNode, report: Report, uses: list[Use]) -> int | float | str | None:
+    node = body.get("for")
+    if node is None or not any(expressions_in(node)):
+        return read_duration(body, "for", report, lowest=0)
+    if not isinstance(node, ScalarNode):
+        report.error(codes.DURATION, node, f"`for` must be a duration, and is {describe(node)}", _FOR)
+        return None
+    text: str = read_template(node, "for", report, uses)
+    return text
+
+
+_FOR: Final = "write `for: 90s`, or an expression that gives one: `for: ${{ payload.delay }}`"
+
+
 def read_wait(draft: Draft, body: MappingNode, report: Report) -> None:
     """`type: wait`."""
     body = report.check_keys(body, f"in the wait “{draft.name}”", WAIT_KEYS, "wait")
     read_common(draft, body, report)
     draft.uses = uses = list(draft.uses)
     draft.own = {
-        "seconds": read_duration(body, "for", report, lowest=0),
+        "seconds": _read_for(body, report, uses),
         "until": read_until(body, "until", report, uses),
     }
     given = [key for key in ("for", "until") if body.get(key) is not None]

@@ -94,7 +94,7 @@ def read_duration(mapping: MappingNode, key: str, report: Report, *, lowest: int
     if node is None:
         return None
     value = number_of(node)
-    seconds = _parse(text_of(node) or "") if value is None else value
+    seconds = parse_duration(text_of(node) or "") if value is None else value
     if seconds is None:
         message = f"`{key}` must be a duration, and is {describe(node)}"
         report.error(codes.DURATION, node, message, f"write seconds as a number, or `{key}: 1h30m`: d, h, m, s")
@@ -115,7 +115,8 @@ def number_of(node: Node) -> int | float | None:
     return value if math.isfinite(value) else None
 
 
-def _parse(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
+    """The seconds of a text as ``1h30m``; ``None`` for another."""
     match = _DURATION.fullmatch(text)
     if match is None or not text:
         return None

@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from django_director.models import Run
 
+from .approvals import approve, check_waits, reject
 from .family import refuse_child
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
@@ -30,8 +31,10 @@ __all__ = [
     "Again",
     "Preview",
     "RelaunchPreview",
+    "approve",
     "astart",
     "cancel",
+    "check_waits",
     "counts_at_start",
     "pause",
     "preview_relaunch",
@@ -39,6 +42,7 @@ __all__ = [
     "preview_retry",
     "preview_skip",
     "refuse_child",
+    "reject",
     "relaunch",
     "relaunch_version",
     "rerun",

@@ -23,12 +23,17 @@ from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Attempt, Run, Task, Workflow
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Trigger
 
-from . import family, finish, hold, launch, plans, reset, stop
+from . import admission, family, finish, hold, launch, plans, reset, stop
 from .claim import Claim
 from .finish import Failure
 from .launch import Order
 from .plans import Plan
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
+
+
+class Refused(DirectorError):
+    """A child run can't go on, as its workflow's `concurrency` has no slot and does not wait for one."""
+
 
 LOOK_AGAIN: Final = 2.0
 """Seconds until a step looks again whether the child that it had has ended."""
@@ -38,7 +43,7 @@ def take_up(claim: Claim, payload: Any) -> Run | None:
     """Let a claimed step wait for a child run with this payload: a new one, or the one it had before.
 
     A failed or canceled child resumes, unless its payload would be another one now. Returns the child if it has
-    succeeded already. Raises ``ChildNotStarted``.
+    succeeded already. Raises ``ChildNotStarted`` and ``Refused``.
     """
     last = statement(partial(_last_child, claim), patience=WORKER_PATIENCE)
     if last is not None and not last.is_finished:
@@ -55,6 +60,8 @@ def take_up(claim: Claim, payload: Any) -> Run | None:
         return None
     if last.status == RunStatus.SUCCESS:
         return last
+    if refusal := statement(partial(admission.no_room, last), patience=WORKER_PATIENCE):
+        raise Refused(f"skipped: {refusal}")
     plan = statement(partial(plans.of_retry, last), patience=WORKER_PATIENCE)
     transact(partial(_resume, claim, plan, secrets.randbits(63)), patience=WORKER_PATIENCE)
     return None
@@ -129,7 +136,7 @@ def _order(claim: Claim, payload: Any) -> Order:
     try:
         version = launch.current_version(step.workflow)
         _check_recursion(parent, version.workflow)
-        return launch.order(
+        order = launch.order(
             version,
             payload,
             timeout=step.timeout,
@@ -138,6 +145,7 @@ def _order(claim: Claim, payload: Any) -> Order:
             parent_task_id=claim.task_id,
             is_awaited=True,
         )
+        return launch.with_key(order)
     except DirectorError as error:
         raise ChildNotStarted(f"“{step.workflow}” can't be started: {error}") from error
 
@@ -158,7 +166,10 @@ def _begin(claim: Claim, order: Order) -> None:
     after_commit(partial(faults.point, "child.committed"))
     # Before the first tasks are published.
     after_commit(partial(_follow, order.run_id, claim.run.pk))
-    launch.insert(order)
+    run = launch.insert(order)
+    if run.status == RunStatus.PENDING and order.timeout is not None:
+        # That of the step counts also while the child waits for its slot.
+        Run.objects.filter(pk=run.pk).update(deadline_at=later(order.timeout))
     faults.point("child.inserted")
 
 
@@ -207,6 +218,8 @@ def _tell(child: Run, step: Task) -> bool:
             failure = Failure(error=f"InvalidResult: {error}")
             return transact(partial(finish.fail_row, step, failure))
         return transact(partial(_succeed, step, result))
+    if child.stop == Stop.SKIP:
+        return transact(partial(finish.end_row, step, TaskStatus.SKIPPED, reason=child.error[:500]))
     if child.status == RunStatus.CANCELED and parent.stop not in STOP_SPARING:
         canceled = statement(partial(_cancel, step, parent.stop))
         stop.carry_on(parent.pk)
@@ -232,7 +245,8 @@ def _failure(child: Run, step: Task) -> Failure:
         error = f"TimeLimitExceeded: {_named(child)} took longer than {seconds:g} s"
         return Failure(error=error, outcome=Attempt.Outcome.TIMED_OUT)
     if child.status == RunStatus.CANCELED:
-        return Failure(error=f"ChildCanceled: {_named(child)} was canceled")
+        why = f" ({child.error})" if child.error else ""
+        return Failure(error=f"ChildCanceled: {_named(child)} was canceled{why}")
     return Failure(error=f"ChildFailed: {_named(child)} failed: {child.error}")
 
 

@@ -17,9 +17,9 @@ from django_director.clock import Now, later
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.querysets import RunQuerySet, TaskQuerySet
-from django_director.status import STOP_SPARING
+from django_director.status import STOP_SPARING, RunStatus
 
-from . import family
+from . import admission, family
 from .transactions import after_commit, statement
 
 CHUNK: Final = 5_000
@@ -53,6 +53,9 @@ def resume(run: Run, *, user: Any = None) -> Run:
     after_commit(partial(bring_back, run.pk))
     after_commit(partial(_spread, run.pk))
     run.refresh_from_db()
+    if run.status == RunStatus.PENDING:
+        after_commit(partial(admission.try_start, run))
+        run.refresh_from_db()
     return run
 
 
@@ -67,6 +70,8 @@ def follow_parent(child_id: UUID) -> bool:
         if paused_at is None:
             changed = statement(partial(_resume, child_id))
             bring_back(child_id)
+            for pending in Run.objects.wanting().filter(pk=child_id):
+                admission.try_start(pending)
         else:
             unpaused = _holdable().filter(pk=child_id, paused_at=None)
             changed = statement(partial(unpaused.update, paused_at=Now()))
@@ -97,7 +102,7 @@ def _apart() -> RunQuerySet:
 
 
 def _holdable() -> RunQuerySet:
-    runs: RunQuerySet = Run.objects.active().filter(stop__in=STOP_SPARING)
+    runs: RunQuerySet = Run.objects.active().unstopped()
     return runs
 
 

@@ -15,19 +15,24 @@ from django_director import faults, history, ids, signals
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
-from django_director.graph import Span
+from django_director.graph import MAX_LEVELS, Span
 from django_director.hints import question
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
 
-from . import hooks, outbox, rows, settle
+from . import admission, hooks, keys, outbox, rows, settle
 from .transactions import after_commit, connection, statement, transact
 
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
 VERSION_COLUMNS: Final = ("id", "workflow_id", "number", "content_hash", "path", "created_at")
 """Of a definition only what is compiled from it is needed, and that is kept per process."""
+
+_CHANGING: Final = (
+    *("status", "stop", "error", "slot", "queued_at", "next_admission_at"),
+    *("started_at", "finished_at", "deadline_at"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +104,9 @@ def start_version(
     earlier = _earlier_run(made)
     if earlier is not None:
         return earlier
+    made = with_key(made)
     try:
-        return _insert(made)
+        run = _insert(made)
     except IntegrityError:
         # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
         earlier = Run.objects.select_related("workflow", "version").filter(pk=made.run_id).first()
@@ -108,6 +114,10 @@ def start_version(
         if earlier is None:
             raise
         return earlier
+    if run.status == RunStatus.PENDING and not connection().in_atomic_block:
+        # It may have got its slot since.
+        run.refresh_from_db(fields=_CHANGING)
+    return run
 
 
 def order(version: WorkflowVersion, payload: Any, *, timeout: float | None = None, **fields: Any) -> Order:
@@ -161,8 +171,13 @@ def current_version(workflow: Workflow | str) -> WorkflowVersion:
     return version
 
 
-def counts_at_start(run: Run) -> dict[str, int]:
-    """The number of tasks in each status as the start of ``run`` committed them; no query."""
+def counts_at_start(run: Run) -> dict[str, int] | None:
+    """The number of tasks in each status as the start of ``run`` committed them; no query.
+
+    ``None`` where they may have changed since: when the run had to wait for a slot.
+    """
+    if run.concurrency_key is not None:
+        return None
     graph = run.version.graph
     found = graph.beginning.found
     counts = {TaskStatus.QUEUED: _size(found.ready)}
@@ -191,6 +206,13 @@ def _check_size(version: WorkflowVersion) -> None:
             f"“{version.workflow.name}” has {size:,} tasks, "
             f'the limit is {director.MAX_TASKS_PER_RUN:,} (DIRECTOR["MAX_TASKS_PER_RUN"])'
         )
+    largest = version.graph.largest
+    if largest.parts > director.MAX_TASKS_PER_RUN or largest.levels > MAX_LEVELS:
+        raise DirectorError(
+            f"“{version.workflow.name}” passes on a list of {largest.parts:,} results in {largest.levels:,} "
+            "levels: each wait and approval of a group repeats what the group received; "
+            f'the limits are {director.MAX_TASKS_PER_RUN:,} (DIRECTOR["MAX_TASKS_PER_RUN"]) and {MAX_LEVELS}'
+        )
 
 
 def _earlier_run(order: Order) -> Run | None:
@@ -209,9 +231,19 @@ def _earlier_run(order: Order) -> Run | None:
     return run
 
 
+def with_key(order: Order) -> Order:
+    """The same with the key whose slots it needs, if any. Raises ``InvalidPayload``."""
+    graph = order.version.graph
+    if graph.definition.concurrency is None:
+        return order
+    key = keys.key_of(graph, order.payload, _new_run(order).facts)
+    return replace(order, fields=order.fields | {"concurrency_key": key})
+
+
 def _insert(order: Order) -> Run:
     graph = order.version.graph
-    is_usual = order.not_before is None and graph.beginning.found.outcome is None
+    begins_now = order.not_before is None and graph.definition.concurrency is None
+    is_usual = begins_now and graph.beginning.found.outcome is None
     if not (is_usual and rows.fit_at_once(graph) and history.can_note(order.fields.get("user"))):
         return transact(partial(insert, order))
     # Inside a caller's transaction what the database refuses needs a savepoint.
@@ -246,14 +278,19 @@ def _new_run(order: Order) -> Run:
     run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
     for name, value in order.fields.items():
         setattr(run, name, value)
-    run.status = order.version.graph.beginning.found.outcome or run.status
+    outcome = order.version.graph.beginning.found.outcome
+    waits = RunStatus.RUNNING if run.concurrency_key is None else RunStatus.PENDING
+    run.status = outcome or waits
     return run
 
 
 def _begun(order: Order, run: Run) -> Run:
-    if order.publish and order.not_before is None:
+    begins_now = order.publish and order.not_before is None
+    if begins_now and run.status != RunStatus.PENDING:
         outbox.publish_after_commit(run, run.version.graph, run.version.graph.roots)
     after_commit(partial(_announce, run))
+    if begins_now and run.status == RunStatus.PENDING:
+        after_commit(partial(admission.try_start, run))
     return run
 
 

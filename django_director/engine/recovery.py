@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
 _DUE: Final = (
-    *("name", "queue", "position", "sequence", "failures", "dispatches", "unknown_since", "is_hook"),
+    *("name", "queue", "position", "map_index", "sequence", "failures", "dispatches", "unknown_since", "is_hook"),
     *("run__paused_at", "run__version__content_hash"),
 )
 
@@ -40,6 +40,8 @@ class Due(NamedTuple):
     stopping: bool = True
     closing: bool = True
     ending: bool = True
+    firing: bool = True
+    admitting: bool = True
     reporting: bool = True
 
 
@@ -64,6 +66,11 @@ def _looking() -> Select:
         .filter(deadline_at__lte=Now())
         .order_by("deadline_at")
         .values("deadline_at"),
+        "firing": Task.objects.waiting()
+        .filter(deadline_at__lte=Now())
+        .order_by("deadline_at")
+        .values("deadline_at"),
+        "admitting": Run.objects.due_for_admission().order_by("next_admission_at").values("next_admission_at"),
         "reporting": Run.objects.reporting().order_by("finished_at").values("finished_at"),
     }
     columns = {name: Subquery(rows[:1]) for name, rows in firsts.items()}
@@ -162,6 +169,8 @@ def lose_message(task_id: UUID, sequence: int, why: str) -> bool:
 def audit() -> int:
     """Recompute runs in which nothing is active although they have no outcome; return how many."""
     moving = Task.objects.filter(run_id=OuterRef("pk")).steps().active().exclude(status=TaskStatus.PENDING)
+    # A map that waits does not move by itself.
+    moving = moving.exclude(status=TaskStatus.WAITING, map_count__isnull=False)
     idle = Run.objects.filter(~Exists(moving), status=RunStatus.RUNNING, stop=Stop.NONE, paused_at=None)
     found = list(idle.select_related("version")[:BATCH])
     for run in found:

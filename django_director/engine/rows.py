@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -16,7 +16,7 @@ from django_director.graph import Graph, Span, Tally
 from django_director.inserts import BATCH, Insert, InsertMany, InsertTree, as_text, rows_as_text
 from django_director.models import Gate, Run, Task
 from django_director.prepared import UUID_FIELD, Param, can_pair, prepared
-from django_director.status import TaskStatus
+from django_director.status import RunStatus, TaskStatus
 
 from . import outbox
 
@@ -42,8 +42,11 @@ Moment = Callable[[float], str | None]
 def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> None:
     """Insert the run and set its times to those of the database.
 
-    The time until a delayed start does not count for its ``timeout``.
+    The time until a delayed start does not count for its ``timeout``, nor that until it gets a slot.
     """
+    if run.status == RunStatus.PENDING:
+        _insert_pending(run, not_before)
+        return
     if timeout is not None and not_before is not None:
         run.deadline_at, timeout = not_before + timedelta(seconds=timeout), None
     given, values = _given(run)
@@ -60,7 +63,7 @@ def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
     inserting = _inserting_tree(given, run.is_finished, timeout, bool(graph.gates), note is not None)
     values |= {
         "run": run.pk,
-        "tasks": rows_as_text(list(_task_rows(run.pk, graph, _states(graph, str)))),
+        "tasks": rows_as_text(list(_task_rows(run.pk, graph, _states(graph, str, _ready_states(str, None))))),
         "gates": rows_as_text(list(_gate_rows(graph, graph.beginning.tallies))),
         **(note.values if note else {}),
     }
@@ -92,7 +95,9 @@ def insert_tasks(run: Run, graph: Graph, not_before: datetime | None) -> None:
     def moment(seconds: float) -> str | None:
         return as_text(MOMENT, run.created_at + timedelta(seconds=seconds))
 
-    _inserting_tasks().execute(_task_rows(run.pk, graph, _states(graph, moment, not_before)), run=run.pk)
+    # Those of a run that waits for a slot are queued when it has one.
+    ready = repeat(PENDING) if run.status == RunStatus.PENDING else _ready_states(moment, not_before)
+    _inserting_tasks().execute(_task_rows(run.pk, graph, _states(graph, moment, ready)), run=run.pk)
 
 
 def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
@@ -100,14 +105,38 @@ def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
     _inserting_gates().execute(_gate_rows(graph, tallies), run=run_id)
 
 
+def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) -> None:
+    """Insert counters by number: each with how many it counts, and what it has counted."""
+    rows = ((number, total - tally.ended, tally.failed, tally.skipped) for number, total, tally in counters)
+    _inserting_gates().execute(rows, run=run_id)
+
+
+def _insert_pending(run: Run, not_before: datetime | None) -> None:
+    run.queued_at = run.next_admission_at = not_before
+    given, values = _given(run)
+    run.created_at = _inserting_pending(given, not_before is not None, director.DISPATCH_GRACE).execute(**values)
+    if not_before is None:
+        run.queued_at = run.created_at
+        run.next_admission_at = run.created_at + timedelta(seconds=director.DISPATCH_GRACE)
+    run._state.adding, run._state.db = False, director.DATABASE
+
+
+@prepared
+def _inserting_pending(given: tuple[str, ...], is_delayed: bool, grace: float) -> Insert:
+    # Who inserts it tries to get the slot after the commit; the supervisor looks when that is overdue.
+    times = {} if is_delayed else {"queued_at": Now(), "next_admission_at": later(grace)}
+    return Insert(Run, **_params(given) | times | {"created_at": Now()})
+
+
+def _params(given: tuple[str, ...]) -> dict[str, Any]:
+    return {field.attname: Param(field.attname, field) for field in FIELDS if field.attname in given}
+
+
 @prepared
 def _inserting_run(given: tuple[str, ...], is_finished: bool, timeout: float | None) -> Insert:
-    values: dict[str, Any] = {
-        field.attname: Param(field.attname, field) for field in FIELDS if field.attname in given
-    }
     now = ("created_at", "started_at", "finished_at") if is_finished else ("created_at", "started_at")
     deadline = {} if timeout is None else {"deadline_at": later(timeout)}
-    return Insert(Run, **values | dict.fromkeys(now, Now()) | deadline)
+    return Insert(Run, **_params(given) | dict.fromkeys(now, Now()) | deadline)
 
 
 @prepared
@@ -124,9 +153,9 @@ def _inserting_gates() -> InsertMany:
 def _inserting_tree(
     given: tuple[str, ...], is_finished: bool, timeout: float | None, has_gates: bool, has_note: bool
 ) -> InsertTree:
-    parts = [InsertMany(Task, TASK_COLUMNS, name="tasks", elapsed=ELAPSED, run_id=RUN).statement]
+    parts = [InsertMany(Task, TASK_COLUMNS, given_as="tasks", elapsed=ELAPSED, run_id=RUN).statement]
     if has_gates:
-        parts.append(InsertMany(Gate, GATE_COLUMNS, name="gates", run_id=RUN).statement)
+        parts.append(InsertMany(Gate, GATE_COLUMNS, given_as="gates", run_id=RUN).statement)
     if has_note:
         parts.append(history.noting())
     return InsertTree(_inserting_run(given, is_finished, timeout), *parts)
@@ -143,9 +172,8 @@ def _task_rows(run_id: UUID, graph: Graph, states: Iterator[State]) -> Iterator[
         yield (ids.task_hex(run_id, node.position), node.position, node.step.id, node.name, node.queue, *state)
 
 
-def _states(graph: Graph, moment: Moment, not_before: datetime | None = None) -> Iterator[State]:
-    """The state of each task, in order of position."""
-    ready = _ready_states(moment, not_before)
+def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[State]:
+    """The state of each task, in order of position; ``ready`` has those of the roots."""
     decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in graph.roots]
     for status, spans in graph.beginning.found.settled.items():
         settled: State = (status, 0, None, None, None, moment(0))

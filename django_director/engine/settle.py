@@ -17,7 +17,7 @@ from django_director.clock import Now
 from django_director.graph import Consequences, Graph, Junction, Tally, Walk
 from django_director.models import Gate, Run, Task
 from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, Update, prepared
-from django_director.querysets import positions_in
+from django_director.querysets import batches, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox
@@ -27,6 +27,9 @@ from .transactions import after_commit, statement
 _FAILED: Final = str(TaskStatus.FAILED)
 _SKIPPED: Final = str(TaskStatus.SKIPPED)
 """A gate's columns are called as the statuses that they count."""
+COUNTED: Final = (_FAILED, _SKIPPED)
+FREED: Final[dict[str, Any]] = {"slot": None, "queued_at": None, "next_admission_at": None}
+"""Columns of a run with a key at its end: its slot is free, and it wants none."""
 MAX_ERROR: Final = 2_000
 """Characters of a task's error that its run repeats."""
 
@@ -37,7 +40,7 @@ def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus) -> bool
     Says whether the run is stopped by `fail_fast`: then what is left is not decided here, see ``stop.carry_on``.
     """
     is_fast = graph.definition.fail_fast
-    if is_fast and _is_stopped(run.pk):
+    if is_fast and is_stopped(run.pk):
         return True
     counters = _Counters(run.pk)
     walk = Walk(graph, counters.count)
@@ -52,7 +55,7 @@ def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus) -> bool
         or found.outcome is not None
     ):
         return False
-    _stop(run.pk)
+    fail_fast(run.pk)
     return True
 
 
@@ -67,16 +70,18 @@ def carry_out(run: RunRef, graph: Graph, found: Consequences) -> None:
 def settle_tasks(run_id: UUID, found: Consequences) -> None:
     """Give what never runs its status."""
     for status, spans in found.settled.items():
-        if spans:
-            pending = Task.objects.filter(run_id=run_id).pending().at(spans)
+        for batch in batches(spans):
+            pending = Task.objects.filter(run_id=run_id).pending().at(batch)
             pending.update(status=status, finished_at=Now())
 
 
-def _is_stopped(run_id: UUID) -> bool:
+def is_stopped(run_id: UUID) -> bool:
+    """Whether a run starts nothing more, but what its stop may spare."""
     return Run.objects.filter(pk=run_id).exclude(stop=Stop.NONE).exists()
 
 
-def _stop(run_id: UUID) -> None:
+def fail_fast(run_id: UUID) -> None:
+    """Stop a run after a failure."""
     # No row: another failure was first.
     Run.objects.filter(pk=run_id, status=RunStatus.RUNNING, stop=Stop.NONE).update(stop=Stop.FAIL_FAST)
 
@@ -84,22 +89,35 @@ def _stop(run_id: UUID) -> None:
 def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
     """Close a run that was not stopped; whoever changes the run's row first wins."""
     error = first_error(run.pk, graph) if outcome == RunStatus.FAILED else ""
-    closed = ending().execute(run=run.pk, outcome=outcome, error=error)
+    closed = ending(holds_slot(graph)).execute(run=run.pk, outcome=outcome, error=error)
     if closed:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
-        announce_end(run)
+        announce_end(run, graph)
     return bool(closed)
 
 
+def holds_slot(graph: Graph) -> bool:
+    """Whether a running run of this definition holds a slot, which its end frees."""
+    return graph.definition.concurrency is not None
+
+
 @prepared
-def ending() -> Update:
+def ending(frees_slot: bool) -> Update:
     """Close a running run: parameters ``run``, ``outcome``, ``error``."""
     running = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, stop=Stop.NONE)
-    return Update(running, status=Param("outcome", TEXT), finished_at=Now(), error=Param("error", TEXT))
+    changes = {"status": Param("outcome", TEXT), "finished_at": Now(), "error": Param("error", TEXT)}
+    return Update(running, **changes, **(FREED if frees_slot else {}))
 
 
-def announce_end(run: RunRef) -> None:
-    """After commit send ``run_finished``, if somebody listens, and tell the step that waits for a child run."""
+def announce_end(run: RunRef, graph: Graph) -> None:
+    """After commit let the next of its key start, send ``run_finished``, and tell the step that waits for it.
+
+    The row is read only when needed.
+    """
+    if holds_slot(graph):
+        from .admission import hand_on  # which lets runs start, and they may end at once
+
+        after_commit(partial(hand_on, run.pk))
     if signals.run_finished.receivers:
         after_commit(partial(_send_finished, run.pk))
     tell_parent(run)
@@ -113,6 +131,17 @@ def tell_parent(run: RunRef) -> None:
         after_commit(partial(report, run.pk))
 
 
+def announce_task(task_id: UUID) -> None:
+    """Send ``task_finished`` after commit; the row is read only when somebody listens."""
+    if signals.task_finished.receivers:
+        after_commit(partial(_send_task_finished, task_id))
+
+
+def _send_task_finished(task_id: UUID) -> None:
+    task = statement(Task.objects.select_related("run").filter(pk=task_id).get)
+    signals.task_finished.send_robust(sender=Task, task=task)
+
+
 def _send_finished(run_id: UUID) -> None:
     run = statement(Run.objects.select_related("workflow", "version").filter(pk=run_id).get)
     signals.run_finished.send_robust(sender=Run, run=run)
@@ -123,12 +152,13 @@ def first_error(run_id: UUID, graph: Graph) -> str:
     failed = Task.objects.filter(run_id=run_id).steps().failed()
     if graph.forgiven:
         failed = failed.exclude(positions_in(graph.forgiven))
-    first = failed.order_by("finished_at").values_list("step", "error").first()
-    if first is None:
-        # A rerun keeps what a cancel has left, which counts as failed.
-        canceled = Task.objects.filter(run_id=run_id).steps().canceled()
-        first = canceled.order_by("finished_at", "position").values_list("step", "reason").first()
-    return "{}: {}".format(*first)[:MAX_ERROR] if first else ""
+    first = failed.order_by("finished_at").only("step", "map_index", "error").first()
+    if first is not None:
+        return f"{first.label}: {first.error}"[:MAX_ERROR]
+    # A rerun keeps what a cancel has left, which counts as failed.
+    canceled = Task.objects.filter(run_id=run_id).steps().canceled()
+    first = canceled.order_by("finished_at", "position").only("step", "map_index", "reason").first()
+    return f"{first.label}: {first.reason}"[:MAX_ERROR] if first else ""
 
 
 class _Counters:
@@ -156,7 +186,7 @@ class _Counters:
 
 def _count(run_id: UUID, seq: int, arrival: Tally) -> Tally | None:
     values = {"run": run_id, "seq": seq, **counts(arrival)}
-    if _counting().execute(**values) or not _opening().execute(**values):
+    if stays_closed().execute(**values) or not opens().execute(**values):
         return None
     gate = _gates(run_id).get(seq=seq)
     return Tally(failed=gate.failed, skipped=gate.skipped)
@@ -168,7 +198,8 @@ def counts(arrival: Tally) -> dict[str, int]:
 
 
 @prepared
-def _counting() -> Update:
+def stays_closed() -> Update:
+    """Count at a gate that stays closed; parameters as of ``counting``."""
     return counting()
 
 
@@ -180,7 +211,8 @@ def counting(*conditions: Exists) -> Update:
 
 
 @prepared
-def _opening() -> Update:
+def opens() -> Update:
+    """Count at a gate that opens by that; parameters as of ``counting``."""
     gate = _gate().filter(remaining=Param("ended", INTEGER))
     return Update(gate, remaining=0, **_added())
 

@@ -16,9 +16,9 @@ from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
 from django_director.models import Run, Task
 from django_director.querysets import RunQuerySet, TaskQuerySet, positions_in
-from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
+from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import hooks, outbox, settle
+from . import hooks, itemrows, outbox, settle
 from .transactions import after_commit, statement, transact
 
 CHUNK: Final = 5_000
@@ -28,6 +28,7 @@ REASONS: Final[dict[Any, str]] = {
     Stop.CANCEL: "canceled",
     Stop.TIMEOUT: "the run's time was up",
     Stop.STEP_TIMEOUT: "the time of the step that started the run was up",
+    Stop.SKIP: "the run was skipped",
 }
 """Why a stopped run's tasks were not started, where nobody says more."""
 
@@ -48,9 +49,25 @@ def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
     return run
 
 
-def _stop(run_id: UUID, token: int) -> bool:
-    running = Run.objects.active().filter(pk=run_id, stop__in=STOP_SPARING)
-    stopped = running.update(stop=Stop.CANCEL, token=token)
+def give_way(run_id: UUID, reason: str) -> bool:
+    """Cancel a run in favour of another, which its error tells; say whether nothing had stopped it before."""
+    if not statement(partial(_stop, run_id, secrets.randbits(63), error=reason)):
+        return False
+    _carry_out(run_id, reason, force=False)
+    return True
+
+
+def refuse(run_id: UUID, reason: str) -> bool:
+    """End a pending run that gets no slot, without hooks; say whether that happened."""
+    pending = Run.objects.wanting().filter(pk=run_id)
+    if not statement(lambda: pending.update(stop=Stop.SKIP, error=reason)):
+        return False
+    return carry_on(run_id)
+
+
+def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
+    running = Run.objects.active().unstopped().filter(pk=run_id)
+    stopped = running.update(stop=Stop.CANCEL, token=token, **columns)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     return bool(stopped) or Run.objects.filter(pk=run_id, token=token).exists()
 
@@ -87,10 +104,13 @@ def carry_on(run_id: UUID) -> bool:
 def _go_on(run: Run) -> None:
     """Decide what `fail_fast` spares from the rows alone: whatever has ended since then, it has ended for good."""
     graph = run.version.graph
-    sweep(run.pk, "fail_fast: another step has failed", graph.spared)
+    # A map waits until all its items have ended.
+    sweep(run.pk, "fail_fast: another step has failed", graph.spared, tuple(graph.maps))
+    if graph.maps:
+        itemrows.carry_on(run, graph)
     if not graph.spared:
         return
-    rows = Task.objects.filter(run_id=run.pk).steps().values_list("position", "status")
+    rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
     found = replay(graph, dict(rows)).found
     if found.settled:
         statement(partial(settle.settle_tasks, run.pk, found))
@@ -104,7 +124,7 @@ def stop_children(run_id: UUID, reason: str, *, force: bool = False) -> None:
     What of many is not carried out here the supervisor does. With ``force`` all is done here.
     """
     active = Run.objects.active().filter(parent_task__run_id=run_id, is_awaited=True)
-    children = active if force else active.filter(stop__in=STOP_SPARING)
+    children = active if force else active.unstopped()
     found = list(children.values_list("pk", flat=True))
     for start in range(0, len(found), CHUNK):
         chunk = found[start : start + CHUNK]
@@ -116,13 +136,18 @@ def stop_children(run_id: UUID, reason: str, *, force: bool = False) -> None:
 
 def _stop_chunk(run_id: UUID, chunk: list[UUID], reason: str) -> None:
     Task.objects.filter(run_id=run_id).awaiting_child().filter(child_run__in=chunk).update(reason=reason[:500])
-    Run.objects.active().filter(pk__in=chunk, stop__in=STOP_SPARING).update(stop=Stop.CANCEL)
+    Run.objects.active().unstopped().filter(pk__in=chunk).update(stop=Stop.CANCEL)
 
 
-def sweep(run_id: UUID, reason: str = "canceled", spared: Sequence[Span] = ()) -> int:
-    """Settle what a stopped run has not started; return how many tasks that were."""
+def sweep(run_id: UUID, reason: str = "canceled", spared: Sequence[Span] = (), maps: Sequence[int] = ()) -> int:
+    """Settle what a stopped run has not started; return how many tasks that were.
+
+    ``spared`` goes on, and what waits at the positions ``maps`` too.
+    """
     swept = 0
     unstarted = _unstarted(Task.objects.filter(run_id=run_id).steps())
+    if maps:
+        unstarted = unstarted.exclude(position__in=maps, status=TaskStatus.WAITING)
     if spared:
         unstarted = unstarted.exclude(positions_in(spared))
     while chunk := list(unstarted.order_by("position").values_list("pk", flat=True)[:CHUNK]):
@@ -137,6 +162,8 @@ def _settle(chunk: list[UUID], reason: str) -> int:
         finished_at=Now(),
         next_dispatch_at=None,
         not_before=None,
+        deadline_at=None,
+        asked_at=None,
         reason=reason[:500],
     )
 
@@ -164,10 +191,12 @@ def _close(run: Run) -> bool:
     graph = run.version.graph
     outcome, error = _outcome(run, graph)
     same = _idle().filter(pk=run.pk, stop=run.stop, generation=run.generation)
-    if not same.update(status=outcome, finished_at=Now(), error=error):
+    freed = {} if run.concurrency_key is None else settle.FREED
+    if not same.update(status=outcome, finished_at=Now(), error=error, **freed):
         return False
-    hooks.insert(run.pk, graph, outcome, generation=run.generation)
-    settle.announce_end(run)
+    if run.stop != Stop.SKIP:
+        hooks.insert(run.pk, graph, outcome, generation=run.generation)
+    settle.announce_end(run, graph)
     return True
 
 
@@ -178,7 +207,7 @@ def _outcome(run: Run, graph: Graph) -> tuple[RunStatus, str]:
         return RunStatus.CANCELED, "TimeLimitExceeded: the time of the step that started it was up"
     if run.stop == Stop.FAIL_FAST:
         return RunStatus.FAILED, settle.first_error(run.pk, graph)
-    return RunStatus.CANCELED, ""
+    return RunStatus.CANCELED, run.error
 
 
 def _kill(run_id: UUID, reason: str) -> None:

@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import backlog, children, hold, recovery, retention, timeouts, unknown
+from . import admission, backlog, children, hold, itemrows, recovery, retention, timeouts, timers, unknown
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -45,14 +45,17 @@ class Report:
 
     published: int = 0
     woken: int = 0
+    fired: int = 0
     hastened: int = 0
     lost: int = 0
     unknown: int = 0
     resumed: int = 0
+    admitted: int = 0
     closed: int = 0
     reported: int = 0
     timed_out: int = 0
     recomputed: int = 0
+    released: int = 0
     cleaned: int = 0
 
     def __bool__(self) -> bool:
@@ -110,11 +113,13 @@ class Supervisor:
         due = recovery.look(LEASE_NAME)
         report.woken = recovery.wake() if due.waking else 0
         report.published = recovery.publish_due() if due.publishing or report.woken else 0
+        report.fired = timers.fire() if due.firing else 0
         report.timed_out = timeouts.stop_overdue_runs() if due.stopping else 0
         report.reported = children.report_all(recovery.BATCH) if due.reporting else 0
         report.closed = recovery.close_stopped() if due.closing or report.timed_out else 0
         if due.ending and self._is_steady(timeouts.QUIET):
             report.timed_out += timeouts.end_overdue_attempts()
+        report.admitted = admission.admit_due() if due.admitting else 0
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
             report.hastened = backlog.hasten()
@@ -125,6 +130,7 @@ class Supervisor:
         if now - self._clock.audit >= director.LEASE:
             self._clock.audit = now
             report.recomputed = recovery.audit()
+            report.released = itemrows.top_up()
         if now - self._clock.retention >= RETENTION_PERIOD:
             self._clock.retention = now
             report.cleaned = sum(retention.clean(seconds=RETENTION_SECONDS).values())

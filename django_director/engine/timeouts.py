@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -60,12 +61,21 @@ def _timed_by_their_step(chunk: list[UUID]) -> list[UUID]:
     """Which of overdue runs are child runs whose step gave them less time than their own definition."""
     children = Run.objects.filter(pk__in=chunk, parent_task__isnull=False)
     found = children.select_related("version", "parent_task__run__version").defer("payload")
-    limits = ((child, _step_limit(child.parent_task)) for child in found)
-    return [child.pk for child, limit in limits if limit == time_limit(child.version, limit)]
+    return [child.pk for child in found if _is_timed_by_its_step(child)]
 
 
-def _step_limit(task: Task | None) -> float | None:
-    step = None if task is None else task.run.version.graph.node(task.position).step
+def _is_timed_by_its_step(child: Run) -> bool:
+    step = child.parent_task
+    limit = None if step is None else _step_limit(step)
+    if step is None or limit is None or step.started_at is None or child.deadline_at is None:
+        return False
+    # A definition's own time may begin to count later, when there is a slot.
+    is_shortest = limit == time_limit(child.version, limit)
+    return is_shortest or child.deadline_at >= step.started_at + timedelta(seconds=limit)
+
+
+def _step_limit(task: Task) -> float | None:
+    step = task.run.version.graph.node(task.position).step
     return step.timeout if isinstance(step, WorkflowStep) else None
 
 

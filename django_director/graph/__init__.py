@@ -5,15 +5,17 @@ Pure: no database, no Celery.
 
 from __future__ import annotations
 
+from . import items
 from .compiling import compile_definition
 from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
-from .shapes import NOTHING, Shape, Span, expand, spans
-from .values import Outcome, Values, of_node, of_result
+from .shapes import MAX_LEVELS, NOTHING, Shape, Span, expand, spans
+from .values import Outcome, Values, of_concurrency, of_node, of_result
 from .walking import Consequences, Replay, Walk, foresee, replay
 
 __all__ = [
     "ARITY",
+    "MAX_LEVELS",
     "NOTHING",
     "OWN_TASK",
     "Consequences",
@@ -31,6 +33,8 @@ __all__ = [
     "compile_definition",
     "expand",
     "foresee",
+    "items",
+    "of_concurrency",
     "of_node",
     "of_result",
     "replay",

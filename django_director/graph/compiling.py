@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from django_director.definitions.model import Definition, Rule, TaskStep
+from django_director.definitions.model import Definition, MapStep, Rule, TaskStep
 
 from .entries import Entry, Source, effective, received
 from .model import ARITY, Graph, Junction, Node, Release
 from .ordering import Entries
-from .shapes import NOTHING, Shape, spans
+from .rules import RUNS_ON
+from .shapes import MAX_LEVELS, NOTHING, Shape, spans
 
 Draft = dict[str, Any]
 Heads = dict[Rule, list[int]]
@@ -62,28 +63,42 @@ class _Compiler:
 
     def compile(self, content_hash: str) -> Graph:
         nodes: list[Draft] = [{}] * len(self.entries.rows)
-        for entry in self.entries.rows:
+        for entry in sorted(self.entries.rows, key=lambda entry: entry.position):
+            # Along the graph: where much is passed on, a shape is asked for when those in it are known.
             nodes[entry.position] = self.node(entry)
         starts, waits = self.waits()
         self.join_all(waits, nodes)
+        bodies = list(_bodies(nodes))
         return Graph(
             definition=self.definition,
             content_hash=content_hash,
             nodes=tuple(_node(draft) for draft in nodes),
+            bodies=tuple(bodies),
             junctions=tuple(Junction(**_frozen(draft)) for draft in self.made),
             starts=_releases(starts),
             file_order=tuple(entry.position for entry in self.entries.rows),
-            hooks=self.hooks(len(nodes)),
+            hooks=self.hooks(len(nodes) + len(bodies)),
             result=self.entries.root.shape(),
+            largest=self.largest(),
         )
 
+    def largest(self) -> Shape:
+        """Of what steps and containers come to, that which is made of most; see ``Graph.largest``."""
+        if not any(entry.passes_on for entry in self.entries.rows):
+            return NOTHING
+        shapes = [entry.shape() for entry in (*self.entries.by_id.values(), self.entries.root)]
+        return max(shapes, key=lambda shape: (shape.levels if shape.levels > MAX_LEVELS else 0, shape.parts))
+
     def node(self, entry: Entry) -> Draft:
+        shape = received(entry.source)
+        if entry.passes_on:
+            entry.shape()
         inside = () if entry.body is None else _inside(entry.body)
         return {
             "position": entry.position,
             "step": entry.step,
             "depth": entry.depth,
-            "shape": received(entry.source),
+            "shape": shape,
             "upstream": self.shown(effective(entry.source).entries),
             "junctions": [],
             "guards": [],
@@ -168,6 +183,35 @@ class _Compiler:
         positions = count(behind)
         hooks = sorted(self.definition.hooks.items())
         return {outcome: tuple(_hook_chain(steps, positions)) for outcome, steps in hooks}
+
+
+def _bodies(nodes: list[Draft]) -> Iterator[Node]:
+    """The tasks in maps, numbered behind all others; each map notes where its own are."""
+    positions = count(len(nodes))
+    for draft in nodes:
+        if isinstance(draft["step"], MapStep):
+            body = list(_body(draft, positions))
+            draft["body"] = (body[0].position, body[-1].position + 1)
+            yield from body
+
+
+def _body(draft: Draft, positions: Iterator[int]) -> Iterator[Node]:
+    """Each task receives the result of the one before it; the first one its item."""
+    shape, upstream = NOTHING, draft["upstream"]
+    for place, step in enumerate(draft["step"].body):
+        position = next(positions)
+        yield Node(
+            position=position,
+            step=step,
+            depth=draft["depth"],
+            shape=shape,
+            upstream=upstream,
+            containers=(*draft["containers"], draft["step"].id),
+            map_position=draft["position"],
+            place=place,
+            runs_on=draft["runs_on"] or step.trigger_rule in RUNS_ON,
+        )
+        shape, upstream = Shape(position=position), (position,)
 
 
 def _hook_chain(steps: Iterable[TaskStep], positions: Iterator[int]) -> Iterator[Node]:

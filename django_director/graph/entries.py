@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from django_director.definitions.model import Container, Rule, Step
+from django_director.definitions.model import ApprovalStep, Container, Rule, Step, WaitStep
 
 from .rules import NEVER_SKIPS
 from .shapes import NOTHING, Shape
@@ -63,6 +63,11 @@ class Entry:
     @property
     def has_row(self) -> bool:
         return self.body is not None or not isinstance(self.step, Container)
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether its result is what it received."""
+        return isinstance(self.step, ApprovalStep | WaitStep)
 
     @property
     def rule(self) -> Rule:
@@ -122,6 +127,8 @@ class Entry:
         return self.shape_
 
     def _shape(self) -> Shape:
+        if self.passes_on:
+            return received(self.source)
         if self.has_row:
             return Shape(position=self.position)
         if cast(Container, self.step).kind == "chain":

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 Span = tuple[int, int]
 """A half-open range of positions."""
+MAX_LEVELS: Final = 32
+"""How deep lists may be nested: as deep as containers can be, which waits in groups could repeat."""
 
 
 def spans(positions: Iterable[int]) -> tuple[Span, ...]:
@@ -48,6 +50,18 @@ class Shape:
     def spans(self) -> tuple[Span, ...]:
         """The positions whose results are needed."""
         return self._spans
+
+    @cached_property
+    def parts(self) -> int:
+        """Of how many results it is made; what is passed on to several counts for each."""
+        if self.members is not None:
+            return sum(member.parts for member in self.members)
+        return 0 if self.position is None else 1
+
+    @cached_property
+    def levels(self) -> int:
+        """How deep its lists are nested."""
+        return 0 if self.members is None else 1 + max((member.levels for member in self.members), default=0)
 
     @cached_property
     def _spans(self) -> tuple[Span, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from django_director.definitions.model import Container, Step, WorkflowStep
+from django_director.definitions.model import Container, MapStep, Step, WaitStep, WorkflowStep
 from django_director.exceptions import ExpressionError
 from django_director.expressions import Expression, Reference, Template, compile_expression, compile_value
 from django_director.status import TaskStatus
@@ -22,6 +23,11 @@ class Outcome(NamedTuple):
 
     status: str
     result: Any
+    decision: Any = None
+
+
+UNDECIDED: Final[Mapping[str, Any]] = MappingProxyType({"approved": None, "by": None, "comment": "", "at": None})
+"""The decision of an approval that nobody was asked for, or whose answer was not waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +79,14 @@ class Values:
 
     @cached_property
     def tasks(self) -> tuple[Span, ...]:
-        """The tasks whose results or statuses are used."""
-        used = {p for view, field in self._used() if field == "status" for p in view.tasks}
+        """The tasks of which anything is used."""
+        used = {p for view, field in self._used() if field != "result" for p in view.tasks}
         return spans(used.union(expand(self.results)))
+
+    @cached_property
+    def has_decisions(self) -> bool:
+        """Whether a decision is used."""
+        return any(field == "decision" for _, field in self._used())
 
     def names(self, outcomes: Mapping[int, Outcome], **others: Any) -> dict[str, Any]:
         """What the expressions know, from the outcomes of ``tasks``."""
@@ -87,11 +98,18 @@ class Values:
                 step[field] = view.shape.assemble(results)
             elif field == "status" and field not in step:
                 step[field] = view.status(self.graph, outcomes)
+            elif field == "decision" and field not in step:
+                step[field] = outcomes[view.tasks[0]].decision or dict(UNDECIDED)
         return {"tasks": known, **others}
 
     @cached_property
     def _to_tasks(self) -> tuple[Reference, ...]:
         return tuple(reference for reference in self.references if reference.root == "tasks")
+
+    @cached_property
+    def uses_item(self) -> bool:
+        """Whether the item of a map is used."""
+        return any(reference.root == "item" for reference in self.references)
 
     def _used(self) -> Iterator[tuple[View, str]]:
         for reference in self._to_tasks:
@@ -99,8 +117,12 @@ class Values:
 
 
 def of_node(graph: Graph, node: Node) -> Values | None:
-    """What a worker evaluates before the task of a node, under ``when`` and ``with``, if there is something."""
+    """What a worker evaluates before a node, if there is something, by the keys of the file."""
     step = node.step
+    if isinstance(step, WaitStep):
+        return _kept(graph, node.position, {"when": step.when, "until": step.until}, {"for": step.seconds})
+    if isinstance(step, MapStep):
+        return _kept(graph, node.position, {"when": step.when, "over": step.over}, {})
     if isinstance(step, WorkflowStep):
         return _kept(graph, node.position, {"when": step.when}, {"payload": step.payload})
     if step.when is None and not node.kwargs:
@@ -115,7 +137,16 @@ def of_result(graph: Graph) -> Values | None:
     return _kept(graph, _RESULT, {"result": graph.definition.result}, {})
 
 
+def of_concurrency(graph: Graph) -> Values | None:
+    """The expression that says with which runs a run shares its slots, under ``key``, if there is one."""
+    concurrency = graph.definition.concurrency
+    if concurrency is None or concurrency.key is None:
+        return None
+    return _kept(graph, _KEY, {"key": concurrency.key}, {})
+
+
 _RESULT: Final = -1
+_KEY: Final = -2
 
 
 def _kept(graph: Graph, key: int, expressions: dict[str, Any], templates: dict[str, Any]) -> Values | None:
@@ -156,11 +187,20 @@ def _is_plain(value: Any) -> bool:
 def views(graph: Graph) -> dict[str, View]:
     """Every step and container by its id."""
     found: dict[str, View] = {}
-    _view_all(graph.definition.tasks, iter(graph.file_order), found)
+    _view_all(graph.definition.tasks, _Places(graph, iter(graph.file_order)), found)
+    for node in graph.bodies:
+        # The only task of a map with `task:` has the map's id, by which nobody means the task.
+        found.setdefault(node.step.id, View(shape=Shape(position=node.position), tasks=(node.position,)))
     return found
 
 
-def _view_all(steps: Iterable[Step], places: Iterator[int], found: dict[str, View]) -> list[View]:
+class _Places(NamedTuple):
+    graph: Graph
+    positions: Iterator[int]
+    """Those that are left, in the order of the file."""
+
+
+def _view_all(steps: Iterable[Step], places: _Places, found: dict[str, View]) -> list[View]:
     made = []
     for step in steps:
         view = found[step.id] = _view(step, places, found)
@@ -168,11 +208,11 @@ def _view_all(steps: Iterable[Step], places: Iterator[int], found: dict[str, Vie
     return made
 
 
-def _view(step: Step, places: Iterator[int], found: dict[str, View]) -> View:
+def _view(step: Step, places: _Places, found: dict[str, View]) -> View:
     if not isinstance(step, Container):
-        position = next(places)
-        return View(shape=Shape(position=position), tasks=(position,))
-    head = next(places) if step.is_conditional else None
+        node = places.graph.nodes[next(places.positions)]
+        return View(shape=node.shape if node.passes_on else Shape(position=node.position), tasks=(node.position,))
+    head = next(places.positions) if step.is_conditional else None
     members = _view_all(step.members, places, found)
     tasks = tuple(position for member in members for position in member.tasks)
     if head is not None and not tasks:

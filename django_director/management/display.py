@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import groupby, islice
 from typing import Any
 
-from django_director.status import TASK_FINISHED
+from django_director.status import TASK_FINISHED, TaskStatus
 
 from .output import Cell, Printer
 
 Json = dict[str, Any]
 
+ITEMS_SHOWN = 20
+"""The tasks for more items than this share a line."""
 TASK_HEADERS = ("STEP", "STATUS", "ATTEMPT", "DURATION", "ERROR")
 RUN_HEADERS = ("RUN", "WORKFLOW", "STATUS", "TRIGGER", "CREATED", "DURATION", "TASKS")
 
@@ -24,6 +28,8 @@ def show_run(out: Printer, run: Json) -> None:
             ("run", run["id"]),
             ("workflow", f"{run['workflow']} (version {run['version']})"),
             ("status", run["status"]),
+            ("waiting", run["waiting"] and run["waiting"]["reason"]),
+            ("concurrency key", run["concurrency_key"]),
             ("trigger", run["trigger"]),
             ("user", run["user"]),
             ("comment", run["comment"]),
@@ -46,7 +52,27 @@ def show_result(out: Printer, run: Json) -> None:
 
 
 def show_tasks(out: Printer, tasks: Iterable[Json]) -> None:
-    out.table(TASK_HEADERS, [_task_row(task) for task in tasks])
+    """A line for each task; of a step in a map one for all items where these are many, and the first failures."""
+    rows: list[list[Cell]] = []
+    for step, own in groupby(tasks, key=lambda task: (task["step"], task["map_index"] is None)):
+        listed = list(own)
+        rows += (
+            [_task_row(out, task) for task in listed]
+            if step[1] or len(listed) <= ITEMS_SHOWN
+            else _folded(out, step[0], listed)
+        )
+    out.table(TASK_HEADERS, rows)
+
+
+def _folded(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
+    counts = Counter(task["status"] for task in tasks)
+    yield [
+        f"{step}[0…{len(tasks) - 1}]",
+        ", ".join(f"{number:,} {status}" for status, number in counts.items()),
+        *("", "", ""),
+    ]
+    failed = (task for task in tasks if task["status"] == TaskStatus.FAILED)
+    yield from (_task_row(out, task) for task in islice(failed, ITEMS_SHOWN))
 
 
 def show_runs(out: Printer, runs: Iterable[Json]) -> None:
@@ -64,12 +90,18 @@ def ended(counts: dict[str, int]) -> str:
     return f"{done}/{sum(counts.values())}"
 
 
-def _task_row(task: Json) -> list[Cell]:
+def _task_row(out: Printer, task: Json) -> list[Cell]:
     label = f"{task['label']} (hook)" if task["is_hook"] else task["label"]
-    said = task["error"] or task["reason"] or ""
-    if task["child_run"] and not said:
-        said = f"child run {task['child_run']}"
-    return [label, task["status"], task["attempt"], task["duration"], said]
+    return [label, task["status"], task["attempt"], task["duration"], _why(out, task)]
+
+
+def _why(out: Printer, task: Json) -> str:
+    """Why a task is in its status, or what it waits for."""
+    text = task["error"] or task["reason"] or (f"child run {task['child_run']}" if task["child_run"] else "")
+    until = moment(task["waits_until"])
+    if until is not None:
+        text = f"{text} until {out.time(until)}" if text else f"waits until {out.time(until)}"
+    return f"{text}: {task['prompt']}" if task["asked_at"] and task["prompt"] else text
 
 
 def _run_row(run: Json) -> list[Cell]:

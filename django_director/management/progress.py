@@ -10,8 +10,9 @@ from uuid import UUID
 from django.core.management.base import OutputWrapper
 from django.db.models import Count
 
+from django_director.engine import waiting
 from django_director.models import Run, Task
-from django_director.status import TASK_FINISHED, TASK_UNSTARTED, TaskStatus
+from django_director.status import TASK_FINISHED, TASK_UNSTARTED, RunStatus, TaskStatus
 
 from .output import duration
 
@@ -35,6 +36,7 @@ class Progress:
         self.live = stream.isatty()
         self.began = time.monotonic()
         self.shown: set[UUID] = set()
+        self.asked_of: set[tuple[UUID, int]] = set()
         self.last: datetime | None = None
         self.asked = False
 
@@ -46,6 +48,7 @@ class Progress:
             self._draw(run)
         else:
             self._say_ended(run, self.last)
+            self._say_asked(run)
         self._ask_for_worker(run)
 
     def finish(self, run: Run) -> None:
@@ -65,6 +68,8 @@ class Progress:
         if names := ", ".join(task.label for task in running):
             more = counts[TaskStatus.RUNNING] - len(running)
             parts.append(f"running: {names}" + (f" and {more:,} more" if more > 0 else ""))
+        if TaskStatus.WAITING in counts and (asked := [task.label for task in run.tasks.asked()[:RUNNING_NAMED]]):
+            parts.append(f"waits for approval: {', '.join(asked)}")
         if failed := counts.get(TaskStatus.FAILED):
             parts.append(f"{failed:,} failed")
         self._write(_CLEAR + "  ".join([*parts, duration(time.monotonic() - self.began)]))
@@ -77,11 +82,21 @@ class Progress:
                 self.last = task.finished_at
                 self.stream.write(_line(task), style_func=str)
 
+    def _say_asked(self, run: Run) -> None:
+        for task in run.tasks.asked().in_order().for_listing():
+            if (task.pk, task.sequence) not in self.asked_of:
+                self.asked_of.add((task.pk, task.sequence))
+                self.stream.write(
+                    f"{task.label} {task.reason} (approvetask {run.pk}:{task.label})", style_func=str
+                )
+
     def _ask_for_worker(self, run: Run) -> None:
         if self.asked or time.monotonic() - self.began < PATIENCE:
             return
         self.asked = True
-        if not run.tasks.exclude(status__in=TASK_UNSTARTED).exists():
+        if run.status == RunStatus.PENDING:
+            self.stream.write((_CLEAR if self.live else "") + f"it {waiting.of_run(run)}", style_func=str)
+        elif not run.tasks.exclude(status__in=TASK_UNSTARTED).exists():
             self.stream.write(
                 (_CLEAR if self.live else "")
                 + "nothing has started yet: does a Celery worker run? (“runworkflow --local” needs none)",

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=django_director.ids.new_run_id, editable=False, primary_key=True, serialize=False)),
                 ('status', models.CharField(choices=[('pending', 'pending'), ('running', 'running'), ('success', 'success'), ('failed', 'failed'), ('canceled', 'canceled')], default='running', max_length=16)),
-                ('stop', models.CharField(blank=True, choices=[('', 'no'), ('cancel', 'canceled'), ('fail_fast', 'fail fast'), ('timeout', 'timed out'), ('step_timeout', 'the time of the step that started it is up'), ('delete', 'being deleted')], default='', max_length=16)),
+                ('stop', models.CharField(blank=True, choices=[('', 'no'), ('cancel', 'canceled'), ('fail_fast', 'fail fast'), ('timeout', 'timed out'), ('step_timeout', 'the time of the step that started it is up'), ('skip', 'no slot was free'), ('delete', 'being deleted')], default='', max_length=16)),
                 ('paused_at', models.DateTimeField(null=True)),
                 ('generation', models.PositiveIntegerField(default=0, help_text='How often the run was retried.')),
                 ('token', models.BigIntegerField(help_text='A random number written by the last cancel or retry.', null=True)),
@@ -62,6 +62,10 @@ class Migration(migrations.Migration):
                 ('sent_at', models.DateTimeField(help_text="When the schedule's message was sent.", null=True)),
                 ('is_awaited', models.BooleanField(default=False, help_text='Whether a step waits for its end.')),
                 ('deadline_at', models.DateTimeField(null=True)),
+                ('concurrency_key', models.CharField(help_text='Runs of one key share slots; empty without `concurrency`.', max_length=200, null=True)),
+                ('slot', models.PositiveIntegerField(help_text="Which of its key's slots an admitted run holds.", null=True)),
+                ('queued_at', models.DateTimeField(help_text='Since when an active run of a key wants a slot.', null=True)),
+                ('next_admission_at', models.DateTimeField(help_text='When the supervisor looks at a pending run.', null=True)),
                 ('created_at', models.DateTimeField()),
                 ('started_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField(null=True)),
@@ -79,7 +83,9 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=django_director.ids.new_id, editable=False, primary_key=True, serialize=False)),
                 ('position', models.PositiveIntegerField(help_text="The step's number in the graph of the version.")),
                 ('step', models.CharField(help_text="The step's id.", max_length=200)),
-                ('map_index', models.IntegerField(default=-1)),
+                ('map_index', models.IntegerField(default=-1, help_text='The item it is for, from 0; -1 outside of maps.')),
+                ('map_count', models.IntegerField(help_text='Of a map: how many items it has, once that is known.', null=True)),
+                ('item', models.JSONField(encoder=django.core.serializers.json.DjangoJSONEncoder, null=True)),
                 ('generation', models.PositiveIntegerField(default=0)),
                 ('is_hook', models.BooleanField(default=False)),
                 ('name', models.CharField(help_text='The name of the Celery task.', max_length=200)),
@@ -92,7 +98,7 @@ class Migration(migrations.Migration):
                 ('next_dispatch_at', models.DateTimeField(null=True)),
                 ('dispatches', models.PositiveIntegerField(default=0, help_text='How often it was published again.')),
                 ('not_before', models.DateTimeField(null=True)),
-                ('deadline_at', models.DateTimeField(help_text='When the attempt has run too long.', null=True)),
+                ('deadline_at', models.DateTimeField(help_text='When its time is up: an attempt has run too long, nobody has decided, a wait is over.', null=True)),
                 ('unknown_since', models.DateTimeField(help_text='Since when a worker says it has no such task.', null=True)),
                 ('attempt', models.PositiveIntegerField(default=0, help_text='The last attempt started.')),
                 ('failures', models.PositiveIntegerField(default=0)),
@@ -104,13 +110,17 @@ class Migration(migrations.Migration):
                 ('reason', models.CharField(blank=True, help_text='Why it is in this status.', max_length=500)),
                 ('progress', models.JSONField(null=True)),
                 ('child_run', models.UUIDField(help_text='The child run that the step has started last.', null=True)),
+                ('asked_at', models.DateTimeField(help_text='Since when an approval waits for somebody to decide.', null=True)),
+                ('decision', models.JSONField(help_text='Of an approval: approved, by, comment, at.', null=True)),
                 ('queued_at', models.DateTimeField(null=True)),
                 ('started_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField(null=True)),
+                ('decided_by', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='django_director.run')),
             ],
             options={
                 'ordering': ['run', 'is_hook', 'position', 'map_index', 'generation'],
+                'permissions': [('approve_task', 'Can approve and reject')],
             },
         ),
         migrations.AddField(
@@ -183,7 +193,7 @@ class Migration(migrations.Migration):
             name='Gate',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.PositiveIntegerField()),
+                ('seq', models.PositiveBigIntegerField()),
                 ('remaining', models.PositiveIntegerField()),
                 ('failed', models.PositiveIntegerField(default=0)),
                 ('skipped', models.PositiveIntegerField(default=0)),
@@ -207,7 +217,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('status', 'running')), fields=['deadline_at'], name='director_task_deadline'),
+            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False)), fields=['deadline_at'], name='director_task_deadline'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('asked_at__isnull', False)), fields=['asked_at'], name='director_task_asked'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('decided_by__isnull', False)), fields=['decided_by'], name='director_task_decided'),
         ),
         migrations.AddConstraint(
             model_name='task',
@@ -268,5 +286,25 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='run',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('status__in', ['canceled', 'failed', 'success'])), models.Q(models.Q(('status__in', ['canceled', 'failed', 'success']), _negated=True), ('finished_at__isnull', True)), _connector='OR'), name='director_run_finished_at'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('queued_at__isnull', False)), fields=['workflow', 'concurrency_key', 'queued_at'], name='director_run_queue'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('next_admission_at__isnull', False)), fields=['next_admission_at'], name='director_run_admission'),
+        ),
+        migrations.AddConstraint(
+            model_name='run',
+            constraint=models.UniqueConstraint(fields=('workflow', 'concurrency_key', 'slot'), name='director_run_slots'),
+        ),
+        migrations.AddConstraint(
+            model_name='run',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('slot__isnull', True), models.Q(models.Q(('status', 'running'), _negated=True), ('concurrency_key__isnull', True), _connector='OR')), models.Q(('concurrency_key__isnull', False), ('slot__isnull', False), ('status', 'running')), _connector='OR'), name='director_run_holds_slot'),
+        ),
+        migrations.AddConstraint(
+            model_name='run',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'pending'), _negated=True), models.Q(('concurrency_key__isnull', False), ('next_admission_at__isnull', False), ('queued_at__isnull', False)), _connector='OR'), name='director_run_pending'),
         ),
     ]

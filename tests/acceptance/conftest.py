@@ -77,6 +77,7 @@ class Site:
         for run in runs:
             run.refresh_from_db()
             checker.check_run(run)
+        checker.check_keys(runs)
         checker.check_history(self.history, undone_claims)
         errors = [line for program in self.programs for line in program.errors(*self.expected)]
         assert not errors, "\n".join(errors)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from django_director import dispatch, faults
-from django_director.definitions.model import TaskStep
+from django_director.definitions.model import Concurrency, TaskStep
 from django_director.engine import claim as claims
 from django_director.engine import finish
 from django_director.engine.claim import Ticket
 from django_director.engine.finish import Failure
 from django_director.models import Run, Task
 from django_director.status import RunStatus
-from tests.factories import group, step
+from tests.factories import approval, group, mapped, step, wait
 
 from . import checker
 from .conftest import Site
@@ -32,13 +32,17 @@ IN_COMMANDS = {
     "publish.before": START,
     "publish.half": START,
     "publish.after": START,
+    "admit.updated": "engine.start('crash.ONE')",
+    "admit.committed": "engine.start('crash.ONE')",
     "cancel.committed": "engine.cancel(run)",
     "cancel.swept": "engine.cancel(run)",
     "reset.updated": "engine.retry(run)",
     "reset.committed": "engine.retry(run)",
+    "decide.committed": "engine.approve(run.tasks.get(step='OK'))",
 }
 BEFORE_COMMIT = {"start.inserted", "reset.updated"}
-IN_WORKERS = faults.POINTS - {point for point in IN_COMMANDS if not point.startswith("publish")}
+IN_BOTH = ("publish", "admit")
+IN_WORKERS = faults.POINTS - {point for point in IN_COMMANDS if not point.startswith(IN_BOTH)}
 NOISE = {"InjectedFault", "Error calling", "The supervisor has died", "Task handler raised error"}
 actions = pytest.mark.parametrize("action", ["kill9", "raise"])
 
@@ -51,15 +55,22 @@ def workflows(checked: Site) -> None:
     checked.define("crash.CHAIN", "TRACE", step("B", task="TRACE"), step("C", task="TRACE"))
     checked.define("crash.JOIN", group("G", "TRACE", step("E", task="ERROR")), "ADD", hooks=hook)
     checked.define("crash.RETRY", "BOUND", step("T", task="TRACE"))
+    items = mapped("M", step("S", task="TRACE"), "NOOP", over=[1, 2, 3], max_parallel=2)
+    checked.define("crash.MAP", items, "ECHO")
     checked.define("crash.LOST", "TRACE")
     checked.define("crash.PLAIN", "NOOP", "ECHO")
+    checked.define("crash.ONE", "NOOP", concurrency=Concurrency())
+    checked.define("crash.WAIT", wait("W", 0.3), "TRACE")
+    checked.define("crash.ASK", approval("OK"), "NOOP")
     checked.define("crash.IDLE", step("NOOP", queue="nobody"))
 
 
 def start_runs(site: Site, trace: Path) -> dict[str, Run]:
     """A few runs; of one, a worker that is gone already has the task."""
     payload = {"trace": str(trace), "failures": 1, "countdown": 0.2}
-    runs = {name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY")}
+    runs = {name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY", "WAIT", "MAP")}
+    # Of one key: the end of each lets the next start.
+    runs |= {f"ONE-{number}": site.start("crash.ONE") for number in range(3)}
     with dispatch.withheld():
         runs["LOST"] = site.start("crash.LOST", payload)
     take(runs["LOST"])
@@ -102,7 +113,12 @@ def test_a_worker_dies_there(site: Site, tmp_path: Path, trace: Path, point: str
         "CHAIN": RunStatus.SUCCESS,
         "JOIN": RunStatus.FAILED,
         "RETRY": RunStatus.SUCCESS,
+        "MAP": RunStatus.SUCCESS,
+        "WAIT": RunStatus.SUCCESS,
         "LOST": RunStatus.SUCCESS,
+        "ONE-0": RunStatus.SUCCESS,
+        "ONE-1": RunStatus.SUCCESS,
+        "ONE-2": RunStatus.SUCCESS,
     }
     wait_for(lambda: not runs["JOIN"].tasks.hooks().active().exists(), 30, "the hook has ended")
     assert runs["JOIN"].tasks.hooks().count() == 1
@@ -129,6 +145,10 @@ def prepare(site: Site, call: str) -> Run | None:
         with dispatch.withheld():
             run = site.start("crash.PLAIN")
         assert finish.fail(take(run), Failure(error="ValueError: as asked"))
+        return run
+    if "approve" in call:
+        run = site.start("crash.ASK")
+        wait_for(run.tasks.asked().exists, 30, "somebody is asked")
         return run
     return None
 
@@ -158,6 +178,8 @@ def test_a_caller_dies_there(site: Site, tmp_path: Path, point: str, action: str
     run.wait(30)
     if "cancel" in call:
         assert run.status == RunStatus.CANCELED
+    elif "approve" in call:
+        assert run.status == RunStatus.SUCCESS
     elif point in BEFORE_COMMIT:
         assert (run.status, run.generation) == (RunStatus.FAILED, 0)
     else:

@@ -8,8 +8,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from django_director import engine
 from django_director.models import Run, Task
 from tests import factories
+from tests.asking import ask, asked
 from tests.integration.admin.pages import address, order
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -108,7 +110,16 @@ def test_every_page_fits_its_window_under_a_strict_policy(width, scheme, open_pa
     run = factories.make_run(workflow, "failed", {"t3": "failed"}, error="e" * 3_000, comment="c" * 900)
     task = run.tasks.get(step="t3")
     Task.objects.filter(pk=task.pk).update(error="e" * 3_000, traceback="t" * 30_000)
+    hostile = "<b>" + "p" * 300 + "\u202eabc\n" + "q " * 900
+    asking, approval = asked(factories.approval("OK", prompt=hostile, timeout=60), "SHIP", name="shop.ASK")
+    decided = asked(factories.approval("OK", prompt=hostile), "SHIP", name="shop.DECIDED")[1]
+    engine.reject(decided, comment=hostile)
     for path in (
+        address("run_change", asking.pk),
+        address("task_change", approval.pk),
+        address("task_reject", approval.pk),
+        address("task_change", decided.pk),
+        address("task_changelist"),
         address("run_change", run.pk),
         address("run_retry", run.pk),
         address("task_change", task.pk),
@@ -118,6 +129,9 @@ def test_every_page_fits_its_window_under_a_strict_policy(width, scheme, open_pa
         address("workflow_changelist"),
     ):
         page = open_page(path, viewport={"width": width, "height": 900}, color_scheme=scheme)
+        if folder := os.environ.get("DIRECTOR_SCREENSHOTS"):
+            name = f"{scheme}-{width}-{path.strip('/').replace('/', '-')}.png"
+            page.screenshot(path=Path(folder) / name, full_page=True)
         surplus = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         page.context.close()
         assert surplus <= 0, path
@@ -203,3 +217,25 @@ def test_pages_work_without_javascript(open_page):
     page = open_page(address("run_change", run.pk), java_script_enabled=False)
     page.get_by_role("button", name="Retry failed…").click()
     assert "run again" in page.locator("#content").inner_text()
+
+
+def test_a_question_shows_without_a_reload_and_is_answered_by_hand(open_page):
+    run, first = asked(
+        factories.approval("OK", prompt="Ship?"), factories.approval("SURE", prompt="Sure?"), "SHIP"
+    )
+    page = open_page(address("run_change", run.pk))
+    page.locator(".director-asked", has_text="Ship?").wait_for()
+    page.evaluate("window.untouched = true")
+    engine.approve(first)
+    second = ask(run, "SURE")
+    page.locator(".director-asked", has_text="Sure?").wait_for()
+    assert page.locator(".director-asked li").count() == 1
+    assert page.evaluate("window.untouched")
+    page.locator(".director-asked").get_by_role("link", name="SURE").click()
+    page.wait_for_url(f"**{address('task_change', second.pk)}")
+    page.get_by_role("button", name="Reject…").click()
+    page.get_by_label("Comment").fill("not today")
+    page.get_by_role("button", name="Reject").click()
+    page.wait_for_selector(".messagelist")
+    second.refresh_from_db()
+    assert (second.status, second.error) == ("failed", "Rejected by root: not today")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from django_director.definitions.model import Concurrency
 from django_director.models import Gate, Run, Task
 from django_director.status import TaskStatus
 from tests.acceptance import checker
 from tests.acceptance.queues import Queues
-from tests.factories import group
+from tests.factories import definition, group, make_run, make_workflow
 
 from .engine import driver
 
@@ -33,6 +34,18 @@ def run() -> Run:
     run = driver.start("A", group("G", "B", "C"), "D")
     driver.drain(run)
     return run
+
+
+def test_too_many_runs_of_a_key_are_found():
+    limited = make_workflow(definition("test.LIMITED", "A", concurrency=Concurrency(limit=2)))
+    times = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in range(4)]
+    spans = [(0, 2), (1, 3), (2, 3)]
+    for start, end in spans:
+        make_run(limited, "success", concurrency_key="", started_at=times[start], finished_at=times[end])
+    assert not letters(checker.concurrency(Run.objects.all()))
+    make_run(limited, "running", concurrency_key="", slot=0, started_at=times[2])
+    (found,) = checker.concurrency(Run.objects.all())
+    assert (found.rule, found.what.rpartition(", ")[2]) == ("j", "the limit is 2")
 
 
 def letters(*found: Any) -> set[str]:

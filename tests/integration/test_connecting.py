@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -15,8 +14,8 @@ REDIS = "redis://127.0.0.1:6379/0"
 
 
 @pytest.fixture
-def app() -> Iterator[Celery]:
-    yield Celery("connecting", broker=REDIS, set_as_current=False)
+def app() -> Celery:
+    return Celery("connecting", broker=REDIS, set_as_current=False)
 
 
 def test_messages_to_redis_share_a_client(app: Celery):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
-from django_director import testing
-from django_director.definitions.model import TaskStep
+import pytest
+from django.utils import timezone
+
+from django_director import engine, local, testing
+from django_director.definitions.model import Concurrency, TaskStep
+from django_director.engine import admission
+from django_director.exceptions import Conflict
 from django_director.status import RunStatus, TaskStatus
-from tests.factories import chain, definition, group, make_workflow, step
+from tests.factories import approval, chain, definition, group, make_workflow, step, wait
 
 pytestmark = pytest.mark.django_db
 
@@ -138,3 +143,95 @@ def test_outside_a_run_a_task_is_a_celery_task():
 def test_the_fixture(director):
     make_workflow(definition("test.FLOW", "NOOP"))
     assert director("test.FLOW").status == RunStatus.SUCCESS
+
+
+def test_waits_are_not_waited_for():
+    finished = run("EXTRACT", wait("W", 3600), step("TRANSFORM"), wait("V", until='"2999-01-01"'), "LOAD")
+    assert (finished.status, finished.result) == (RunStatus.SUCCESS, 60)
+
+
+def test_a_run_that_waits_for_approval_is_taken_up_in_process():
+    waiting = run("EXTRACT", approval("OK", timeout=60), "TRANSFORM", approval("SURE"), "LOAD")
+    assert waiting.status == RunStatus.RUNNING
+    assert waiting.tasks.get(step="OK").status == TaskStatus.WAITING
+    waiting = testing.approve(waiting)
+    assert waiting.tasks.get(step="SURE").status == TaskStatus.WAITING
+    finished = testing.approve(waiting, "SURE", comment="yes")
+    assert (finished.status, finished.result) == (RunStatus.SUCCESS, 60)
+
+
+def test_a_rejection_in_process():
+    finished = testing.reject(run(approval("OK"), "NOOP"), comment="no")
+    assert (finished.status, finished.error) == (RunStatus.FAILED, "OK: Rejected: no")
+
+
+def test_which_approval_is_meant():
+    waiting = run(group("G", approval("OK"), approval("SURE")))
+    with pytest.raises(LookupError) as caught:
+        testing.approve(waiting)
+    assert str(caught.value) == f"name the approval: run {waiting.pk} waits for “OK”, “SURE”"
+    assert testing.approve(waiting, "OK").status == RunStatus.RUNNING
+    assert testing.approve(waiting).status == RunStatus.SUCCESS
+    with pytest.raises(LookupError, match="waits for nothing"):
+        testing.approve(waiting)
+
+
+def test_the_engines_own_approve_and_a_second_run_to_the_end():
+    waiting = run(approval("OK"), "NOOP")
+    engine.approve(waiting.tasks.get(step="OK"))
+    assert local.run_to_end(waiting, skip_delays=True).status == RunStatus.SUCCESS
+
+
+def limited(**fields):
+    make_workflow(definition("test.LIMITED", "NOOP", concurrency=Concurrency(**fields)))
+
+
+@pytest.mark.parametrize("on_conflict", ["queue", "skip", "cancel_running"])
+def test_runs_that_follow_each_other_need_not_wait(on_conflict):
+    limited(on_conflict=on_conflict)
+    runs = [testing.run_workflow("test.LIMITED") for _ in range(3)]
+    assert [(run.status, run.slot) for run in runs] == [(RunStatus.SUCCESS, None)] * 3
+
+
+def test_a_run_that_gets_no_slot_does_not_hang():
+    limited()
+    first = engine.start("test.LIMITED")
+    with pytest.raises(Conflict, match=f"waits for a slot, behind run {first.pk}; it stays pending"):
+        testing.run_workflow("test.LIMITED")
+
+
+def test_a_run_that_gets_no_slot_is_skipped():
+    limited(on_conflict="skip")
+    holder = engine.start("test.LIMITED")
+    admission.try_start(holder)
+    skipped = testing.run_workflow("test.LIMITED")
+    assert (skipped.status, skipped.error) == (
+        RunStatus.CANCELED,
+        f"skipped: run {holder.pk} had not ended",
+    )
+
+
+def test_the_newest_takes_the_slot():
+    limited(on_conflict="cancel_running")
+    first = engine.start("test.LIMITED")
+    admission.try_start(first)
+    assert testing.run_workflow("test.LIMITED").status == RunStatus.SUCCESS
+    first.refresh_from_db()
+    assert first.status == RunStatus.CANCELED
+
+
+def test_a_delayed_start_that_waits_for_a_slot_is_not_waited_for():
+    limited()
+    later = timezone.now() + timedelta(days=1)
+    assert testing.run_workflow("test.LIMITED", not_before=later).status == RunStatus.SUCCESS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_end_of_a_local_run_lets_start_is_left_to_a_supervisor():
+    limited()
+    first, second = (engine.start("test.LIMITED", publish=False) for _ in range(2))
+    local.run_to_end(first)
+    assert first.status == RunStatus.SUCCESS
+    second.refresh_from_db()
+    assert second.status == RunStatus.RUNNING
+    assert second.tasks.get().next_dispatch_at <= timezone.now(), "nobody here runs it: it is due at once"

@@ -18,12 +18,12 @@ pytestmark = pytest.mark.django_db
 RUN_KEYS = {
     *("id", "workflow", "version", "status", "trigger", "user", "comment", "payload", "result", "error"),
     *("idempotency_key", "scheduled_for", "relaunched_from", "parent_task", "created_at", "started_at"),
-    *("finished_at", "duration", "task_counts"),
+    *("finished_at", "duration", "task_counts", "concurrency_key", "waiting"),
 }
 TASK_KEYS = {
     *("id", "run", "step", "label", "kind", "task", "map_index", "is_hook", "status", "attempt", "upstream"),
     *("queue", "worker", "result", "error", "traceback", "reason", "progress", "child_run", "queued_at"),
-    *("started_at", "finished_at", "duration"),
+    *("started_at", "finished_at", "duration", "prompt", "asked_at", "decision", "waits_until"),
 }
 WORKFLOW_KEYS = {
     *("name", "description", "version", "is_active", "schedules", "schema", "steps", "last_run"),

@@ -20,6 +20,7 @@ LEVELS: list[set[str]] = [
         "inputs",
         "logs",
         "failing",
+        "moments",
         "ownsteps",
         "worker",
         "supervision",

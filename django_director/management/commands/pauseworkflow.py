@@ -34,5 +34,9 @@ class Command(ActingCommand):
         if run.shown_status not in RUN_ACTIVE:
             raise Conflict(f"run {run.pk} can't be paused: it is {run.shown_status}")
         steps = run.tasks.steps()
-        self.out.line(f"{number_of(steps.unstarted().count(), 'task')} would not start until the run is resumed")
+        waiting = steps.waiting().count()
+        unstarted = steps.unstarted().count() - waiting
+        self.out.line(f"{number_of(unstarted, 'task')} would not start until the run is resumed")
+        if waiting:
+            self.out.line(f"{number_of(waiting, 'waiting task')} would go on waiting")
         self.out.line(f"{number_of(steps.running().count(), 'running task')} would go on")

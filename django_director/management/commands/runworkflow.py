@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_director import engine
+from django_director.engine import waiting
 from django_director.local import run_to_end
 from django_director.lookups import find_workflow
 from django_director.management.base import (
@@ -21,11 +22,14 @@ from django_director.management.output import duration
 from django_director.management.progress import Progress, follow
 from django_director.models import Run
 from django_director.representation import run_as_json
-from django_director.status import RunStatus, Trigger
+from django_director.status import RunStatus, Stop, Trigger
 
 
 class Command(ActingCommand):
-    help = "Start a workflow. Exits with 0 on success, 1 on failure, and 3 when --timeout is over."
+    help = (
+        "Start a workflow. Exits with 0 on success, 1 on failure, and 3 when --timeout is over, or, with --local, "
+        "when somebody has to decide."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name")
@@ -48,6 +52,8 @@ class Command(ActingCommand):
         else:
             self.out.line(_announcement(run))
         self.stdout.flush()
+        if not waits:
+            self._tell_delay(run)
         in_time = self._follow(run, options["local"], options["timeout"]) if waits else True
         self._report(run, as_json=options["as_json"], with_tasks=waits)
         if waits:
@@ -90,8 +96,21 @@ class Command(ActingCommand):
             show_tasks(self.out, shown["tasks"])
             show_result(self.out, shown)
 
+    def _tell_delay(self, run: Run) -> None:
+        """Say why nothing of a run starts now, if that is so."""
+        if place := waiting.of_run(run):
+            self.talk(f"it {place}")
+        elif run.stop == Stop.SKIP:
+            self.talk(run.error)
+
     def _exit(self, run: Run, in_time: bool) -> None:
-        if not in_time and not run.is_finished:
+        if in_time and not run.is_finished:
+            asked = [task.label for task in run.tasks.asked().in_order()]
+            decide = f"“approvetask {run.pk}:{asked[0]}”" if asked else f"“showrun {run.pk}”"
+            named = ", ".join(f"“{name}”" for name in asked)
+            what = f"run {run.pk} waits for approval of {named}: see {decide}; a worker takes it from there"
+            self.fail(what, returncode=TIMED_OUT)
+        if not run.is_finished:
             self.fail(f"run {run.pk} has no outcome yet; see “showrun {run.pk} --watch”", returncode=TIMED_OUT)
         if run.status != RunStatus.SUCCESS:
             self.fail(f"run {run.pk} {run.shown_status}{_why(run)}", returncode=FAILED)

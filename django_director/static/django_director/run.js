@@ -63,6 +63,9 @@ function showHead(data) {
   const error = page.querySelector("[data-field=error]");
   setText(error, data.error.slice(0, 2000));
   error.hidden = !data.error;
+  const waiting = page.querySelector("[data-field=waiting]");
+  setText(waiting, data.waiting);
+  waiting.hidden = !data.waiting;
   for (const form of page.querySelectorAll("[data-button]")) form.hidden = !data.buttons.includes(form.dataset.button);
 }
 
@@ -102,12 +105,13 @@ function showRows(data) {
   }
 }
 
-// The outcome changes more than statuses: result, buttons, pages of the table. Take them from the page itself.
-async function showOutcome() {
+// The outcome changes more than statuses: result, buttons, pages of the table; and so does a question to people.
+// Take these parts from the page itself.
+async function takeParts(selector) {
   const response = await fetch(location.href, { cache: "no-store", credentials: "same-origin" });
   if (!response.ok || response.redirected) return stop();
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  for (const part of page.querySelectorAll("[data-part]")) {
+  for (const part of page.querySelectorAll(selector)) {
     const other = fresh.querySelector(`[data-part="${part.dataset.part}"]`);
     if (other && !part.contains(document.activeElement)) part.replaceWith(document.adoptNode(other));
   }
@@ -152,9 +156,14 @@ async function show(response) {
   showHead(data);
   showBoxes(data);
   showRows(data);
-  if (data.is_live) return later(basic());
+  if (data.is_live) {
+    later(basic());
+    const asked = page.querySelector("[data-asked]");
+    if (asked && asked.dataset.asked !== data.asked) await takeParts("[data-part=asked]");
+    return;
+  }
   clearInterval(ticking);
-  await showOutcome();
+  await takeParts("[data-part]");
 }
 
 document.addEventListener("visibilitychange", () => {

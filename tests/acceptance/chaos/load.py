@@ -21,6 +21,7 @@ WORKFLOWS = {
     "chaos.FLAKY": 3,
     "chaos.FAILING": 2,
     "chaos.SLOW": 2,
+    "chaos.LIMITED": 3,
 }
 MOST_ACTIVE = 40
 """No run is started while so many have no outcome."""

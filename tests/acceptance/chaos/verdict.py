@@ -68,6 +68,7 @@ class Verdict:
                 found += rule(run)
             found += checker.history_order(run, own)
         found += checker.slots(runs, interval=1)
+        found += checker.concurrency(runs)
         found += self._unexplained()
         found += self._logs()
         return found

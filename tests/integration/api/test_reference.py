@@ -36,7 +36,7 @@ def test_every_route_and_no_other():
 
 def test_every_key_of_a_body():
     named = set(re.findall(r"^\|[^|]*\| `(\w+)`", section("Bodies"), re.MULTILINE))
-    kinds = (serializers.StartRequest, serializers.CancelRequest, serializers.NoOptions)
+    kinds = (serializers.StartRequest, serializers.CancelRequest, serializers.DecisionRequest)
     kinds = (*kinds, serializers.RelaunchRequest, serializers.SkipRequest)
     assert named == {key for kind in kinds for key in kind().fields}
 

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
-from django_director.definitions.model import Container, Definition, Step, TaskStep, WorkflowStep
+from django_director.definitions.model import (
+    ApprovalStep,
+    Container,
+    Definition,
+    Step,
+    TaskStep,
+    WaitStep,
+    WorkflowStep,
+)
 
 SPARED = {"always", "any_failed"}
 ENDED = {"success", "failed", "skipped", "upstream_failed", "canceled"}
@@ -105,7 +113,7 @@ class Reference:
         elif not isinstance(entry, Container):
             yield entry.id
         else:
-            members = [id for member in cast(Container, entry).members for id in self.ids(member)]
+            members = [id for member in entry.members for id in self.ids(member)]
             yield from members or ([entry.id] if entry.id in self.heads else [])
 
     # What has become of it
@@ -152,6 +160,8 @@ class Reference:
         return "upstream_failed" if "failed" in statuses else "skipped"
 
     def value(self, step: Step) -> Any:
+        if isinstance(step, ApprovalStep | WaitStep):
+            return self.received(step)
         if not isinstance(step, Container):
             return f"result of {step.id}" if self.rows[step.id] == "success" else None
         if step.kind == "chain":
@@ -180,6 +190,8 @@ class Reference:
             self.end(id, "skipped")
         elif id in self.heads:
             self.end(id, "success")
+        elif isinstance(self.steps[id], ApprovalStep | WaitStep):
+            self.rows[id] = "waiting"
         elif isinstance(self.steps[id], WorkflowStep):
             self.take_up(id)
 
@@ -213,11 +225,18 @@ class Reference:
             and self.definition.fail_fast
             and self.outcome() is None
         ):
-            self.is_stopped = True
-            for other, known in self.rows.items():
-                if known in ("pending", "queued") and not self.is_spared(self.steps[other]):
-                    self.rows[other] = "canceled"
-            self._judge()
+            self.stop()
+
+    def stop(self) -> None:
+        """Nothing more starts but what is spared."""
+        self.is_stopped = True
+        for other, known in self.rows.items():
+            if self.can_be_canceled(other, known) and not self.is_spared(self.steps[other]):
+                self.rows[other] = "canceled"
+        self._judge()
+
+    def can_be_canceled(self, id: str, status: str) -> bool:
+        return status in ("pending", "queued", "waiting")
 
     def is_spared(self, step: Step) -> bool:
         outer = self.outer.get(step.id)

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django_director import ids
 from django_director.clock import Now
 from django_director.engine import recovery
-from django_director.models import Lease, Run, Task
+from django_director.models import Lease, Run, Task, Workflow
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, make_workflow
 
@@ -29,7 +29,15 @@ QUERIES = {
     "director_run_stopping": lambda: Run.objects.stopping().order_by()[:500],
     "director_run_deadline": lambda: Run.objects.overdue().order_by()[:500],
     "director_run_awaited": lambda: Run.objects.reporting().order_by("finished_at")[:500],
+    "director_run_admission": lambda: (
+        Run.objects.due_for_admission().order_by("next_admission_at").values("pk")[:500]
+    ),
+    "director_run_queue": lambda: keyed().wanting().order_by("queued_at", "pk")[:1],
 }
+
+
+def keyed():
+    return Run.objects.of_key(Workflow.objects.get().pk, "")
 
 
 @pytest.fixture
@@ -45,6 +53,7 @@ def many_finished_tasks(transactional_db):
                 created_at=Now(),
                 finished_at=Now(),
                 deadline_at=Now(),
+                concurrency_key="",
             )
             for _ in range(250)
         ]
@@ -67,6 +76,11 @@ def test_the_supervisors_queries_use_their_indexes(many_finished_tasks):
         assert index in plan, f"{index}: {plan}"
 
 
+def test_who_holds_the_slots_is_found_by_an_index(many_finished_tasks):
+    plan = keyed().holding().values_list("slot", flat=True).explain()
+    assert "director_run_queue" in plan or "director_run_slots" in plan, plan
+
+
 def test_a_look_at_what_is_due_uses_an_index_for_each(many_finished_tasks):
     Lease.objects.create(name="supervisor", holder="one", until=Now(), beat_at=Now())
     with CaptureQueriesContext(connection) as captured:
@@ -77,6 +91,6 @@ def test_a_look_at_what_is_due_uses_an_index_for_each(many_finished_tasks):
         plan = str(cursor.fetchall())
     for index in (
         *("director_task_due", "director_task_timer", "director_task_deadline"),
-        *("director_run_stopping", "director_run_deadline", "director_run_awaited"),
+        *("director_run_stopping", "director_run_deadline", "director_run_admission", "director_run_awaited"),
     ):
         assert index in plan, f"{index}: {plan}"

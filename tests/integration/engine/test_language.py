@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from django_director import engine, inputs, ownsteps
-from django_director.definitions.model import Definition
-from django_director.engine import children, finish, stop, timeouts
+from django_director.definitions.model import ApprovalStep, Definition, MapStep
+from django_director.engine import children, finish, stop, timeouts, timers
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
@@ -21,7 +21,7 @@ from tests.factories import make_workflow
 from tests.random_definitions import CHILD, PAYLOAD, definitions
 
 from . import driver
-from .reference import Reference
+from .reference_maps import MapReference
 
 pytestmark = pytest.mark.django_db
 PAST = "2026-01-01T00:00:00Z"
@@ -35,18 +35,22 @@ class _Lockstep:
         make_workflow(definition)
         make_workflow(make_definition(CHILD, "X"))
         self.run: Run = engine.start(definition.name, PAYLOAD)
-        self.reference = Reference(definition, PAYLOAD)
+        self.reference = MapReference(definition, PAYLOAD)
         self.running: dict[str, Claim | Run] = {}
 
     def play(self) -> None:
         self.compare()
         while self.reference.outcome() is None:
-            queued = sorted(id for id, status in self.reference.rows.items() if status == "queued")
-            choices = [*queued, *sorted(self.running)]
+            queued = sorted(id for id, status in self.reference.known.items() if status == "queued")
+            waiting = sorted(id for id, status in self.reference.rows.items() if status == "waiting")
+            waiting = [id for id in waiting if not isinstance(self.reference.steps[id], MapStep | WorkflowStep)]
+            choices = [*queued, *sorted(self.running), *waiting]
             assert choices, "the reference hangs"
             chosen = self.draw(st.sampled_from(choices))
             if chosen in self.running:
                 self.finish(chosen)
+            elif chosen in waiting:
+                self.end_waiting(chosen)
             else:
                 self.start(chosen)
             if self.run_row().stop:
@@ -54,6 +58,9 @@ class _Lockstep:
             self.compare()
 
     def start(self, id: str) -> None:
+        if id in self.reference.places:
+            self.start_item(id)
+            return
         claimed = driver.claim(self.run, id)
         step = self.reference.steps[id]
         if not claimed.node.is_head:
@@ -65,10 +72,24 @@ class _Lockstep:
         elif claimed.node.kind == "workflow":
             assert ownsteps.perform(claimed) is ownsteps.HELD
             self.running[id] = driver.child_of(self.run, id)
+        elif claimed.node.kind == "map":
+            driver.end(claimed, lambda _: None)
+        elif claimed.node.passes_on:
+            assert ownsteps.perform(claimed) is ownsteps.HELD
         else:
             self.running[id] = claimed
             for value in inputs.given(claimed).values():
                 assert value == self.reference.value(self.reference.steps[step.needs[0]])
+        self.reference.start(id)
+
+    def start_item(self, id: str) -> None:
+        place = self.reference.places[id]
+        claimed = driver.claim(self.run, place.step.id, place.index)
+        assert claimed.upstream == self.reference.item_received(id)
+        if inputs.judge(claimed):
+            self.running[id] = claimed
+        else:
+            assert finish.skip(claimed, "when")
         self.reference.start(id)
 
     def finish(self, id: str) -> None:
@@ -100,6 +121,18 @@ class _Lockstep:
         assert not Run.objects.filter(is_awaited=True, pk=child.pk).exists()
         self.reference.end(id, "success" if way == "success" else "failed")
 
+    def end_waiting(self, id: str) -> None:
+        task, step = self.run.tasks.get(step=id), self.reference.steps[id]
+        ways = ["approve", "reject", "time"] if isinstance(step, ApprovalStep) else ["time"]
+        way = self.draw(st.sampled_from(ways))
+        if way == "time":
+            self.run.tasks.filter(step=id).update(deadline_at=PAST)
+            assert timers.fire() == 1
+            way = step.on_timeout if isinstance(step, ApprovalStep) else "approve"
+        else:
+            assert (engine.approve if way == "approve" else engine.reject)(task).is_finished
+        self.reference.end(id, {"approve": "success", "reject": "failed", "skip": "skipped"}[way])
+
     def steer(self) -> bool:
         """Take up a run that has ended; says whether that was possible."""
         verb = self.draw(st.sampled_from(["retry", "rerun", "skip"]))
@@ -111,9 +144,11 @@ class _Lockstep:
             return True
         if not self.reference.rows:
             return False
-        id = self.draw(st.sampled_from(sorted(self.reference.rows)))
+        id = self.draw(st.sampled_from(sorted(self.reference.known)))
+        place = self.reference.places.get(id)
+        step, index = (id, -1) if place is None else (place.step.id, place.index)
         is_possible = getattr(self.reference, verb)(id)
-        task = self.run.tasks.select_related("run__version").get(step=id)
+        task = self.run.tasks.select_related("run__version").get(step=step, map_index=index)
         try:
             getattr(engine, verb)(task)
         except Conflict:
@@ -128,7 +163,7 @@ class _Lockstep:
 
     def compare(self) -> None:
         run = self.run_row()
-        assert driver.statuses(run) == self.reference.rows
+        assert driver.statuses(run) == self.reference.known
         made = Run.objects.filter(parent_task__run=run).values_list("parent_task__step", "generation")
         assert sorted(made) == sorted((id, n) for id, runs in self.reference.children.items() for n in runs)
         outcome = self.reference.outcome()

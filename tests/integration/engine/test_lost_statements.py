@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,16 +10,17 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from django_director import engine
+from django_director import engine, ownsteps
 from django_director.clock import Now
 from django_director.engine import claim as claims
-from django_director.engine import finish, recovery
+from django_director.engine import finish, recovery, timers
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus
-from tests.factories import group
+from tests.asking import asked
+from tests.factories import approval, group, wait
 
 from . import driver
 
@@ -227,3 +229,65 @@ def test_a_cancel_whose_statement_was_not_answered_knows_itself():
         assert engine.cancel(run).status == RunStatus.CANCELED
     with pytest.raises(Conflict):
         engine.cancel(run)
+
+
+@kinds
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_a_decision_is_whole_and_once(verb, kind):
+    """Its first look may raise: who decides asks again."""
+    for number in range(1, STATEMENTS):
+        run, task = asked(name=f"test.N{number}")
+        with failing(number, kind) as seen:
+            for _ in range(2):
+                try:
+                    getattr(engine, verb)(task, comment="once")
+                    break
+                except OperationalError:
+                    connection.close()
+                except Conflict:
+                    break
+        connection.close()
+        task.refresh_from_db()
+        assert task.decision["approved"] == (verb == "approve"), f"statement {number}: {seen}"
+        driver.drain(run)
+        driver.check_gates(run)
+        assert run.status == (RunStatus.SUCCESS if verb == "approve" else RunStatus.FAILED)
+        if len(seen) < number:
+            return
+    pytest.fail(f"{verb} has more than {STATEMENTS} statements")
+
+
+@kinds
+@pytest.mark.parametrize(
+    "step", [wait("W", 60), approval("W", timeout=60, on_timeout="approve")], ids=["wait", "approval"]
+)
+def test_what_waits_is_made_to_and_ended_whole_and_once(step, kind):
+    for number in range(1, STATEMENTS):
+        run = driver.start(step, "Z", name=f"test.N{number}")
+        mine = driver.claim(run, "W")
+        with failing(number, kind) as asking:
+            assert ownsteps.perform(mine) is ownsteps.HELD
+        run.tasks.waiting().update(deadline_at="2026-01-01T00:00:00Z")
+        with failing(number, kind) as seen, contextlib.suppress(OperationalError):
+            # As the supervisor does, which looks again at its next tick.
+            timers.fire()
+        connection.close()
+        timers.fire()
+        driver.drain(run)
+        driver.check_gates(run)
+        assert run.status == RunStatus.SUCCESS, f"statement {number}: {seen}"
+        assert run.tasks.get(step="Z").sequence == 1
+        if max(len(seen), len(asking)) < number:
+            return
+    pytest.fail(f"it has more than {STATEMENTS} statements")
+
+
+@has_server
+def test_a_decision_whose_commit_was_not_answered_knows_itself(monkeypatch):
+    run, task = asked()
+    with losing_the_answer_to_commit(monkeypatch) as lost:
+        assert engine.approve(task).reason == "approved"
+    assert lost
+    assert not run.tasks.queued().filter(next_dispatch_at__gt=Now()).exists(), "due: its own messages were lost"
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS

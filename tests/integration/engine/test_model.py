@@ -25,13 +25,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from django_director import dispatch, engine, inputs
-from django_director.definitions.model import Container, Definition, TaskStep
+from django_director import dispatch, engine, inputs, ownsteps
+from django_director.definitions.model import Concurrency, Container, Definition, TaskStep
 from django_director.dispatch import Message
 from django_director.engine import (
+    admission,
     children,
     finish,
     hold,
+    items,
     launch,
     outbox,
     recovery,
@@ -39,11 +41,13 @@ from django_director.engine import (
     stop,
     success,
     timeouts,
+    timers,
 )
 from django_director.engine import claim as claims
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
+from django_director.graph import Tally
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.prepared import UUID_FIELD, Param, Update
 from django_director.querysets import positions_in
@@ -61,8 +65,15 @@ OUTCOMES = {
     Stop.CANCEL: RunStatus.CANCELED,
     Stop.STEP_TIMEOUT: RunStatus.CANCELED,
     Stop.FAIL_FAST: RunStatus.FAILED,
+    Stop.SKIP: RunStatus.CANCELED,
 }
 sent: list[Message] = []
+KEYED = {
+    "model.ONE": Concurrency(key="payload.key"),
+    "model.TWO": Concurrency(limit=2),
+    "model.SKIP": Concurrency(on_conflict="skip"),
+    "model.NEWEST": Concurrency(on_conflict="cancel_running"),
+}
 
 tasks = st.just("T").map(lambda name: TaskStep(id=name, task=name))
 steps = st.recursive(
@@ -125,6 +136,13 @@ class Engine(RuleBasedStateMachine):
         inner = child("INNER", "model.PARENT", timeout=3600)
         self._start(definition("", group("G", inner, child("SHIP", CHILD, timeout=3600)), "T"))
 
+    @rule(name=st.sampled_from(sorted(KEYED)), key=st.integers(1, 2), members=workflows, has_hook=st.booleans())
+    def start_keyed(self, name: str, key: int, members: list[Any], has_hook: bool) -> None:
+        """Runs that share slots; each may have other steps than the one before."""
+        hooks = HOOKS if has_hook else {}
+        make_workflow(definition(name, *members, hooks=hooks, concurrency=KEYED[name]))
+        engine.start(name, {"key": key})
+
     def _start(self, described: Definition) -> None:
         self.names["flow"] += 1
         name = f"model.W{self.names['flow']}"
@@ -153,6 +171,7 @@ class Engine(RuleBasedStateMachine):
         run = Run.objects.get(pk=claimed.run.pk)
         assert claimed.is_hook or not run.paused_at, "a paused run started a task"
         before = Task.objects.filter(run_id=claimed.run.pk, is_hook=False, position__in=claimed.node.upstream)
+        before = before.filter(map_index__in=(-1, claimed.map_index))
         assert not before.exclude(status__in=TASK_FINISHED).exists(), (
             "it started before its predecessors had ended"
         )
@@ -176,9 +195,12 @@ class Engine(RuleBasedStateMachine):
         if not inputs.judge(claimed):
             finish.skip(claimed, "`when` is false")
             return
-        if claimed.node.kind == "workflow":
+        if claimed.node.kind in ("map", "workflow"):
             with self._hearing():
-                driver.end(claimed, lambda claimed: None)
+                driver.end(claimed, lambda _: None)
+            return
+        if claimed.node.passes_on:
+            assert ownsteps.perform(claimed) is ownsteps.HELD
             return
         with self._hearing():
             finished = finish.finish(claimed, {"token": claimed.token})
@@ -248,10 +270,14 @@ class Engine(RuleBasedStateMachine):
     def supervise(self) -> None:
         Task.objects.queued().update(next_dispatch_at=PAST)
         Task.objects.waiting().filter(not_before__isnull=False).update(not_before=PAST)
+        Task.objects.waiting().filter(deadline_at__isnull=False).update(deadline_at=PAST)
         recovery.wake()
+        timers.fire()
         recovery.publish_due()
         children.report_all(100)
         assert hold.follow_parents() == 0, "a pause has not reached a child run"
+        Run.objects.filter(status=RunStatus.PENDING).update(next_admission_at=PAST)
+        admission.admit_due()
         recovery.close_stopped()
         assert recovery.audit() == 0, "a run had no outcome and nothing to do"
 
@@ -263,6 +289,22 @@ class Engine(RuleBasedStateMachine):
         with contextlib.suppress(Conflict):
             engine.cancel(Run.objects.get(pk=claimed.run.pk))
         finish.finish(claimed, {"token": claimed.token})
+
+    @rule(data=st.data(), verb=st.sampled_from(["approve", "reject"]))
+    def decide(self, data: Any, verb: str) -> None:
+        """People decide on what they are asked, and at times on what they are not."""
+        asked = list(Task.objects.asked().order_by("pk")) or list(Task.objects.order_by("pk")[:3])
+        if not asked:
+            return
+        task = data.draw(st.sampled_from(asked))
+        can = task.asked_at is not None and not task.run.stop
+        try:
+            decided = getattr(engine, verb)(task)
+        except Conflict:
+            assert not can, "nobody else has decided"
+        else:
+            assert task.asked_at is not None
+            assert decided.status == (TaskStatus.SUCCESS if verb == "approve" else TaskStatus.FAILED)
 
     @rule(data=st.data(), force=st.booleans())
     def cancel(self, data: Any, force: bool) -> None:
@@ -299,11 +341,21 @@ class Engine(RuleBasedStateMachine):
             try:
                 engine.retry(run)
             except Conflict:
-                assert run.parent_task_id or run.status not in {RunStatus.FAILED, RunStatus.CANCELED}
+                is_full = run.workflow.name == "model.SKIP" and Run.objects.holding().filter(workflow=run.workflow)
+                assert run.parent_task_id or run.status not in {RunStatus.FAILED, RunStatus.CANCELED} or is_full
 
     def _run(self, data: Any) -> Run | None:
         runs = list(Run.objects.select_related("version").order_by("pk"))
         return data.draw(st.sampled_from(runs)) if runs else None
+
+    @invariant()
+    def slots_are_kept(self) -> None:
+        for name, concurrency in KEYED.items():
+            runs = Run.objects.filter(workflow__name=name)
+            held = Counter(runs.filter(status=RunStatus.RUNNING).values_list("concurrency_key", flat=True))
+            assert not held or max(held.values()) <= concurrency.limit, "more runs of a key than its limit"
+            for key in runs.wanting().values_list("concurrency_key", flat=True):
+                assert held[key] == concurrency.limit, "a run waits for a slot that is free"
 
     @invariant()
     def rows_make_sense(self) -> None:
@@ -397,6 +449,14 @@ def _without_counting_skips(run_id: Any, seq: int, arrival: Any) -> Any:
     return settle_count(run_id, seq, arrival)
 
 
+def _items_without_counting_failures(run_id: Any, number: int, tally: Any) -> Any:
+    return items_count(run_id, number, Tally(tally.ended, 0, tally.skipped))
+
+
+def _release_two(run: Any, graph: Any, node: Any, number: int, first: int = 0) -> int:
+    return items_release(run, graph, node, number + 1, first)
+
+
 def _take_though_paused(ticket: Ticket, *args: Any) -> Any:
     paused = Run.objects.filter(pk=ticket.run_id, paused_at__isnull=False)
     since = list(paused.values_list("paused_at", flat=True))
@@ -415,6 +475,7 @@ def _begin_without_fence(claim: Claim, order: Any) -> None:
 
 claims_take = claims._take
 settle_count = settle._count
+items_count, items_release = items._count, items.release
 
 MUTANTS = {
     "finish without the fence": (success, "succeeding", _succeeding_without_fence),
@@ -429,13 +490,19 @@ MUTANTS = {
     "fail_fast does not go on": (stop, "_go_on", lambda run: 0),
     "nobody publishes again": (recovery, "publish_due", lambda: 0),
     "a pause does not hold": (claims, "_take", _take_though_paused),
-    "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(): 0),
     "nobody tells a step that its child run has ended": (children, "report_all", lambda limit: 0),
     "a stop does not go down": (stop, "stop_children", lambda run_id, reason, force=False: None),
     "a sweep takes steps that wait for child runs": (stop, "_unstarted", lambda tasks: tasks.unstarted()),
     "a child run starts for whoever asks": (children, "_begin", _begin_without_fence),
     "a step is told by a child run that it does not wait for": (children, "_waits_for", lambda step, child: True),
     "a pause does not go down": (hold, "follow_parent", lambda child_id: False),
+    "a limit is not asked for": (admission, "_free_slot", lambda run: admission._holders(run).count()),
+    "nobody hands on": (admission, "hand_on", lambda run_id: None),
+    "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(), maps=(): 0),
+    "items forget failures": (items, "_count", _items_without_counting_failures),
+    "an item that ends lets no other begin": (items, "release", lambda run, graph, node, number, first=0: 0),
+    "an item that ends lets two others begin": (items, "release", _release_two),
+    "the tasks after an item's first are not queued": (outbox, "queue_items", lambda run, graph, places: None),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
     "the end does not ask whether the run was stopped": (
         settle,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
+from django.db.models import F
 
 from django_director import engine
 from django_director.engine import claim as claims
@@ -346,6 +348,23 @@ def test_a_rerun_costs_the_same_whatever_the_size(members):
     chosen = task(run, "A")
     with driver.queries(10):
         engine.rerun(chosen)
+
+
+def test_a_reset_of_scattered_tasks():
+    """Each range in a statement of its own kind would be too much for SQLite, and slow elsewhere."""
+    run = driver.start(group("G", *[f"S{number}" for number in range(7_000)]), "Z")
+    now = run.created_at
+    run.tasks.exclude(step="Z").update(
+        status=TaskStatus.SUCCESS, attempt=1, finished_at=now, started_at=now, next_dispatch_at=None
+    )
+    run.tasks.annotate(rest=F("position") % 7).filter(rest__gt=0, position__lt=7_000).update(status="failed")
+    run.tasks.filter(step="Z").update(status=TaskStatus.UPSTREAM_FAILED, finished_at=now)
+    Run.objects.update(status=RunStatus.FAILED, finished_at=now)
+    with driver.queries(11):
+        engine.retry(run)
+    assert Counter(run.tasks.values_list("status", flat=True)) == {"queued": 6_000, "success": 1_000, "pending": 1}
+    assert Attempt.objects.count() == 6_000
+    driver.check_gates(run)
 
 
 @pytest.mark.fault(32)

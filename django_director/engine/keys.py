@@ -1,0 +1,58 @@
+"""The key of a run: runs of one workflow and one key share their slots."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Final
+
+from django_director.exceptions import ExpressionError, InvalidPayload
+from django_director.graph import Graph, of_concurrency
+
+NO_KEY: Final = ""
+"""Where the workflow has no ``key``. No value has this text, and unlike NULL it is equal to itself everywhere."""
+READABLE: Final = 100
+"""How much of a value's text a key with a digest begins with."""
+_DIGEST: Final = "#" + 64 * "0"
+_PLAIN: Final = re.compile(r'[a-z0-9_.:"-]{1,120}')
+"""What every database compares byte by byte. Others depend on the collation: case, accents, blanks at the end."""
+
+
+def key_of(graph: Graph, payload: Any, facts: dict[str, Any]) -> str | None:
+    """The key of a run with this payload, which knows ``facts`` as ``run``; ``None`` without ``concurrency``.
+
+    Raises ``InvalidPayload`` when the expression fails.
+    """
+    if graph.definition.concurrency is None:
+        return None
+    values = of_concurrency(graph)
+    if values is None:
+        return NO_KEY
+    try:
+        return text_of(values.evaluate("key", {"payload": payload, "run": facts}))
+    except ExpressionError as error:
+        raise InvalidPayload([{"path": "", "message": f"`concurrency.key` gives no value: {error}"}]) from error
+
+
+def text_of(value: Any) -> str:
+    """A JSON value as a key. Values that are equal in an expression have one key, others never."""
+    text = json.dumps(_as_compared(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    if _PLAIN.fullmatch(text):
+        return text
+    return f"{text[:READABLE]}#{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def readable(key: str) -> str:
+    """The beginning of a key's value, without the digest."""
+    return key if _PLAIN.fullmatch(key) else key[: -len(_DIGEST)] + "…" * (len(key) >= READABLE + len(_DIGEST))
+
+
+def _as_compared(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_as_compared(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _as_compared(item) for key, item in value.items()}
+    return value

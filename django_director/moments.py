@@ -1,0 +1,61 @@
+"""What `for` and `until` of a wait come to: a duration, a moment."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.utils import timezone
+
+from .definitions.values import MAX_INT, parse_duration
+from .exceptions import ExpressionError
+from .expressions.operations import kind
+
+DURATION: Final = "give seconds as a number, or a text like `1h30m`"
+LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
+"""Far enough for "never", and before the end of time in every zone."""
+MOMENT: Final = "give ISO 8601, or epoch seconds as a number"
+
+
+def as_seconds(value: Any, text: str) -> float:
+    """The seconds of a duration that the expression ``text`` gave. Raises ``ExpressionError``."""
+    seconds = parse_duration(value.strip()) if isinstance(value, str) else _number(value)
+    if seconds is None:
+        raise ExpressionError(f"it gives {kind(value)}, which is no duration", text, hint=DURATION)
+    if not 0 <= seconds <= MAX_INT:
+        raise ExpressionError(f"it gives a duration that is not between 0 and {MAX_INT:,} s", text, hint=DURATION)
+    return seconds
+
+
+def as_moment(value: Any, text: str) -> datetime:
+    """The moment that the expression ``text`` gave. Raises ``ExpressionError``.
+
+    ISO 8601 without an offset is in ``TIME_ZONE``.
+    """
+    try:
+        moment = _parsed(value)
+        if moment.tzinfo is None:
+            moment = timezone.make_aware(moment, timezone.get_default_timezone())
+        return min(moment, LAST)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ExpressionError(f"it gives {kind(value)}, which is no time", text, hint=MOMENT) from error
+
+
+def _parsed(value: Any) -> datetime:
+    if isinstance(value, str):
+        return datetime.fromisoformat(value.strip())
+    seconds = _number(value)
+    if seconds is None:
+        raise ValueError
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,115 @@
+"""Approvals and waits with a real worker, which is killed while they wait."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from django_director.models import Run
+from django_director.status import RunStatus, TaskStatus
+from tests.factories import approval, group, step, wait
+
+from .conftest import Site
+from .harness import manage, wait_for
+
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
+LATE = 2.0
+"""Seconds after its time by which a wait has ended, on a machine that does other things too."""
+
+
+@pytest.fixture(autouse=True)
+def workflows(checked: Site) -> None:
+    checked.define("waits.ASK", "NOOP", approval("OK", prompt="Go on?"), step("LAST", task="ECHO"))
+    checked.define("waits.TIMED", approval("OK", timeout=1, on_timeout="approve"), "NOOP")
+    checked.define("waits.WAIT", wait("W", 1.5), "NOOP")
+    checked.define("waits.LONG", wait("W", 3), "NOOP")
+    checked.define("waits.UNTIL", wait("W", until="payload.at"), "NOOP")
+    checked.define("waits.WRONG", wait("W", until="payload.at"), "NOOP")
+    checked.define("waits.MANY", group("G", *(wait(f"W{n}", 1) for n in range(200))), "NOOP")
+
+
+def asked(site: Site, name: str = "waits.ASK") -> Run:
+    run = site.start(name)
+    wait_for(run.tasks.asked().exists, 30, "somebody is asked")
+    return run
+
+
+def lateness(run: Run, name: str, seconds: float) -> float:
+    task = run.tasks.get(step=name)
+    return float((task.finished_at - task.started_at - timedelta(seconds=seconds)).total_seconds())
+
+
+def test_an_approval_by_command_after_the_worker_was_killed_and_restarted(site: Site):
+    site.worker()
+    run = asked(site)
+    site.kill()
+    assert run.tasks.get(step="OK").status == TaskStatus.WAITING
+    preview = manage(site.broker, "approvetask", f"{run.pk}:OK", "--dry-run")
+    assert "Go on?" in preview.stdout, preview.stderr
+    site.worker()
+    done = manage(site.broker, "approvetask", f"{run.pk}:OK", "--comment", "fine")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == str(run.pk)
+    assert run.wait(30) == RunStatus.SUCCESS
+    again = manage(site.broker, "approvetask", f"{run.pk}:OK", "--reject")
+    assert again.returncode == 1
+    assert "can't be rejected: it was approved: fine" in again.stderr
+
+
+def test_a_decision_while_no_worker_runs(site: Site):
+    site.worker()
+    run = asked(site)
+    site.kill()
+    done = manage(site.broker, "approvetask", f"{run.pk}:OK", "--reject", "--comment", "no")
+    assert done.returncode == 0, done.stderr
+    run.refresh_from_db()
+    assert (run.status, run.error) == (RunStatus.FAILED, "OK: Rejected: no")
+    assert manage(site.broker, "retryworkflow", str(run.pk)).returncode == 0
+    site.worker()
+    wait_for(run.tasks.asked().exists, 30, "somebody is asked again")
+    shown = json.loads(manage(site.broker, "showrun", str(run.pk), "--json").stdout)
+    (task,) = [task for task in shown["tasks"] if task["step"] == "OK"]
+    assert (task["status"], task["decision"], task["attempt"]) == ("waiting", None, 1)
+    assert manage(site.broker, "approvetask", str(task["id"])).returncode == 0
+    assert run.wait(30) == RunStatus.SUCCESS
+
+
+def test_waits_and_timeouts_are_on_time(site: Site):
+    site.worker()
+    at = timezone.now() + timedelta(seconds=2)
+    runs = [site.start("waits.WAIT"), site.start("waits.TIMED")]
+    until = site.start("waits.UNTIL", {"at": at.isoformat()})
+    past = site.start("waits.UNTIL", {"at": 0})
+    many = site.start("waits.MANY")
+    wrong = site.start("waits.WRONG", {"at": "soon"})
+    site.wait([*runs, until, past, many, wrong], 60)
+    assert {run.status for run in [*runs, until, past, many]} == {RunStatus.SUCCESS}
+    assert 0 <= lateness(runs[0], "W", 1.5) < LATE
+    assert 0 <= lateness(runs[1], "OK", 1) < LATE
+    ended: datetime = until.tasks.get(step="W").finished_at
+    assert 0 <= (ended - at).total_seconds() < LATE
+    assert wrong.error.startswith("W: ExpressionError: `payload.at`, column 1: it gives a text, which is no time")
+
+
+def test_a_wait_survives_the_worker(site: Site):
+    site.worker()
+    run = site.start("waits.LONG")
+    wait_for(run.tasks.waiting().exists, 30, "it waits")
+    site.kill()
+    site.worker()
+    assert run.wait(30) == RunStatus.SUCCESS
+    assert run.tasks.get(step="W").attempt == 1
+    assert lateness(run, "W", 3) >= 0
+
+
+def test_a_wait_holds_no_worker(site: Site):
+    site.worker(pool="solo", concurrency=1)
+    waiting = site.start("waits.LONG")
+    wait_for(waiting.tasks.waiting().exists, 30, "it waits")
+    other = site.start("waits.UNTIL", {"at": 0})
+    assert other.wait(20) == RunStatus.SUCCESS
+    assert Run.objects.get(pk=waiting.pk).status == RunStatus.RUNNING
+    assert waiting.wait(20) == RunStatus.SUCCESS
