@@ -27,11 +27,12 @@ from hypothesis.stateful import (
 from django_director import dispatch, engine, inputs, ownsteps
 from django_director.definitions.model import Concurrency, Container, Definition, TaskStep
 from django_director.dispatch import Message
-from django_director.engine import admission, finish, outbox, recovery, settle, stop, success, timers
+from django_director.engine import admission, finish, outbox, recompute, recovery, settle, stop, success, timers
 from django_director.engine import claim as claims
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
+from django_director.graph import Graph
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.prepared import UUID_FIELD, Param, Update
 from django_director.querysets import positions_in
@@ -284,6 +285,42 @@ class Engine(RuleBasedStateMachine):
                 is_full = run.workflow.name == "model.SKIP" and Run.objects.holding().filter(workflow=run.workflow)
                 assert run.status not in {RunStatus.FAILED, RunStatus.CANCELED} or is_full
 
+    @rule(data=st.data(), verb=st.sampled_from(["rerun", "skip"]))
+    def rerun_or_skip(self, data: Any, verb: str) -> None:
+        """Of a run that has ended, mostly: of an active one it is refused."""
+        ended = list(Run.objects.finished().select_related("version").order_by("pk"))
+        run = data.draw(st.sampled_from(ended)) if ended else self._run(data)
+        rows = list(run.tasks.in_order()) if run is not None else []
+        if run is None or not rows:
+            return
+        task = data.draw(st.sampled_from(rows))
+        task.run = run
+        try:
+            getattr(engine, verb)(task)
+        except Conflict:
+            may_skip = verb == "skip" and task.status in {TaskStatus.FAILED, TaskStatus.CANCELED}
+            is_full = run.workflow.name == "model.SKIP"
+            assert not run.is_finished or task.is_hook or is_full or not may_skip
+        else:
+            self._check_reset(run, task, verb, {row.pk: row for row in rows})
+
+    def _check_reset(self, run: Run, task: Task, verb: str, before: dict[Any, Task]) -> None:
+        """What had succeeded and runs again has a new key, and an attempt that tells of it; all else is kept."""
+        downstream = run.version.graph.downstream([task.position])
+        for row in run.tasks.steps():
+            old = before[row.pk]
+            if row.position not in downstream:
+                assert (row.status, row.reruns, row.result) == (old.status, old.reruns, old.result)
+                continue
+            assert row.status != TaskStatus.SUCCESS
+            assert row.reruns == old.reruns + (old.status == TaskStatus.SUCCESS)
+            replaced = row.attempts.filter(outcome="replaced", generation=run.generation - 1).count()
+            assert replaced == int(old.status == TaskStatus.SUCCESS and old.attempt > 0)
+        status = Task.objects.get(pk=task.pk).status
+        assert (
+            status == TaskStatus.SKIPPED if verb == "skip" else status in {TaskStatus.QUEUED, TaskStatus.PENDING}
+        )
+
     def _run(self, data: Any) -> Run | None:
         runs = list(Run.objects.select_related("version").order_by("pk"))
         return data.draw(st.sampled_from(runs)) if runs else None
@@ -311,7 +348,8 @@ class Engine(RuleBasedStateMachine):
                 assert not statuses & {TaskStatus.CANCELED, TaskStatus.UPSTREAM_FAILED}
                 assert not broken.exists()
             if run.status == RunStatus.FAILED:
-                assert broken.exists()
+                # What a cancel has left counts as failed after a rerun.
+                assert broken.exists() or TaskStatus.CANCELED in statuses
             if not run.stop:
                 driver.check_gates(run)
 
@@ -416,6 +454,8 @@ MUTANTS = {
     "nobody hands on": (admission, "hand_on", lambda run_id: None),
     "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(): 0),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
+    "a reset leaves what is downstream": (Graph, "downstream", lambda graph, chosen: set(chosen)),
+    "a reset leaves the gates": (recompute, "write_gates", lambda run, graph, again: None),
     "the end does not ask whether the run was stopped": (
         settle,
         "end",
