@@ -27,7 +27,7 @@ from .exceptions import Misuse
 
 if TYPE_CHECKING:
     from .definitions.model import Retry
-    from .engine.claim import Ticket
+    from .engine.reading import Ticket
 
     BaseTask = DjangoTask[Any, Any]
 else:
@@ -132,7 +132,7 @@ class DirectorTask(BaseTask):
         header = (request.headers or {}).get(HEADER)
         if not header or request.called_directly or self._in_run is not None:
             return None
-        from .engine.claim import Ticket  # needs models
+        from .engine.reading import Ticket  # needs models
 
         return Ticket.read(request.id, header)
 

@@ -51,6 +51,8 @@ class Message:
     position: int
     version: str
     """The content hash of the definition."""
+    map_index: int = -1
+    """The item it is for; -1 outside of maps."""
     retries: int = 0
     time_limit: float | None = None
     """Seconds after which the worker ends it, in place of the task's own limit."""
@@ -58,7 +60,8 @@ class Message:
 
     @property
     def header(self) -> dict[str, Any]:
-        return {"run": str(self.run_id), "position": self.position, "version": self.version}
+        header = {"run": str(self.run_id), "position": self.position, "version": self.version}
+        return header if self.map_index < 0 else header | {"index": self.map_index}
 
 
 class _Breaker:

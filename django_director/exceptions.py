@@ -68,6 +68,10 @@ class InputTooLarge(DirectorError):
     """The results that a task would receive are too large together."""
 
 
+class InvalidItems(DirectorError):
+    """What `over` gives can't be the items of a map."""
+
+
 class InvalidResult(DirectorError):
     """A task returned something that can't be stored as JSON."""
 

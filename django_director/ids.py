@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Final
 from uuid import UUID, uuid5
 
 POSITION_BITS: Final = 24
 """Room for 16 million tasks in a run; 38 random bits per quarter of a microsecond are left for runs."""
+
+RANDOM_BITS: Final = 62
 
 
 def new_id() -> UUID:
@@ -36,6 +40,24 @@ def task_hex(run_id: UUID, position: int) -> str:
     return f"{run_id.int + position + 1:032x}"
 
 
+def item_id(run_id: UUID, position: int, index: int) -> UUID:
+    """The id of the task at ``position``, inside of a map, for the item ``index`` (from 0)."""
+    return UUID(int=_first_item(run_id, position) + index)
+
+
+def item_hex(run_id: UUID, position: int, index: int) -> str:
+    """The same as 32 hexadecimal digits."""
+    return f"{_first_item(run_id, position) + index:032x}"
+
+
+@lru_cache(maxsize=1024)
+def _first_item(run_id: UUID, position: int) -> int:
+    """The items of one position are neighbours, near the run's own tasks: no insert is somewhere at random."""
+    digest = blake2b(run_id.bytes + position.to_bytes(8), digest_size=8).digest()
+    random = int.from_bytes(digest) >> 2 >> POSITION_BITS << POSITION_BITS
+    return run_id.int >> RANDOM_BITS << RANDOM_BITS | random
+
+
 def hook_id(run_id: UUID, generation: int, position: int) -> UUID:
     """The id of the hook at ``position`` that the end of a run in this generation starts."""
     return uuid5(run_id, f"{generation}-{position}")
@@ -55,4 +77,4 @@ def parse_message_id(value: str) -> tuple[UUID, int]:
 def _uuid7(random: int) -> UUID:
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = (nanoseconds << 12) // 1_000_000
-    return UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random & (1 << 62) - 1)
+    return UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random & (1 << RANDOM_BITS) - 1)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from .conf import director
 from .engine.claim import Claim
 from .exceptions import InputTooLarge
-from .graph import NOTHING
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
 
 
 def judge(claimed: Claim) -> bool:
-    """Evaluate ``when``. Raises ``ExpressionError``."""
+    """Evaluate ``when``. Raises ``ExpressionError`` and ``InputTooLarge``."""
+    if claimed.too_large:
+        raise _too_large(claimed.too_large)
     values = claimed.values
     return values is None or bool(values.evaluate("when", claimed.names, missing=True))
 
@@ -30,9 +31,8 @@ def given(claimed: Claim) -> dict[str, Any]:
 def arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of the user's function. Raises ``DirectorError`` for what can't be given to it."""
     kwargs = given(claimed)
-    has_upstream = claimed.node.shape != NOTHING
     _check_input(claimed, kwargs)
-    return task.plans.plan(kwargs, has_upstream).bind(
+    return task.plans.plan(kwargs, claimed.node.receives).bind(
         given=kwargs,
         payload=claimed.payload,
         workflow_id=str(claimed.run.pk),
@@ -47,7 +47,11 @@ def _check_input(claimed: Claim, kwargs: dict[str, Any]) -> None:
         return
     size = len(json.dumps(claimed.upstream if is_plain else [claimed.upstream, kwargs]))
     if size > director.MAX_INPUT:
-        raise InputTooLarge(
-            f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "
-            '(DIRECTOR["MAX_INPUT"]); let the steps before it return less'
-        )
+        raise _too_large(size)
+
+
+def _too_large(size: int) -> InputTooLarge:
+    return InputTooLarge(
+        f"the results it receives have {size:,} bytes, the limit is {director.MAX_INPUT:,} "
+        '(DIRECTOR["MAX_INPUT"]); let the steps before it return less'
+    )

@@ -72,8 +72,9 @@ class Insert:
 class InsertMany:
     """An INSERT of rows that differ in the columns ``varying``; ``values`` as for ``inserting``.
 
-    ``name`` is that of the parameter with the rows. ``elapsed``, for a part of an ``InsertTree``, are those of the
-    varying columns that are times, given as seconds since the ``created_at`` of the tree's root.
+    ``given_as`` is the name of the parameter with the rows. ``elapsed``, for a part of an ``InsertTree``, are
+    those of the varying columns that are times, given as seconds since the ``created_at`` of the tree's root. What
+    is given for a JSON column is its text.
     """
 
     def __init__(
@@ -81,11 +82,11 @@ class InsertMany:
         model: type[models.Model],
         varying: Sequence[str],
         *,
-        name: str = "rows",
+        given_as: str = "rows",
         elapsed: Collection[str] = (),
         **values: Any,
     ) -> None:
-        self.name = name
+        self.given_as = given_as
         self._fields = [_field(model, column) for column in varying]
         names, placeholders, params = _columns(model, values, but=varying)
         own, source = _taken_apart(self._fields, elapsed)
@@ -94,7 +95,7 @@ class InsertMany:
             f"INSERT INTO {_table(model)} ({', '.join([*columns, *names])}) "
             f"SELECT {', '.join([*own, *placeholders])} FROM {source}"
         )
-        self.statement = Statement(sql, (*params, Param(name, models.TextField())))
+        self.statement = Statement(sql, (*params, Param(given_as, models.TextField())))
 
     def execute(self, rows: Iterable[Row], **values: Any) -> None:
         """Insert ``rows``, each with its values for ``varying``; one statement for each ``BATCH``."""
@@ -102,7 +103,7 @@ class InsertMany:
         with connection.cursor() as cursor:
             left = iter(rows)
             while batch := list(islice(left, BATCH)):
-                self.statement.execute(cursor, connection, values | {self.name: rows_as_text(batch)})
+                self.statement.execute(cursor, connection, values | {self.given_as: rows_as_text(batch)})
 
 
 class InsertTree:
@@ -183,7 +184,8 @@ def _taken_apart(fields: Sequence[Any], elapsed: Collection[str]) -> tuple[list[
         return own, f"{root}json_array_elements(%s::json) AS item"
     if connection.vendor == "sqlite":
         return [f"json_extract(value, '$[{n}]')" for n in range(len(types))], "json_each(%s)"
-    columns = ", ".join(f"c{n} VARCHAR(255) CHARACTER SET utf8mb4 PATH '$[{n}]'" for n in range(len(types)))
+    sizes = ("LONGTEXT" if isinstance(field, models.JSONField) else "VARCHAR(255)" for field in fields)
+    columns = ", ".join(f"c{n} {size} CHARACTER SET utf8mb4 PATH '$[{n}]'" for n, size in enumerate(sizes))
     return [f"c{n}" for n in range(len(types))], f"JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) AS items"
 
 

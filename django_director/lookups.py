@@ -79,7 +79,8 @@ def _task_of(run: Run, text: str) -> Task:
     found: list[Task] = list(tasks[:2])
     if not found:
         raise UnknownTask(_unknown_step(run, text))
-    if len({task.map_index for task in found}) > 1:
+    # A map and what it does for its items may have one id: without an index that is the map.
+    if found[0].map_index >= 0 and len({task.map_index for task in found}) > 1:
         raise UnknownTask(f"“{text}” stands for several tasks of run {run.pk}; add an index, as {text}:0")
     found[0].run = run
     return found[0]

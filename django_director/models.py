@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from . import ids, querysets
 from .clock import iso
 from .definitions import from_json
 from .exceptions import ExpressionError
-from .graph import Graph, Outcome, Span, compile_definition, of_result
+from .graph import Graph, Outcome, Span, compile_definition, expand, of_result
 from .indexes import PartialIndex
 from .querysets import DirectorManager
 from .status import RUN_FINISHED, STOP_SPARING, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
@@ -231,10 +232,12 @@ class Run(models.Model):
         graph = self.version.graph
         values = of_result(graph)
         if values is None:
-            return graph.result.assemble(dict(self._rows(graph.result.spans(), "position", "result"))), ""
+            results = dict(self._rows(graph.result.spans(), "position", "result"))
+            return graph.result.assemble(results | self.lists(results)), ""
         rows = self._rows(values.tasks, "position", "status", "result", "decision")
+        lists = self.lists(expand(values.results))
         names = values.names(
-            {position: Outcome(*outcome) for position, *outcome in rows},
+            {p: Outcome(status, lists.get(p, result), decision) for p, status, result, decision in rows},
             payload=self.payload,
             run=self.facts,
         )
@@ -243,6 +246,11 @@ class Run(models.Model):
         except ExpressionError as error:
             logger.warning("The result of run %s: %s", self.pk, error, extra={"run_id": str(self.pk)})
             return None, f"result: {error}"
+
+    def lists(self, positions: Iterable[int]) -> dict[int, Any]:
+        """The results of the maps among ``positions``, which stand with their items."""
+        made = self.version.graph.last_in(positions)
+        return self.tasks.lists_of_items(made) if made else {}
 
     def _rows(self, spans: tuple[Span, ...], *columns: str) -> Any:
         return self.tasks.at(spans).values_list(*columns) if spans else ()
@@ -277,7 +285,9 @@ class Task(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="tasks", db_index=False)
     position = models.PositiveIntegerField(help_text="The step's number in the graph of the version.")
     step = models.CharField(max_length=NAME_LENGTH, help_text="The step's id.")
-    map_index = models.IntegerField(default=-1)
+    map_index = models.IntegerField(default=-1, help_text="The item it is for, from 0; -1 outside of maps.")
+    map_count = models.IntegerField(null=True, help_text="Of a map: how many items it has, once that is known.")
+    item = models.JSONField(encoder=DjangoJSONEncoder, null=True)
     generation = models.PositiveIntegerField(default=0)
     is_hook = models.BooleanField(default=False)
     name = models.CharField(max_length=NAME_LENGTH, help_text="The name of the Celery task.")
@@ -377,6 +387,12 @@ class Task(models.Model):
     def is_finished(self) -> bool:
         return self.status in TASK_FINISHED
 
+    def read_result(self) -> Any:
+        """Its result; of a map the list of its items' results, which stand with them (one query)."""
+        if self.map_count is None:
+            return self.result
+        return self.run.lists([self.position]).get(self.position)
+
     @property
     def duration(self) -> float | None:
         """Seconds from the start of the last attempt to the outcome; ``None`` before the outcome."""
@@ -436,7 +452,7 @@ class Gate(models.Model):
     """The counter of a join. Narrow: it is written once by each member."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="gates", db_index=False)
-    seq = models.PositiveIntegerField()
+    seq = models.PositiveBigIntegerField()
     remaining = models.PositiveIntegerField()
     failed = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)

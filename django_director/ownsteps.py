@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final
 
 from .definitions.model import ApprovalStep, WaitStep
-from .engine import approvals, timers
+from .engine import approvals, maps, timers
 from .engine.claim import Claim
 from .moments import as_moment, as_seconds
 
@@ -36,6 +36,15 @@ def perform(claimed: Claim) -> Any:
 def _head(claimed: Claim) -> bool:
     # The members of a container read from its head's result that it ran.
     return True
+
+
+def _map(claimed: Claim) -> Any:
+    assert claimed.values is not None
+    texts = maps.read_items(claimed.values.evaluate("over", claimed.names))
+    if not texts:
+        return []
+    maps.expand(claimed, texts)
+    return HELD
 
 
 def _approval(claimed: Claim) -> Any:
@@ -66,6 +75,7 @@ def _seconds(claimed: Claim) -> float:
 
 _PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {
     "group": _head,
+    "map": _map,
     "approval": _approval,
     "wait": _wait,
 }

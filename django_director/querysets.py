@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Cast, Length
 
 from . import status
 from .clock import Now
 from .conf import director
 
 if TYPE_CHECKING:
-    from .graph import Span
+    from .graph import Graph, Span
 
 SHORT_SPAN = 4
 """Spans up to this length are listed, longer ones are ranges."""
@@ -27,7 +28,7 @@ FEW = 8
 LISTED = 10_000
 """How many positions one statement of a batch lists at most: a database may limit its parameters."""
 
-HEAVY_TASK_FIELDS = ("result", "traceback")
+HEAVY_TASK_FIELDS = ("item", "result", "traceback")
 
 
 def positions_in(spans: Iterable[Span]) -> Q:
@@ -191,10 +192,40 @@ class TaskQuerySet(models.QuerySet[Any]):
         """The step tasks whose position lies in one of the half-open ``spans``."""
         return self.filter(positions_in(spans), is_hook=False)
 
+    def nodes(self) -> Self:
+        """The rows of what stands in the graph: without hooks, and without what maps do for their items."""
+        return self.filter(is_hook=False, map_index=-1)
+
+    def size_of_items(self, made: Mapping[int, int]) -> int:
+        """How many characters the results of some maps have together; ``made`` is ``Graph.last_in`` of them."""
+        text = Length(Cast("result", models.TextField()))
+        return int(self.at_items(made).aggregate(size=models.Sum(text))["size"] or 0)
+
+    def lists_of_items(self, made: Mapping[int, int]) -> dict[int, list[Any]]:
+        """The results of maps by position, of those that have items; ``made`` is ``Graph.last_in`` of them."""
+        found: dict[int, list[Any]] = {}
+        rows = self.at_items(made).order_by("position", "map_index").values_list("position", "result")
+        for position, result in rows:
+            found.setdefault(made[position], []).append(result)
+        return found
+
+    def counts_of_items(self, graph: Graph) -> dict[int, dict[str, int]]:
+        """By the position of each map: how many tasks for its items are in which status. One query."""
+        counts: dict[int, dict[str, int]] = {position: {} for position in graph.maps}
+        rows = self.filter(map_index__gte=0).order_by().values_list("position", "status")
+        for position, found, number in rows.annotate(models.Count("pk")):
+            around = counts[graph.node(position).map_position or 0]
+            around[found] = around.get(found, 0) + number
+        return counts
+
+    def at_items(self, positions: Iterable[int]) -> Self:
+        """The tasks at some positions inside of maps."""
+        return self.filter(position__in=list(positions), map_index__gte=0)
+
     def in_order(self) -> Self:
         """In the order of the file, hooks last."""
         return self.order_by("is_hook", "position", "map_index", "generation")
 
     def for_listing(self) -> Self:
-        """Without results and tracebacks."""
+        """Without items, results and tracebacks."""
         return self.defer(*HEAVY_TASK_FIELDS)

@@ -83,8 +83,13 @@ def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
 
 
 def task_as_json(task: Task, *, with_payload: bool) -> Json:
-    """One task, with result, traceback and log lines when ``with_payload``; the lines cost a query."""
+    """One task, with result, traceback and log lines when ``with_payload``; the lines cost a query.
+
+    The result of a map is the list of its items' results here, and ``None`` where several tasks are listed.
+    """
     data = next(_tasks(task.run, [task], with_payload=with_payload))
+    if with_payload and task.map_count is not None:
+        data["result"] = mask(task.read_result())
     return data | {"logs": _logs(task) if with_payload else None}
 
 

@@ -18,7 +18,8 @@ from . import inputs, ownsteps
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
-from .engine.claim import Claim, Ticket
+from .engine.claim import Claim
+from .engine.reading import Ticket
 from .engine.transactions import connection, statement
 from .exceptions import InvalidResult
 from .failing import failure, record, shown

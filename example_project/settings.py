@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "django_director.broker",
     "example_project.orders",
     "example_project.reports",
+    "example_project.shop",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -67,7 +68,9 @@ AUTH_PASSWORD_VALIDATORS = [{"NAME": "django.contrib.auth.password_validation.Mi
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL") or "director://"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A worker that is started without `--queues` serves all of these.
-CELERY_TASK_QUEUES = [Queue(name, Exchange(name), routing_key=name) for name in ("celery", "reports")]
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name) for name in ("celery", "reports", "orders", "slow")
+]
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 # Results of workflow tasks are in the database already, where the admin shows them.
 CELERY_TASK_IGNORE_RESULT = True
@@ -80,3 +83,5 @@ REPORTS = VAR / "reports"
 EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
 EMAIL_FILE_PATH = VAR / "mail"
 OPERATIONS_EMAIL = "operations@example.com"
+SHOP_PACE = float(os.environ.get("SHOP_PACE", "0"))
+"""Seconds that each step of shop.ORDER takes: with one or two its graph is good to watch."""

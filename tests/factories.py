@@ -15,7 +15,15 @@ from django.utils import timezone
 
 from django_director import ids
 from django_director.definitions import as_json
-from django_director.definitions.model import ApprovalStep, Container, Definition, Step, TaskStep, WaitStep
+from django_director.definitions.model import (
+    ApprovalStep,
+    Container,
+    Definition,
+    MapStep,
+    Step,
+    TaskStep,
+    WaitStep,
+)
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
 
@@ -33,6 +41,11 @@ def group(name: str, *members: str | Step, **fields: Any) -> Container:
 
 def chain(name: str, *members: str | Step, **fields: Any) -> Container:
     return Container(id=name, kind="chain", members=_steps(members), **fields)
+
+
+def mapped(name: str, *body: str | TaskStep, over: Any = "payload.items", **fields: Any) -> MapStep:
+    """``mapped("M", "A", "B")``: a chain of two tasks for each item."""
+    return MapStep(id=name, over=over, body=_steps(body or (name,)), **fields)
 
 
 def approval(name: str, **fields: Any) -> ApprovalStep:
@@ -102,7 +115,8 @@ def _queued(now: datetime) -> dict[str, Any]:
 def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **fields: Any) -> Task:
     """One task's row, as the constraints want it; hooks stand behind the last task."""
     graph = run.version.graph
-    node, is_hook = graph.node(position), position >= len(graph.nodes)
+    node, is_hook = graph.node(position), position >= len(graph.nodes) + len(graph.bodies)
+    index = fields.get("map_index", -1)
     now = timezone.now()
     by_status: dict[str, Any] = {}
     if status == TaskStatus.QUEUED:
@@ -113,7 +127,7 @@ def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **field
         by_status = {"started_at": now, "finished_at": now + timedelta(seconds=0.25), "attempt": 1}
     return Task.objects.create(
         **{
-            "id": ids.task_id(run.pk, position),
+            "id": ids.task_id(run.pk, position) if index < 0 else ids.item_id(run.pk, position, index),
             "run": run,
             "position": position,
             "step": node.step.id,

@@ -13,6 +13,7 @@ from django_director.definitions.model import (
     ApprovalStep,
     Container,
     Definition,
+    MapStep,
     Step,
     TaskStep,
     WaitStep,
@@ -46,6 +47,8 @@ class _Maker:
         if depth and self.number < MAX_STEPS and self.chance(45):
             kind = self.draw(st.sampled_from(("group", "chain")))
             made = Container(id=id, kind=kind, members=self.steps(depth - 1), **options)
+        elif self.chance(20):
+            made = self.map(id, options)
         elif self.chance(10):
             made = WaitStep(id=id, seconds=60, **options)
         elif self.chance(10):
@@ -58,6 +61,22 @@ class _Maker:
             made = TaskStep(id=id, task=id, continue_on_error=self.chance(15), kwargs=kwargs, **options)
         self.done.append(made)
         return made
+
+    def map(self, id: str, options: dict[str, Any]) -> MapStep:
+        names = self.draw(st.sampled_from(([id], [f"{id}a", f"{id}b"], [f"{id}a", f"{id}b", f"{id}c"])))
+        body = [
+            TaskStep(
+                id=name,
+                task=name,
+                when=self.draw(st.sampled_from(("payload.yes", "index > 0", False))) if self.chance(25) else None,
+                trigger_rule=self.draw(st.sampled_from(RULES)) if self.chance(30) else RULES[0],
+                continue_on_error=self.chance(15),
+            )
+            for name in names
+        ]
+        over = [f"item {n}" for n in range(self.draw(st.integers(0, 4)))]
+        parallel = self.draw(st.sampled_from((None, 1, 2)))
+        return MapStep(id=id, over=over, body=tuple(body), max_parallel=parallel, **options)
 
     def options(self) -> dict[str, Any]:
         needs, when = None, None

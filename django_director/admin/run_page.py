@@ -13,6 +13,7 @@ from django_director import ids
 from django_director.drawing.icons import icon
 from django_director.drawing.picture import Box
 from django_director.drawing.svg import render
+from django_director.graph import expand
 from django_director.models import Run
 from django_director.representation import shown_key
 from django_director.status import RunStatus
@@ -109,7 +110,11 @@ def _values(run: Run) -> dict[str, Any]:
 def _result(run: Run) -> formatting.Text:
     if run.status != RunStatus.SUCCESS:
         return formatting.Text("", "")
-    parts = sum(stop - start for start, stop in run.version.graph.result.spans())
+    graph = run.version.graph
+    spans = graph.result.spans()
+    parts = sum(stop - start for start, stop in spans)
+    if made := graph.last_in(expand(spans)):
+        parts += run.tasks.at_items(made).count()
     if parts > RESULT_PARTS:
         text = _("The result is the list of the results of %(parts)s tasks: see the tasks.")
         return formatting.Text("", text % {"parts": f"{parts:,}"})

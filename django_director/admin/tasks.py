@@ -29,6 +29,8 @@ from .task_operations import TaskOperation
 
 UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
+ITEMS_SHOWN: Final = 200
+"""The results of more items are not read for a page."""
 
 
 @admin.register(Task)
@@ -186,6 +188,7 @@ def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
     facts = [
         (_("Kind"), node.kind if node.name == OWN_TASK else ""),
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
+        (_("Items"), "" if task.map_count is None else f"{task.map_count:,}"),
         (_("Attempt"), task.attempt),
         (_("Queue"), formatting.name(task.queue)),
         (_("Worker"), formatting.name(task.worker)),
@@ -209,7 +212,7 @@ def _upstream(task: Task, node: Node) -> list[tuple[Task, SafeString]]:
     if task.is_hook or not node.upstream:
         return []
     shown = [(position, position + 1) for position in sorted(node.upstream)[:UPSTREAM_SHOWN]]
-    rows = task.run.tasks.at(shown).for_listing().in_order()
+    rows = task.run.tasks.at(shown).filter(map_index__in=(-1, task.map_index)).for_listing().in_order()
     return [(row, formatting.badge(row.status)) for row in rows]
 
 
@@ -218,6 +221,14 @@ def _values(task: Task, node: Node) -> dict[str, Any]:
     return {
         "payload": formatting.json_text(task.run.payload, schema),
         "arguments": formatting.json_text(node.kwargs) if node.kwargs else None,
-        "result": formatting.json_text(task.result) if task.status == TaskStatus.SUCCESS else None,
+        "item": formatting.json_text(task.item) if node.takes_item else None,
+        "result": _result(task) if task.status == TaskStatus.SUCCESS else None,
         "traceback": formatting.limited(task.traceback),
     }
+
+
+def _result(task: Task) -> formatting.Text:
+    if (task.map_count or 0) > ITEMS_SHOWN:
+        text = _("The result is the list of the results of %(items)s items: see their tasks.")
+        return formatting.Text("", text % {"items": f"{task.map_count:,}"})
+    return formatting.json_text(task.read_result())

@@ -22,15 +22,17 @@ Json = dict[str, Any]
 def graph_as_json(run: Run) -> Json:
     """``{run, status, nodes, edges}``; a node's ``id`` is the task's, an edge has the status of its source.
 
-    Two queries at most. Raises ``DirectorError`` for a run of over ``MAX_NODES`` tasks.
+    A map is one node; ``items`` says how many tasks for its items are in which status. Three queries at most.
+    Raises ``DirectorError`` for a run of over ``MAX_NODES`` tasks.
     """
     graph = run.version.graph
     if len(graph.nodes) > MAX_NODES:
         raise DirectorError(
             f"the graph has {len(graph.nodes):,} tasks, over {MAX_NODES:,}; read its tasks by pages instead"
         )
-    rows = {task.position: task for task in run.tasks.for_listing().order_by("generation")}
-    drawing = _Drawing(graph, rows)
+    listed = run.tasks.for_listing().filter(map_index=-1).order_by("generation")
+    rows = {task.position: task for task in listed}
+    drawing = _Drawing(graph, rows, run.tasks.counts_of_items(graph) if graph.maps else {})
     drawing.draw()
     return {
         "run": str(run.pk),
@@ -41,15 +43,16 @@ def graph_as_json(run: Run) -> Json:
 
 
 class _Drawing:
-    def __init__(self, graph: Graph, rows: dict[int, Task]) -> None:
+    def __init__(self, graph: Graph, rows: dict[int, Task], items: dict[int, dict[str, int]]) -> None:
         self.graph = graph
         self.rows = rows
+        self.items = items
         self.nodes: dict[str, Json] = {}
         self.edges: list[Json] = []
 
     def draw(self) -> None:
         for position, task in sorted(self.rows.items()):
-            self.nodes[str(task.pk)] = _node(self.graph.node(position), task)
+            self.nodes[str(task.pk)] = _node(self.graph.node(position), task, self.items.get(position))
         for number, (ends, heads) in enumerate(boundaries(self.graph)):
             self._connect(number, self._present(ends), self._present(heads))
 
@@ -68,7 +71,7 @@ class _Drawing:
                 self.edges.append({"source": end, "target": head, "status": self.nodes[end]["status"]})
 
 
-def _node(node: Node, task: Task) -> Json:
+def _node(node: Node, task: Task, items: dict[str, int] | None) -> Json:
     return {
         "id": str(task.pk),
         "type": "task",
@@ -78,6 +81,7 @@ def _node(node: Node, task: Task) -> Json:
         "task": task.name,
         "containers": list(node.containers),
         "is_hook": task.is_hook,
+        "items": items,
         "attempt": task.attempt,
         "duration": task.duration,
     }

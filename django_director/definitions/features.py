@@ -10,8 +10,6 @@ from typing import Final
 
 NOT_YET: Final[frozenset[str]] = frozenset(
     {
-        # A Celery task: in `tasks`, in a map, as a hook, and what `defaults` says for all of them.
-        "type.map",
         # A workflow as a step.
         "step.workflow",
     }

@@ -22,6 +22,8 @@ class Unit:
 
     label: str
     positions: tuple[int, ...]
+    items: tuple[int, ...] = ()
+    """The positions of what the maps among them do for their items."""
 
     @property
     def is_folded(self) -> bool:
@@ -36,9 +38,13 @@ def fold(graph: Graph) -> list[Unit]:
     units: dict[Hashable, list[int]] = {}
     for position, key in enumerate(keys):
         units.setdefault(key, []).append(position)
-    return [
-        Unit(label=_label(graph, key, positions), positions=tuple(positions)) for key, positions in units.items()
-    ]
+    return [_unit(graph, key, tuple(positions)) for key, positions in units.items()]
+
+
+def _unit(graph: Graph, key: Hashable, positions: tuple[int, ...]) -> Unit:
+    bodies = (graph.nodes[position].body for position in positions)
+    items = tuple(position for body in bodies if body is not None for position in range(*body))
+    return Unit(label=_label(graph, key, positions), positions=positions, items=items)
 
 
 def _folded_keys(nodes: Sequence[Node]) -> list[Hashable]:

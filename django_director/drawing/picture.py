@@ -72,7 +72,8 @@ class Picture:
     @cached_property
     def box_of(self) -> dict[int, int]:
         """The box of each position."""
-        return {position: n for n, box in enumerate(self.boxes) for position in box.unit.positions}
+        units = enumerate(box.unit for box in self.boxes)
+        return {position: n for n, unit in units for position in (*unit.positions, *unit.items)}
 
     def fitted(self, note: str) -> str:
         """A note cut to the width of a box."""
@@ -91,12 +92,19 @@ class Face:
 def faces(picture: Picture, rows: Iterable[tuple[int, str, int]]) -> list[Face]:
     """What each box shows, from (position, status, attempt) of a run's tasks."""
     counts: list[Counter[str]] = [Counter() for _ in picture.boxes]
+    items: list[Counter[str]] = [Counter() for _ in picture.boxes]
     attempts = [0] * len(picture.boxes)
+    inside = {position for box in picture.boxes for position in box.unit.items}
     for position, status, attempt in rows:
         number = picture.box_of.get(position)
         if number is not None:
-            counts[number][status] += 1
+            (items if position in inside else counts)[number][status] += 1
             attempts[number] = max(attempts[number], attempt)
+    for number, box in enumerate(picture.boxes):
+        # A map says no more than its items do.
+        counts[number] = (
+            items[number] if items[number] and not box.unit.is_folded else counts[number] + items[number]
+        )
     return [_face(*each) for each in zip(picture.boxes, counts, attempts, strict=True)]
 
 

@@ -67,7 +67,7 @@ def _box(picture: Picture, box: Box, face: Face, number: int) -> SafeString:
         _BOX,
         status=face.status,
         folded=" director-folded" if box.unit.is_folded else "",
-        shadow=_shadow(box, top, picture.box_width) if box.unit.is_folded else "",
+        shadow=_shadow(box, top, picture.box_width) if box.unit.is_folded or box.unit.items else "",
         number=number,
         x=box.x,
         top=top,

@@ -25,7 +25,7 @@ from django_director.models import Run, Task
 from django_director.querysets import RunQuerySet
 from django_director.status import RunStatus, Stop
 
-from . import outbox, settle, stop
+from . import itemrows, outbox, settle, stop
 from .transactions import after_commit, statement, transact
 
 BATCH: Final = 500
@@ -156,7 +156,8 @@ def _admit(run: Run, slot: int) -> bool:
     if run.generation == 0:
         outbox.queue(run, graph, graph.roots)
     else:
-        rows = Task.objects.filter(run_id=run.pk).steps().values_list("position", "status")
+        itemrows.begin_all(run, graph)
+        rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
         settle.carry_out(run, graph, replay(graph, dict(rows)).found)
     return True
 

@@ -13,15 +13,15 @@ from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, QuerySet
 
-from django_director import faults, signals
+from django_director import faults
 from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.graph import Graph
+from django_director.graph import Graph, Node
 from django_director.jsonvalues import storable_text
 from django_director.models import Attempt, Run, Task
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
-from . import hooks, outbox, settle, stop, success
+from . import hooks, items, outbox, settle, stop, success
 from .claim import Claim, RunSnapshot
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
@@ -50,7 +50,7 @@ def finish(claim: Claim, result: Any) -> bool:
     """Commit the (normalised) result of a claimed task and what follows from its success."""
     faults.point("finish.before")
     if statement(partial(success.at_once, claim, result), patience=WORKER_PATIENCE):
-        _announce(claim.task_id)
+        settle.announce_task(claim.task_id)
         faults.point("finish.committed")
         return True
     return transact(partial(_finish, claim, result), patience=WORKER_PATIENCE)
@@ -115,12 +115,13 @@ def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) 
     failed = status == TaskStatus.FAILED
     faults.point("fail.updated" if failed else "end.updated")
     graph = task.run.version.graph
+    node = graph.node(task.position)
     if task.is_hook:
-        hooks.follow(task.run_id, graph, graph.node(task.position), task.sequence, failed=failed)
+        hooks.follow(task.run_id, graph, node, task.sequence, failed=failed)
     else:
         run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
-        _follow_up(run, graph, task.position, status)
-    _announce(task.pk)
+        _follow_up(run, graph, node, task.map_index, status)
+    settle.announce_task(task.pk)
     return True
 
 
@@ -155,12 +156,16 @@ def _settle(claim: Claim, status: TaskStatus) -> None:
         failed = status == TaskStatus.FAILED
         hooks.follow(claim.run.pk, claim.graph, claim.node, claim.sequence, failed=failed)
     else:
-        _follow_up(claim.run, claim.graph, claim.node.position, status)
-    _announce(claim.task_id)
+        _follow_up(claim.run, claim.graph, claim.node, claim.map_index, status)
+    settle.announce_task(claim.task_id)
 
 
-def _follow_up(run: RunSnapshot, graph: Graph, position: int, status: TaskStatus) -> None:
-    if settle.settle(run, graph, position, status):
+def _follow_up(run: RunSnapshot, graph: Graph, node: Node, index: int, status: TaskStatus) -> None:
+    if node.map_position is None:
+        stopped = settle.settle(run, graph, node.position, status)
+    else:
+        stopped = items.settle_item(run, graph, node, index, status)
+    if stopped:
         after_commit(partial(stop.carry_on, run.pk))
 
 
@@ -237,6 +242,7 @@ def _publish_again(claim: Claim) -> None:
         sequence=claim.sequence + 1,
         run_id=claim.run.pk,
         retries=claim.failures + 1,
+        map_index=claim.map_index,
     )
     after_commit(partial(outbox.publish, [message]))
 
@@ -292,13 +298,3 @@ def _keep_attempt(task_id: UUID, failure: Failure, columns: dict[str, str]) -> N
         started_at=started_at,
         finished_at=Now(),
     )
-
-
-def _announce(task_id: UUID) -> None:
-    if signals.task_finished.receivers:
-        after_commit(partial(_send_finished, task_id))
-
-
-def _send_finished(task_id: UUID) -> None:
-    task = statement(Task.objects.select_related("run").filter(pk=task_id).get)
-    signals.task_finished.send_robust(sender=Task, task=task)

@@ -17,6 +17,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.dispatch import Message
 from django_director.graph import Graph, Span, expand
+from django_director.graph.items import Place
 from django_director.models import Task, graph_of
 from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepared
 from django_director.querysets import batches
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 INLINE: Final = 200
 """How many messages one transaction publishes itself; the supervisor sends the rest in batches."""
+CHUNK: Final = 5_000
+"""How many tasks one statement names by their ids."""
 STRIDE: Final = 1 << 16
 """Sequences of one generation of a run lie between its number times this and the next."""
 
@@ -97,6 +100,36 @@ def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> No
         after_commit(partial(publish, messages))
 
 
+def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
+    """The same for tasks in maps, by item and position: one statement for each ``CHUNK`` of them."""
+    published, rest = places[:INLINE], places[INLINE:]
+    if published and _queue_items(run, published, later(director.DISPATCH_GRACE)) == len(published):
+        sequence = first_sequence(run.generation)
+        messages = [item_message(run.pk, graph, position, index, sequence) for index, position in published]
+        after_commit(partial(publish, messages))
+    for start in range(0, len(rest), CHUNK):
+        _queue_items(run, rest[start : start + CHUNK], Now())
+
+
+def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Any) -> int:
+    chosen = [ids.item_id(run.pk, position, index) for index, position in places]
+    pending = Task.objects.filter(pk__in=chosen).pending()
+    return pending.update(**_queued(first_sequence(run.generation), next_dispatch_at))
+
+
+@prepared
+def queueing_item(grace: float) -> Update:
+    """Queue one pending task: parameters ``next``, ``sequence``."""
+    pending = Task.objects.filter(pk=Param("next", UUID_FIELD)).pending()
+    return Update(pending, **_queued(Param("sequence", INTEGER), later(grace)))
+
+
+def item_message(run_id: UUID, graph: Graph, position: int, index: int, sequence: int) -> Message:
+    """The message of a task in a map whose row was not read."""
+    task_id = ids.item_id(run_id, position, index)
+    return message(graph, position, task_id=task_id, sequence=sequence, run_id=run_id, map_index=index)
+
+
 def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Message:
     """The message of a task whose row was not read."""
     return message(
@@ -131,6 +164,7 @@ def message_of(task: Task, version: str, *, sequence: int | None = None) -> Mess
         sequence=task.sequence if sequence is None else sequence,
         run_id=task.run_id,
         retries=task.failures,
+        map_index=task.map_index,
     )
 
 

@@ -6,12 +6,14 @@ The rows of a finished run stay as they are while its generation does, and the t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, NamedTuple
 
+from django_director import ids
 from django_director.exceptions import Conflict
-from django_director.graph import Graph, Replay, expand, foresee, replay
+from django_director.graph import Graph, Node, Replay, expand, foresee, replay
+from django_director.graph.items import Place
 from django_director.models import Run, Task
 from django_director.status import (
     RUN_RETRYABLE,
@@ -21,13 +23,18 @@ from django_director.status import (
     TaskStatus,
 )
 
-from . import admission
+from . import admission, itemplans
+from .itemplans import ItemPlan
 from .recompute import statuses_of
 
 SHOWN: Final = 200
 """How many tasks a preview names."""
 _NAMED: Final = 3
 _SKIPPED: Final = str(TaskStatus.SKIPPED.label)
+
+
+Thing = int | Place
+"""What has a row: a position, or one and the item of a map."""
 
 
 class Again(NamedTuple):
@@ -73,6 +80,14 @@ class Plan:
     """The statuses after that."""
     replay: Replay
     """Where the run stands then."""
+    maps: Mapping[int, ItemPlan] = field(default_factory=dict)
+    """The maps of which only some items run again, by position."""
+
+    @property
+    def removed(self) -> list[Node]:
+        """The maps whose items go."""
+        changed = self.changed
+        return [node for position, node in self.run.version.graph.maps.items() if position in changed]
 
     @property
     def changed(self) -> frozenset[int]:
@@ -82,23 +97,43 @@ class Plan:
     def preview(self) -> Preview:
         """The same for people."""
         graph = self.run.version.graph
-        runs = sorted(foresee(graph, self.after))
-        stays = sorted(self.before.keys() - self.changed)
-        forgiven = set(expand(graph.forgiven))
+        ended = {position: plan.foreseen for position, plan in self.maps.items()}
+        runs: list[Thing] = sorted(foresee(graph, {**self.after, **ended}))
+        stays: list[Thing] = sorted(self.before.keys() - self.changed - self.maps.keys())
+        idle = len(self.again) - len(runs)
+        for plan in self.maps.values():
+            runs += sorted(plan.again)
+            stays += sorted(plan.before.keys() - plan.again - {plan.skipped})
+        skipped = [plan.skipped for plan in self.maps.values() if plan.skipped is not None]
         return Preview(
             again=self._named(runs),
             runs=len(runs),
             stays=self._named(stays),
             kept=len(stays),
-            idle=len(self.again) - len(runs),
-            broken=sum(_is_broken(self.before, position, forgiven) for position in stays),
-            skipped=None if self.skipped is None else self._named([self.skipped])[0],
+            idle=idle,
+            broken=sum(self._is_broken(thing) for thing in stays),
+            skipped=next(iter(self._named(skipped if self.skipped is None else [self.skipped])), None),
         )
 
-    def _named(self, positions: Iterable[int]) -> list[Again]:
-        nodes = self.run.version.graph.nodes
-        shown = islice(positions, SHOWN)
-        return [Again(position, nodes[position].step.id, self.before[position]) for position in shown]
+    def _named(self, things: Iterable[Thing]) -> list[Again]:
+        return [self._again(thing) for thing in islice(things, SHOWN)]
+
+    def _again(self, thing: Thing) -> Again:
+        position, step = self._node(thing).position, self._node(thing).step.id
+        name = step if isinstance(thing, int) else f"{step}[{thing[0]}]"
+        return Again(position, name, self._status(thing))
+
+    def _node(self, thing: Thing) -> Node:
+        return self.run.version.graph.node(thing if isinstance(thing, int) else thing[1])
+
+    def _status(self, thing: Thing) -> str:
+        if isinstance(thing, int):
+            return self.before[thing]
+        return self.maps[self._node(thing).map_position or 0].before[thing]
+
+    def _is_broken(self, thing: Thing) -> bool:
+        status = self._status(thing)
+        return status in TASK_BROKEN and not (status == TaskStatus.FAILED and self._node(thing).is_forgiven)
 
 
 def of_retry(run: Run) -> Plan:
@@ -109,18 +144,27 @@ def of_retry(run: Run) -> Plan:
     before = _statuses(run, "retried")
     graph = run.version.graph
     forgiven = set(expand(graph.forgiven))
-    chosen = (
+    chosen = {
         position
         for position, status in before.items()
         if status in TASK_RETRYABLE and not (status == TaskStatus.FAILED and position in forgiven)
-    )
-    return _plan(run, "retried", before, graph.downstream(chosen))
+    }
+    followers = graph.followers(chosen)
+    counts = _counts(run, chosen - followers) if graph.maps else {}
+    maps = {position: itemplans.of_retry(run, graph, position, count) for position, count in counts.items()}
+    return _plan(run, "retried", before, (chosen | followers) - maps.keys(), maps=maps)
 
 
 def of_rerun(task: Task) -> Plan:
     """A task and everything downstream of it. Raises ``Conflict``."""
     before = _statuses_around(task, "rerun")
     graph = task.run.version.graph
+    if task.map_index >= 0:
+        plan = _of_item(task, "rerun", before)
+        (own,) = plan.maps.values()
+        if any((task.map_index, task.position) in places for places in own.found.settled.values()):
+            raise _conflict(task, "rerun", "what is before it for its item did not succeed; rerun that")
+        return plan
     plan = _plan(task.run, "rerun", before, graph.downstream([task.position]))
     for status, ranges in plan.replay.found.settled.items():
         if task.position in expand(ranges):
@@ -132,24 +176,52 @@ def of_rerun(task: Task) -> Plan:
 def of_skip(task: Task) -> Plan:
     """A failed or canceled task becomes skipped, and everything downstream is judged anew. Raises ``Conflict``."""
     before = _statuses_around(task, _SKIPPED)
-    status = before[task.position]
+    if task.map_index >= 0:
+        task.refresh_from_db(fields=["status"])
+    status = before[task.position] if task.map_index < 0 else task.status
     if status not in TASK_RETRYABLE:
         raise _conflict(task, _SKIPPED, f"it is {status}; only failed and canceled tasks can")
+    if task.map_index >= 0:
+        return _of_item(task, _SKIPPED, before, skipped=True)
     again = task.run.version.graph.downstream([task.position]) - {task.position}
     return _plan(task.run, _SKIPPED, before, again, skipped=task.position)
 
 
+def _of_item(task: Task, verb: str, before: Mapping[int, str], *, skipped: bool = False) -> Plan:
+    """The same for a task for an item of a map."""
+    graph = task.run.version.graph
+    position = graph.node(task.position).map_position or 0
+    counts = _counts(task.run, [position])
+    maps = {position: itemplans.of_task(task, counts[position], skipped=skipped)}
+    return _plan(task.run, verb, before, graph.followers([position]), maps=maps)
+
+
+def _counts(run: Run, positions: Iterable[int]) -> dict[int, int]:
+    """How many items the maps have that stand at some positions, and have any."""
+    chosen = [ids.task_id(run.pk, p) for p in positions if p in run.version.graph.maps]
+    rows = Task.objects.filter(pk__in=chosen, map_count__isnull=False)
+    return dict(rows.values_list("position", "map_count"))
+
+
 def _plan(
-    run: Run, verb: str, before: Mapping[int, str], again: Iterable[int], skipped: int | None = None
+    run: Run,
+    verb: str,
+    before: Mapping[int, str],
+    again: Iterable[int],
+    skipped: int | None = None,
+    maps: Mapping[int, ItemPlan] | None = None,
 ) -> Plan:
     if reason := admission.no_room(run):
         raise _conflict(run, f"{verb} now", reason)
-    again = frozenset(again)
+    again, maps = frozenset(again), maps or {}
     after = {**before, **dict.fromkeys(again, TaskStatus.PENDING)}
+    after |= {position: plan.status for position, plan in maps.items()}
     if skipped is not None:
         after[skipped] = TaskStatus.SKIPPED
     found = replay(run.version.graph, after)
-    return Plan(run=run, verb=verb, before=before, again=again, skipped=skipped, after=after, replay=found)
+    return Plan(
+        run=run, verb=verb, before=before, again=again, skipped=skipped, after=after, replay=found, maps=maps
+    )
 
 
 def _refresh(run: Run) -> None:

@@ -7,11 +7,11 @@ from functools import partial
 
 from django.db.models import F
 
-from django_director.graph import Graph, Replay, replay
+from django_director.graph import Graph, Replay, items, replay
 from django_director.models import Gate, Run, Task
 from django_director.status import RunStatus, Stop
 
-from . import settle
+from . import itemrows, settle
 from .claim import RunSnapshot
 from .rows import insert_gates
 from .transactions import transact
@@ -29,8 +29,8 @@ def recompute(run: Run) -> bool:
 
 
 def statuses_of(run: Run) -> dict[int, str]:
-    """The statuses of all tasks by position."""
-    rows = Task.objects.filter(run_id=run.pk).steps().order_by()
+    """The statuses of all tasks by position, without those for the items of maps."""
+    rows = Task.objects.filter(run_id=run.pk).nodes().order_by()
     return dict(rows.values_list("position", "status"))
 
 
@@ -45,7 +45,7 @@ def go_on(run: RunSnapshot, graph: Graph, again: Replay) -> None:
 
 def write_gates(run: RunSnapshot, graph: Graph, again: Replay) -> None:
     """Let the gates have counted what was computed."""
-    Gate.objects.filter(run_id=run.pk).delete()
+    Gate.objects.filter(run_id=run.pk, seq__lt=items.FIRST_COUNTER).delete()
     insert_gates(run.pk, graph, again.tallies)
 
 
@@ -60,5 +60,19 @@ def _recompute(run: Run) -> bool:
         logger.error("Run %s has lost rows of tasks; it fails.", run.pk, extra={"run_id": str(run.pk)})
         settle.end(snapshot, graph, RunStatus.FAILED)
     else:
+        _go_on_in_maps(snapshot, graph, statuses)
         go_on(snapshot, graph, replay(graph, statuses))
     return True
+
+
+def _go_on_in_maps(run: RunSnapshot, graph: Graph, statuses: dict[int, str]) -> None:
+    """The same for the items of maps; what a map comes to by that is noted in ``statuses``."""
+    for position, count in itemrows.waiting(run.pk).items():
+        node = graph.nodes[position]
+        found = itemrows.read(run.pk, graph, node, count)
+        itemrows.remove_counters(run.pk, node)
+        itemrows.write_counters(run.pk, node, found, count)
+        itemrows.begin(run, graph, node, found)
+        status = itemrows.settle(run.pk, node, found, count)
+        if status is not None:
+            statuses[position] = status

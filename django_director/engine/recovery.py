@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
 _DUE: Final = (
-    *("name", "queue", "position", "sequence", "failures", "dispatches", "unknown_since", "is_hook"),
+    *("name", "queue", "position", "map_index", "sequence", "failures", "dispatches", "unknown_since", "is_hook"),
     *("run__paused_at", "run__version__content_hash"),
 )
 
@@ -167,6 +167,8 @@ def lose_message(task_id: UUID, sequence: int, why: str) -> bool:
 def audit() -> int:
     """Recompute runs in which nothing is active although they have no outcome; return how many."""
     moving = Task.objects.filter(run_id=OuterRef("pk")).steps().active().exclude(status=TaskStatus.PENDING)
+    # A map that waits does not move by itself.
+    moving = moving.exclude(status=TaskStatus.WAITING, map_count__isnull=False)
     idle = Run.objects.filter(~Exists(moving), status=RunStatus.RUNNING, stop=Stop.NONE, paused_at=None)
     found = list(idle.select_related("version")[:BATCH])
     for run in found:

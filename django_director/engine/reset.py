@@ -6,24 +6,27 @@ Gates are not undone step by step but computed anew from the rows, by the same f
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
 from django.db.models import Case, F, Value, When
 
-from django_director import faults
+from django_director import faults, ids
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.exceptions import Conflict
 from django_director.graph import spans
+from django_director.graph.items import Place
 from django_director.inserts import insert_from
 from django_director.jsonvalues import storable_text
 from django_director.models import Attempt, Run, Task
-from django_director.querysets import batches
+from django_director.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import admission, plans, settle
+from . import admission, itemrows, outbox, plans, settle
 from .claim import RunSnapshot
+from .itemplans import ItemPlan
 from .plans import Plan, Preview
 from .recompute import go_on, write_gates
 from .transactions import after_commit, transact
@@ -33,6 +36,7 @@ _KEPT: Final = {
     TaskStatus.SUCCESS: Attempt.Outcome.REPLACED,
 }
 _UNTOUCHED: Final[dict[str, Any]] = {
+    "map_count": None,
     "claim": None,
     "lease_until": None,
     "next_dispatch_at": None,
@@ -129,27 +133,31 @@ def _reset(plan: Plan, token: int, reason: str) -> None:
     if not _reopen(run, token):
         _go_on_from_commit(plan, token)
         return
-    _keep_attempts(plan)
+    snapshot = RunSnapshot(pk=run.pk, generation=run.generation + 1)
     tasks = Task.objects.filter(run_id=run.pk)
     for batch in batches(spans(plan.again)):
-        tasks.at(batch).update(
-            # Before the status: MySQL evaluates assignments in order.
-            reruns=F("reruns") + Case(When(status=TaskStatus.SUCCESS, then=1), default=0),
-            status=TaskStatus.PENDING,
-            **_UNTOUCHED,
-        )
+        _reset_rows(run, tasks.at(batch))
     if plan.skipped is not None:
-        skipped = tasks.at(spans([plan.skipped]))
-        skipped.update(status=TaskStatus.SKIPPED, **_UNTOUCHED | {"reason": reason, "finished_at": Now()})
+        _skip_rows(run, tasks.at(spans([plan.skipped])), reason)
+    _remove_items(plan)
+    for item_plan in plan.maps.values():
+        _reset_items(snapshot, run, item_plan, reason)
     faults.point("reset.updated")
     after_commit(partial(faults.point, "reset.committed"))
-    reopened = RunSnapshot(pk=run.pk, generation=run.generation + 1)
     if run.concurrency_key is None:
-        go_on(reopened, run.version.graph, plan.replay)
+        go_on(snapshot, run.version.graph, plan.replay)
         return
     # What is ready is queued when the run has a slot.
-    write_gates(reopened, run.version.graph, plan.replay)
+    write_gates(snapshot, run.version.graph, plan.replay)
     settle.settle_tasks(run.pk, plan.replay.found)
+
+
+def _remove_items(plan: Plan) -> None:
+    """Remove the tasks for the items of maps that may have others now."""
+    for node in plan.removed:
+        # Attempts, and whatever else refers to a task, go by Django's own rules.
+        itemrows.inside(plan.run.pk, node).only("pk").delete()
+        itemrows.remove_counters(plan.run.pk, node)
 
 
 def _reopen(run: Run, token: int) -> int:
@@ -186,16 +194,53 @@ def _go_on_from_commit(plan: Plan, token: int) -> None:
     Task.objects.filter(run_id=run.pk).steps().queued().update(next_dispatch_at=Now())
 
 
-def _keep_attempts(plan: Plan) -> None:
+def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -> None:
+    """Reset the chosen tasks for items of a map, and let it wait for them."""
+    places = sorted(plan.again)
+    for start in range(0, len(places), outbox.CHUNK):
+        _reset_rows(run, _at_places(run, places[start : start + outbox.CHUNK]))
+    if plan.skipped is not None:
+        _skip_rows(run, _at_places(run, [plan.skipped]), reason)
+    row = Task.objects.filter(pk=ids.task_id(run.pk, plan.node.position))
+    row.update(status=TaskStatus.WAITING, finished_at=None, error="", reason="")
+    itemrows.remove_counters(run.pk, plan.node)
+    itemrows.write_counters(run.pk, plan.node, plan.found, plan.count)
+    itemrows.settle(run.pk, plan.node, plan.found, plan.count)
+    if run.concurrency_key is None:
+        # Else when the run has a slot.
+        itemrows.begin(snapshot, run.version.graph, plan.node, plan.found)
+
+
+def _at_places(run: Run, places: Sequence[Place]) -> TaskQuerySet:
+    chosen = [ids.item_id(run.pk, position, index) for index, position in places]
+    tasks: TaskQuerySet = Task.objects.filter(pk__in=chosen)
+    return tasks
+
+
+def _reset_rows(run: Run, tasks: TaskQuerySet) -> None:
+    _keep_attempts(run, tasks)
+    tasks.update(
+        # Before the status: MySQL evaluates assignments in order.
+        reruns=F("reruns") + Case(When(status=TaskStatus.SUCCESS, then=1), default=0),
+        status=TaskStatus.PENDING,
+        **_UNTOUCHED,
+    )
+
+
+def _skip_rows(run: Run, tasks: TaskQuerySet, reason: str) -> None:
+    _keep_attempts(run, tasks)
+    tasks.update(status=TaskStatus.SKIPPED, **_UNTOUCHED | {"reason": reason, "finished_at": Now()})
+
+
+def _keep_attempts(run: Run, tasks: TaskQuerySet) -> None:
     """Keep what is known of the attempts that the reset wipes from the tasks' rows."""
-    ended = Task.objects.filter(run_id=plan.run.pk, status__in=_KEPT, attempt__gt=0)
     outcomes = [When(status=status, then=Value(outcome.value)) for status, outcome in _KEPT.items()]
-    values = {
-        "task_id": F("pk"),
-        "number": F("attempt"),
-        "generation": Value(plan.run.generation),
-        "outcome": Case(*outcomes),
+    insert_from(
+        Attempt,
+        tasks.filter(status__in=_KEPT, attempt__gt=0),
+        task_id=F("pk"),
+        number=F("attempt"),
+        generation=Value(run.generation),
+        outcome=Case(*outcomes),
         **{name: F(name) for name in ("worker", "error", "traceback", "started_at", "finished_at")},
-    }
-    for batch in batches(spans(plan.changed)):
-        insert_from(Attempt, ended.at(batch), **values)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -105,6 +105,12 @@ def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
     _inserting_gates().execute(_gate_rows(graph, tallies), run=run_id)
 
 
+def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) -> None:
+    """Insert counters by number: each with how many it counts, and what it has counted."""
+    rows = ((number, total - tally.ended, tally.failed, tally.skipped) for number, total, tally in counters)
+    _inserting_gates().execute(rows, run=run_id)
+
+
 def _insert_pending(run: Run, not_before: datetime | None) -> None:
     run.queued_at = run.next_admission_at = not_before
     given, values = _given(run)
@@ -147,9 +153,9 @@ def _inserting_gates() -> InsertMany:
 def _inserting_tree(
     given: tuple[str, ...], is_finished: bool, timeout: float | None, has_gates: bool, has_note: bool
 ) -> InsertTree:
-    parts = [InsertMany(Task, TASK_COLUMNS, name="tasks", elapsed=ELAPSED, run_id=RUN).statement]
+    parts = [InsertMany(Task, TASK_COLUMNS, given_as="tasks", elapsed=ELAPSED, run_id=RUN).statement]
     if has_gates:
-        parts.append(InsertMany(Gate, GATE_COLUMNS, name="gates", run_id=RUN).statement)
+        parts.append(InsertMany(Gate, GATE_COLUMNS, given_as="gates", run_id=RUN).statement)
     if has_note:
         parts.append(history.noting())
     return InsertTree(_inserting_run(given, is_finished, timeout), *parts)

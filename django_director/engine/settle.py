@@ -27,6 +27,7 @@ from .transactions import after_commit, statement
 _FAILED: Final = str(TaskStatus.FAILED)
 _SKIPPED: Final = str(TaskStatus.SKIPPED)
 """A gate's columns are called as the statuses that they count."""
+COUNTED: Final = (_FAILED, _SKIPPED)
 FREED: Final[dict[str, Any]] = {"slot": None, "queued_at": None, "next_admission_at": None}
 """Columns of a run with a key at its end: its slot is free, and it wants none."""
 MAX_ERROR: Final = 2_000
@@ -39,7 +40,7 @@ def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus) -> bool
     Says whether the run is stopped by `fail_fast`: then what is left is not decided here, see ``stop.carry_on``.
     """
     is_fast = graph.definition.fail_fast
-    if is_fast and _is_stopped(run.pk):
+    if is_fast and is_stopped(run.pk):
         return True
     counters = _Counters(run.pk)
     walk = Walk(graph, counters.count)
@@ -54,7 +55,7 @@ def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus) -> bool
         or found.outcome is not None
     ):
         return False
-    _stop(run.pk)
+    fail_fast(run.pk)
     return True
 
 
@@ -74,11 +75,13 @@ def settle_tasks(run_id: UUID, found: Consequences) -> None:
             pending.update(status=status, finished_at=Now())
 
 
-def _is_stopped(run_id: UUID) -> bool:
+def is_stopped(run_id: UUID) -> bool:
+    """Whether a run starts nothing more, but what its stop may spare."""
     return Run.objects.filter(pk=run_id).exclude(stop=Stop.NONE).exists()
 
 
-def _stop(run_id: UUID) -> None:
+def fail_fast(run_id: UUID) -> None:
+    """Stop a run after a failure."""
     # No row: another failure was first.
     Run.objects.filter(pk=run_id, status=RunStatus.RUNNING, stop=Stop.NONE).update(stop=Stop.FAIL_FAST)
 
@@ -116,6 +119,17 @@ def announce_end(run_id: UUID, graph: Graph) -> None:
         after_commit(partial(_send_finished, run_id))
 
 
+def announce_task(task_id: UUID) -> None:
+    """Send ``task_finished`` after commit; the row is read only when somebody listens."""
+    if signals.task_finished.receivers:
+        after_commit(partial(_send_task_finished, task_id))
+
+
+def _send_task_finished(task_id: UUID) -> None:
+    task = statement(Task.objects.select_related("run").filter(pk=task_id).get)
+    signals.task_finished.send_robust(sender=Task, task=task)
+
+
 def _send_finished(run_id: UUID) -> None:
     run = statement(Run.objects.select_related("workflow", "version").filter(pk=run_id).get)
     signals.run_finished.send_robust(sender=Run, run=run)
@@ -126,12 +140,13 @@ def first_error(run_id: UUID, graph: Graph) -> str:
     failed = Task.objects.filter(run_id=run_id).steps().failed()
     if graph.forgiven:
         failed = failed.exclude(positions_in(graph.forgiven))
-    first = failed.order_by("finished_at").values_list("step", "error").first()
-    if first is None:
-        # A rerun keeps what a cancel has left, which counts as failed.
-        canceled = Task.objects.filter(run_id=run_id).steps().canceled()
-        first = canceled.order_by("finished_at", "position").values_list("step", "reason").first()
-    return "{}: {}".format(*first)[:MAX_ERROR] if first else ""
+    first = failed.order_by("finished_at").only("step", "map_index", "error").first()
+    if first is not None:
+        return f"{first.label}: {first.error}"[:MAX_ERROR]
+    # A rerun keeps what a cancel has left, which counts as failed.
+    canceled = Task.objects.filter(run_id=run_id).steps().canceled()
+    first = canceled.order_by("finished_at", "position").only("step", "map_index", "reason").first()
+    return f"{first.label}: {first.reason}"[:MAX_ERROR] if first else ""
 
 
 class _Counters:
@@ -159,7 +174,7 @@ class _Counters:
 
 def _count(run_id: UUID, seq: int, arrival: Tally) -> Tally | None:
     values = {"run": run_id, "seq": seq, **counts(arrival)}
-    if _counting().execute(**values) or not _opening().execute(**values):
+    if stays_closed().execute(**values) or not opens().execute(**values):
         return None
     gate = _gates(run_id).get(seq=seq)
     return Tally(failed=gate.failed, skipped=gate.skipped)
@@ -171,7 +186,8 @@ def counts(arrival: Tally) -> dict[str, int]:
 
 
 @prepared
-def _counting() -> Update:
+def stays_closed() -> Update:
+    """Count at a gate that stays closed; parameters as of ``counting``."""
     return counting()
 
 
@@ -183,7 +199,8 @@ def counting(*conditions: Exists) -> Update:
 
 
 @prepared
-def _opening() -> Update:
+def opens() -> Update:
+    """Count at a gate that opens by that; parameters as of ``counting``."""
     gate = _gate().filter(remaining=Param("ended", INTEGER))
     return Update(gate, remaining=0, **_added())
 

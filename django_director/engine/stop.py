@@ -18,7 +18,7 @@ from django_director.models import Run, Task
 from django_director.querysets import RunQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import hooks, outbox, settle
+from . import hooks, itemrows, outbox, settle
 from .transactions import after_commit, statement, transact
 
 CHUNK: Final = 5_000
@@ -94,10 +94,13 @@ def carry_on(run_id: UUID) -> bool:
 def _go_on(run: Run) -> None:
     """Decide what `fail_fast` spares from the rows alone: whatever has ended since then, it has ended for good."""
     graph = run.version.graph
-    sweep(run.pk, "fail_fast: another step has failed", graph.spared)
+    # A map waits until all its items have ended.
+    sweep(run.pk, "fail_fast: another step has failed", graph.spared, tuple(graph.maps))
+    if graph.maps:
+        itemrows.carry_on(run, graph)
     if not graph.spared:
         return
-    rows = Task.objects.filter(run_id=run.pk).steps().values_list("position", "status")
+    rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
     found = replay(graph, dict(rows)).found
     if found.settled:
         statement(partial(settle.settle_tasks, run.pk, found))
@@ -105,10 +108,15 @@ def _go_on(run: Run) -> None:
         statement(partial(outbox.queue, run, graph, found.ready))
 
 
-def sweep(run_id: UUID, reason: str = "canceled", spared: Sequence[Span] = ()) -> int:
-    """Settle what a stopped run has not started; return how many tasks that were."""
+def sweep(run_id: UUID, reason: str = "canceled", spared: Sequence[Span] = (), maps: Sequence[int] = ()) -> int:
+    """Settle what a stopped run has not started; return how many tasks that were.
+
+    ``spared`` goes on, and what waits at the positions ``maps`` too.
+    """
     swept = 0
     unstarted = Task.objects.filter(run_id=run_id).steps().unstarted()
+    if maps:
+        unstarted = unstarted.exclude(position__in=maps, status=TaskStatus.WAITING)
     if spared:
         unstarted = unstarted.exclude(positions_in(spared))
     while chunk := list(unstarted.order_by("position").values_list("pk", flat=True)[:CHUNK]):

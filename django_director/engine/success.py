@@ -6,19 +6,22 @@ Only PostgreSQL has such statements. What is not as usual changes no row and is 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
 
+from django_director import ids
 from django_director.clock import Now
 from django_director.conf import director
-from django_director.graph import Junction, Span, Tally
+from django_director.graph import Junction, Span, Tally, items
 from django_director.models import Task
 from django_director.prepared import INTEGER, UUID_FIELD, Locked, Pair, Param, Update, can_pair, prepared
 from django_director.status import RunStatus, TaskStatus
 
 from . import hooks, outbox, settle
 from .claim import Claim
+from .transactions import after_commit
 
 
 @prepared
@@ -44,6 +47,8 @@ def _mine() -> QuerySet[Task]:
 
 def at_once(claim: Claim, result: Any) -> bool:
     """Commit the result of a claimed task with what follows from it; ``False``: nothing was done."""
+    if claim.node.map_position is not None:
+        return can_pair() and not claim.graph.definition.fail_fast and _item(claim, result)
     if claim.is_hook or len(claim.node.junctions) != 1 or claim.node.guards or not can_pair():
         return False
     if claim.graph.definition.fail_fast:
@@ -52,16 +57,41 @@ def at_once(claim: Claim, result: Any) -> bool:
     values = {"task": claim.task_id, "token": claim.token, "result": result, "run": claim.run.pk}
     junction = claim.graph.junctions[claim.node.junctions[0]]
     if junction.has_gate:
-        return _count(junction, values)
+        return _count(junction.seq, values)
     if junction.is_end:
         return _end(claim, values)
     span = _only_span(junction)
     return span is not None and _queue(claim, span, values)
 
 
-def _count(junction: Junction, values: dict[str, Any]) -> bool:
+def _item(claim: Claim, result: Any) -> bool:
+    """A task for an item that has another one after it, or that counts and lets no other item begin."""
+    node, run = claim.node, claim.run
+    way = items.onward(claim.graph, node, TaskStatus.SUCCESS)
+    values = {"task": claim.task_id, "token": claim.token, "result": result, "run": run.pk}
+    if way.settled or way.is_open:
+        return False
+    if way.ready is None:
+        around = claim.graph.nodes[node.map_position or 0]
+        number = items.counter(around.position, claim.map_index)
+        return around.max_parallel is None and _count(number, values)
+    sequence = outbox.first_sequence(run.generation)
+    following = ids.item_id(run.pk, way.ready, claim.map_index)
+    finished, queued = _queueing_item(director.DISPATCH_GRACE).execute(**values, next=following, sequence=sequence)
+    if queued:
+        message = outbox.item_message(run.pk, claim.graph, way.ready, claim.map_index, sequence)
+        after_commit(partial(outbox.publish, [message]))
+    return finished > 0
+
+
+@prepared
+def _queueing_item(grace: float) -> Pair:
+    return Pair(succeeding(), outbox.queueing_item(grace))
+
+
+def _count(number: int, values: dict[str, Any]) -> bool:
     """One of several members that is not the last."""
-    _, finished = _counting().execute(**values, seq=junction.seq, **settle.counts(Tally(1)))
+    _, finished = _counting().execute(**values, seq=number, **settle.counts(Tally(1)))
     return finished > 0
 
 

@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import admission, backlog, hold, recovery, retention, timeouts, timers, unknown
+from . import admission, backlog, hold, itemrows, recovery, retention, timeouts, timers, unknown
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class Report:
     closed: int = 0
     timed_out: int = 0
     recomputed: int = 0
+    released: int = 0
     cleaned: int = 0
 
     def __bool__(self) -> bool:
@@ -127,6 +128,7 @@ class Supervisor:
         if now - self._clock.audit >= director.LEASE:
             self._clock.audit = now
             report.recomputed = recovery.audit()
+            report.released = itemrows.top_up()
         if now - self._clock.retention >= RETENTION_PERIOD:
             self._clock.retention = now
             report.cleaned = sum(retention.clean(seconds=RETENTION_SECONDS).values())

@@ -5,6 +5,7 @@ Pure: no database, no Celery.
 
 from __future__ import annotations
 
+from . import items
 from .compiling import compile_definition
 from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
@@ -32,6 +33,7 @@ __all__ = [
     "compile_definition",
     "expand",
     "foresee",
+    "items",
     "of_concurrency",
     "of_node",
     "of_result",

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from django_director.definitions.model import Definition, Rule, TaskStep
+from django_director.definitions.model import Definition, MapStep, Rule, TaskStep
 
 from .entries import Entry, Source, effective, received
 from .model import ARITY, Graph, Junction, Node, Release
 from .ordering import Entries
+from .rules import RUNS_ON
 from .shapes import MAX_LEVELS, NOTHING, Shape, spans
 
 Draft = dict[str, Any]
@@ -67,14 +68,16 @@ class _Compiler:
             nodes[entry.position] = self.node(entry)
         starts, waits = self.waits()
         self.join_all(waits, nodes)
+        bodies = list(_bodies(nodes))
         return Graph(
             definition=self.definition,
             content_hash=content_hash,
             nodes=tuple(_node(draft) for draft in nodes),
+            bodies=tuple(bodies),
             junctions=tuple(Junction(**_frozen(draft)) for draft in self.made),
             starts=_releases(starts),
             file_order=tuple(entry.position for entry in self.entries.rows),
-            hooks=self.hooks(len(nodes)),
+            hooks=self.hooks(len(nodes) + len(bodies)),
             result=self.entries.root.shape(),
             largest=self.largest(),
         )
@@ -180,6 +183,35 @@ class _Compiler:
         positions = count(behind)
         hooks = sorted(self.definition.hooks.items())
         return {outcome: tuple(_hook_chain(steps, positions)) for outcome, steps in hooks}
+
+
+def _bodies(nodes: list[Draft]) -> Iterator[Node]:
+    """The tasks in maps, numbered behind all others; each map notes where its own are."""
+    positions = count(len(nodes))
+    for draft in nodes:
+        if isinstance(draft["step"], MapStep):
+            body = list(_body(draft, positions))
+            draft["body"] = (body[0].position, body[-1].position + 1)
+            yield from body
+
+
+def _body(draft: Draft, positions: Iterator[int]) -> Iterator[Node]:
+    """Each task receives the result of the one before it; the first one its item."""
+    shape, upstream = NOTHING, draft["upstream"]
+    for place, step in enumerate(draft["step"].body):
+        position = next(positions)
+        yield Node(
+            position=position,
+            step=step,
+            depth=draft["depth"],
+            shape=shape,
+            upstream=upstream,
+            containers=(*draft["containers"], draft["step"].id),
+            map_position=draft["position"],
+            place=place,
+            runs_on=draft["runs_on"] or step.trigger_rule in RUNS_ON,
+        )
+        shape, upstream = Shape(position=position), (position,)
 
 
 def _hook_chain(steps: Iterable[TaskStep], positions: Iterator[int]) -> Iterator[Node]:

@@ -11,6 +11,7 @@ from django_director.definitions.model import (
     ApprovalStep,
     Container,
     Definition,
+    MapStep,
     Retry,
     Rule,
     Step,
@@ -51,6 +52,12 @@ class Node:
     """Of a head: all that does not run when it says no."""
     containers: tuple[str, ...] = ()
     """The ids of the groups and chains around it, outermost first; of a head also its own."""
+    body: Span | None = None
+    """Of a map: the positions of the tasks in it, a chain for each item."""
+    map_position: int | None = None
+    """Of a task in a map: where the map is."""
+    place: int = 0
+    """The same: its place in that chain."""
     is_hook: bool = False
     runs_on: bool = False
     """Whether `fail_fast` spares it."""
@@ -86,6 +93,21 @@ class Node:
     @property
     def is_head(self) -> bool:
         return isinstance(self.step, Container)
+
+    @property
+    def takes_item(self) -> bool:
+        """Whether it receives its item: the first task in a map does."""
+        return self.map_position is not None and self.place == 0
+
+    @property
+    def receives(self) -> bool:
+        """Whether something comes to it that may be an argument by position."""
+        return self.takes_item or self.shape != NOTHING
+
+    @property
+    def max_parallel(self) -> int | None:
+        """How many items of a map are in work at once; ``None``: all."""
+        return self.step.max_parallel if isinstance(self.step, MapStep) else None
 
     @property
     def passes_on(self) -> bool:
@@ -164,7 +186,10 @@ class Graph:
     content_hash: str
     """Names the definition; see ``definitions.content_hash``."""
     nodes: tuple[Node, ...]
+    """What has one row; the tasks in maps, which have one for each item, stand behind."""
     junctions: tuple[Junction, ...]
+    bodies: tuple[Node, ...] = ()
+    """The tasks in maps."""
     starts: tuple[Release, ...] = ()
     """What waits for nothing, by rule."""
     file_order: tuple[int, ...] = ()
@@ -213,29 +238,43 @@ class Graph:
     @cached_property
     def forgiven(self) -> tuple[Span, ...]:
         """The tasks whose failure counts as a success."""
-        return spans(node.position for node in self.nodes if node.is_forgiven)
+        return spans(node.position for node in (*self.nodes, *self.bodies) if node.is_forgiven)
 
     @cached_property
     def spared(self) -> tuple[Span, ...]:
         """The tasks that `fail_fast` spares."""
-        return spans(node.position for node in self.nodes if node.runs_on)
-
-    def node(self, position: int) -> Node:
-        """The node at a position; hooks stand behind the last task."""
-        if position < len(self.nodes):
-            return self.nodes[position]
-        return self._hook_nodes[position - len(self.nodes)]
+        return spans(node.position for node in (*self.nodes, *self.bodies) if node.runs_on)
 
     @cached_property
-    def _hook_nodes(self) -> tuple[Node, ...]:
-        return tuple(node for chain in self.hooks.values() for node in chain)
+    def maps(self) -> dict[int, Node]:
+        """The maps by position."""
+        return {node.position: node for node in self.nodes if node.body is not None}
+
+    def last_in(self, positions: Iterable[int]) -> dict[int, int]:
+        """The maps among ``positions``, by the position of the last task in each: its results make the map's."""
+        return {node.body[1] - 1: p for p in positions if (node := self.maps.get(p)) and node.body}
+
+    def node(self, position: int) -> Node:
+        """The node at a position; behind the last task stand those in maps, then hooks."""
+        if position < len(self.nodes):
+            return self.nodes[position]
+        return self._behind[position - len(self.nodes)]
+
+    @cached_property
+    def _behind(self) -> tuple[Node, ...]:
+        return (*self.bodies, *(node for chain in self.hooks.values() for node in chain))
 
     def downstream(self, chosen: Iterable[int]) -> set[int]:
         """``chosen`` and everything that depends on it."""
-        reached = set(chosen)
+        chosen = set(chosen)
+        return chosen | self.followers(chosen)
+
+    def followers(self, chosen: Iterable[int]) -> set[int]:
+        """Everything that depends on one of ``chosen``."""
+        chosen, reached = set(chosen), set[int]()
         opened: set[int] = set()
         for node in self.nodes:
-            if node.position in reached:
+            if node.position in reached or node.position in chosen:
                 for seq in (*node.junctions, *node.guards):
                     reached.update(self._open(seq, opened))
         return reached

@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from django_director.definitions.model import Container, Step, WaitStep
+from django_director.definitions.model import Container, MapStep, Step, WaitStep
 from django_director.exceptions import ExpressionError
 from django_director.expressions import Expression, Reference, Template, compile_expression, compile_value
 from django_director.status import TaskStatus
@@ -106,16 +106,23 @@ class Values:
     def _to_tasks(self) -> tuple[Reference, ...]:
         return tuple(reference for reference in self.references if reference.root == "tasks")
 
+    @cached_property
+    def uses_item(self) -> bool:
+        """Whether the item of a map is used."""
+        return any(reference.root == "item" for reference in self.references)
+
     def _used(self) -> Iterator[tuple[View, str]]:
         for reference in self._to_tasks:
             yield self.graph.views[str(reference.path[0])], str(reference.path[1])
 
 
 def of_node(graph: Graph, node: Node) -> Values | None:
-    """What a worker evaluates before a node, by the keys of the file: ``when``, ``with``, ``for``, ``until``."""
+    """What a worker evaluates before a node, if there is something, by the keys of the file."""
     step = node.step
     if isinstance(step, WaitStep):
         return _kept(graph, node.position, {"when": step.when, "until": step.until}, {"for": step.seconds})
+    if isinstance(step, MapStep):
+        return _kept(graph, node.position, {"when": step.when, "over": step.over}, {})
     if step.when is None and not node.kwargs:
         return None
     return _kept(graph, node.position, {"when": step.when}, {"with": node.kwargs})
@@ -179,6 +186,9 @@ def views(graph: Graph) -> dict[str, View]:
     """Every step and container by its id."""
     found: dict[str, View] = {}
     _view_all(graph.definition.tasks, _Places(graph, iter(graph.file_order)), found)
+    for node in graph.bodies:
+        # The only task of a map with `task:` has the map's id, by which nobody means the task.
+        found.setdefault(node.step.id, View(shape=Shape(position=node.position), tasks=(node.position,)))
     return found
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import groupby, islice
 from typing import Any
 
-from django_director.status import TASK_FINISHED
+from django_director.status import TASK_FINISHED, TaskStatus
 
 from .output import Cell, Printer
 
 Json = dict[str, Any]
 
+ITEMS_SHOWN = 20
+"""The tasks for more items than this share a line."""
 TASK_HEADERS = ("STEP", "STATUS", "ATTEMPT", "DURATION", "ERROR")
 RUN_HEADERS = ("RUN", "WORKFLOW", "STATUS", "TRIGGER", "CREATED", "DURATION", "TASKS")
 
@@ -47,7 +51,27 @@ def show_result(out: Printer, run: Json) -> None:
 
 
 def show_tasks(out: Printer, tasks: Iterable[Json]) -> None:
-    out.table(TASK_HEADERS, [_task_row(out, task) for task in tasks])
+    """A line for each task; of a step in a map one for all items where these are many, and the first failures."""
+    rows: list[list[Cell]] = []
+    for step, own in groupby(tasks, key=lambda task: (task["step"], task["map_index"] is None)):
+        listed = list(own)
+        rows += (
+            [_task_row(out, task) for task in listed]
+            if step[1] or len(listed) <= ITEMS_SHOWN
+            else _folded(out, step[0], listed)
+        )
+    out.table(TASK_HEADERS, rows)
+
+
+def _folded(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
+    counts = Counter(task["status"] for task in tasks)
+    yield [
+        f"{step}[0…{len(tasks) - 1}]",
+        ", ".join(f"{number:,} {status}" for status, number in counts.items()),
+        *("", "", ""),
+    ]
+    failed = (task for task in tasks if task["status"] == TaskStatus.FAILED)
+    yield from (_task_row(out, task) for task in islice(failed, ITEMS_SHOWN))
 
 
 def show_runs(out: Printer, runs: Iterable[Json]) -> None:

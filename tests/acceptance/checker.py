@@ -17,8 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from django_director.engine import itemrows
 from django_director.engine.outbox import STRIDE
-from django_director.graph import expand, replay
+from django_director.graph import Node, expand, items, replay
 from django_director.models import Run, Task
 from django_director.status import TASK_BROKEN, TASK_TRANSITIONS, RunStatus, TaskStatus
 
@@ -42,7 +43,7 @@ class Violation(NamedTuple):
 
 def check_run(run: Run) -> None:
     """An outcome, gates as the rows say, and no task started before what it waits for had ended."""
-    _assert_none([*outcome(run), *gates(run), *order(run), *statuses(run)])
+    _assert_none([*outcome(run), *gates(run), *order(run), *items_order(run), *statuses(run)])
 
 
 def check_history(path: Path, undone_claims: int = 0) -> None:
@@ -114,7 +115,8 @@ def claims(history: Iterable[Line]) -> Iterator[Violation]:
 
 def order(run: Run) -> Iterator[Violation]:
     """(d) A successor starts after all its predecessors' commits, as the rows say."""
-    rows = {row["position"]: row for row in _steps(run).values("position", "step", "started_at", "finished_at")}
+    found = _steps(run).nodes().values("position", "step", "started_at", "finished_at")
+    rows = {row["position"]: row for row in found}
     # Nodes that wait for the same share one tuple: a group after a group must not cost n x m.
     ended: dict[int, datetime | None] = {}
     for node in run.version.graph.nodes:
@@ -137,7 +139,8 @@ def order(run: Run) -> Iterator[Violation]:
 
 def history_order(run: Run, history: Iterable[Line]) -> Iterator[Violation]:
     """(d) The same for every claim there ever was; for a history whose order is the database's."""
-    nodes = {str(task.pk): run.version.graph.nodes[task.position] for task in _steps(run).only("position")}
+    tasks = _steps(run).nodes().only("position")
+    nodes = {str(task.pk): run.version.graph.nodes[task.position] for task in tasks}
     position_of = {task: node.position for task, node in nodes.items()}
     status: dict[int, str] = {}
     for line in history:
@@ -159,14 +162,42 @@ def gates(run: Run) -> Iterator[Violation]:
     if run.stop:
         return
     graph = run.version.graph
-    tallies = replay(graph, dict(_steps(run).values_list("position", "status"))).tallies
+    tallies = replay(graph, dict(_steps(run).nodes().values_list("position", "status"))).tallies
     stored = {gate.seq: (gate.remaining, gate.failed, gate.skipped) for gate in run.gates.all()}
     counts = {gate.seq: (gate.total, tallies[gate.seq]) for gate in graph.gates}
     computed = {seq: (total - tally.ended, tally.failed, tally.skipped) for seq, (total, tally) in counts.items()}
+    for node in graph.maps.values():
+        computed |= _counters(run, node)
     for seq in sorted(stored.keys() | computed.keys()):
         if stored.get(seq) != computed.get(seq):
             what = f"stored {stored.get(seq)}, from the rows {computed.get(seq)} (remaining, failed, skipped)"
             yield Violation("e", f"{name_of(run)}, gate {seq}", what)
+
+
+def _counters(run: Run, node: Node) -> dict[int, tuple[int, int, int]]:
+    """Those of a map's items, from the rows of their tasks."""
+    count = run.tasks.get(position=node.position).map_count
+    if count is None:
+        return {}
+    tallies = itemrows.read(run.pk, run.version.graph, node, count).tallies(node.position, count)
+    totals = items.totals(node.position, count)
+    return {n: (total - tallies[n].ended, tallies[n].failed, tallies[n].skipped) for n, total in totals}
+
+
+def items_order(run: Run) -> Iterator[Violation]:
+    """(d) The same inside of maps: in the order of each item's chain."""
+    graph = run.version.graph
+    for node in graph.maps.values():
+        columns = ("map_index", "position", "started_at", "finished_at")
+        ended: dict[int, datetime | None] = {}
+        rows = itemrows.inside(run.pk, node).order_by("position", "map_index").values_list(*columns)
+        for index, position, started, finished in rows.iterator():
+            before = ended.get(index)
+            if before is not None and started is not None and started < before:
+                yield Violation(
+                    "d", f"{name_of(run)}, {graph.node(position).step.id}[{index}]", "started too early"
+                )
+            ended[index] = finished
 
 
 def wasted(history: Iterable[Line], executed: Counter[str], kills: int = 0) -> Iterator[Violation]:

@@ -15,7 +15,7 @@ from django_director.engine.claim import Ticket
 from django_director.engine.finish import Failure
 from django_director.models import Run, Task
 from django_director.status import RunStatus
-from tests.factories import approval, group, step, wait
+from tests.factories import approval, group, mapped, step, wait
 
 from . import checker
 from .conftest import Site
@@ -55,6 +55,8 @@ def workflows(checked: Site) -> None:
     checked.define("crash.CHAIN", "TRACE", step("B", task="TRACE"), step("C", task="TRACE"))
     checked.define("crash.JOIN", group("G", "TRACE", step("E", task="ERROR")), "ADD", hooks=hook)
     checked.define("crash.RETRY", "BOUND", step("T", task="TRACE"))
+    items = mapped("M", step("S", task="TRACE"), "NOOP", over=[1, 2, 3], max_parallel=2)
+    checked.define("crash.MAP", items, "ECHO")
     checked.define("crash.LOST", "TRACE")
     checked.define("crash.PLAIN", "NOOP", "ECHO")
     checked.define("crash.ONE", "NOOP", concurrency=Concurrency())
@@ -66,7 +68,7 @@ def workflows(checked: Site) -> None:
 def start_runs(site: Site, trace: Path) -> dict[str, Run]:
     """A few runs; of one, a worker that is gone already has the task."""
     payload = {"trace": str(trace), "failures": 1, "countdown": 0.2}
-    runs = {name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY", "WAIT")}
+    runs = {name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY", "WAIT", "MAP")}
     # Of one key: the end of each lets the next start.
     runs |= {f"ONE-{number}": site.start("crash.ONE") for number in range(3)}
     with dispatch.withheld():
@@ -111,6 +113,7 @@ def test_a_worker_dies_there(site: Site, tmp_path: Path, trace: Path, point: str
         "CHAIN": RunStatus.SUCCESS,
         "JOIN": RunStatus.FAILED,
         "RETRY": RunStatus.SUCCESS,
+        "MAP": RunStatus.SUCCESS,
         "WAIT": RunStatus.SUCCESS,
         "LOST": RunStatus.SUCCESS,
         "ONE-0": RunStatus.SUCCESS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -15,7 +14,7 @@ REDIS = "redis://127.0.0.1:6379/0"
 
 
 @pytest.fixture
-def app() -> Iterator[Celery]:
+def app() -> Celery:
     return Celery("connecting", broker=REDIS, set_as_current=False)
 
 

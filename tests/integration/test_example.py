@@ -36,13 +36,13 @@ def test_nothing_is_to_be_said_about_it(tmp_path):
     for words in (["check", "--fail-level", "WARNING"], ["makemigrations", "--check"]):
         done = manage(tmp_path, *words)
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 workflows in 2 files, no problems" in manage(tmp_path, "checkworkflows").stderr
+    assert "4 workflows in 3 files, no problems" in manage(tmp_path, "checkworkflows").stderr
 
 
 def test_its_own_tests_pass(tmp_path):
     done = manage(tmp_path, "test", "example_project")
     assert done.returncode == 0, done.stderr
-    assert "\nRan 4 tests" in done.stderr
+    assert "\nRan 6 tests" in done.stderr
 
 
 def test_it_starts_with_debug_off(tmp_path):

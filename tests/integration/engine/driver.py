@@ -14,8 +14,8 @@ from django_director.engine import claim as claims
 from django_director.engine import finish, stop
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
-from django_director.exceptions import ExpressionError
-from django_director.graph import replay
+from django_director.exceptions import DirectorError
+from django_director.graph import Node, items, replay
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, make_workflow
@@ -37,21 +37,27 @@ def ticket(task: Task) -> Ticket:
         run_id=task.run_id,
         position=task.position,
         version=task.run.version.content_hash,
+        map_index=task.map_index,
     )
 
 
-def claim(run: Run, step: str) -> Claim:
-    claimed = claims.claim(ticket(run.tasks.get(step=step)), "tests")
+def claim(run: Run, step: str, index: int = -1) -> Claim:
+    claimed = claims.claim(ticket(run.tasks.get(step=step, map_index=index)), "tests")
     assert claimed is not None, f"{step} could not be claimed"
     return claimed
 
 
-def succeed(run: Run, step: str, result: Any = None) -> None:
-    assert finish.finish(claim(run, step), result)
+def succeed(run: Run, step: str, result: Any = None, index: int = -1) -> None:
+    assert finish.finish(claim(run, step, index), result)
 
 
-def fail(run: Run, step: str, error: str = "ValueError: no") -> None:
-    assert finish.fail(claim(run, step), Failure(error=error))
+def fail(run: Run, step: str, error: str = "ValueError: no", index: int = -1) -> None:
+    assert finish.fail(claim(run, step, index), Failure(error=error))
+
+
+def expand(run: Run, step: str) -> None:
+    """Let a queued map have its items."""
+    assert ownsteps.perform(claim(run, step)) is ownsteps.HELD
 
 
 def drain(run: Run, body: Callable[[Claim], Any] = lambda claimed: claimed.node.step.id) -> int:
@@ -72,7 +78,7 @@ def drain(run: Run, body: Callable[[Claim], Any] = lambda claimed: claimed.node.
 def _queued(run: Run) -> list[Task]:
     if Run.objects.stopping().filter(pk=run.pk).exists():
         stop.carry_on(run.pk)
-    return list(run.tasks.queued().select_related("run__version").order_by("position"))
+    return list(run.tasks.queued().select_related("run__version").order_by("position", "map_index"))
 
 
 def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
@@ -81,7 +87,7 @@ def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
         is_skipped = not inputs.judge(claimed)
         own = claimed.node.kind != "task"
         result = None if is_skipped else ownsteps.perform(claimed) if own else body(claimed)
-    except (ValueError, ExpressionError) as error:
+    except (ValueError, DirectorError) as error:
         finish.fail(claimed, Failure(error=f"{type(error).__name__}: {error}"))
     else:
         if result is ownsteps.HELD:
@@ -93,21 +99,47 @@ def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
 
 
 def statuses(run: Run) -> dict[str, str]:
-    return {task.step: str(task.status) for task in run.tasks.steps()}
+    return {task.label: str(task.status) for task in run.tasks.steps()}
 
 
 def check_gates(run: Run) -> None:
     """Gates equal gates recomputed from rows, and nothing pending is ready."""
     graph = run.version.graph
-    rows = dict(run.tasks.steps().values_list("position", "status"))
+    rows = dict(run.tasks.nodes().values_list("position", "status"))
     again = replay(graph, rows)
     stored = {gate.seq: (gate.remaining, gate.failed, gate.skipped) for gate in run.gates.all()}
     tallies = {gate: again.tallies[gate.seq] for gate in graph.gates}
-    assert stored == {gate.seq: (gate.total - t.ended, t.failed, t.skipped) for gate, t in tallies.items()}
+    computed = {gate.seq: (gate.total - t.ended, t.failed, t.skipped) for gate, t in tallies.items()}
+    for node in graph.maps.values():
+        computed |= _counters(run, node)
+    assert stored == computed
     if run.status != RunStatus.PENDING:
         assert not again.found.ready, "a ready task was not queued"
     assert not any(again.found.settled.values()), "what can't run any more was not settled"
     assert all(status in TaskStatus.values for status in rows.values())
+
+
+def _counters(run: Run, node: Node) -> dict[int, tuple[int, int, int]]:
+    """Those of a map's items, and nothing of them could go on."""
+    graph = run.version.graph
+    count = run.tasks.get(position=node.position).map_count
+    if count is None:
+        return {}
+    rows = run.tasks.filter(map_index__gte=0, position__range=(node.body[0], node.body[1] - 1))
+    statuses = {(index, p): status for index, p, status in rows.values_list("map_index", "position", "status")}
+    found = items.look(graph, node, statuses, count)
+    if run.status == RunStatus.PENDING:
+        assert not found.active, "something began before the run had a slot"
+    elif node.max_parallel is None:
+        assert not found.ready, "a ready item was not queued"
+    else:
+        assert found.active <= node.max_parallel, "too many items are in work"
+        assert found.active == node.max_parallel or not found.ready, "an item should be in work"
+    assert not found.settled, "what can't run for an item was not settled"
+    assert (found.outcome(count) is None) == (run.tasks.get(position=node.position).status == "waiting")
+    tallies = found.tallies(node.position, count)
+    totals = dict(items.totals(node.position, count))
+    return {n: (totals[n] - t.ended, t.failed, t.skipped) for n, t in tallies.items()}
 
 
 @contextmanager

@@ -200,11 +200,18 @@ class Reference:
             and self.definition.fail_fast
             and self.outcome() is None
         ):
-            self.is_stopped = True
-            for other, known in self.rows.items():
-                if known in ("pending", "queued", "waiting") and not self.is_spared(self.steps[other]):
-                    self.rows[other] = "canceled"
-            self._judge()
+            self.stop()
+
+    def stop(self) -> None:
+        """Nothing more starts but what is spared."""
+        self.is_stopped = True
+        for other, known in self.rows.items():
+            if self.can_be_canceled(other, known) and not self.is_spared(self.steps[other]):
+                self.rows[other] = "canceled"
+        self._judge()
+
+    def can_be_canceled(self, id: str, status: str) -> bool:
+        return status in ("pending", "queued", "waiting")
 
     def is_spared(self, step: Step) -> bool:
         outer = self.outer.get(step.id)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from django_director import engine, inputs, ownsteps
-from django_director.definitions.model import ApprovalStep, Definition
+from django_director.definitions.model import ApprovalStep, Definition, MapStep
 from django_director.engine import finish, stop, timers
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
@@ -20,7 +20,7 @@ from tests.factories import make_workflow
 from tests.random_definitions import PAYLOAD, definitions
 
 from . import driver
-from .reference import Reference
+from .reference_maps import MapReference
 
 pytestmark = pytest.mark.django_db
 PAST = "2026-01-01T00:00:00Z"
@@ -33,14 +33,15 @@ class _Lockstep:
         self.draw = draw
         make_workflow(definition)
         self.run: Run = engine.start(definition.name, PAYLOAD)
-        self.reference = Reference(definition, PAYLOAD)
+        self.reference = MapReference(definition, PAYLOAD)
         self.running: dict[str, Claim] = {}
 
     def play(self) -> None:
         self.compare()
         while self.reference.outcome() is None:
-            queued = sorted(id for id, status in self.reference.rows.items() if status == "queued")
+            queued = sorted(id for id, status in self.reference.known.items() if status == "queued")
             waiting = sorted(id for id, status in self.reference.rows.items() if status == "waiting")
+            waiting = [id for id in waiting if not isinstance(self.reference.steps[id], MapStep)]
             choices = [*queued, *sorted(self.running), *waiting]
             assert choices, "the reference hangs"
             chosen = self.draw(st.sampled_from(choices))
@@ -55,6 +56,9 @@ class _Lockstep:
             self.compare()
 
     def start(self, id: str) -> None:
+        if id in self.reference.places:
+            self.start_item(id)
+            return
         claimed = driver.claim(self.run, id)
         step = self.reference.steps[id]
         if not claimed.node.is_head:
@@ -63,12 +67,24 @@ class _Lockstep:
             assert finish.skip(claimed, "when")
         elif claimed.node.is_head:
             assert finish.finish(claimed, True)
+        elif claimed.node.kind == "map":
+            driver.end(claimed, lambda _: None)
         elif claimed.node.passes_on:
             assert ownsteps.perform(claimed) is ownsteps.HELD
         else:
             self.running[id] = claimed
             for value in inputs.given(claimed).values():
                 assert value == self.reference.value(self.reference.steps[step.needs[0]])
+        self.reference.start(id)
+
+    def start_item(self, id: str) -> None:
+        place = self.reference.places[id]
+        claimed = driver.claim(self.run, place.step.id, place.index)
+        assert claimed.upstream == self.reference.item_received(id)
+        if inputs.judge(claimed):
+            self.running[id] = claimed
+        else:
+            assert finish.skip(claimed, "when")
         self.reference.start(id)
 
     def finish(self, id: str) -> None:
@@ -103,9 +119,11 @@ class _Lockstep:
             return True
         if not self.reference.rows:
             return False
-        id = self.draw(st.sampled_from(sorted(self.reference.rows)))
+        id = self.draw(st.sampled_from(sorted(self.reference.known)))
+        place = self.reference.places.get(id)
+        step, index = (id, -1) if place is None else (place.step.id, place.index)
         is_possible = getattr(self.reference, verb)(id)
-        task = self.run.tasks.select_related("run__version").get(step=id)
+        task = self.run.tasks.select_related("run__version").get(step=step, map_index=index)
         try:
             getattr(engine, verb)(task)
         except Conflict:
@@ -120,7 +138,7 @@ class _Lockstep:
 
     def compare(self) -> None:
         run = self.run_row()
-        assert driver.statuses(run) == self.reference.rows
+        assert driver.statuses(run) == self.reference.known
         outcome = self.reference.outcome()
         assert run.status == (outcome or RunStatus.RUNNING)
         assert bool(run.stop) == self.reference.is_stopped

@@ -27,12 +27,23 @@ from hypothesis.stateful import (
 from django_director import dispatch, engine, inputs, ownsteps
 from django_director.definitions.model import Concurrency, Container, Definition, TaskStep
 from django_director.dispatch import Message
-from django_director.engine import admission, finish, outbox, recompute, recovery, settle, stop, success, timers
+from django_director.engine import (
+    admission,
+    finish,
+    items,
+    outbox,
+    recompute,
+    recovery,
+    settle,
+    stop,
+    success,
+    timers,
+)
 from django_director.engine import claim as claims
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
-from django_director.graph import Graph
+from django_director.graph import Graph, Tally
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.prepared import UUID_FIELD, Param, Update
 from django_director.querysets import positions_in
@@ -145,6 +156,7 @@ class Engine(RuleBasedStateMachine):
         run = Run.objects.get(pk=claimed.run.pk)
         assert claimed.is_hook or not run.paused_at, "a paused run started a task"
         before = Task.objects.filter(run_id=claimed.run.pk, is_hook=False, position__in=claimed.node.upstream)
+        before = before.filter(map_index__in=(-1, claimed.map_index))
         assert not before.exclude(status__in=TASK_FINISHED).exists(), (
             "it started before its predecessors had ended"
         )
@@ -167,6 +179,9 @@ class Engine(RuleBasedStateMachine):
         was_running = Task.objects.filter(pk=claimed.task_id, status=TaskStatus.RUNNING).exists()
         if not inputs.judge(claimed):
             finish.skip(claimed, "`when` is false")
+            return
+        if claimed.node.kind == "map":
+            driver.end(claimed, lambda _: None)
             return
         if claimed.node.passes_on:
             assert ownsteps.perform(claimed) is ownsteps.HELD
@@ -425,6 +440,14 @@ def _without_counting_skips(run_id: Any, seq: int, arrival: Any) -> Any:
     return settle_count(run_id, seq, arrival)
 
 
+def _items_without_counting_failures(run_id: Any, number: int, tally: Any) -> Any:
+    return items_count(run_id, number, Tally(tally.ended, 0, tally.skipped))
+
+
+def _release_two(run: Any, graph: Any, node: Any, number: int, first: int = 0) -> int:
+    return items_release(run, graph, node, number + 1, first)
+
+
 def _take_though_paused(ticket: Ticket, *args: Any) -> Any:
     paused = Run.objects.filter(pk=ticket.run_id, paused_at__isnull=False)
     since = list(paused.values_list("paused_at", flat=True))
@@ -436,6 +459,7 @@ def _take_though_paused(ticket: Ticket, *args: Any) -> Any:
 
 claims_take = claims._take
 settle_count = settle._count
+items_count, items_release = items._count, items.release
 
 MUTANTS = {
     "finish without the fence": (success, "succeeding", _succeeding_without_fence),
@@ -452,7 +476,11 @@ MUTANTS = {
     "a pause does not hold": (claims, "_take", _take_though_paused),
     "a limit is not asked for": (admission, "_free_slot", lambda run: admission._holders(run).count()),
     "nobody hands on": (admission, "hand_on", lambda run_id: None),
-    "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(): 0),
+    "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(), maps=(): 0),
+    "items forget failures": (items, "_count", _items_without_counting_failures),
+    "an item that ends lets no other begin": (items, "release", lambda run, graph, node, number, first=0: 0),
+    "an item that ends lets two others begin": (items, "release", _release_two),
+    "the tasks after an item's first are not queued": (outbox, "queue_items", lambda run, graph, places: None),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
     "a reset leaves what is downstream": (Graph, "downstream", lambda graph, chosen: set(chosen)),
     "a reset leaves the gates": (recompute, "write_gates", lambda run, graph, again: None),

@@ -1,0 +1,250 @@
+"""Retry, rerun and skip where there are maps: only what they are about runs again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from django_director import engine, lookups
+from django_director.definitions.model import Concurrency
+from django_director.engine import claim as claims
+from django_director.engine import finish, stop
+from django_director.exceptions import Conflict, UnknownTask
+from django_director.models import Attempt, Run, Task
+from django_director.status import RunStatus
+from tests.factories import mapped, step
+
+from . import driver
+
+pytestmark = pytest.mark.django_db
+
+
+def ran(*tasks: Any, items: Any, failing: str = "", **fields: Any) -> Run:
+    """A run that has ended; the tasks with the labels in ``failing`` have failed."""
+    run = driver.start(*tasks, payload={"items": items}, **fields)
+    drain(run, failing)
+    return run
+
+
+def drain(run: Run, failing: str = "") -> list[str]:
+    order: list[str] = []
+
+    def body(claimed: Any) -> Any:
+        index = claimed.map_index
+        label = claimed.node.step.id + (f"[{index}]" if index >= 0 else "")
+        order.append(label)
+        if label in failing.split():
+            raise ValueError("broken")
+        return claimed.upstream
+
+    driver.drain(run, body)
+    return order
+
+
+def task(run: Run, name: str, index: int = -1) -> Task:
+    return run.tasks.select_related("run__version").get(step=name, map_index=index)
+
+
+def waiting(run: Run, name: str) -> bool:
+    return bool(task(run, name).status == "waiting")
+
+
+def test_a_retry_resets_the_failed_items_only():
+    run = ran("A", mapped("M", "S", "T"), "Z", items=[1, 2, 3], failing="T[1] S[2]")
+    assert run.status == RunStatus.FAILED
+    kept = list(run.tasks.filter(map_index=0).values())
+    engine.retry(run)
+    assert waiting(run, "M")
+    driver.check_gates(run)
+    assert sorted(drain(run)) == ["S[2]", "T[1]", "T[2]", "Z"]
+    assert run.status == RunStatus.SUCCESS
+    assert run.result == [1, 2, 3]
+    assert list(run.tasks.filter(map_index=0).values()) == kept
+    assert Attempt.objects.filter(task__run=run).count() == 2
+    assert task(run, "M").error == ""
+    driver.check_gates(run)
+
+
+def test_a_retry_keeps_to_max_parallel():
+    run = ran(mapped("M", "S", "T", max_parallel=2), items=list(range(6)), failing="S[0] T[1] S[3] T[4] S[5]")
+    engine.retry(run)
+    queued = [row.label for row in run.tasks.queued().order_by("map_index")]
+    assert queued == ["S[0]", "T[1]"]
+    driver.check_gates(run)
+    driver.succeed(run, "T", index=1)
+    assert [row.label for row in run.tasks.queued().order_by("map_index")] == ["S[0]", "S[3]"]
+    driver.succeed(run, "S", index=0)
+    driver.succeed(run, "T", index=0)
+    assert [row.label for row in run.tasks.queued().order_by("map_index")] == ["S[3]", "T[4]"]
+    driver.check_gates(run)
+    drain(run)
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_a_retry_of_what_is_before_a_map_expands_anew():
+    run = ran("A", step("B", needs=("A",)), mapped("M", "S", over="tasks.B.result"), items=[], failing="B")
+    engine.retry(run)
+    driver.succeed(run, "B", [1, 2])
+    drain(run)
+    assert run.result == [1, 2]
+    first = set(run.tasks.filter(map_index__gte=0).values_list("pk", "reruns"))
+    engine.rerun(task(run, "A"))
+    assert not run.tasks.filter(map_index__gte=0).exists()
+    assert task(run, "M").map_count is None
+    driver.check_gates(run)
+    driver.succeed(run, "A")
+    driver.succeed(run, "B", [1, 2, 3])
+    drain(run)
+    assert run.result == [1, 2, 3]
+    again = set(run.tasks.filter(map_index__gte=0).values_list("pk", "reruns"))
+    # The ids are the same, the idempotency keys are not.
+    assert {pk for pk, _ in first} < {pk for pk, _ in again}
+    assert not first & again
+
+
+def test_a_message_of_an_earlier_expansion_is_dropped():
+    run = ran(mapped("M"), items=[1])
+    old = driver.ticket(task(run, "M", 0))
+    engine.rerun(task(run, "M", -1))
+    driver.expand(run, "M")
+    assert claims.claim(old, "tests") is None
+    drain(run)
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_a_map_whose_list_could_not_be_had_is_tried_again():
+    run = driver.start("A", mapped("M", over="tasks.A.result"))
+    driver.succeed(run, "A", 7)
+    driver.drain(run)
+    assert run.status == RunStatus.FAILED
+    engine.retry(run)
+    assert task(run, "M").status == "queued"
+
+
+def test_a_rerun_of_one_item():
+    run = ran(mapped("M", "S", "T"), "Z", items=[1, 2])
+    engine.rerun(task(run, "S", 1))
+    assert waiting(run, "M")
+    driver.check_gates(run)
+    assert drain(run) == ["S[1]", "T[1]", "Z"]
+    assert run.status == RunStatus.SUCCESS
+    assert task(run, "S", 1).reruns == 1
+
+
+def test_a_preview_names_items():
+    run = ran(mapped("M", "S", "T"), "Z", items=[1, 2, 3], failing="S[1]")
+    preview = engine.preview_retry(run)
+    assert [(name, status) for _, name, status in preview.again] == [
+        ("Z", "upstream_failed"),
+        ("S[1]", "failed"),
+        ("T[1]", "upstream_failed"),
+    ]
+    assert (preview.runs, preview.kept, preview.broken) == (3, 4, 0)
+    assert [name for _, name, _ in preview.stays] == ["S[0]", "T[0]", "S[2]", "T[2]"]
+    preview = engine.preview_skip(task(run, "S", 1))
+    assert preview.skipped is not None
+    assert preview.skipped[1] == "S[1]"
+
+
+def test_a_rerun_of_what_would_not_run_is_refused():
+    run = ran(mapped("M", "S", "T"), items=[1], failing="S[0]")
+    with pytest.raises(Conflict, match=r"task “T\[0\]” .* what is before it for its item did not succeed"):
+        engine.rerun(task(run, "T", 0))
+
+
+def test_a_skip_of_one_item():
+    run = ran(mapped("M", "S", "T"), "Z", items=[1, 2], failing="S[1]")
+    engine.skip(task(run, "S", 1), comment="not needed")
+    assert drain(run) == ["T[1]", "Z"]
+    assert run.status == RunStatus.SUCCESS
+    assert run.result == [1, None]
+    assert task(run, "S", 1).reason == "skipped: not needed"
+    driver.check_gates(run)
+
+
+def test_a_skip_of_the_last_failed_task_ends_the_map():
+    run = ran(mapped("M"), "Z", items=[1, 2], failing="M[1]")
+    with pytest.raises(Conflict, match="only failed and canceled tasks can"):
+        engine.skip(task(run, "M", 0))
+    engine.skip(task(run, "M", 1))
+    assert task(run, "M").status == "success"
+    assert drain(run) == ["Z"]
+    assert run.result == [1, None]
+    driver.check_gates(run)
+
+
+def test_a_skip_of_a_map_removes_its_items():
+    run = ran(mapped("M"), "Z", items=[1, 2], failing="M[1]")
+    engine.skip(task(run, "M"))
+    assert drain(run) == ["Z"]
+    assert (run.status, run.result) == (RunStatus.SUCCESS, None)
+    assert run.tasks.count() == 2
+    driver.check_gates(run)
+
+
+def test_a_retry_after_a_cancel():
+    run = driver.start(mapped("M", max_parallel=2), "Z", payload={"items": [1, 2, 3]})
+    driver.expand(run, "M")
+    driver.succeed(run, "M", 1, index=0)
+    claimed = driver.claim(run, "M", 1)
+    engine.cancel(run)
+    assert finish.finish(claimed, 2)
+    stop.carry_on(run.pk)
+    run.refresh_from_db()
+    engine.retry(run)
+    assert waiting(run, "M")
+    assert drain(run) == ["M[2]", "Z"]
+    assert run.result == [1, 2, 3]
+    driver.check_gates(run)
+
+
+def test_a_retry_after_a_cancel_that_let_all_items_end():
+    run = driver.start(mapped("M"), payload={"items": [1]})
+    driver.expand(run, "M")
+    claimed = driver.claim(run, "M", 0)
+    engine.cancel(run)
+    assert finish.finish(claimed, 2)
+    stop.carry_on(run.pk)
+    run.refresh_from_db()
+    assert run.status == RunStatus.CANCELED
+    engine.retry(run)
+    run.refresh_from_db()
+    assert (run.status, run.result) == (RunStatus.SUCCESS, [2])
+    driver.check_gates(run)
+
+
+def test_a_retry_after_fail_fast():
+    run = driver.start(mapped("M", max_parallel=1), "Z", payload={"items": [1, 2, 3]}, fail_fast=True)
+    drain(run, "M[1]")
+    assert run.status == RunStatus.FAILED
+    engine.retry(run)
+    assert drain(run) == ["M[1]", "M[2]", "Z"]
+    assert run.result == [1, 2, 3]
+    driver.check_gates(run)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_retry_waits_for_its_slot(published):
+    run = ran(mapped("M", max_parallel=2), items=[1, 2, 3], failing="M[0] M[1] M[2]", concurrency=Concurrency())
+    other = engine.start("test.FLOW", {"items": []})
+    engine.retry(run)
+    run.refresh_from_db()
+    assert run.status == RunStatus.PENDING
+    assert waiting(run, "M")
+    driver.check_gates(run)
+    driver.drain(other)
+    run.refresh_from_db()
+    assert run.status == RunStatus.RUNNING
+    assert [row.label for row in run.tasks.queued().order_by("map_index")] == ["M[0]", "M[1]"]
+    drain(run)
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_tasks_are_found_by_index():
+    run = ran(mapped("M"), mapped("N", "S"), items=[1, 2])
+    assert lookups.find_task(f"{run.pk}:M").map_index == -1
+    assert lookups.find_task(f"{run.pk}:M:1").label == "M[1]"
+    assert lookups.find_task(f"{run.pk}:S:0").label == "S[0]"
+    with pytest.raises(UnknownTask, match="several tasks"):
+        lookups.find_task(f"{run.pk}:S")
