@@ -24,10 +24,11 @@ from django_director.models import Attempt, Run, Task
 from django_director.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import admission, itemrows, outbox, plans, settle
+from . import admission, itemrows, outbox, plans, previews, settle
 from .claim import RunSnapshot
 from .itemplans import ItemPlan
-from .plans import Plan, Preview
+from .plans import Plan
+from .previews import Preview
 from .recompute import go_on, write_gates
 from .transactions import after_commit, transact
 
@@ -100,17 +101,17 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
 
 def preview_retry(run: Run) -> Preview:
     """Say what ``retry`` would do, without doing it. Raises ``Conflict`` where it would."""
-    return plans.of_retry(run).preview()
+    return previews.preview(plans.of_retry(run))
 
 
 def preview_rerun(task: Task) -> Preview:
     """The same for ``rerun``."""
-    return plans.of_rerun(task).preview()
+    return previews.preview(plans.of_rerun(task))
 
 
 def preview_skip(task: Task) -> Preview:
     """The same for ``skip``."""
-    return plans.of_skip(task).preview()
+    return previews.preview(plans.of_skip(task))
 
 
 def _carry_out(plan: Plan, reason: str = "") -> None:
