@@ -20,6 +20,10 @@ POINTS: Final = frozenset(
     {
         "start.inserted",
         "start.committed",
+        "child.inserted",
+        "child.committed",
+        "report.before",
+        "report.told",
         "admit.before",
         "admit.updated",
         "admit.committed",
@@ -42,6 +46,7 @@ POINTS: Final = frozenset(
         "publish.after",
         "cancel.committed",
         "cancel.swept",
+        "cancel.passed",
         "reset.updated",
         "reset.committed",
         "supervise.claimed",

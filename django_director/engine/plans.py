@@ -90,10 +90,9 @@ def of_rerun(task: Task) -> Plan:
             raise _conflict(task, "rerun", "what is before it for its item did not succeed; rerun that")
         return plan
     plan = _plan(task.run, "rerun", before, graph.downstream([task.position]))
-    for status, ranges in plan.replay.found.settled.items():
-        if task.position in expand(ranges):
-            why = f"it would be {status} again, as long as {_blockers(graph, before, task.position)}"
-            raise _conflict(task, "rerun", f"{why}; rerun that, or retry the run")
+    blocked = _what_blocks(task, plan)
+    if blocked:
+        raise _conflict(task, "rerun", f"{blocked}; rerun that, or retry the run")
     return plan
 
 
@@ -107,8 +106,21 @@ def of_skip(task: Task) -> Plan:
         raise _conflict(task, _SKIPPED, f"it is {status}; only failed and canceled tasks can")
     if task.map_index >= 0:
         return _of_item(task, _SKIPPED, before, skipped=True)
-    again = task.run.version.graph.downstream([task.position]) - {task.position}
-    return _plan(task.run, _SKIPPED, before, again, skipped=task.position)
+    again = task.run.version.graph.downstream([task.position])
+    blocked = _what_blocks(task, _plan(task.run, _SKIPPED, before, again))
+    if blocked:
+        # The failure before it counts nowhere but in what this one has come to.
+        raise _conflict(task, _SKIPPED, f"{blocked}; skip that, or retry the run")
+    return _plan(task.run, _SKIPPED, before, again - {task.position}, skipped=task.position)
+
+
+def _what_blocks(task: Task, plan: Plan) -> str:
+    """What would keep a task that a plan makes pending from running, in words."""
+    for status, ranges in plan.replay.found.settled.items():
+        if task.position in expand(ranges):
+            blockers = _blockers(task.run.version.graph, plan.before, task.position)
+            return f"it would be {status} again, as long as {blockers}"
+    return ""
 
 
 def _of_item(task: Task, verb: str, before: Mapping[int, str], *, skipped: bool = False) -> Plan:

@@ -30,6 +30,7 @@ QUERIES = {
     ),
     "director_run_stopping": lambda: Run.objects.stopping().order_by()[:500],
     "director_run_deadline": lambda: Run.objects.overdue().order_by()[:500],
+    "director_run_awaited": lambda: Run.objects.reporting().order_by("finished_at")[:500],
     "director_run_admission": lambda: (
         Run.objects.due_for_admission().order_by("next_admission_at").values("pk")[:500]
     ),
@@ -105,6 +106,6 @@ def test_a_look_at_what_is_due_uses_an_index_for_each(many_finished_tasks):
         plan = str(cursor.fetchall())
     for index in (
         *("director_task_due", "director_task_timer", "director_task_deadline"),
-        *("director_run_stopping", "director_run_deadline", "director_run_admission"),
+        *("director_run_stopping", "director_run_deadline", "director_run_admission", "director_run_awaited"),
     ):
         assert index in plan, f"{index}: {plan}"

@@ -371,7 +371,7 @@ def test_a_reset_of_scattered_tasks():
 def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
     """The commit went through, its answer did not; the second try must see that it is its own."""
     run = ran("A", "B")
-    real, tries = reset._reset, []
+    real, tries = reset.carry_out, []
 
     def unlucky(*args: Any) -> None:
         real(*args)
@@ -385,7 +385,7 @@ def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
         except OperationalError:
             return work()
 
-    monkeypatch.setattr(reset, "_reset", unlucky)
+    monkeypatch.setattr(reset, "carry_out", unlucky)
     monkeypatch.setattr(reset, "transact", persevere)
     again = engine.rerun(task(run, "A"))
     assert (len(tries), again.status, again.run.generation) == (2, TaskStatus.QUEUED, 1)
