@@ -22,6 +22,7 @@ WORKFLOWS = {
     "chaos.FAILING": 2,
     "chaos.SLOW": 2,
     "chaos.LIMITED": 3,
+    "chaos.MAP": 3,
 }
 MOST_ACTIVE = 40
 """No run is started while so many have no outcome."""
