@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from django_director import engine, inputs, ownsteps
-from django_director.definitions.model import ApprovalStep, Definition, MapStep
+from django_director.definitions.model import ApprovalStep, Definition, MapStep, WorkflowStep
 from django_director.engine import children, finish, stop, timeouts, timers
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
