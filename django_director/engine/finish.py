@@ -119,7 +119,7 @@ def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) 
     if task.is_hook:
         hooks.follow(task.run_id, graph, node, task.sequence, failed=failed)
     else:
-        run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
+        run = RunSnapshot.of(task.run, task.run.generation)
         _follow_up(run, graph, node, task.map_index, status)
     settle.announce_task(task.pk)
     return True
