@@ -100,7 +100,7 @@ class Plan:
         ended = {position: plan.foreseen for position, plan in self.maps.items()}
         runs: list[Thing] = sorted(foresee(graph, {**self.after, **ended}))
         stays: list[Thing] = sorted(self.before.keys() - self.changed - self.maps.keys())
-        idle = len(self.again) - len(runs)
+        idle = len(self.again.difference(p for p in runs if isinstance(p, int)))
         for plan in self.maps.values():
             runs += sorted(plan.again)
             stays += sorted(plan.before.keys() - plan.again - {plan.skipped})
