@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -84,16 +84,16 @@ class _Breaker:
 breaker = _Breaker()
 
 
-_withheld: ContextVar[tuple[UUID | None] | None] = ContextVar("director_withheld", default=None)
+_withheld: ContextVar[tuple[Container[UUID] | None] | None] = ContextVar("director_withheld", default=None)
 
 
 @contextlib.contextmanager
-def withheld(run_id: UUID | None = None) -> Iterator[None]:
+def withheld(runs: Container[UUID] | None = None) -> Iterator[None]:
     """Publish nothing in this block: somebody in this process runs the tasks (`local`, `testing`).
 
-    With a ``run_id`` only that run's: what belongs to others, which its end may let start, counts as not sent.
+    With ``runs`` only those of these: what belongs to others, which their end may let start, counts as not sent.
     """
-    token = _withheld.set((run_id,))
+    token = _withheld.set((runs,))
     try:
         yield
     finally:
@@ -104,7 +104,7 @@ def publish(messages: Sequence[Message]) -> int:
     """Send messages in order; return how many were handed to the broker. Never raises for a broker's failure."""
     if (withheld_for := _withheld.get()) is not None:
         (own,) = withheld_for
-        return len(messages) if own is None or all(message.run_id == own for message in messages) else 0
+        return len(messages) if own is None or all(message.run_id in own for message in messages) else 0
     if not messages or breaker.is_open:
         return 0
     sent, is_batch = 0, False
@@ -185,6 +185,9 @@ def _send(message: Message, producer: Any) -> None:
         producer=producer,
         retry=False,
         add_to_parent=False,
+        # There are none: saying so spares Celery a fifth of the time that a message takes.
+        argsrepr="()",
+        kwargsrepr="{}",
         root_id=str(message.run_id),
         parent_id=str(message.run_id),
         **_options(app, message),

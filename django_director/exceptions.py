@@ -47,6 +47,10 @@ class UnknownTask(DirectorError):
     """No task, or no single task, has this id or name."""
 
 
+class ChildNotStarted(DirectorError):
+    """A workflow can't be started as a step."""
+
+
 class InvalidPayload(DirectorError):
     """The payload does not fit: ``errors`` lists each reason as ``{"path": …, "message": …}``."""
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from .conf import director
+from .definitions.model import WorkflowStep
 from .engine.claim import Claim
 from .exceptions import InputTooLarge
 
@@ -26,6 +27,13 @@ def given(claimed: Claim) -> dict[str, Any]:
     values, plain = claimed.values, claimed.node.kwargs
     made: dict[str, Any] = plain if values is None else values.evaluate("with", claimed.names, missing=plain)
     return made
+
+
+def child_payload(claimed: Claim) -> Any:
+    """What a workflow as a step gets for its payload. Raises ``ExpressionError``."""
+    step, values = claimed.node.step, claimed.values
+    assert isinstance(step, WorkflowStep)
+    return step.payload if values is None else values.evaluate("payload", claimed.names, missing=step.payload)
 
 
 def arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict[str, Any]]:

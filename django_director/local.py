@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from typing import Any, Final
+from uuid import UUID
 
 from celery import Celery, current_app
 from celery.app.trace import build_tracer
@@ -13,13 +14,14 @@ from django.db.models import Q
 
 from . import celery, dispatch, ids
 from .clock import Now
+from .definitions.model import WorkflowStep
 from .dispatch import HEADER
-from .engine import admission, finish, outbox, recovery, stop, timeouts, timers, waiting
+from .engine import admission, children, family, finish, outbox, recovery, stop, timeouts, timers, waiting
 from .engine.finish import Failure
 from .engine.transactions import transact
 from .exceptions import Conflict
 from .models import Run, Task
-from .querysets import TaskQuerySet
+from .querysets import RunQuerySet, TaskQuerySet
 from .status import RunStatus, TaskStatus
 
 BATCH: Final = 100
@@ -47,11 +49,12 @@ def run_to_end(
     app.loader.import_default_modules()
     celery.adopt(app)
     deadline = None if timeout is None else time.monotonic() + timeout
-    with dispatch.withheld(run.pk):
-        while _step(app, run, skip_delays):
+    own = _Family(run)
+    with dispatch.withheld(own):
+        while _step(app, own, skip_delays):
             run.refresh_from_db()
-            if deadline is None and (waits := waiting.of_run(run)) and waits.behind:
-                raise Conflict(f"run {run.pk} {waits}; it stays pending")
+            if deadline is None:
+                _refuse_to_wait(own)
             if on_change is not None:
                 on_change(run)
             if deadline is not None and time.monotonic() > deadline:
@@ -60,28 +63,61 @@ def run_to_end(
     return run
 
 
-def _step(app: Celery, run: Run, skip_delays: bool) -> bool:
+class _Family:
+    """A run and the child runs below it; it grows while they run."""
+
+    def __init__(self, root: Run) -> None:
+        self.root = root
+        self._known = {root.pk}
+        self._has_children = any(isinstance(node.step, WorkflowStep) for node in root.version.graph.nodes)
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id in self._known or (self._has_children and run_id in self._look())
+
+    @property
+    def runs(self) -> RunQuerySet:
+        """All of them."""
+        if self._has_children:
+            self._look()
+        found: RunQuerySet = Run.objects.filter(pk__in=self._known)
+        return found
+
+    def _look(self) -> set[UUID]:
+        self._known.update(family.descendants(self.root.pk))
+        return self._known
+
+
+def _refuse_to_wait(own: _Family) -> None:
+    for run_id, waits in waiting.of_runs(own.runs.filter(status=RunStatus.PENDING)).items():
+        if waits.behind and waits.behind not in own:
+            raise Conflict(f"run {run_id} {waits}; it stays pending")
+
+
+def _step(app: Celery, own: _Family, skip_delays: bool) -> bool:
     """Do what can be done now; say whether anything is left."""
-    tasks = Task.objects.filter(run_id=run.pk)
+    run, runs = own.root, own.runs
+    tasks = Task.objects.filter(run__in=runs)
     if run.shown_status == "paused":
         time.sleep(PAUSE)
         return True
-    timeouts.stop_overdue_runs(Run.objects.filter(pk=run.pk))
-    if Run.objects.stopping().filter(pk=run.pk).exists():
-        stop.carry_on(run.pk)
-    if run.status == RunStatus.PENDING:
+    timeouts.stop_overdue_runs(runs)
+    for stopping in runs.stopping().values_list("pk", flat=True):
+        stop.carry_on(stopping)
+    for pending in runs.filter(status=RunStatus.PENDING):
         if skip_delays:
-            admission.bring_forward(run)
-        admission.try_start(run)
+            admission.bring_forward(pending)
+        admission.try_start(pending)
     delayed = tasks.filter(not_before__isnull=False)
     recovery.wake_tasks(delayed if skip_delays else delayed.filter(not_before__lte=Now()))
     if skip_delays:
         timers.end_waits(tasks)
     timers.fire(tasks)
-    queued = list(tasks.queued().select_related("run__version").order_by("position")[:BATCH])
+    queued = list(tasks.queued().select_related("run__version").order_by("run", "position")[:BATCH])
     for task in queued:
         _execute(app, task)
-    if queued:
+    # In a transaction of the caller's nobody has told the steps that wait for child runs.
+    told = [children.report(child) for child in runs.reporting().values_list("pk", flat=True)]
+    if queued or told:
         return True
     if not _goes_on(tasks):
         return False

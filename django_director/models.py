@@ -119,6 +119,7 @@ class Run(models.Model):
     scheduled_for = models.DateTimeField(null=True, help_text="The slot of the schedule.")
     sent_at = models.DateTimeField(null=True, help_text="When the schedule's message was sent.")
     parent_task = models.ForeignKey("Task", models.CASCADE, null=True, related_name="children")
+    is_awaited = models.BooleanField(default=False, help_text="Whether a step waits for its end.")
     relaunched_from = models.ForeignKey("self", models.SET_NULL, null=True, related_name="relaunches")
     deadline_at = models.DateTimeField(null=True)
     concurrency_key = models.CharField(  # noqa: DJ001 - NULLs are distinct
@@ -177,6 +178,11 @@ class Run(models.Model):
                 fields=["finished_at", "deadline_at"],
                 name="director_run_deadline",
                 condition=Q(finished_at__isnull=True, deadline_at__isnull=False),
+            ),
+            PartialIndex(
+                fields=["is_awaited", "finished_at"],
+                name="director_run_awaited",
+                condition=Q(is_awaited=True),
             ),
             # Both columns are emptied at the end: where an index can't be partial, NULLs keep it short.
             PartialIndex(
@@ -318,6 +324,7 @@ class Task(models.Model):
     traceback = models.TextField(blank=True)
     reason = models.CharField(max_length=500, blank=True, help_text="Why it is in this status.")
     progress = models.JSONField(null=True)
+    child_run = models.UUIDField(null=True, help_text="The child run that the step has started last.")
 
     asked_at = models.DateTimeField(null=True, help_text="Since when an approval waits for somebody to decide.")
     decision = models.JSONField(null=True, help_text="Of an approval: approved, by, comment, at.")

@@ -46,6 +46,8 @@ def tree(steps: Iterable[Json], indent: str = "") -> Iterator[str]:
         notes = [step["kind"]] if step["kind"] != "task" else []
         if step["task"] not in (None, step["id"]):
             notes.append(f"task {step['task']}")
+        if step["workflow"]:
+            notes.append(f"workflow {step['workflow']}")
         if step["queue"]:
             notes.append(f"queue {step['queue']}")
         yield f"{indent}{step['id']}" + (f"  [{', '.join(notes)}]" if notes else "")

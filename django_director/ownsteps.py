@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from . import inputs
 from .definitions.model import ApprovalStep, WaitStep
-from .engine import approvals, maps, timers
+from .engine import approvals, children, maps, timers
 from .engine.claim import Claim
 from .moments import as_moment, as_seconds
 
@@ -73,9 +74,18 @@ def _seconds(claimed: Claim) -> float:
     return (moment - timers.now(claimed)).total_seconds()
 
 
+def _workflow(claimed: Claim) -> Any:
+    try:
+        child = children.take_up(claimed, inputs.child_payload(claimed))
+    except children.Refused as refusal:
+        return Skip(str(refusal))
+    return HELD if child is None else children.result_of(child)
+
+
 _PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {
     "group": _head,
     "map": _map,
     "approval": _approval,
     "wait": _wait,
+    "workflow": _workflow,
 }

@@ -137,6 +137,10 @@ class RunQuerySet(models.QuerySet[Any]):
         """Active runs with a key that come before another one, whose columns are given as expressions."""
         return self.filter(Q(queued_at__lt=queued_at) | Q(queued_at=queued_at, pk__lt=pk))
 
+    def reporting(self) -> Self:
+        """Finished child runs whose end a step still waits for."""
+        return self.filter(is_awaited=True, finished_at__isnull=False)
+
     def for_listing(self) -> Self:
         """Without payloads, with what a list shows."""
         return self.select_related("workflow", "version", "user").defer(
@@ -171,6 +175,10 @@ class TaskQuerySet(models.QuerySet[Any]):
     def asked(self) -> Self:
         """Approvals that wait for somebody to decide."""
         return self.waiting().filter(asked_at__isnull=False)
+
+    def awaiting_child(self) -> Self:
+        """Steps that a child run's end will end."""
+        return self.waiting().filter(child_run__isnull=False, not_before=None)
 
     def finished(self) -> Self:
         return self.filter(status__in=status.TASK_FINISHED)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Count, OuterRef, Subquery
 
 from .clock import iso
-from .definitions.model import ApprovalStep, Container, Definition, MapStep, Step, TaskStep
+from .definitions.model import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
 from .engine import keys, waiting
 from .exceptions import InvalidPayload
 from .graph import OWN_TASK
@@ -136,6 +136,7 @@ def step_as_json(step: Step) -> Json:
         "id": step.id,
         "kind": step.kind,
         "task": step.task if isinstance(step, TaskStep) else None,
+        "workflow": step.workflow if isinstance(step, WorkflowStep) else None,
         "queue": step.queue,
         "with": mask(step.kwargs) or None if isinstance(step, TaskStep) else None,
         "tasks": None if members is None else [step_as_json(member) for member in members],
@@ -226,7 +227,7 @@ def _task(task: Task, run: Run) -> Json:
         "decision": task.decision,
         "asked_at": time_as_json(task.asked_at),
         "waits_until": time_as_json(task.deadline_at) if task.status == TaskStatus.WAITING else None,
-        "child_run": None,
+        "child_run": _id(task.child_run),
         "queued_at": time_as_json(task.queued_at),
         "started_at": time_as_json(task.started_at),
         "finished_at": time_as_json(task.finished_at),

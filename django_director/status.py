@@ -35,6 +35,7 @@ class Stop(TextChoices):
     CANCEL = "cancel", "canceled"
     FAIL_FAST = "fail_fast", "fail fast"
     TIMEOUT = "timeout", "timed out"
+    STEP_TIMEOUT = "step_timeout", "the time of the step that started it is up"
     SKIP = "skip", "no slot was free"
     DELETE = "delete", "being deleted"
 

@@ -23,6 +23,7 @@ from django_director.definitions.model import (
     Step,
     TaskStep,
     WaitStep,
+    WorkflowStep,
 )
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
@@ -41,6 +42,10 @@ def group(name: str, *members: str | Step, **fields: Any) -> Container:
 
 def chain(name: str, *members: str | Step, **fields: Any) -> Container:
     return Container(id=name, kind="chain", members=_steps(members), **fields)
+
+
+def child(name: str, workflow: str, **fields: Any) -> WorkflowStep:
+    return WorkflowStep(id=name, workflow=workflow, **fields)
 
 
 def mapped(name: str, *body: str | TaskStep, over: Any = "payload.items", **fields: Any) -> MapStep:

@@ -17,9 +17,12 @@ from django_director.definitions.model import (
     Step,
     TaskStep,
     WaitStep,
+    WorkflowStep,
 )
 
 MAX_STEPS = 12
+CHILD = "test.CHILD"
+"""The workflow of every step that is one; it has the task ``X``."""
 PAYLOAD = {"yes": True, "no": False}
 SEEN = ("success", "failed", "skipped", "upstream_failed")
 
@@ -58,6 +61,10 @@ class _Maker:
             kwargs = {}
             if options["needs"]:
                 kwargs = {"seen": f'${{{{ tasks["{options["needs"][0]}"].result }}}}'}
+            if self.chance(15):
+                made = WorkflowStep(id=id, workflow=CHILD, payload=kwargs, timeout=3600, **options)
+                self.done.append(made)
+                return made
             made = TaskStep(id=id, task=id, continue_on_error=self.chance(15), kwargs=kwargs, **options)
         self.done.append(made)
         return made

@@ -98,11 +98,14 @@ def _preview_cancel(run: Run) -> Preview:
             running,
         )
         sentences.append(text % {"n": f"{running:,}"})
+    if run.parent_task_id is not None:
+        sentences.append(_("It is a child run: the step that has started it fails."))
     sentences.append(_("What has succeeded is kept, so the run can be taken up again with “Retry failed”."))
     return Preview(sentences=sentences)
 
 
 def _preview_pause(run: Run) -> Preview:
+    engine.refuse_child(run, "paused")
     refusal = _refusal(run, run.shown_status in RUN_ACTIVE)
     if refusal:
         return Preview(sentences=[], refusal=refusal)
@@ -134,6 +137,7 @@ def _preview_pause(run: Run) -> Preview:
 
 
 def _preview_resume(run: Run) -> Preview:
+    engine.refuse_child(run, "resumed")
     refusal = _refusal(run, run.shown_status == "paused")
     if refusal:
         return Preview(sentences=[], refusal=refusal)

@@ -47,6 +47,11 @@ class Operation:
     """Whether its page has the payload: then that asks for a permission too."""
 
 
+def is_root(run: Run) -> bool:
+    """Whether the run can be steered by itself: a child run is steered through its root."""
+    return run.parent_task_id is None
+
+
 def _cancel(run: Run, user: Any) -> Run:
     return engine.cancel(run, user=user)
 
@@ -90,7 +95,7 @@ ALL: Final = {
             permission="cancel",
             label=gettext_lazy("Pause"),
             perform=_pause,
-            is_possible=lambda run: run.shown_status in RUN_ACTIVE,
+            is_possible=lambda run: is_root(run) and run.shown_status in RUN_ACTIVE,
             history="Paused (admin)",
             done=lambda n: ngettext("%(n)s run is paused.", "%(n)s runs are paused.", n) % {"n": n},
         ),
@@ -99,7 +104,7 @@ ALL: Final = {
             permission="cancel",
             label=gettext_lazy("Resume"),
             perform=_resume,
-            is_possible=lambda run: run.shown_status == "paused",
+            is_possible=lambda run: is_root(run) and run.shown_status == "paused",
             history="Resumed (admin)",
             done=lambda n: ngettext("%(n)s run goes on.", "%(n)s runs go on.", n) % {"n": n},
         ),
@@ -108,7 +113,7 @@ ALL: Final = {
             permission="retry",
             label=gettext_lazy("Retry failed"),
             perform=_retry,
-            is_possible=lambda run: run.status in RUN_RETRYABLE,
+            is_possible=lambda run: is_root(run) and run.status in RUN_RETRYABLE,
             history="Retried from failed (admin)",
             done=lambda n: ngettext("%(n)s run goes on.", "%(n)s runs go on.", n) % {"n": n},
         ),

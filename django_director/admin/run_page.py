@@ -9,9 +9,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_director import ids
 from django_director.drawing.icons import icon
-from django_director.drawing.picture import Box
 from django_director.drawing.svg import render
 from django_director.graph import expand
 from django_director.models import Run
@@ -19,7 +17,7 @@ from django_director.representation import shown_key
 from django_director.status import RunStatus
 
 from . import decisions, formatting, operations
-from .run_state import ASKED_SHOWN, TASKS_PER_PAGE, RunState, since
+from .run_state import ASKED_SHOWN, RunState, since
 
 RESULT_PARTS: Final = 200
 """A result put together from more tasks is not read for a page."""
@@ -29,7 +27,7 @@ def context(
     request: HttpRequest, run: Run, permitted: list[str], site: str, *, sees_payload: bool
 ) -> dict[str, Any]:
     """What the template needs, in a fixed number of queries."""
-    state = RunState(run, page=request.GET.get("page"), status=request.GET.get("status"))
+    state = RunState(run, site, page=request.GET.get("page"), status=request.GET.get("status"))
     finished, total = state.progress
     chosen = {"status": state.status} if state.status else {}
     return {
@@ -53,7 +51,8 @@ def context(
         ],
         "asked_ids": " ".join(str(task.pk) for task in state.asked),
         "more_asked": len(state.asked) > ASKED_SHOWN,
-        "graph": graph(state, site),
+        "parent": run.parent_task,
+        "graph": graph(state),
         "filters": [(status, label, number, icon(status)) for status, label, number in state.filters],
         "rows": [(row, formatting.badge(row.status)) for row in state.rows],
         "live_query": urlencode({"page": state.page, **chosen}),
@@ -67,16 +66,9 @@ def context(
     }
 
 
-def graph(state: RunState, site: str) -> SafeString:
-    """The picture; a box leads to its task, a folded one to the page of the table where its tasks begin."""
+def graph(state: RunState) -> SafeString:
+    """The picture; each box is a link."""
     run = state.run
-
-    def link(box: Box) -> str:
-        first = box.unit.positions[0]
-        if box.unit.is_folded:
-            return f"?page={first // TASKS_PER_PAGE + 1}#tasks"
-        return formatting.address("task_change", ids.task_id(run.pk, first), site=site)
-
     finished, total = state.progress
     return render(
         state.picture,
@@ -84,7 +76,7 @@ def graph(state: RunState, site: str) -> SafeString:
         title=_("Tasks of %(workflow)s") % {"workflow": run.workflow.name},
         summary=_("%(finished)s of %(total)s tasks are finished; the table below says the same in words.")
         % {"finished": finished, "total": total},
-        link=link,
+        link=state.links.of_box,
     )
 
 

@@ -17,11 +17,11 @@ from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
 from django_director.engine import waiting
-from django_director.graph import OWN_TASK
 from django_director.models import Run, Task
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
 from . import decisions, formatting, operations
+from .links import Links, what_runs
 
 TASKS_PER_PAGE: Final = 200
 POLL: Final = 2
@@ -47,6 +47,8 @@ class Row:
     since: int | None
     """Epoch seconds from which a running task's duration counts."""
     error: str
+    child: str | None
+    """As ``Links.of_row``."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -59,14 +61,16 @@ class Row:
             "duration": self.duration if self.since is None else "",
             "since": self.since,
             "error": self.error,
+            "child": self.child,
         }
 
 
 class RunState:
-    """The statuses of a run's tasks, in two queries whatever their number."""
+    """The statuses of a run's tasks, in two queries whatever their number; three where steps are workflows."""
 
-    def __init__(self, run: Run, *, page: str | None = None, status: str | None = None) -> None:
+    def __init__(self, run: Run, site: str, *, page: str | None = None, status: str | None = None) -> None:
         self.run = run
+        self.links = Links(run, site, TASKS_PER_PAGE)
         self.status = status if status in TaskStatus.values else None
         self._page = page
         self._statuses = list(
@@ -120,7 +124,7 @@ class RunState:
     def rows(self) -> list[Row]:
         start = (self.page - 1) * TASKS_PER_PAGE
         tasks = self._tasks()[start : start + TASKS_PER_PAGE]
-        return [_row(task, self.run) for task in tasks]
+        return [_row(task, self.run, self.links) for task in tasks]
 
     def _tasks(self) -> QuerySet[Task]:
         tasks = self.run.tasks.for_listing().in_order()
@@ -169,7 +173,10 @@ class RunState:
             "asked": " ".join(str(task.pk) for task in self.asked),
             "buttons": [name for name in permitted if operations.ALL[name].is_possible(self.run)],
             "counts": {status: f"{number:,}" for status, _, number in self.filters if number},
-            "boxes": [[face.status, self.picture.fitted(face.note), face.title] for face in self.faces],
+            "boxes": [
+                [face.status, self.picture.fitted(face.note), face.title, self.links.to_child(box)]
+                for face, box in zip(self.faces, self.picture.boxes, strict=True)
+            ],
             "rows": [row.as_json() for row in self.rows],
             "icons": PATHS,
         }
@@ -186,14 +193,13 @@ def etag(data: dict[str, Any]) -> str:
     return f'"{hashlib.sha256(json.dumps(data).encode()).hexdigest()[:32]}"'
 
 
-def _row(task: Task, run: Run) -> Row:
+def _row(task: Task, run: Run, links: Links) -> Row:
     task.run = run
-    node = run.version.graph.node(task.position)
     is_running = task.status == TaskStatus.RUNNING
     return Row(
         id=task.pk,
         label=formatting.name(task.label),
-        celery_name=formatting.name(task.name if task.name != OWN_TASK else node.kind),
+        celery_name=what_runs(run.version.graph.node(task.position)),
         is_hook=task.is_hook,
         status=task.status,
         attempt=str(task.attempt or formatting.NOTHING),
@@ -201,4 +207,5 @@ def _row(task: Task, run: Run) -> Row:
         duration=formatting.elapsed(task) if is_running else formatting.seconds(task.duration),
         since=since(task) if is_running else None,
         error=formatting.error_line(decisions.waiting_text(task) or task.error or task.reason),
+        child=links.of_row(task),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.contrib import admin
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from django.http import HttpResponseBase
 
 
+ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
+"""What a list of runs may be asked for that child runs can be."""
+
+
 class RunList(ChangeList):
     """Counts the tasks of the page's runs in one query, and asks what the pending ones wait for in another."""
 
@@ -50,12 +55,34 @@ class RunList(ChangeList):
             run.task_counts, run.place = counts[run.pk], places.get(run.pk)
 
 
+class FamilyFilter(admin.SimpleListFilter):
+    """Roots, unless something else asks for runs that may be children."""
+
+    title = _("place")
+    parameter_name = "place"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("children", _("Child runs")), ("all", _("Roots and child runs"))]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": _("Roots")}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if self.value() == "children":
+            return queryset.filter(parent_task__isnull=False)
+        if self.value() == "all" or any(request.GET.get(name) for name in ALSO_CHILDREN):
+            return queryset
+        return queryset.filter(parent_task=None)
+
+
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin[Run]):
     view_action = "view_run"
     list_display = ("run", "state", "workflow_name", "progress", "took", "started", "trigger", "who")
     list_display_links = ("run",)
-    list_filter = ("status", "trigger", "created_at", "workflow")
+    list_filter = (FamilyFilter, "status", "trigger", "created_at", "workflow")
     search_fields = ("comment",)
     search_help_text = _(
         "The beginning of an id, a workflow's exact name, an idempotency key, or words of the comment"
@@ -156,7 +183,8 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     def live(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
         """The state of a run as JSON, or 304 when the page has it."""
         run = self._visible_run(request, run_id)
-        state = RunState(run, page=request.GET.get("page"), status=request.GET.get("status"))
+        site = self.admin_site.name
+        state = RunState(run, site, page=request.GET.get("page"), status=request.GET.get("status"))
         data = state.as_json(self._permitted(request, run))
         tag = etag(data)
         known = request.headers.get("If-None-Match", "").removeprefix("W/")

@@ -51,7 +51,7 @@ def _skip(task: Task, user: Any, comment: str) -> Task:
 
 
 def _is_resettable(task: Task) -> bool:
-    return task.run.is_finished and not task.is_hook
+    return task.run.parent_task_id is None and task.run.is_finished and not task.is_hook
 
 
 ALL: Final = {

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods
 
 from django_director.authorization import to_decide, visible
 from django_director.conf import director
+from django_director.definitions.model import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
 from django_director.representation import LOGS_SHOWN
@@ -188,6 +189,7 @@ def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
     facts = [
         (_("Kind"), node.kind if node.name == OWN_TASK else ""),
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
+        (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
         (_("Items"), "" if task.map_count is None else f"{task.map_count:,}"),
         (_("Attempt"), task.attempt),
         (_("Queue"), formatting.name(task.queue)),
@@ -218,9 +220,11 @@ def _upstream(task: Task, node: Node) -> list[tuple[Task, SafeString]]:
 
 def _values(task: Task, node: Node) -> dict[str, Any]:
     schema = task.run.version.graph.definition.schema
+    given = node.step.payload if isinstance(node.step, WorkflowStep) else node.kwargs
     return {
         "payload": formatting.json_text(task.run.payload, schema),
-        "arguments": formatting.json_text(node.kwargs) if node.kwargs else None,
+        "arguments": formatting.json_text(given) if given else None,
+        "is_child": isinstance(node.step, WorkflowStep),
         "item": formatting.json_text(task.item) if node.takes_item else None,
         "result": _result(task) if task.status == TaskStatus.SUCCESS else None,
         "traceback": formatting.limited(task.traceback),

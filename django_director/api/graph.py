@@ -83,6 +83,7 @@ def _node(node: Node, task: Task, items: dict[str, int] | None) -> Json:
         "is_hook": task.is_hook,
         "items": items,
         "attempt": task.attempt,
+        "child_run": str(task.child_run) if task.child_run else None,
         "duration": task.duration,
     }
 

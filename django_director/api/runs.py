@@ -119,7 +119,14 @@ class RunRelaunch(DirectorView):
 
 
 def filtered(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
-    """Those that fit all of the ``RunFilters`` given."""
+    """Those that fit all of the ``RunFilters`` given.
+
+    Child runs only where a filter may mean them: their parent, a workflow, a trigger or a search.
+    """
+    if "parent_run" in filters:
+        runs = runs.filter(parent_task__run=filters["parent_run"])
+    elif not filters.keys() & {"workflow", "trigger", "search"}:
+        runs = runs.roots()
     if "workflow" in filters:
         runs = runs.filter(workflow__name=filters["workflow"])
     if "status" in filters:

@@ -8,9 +8,4 @@ from __future__ import annotations
 
 from typing import Final
 
-NOT_YET: Final[frozenset[str]] = frozenset(
-    {
-        # A workflow as a step.
-        "step.workflow",
-    }
-)
+NOT_YET: Final[frozenset[str]] = frozenset()

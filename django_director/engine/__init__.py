@@ -12,9 +12,10 @@ from asgiref.sync import sync_to_async
 from django_director.models import Run
 
 from .approvals import approve, check_waits, reject
+from .family import refuse_child
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
-from .plans import Again, Preview
+from .previews import Again, Preview
 from .relaunching import RelaunchPreview, preview_relaunch, relaunch, relaunch_version
 from .reset import preview_rerun, preview_retry, preview_skip, rerun, retry, skip
 from .stop import cancel
@@ -40,6 +41,7 @@ __all__ = [
     "preview_rerun",
     "preview_retry",
     "preview_skip",
+    "refuse_child",
     "reject",
     "relaunch",
     "relaunch_version",

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import IntegrityError
-from django.db.models import Count, Exists, OuterRef, Subquery
+from django.db.models import Case, Count, Exists, F, OuterRef, Subquery, When
 from django.db.models.functions import Coalesce
 
 from django_director import faults
@@ -140,14 +140,13 @@ def _take(run: Run, slot: int) -> bool:
 
 def _admit(run: Run, slot: int) -> bool:
     graph = run.version.graph
-    timeout = graph.definition.timeout
     wanting = Run.objects.wanting().filter(pk=run.pk, generation=run.generation)
     admitted = wanting.update(
         status=RunStatus.RUNNING,
         slot=slot,
         next_admission_at=None,
         started_at=Coalesce("started_at", Now()),
-        deadline_at=None if timeout is None else later(timeout),
+        deadline_at=_deadline(run, graph.definition.timeout),
     )
     if not admitted:
         return False
@@ -160,6 +159,15 @@ def _admit(run: Run, slot: int) -> bool:
         rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
         settle.carry_out(run, graph, replay(graph, dict(rows)).found)
     return True
+
+
+def _deadline(run: Run, timeout: float | None) -> Any:
+    """That of a run that begins now. The time that its step gives a child run counts since its creation."""
+    if run.parent_task_id is None:
+        return None if timeout is None else later(timeout)
+    if timeout is None:
+        return F("deadline_at")
+    return Case(When(deadline_at__lt=later(timeout), then=F("deadline_at")), default=later(timeout))
 
 
 def _look_soon(run: Run) -> None:

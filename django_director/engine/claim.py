@@ -41,6 +41,12 @@ class RunSnapshot:
 
     pk: UUID
     generation: int
+    parent_task_id: UUID | None
+
+    @classmethod
+    def of(cls, run: Run, generation: int) -> RunSnapshot:
+        """What of a run will not change in this generation."""
+        return cls(pk=run.pk, generation=generation, parent_task_id=run.parent_task_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +188,7 @@ def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[
         crashes=own.crashes,
         reruns=own.reruns,
         is_hook=node.is_hook,
-        run=RunSnapshot(pk=ticket.run_id, generation=own.generation),
+        run=RunSnapshot(pk=ticket.run_id, generation=own.generation, parent_task_id=own.parent_task),
         graph=graph,
         node=node,
         payload=own.payload,

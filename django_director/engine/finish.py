@@ -113,13 +113,16 @@ def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) 
     if not row.filter(status=task.status).update(**_ended(status) | columns):
         return False
     failed = status == TaskStatus.FAILED
-    faults.point("fail.updated" if failed else "end.updated")
+    if failed:
+        faults.point("fail.updated")
+    else:
+        faults.point("end.updated")
     graph = task.run.version.graph
     node = graph.node(task.position)
     if task.is_hook:
         hooks.follow(task.run_id, graph, node, task.sequence, failed=failed)
     else:
-        run = RunSnapshot(pk=task.run_id, generation=task.run.generation)
+        run = RunSnapshot.of(task.run, task.run.generation)
         _follow_up(run, graph, node, task.map_index, status)
     settle.announce_task(task.pk)
     return True

@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 
 from django_director.clock import Now, later
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
-from django_director.querysets import TaskQuerySet
+from django_director.querysets import RunQuerySet, TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus
 
-from . import admission
+from . import admission, family
 from .transactions import after_commit, statement
 
 CHUNK: Final = 5_000
@@ -36,26 +36,81 @@ def pause(run: Run, *, user: Any = None) -> Run:
     Running tasks go on, as do waits; the time of the pause does not count for the run's own time-out. Returns the
     run as it is now. Raises ``Conflict`` for a run that has an outcome, is being canceled, or is paused already.
     """
+    family.refuse_child(run, "paused")
     paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
     if not statement(lambda: paused.update(paused_at=Now())):
         raise _conflict(run, "paused")
+    after_commit(partial(_spread, run.pk))
     run.refresh_from_db()
     return run
 
 
 def resume(run: Run, *, user: Any = None) -> Run:
     """Let a paused run go on. Returns the run as it is now. Raises ``Conflict`` for a run that is not paused."""
-    held = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at__isnull=False)
-    # In this order: MySQL evaluates assignments one after the other.
-    deadline = F("deadline_at") + (Now() - F("paused_at"))
-    if not statement(lambda: held.update(deadline_at=deadline, paused_at=None)):
+    family.refuse_child(run, "resumed")
+    if not statement(partial(_resume, run.pk)):
         raise _conflict(run, "resumed")
     after_commit(partial(bring_back, run.pk))
+    after_commit(partial(_spread, run.pk))
     run.refresh_from_db()
     if run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))
         run.refresh_from_db()
     return run
+
+
+def follow_parent(child_id: UUID) -> bool:
+    """Let a child run be paused, or not, as the run of its step is; say whether that changed anything.
+
+    Asked after each change of either, and for all by the supervisor, so no order of the two leaves them apart.
+    """
+    apart = _apart().filter(pk=child_id).values_list("parent_task__run__paused_at", flat=True)
+    changed = 0
+    for paused_at in statement(lambda: list(apart)):
+        if paused_at is None:
+            changed = statement(partial(_resume, child_id))
+            bring_back(child_id)
+            for pending in Run.objects.wanting().filter(pk=child_id):
+                admission.try_start(pending)
+        else:
+            unpaused = _holdable().filter(pk=child_id, paused_at=None)
+            changed = statement(partial(unpaused.update, paused_at=Now()))
+    return changed > 0
+
+
+def follow_parents() -> int:
+    """The same for all child runs; return how many changed."""
+    return sum(map(follow_parent, list(_apart().values_list("pk", flat=True)[:CHUNK])))
+
+
+def _spread(run_id: UUID) -> None:
+    """Let a run's children follow it, and theirs."""
+    level = [run_id]
+    while level:
+        children = _holdable().filter(parent_task__run__in=level, is_awaited=True)
+        level = list(children.values_list("pk", flat=True))
+        for child_id in level:
+            follow_parent(child_id)
+
+
+def _apart() -> RunQuerySet:
+    """Active child runs that are paused while the run of their step is not, or the other way round."""
+    # In the words of an index.
+    awaited = _holdable().filter(is_awaited=True, finished_at=None)
+    parent = "parent_task__run__paused_at__isnull"
+    return awaited.filter(Q(paused_at=None, **{parent: False}) | Q(paused_at__isnull=False, **{parent: True}))
+
+
+def _holdable() -> RunQuerySet:
+    runs: RunQuerySet = Run.objects.active().unstopped()
+    return runs
+
+
+def _resume(run_id: UUID) -> int:
+    held = _holdable().filter(pk=run_id, paused_at__isnull=False)
+    # In this order: MySQL evaluates assignments one after the other.
+    deadline = F("deadline_at") + (Now() - F("paused_at"))
+    return held.update(deadline_at=deadline, paused_at=None)
 
 
 def park(tasks: TaskQuerySet) -> int:

@@ -22,7 +22,7 @@ from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
 
-from . import admission, hooks, keys, outbox, rows
+from . import admission, hooks, keys, outbox, rows, settle
 from .transactions import after_commit, connection, statement, transact
 
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
@@ -44,9 +44,11 @@ class Order:
     version: WorkflowVersion
     payload: Any
     fields: dict[str, Any]
-    not_before: datetime | None
-    publish: bool
-    note: str
+    not_before: datetime | None = None
+    timeout: float | None = None
+    """Seconds, besides those of the definition."""
+    publish: bool = True
+    note: str = ""
 
 
 def start(
@@ -98,26 +100,17 @@ def start_version(
     **fields: Any,
 ) -> Run:
     """Start one version; ``fields`` are columns of the run."""
-    order = Order(
-        run_id=ids.new_run_id(),
-        version=version,
-        payload=checked_payload(version, payload),
-        fields=fields,
-        not_before=not_before,
-        publish=publish,
-        note=note,
-    )
-    _check_size(version)
-    earlier = _earlier_run(order)
+    made = replace(order(version, payload, **fields), not_before=not_before, publish=publish, note=note)
+    earlier = _earlier_run(made)
     if earlier is not None:
         return earlier
-    order = _with_key(order)
+    made = with_key(made)
     try:
-        run = _insert(order)
+        run = _insert(made)
     except IntegrityError:
         # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
-        earlier = Run.objects.select_related("workflow", "version").filter(pk=order.run_id).first()
-        earlier = earlier or _earlier_run(order)
+        earlier = Run.objects.select_related("workflow", "version").filter(pk=made.run_id).first()
+        earlier = earlier or _earlier_run(made)
         if earlier is None:
             raise
         return earlier
@@ -125,6 +118,24 @@ def start_version(
         # It may have got its slot since.
         run.refresh_from_db(fields=_CHANGING)
     return run
+
+
+def order(version: WorkflowVersion, payload: Any, *, timeout: float | None = None, **fields: Any) -> Order:
+    """Check what a run of ``version`` would be made of; ``fields`` are its columns. Raises as ``start`` does."""
+    _check_size(version)
+    return Order(
+        run_id=ids.new_run_id(),
+        version=version,
+        payload=checked_payload(version, payload),
+        fields=fields,
+        timeout=timeout,
+    )
+
+
+def time_limit(version: WorkflowVersion, other: float | None) -> float | None:
+    """Seconds that a run may take, by its definition and by an ``other`` limit."""
+    limits = [limit for limit in (version.graph.definition.timeout, other) if limit is not None]
+    return min(limits, default=None)
 
 
 def workflow_named(name: str) -> Workflow | None:
@@ -220,7 +231,8 @@ def _earlier_run(order: Order) -> Run | None:
     return run
 
 
-def _with_key(order: Order) -> Order:
+def with_key(order: Order) -> Order:
+    """The same with the key whose slots it needs, if any. Raises ``InvalidPayload``."""
     graph = order.version.graph
     if graph.definition.concurrency is None:
         return order
@@ -233,7 +245,7 @@ def _insert(order: Order) -> Run:
     begins_now = order.not_before is None and graph.definition.concurrency is None
     is_usual = begins_now and graph.beginning.found.outcome is None
     if not (is_usual and rows.fit_at_once(graph) and history.can_note(order.fields.get("user"))):
-        return transact(partial(_insert_by_table, order))
+        return transact(partial(insert, order))
     # Inside a caller's transaction what the database refuses needs a savepoint.
     once = transact if connection().in_atomic_block else statement
     return once(partial(_insert_at_once, order))
@@ -247,14 +259,16 @@ def _insert_at_once(order: Order) -> Run:
     return _begun(order, run)
 
 
-def _insert_by_table(order: Order) -> Run:
+def insert(order: Order) -> Run:
+    """Insert an ordered run with all its rows, table by table; part of a transaction."""
     run, graph = _new_run(order), order.version.graph
-    rows.insert_run(run, graph.definition.timeout, order.not_before)
+    rows.insert_run(run, time_limit(order.version, order.timeout), order.not_before)
     faults.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
     rows.insert_gates(run.pk, graph, graph.beginning.tallies)
     if run.is_finished:
         hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
+        settle.tell_parent(run)
     if order.note:
         history.record(run.user, run, order.note)
     return _begun(order, run)

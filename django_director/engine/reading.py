@@ -56,6 +56,7 @@ class Row(NamedTuple):
     crashes: int
     reruns: int
     generation: int
+    parent_task: UUID | None
     payload: Any
     item: Any = None
     """Read only by the tasks in a map."""
@@ -63,7 +64,7 @@ class Row(NamedTuple):
     """Read only where an expression uses one."""
 
 
-FIXED: Final = 9
+FIXED: Final = 10
 """How many columns are always read."""
 
 
@@ -165,6 +166,7 @@ def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *mo
             "crashes",
             "reruns",
             "run__generation",
+            "run__parent_task",
             "own_payload",
             *more,
         )

@@ -54,7 +54,7 @@ def _recompute(run: Run) -> bool:
     if not running.update(generation=F("generation")):
         return False
     graph = run.version.graph
-    snapshot = RunSnapshot(pk=run.pk, generation=run.generation)
+    snapshot = RunSnapshot.of(run, run.generation)
     statuses = statuses_of(run)
     if len(statuses) < len(graph.nodes):
         logger.error("Run %s has lost rows of tasks; it fails.", run.pk, extra={"run_id": str(run.pk)})

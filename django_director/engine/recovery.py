@@ -42,6 +42,7 @@ class Due(NamedTuple):
     ending: bool = True
     firing: bool = True
     admitting: bool = True
+    reporting: bool = True
 
 
 def look(lease: str) -> Due:
@@ -70,6 +71,7 @@ def _looking() -> Select:
         .order_by("deadline_at")
         .values("deadline_at"),
         "admitting": Run.objects.due_for_admission().order_by("next_admission_at").values("next_admission_at"),
+        "reporting": Run.objects.reporting().order_by("finished_at").values("finished_at"),
     }
     columns = {name: Subquery(rows[:1]) for name, rows in firsts.items()}
     return Select(Lease.objects.filter(name=Param("lease", TEXT)).annotate(**columns).values_list(*columns))

@@ -24,10 +24,12 @@ from django_director.models import Attempt, Run, Task
 from django_director.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import admission, itemrows, outbox, plans, settle
+from . import admission, family, itemrows, outbox, plans, previews, settle
 from .claim import RunSnapshot
 from .itemplans import ItemPlan
-from .plans import Plan, Preview
+from .launch import time_limit
+from .plans import Plan
+from .previews import Preview
 from .recompute import go_on, write_gates
 from .transactions import after_commit, transact
 
@@ -35,6 +37,7 @@ _KEPT: Final = {
     TaskStatus.FAILED: Attempt.Outcome.FAILED,
     TaskStatus.SUCCESS: Attempt.Outcome.REPLACED,
 }
+_DONE: Final = (TaskStatus.SUCCESS, TaskStatus.SKIPPED)
 _UNTOUCHED: Final[dict[str, Any]] = {
     "map_count": None,
     "claim": None,
@@ -69,7 +72,7 @@ def retry(run: Run, *, user: Any = None) -> Run:
     What succeeded and does not depend on them is kept. Returns the run as it is now. Raises ``Conflict`` for a
     run that is active or has succeeded.
     """
-    _carry_out(plans.of_retry(run))
+    _carry_out(_of_retry(run))
     return run
 
 
@@ -79,7 +82,7 @@ def rerun(task: Task, *, user: Any = None) -> Task:
     Returns the task as it is now. Raises ``Conflict`` for a hook, for a task of an active run, and for one that
     would not run, as what is before it stays as it is.
     """
-    _carry_out(plans.of_rerun(task))
+    _carry_out(_of_rerun(task))
     return _as_it_is_now(task)
 
 
@@ -94,27 +97,42 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
         + (f" by {user}" if user is not None else "")
         + (f": {comment}" if comment else "")
     )
-    _carry_out(plans.of_skip(task), storable_text(reason)[:500])
+    _carry_out(_of_skip(task), storable_text(reason)[:500])
     return _as_it_is_now(task)
 
 
 def preview_retry(run: Run) -> Preview:
     """Say what ``retry`` would do, without doing it. Raises ``Conflict`` where it would."""
-    return plans.of_retry(run).preview()
+    return previews.preview(_of_retry(run))
 
 
 def preview_rerun(task: Task) -> Preview:
     """The same for ``rerun``."""
-    return plans.of_rerun(task).preview()
+    return previews.preview(_of_rerun(task))
 
 
 def preview_skip(task: Task) -> Preview:
     """The same for ``skip``."""
-    return plans.of_skip(task).preview()
+    return previews.preview(_of_skip(task))
+
+
+def _of_retry(run: Run) -> Plan:
+    family.refuse_child(run, "retried")
+    return plans.of_retry(run)
+
+
+def _of_rerun(task: Task) -> Plan:
+    family.refuse_child(task, "rerun")
+    return plans.of_rerun(task)
+
+
+def _of_skip(task: Task) -> Plan:
+    family.refuse_child(task, str(TaskStatus.SKIPPED))
+    return plans.of_skip(task)
 
 
 def _carry_out(plan: Plan, reason: str = "") -> None:
-    transact(partial(_reset, plan, secrets.randbits(63), reason))
+    transact(partial(carry_out, plan, secrets.randbits(63), reason))
     plan.run.refresh_from_db()
 
 
@@ -126,14 +144,19 @@ def _as_it_is_now(task: Task) -> Task:
     return task
 
 
-def _reset(plan: Plan, token: int, reason: str) -> None:
+def carry_out(plan: Plan, token: int, reason: str = "", timeout: float | None = None) -> None:
+    """Reset a run as planned; part of a transaction.
+
+    ``token`` is new for each call of the caller's, ``reason`` that of a skip; ``timeout`` counts besides the
+    definition's.
+    """
     run = plan.run
     if run.concurrency_key is not None:
         after_commit(partial(admission.try_start, run))
-    if not _reopen(run, token):
+    if not _reopen(run, token, timeout):
         _go_on_from_commit(plan, token)
         return
-    snapshot = RunSnapshot(pk=run.pk, generation=run.generation + 1)
+    snapshot = RunSnapshot.of(run, run.generation + 1)
     tasks = Task.objects.filter(run_id=run.pk)
     for batch in batches(spans(plan.again)):
         _reset_rows(run, tasks.at(batch))
@@ -160,30 +183,36 @@ def _remove_items(plan: Plan) -> None:
         itemrows.remove_counters(plan.run.pk, node)
 
 
-def _reopen(run: Run, token: int) -> int:
+def _reopen(run: Run, token: int, timeout: float | None) -> int:
     """Make a finished run active, if nobody has since it was read."""
     return int(
         Run.objects.resettable()
         .filter(pk=run.pk, generation=run.generation)
         .update(
-            **_begun(run),
+            **_begun(run, timeout),
             stop=Stop.NONE,
             generation=F("generation") + 1,
             token=token,
             paused_at=None,
             finished_at=None,
             error="",
+            is_awaited=run.parent_task_id is not None,
         )
     )
 
 
-def _begun(run: Run) -> dict[str, Any]:
+def _begun(run: Run, timeout: float | None) -> dict[str, Any]:
     """Columns of a run that runs on, or with a key wants a slot again, behind those that wait already."""
+    status, waits = RunStatus.RUNNING, {}
     if run.concurrency_key is not None:
-        waits = {"queued_at": Now(), "next_admission_at": later(director.DISPATCH_GRACE)}
-        return {"status": RunStatus.PENDING, "deadline_at": None, **waits}
-    timeout = run.version.graph.definition.timeout
-    return {"status": RunStatus.RUNNING, "deadline_at": None if timeout is None else later(timeout)}
+        # The time of its definition counts from the slot.
+        status, waits = (
+            RunStatus.PENDING,
+            {"queued_at": Now(), "next_admission_at": later(director.DISPATCH_GRACE)},
+        )
+    else:
+        timeout = time_limit(run.version, timeout)
+    return {"status": status, "deadline_at": None if timeout is None else later(timeout), **waits}
 
 
 def _go_on_from_commit(plan: Plan, token: int) -> None:
@@ -222,6 +251,8 @@ def _reset_rows(run: Run, tasks: TaskQuerySet) -> None:
     tasks.update(
         # Before the status: MySQL evaluates assignments in order.
         reruns=F("reruns") + Case(When(status=TaskStatus.SUCCESS, then=1), default=0),
+        # What was done is done anew; what was not goes on with the child run it has.
+        child_run=Case(When(status__in=_DONE, then=None), default=F("child_run")),
         status=TaskStatus.PENDING,
         **_UNTOUCHED,
     )

@@ -23,6 +23,7 @@ from django_director.conf import director
 from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import Stop
 
+from . import family
 from .transactions import transact
 
 logger = logging.getLogger(__name__)
@@ -115,15 +116,15 @@ def _beyond(runs: QuerySet[Run], offset: int) -> list[Q]:
 
 def _delete(root: UUID, is_late: Callable[[], bool]) -> bool:
     """Delete a root run with its children; false when it may not or not wholly go now."""
-    family = _family(root)
-    if _is_active(family):
+    runs = [root, *family.descendants(root)]
+    if _is_active(runs):
         return False
     marked = Run.objects.finished().filter(pk=root)
     if not transact(lambda: marked.update(stop=Stop.DELETE)):
         return False
     try:
         # The deepest first: a child refers to its parent's task.
-        return all(_delete_run(root, run, is_late) for run in reversed(family))
+        return all(_delete_run(root, run, is_late) for run in reversed(runs))
     except (ProtectedError, RestrictedError) as error:
         logger.warning(
             "Run %s is kept: something of the project's own refers to it (%s).",
@@ -134,19 +135,10 @@ def _delete(root: UUID, is_late: Callable[[], bool]) -> bool:
         return False
 
 
-def _family(root: UUID) -> list[UUID]:
-    """A run and all runs below it, parents before children."""
-    family, level = [root], [root]
-    while level:
-        level = list(Run.objects.filter(parent_task__run__in=level).values_list("pk", flat=True))
-        family += level
-    return family
-
-
-def _is_active(family: list[UUID]) -> bool:
+def _is_active(runs: list[UUID]) -> bool:
     """A child may outlive its root for a moment, and hooks run when their run has ended."""
-    runs, tasks = Run.objects.active(), Task.objects.active()
-    return runs.filter(pk__in=family).exists() or tasks.filter(run__in=family).exists()
+    active, tasks = Run.objects.active(), Task.objects.active()
+    return active.filter(pk__in=runs).exists() or tasks.filter(run__in=runs).exists()
 
 
 def _delete_run(root: UUID, run: UUID, is_late: Callable[[], bool]) -> bool:

@@ -92,7 +92,7 @@ def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
     closed = ending(holds_slot(graph)).execute(run=run.pk, outcome=outcome, error=error)
     if closed:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
-        announce_end(run.pk, graph)
+        announce_end(run, graph)
     return bool(closed)
 
 
@@ -109,14 +109,26 @@ def ending(frees_slot: bool) -> Update:
     return Update(running, **changes, **(FREED if frees_slot else {}))
 
 
-def announce_end(run_id: UUID, graph: Graph) -> None:
-    """After commit let the next of its key start, and send ``run_finished``; the row is read only when needed."""
+def announce_end(run: RunRef, graph: Graph) -> None:
+    """After commit let the next of its key start, send ``run_finished``, and tell the step that waits for it.
+
+    The row is read only when needed.
+    """
     if holds_slot(graph):
         from .admission import hand_on  # which lets runs start, and they may end at once
 
-        after_commit(partial(hand_on, run_id))
+        after_commit(partial(hand_on, run.pk))
     if signals.run_finished.receivers:
-        after_commit(partial(_send_finished, run_id))
+        after_commit(partial(_send_finished, run.pk))
+    tell_parent(run)
+
+
+def tell_parent(run: RunRef) -> None:
+    """After commit let the step end that waits for a run, if it is a child run."""
+    if run.parent_task_id is not None:
+        from .children import report  # it ends a step, and that is settled here
+
+        after_commit(partial(report, run.pk))
 
 
 def announce_task(task_id: UUID) -> None:

@@ -8,23 +8,26 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from django_director import dispatch, faults, ids
 from django_director.clock import Now
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
 from django_director.models import Run, Task
-from django_director.querysets import RunQuerySet, positions_in
+from django_director.querysets import RunQuerySet, TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, itemrows, outbox, settle
 from .transactions import after_commit, statement, transact
 
 CHUNK: Final = 5_000
+CHILDREN_AT_ONCE: Final = 50
+"""Of how many child runs a stop is carried out at once."""
 REASONS: Final[dict[Any, str]] = {
     Stop.CANCEL: "canceled",
     Stop.TIMEOUT: "the run's time was up",
+    Stop.STEP_TIMEOUT: "the time of the step that started the run was up",
     Stop.SKIP: "the run was skipped",
 }
 """Why a stopped run's tasks were not started, where nobody says more."""
@@ -73,6 +76,7 @@ def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
     faults.point("cancel.committed")
     sweep(run_id, reason)
     faults.point("cancel.swept")
+    stop_children(run_id, reason, force=force)
     if force:
         _kill(run_id, reason)
     close_if_idle(run_id)
@@ -87,7 +91,13 @@ def carry_on(run_id: UUID) -> bool:
     if stop == Stop.FAIL_FAST:
         _go_on(Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id))
     else:
-        sweep(run_id, REASONS.get(stop, "canceled"))
+        reason = REASONS.get(stop, "canceled")
+        sweep(run_id, reason)
+        stop_children(run_id, reason)
+    if stop == Stop.STEP_TIMEOUT:
+        from .children import fail_late_step  # its end may stop a run
+
+        fail_late_step(run_id)
     return close_if_idle(run_id)
 
 
@@ -108,13 +118,34 @@ def _go_on(run: Run) -> None:
         statement(partial(outbox.queue, run, graph, found.ready))
 
 
+def stop_children(run_id: UUID, reason: str, *, force: bool = False) -> None:
+    """Cancel the child runs that a stopped run waits for: its steps end when they have.
+
+    What of many is not carried out here the supervisor does. With ``force`` all is done here.
+    """
+    active = Run.objects.active().filter(parent_task__run_id=run_id, is_awaited=True)
+    children = active if force else active.unstopped()
+    found = list(children.values_list("pk", flat=True))
+    for start in range(0, len(found), CHUNK):
+        chunk = found[start : start + CHUNK]
+        statement(partial(_stop_chunk, run_id, chunk, reason))
+    faults.point("cancel.passed")
+    for child_id in found if force else found[:CHILDREN_AT_ONCE]:
+        _carry_out(child_id, reason, force)
+
+
+def _stop_chunk(run_id: UUID, chunk: list[UUID], reason: str) -> None:
+    Task.objects.filter(run_id=run_id).awaiting_child().filter(child_run__in=chunk).update(reason=reason[:500])
+    Run.objects.active().unstopped().filter(pk__in=chunk).update(stop=Stop.CANCEL)
+
+
 def sweep(run_id: UUID, reason: str = "canceled", spared: Sequence[Span] = (), maps: Sequence[int] = ()) -> int:
     """Settle what a stopped run has not started; return how many tasks that were.
 
     ``spared`` goes on, and what waits at the positions ``maps`` too.
     """
     swept = 0
-    unstarted = Task.objects.filter(run_id=run_id).steps().unstarted()
+    unstarted = _unstarted(Task.objects.filter(run_id=run_id).steps())
     if maps:
         unstarted = unstarted.exclude(position__in=maps, status=TaskStatus.WAITING)
     if spared:
@@ -126,19 +157,21 @@ def sweep(run_id: UUID, reason: str = "canceled", spared: Sequence[Span] = (), m
 
 def _settle(chunk: list[UUID], reason: str) -> int:
     # Asked again with the status: a worker may have claimed one of them since.
-    return (
-        Task.objects.filter(pk__in=chunk)
-        .unstarted()
-        .update(
-            status=TaskStatus.CANCELED,
-            finished_at=Now(),
-            next_dispatch_at=None,
-            not_before=None,
-            deadline_at=None,
-            asked_at=None,
-            reason=reason[:500],
-        )
+    return _unstarted(Task.objects.filter(pk__in=chunk)).update(
+        status=TaskStatus.CANCELED,
+        finished_at=Now(),
+        next_dispatch_at=None,
+        not_before=None,
+        deadline_at=None,
+        asked_at=None,
+        reason=reason[:500],
     )
+
+
+def _unstarted(tasks: TaskQuerySet) -> TaskQuerySet:
+    """What can be settled; a step with a child run ends when that has."""
+    awaiting = Q(status=TaskStatus.WAITING, child_run__isnull=False, not_before=None)
+    return tasks.unstarted().exclude(awaiting)
 
 
 def close_if_idle(run_id: UUID) -> bool:
@@ -163,13 +196,15 @@ def _close(run: Run) -> bool:
         return False
     if run.stop != Stop.SKIP:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
-    settle.announce_end(run.pk, graph)
+    settle.announce_end(run, graph)
     return True
 
 
 def _outcome(run: Run, graph: Graph) -> tuple[RunStatus, str]:
     if run.stop == Stop.TIMEOUT:
         return RunStatus.FAILED, f"TimeLimitExceeded: the run took longer than {graph.definition.timeout:g} s"
+    if run.stop == Stop.STEP_TIMEOUT:
+        return RunStatus.CANCELED, "TimeLimitExceeded: the time of the step that started it was up"
     if run.stop == Stop.FAIL_FAST:
         return RunStatus.FAILED, settle.first_error(run.pk, graph)
     return RunStatus.CANCELED, run.error

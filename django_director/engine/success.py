@@ -135,7 +135,7 @@ def _end(claim: Claim, values: dict[str, Any]) -> bool:
         **values, outcome=RunStatus.SUCCESS, error=""
     )
     if closed:
-        settle.announce_end(claim.run.pk, claim.graph)
+        settle.announce_end(claim.run, claim.graph)
     return finished > 0
 
 

@@ -22,7 +22,7 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import admission, backlog, hold, itemrows, recovery, retention, timeouts, timers, unknown
+from . import admission, backlog, children, hold, itemrows, recovery, retention, timeouts, timers, unknown
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Report:
     resumed: int = 0
     admitted: int = 0
     closed: int = 0
+    reported: int = 0
     timed_out: int = 0
     recomputed: int = 0
     released: int = 0
@@ -114,6 +115,7 @@ class Supervisor:
         report.published = recovery.publish_due() if due.publishing or report.woken else 0
         report.fired = timers.fire() if due.firing else 0
         report.timed_out = timeouts.stop_overdue_runs() if due.stopping else 0
+        report.reported = children.report_all(recovery.BATCH) if due.reporting else 0
         report.closed = recovery.close_stopped() if due.closing or report.timed_out else 0
         if due.ending and self._is_steady(timeouts.QUIET):
             report.timed_out += timeouts.end_overdue_attempts()
@@ -122,7 +124,7 @@ class Supervisor:
             self._clock.leases = now
             report.hastened = backlog.hasten()
             report.unknown = unknown.fail()
-            report.resumed = hold.bring_back_forgotten()
+            report.resumed = hold.follow_parents() + hold.bring_back_forgotten()
             if self._is_steady():
                 report.lost = recovery.expire_leases(self._is_steady)
         if now - self._clock.audit >= director.LEASE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -11,6 +12,7 @@ from billiard.exceptions import TimeLimitExceeded
 from django.db.models import F
 
 from django_director.clock import later
+from django_director.definitions.model import WorkflowStep
 from django_director.models import Attempt, Run, Task
 from django_director.querysets import RunQuerySet
 from django_director.retrying import next_delay
@@ -18,6 +20,7 @@ from django_director.status import Stop
 
 from . import finish
 from .finish import Failure
+from .launch import time_limit
 from .recovery import BATCH, read
 from .transactions import statement, transact
 
@@ -49,7 +52,31 @@ def stop_overdue_runs(runs: RunQuerySet | None = None) -> int:
     if not chunk:
         return 0
     # Asked again: it may have been paused, or ended, since.
-    return statement(lambda: Run.objects.overdue().filter(pk__in=chunk).update(stop=Stop.TIMEOUT))
+    by_step = _timed_by_their_step(chunk)
+    stopped = statement(lambda: Run.objects.overdue().filter(pk__in=by_step).update(stop=Stop.STEP_TIMEOUT))
+    return stopped + statement(lambda: Run.objects.overdue().filter(pk__in=chunk).update(stop=Stop.TIMEOUT))
+
+
+def _timed_by_their_step(chunk: list[UUID]) -> list[UUID]:
+    """Which of overdue runs are child runs whose step gave them less time than their own definition."""
+    children = Run.objects.filter(pk__in=chunk, parent_task__isnull=False)
+    found = children.select_related("version", "parent_task__run__version").defer("payload")
+    return [child.pk for child in found if _is_timed_by_its_step(child)]
+
+
+def _is_timed_by_its_step(child: Run) -> bool:
+    step = child.parent_task
+    limit = None if step is None else _step_limit(step)
+    if step is None or limit is None or step.started_at is None or child.deadline_at is None:
+        return False
+    # A definition's own time may begin to count later, when there is a slot.
+    is_shortest = limit == time_limit(child.version, limit)
+    return is_shortest or child.deadline_at >= step.started_at + timedelta(seconds=limit)
+
+
+def _step_limit(task: Task) -> float | None:
+    step = task.run.version.graph.node(task.position).step
+    return step.timeout if isinstance(step, WorkflowStep) else None
 
 
 def _timeout(task: Task) -> float:

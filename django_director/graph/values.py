@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from django_director.definitions.model import Container, MapStep, Step, WaitStep
+from django_director.definitions.model import Container, MapStep, Step, WaitStep, WorkflowStep
 from django_director.exceptions import ExpressionError
 from django_director.expressions import Expression, Reference, Template, compile_expression, compile_value
 from django_director.status import TaskStatus
@@ -123,6 +123,8 @@ def of_node(graph: Graph, node: Node) -> Values | None:
         return _kept(graph, node.position, {"when": step.when, "until": step.until}, {"for": step.seconds})
     if isinstance(step, MapStep):
         return _kept(graph, node.position, {"when": step.when, "over": step.over}, {})
+    if isinstance(step, WorkflowStep):
+        return _kept(graph, node.position, {"when": step.when}, {"payload": step.payload})
     if step.when is None and not node.kwargs:
         return None
     return _kept(graph, node.position, {"when": step.when}, {"with": node.kwargs})

@@ -36,6 +36,7 @@ def show_run(out: Printer, run: Json) -> None:
             ("created", moment(run["created_at"])),
             ("duration", run["duration"]),
             ("relaunched from", run["relaunched_from"]),
+            ("child run of task", run["parent_task"]),
             ("payload", json.dumps(run["payload"]) if run["payload"] else None),
             ("error", run["error"]),
         ]
@@ -96,7 +97,7 @@ def _task_row(out: Printer, task: Json) -> list[Cell]:
 
 def _why(out: Printer, task: Json) -> str:
     """Why a task is in its status, or what it waits for."""
-    text = task["error"] or task["reason"] or ""
+    text = task["error"] or task["reason"] or (f"child run {task['child_run']}" if task["child_run"] else "")
     until = moment(task["waits_until"])
     if until is not None:
         text = f"{text} until {out.time(until)}" if text else f"waits until {out.time(until)}"

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=django_director.ids.new_run_id, editable=False, primary_key=True, serialize=False)),
                 ('status', models.CharField(choices=[('pending', 'pending'), ('running', 'running'), ('success', 'success'), ('failed', 'failed'), ('canceled', 'canceled')], default='running', max_length=16)),
-                ('stop', models.CharField(blank=True, choices=[('', 'no'), ('cancel', 'canceled'), ('fail_fast', 'fail fast'), ('timeout', 'timed out'), ('skip', 'no slot was free'), ('delete', 'being deleted')], default='', max_length=16)),
+                ('stop', models.CharField(blank=True, choices=[('', 'no'), ('cancel', 'canceled'), ('fail_fast', 'fail fast'), ('timeout', 'timed out'), ('step_timeout', 'the time of the step that started it is up'), ('skip', 'no slot was free'), ('delete', 'being deleted')], default='', max_length=16)),
                 ('paused_at', models.DateTimeField(null=True)),
                 ('generation', models.PositiveIntegerField(default=0, help_text='How often the run was retried.')),
                 ('token', models.BigIntegerField(help_text='A random number written by the last cancel or retry.', null=True)),
@@ -60,6 +60,7 @@ class Migration(migrations.Migration):
                 ('schedule', models.CharField(max_length=200, null=True)),
                 ('scheduled_for', models.DateTimeField(help_text='The slot of the schedule.', null=True)),
                 ('sent_at', models.DateTimeField(help_text="When the schedule's message was sent.", null=True)),
+                ('is_awaited', models.BooleanField(default=False, help_text='Whether a step waits for its end.')),
                 ('deadline_at', models.DateTimeField(null=True)),
                 ('concurrency_key', models.CharField(help_text='Runs of one key share slots; empty without `concurrency`.', max_length=200, null=True)),
                 ('slot', models.PositiveIntegerField(help_text="Which of its key's slots an admitted run holds.", null=True)),
@@ -108,6 +109,7 @@ class Migration(migrations.Migration):
                 ('traceback', models.TextField(blank=True)),
                 ('reason', models.CharField(blank=True, help_text='Why it is in this status.', max_length=500)),
                 ('progress', models.JSONField(null=True)),
+                ('child_run', models.UUIDField(help_text='The child run that the step has started last.', null=True)),
                 ('asked_at', models.DateTimeField(help_text='Since when an approval waits for somebody to decide.', null=True)),
                 ('decision', models.JSONField(help_text='Of an approval: approved, by, comment, at.', null=True)),
                 ('queued_at', models.DateTimeField(null=True)),
@@ -268,6 +270,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='run',
             index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('finished_at__isnull', True)), fields=['finished_at', 'deadline_at'], name='director_run_deadline'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=django_director.indexes.PartialIndex(condition=models.Q(('is_awaited', True)), fields=['is_awaited', 'finished_at'], name='director_run_awaited'),
         ),
         migrations.AddConstraint(
             model_name='run',

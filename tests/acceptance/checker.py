@@ -18,10 +18,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django_director.engine import itemrows
+from django_director.engine.family import descendants
 from django_director.engine.outbox import STRIDE
 from django_director.graph import Graph, Node, expand, items, replay
 from django_director.models import Run, Task
-from django_director.status import TASK_BROKEN, TASK_FINISHED, TASK_TRANSITIONS, RunStatus, TaskStatus
+from django_director.status import (
+    TASK_BROKEN,
+    TASK_FINISHED,
+    TASK_TRANSITIONS,
+    RunStatus,
+    Stop,
+    TaskStatus,
+)
 
 Line = dict[str, Any]
 
@@ -43,7 +51,12 @@ class Violation(NamedTuple):
 
 def check_run(run: Run) -> None:
     """An outcome, gates as the rows say, and no task started before what it waits for had ended."""
-    _assert_none([*outcome(run), *gates(run), *order(run), *items_order(run), *statuses(run)])
+    runs = Run.objects.filter(pk__in=[run.pk, *descendants(run.pk)]).select_related("workflow", "version")
+    _assert_none([*family(runs), *(found for one in runs for found in _of_run(one))])
+
+
+def _of_run(run: Run) -> Iterator[Violation]:
+    yield from [*outcome(run), *gates(run), *order(run), *items_order(run), *statuses(run)]
 
 
 def check_history(path: Path, undone_claims: int = 0) -> None:
@@ -84,6 +97,20 @@ def statuses(run: Run) -> Iterator[Violation]:
         yield Violation("a", name_of(run), f"success, with tasks {sorted(rows)}")
     if run.status == RunStatus.FAILED and not rows & TASK_BROKEN:
         yield Violation("a", name_of(run), "failed, without a failed task")
+
+
+def family(runs: Iterable[Run]) -> Iterator[Violation]:
+    """(a) A step that waits for a child run has one, which knows of it; and no child run is without its step."""
+    for run in runs:
+        waiting = {task.child_run: task for task in _steps(run).awaiting_child().only("child_run", "step", "run")}
+        own = {child.pk: child for child in Run.objects.filter(parent_task__run=run).select_related("parent_task")}
+        for child_id, task in waiting.items():
+            child = own.get(child_id)
+            if child is None or child.parent_task_id != task.pk or not child.is_awaited:
+                yield Violation("a", f"{name_of(run)}, step {task.step}", f"waits for run {child_id} for ever")
+        for child in own.values():
+            if not child.is_finished and child.pk not in waiting and child.stop != Stop.STEP_TIMEOUT:
+                yield Violation("a", f"{name_of(run)}, step {child.parent_task.step}", f"lets run {child.pk} be")
 
 
 def commits(history: Iterable[Line]) -> Iterator[Violation]:

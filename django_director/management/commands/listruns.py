@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
-from django_director.lookups import SHOWN_STATUSES, find_workflow, shown_as
+from django_director.lookups import SHOWN_STATUSES, find_run, find_workflow, shown_as
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import show_runs
 from django_director.models import Run
@@ -13,20 +13,32 @@ LIMIT = 20
 
 
 class Command(DirectorCommand):
-    help = "List the last runs, of all workflows or of one."
+    help = "List the last runs: the roots of all workflows, all runs of one, or the child runs of a run."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", help="the workflow")
         parser.add_argument("--status", action="append", choices=SHOWN_STATUSES, help="may be given repeatedly")
         parser.add_argument("--limit", type=_positive, default=LIMIT, metavar="N", help=f"default {LIMIT}")
+        parser.add_argument("--parent", metavar="RUN", help="the child runs of this run")
         add_json_argument(parser)
 
     def run_command(
-        self, *, name: str | None, status: list[str] | None, limit: int, as_json: bool, **options: Any
+        self,
+        *,
+        name: str | None,
+        status: list[str] | None,
+        limit: int,
+        parent: str | None,
+        as_json: bool,
+        **options: Any,
     ) -> None:
         runs = Run.objects.for_listing()
         if name:
             runs = runs.filter(workflow=find_workflow(name))
+        if parent:
+            runs = runs.filter(parent_task__run=find_run(parent))
+        elif not name:
+            runs = runs.roots()
         if status:
             runs = shown_as(runs, status)
         found = runs_as_json(runs[:limit])

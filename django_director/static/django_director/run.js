@@ -70,8 +70,9 @@ function showHead(data) {
 }
 
 function showBoxes(data) {
-  data.boxes.forEach(([status, note, title], number) => {
+  data.boxes.forEach(([status, note, title, child], number) => {
     const box = page.querySelector(`[data-box="${number}"]`);
+    if (child && box.parentElement.localName === "a") box.parentElement.setAttribute("href", child);
     const text = box.querySelector("title");
     if (text.textContent === title && box.classList.contains(`director-${status}`)) return;
     setStatus(box, status, { selector: ".director-mark", paths: data.icons });
@@ -91,6 +92,11 @@ function showRows(data) {
     setText(field("started"), row.started);
     setDuration(field("duration"), row);
     setText(field("error").firstElementChild, row.error);
+    const child = field("child");
+    if (child && row.child) {
+      child.href = row.child;
+      child.hidden = false;
+    }
   }
   for (const item of page.querySelectorAll("[data-count]")) {
     const number = data.counts[item.dataset.count];

@@ -25,6 +25,7 @@ WORKFLOWS = {
     "chaos.FAILING": 2,
     "chaos.SLOW": 2,
     "chaos.LIMITED": 3,
+    "chaos.MAP": 3,
 }
 VERBS = {"cancel": 8, "retry": 8, "rerun": 4, "skip": 3, "relaunch": 2, "pause": 4}
 """What the operators do, and how often."""

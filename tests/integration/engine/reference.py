@@ -9,7 +9,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django_director.definitions.model import ApprovalStep, Container, Definition, Step, TaskStep, WaitStep
+from django_director.definitions.model import (
+    ApprovalStep,
+    Container,
+    Definition,
+    Step,
+    TaskStep,
+    WaitStep,
+    WorkflowStep,
+)
 
 SPARED = {"always", "any_failed"}
 ENDED = {"success", "failed", "skipped", "upstream_failed", "canceled"}
@@ -36,6 +44,10 @@ class Reference:
         self.rows = {
             id: "pending" for id, step in self.steps.items() if not isinstance(step, Container) or id in self.heads
         }
+        self.children: dict[str, list[int]] = {}
+        """How often each child run of a step was taken up again, the last one last."""
+        self.payloads: dict[str, Any] = {}
+        """That of the child run with which a step would go on."""
         self.is_stopped = False
         self._judge()
 
@@ -150,9 +162,8 @@ class Reference:
     def value(self, step: Step) -> Any:
         if isinstance(step, ApprovalStep | WaitStep):
             return self.received(step)
-        if isinstance(step, TaskStep):
+        if not isinstance(step, Container):
             return f"result of {step.id}" if self.rows[step.id] == "success" else None
-        assert isinstance(step, Container)
         if step.kind == "chain":
             return self.value(step.members[-1]) if step.members else None
         if step.id in self.heads and self.rows[step.id] != "success":
@@ -181,6 +192,20 @@ class Reference:
             self.end(id, "success")
         elif isinstance(self.steps[id], ApprovalStep | WaitStep):
             self.rows[id] = "waiting"
+        elif isinstance(self.steps[id], WorkflowStep):
+            self.take_up(id)
+
+    def take_up(self, id: str) -> None:
+        """Start a child run, or let the one there is go on if it would be given the same."""
+        needs = self.steps[id].needs
+        payload = {"seen": self.value(self.steps[needs[0]])} if needs else {}
+        runs = self.children.setdefault(id, [])
+        if self.payloads.get(id) == payload:
+            runs[-1] += 1
+        else:
+            runs.append(0)
+        self.payloads[id] = payload
+        self.rows[id] = "waiting"
 
     def holds(self, when: Any) -> bool:
         if not isinstance(when, str):
@@ -243,22 +268,30 @@ class Reference:
 
     def rerun(self, id: str) -> bool:
         """The same for one row, if it runs then: not if what is before it keeps it from that."""
-        kept, was_stopped = dict(self.rows), self.is_stopped
+        if not self._would_run(id):
+            return False
         self._reset(self._downstream({id}))
-        if self.rows[id] == "queued":
-            return True
-        self.rows, self.is_stopped = kept, was_stopped
-        return False
+        return True
+
+    def _would_run(self, id: str) -> bool:
+        kept = dict(self.rows), dict(self.payloads), self.is_stopped
+        self._reset(self._downstream({id}))
+        would = self.rows[id] == "queued"
+        self.rows, self.payloads, self.is_stopped = kept
+        return would
 
     def skip(self, id: str) -> bool:
-        """What failed or was canceled is as if a condition had skipped it."""
-        if self.rows[id] not in ("failed", "canceled"):
+        """What failed or was canceled, and would run again, is as if a condition had skipped it."""
+        if self.rows[id] not in ("failed", "canceled") or not self._would_run(id):
             return False
         self.rows[id] = "skipped"
         self._reset(self._downstream({id}) - {id})
         return True
 
     def _reset(self, again: set[str]) -> None:
+        for id in again:
+            if self.rows[id] in ("success", "skipped"):
+                self.payloads.pop(id, None)
         self.rows |= dict.fromkeys(again, "pending")
         self.is_stopped = False
         self._judge()

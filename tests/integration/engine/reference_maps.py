@@ -192,15 +192,29 @@ class MapReference(Reference):
         self._reset_all(later - soft, soft)
 
     def rerun(self, id: str) -> bool:
-        kept = dict(self.rows), dict(self.item_rows), dict(self.places), self.is_stopped
+        if not self._would_run(id):
+            return False
+        self._reset_from(id)
+        return True
+
+    def _reset_from(self, id: str) -> None:
         if id in self.places:
             self._reset_item(id)
         else:
             self._reset_all(self._downstream({id}), set())
-        if self.known[id] == "queued":
-            return True
-        self.rows, self.item_rows, self.places, self.is_stopped = kept
-        return False
+
+    def _would_run(self, id: str) -> bool:
+        kept = (
+            dict(self.rows),
+            dict(self.item_rows),
+            dict(self.places),
+            dict(self.payloads),
+            self.is_stopped,
+        )
+        self._reset_from(id)
+        would = self.known[id] == "queued"
+        self.rows, self.item_rows, self.places, self.payloads, self.is_stopped = kept
+        return would
 
     def skip(self, id: str) -> bool:
         if self.known[id] not in ("failed", "canceled"):
@@ -208,6 +222,8 @@ class MapReference(Reference):
         if id in self.places:
             self._reset_item(id, "skipped")
             return True
+        if not self._would_run(id):
+            return False
         self._forget({id})
         self.rows[id] = "skipped"
         self._reset_all(self._downstream({id}) - {id}, set())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_director import ids
+from django_director import engine, ids
 from django_director.clock import Now
-from django_director.engine import recovery
+from django_director.engine import items, recovery
 from django_director.models import Lease, Run, Task, Workflow
 from django_director.status import RunStatus, TaskStatus
-from tests.factories import definition, make_workflow
+from tests.factories import definition, make_workflow, mapped
+
+from . import driver
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,6 +30,7 @@ QUERIES = {
     ),
     "director_run_stopping": lambda: Run.objects.stopping().order_by()[:500],
     "director_run_deadline": lambda: Run.objects.overdue().order_by()[:500],
+    "director_run_awaited": lambda: Run.objects.reporting().order_by("finished_at")[:500],
     "director_run_admission": lambda: (
         Run.objects.due_for_admission().order_by("next_admission_at").values("pk")[:500]
     ),
@@ -75,6 +78,19 @@ def test_the_supervisors_queries_use_their_indexes(many_finished_tasks):
         assert index in plan, f"{index}: {plan}"
 
 
+def test_the_next_item_is_found_by_an_index(many_finished_tasks):
+    make_workflow(definition("test.MAP", mapped("M", "S", "T", over="range(3000)", max_parallel=2)))
+    run = engine.start("test.MAP")
+    driver.expand(run, "M")
+    graph = run.version.graph
+    bound = "map_index>" if connection.vendor == "sqlite" else "director_task_identity"
+    for position in (1, 2):
+        with transaction.atomic():
+            held = items._held(run.pk, graph, graph.nodes[0], position)
+            plan = held.filter(map_index__gte=1500).order_by("map_index")[:1].explain()
+        assert bound in plan, plan
+
+
 def test_who_holds_the_slots_is_found_by_an_index(many_finished_tasks):
     plan = keyed().holding().values_list("slot", flat=True).explain()
     assert "director_run_queue" in plan or "director_run_slots" in plan, plan
@@ -90,6 +106,6 @@ def test_a_look_at_what_is_due_uses_an_index_for_each(many_finished_tasks):
         plan = str(cursor.fetchall())
     for index in (
         *("director_task_due", "director_task_timer", "director_task_deadline"),
-        *("director_run_stopping", "director_run_deadline", "director_run_admission"),
+        *("director_run_stopping", "director_run_deadline", "director_run_admission", "director_run_awaited"),
     ):
         assert index in plan, f"{index}: {plan}"

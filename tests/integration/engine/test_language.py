@@ -9,15 +9,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from django_director import engine, inputs, ownsteps
-from django_director.definitions.model import ApprovalStep, Definition, MapStep
-from django_director.engine import finish, stop, timers
+from django_director.definitions.model import ApprovalStep, Definition, MapStep, WorkflowStep
+from django_director.engine import children, finish, stop, timeouts, timers
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus
+from tests.factories import definition as make_definition
 from tests.factories import make_workflow
-from tests.random_definitions import PAYLOAD, definitions
+from tests.random_definitions import CHILD, PAYLOAD, definitions
 
 from . import driver
 from .reference_maps import MapReference
@@ -32,16 +33,17 @@ class _Lockstep:
     def __init__(self, definition: Definition, draw: Any) -> None:
         self.draw = draw
         make_workflow(definition)
+        make_workflow(make_definition(CHILD, "X"))
         self.run: Run = engine.start(definition.name, PAYLOAD)
         self.reference = MapReference(definition, PAYLOAD)
-        self.running: dict[str, Claim] = {}
+        self.running: dict[str, Claim | Run] = {}
 
     def play(self) -> None:
         self.compare()
         while self.reference.outcome() is None:
             queued = sorted(id for id, status in self.reference.known.items() if status == "queued")
             waiting = sorted(id for id, status in self.reference.rows.items() if status == "waiting")
-            waiting = [id for id in waiting if not isinstance(self.reference.steps[id], MapStep)]
+            waiting = [id for id in waiting if not isinstance(self.reference.steps[id], MapStep | WorkflowStep)]
             choices = [*queued, *sorted(self.running), *waiting]
             assert choices, "the reference hangs"
             chosen = self.draw(st.sampled_from(choices))
@@ -67,6 +69,9 @@ class _Lockstep:
             assert finish.skip(claimed, "when")
         elif claimed.node.is_head:
             assert finish.finish(claimed, True)
+        elif claimed.node.kind == "workflow":
+            assert ownsteps.perform(claimed) is ownsteps.HELD
+            self.running[id] = driver.child_of(self.run, id)
         elif claimed.node.kind == "map":
             driver.end(claimed, lambda _: None)
         elif claimed.node.passes_on:
@@ -89,12 +94,32 @@ class _Lockstep:
 
     def finish(self, id: str) -> None:
         claimed = self.running.pop(id)
-        if self.draw(st.integers(0, 3)) == 3:
+        if isinstance(claimed, Run):
+            self.finish_child(id, claimed)
+        elif self.draw(st.integers(0, 3)) == 3:
             assert finish.fail(claimed, Failure(error="ValueError: drawn"))
             self.reference.end(id, "failed")
         else:
             assert finish.finish(claimed, f"result of {id}")
             self.reference.end(id, "success")
+
+    def finish_child(self, id: str, child: Run) -> None:
+        """Let a child run end, in one of the ways there are, and tell its step."""
+        way = self.draw(st.sampled_from(["success", "success", "failed", "canceled", "timeout"]))
+        if way == "success":
+            driver.succeed(child, "X", f"result of {id}")
+        elif way == "failed":
+            driver.fail(child, "X")
+        elif way == "canceled":
+            engine.cancel(child)
+        else:
+            Run.objects.filter(pk=child.pk).update(deadline_at=PAST)
+            assert timeouts.stop_overdue_runs() == 1
+        stop.carry_on(child.pk)
+        # A step whose time was up does not wait for the end.
+        assert children.report(child.pk) == (way != "timeout")
+        assert not Run.objects.filter(is_awaited=True, pk=child.pk).exists()
+        self.reference.end(id, "success" if way == "success" else "failed")
 
     def end_waiting(self, id: str) -> None:
         task, step = self.run.tasks.get(step=id), self.reference.steps[id]
@@ -139,6 +164,8 @@ class _Lockstep:
     def compare(self) -> None:
         run = self.run_row()
         assert driver.statuses(run) == self.reference.known
+        made = Run.objects.filter(parent_task__run=run).values_list("parent_task__step", "generation")
+        assert sorted(made) == sorted((id, n) for id, runs in self.reference.children.items() for n in runs)
         outcome = self.reference.outcome()
         assert run.status == (outcome or RunStatus.RUNNING)
         assert bool(run.stop) == self.reference.is_stopped

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -29,14 +30,18 @@ from django_director.definitions.model import Concurrency, Container, Definition
 from django_director.dispatch import Message
 from django_director.engine import (
     admission,
+    children,
     finish,
+    hold,
     items,
+    launch,
     outbox,
     recompute,
     recovery,
     settle,
     stop,
     success,
+    timeouts,
     timers,
 )
 from django_director.engine import claim as claims
@@ -48,8 +53,9 @@ from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.prepared import UUID_FIELD, Param, Update
 from django_director.querysets import positions_in
 from django_director.status import RUN_FINISHED, TASK_ACTIVE, TASK_FINISHED, RunStatus, Stop, TaskStatus
-from tests.factories import definition, make_workflow
-from tests.random_definitions import PAYLOAD, definitions
+from tests.acceptance import checker
+from tests.factories import child, definition, group, make_workflow
+from tests.random_definitions import CHILD, PAYLOAD, definitions
 
 from . import driver
 
@@ -58,6 +64,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PAST = "2026-01-01T00:00:00Z"
 OUTCOMES = {
     Stop.CANCEL: RunStatus.CANCELED,
+    Stop.STEP_TIMEOUT: RunStatus.CANCELED,
     Stop.FAIL_FAST: RunStatus.FAILED,
     Stop.SKIP: RunStatus.CANCELED,
 }
@@ -101,6 +108,9 @@ class Engine(RuleBasedStateMachine):
         WorkflowVersion.objects.all().delete()
         sent.clear()
         dispatch.breaker.reset()
+        make_workflow(definition(CHILD, "X"))
+        make_workflow(definition("model.PARENT", child("SHIP", CHILD), timeout=3600))
+        self.deaf = False
         self.claimed: list[Claim] = []
         self.taken: Counter[tuple[Any, int]] = Counter()
         self.commits: Counter[tuple[Any, int]] = Counter()
@@ -120,6 +130,12 @@ class Engine(RuleBasedStateMachine):
         """Plain ones, for among all shapes hardly any has something left to cancel."""
         after = TaskStep(id="after", task="T", trigger_rule="always")
         self._start(definition("", *members, after, "T", fail_fast=True))
+
+    @rule()
+    def start_family(self) -> None:
+        """Child runs, and theirs."""
+        inner = child("INNER", "model.PARENT", timeout=3600)
+        self._start(definition("", group("G", inner, child("SHIP", CHILD, timeout=3600)), "T"))
 
     @rule(name=st.sampled_from(sorted(KEYED)), key=st.integers(1, 2), members=workflows, has_hook=st.booleans())
     def start_keyed(self, name: str, key: int, members: list[Any], has_hook: bool) -> None:
@@ -180,13 +196,16 @@ class Engine(RuleBasedStateMachine):
         if not inputs.judge(claimed):
             finish.skip(claimed, "`when` is false")
             return
-        if claimed.node.kind == "map":
-            driver.end(claimed, lambda _: None)
+        if claimed.node.kind in ("map", "workflow"):
+            with self._hearing():
+                driver.end(claimed, lambda _: None)
             return
         if claimed.node.passes_on:
             assert ownsteps.perform(claimed) is ownsteps.HELD
             return
-        if finish.finish(claimed, {"token": claimed.token}) and was_running:
+        with self._hearing():
+            finished = finish.finish(claimed, {"token": claimed.token})
+        if finished and was_running:
             self.commits[(claimed.task_id, claimed.token)] += 1
             assert self.holder[claimed.task_id] == claimed.token, "somebody else's claim was finished"
             assert Task.objects.get(pk=claimed.task_id).result == {"token": claimed.token}
@@ -197,8 +216,31 @@ class Engine(RuleBasedStateMachine):
     def fail(self, data: Any, late_copy: bool) -> None:
         claimed = self._claim(data, keep=late_copy)
         was_running = Task.objects.filter(pk=claimed.task_id, status=TaskStatus.RUNNING).exists()
-        if finish.fail(claimed, Failure(error="ValueError: model")) and was_running:
+        with self._hearing():
+            failed = finish.fail(claimed, Failure(error="ValueError: model"))
+        if failed and was_running:
             assert self.holder[claimed.task_id] == claimed.token, "somebody else's claim was failed"
+
+    @rule(deaf=st.booleans())
+    def stop_hearing(self, deaf: bool) -> None:
+        """Processes die when a child run has ended, before they can tell its step."""
+        self.deaf = deaf
+
+    @contextlib.contextmanager
+    def _hearing(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            if self.deaf:
+                patch.setattr(children, "report", lambda child_id: False)
+            yield
+
+    @precondition(lambda self: Run.objects.active().filter(is_awaited=True, deadline_at__isnull=False).exists())
+    @rule(data=st.data())
+    def time_out_child(self, data: Any) -> None:
+        runs = list(Run.objects.active().filter(is_awaited=True, deadline_at__isnull=False).order_by("pk"))
+        chosen = data.draw(st.sampled_from(runs))
+        Run.objects.filter(pk=chosen.pk).update(deadline_at=PAST)
+        timeouts.stop_overdue_runs()
+        Run.objects.filter(pk=chosen.pk).update(deadline_at=None)
 
     @precondition(lambda self: self.claimed)
     @rule(data=st.data(), delay=st.sampled_from([0, 60]))
@@ -233,6 +275,8 @@ class Engine(RuleBasedStateMachine):
         recovery.wake()
         timers.fire()
         recovery.publish_due()
+        children.report_all(100)
+        assert hold.follow_parents() == 0, "a pause has not reached a child run"
         Run.objects.filter(status=RunStatus.PENDING).update(next_admission_at=PAST)
         admission.admit_due()
         recovery.close_stopped()
@@ -268,7 +312,8 @@ class Engine(RuleBasedStateMachine):
         run = self._run(data)
         if run is not None:
             try:
-                engine.cancel(run, force=force)
+                with self._hearing():
+                    engine.cancel(run, force=force)
             except Conflict:
                 assert run.is_finished or run.stop
 
@@ -279,7 +324,7 @@ class Engine(RuleBasedStateMachine):
             try:
                 engine.pause(run)
             except Conflict:
-                assert run.is_finished or run.stop or run.paused_at
+                assert run.parent_task_id or run.is_finished or run.stop or run.paused_at
 
     @rule(data=st.data())
     def resume(self, data: Any) -> None:
@@ -288,7 +333,7 @@ class Engine(RuleBasedStateMachine):
             try:
                 engine.resume(run)
             except Conflict:
-                assert run.is_finished or run.stop or not run.paused_at
+                assert run.parent_task_id or run.is_finished or run.stop or not run.paused_at
 
     @rule(data=st.data())
     def retry(self, data: Any) -> None:
@@ -298,7 +343,7 @@ class Engine(RuleBasedStateMachine):
                 engine.retry(run)
             except Conflict:
                 is_full = run.workflow.name == "model.SKIP" and Run.objects.holding().filter(workflow=run.workflow)
-                assert run.status not in {RunStatus.FAILED, RunStatus.CANCELED} or is_full
+                assert run.parent_task_id or run.status not in {RunStatus.FAILED, RunStatus.CANCELED} or is_full
 
     @rule(data=st.data(), verb=st.sampled_from(["rerun", "skip"]))
     def rerun_or_skip(self, data: Any, verb: str) -> None:
@@ -312,10 +357,11 @@ class Engine(RuleBasedStateMachine):
         task.run = run
         try:
             getattr(engine, verb)(task)
-        except Conflict:
+        except Conflict as conflict:
             may_skip = verb == "skip" and task.status in {TaskStatus.FAILED, TaskStatus.CANCELED}
             is_full = run.workflow.name == "model.SKIP"
-            assert not run.is_finished or task.is_hook or is_full or not may_skip
+            is_held = is_full or run.parent_task_id is not None or "as long as" in str(conflict)
+            assert not run.is_finished or task.is_hook or is_held or not may_skip
         else:
             self._check_reset(run, task, verb, {row.pk: row for row in rows})
 
@@ -367,13 +413,15 @@ class Engine(RuleBasedStateMachine):
                 assert broken.exists() or TaskStatus.CANCELED in statuses
             if not run.stop:
                 driver.check_gates(run)
+        assert list(checker.family(Run.objects.all())) == []
 
     def teardown(self) -> None:
         """All that is left: the supervisor, and a worker that does what it is told."""
-        for run in Run.objects.active().filter(paused_at__isnull=False, stop=""):
+        for run in Run.objects.active().filter(paused_at__isnull=False, stop="", parent_task=None):
             engine.resume(run)
         for _ in range(100):
-            if not Run.objects.active().exists() and not Task.objects.active().exists():
+            left = Run.objects.active() | Run.objects.reporting()
+            if not left.exists() and not Task.objects.active().exists():
                 break
             self.lose_all_leases()
             self.supervise()
@@ -457,6 +505,13 @@ def _take_though_paused(ticket: Ticket, *args: Any) -> Any:
     return rows
 
 
+def _begin_without_fence(claim: Claim, order: Any) -> None:
+    Task.objects.filter(pk=claim.task_id).update(
+        status=TaskStatus.WAITING, child_run=order.run_id, finished_at=None
+    )
+    launch.insert(order)
+
+
 claims_take = claims._take
 settle_count = settle._count
 items_count, items_release = items._count, items.release
@@ -474,6 +529,12 @@ MUTANTS = {
     "fail_fast does not go on": (stop, "_go_on", lambda run: 0),
     "nobody publishes again": (recovery, "publish_due", lambda: 0),
     "a pause does not hold": (claims, "_take", _take_though_paused),
+    "nobody tells a step that its child run has ended": (children, "report_all", lambda limit: 0),
+    "a stop does not go down": (stop, "stop_children", lambda run_id, reason, force=False: None),
+    "a sweep takes steps that wait for child runs": (stop, "_unstarted", lambda tasks: tasks.unstarted()),
+    "a child run starts for whoever asks": (children, "_begin", _begin_without_fence),
+    "a step is told by a child run that it does not wait for": (children, "_waits_for", lambda step, child: True),
+    "a pause does not go down": (hold, "follow_parent", lambda child_id: False),
     "a limit is not asked for": (admission, "_free_slot", lambda run: admission._holders(run).count()),
     "nobody hands on": (admission, "hand_on", lambda run_id: None),
     "a stopped run is not swept": (stop, "sweep", lambda run_id, reason="", spared=(), maps=(): 0),

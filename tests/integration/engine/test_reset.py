@@ -13,7 +13,7 @@ from django.db.models import F
 from django_director import engine
 from django_director.engine import claim as claims
 from django_director.engine import recovery, reset
-from django_director.engine.plans import SHOWN
+from django_director.engine.previews import SHOWN
 from django_director.exceptions import Conflict
 from django_director.models import Attempt, Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -371,7 +371,7 @@ def test_a_reset_of_scattered_tasks():
 def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
     """The commit went through, its answer did not; the second try must see that it is its own."""
     run = ran("A", "B")
-    real, tries = reset._reset, []
+    real, tries = reset.carry_out, []
 
     def unlucky(*args: Any) -> None:
         real(*args)
@@ -385,7 +385,7 @@ def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
         except OperationalError:
             return work()
 
-    monkeypatch.setattr(reset, "_reset", unlucky)
+    monkeypatch.setattr(reset, "carry_out", unlucky)
     monkeypatch.setattr(reset, "transact", persevere)
     again = engine.rerun(task(run, "A"))
     assert (len(tries), again.status, again.run.generation) == (2, TaskStatus.QUEUED, 1)

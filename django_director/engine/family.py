@@ -1,0 +1,37 @@
+"""Which runs belong together: a root, the child runs that its steps have started, and theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from django_director.exceptions import Conflict
+from django_director.models import Run, Task
+
+
+def ancestors(run: Run) -> Iterator[Run]:
+    """The run that has started ``run``, and so on up to the root, each with its workflow. One query for each."""
+    above = Run.objects.select_related("workflow").only("parent_task", "workflow__name")
+    while run.parent_task_id is not None:
+        run = above.get(tasks=run.parent_task_id)
+        yield run
+
+
+def descendants(run_id: UUID) -> list[UUID]:
+    """All runs below a run, parents before children. A query for each level."""
+    found: list[UUID] = []
+    level = [run_id]
+    while level:
+        level = list(Run.objects.filter(parent_task__run__in=level).values_list("pk", flat=True))
+        found += level
+    return found
+
+
+def refuse_child(what: Run | Task, verb: str) -> None:
+    """Raise ``Conflict``, which names the root, for a child run or a task of one: what is done is done to all."""
+    run = what.run if isinstance(what, Task) else what
+    if run.parent_task_id is None:
+        return
+    *_, root = ancestors(run)
+    named = f"task “{what.label}” of run {run.pk}" if isinstance(what, Task) else f"run {run.pk}"
+    raise Conflict(f"{named} can't be {verb}: run {run.pk} is a child run, steer its root, run {root.pk}")
