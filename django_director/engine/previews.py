@@ -54,7 +54,7 @@ def preview(plan: Plan) -> Preview:
     ended = {position: own.foreseen for position, own in plan.maps.items()}
     runs: list[Thing] = sorted(foresee(graph, {**plan.after, **ended}))
     stays: list[Thing] = sorted(plan.before.keys() - plan.changed - plan.maps.keys())
-    idle = len(plan.again) - len(runs)
+    idle = len(plan.again.difference(p for p in runs if isinstance(p, int)))
     for own in plan.maps.values():
         runs += sorted(own.again)
         stays += sorted(own.before.keys() - own.again - {own.skipped})
