@@ -91,7 +91,9 @@ def release(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) 
     Whoever takes items at the same time takes the next ones.
     """
     near = first + NEAR * (node.max_parallel or 0)
-    chosen = _lowest(run, graph, node, number, first, near) or _lowest(run, graph, node, number, first)
+    chosen = _lowest(run, graph, node, number, first, near)
+    if len(chosen) < number:
+        chosen = _lowest(run, graph, node, number, first)
     outbox.queue_items(run, graph, chosen)
     return len(chosen)
 
