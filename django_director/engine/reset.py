@@ -127,7 +127,7 @@ def _of_rerun(task: Task) -> Plan:
 
 
 def _of_skip(task: Task) -> Plan:
-    family.refuse_child(task, "skipped")
+    family.refuse_child(task, TaskStatus.SKIPPED.label)
     return plans.of_skip(task)
 
 

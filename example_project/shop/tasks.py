@@ -1,4 +1,7 @@
-"""The steps of ``shop.ORDER`` and ``logistics.SHIP``. What a real shop would ask of others is made up from the order's number."""
+"""The steps of ``shop.ORDER`` and ``logistics.SHIP``.
+
+What a real shop would ask of others is made up from the order's number.
+"""
 
 from __future__ import annotations
 
