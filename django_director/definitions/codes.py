@@ -23,7 +23,6 @@ WORKFLOW_TWICE: Final = "D102"
 WORKFLOW_FORM: Final = "D103"
 TASKS: Final = "D104"
 UNKNOWN_KEY: Final = "D105"
-NOT_YET: Final = "D106"
 VALUE: Final = "D107"
 DURATION: Final = "D108"
 
@@ -89,7 +88,6 @@ CODES: Final[dict[str, str]] = {
     WORKFLOW_FORM: "a workflow is not a mapping",
     TASKS: "`tasks` is missing or not a list",
     UNKNOWN_KEY: "an unknown key",
-    NOT_YET: "something this release does not support yet",
     VALUE: "a value of the wrong type",
     DURATION: "a duration that can't be read, or that is too short or too long",
     STEP_FORM: "a step is neither a name nor a mapping",

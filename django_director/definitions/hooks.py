@@ -28,7 +28,7 @@ def read_hooks(node: Node | None, report: Report) -> dict[str, list[Draft]]:
         message = f"`hooks` must be a mapping, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `hooks: {failure: TASK}`")
         return {}
-    node = report.check_keys(node, "in `hooks`", HOOKS, "hooks")
+    node = report.check_keys(node, "in `hooks`", HOOKS)
     hooks = {outcome: _read_outcome(outcome, node.get(outcome), report) for outcome in HOOKS}
     return {outcome: drafts for outcome, drafts in hooks.items() if drafts}
 
@@ -38,9 +38,6 @@ def _read_outcome(outcome: str, node: Node | None, report: Report) -> list[Draft
         return []
     report = report.inside(step=hook_id(outcome))
     is_list = isinstance(node, ListNode)
-    if is_list and not report.can("hooks.list"):
-        report.not_yet(node, f"a list of tasks as `hooks.{outcome}`")
-        return []
     drafts = []
     for item in node.items if isinstance(node, ListNode) else [node]:
         draft = read_step(item, report, "hook")

@@ -9,8 +9,8 @@ from typing import Any, Final
 from . import codes
 from .drafts import Draft
 from .model import NONE_FAILED, RULES, Retry
-from .report import Elsewhere, Report
-from .tree import ListNode, MappingNode, describe, plain
+from .report import Report
+from .tree import ListNode, MappingNode, describe
 from .values import (
     MAX_INT,
     number_of,
@@ -21,24 +21,24 @@ from .values import (
     read_whole,
     read_word,
 )
-from .writing import expressions_in, read_expression, read_template
+from .writing import read_expression, read_template
 
 COMMON_KEYS: Final = ("description", "needs", "when", "trigger_rule")
 RUNNING_KEYS: Final = ("retry", "timeout", "queue", "priority")
 """What ``defaults`` has too."""
 TASK_KEYS: Final = ("task", "queue", "with", *COMMON_KEYS, "continue_on_error", "retry", "timeout", "priority")
 RETRY_KEYS: Final = ("max", "delay", "backoff", "max_delay", "jitter", "only", "never")
-ELSEWHERE: Final[Mapping[str, Elsewhere]] = {
-    key: Elsewhere(feature=feature, hint=f"`{key}` belongs to a step with `{owner}`")
-    for feature, owner, keys in (
-        ("type.map", "type: map", ("over", "max_parallel")),
-        ("step.workflow", "workflow:", ("payload",)),
-        ("type.approval", "type: approval", ("prompt", "permission", "on_timeout")),
-        ("type.wait", "type: wait", ("for", "until")),
+ELSEWHERE: Final[Mapping[str, str]] = {
+    key: f"`{key}` belongs to a step with `{owner}`"
+    for owner, keys in (
+        ("type: map", ("over", "max_parallel")),
+        ("workflow:", ("payload",)),
+        ("type: approval", ("prompt", "permission", "on_timeout")),
+        ("type: wait", ("for", "until")),
     )
     for key in keys
 }
-"""Keys of other kinds of steps, for those who forget the `type`."""
+"""Hints for keys of other kinds of steps, for those who forget the `type`."""
 MAX_PRIORITY: Final = 255
 MAX_BACKOFF: Final = 1000
 
@@ -76,10 +76,6 @@ def _read_with(draft: Draft, body: MappingNode, report: Report) -> dict[str, Any
         message = f"`with` must be a mapping of arguments, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `with: {name: value}`")
         return {}
-    if not report.can("with.expression"):
-        for text in expressions_in(node):
-            report.not_yet(text, "an expression `${{ … }}` in `with`")
-        return dict(plain(node))
     draft.uses = uses = list(draft.uses)
     return dict(read_template(node, "with", report, uses))
 

@@ -24,7 +24,7 @@ _PERMISSION: Final = re.compile(r"\w+\.\w+")
 
 def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
     """`workflow:`; the call is noted in the report, to be checked when all files are read."""
-    body = report.check_keys(body, f"in the step “{draft.name}”", CHILD_KEYS, "child")
+    body = report.check_keys(body, f"in the step “{draft.name}”", CHILD_KEYS)
     read_common(draft, body, report)
     name = read_text(body, "workflow", report)
     if body.get("workflow") is None:
@@ -42,7 +42,7 @@ def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
 
 def read_approval(draft: Draft, body: MappingNode, report: Report) -> None:
     """`type: approval`."""
-    body = report.check_keys(body, f"in the approval “{draft.name}”", APPROVAL_KEYS, "approval")
+    body = report.check_keys(body, f"in the approval “{draft.name}”", APPROVAL_KEYS)
     read_common(draft, body, report)
     draft.own = {
         "prompt": read_text(body, "prompt", report, is_long=True) or "",
@@ -76,7 +76,7 @@ _FOR: Final = "write `for: 90s`, or an expression that gives one: `for: ${{ payl
 
 def read_wait(draft: Draft, body: MappingNode, report: Report) -> None:
     """`type: wait`."""
-    body = report.check_keys(body, f"in the wait “{draft.name}”", WAIT_KEYS, "wait")
+    body = report.check_keys(body, f"in the wait “{draft.name}”", WAIT_KEYS)
     read_common(draft, body, report)
     draft.uses = uses = list(draft.uses)
     draft.own = {

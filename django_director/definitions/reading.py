@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from . import codes
 from .children import check_calls
-from .features import NOT_YET
 from .loading import MAX_BYTES, is_private, load
 from .model import Definition
 from .problems import Place, Problem
@@ -45,15 +44,12 @@ class Reading:
         return replace(self, problems=_ordered([*self.problems, *new], self.files))
 
 
-def read(paths: Sequence[Path], *, unsupported: Collection[str] = NOT_YET) -> Reading:
-    """Read all files. Never raises for what is in them: missing files too are problems.
-
-    ``unsupported`` are words of ``features``; what they stand for is reported, and not read.
-    """
+def read(paths: Sequence[Path]) -> Reading:
+    """Read all files. Never raises for what is in them: missing files too are problems."""
     definitions: dict[str, Definition] = {}
     found: list[Problem] = []
     files = tuple(shown_path(path) for path in paths)
-    reports = [Report(path=shown, unsupported=unsupported) for shown in files]
+    reports = [Report(path=shown) for shown in files]
     all_known = True
     for path, report in zip(paths, reports, strict=True):
         read_here = _read_file(path, report)

@@ -10,20 +10,11 @@ from typing import TYPE_CHECKING
 from django_director.hints import did_you_mean
 
 from . import codes
-from .features import NOT_YET
 from .problems import Place, Problem
-from .tree import Entry, MappingNode, Node
+from .tree import MappingNode, Node
 
 if TYPE_CHECKING:
     from .children import Call
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elsewhere:
-    """A key that belongs to something else: the word of its feature, and the hint."""
-
-    feature: str
-    hint: str
 
 
 @dataclass(slots=True)
@@ -41,8 +32,6 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     workflow: str | None = None
     step: str | None = None
-    unsupported: Collection[str] = NOT_YET
-    """The words of ``features`` that are reported in place of being read."""
     budget: Budget = field(default_factory=Budget)
     calls: list[Call] = field(default_factory=list)
     """Workflows as steps of others, to be checked when all files are read."""
@@ -75,43 +64,22 @@ class Report:
             )
         )
 
-    def can(self, feature: str) -> bool:
-        """Whether the engine supports what a word of ``features`` stands for."""
-        return feature not in self.unsupported
-
     def check_keys(
         self,
         mapping: MappingNode,
         where: str,
         known: Collection[str],
-        place: str = "",
-        elsewhere: Mapping[str, Elsewhere] = MappingProxyType({}),
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
     ) -> MappingNode:
-        """The mapping without the keys that can't be used; each of these is reported.
+        """The mapping without the keys that are not ``known``; each of these is reported.
 
-        ``place`` is that of ``features``; ``elsewhere`` has keys that belong to something else.
+        ``elsewhere`` has the hints for keys that belong to something else.
         """
-        kept = {}
-        for name, entry in mapping.entries.items():
-            if name in known:
-                if self.can(f"{place}.{name}"):
-                    kept[name] = entry
-                else:
-                    self.not_yet(entry.key, f"`{name}` {where}")
-            elif not name.startswith("x-"):
-                self._unknown_key(entry, where, known, place, elsewhere.get(name))
-        return mapping if len(kept) == len(mapping.entries) else replace(mapping, entries=kept)
-
-    def _unknown_key(
-        self, entry: Entry, where: str, known: Collection[str], place: str, other: Elsewhere | None
-    ) -> None:
-        name = entry.key.text
-        if other is not None and not self.can(other.feature):
-            self.not_yet(entry.key, f"`{name}` {where}")
-            return
-        usable = [key for key in known if self.can(f"{place}.{key}")]
-        hint = did_you_mean(name, usable) if other is None else other.hint
-        self.error(codes.UNKNOWN_KEY, entry.key, f"unknown key `{name}` {where}", hint)
-
-    def not_yet(self, node: Node | None, what: str) -> None:
-        self.error(codes.NOT_YET, node, f"{what} is not supported by this release yet", "take it out")
+        unknown = [name for name in mapping.entries if name not in known]
+        for name in unknown:
+            if not name.startswith("x-"):
+                hint = elsewhere.get(name) or did_you_mean(name, known)
+                self.error(codes.UNKNOWN_KEY, mapping.entries[name].key, f"unknown key `{name}` {where}", hint)
+        if not unknown:
+            return mapping
+        return replace(mapping, entries={key: mapping.entries[key] for key in mapping.entries if key in known})

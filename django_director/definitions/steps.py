@@ -109,7 +109,7 @@ def _with_options(name: str, key: ScalarNode, body: MappingNode, report: Report,
 
 
 def _task(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Draft:
-    body = report.check_keys(body, f"in the step “{name}”", TASK_KEYS, "step", ELSEWHERE)
+    body = report.check_keys(body, f"in the step “{name}”", TASK_KEYS, ELSEWHERE)
     task = read_text(body, "task", report)
     draft = Draft(name=name, kind="task", task=task or name, explicit=task is not None, node=key)
     read_common(draft, body, report)
@@ -121,17 +121,12 @@ def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind
     node = body.get("type")
     kind = text_of(node)
     if kind in TYPES:
-        if report.can(f"type.{kind}"):
-            return cast(Kind, kind)
-        report.not_yet(node, f"`type: {kind}`")
-    elif node is not None:
+        return cast(Kind, kind)
+    if node is not None:
         shown = kind if kind is not None else describe(node)
-        usable = [known for known in TYPES if report.can(f"type.{known}")]
-        report.error(codes.STEP_TYPE, node, f"unknown type “{shown}” of “{name}”", did_you_mean(shown, usable))
+        report.error(codes.STEP_TYPE, node, f"unknown type “{shown}” of “{name}”", did_you_mean(shown, TYPES))
     elif "workflow" in body.entries:
-        if report.can("step.workflow"):
-            return "workflow"
-        report.not_yet(body.entries["workflow"].key, f"`workflow` in the step “{name}”")
+        return "workflow"
     else:
         has = "`tasks` and no `type`" if "tasks" in body.entries else "an empty `type`"
         message = f"“{name}” has {has}"
@@ -141,7 +136,7 @@ def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind
 
 def _container(draft: Draft, body: MappingNode, report: Report) -> None:
     kind = cast(Literal["group", "chain"], draft.kind)
-    body = report.check_keys(body, f"in the {kind} “{draft.name}”", CONTAINER_KEYS, "container")
+    body = report.check_keys(body, f"in the {kind} “{draft.name}”", CONTAINER_KEYS)
     read_common(draft, body, report)
     tasks = body.get("tasks")
     if isinstance(tasks, ListNode):
@@ -178,7 +173,7 @@ def _note_lone_chain(draft: Draft, report: Report) -> None:
 
 
 def _map(draft: Draft, body: MappingNode, report: Report) -> None:
-    body = report.check_keys(body, f"in the map “{draft.name}”", MAP_KEYS, "step", ELSEWHERE)
+    body = report.check_keys(body, f"in the map “{draft.name}”", MAP_KEYS, ELSEWHERE)
     read_common(draft, body, report)
     draft.uses = uses = list(draft.uses)
     draft.own = {

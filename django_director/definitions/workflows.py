@@ -66,7 +66,7 @@ def _check_name(name: str, key: Node, report: Report) -> bool:
 def _read_body(
     name: str, entry: Entry, body: MappingNode, source: str, folder: Path, report: Report
 ) -> Definition:
-    body = report.check_keys(body, "in the workflow", KEYS, "workflow")
+    body = report.check_keys(body, "in the workflow", KEYS)
     drafts = _read_tasks(entry.key, body, report)
     hooks = read_hooks(body.get("hooks"), report)
     every_hook = [draft for hook in hooks.values() for draft in hook]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,14 @@ def CHARGE(order: Any, amount: Any) -> None: ...
 SIGNATURES = {task.__name__: inspect.signature(task) for task in (FETCH, STORE, CHARGE)}
 
 
-def read_text(folder: Path, text: str, unsupported: Collection[str] = ()) -> Reading:
-    """The whole language, whatever of it the engine can do, unless a test says otherwise."""
+def read_text(folder: Path, text: str) -> Reading:
     path = folder / "workflows.yml"
     path.write_bytes(text.encode())
-    return read([path], unsupported=unsupported)
+    return read([path])
 
 
-def checked(folder: Path, text: str, unsupported: Collection[str] = ()) -> Reading:
-    reading = read_text(folder, text, unsupported)
+def checked(folder: Path, text: str) -> Reading:
+    reading = read_text(folder, text)
     problems = check_tasks(reading.definitions, SIGNATURES.get, SIGNATURES)
     return reading.adding([*problems, *check_retries(reading.definitions, pkgutil.resolve_name)])
 

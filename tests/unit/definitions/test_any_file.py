@@ -120,7 +120,7 @@ workflow = st.fixed_dictionaries(
 def test_any_file_of_the_language(tmp_path_factory, said):
     path = tmp_path_factory.getbasetemp() / "language.yml"
     path.write_text(json.dumps(said))
-    reading = read([path], unsupported=())
+    reading = read([path])
     found = [
         *check_tasks(reading.definitions, SIGNATURES.get, SIGNATURES),
         *check_retries(reading.definitions, pkgutil.resolve_name),

@@ -49,7 +49,7 @@ WRONG = {
 
 
 def data(text: str):
-    report = Report(path="workflows.yml", unsupported=())
+    report = Report(path="workflows.yml")
     node = load(text, report)
     assert all(problem.code == "D009" for problem in report.problems)
     return plain(node) if node else None

@@ -11,7 +11,6 @@ import pytest
 from django_director.definitions import CODES, read
 
 from .helpers import checked
-from .test_language import BY_FEATURE
 
 CASES = re.findall(
     r"^### (?P<name>.+)\n(?P<text>(?s:.*?))\n--->\n(?P<expected>(?:.+\n?)+)",
@@ -25,9 +24,7 @@ ELSEWHERE = {"D001", "D002", "D404", "D405"}
 @pytest.mark.parametrize(("name", "text", "expected"), CASES, ids=[case[0] for case in CASES])
 def test_problem(tmp_path, monkeypatch, name, text, expected):
     monkeypatch.chdir(tmp_path)
-    # D106 is of what this release's engine can't do; all else is of the language.
-    unsupported = BY_FEATURE if name.startswith("D106") else ()
-    reading = checked(tmp_path, text + "\n", unsupported)
+    reading = checked(tmp_path, text + "\n")
     shown = [str(problem).removeprefix("workflows.yml:") for problem in reading.problems + reading.notes]
     assert shown == expected.splitlines()
 
