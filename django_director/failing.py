@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 
 from .definitions.arguments import ArgumentsError
-from .engine import finish
+from .engine import finish, recovery
 from .engine.claim import Claim
 from .engine.finish import Failure
 from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
@@ -31,6 +31,10 @@ def record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
     """Write down what an error makes of the attempt: handed back, tried again, or failed."""
     if _is_farewell(error):
         finish.hand_back(claimed)
+        return
+    if claimed.node.kind != "task" and not isinstance(error, DirectorError):
+        # What goes wrong in what is ours is nobody's mistake in the workflow: it is tried again.
+        recovery.lose_message(claimed.task_id, claimed.sequence, f"{type(error).__name__}: {error}")
         return
     cause = _cause(error)
     delay = _delay(task, claimed, error, cause)

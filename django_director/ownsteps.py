@@ -30,7 +30,10 @@ class Skip:
 
 
 def perform(claimed: Claim) -> Any:
-    """Do a step of ours; return its result, ``HELD`` or a ``Skip``. Errors fail the step, as those of a task."""
+    """Do a step of ours; return its result, ``HELD`` or a ``Skip``.
+
+    A ``DirectorError`` fails the step; after any other error it is tried again, as after the loss of a worker.
+    """
     return _PERFORM[claimed.node.kind](claimed)
 
 

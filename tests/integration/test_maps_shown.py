@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_director import testing
+from django_director import faults, testing
 from django_director.api.graph import graph_as_json
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
@@ -75,6 +75,19 @@ def test_a_map_through_the_file(settings, tmp_path):
         ("b", 200, [{"url": "b"}]),
     ]
     assert [part["of"] for part in run.result] == [0, 1]
+
+
+@pytest.mark.parametrize("point", ["hold.updated", "map.inserted"])
+def test_an_error_of_ours_is_tried_again(monkeypatch, tmp_path, point):
+    monkeypatch.setattr(faults, "_ARMED", f"{point}:raise")
+    monkeypatch.setenv("DIRECTOR_FAULT_ONCE", str(tmp_path / "once"))
+    run = finished([5, 6])
+    assert run.status == RunStatus.SUCCESS
+    assert run.tasks.get(map_index=-1).crashes == 1
+    monkeypatch.delenv("DIRECTOR_FAULT_ONCE")
+    run = finished([5, 6])
+    error = 'THUMBNAILS: WorkerLost: InjectedFault: {} (3 times, DIRECTOR["MAX_CRASHES"])'
+    assert run.error == error.format(point)
 
 
 def test_the_json_shape():
