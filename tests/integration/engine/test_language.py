@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from django_director import engine, inputs, ownsteps
-from django_director.definitions.model import ApprovalStep, Definition, MapStep
+from django_director.definitions.model import ApprovalStep, Definition, MapStep, WorkflowStep
 from django_director.engine import children, finish, stop, timeouts, timers
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
@@ -185,6 +185,23 @@ class _Lockstep:
 )
 @pytest.mark.timeout(600)
 def test_the_engine_does_what_the_reference_does(definition, data):
+    play(definition, data)
+
+
+@given(definitions(is_parent=True), st.data())
+@settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+@pytest.mark.timeout(600)
+def test_and_with_child_runs(definition, data):
+    play(definition, data)
+
+
+def play(definition: Definition, data: Any) -> None:
     played = _Lockstep(definition, data.draw)
     played.play()
     for _ in range(2):
