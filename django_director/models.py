@@ -395,8 +395,8 @@ class Task(models.Model):
         return self.status in TASK_FINISHED
 
     def read_result(self) -> Any:
-        """Its result; of a map the list of its items' results, which stand with them (one query)."""
-        if self.map_count is None:
+        """Its result; of a map that has ended the list of its items', which stand with them (one query)."""
+        if self.map_count is None or not self.is_finished:
             return self.result
         return self.run.lists([self.position]).get(self.position)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import dispatch, engine, local, sync
+from .engine import family
 from .models import Run, Task, Workflow
 
 
@@ -24,7 +25,7 @@ def run_workflow(name: str, payload: Any = None, **options: Any) -> Run:
 
 
 def approve(run: Run, step: str = "", *, user: Any = None, comment: str = "") -> Run:
-    """Approve ``step`` of a run that waits for it, and run what follows, as ``run_workflow`` does.
+    """Approve ``step`` of a run or its child runs, which waits for that, and run what follows.
 
     Without ``step`` the only approval that waits. Returns the run as it is then. Raises ``Conflict`` as
     ``django_director.approve`` does, and ``LookupError`` when no single approval waits.
@@ -42,8 +43,9 @@ def reject(run: Run, step: str = "", *, user: Any = None, comment: str = "") -> 
 
 
 def _asked(run: Run, step: str) -> Task:
-    asked: list[Task] = list(run.tasks.filter(step=step) if step else run.tasks.asked())
+    tasks = Task.objects.filter(run__in=[run.pk, *family.descendants(run.pk)])
+    asked: list[Task] = list(tasks.filter(step=step) if step else tasks.asked())
     if len(asked) == 1:
         return asked[0]
-    known = ", ".join(f"“{task.label}”" for task in run.tasks.asked()) or "nothing"
+    known = ", ".join(f"“{task.label}”" for task in tasks.asked()) or "nothing"
     raise LookupError(f"name the approval: run {run.pk} waits for {known}")

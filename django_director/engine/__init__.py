@@ -15,7 +15,7 @@ from .approvals import approve, check_waits, reject
 from .family import refuse_child
 from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
-from .plans import Again, Preview
+from .previews import Again, Preview
 from .relaunching import RelaunchPreview, preview_relaunch, relaunch, relaunch_version
 from .reset import preview_rerun, preview_retry, preview_skip, rerun, retry, skip
 from .stop import cancel

@@ -113,7 +113,10 @@ def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) 
     if not row.filter(status=task.status).update(**_ended(status) | columns):
         return False
     failed = status == TaskStatus.FAILED
-    faults.point("fail.updated" if failed else "end.updated")
+    if failed:
+        faults.point("fail.updated")
+    else:
+        faults.point("end.updated")
     graph = task.run.version.graph
     node = graph.node(task.position)
     if task.is_hook:

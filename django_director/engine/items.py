@@ -6,6 +6,7 @@ Lock order: own task, the counters of the items on the way up, the map's own row
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
@@ -21,6 +22,10 @@ from django_director.status import TaskStatus
 from . import outbox, settle
 from .outbox import RunRef
 from .transactions import connection
+
+NEAR: Final = 4
+"""How many times `max_parallel` the next item is at most away, where none takes much longer than the others. A
+database that knows nothing of many new rows yet might read all that it is not told to leave out."""
 
 
 def settle_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskStatus) -> bool:
@@ -85,13 +90,24 @@ def release(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) 
 
     Whoever takes items at the same time takes the next ones.
     """
+    near = first + NEAR * (node.max_parallel or 0)
+    chosen = _lowest(run, graph, node, number, first, near)
+    if len(chosen) < number:
+        chosen = _lowest(run, graph, node, number, first)
+    outbox.queue_items(run, graph, chosen)
+    return len(chosen)
+
+
+def _lowest(
+    run: RunRef, graph: Graph, node: Node, number: int, first: int, before: int | None = None
+) -> list[Place]:
     found: list[Place] = []
     for position in _beginnings(run, graph, node):
         held = _held(run.pk, graph, node, position).filter(map_index__gte=first).order_by("map_index")
+        if before is not None:
+            held = held.filter(map_index__lt=before)
         found += ((index, position) for index in held.values_list("map_index", flat=True)[:number])
-    chosen = sorted(found)[:number]
-    outbox.queue_items(run, graph, chosen)
-    return len(chosen)
+    return sorted(found)[:number]
 
 
 def _beginnings(run: RunRef, graph: Graph, node: Node) -> range:

@@ -81,7 +81,6 @@ def _expand(claim: Claim, texts: Sequence[str]) -> bool:
     count, node = len(texts), claim.node
     if not finish.hold(claim, map_count=count):
         return False
-    faults.point("map.held")
     beginning = items.beginning(claim.graph, node)
     _insert_tasks(claim, beginning, texts)
     faults.point("map.inserted")

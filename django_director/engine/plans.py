@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from django_director import ids
 from django_director.exceptions import Conflict
-from django_director.graph import Graph, Node, Replay, expand, foresee, replay
-from django_director.graph.items import Place
+from django_director.graph import Graph, Node, Replay, expand, replay
 from django_director.models import Run, Task
 from django_director.status import (
     RUN_RETRYABLE,
@@ -27,41 +25,8 @@ from . import admission, itemplans
 from .itemplans import ItemPlan
 from .recompute import statuses_of
 
-SHOWN: Final = 200
-"""How many tasks a preview names."""
 _NAMED: Final = 3
 _SKIPPED: Final = str(TaskStatus.SKIPPED.label)
-
-
-Thing = int | Place
-"""What has a row: a position, or one and the item of a map."""
-
-
-class Again(NamedTuple):
-    """A task as a preview names it, with its present status."""
-
-    position: int
-    step: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
-    """What a reset would do. The lists name the first ``SHOWN`` tasks, in order of position."""
-
-    again: list[Again]
-    """What runs again, if all of that succeeds and conditions hold."""
-    runs: int
-    """How many those are."""
-    stays: list[Again]
-    """What is kept as it is."""
-    kept: int
-    """How many those are."""
-    idle: int
-    """How many tasks are judged anew and come to not run."""
-    broken: int
-    """How many of what is kept count as failed: with one, the run fails again."""
-    skipped: Again | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,47 +58,6 @@ class Plan:
     def changed(self) -> frozenset[int]:
         """What loses its last attempt."""
         return self.again if self.skipped is None else self.again | {self.skipped}
-
-    def preview(self) -> Preview:
-        """The same for people."""
-        graph = self.run.version.graph
-        ended = {position: plan.foreseen for position, plan in self.maps.items()}
-        runs: list[Thing] = sorted(foresee(graph, {**self.after, **ended}))
-        stays: list[Thing] = sorted(self.before.keys() - self.changed - self.maps.keys())
-        idle = len(self.again) - len(runs)
-        for plan in self.maps.values():
-            runs += sorted(plan.again)
-            stays += sorted(plan.before.keys() - plan.again - {plan.skipped})
-        skipped = [plan.skipped for plan in self.maps.values() if plan.skipped is not None]
-        return Preview(
-            again=self._named(runs),
-            runs=len(runs),
-            stays=self._named(stays),
-            kept=len(stays),
-            idle=idle,
-            broken=sum(self._is_broken(thing) for thing in stays),
-            skipped=next(iter(self._named(skipped if self.skipped is None else [self.skipped])), None),
-        )
-
-    def _named(self, things: Iterable[Thing]) -> list[Again]:
-        return [self._again(thing) for thing in islice(things, SHOWN)]
-
-    def _again(self, thing: Thing) -> Again:
-        position, step = self._node(thing).position, self._node(thing).step.id
-        name = step if isinstance(thing, int) else f"{step}[{thing[0]}]"
-        return Again(position, name, self._status(thing))
-
-    def _node(self, thing: Thing) -> Node:
-        return self.run.version.graph.node(thing if isinstance(thing, int) else thing[1])
-
-    def _status(self, thing: Thing) -> str:
-        if isinstance(thing, int):
-            return self.before[thing]
-        return self.maps[self._node(thing).map_position or 0].before[thing]
-
-    def _is_broken(self, thing: Thing) -> bool:
-        status = self._status(thing)
-        return status in TASK_BROKEN and not (status == TaskStatus.FAILED and self._node(thing).is_forgiven)
 
 
 def of_retry(run: Run) -> Plan:

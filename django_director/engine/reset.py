@@ -24,11 +24,12 @@ from django_director.models import Attempt, Run, Task
 from django_director.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import admission, family, itemrows, outbox, plans, settle
+from . import admission, family, itemrows, outbox, plans, previews, settle
 from .claim import RunSnapshot
 from .itemplans import ItemPlan
 from .launch import time_limit
-from .plans import Plan, Preview
+from .plans import Plan
+from .previews import Preview
 from .recompute import go_on, write_gates
 from .transactions import after_commit, transact
 
@@ -102,17 +103,17 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
 
 def preview_retry(run: Run) -> Preview:
     """Say what ``retry`` would do, without doing it. Raises ``Conflict`` where it would."""
-    return _of_retry(run).preview()
+    return previews.preview(_of_retry(run))
 
 
 def preview_rerun(task: Task) -> Preview:
     """The same for ``rerun``."""
-    return _of_rerun(task).preview()
+    return previews.preview(_of_rerun(task))
 
 
 def preview_skip(task: Task) -> Preview:
     """The same for ``skip``."""
-    return _of_skip(task).preview()
+    return previews.preview(_of_skip(task))
 
 
 def _of_retry(run: Run) -> Plan:
@@ -126,7 +127,7 @@ def _of_rerun(task: Task) -> Plan:
 
 
 def _of_skip(task: Task) -> Plan:
-    family.refuse_child(task, "skipped")
+    family.refuse_child(task, str(TaskStatus.SKIPPED))
     return plans.of_skip(task)
 
 

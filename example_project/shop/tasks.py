@@ -1,4 +1,7 @@
-"""The steps of ``shop.ORDER``. What a real shop would ask of others is made up from the order's number."""
+"""The steps of ``shop.ORDER`` and ``logistics.SHIP``.
+
+What a real shop would ask of others is made up from the order's number.
+"""
 
 from __future__ import annotations
 
@@ -63,13 +66,23 @@ def notify(channel: str, order: int) -> int:
     return send_mail(f"Order {order} is a large one", f"For {channel}.", None, [settings.OPERATIONS_EMAIL])
 
 
-@shared_task(name="SHIP")
-def ship(checked: list[Any], payload: dict[str, Any], approved_by: str) -> dict[str, Any]:
-    # What came through the approval: the results of the checks, and the price.
-    _checks, price = checked
+@shared_task(name="RESIZE")
+def resize(url: str, width: int) -> str:
     work()
-    values = {"total": price["total"], "approved_by": approved_by}
-    shipment, _ = Shipment.objects.get_or_create(order=payload["order"], defaults=values)
+    return f"{url}?width={width}"
+
+
+@shared_task(name="PACK")
+def pack(payload: dict[str, Any]) -> dict[str, Any]:
+    work()
+    return {"order": payload["order"], "parcels": 1}
+
+
+@shared_task(name="HAND_OVER")
+def hand_over(parcel: dict[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
+    work()
+    values = {"total": Decimal(payload["total"]), "approved_by": payload["approved_by"]}
+    shipment, _ = Shipment.objects.get_or_create(order=parcel["order"], defaults=values)
     return {"shipment": shipment.pk, "order": shipment.order}
 
 

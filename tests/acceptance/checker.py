@@ -20,9 +20,16 @@ from typing import Any, NamedTuple
 from django_director.engine import itemrows
 from django_director.engine.family import descendants
 from django_director.engine.outbox import STRIDE
-from django_director.graph import Node, expand, items, replay
+from django_director.graph import Graph, Node, expand, items, replay
 from django_director.models import Run, Task
-from django_director.status import TASK_BROKEN, TASK_TRANSITIONS, RunStatus, Stop, TaskStatus
+from django_director.status import (
+    TASK_BROKEN,
+    TASK_FINISHED,
+    TASK_TRANSITIONS,
+    RunStatus,
+    Stop,
+    TaskStatus,
+)
 
 Line = dict[str, Any]
 
@@ -158,23 +165,42 @@ def order(run: Run) -> Iterator[Violation]:
 
 
 def history_order(run: Run, history: Iterable[Line]) -> Iterator[Violation]:
-    """(d) The same for every claim there ever was; for a history whose order is the database's."""
-    tasks = _steps(run).nodes().only("position")
-    nodes = {str(task.pk): run.version.graph.nodes[task.position] for task in tasks}
-    position_of = {task: node.position for task, node in nodes.items()}
-    status: dict[int, str] = {}
+    """(d) The same for every claim there ever was, and that its rule held; for a history in the right order."""
+    graph = run.version.graph
+    nodes = {str(task.pk): graph.nodes[task.position] for task in _steps(run).nodes().only("position")}
+    status: dict[int, str] = dict.fromkeys(range(len(graph.nodes)), TaskStatus.PENDING)
+    for settled, ranges in graph.beginning.found.settled.items():
+        status |= dict.fromkeys(expand(ranges), settled)
     for line in history:
-        if line.get("task") not in nodes:
+        node = nodes.get(line.get("task", ""))
+        if node is None:
             continue
-        if line["what"] == "claim":
-            waits_for = nodes[line["task"]].upstream
-            early = [position for position in waits_for if status.get(position) != TaskStatus.SUCCESS]
-            if early:
-                where = f"{name_of(run)}, step {nodes[line['task']].step.id}"
-                yield Violation(
-                    "d", where, f"claimed as {line['sequence']} before positions {early[:5]} had ended"
-                )
-        status[position_of[line["task"]]] = line["status"]
+        if line["what"] == "claim" and (wrong := _claimed_wrongly(graph, status, node)):
+            where = f"{name_of(run)}, step {node.step.id}"
+            yield Violation("d", where, f"claimed as {line['sequence']} {wrong}")
+        status[node.position] = line["status"]
+
+
+def _claimed_wrongly(graph: Graph, status: dict[int, str], node: Node) -> str:
+    early = [position for position in node.upstream if status[position] not in TASK_FINISHED]
+    if early:
+        return f"before positions {early[:5]} had ended"
+    ready = replay(graph, status | {node.position: TaskStatus.PENDING}).found.ready
+    if node.position in expand(ready):
+        return ""
+    return f"although {node.step.trigger_rule} does not hold: {[status[p] for p in node.upstream][:5]}"
+
+
+def keys(run: Run, history: Iterable[Line]) -> Iterator[Violation]:
+    """(b) A task has a new key as often as it ran again after a success, and no oftener."""
+    replaced: Counter[str] = Counter()
+    for line in history:
+        if "task" in line and line.get("before") == TaskStatus.SUCCESS and line["status"] == TaskStatus.PENDING:
+            replaced[line["task"]] += 1
+    for task in _steps(run).nodes().only("step", "reruns"):
+        if task.reruns != replaced[str(task.pk)]:
+            where = f"{name_of(run)}, step {task.step}"
+            yield Violation("b", where, f"{replaced[str(task.pk)]} successes replaced, {task.reruns} new keys")
 
 
 def gates(run: Run) -> Iterator[Violation]:

@@ -18,7 +18,10 @@ pytestmark = [pytest.mark.worker, pytest.mark.slow, pytest.mark.timeout(600)]
 
 KILLS = 10
 SEED = int(os.environ.get("DIRECTOR_ORDER_SEED") or 20261125)
-STEPS = {"FETCH", "STOCK", "SCORE", "DECIDE", "PRICE", "NOTIFY_SALES", "SIGN_OFF", "SHIP", "COOL_DOWN", "CLEANUP"}
+STEPS = {
+    *("FETCH", "STOCK", "SCORE", "DECIDE", "PRICE", "THUMBNAILS", "NOTIFY_SALES"),
+    *("SIGN_OFF", "SHIP", "COOL_DOWN", "CLEANUP"),
+}
 EVA = """
 from django.contrib.auth.models import Group, Permission, User
 eva = User.objects.create(username="eva")

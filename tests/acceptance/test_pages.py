@@ -107,7 +107,16 @@ def test_every_page_fits_its_window_under_a_strict_policy(width, scheme, open_pa
     workflow = factories.make_workflow(
         factories.definition("shop.ORDER", "A" * 100, wide, "END", source="x" * 3_000)
     )
-    run = factories.make_run(workflow, "failed", {"t3": "failed"}, error="e" * 3_000, comment="c" * 900)
+    ended = dict.fromkeys(["A" * 100, *(f"t{number}" for number in range(60))], "success")
+    statuses = ended | {"t3": "failed", "END": "upstream_failed"}
+    run = factories.make_run(workflow, "failed", statuses, error="e" * 3_000, comment="c" * 900)
+    properties = {"order": {"type": "integer"}, "w" * 90: {"type": "string"}, "password": {"type": "string"}}
+    described = factories.definition("shop.PAY", "A", schema={"type": "object", "properties": properties})
+    given = {"order": 7, "w" * 90: "n" * 300, "password": "p"}
+    with_fields = factories.make_run(
+        factories.make_workflow(described), "success", {"A": "success"}, payload=given
+    )
+    factories.make_workflow(described)
     task = run.tasks.get(step="t3")
     Task.objects.filter(pk=task.pk).update(error="e" * 3_000, traceback="t" * 30_000)
     hostile = "<b>" + "p" * 300 + "\u202eabc\n" + "q " * 900
@@ -122,7 +131,12 @@ def test_every_page_fits_its_window_under_a_strict_policy(width, scheme, open_pa
         address("task_changelist"),
         address("run_change", run.pk),
         address("run_retry", run.pk),
+        address("run_relaunch_with_changes", run.pk),
+        address("run_relaunch_with_changes", with_fields.pk),
         address("task_change", task.pk),
+        address("task_rerun", task.pk),
+        address("task_rerun", run.tasks.get(step="END").pk),
+        address("task_skip", task.pk),
         address("workflow_change", workflow.pk),
         address("workflow_run", workflow.pk),
         address("run_changelist"),

@@ -14,7 +14,7 @@ from django_director.models import Gate, Run, Task
 from django_director.status import TaskStatus
 from tests.acceptance import checker
 from tests.acceptance.queues import Queues
-from tests.factories import definition, group, make_run, make_workflow
+from tests.factories import definition, group, make_run, make_workflow, step
 
 from .engine import driver
 
@@ -152,6 +152,50 @@ def test_d_a_claim_in_the_history_that_the_rows_forgot(run: Run):
     late = history[0:2]
     (found,) = list(checker.history_order(run, [*history[2:4], *late, *history[4:]]))
     assert (found.rule, "step B" in found.where) == ("d", True)
+
+
+def after(run: Run, **statuses: str) -> list[dict[str, Any]]:
+    """A history in which tasks ended like this, and then the last of them was claimed."""
+    tasks = {task.step: str(task.pk) for task in run.tasks.all()}
+    lines = [
+        {"what": "end", "task": tasks[name], "sequence": 1, "claim": 1, "status": status}
+        for name, status in statuses.items()
+    ]
+    return [*lines[:-1], lines[-1] | {"what": "claim", "status": "running"}]
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "holds"),
+    [
+        ("none_failed", "success", True),
+        ("none_failed", "skipped", True),
+        ("none_failed", "failed", False),
+        ("all_success", "skipped", False),
+        ("any_failed", "failed", True),
+        ("any_failed", "success", False),
+        ("always", "failed", True),
+        ("always", "running", False),
+    ],
+)
+def test_d_a_claim_although_its_rule_does_not_hold(rule: str, before: str, holds: bool):
+    run = driver.start("A", step("B", trigger_rule=rule), name="test.RULE")
+    found = list(checker.history_order(run, after(run, A=before, B="running")))
+    assert [violation.rule for violation in found] == ([] if holds else ["d"])
+
+
+def test_d_a_claim_after_a_reset_counts_what_was_reset(run: Run):
+    history = [*history_of(run), *after(run, A="pending", B="running")]
+    (found,) = checker.history_order(run, history)
+    assert "before positions [0] had ended" in found.what
+
+
+def test_b_a_key_that_is_not_the_successes_that_were_replaced(run: Run):
+    again = [{"what": "move", "task": str(run.tasks.get(step="A").pk), "before": "success", "status": "pending"}]
+    assert letters(checker.keys(run, history_of(run))) == set()
+    assert letters(checker.keys(run, [*history_of(run), *again])) == {"b"}
+    run.tasks.filter(step="A").update(reruns=1)
+    assert letters(checker.keys(run, history_of(run))) == {"b"}
+    assert letters(checker.keys(run, [*history_of(run), *again])) == set()
 
 
 @pytest.mark.parametrize("field", ["remaining", "failed"])

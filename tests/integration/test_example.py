@@ -36,7 +36,7 @@ def test_nothing_is_to_be_said_about_it(tmp_path):
     for words in (["check", "--fail-level", "WARNING"], ["makemigrations", "--check"]):
         done = manage(tmp_path, *words)
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 workflows in 3 files, no problems" in manage(tmp_path, "checkworkflows").stderr
+    assert "5 workflows in 3 files, no problems" in manage(tmp_path, "checkworkflows").stderr
 
 
 def test_its_own_tests_pass(tmp_path):

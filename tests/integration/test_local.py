@@ -12,14 +12,14 @@ from django_director.definitions.model import Concurrency, TaskStep
 from django_director.engine import admission
 from django_director.exceptions import Conflict
 from django_director.status import RunStatus, TaskStatus
-from tests.factories import approval, chain, definition, group, make_workflow, step, wait
+from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
 
 pytestmark = pytest.mark.django_db
 
 
-def run(*tasks, payload=None, **fields):
-    make_workflow(definition("test.FLOW", *tasks, **fields))
-    return testing.run_workflow("test.FLOW", payload)
+def run(*tasks, payload=None, name="test.FLOW", **fields):
+    make_workflow(definition(name, *tasks, **fields))
+    return testing.run_workflow(name, payload)
 
 
 def test_etl_chain():
@@ -235,3 +235,24 @@ def test_what_the_end_of_a_local_run_lets_start_is_left_to_a_supervisor():
     second.refresh_from_db()
     assert second.status == RunStatus.RUNNING
     assert second.tasks.get().next_dispatch_at <= timezone.now(), "nobody here runs it: it is due at once"
+
+
+def test_waits_and_approvals_pass_on_what_maps_and_child_runs_give():
+    items = {"items": [{"value": 1}, {"value": 2}]}
+    each = mapped("M", step("RETURN", kwargs={"payload": "${{ item }}"}))
+    late = step("GIVEN", kwargs={"seen": "${{ tasks.W.result }}", "by": "${{ tasks.OK.decision.by }}"})
+    waiting = run(each, wait("W", 60), approval("OK"), late, payload=items)
+    finished = testing.approve(waiting)
+    assert finished.status == RunStatus.SUCCESS, finished.error
+    given = finished.result
+    assert (given["args"], given["seen"], given["by"]) == ([[1, 2]], [1, 2], None)
+    make_workflow(definition("test.CHILD", "RETURN"))
+    of_child = run(child("C", "test.CHILD", payload={"value": 5}), wait("W", 60), "ECHO", name="test.PARENT")
+    assert of_child.result["args"] == [5]
+
+
+def test_an_approval_in_a_child_run_is_found():
+    make_workflow(definition("test.CHILD", approval("SURE"), "NOOP"))
+    waiting = run(child("C", "test.CHILD"), wait("W", 60), "ECHO", name="test.PARENT")
+    assert waiting.status == RunStatus.RUNNING
+    assert testing.approve(waiting).status == RunStatus.SUCCESS

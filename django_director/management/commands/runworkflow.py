@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_director import engine
-from django_director.engine import waiting
+from django_director.engine import family, waiting
 from django_director.local import run_to_end
 from django_director.lookups import find_workflow
 from django_director.management.base import (
@@ -20,7 +20,7 @@ from django_director.management.base import (
 from django_director.management.display import show_result, show_tasks
 from django_director.management.output import duration
 from django_director.management.progress import Progress, follow
-from django_director.models import Run
+from django_director.models import Run, Task
 from django_director.representation import run_as_json
 from django_director.status import RunStatus, Stop, Trigger
 
@@ -105,11 +105,7 @@ class Command(ActingCommand):
 
     def _exit(self, run: Run, in_time: bool) -> None:
         if in_time and not run.is_finished:
-            asked = [task.label for task in run.tasks.asked().in_order()]
-            decide = f"“approvetask {run.pk}:{asked[0]}”" if asked else f"“showrun {run.pk}”"
-            named = ", ".join(f"“{name}”" for name in asked)
-            what = f"run {run.pk} waits for approval of {named}: see {decide}; a worker takes it from there"
-            self.fail(what, returncode=TIMED_OUT)
+            self.fail(_asked(run), returncode=TIMED_OUT)
         if not run.is_finished:
             self.fail(f"run {run.pk} has no outcome yet; see “showrun {run.pk} --watch”", returncode=TIMED_OUT)
         if run.status != RunStatus.SUCCESS:
@@ -128,3 +124,12 @@ def _why(run: Run) -> str:
         return f": {run.error}"
     task = run.tasks.failed().steps().order_by("finished_at").for_listing().first()
     return f": {task.label}: {task.error}" if task else ""
+
+
+def _asked(run: Run) -> str:
+    """What a local run waits for: its own approvals, and those of its child runs."""
+    tasks = Task.objects.filter(run__in=[run.pk, *family.descendants(run.pk)]).asked()
+    asked = list(tasks.for_listing().order_by("asked_at"))
+    named = ", ".join(f"“{task.label}”" for task in asked)
+    decide = f"approvetask {asked[0].run_id}:{asked[0].label}" if asked else f"showrun {run.pk}"
+    return f"run {run.pk} waits for approval of {named}: see “{decide}”; a worker takes it from there"

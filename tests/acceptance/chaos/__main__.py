@@ -113,6 +113,7 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
         site.do(CLEAN)
         verdict.watch(CALM / 2)
         load.end()
+        load.resume_all()
         site.note("the load has ended")
         verdict.wait()
         site.end()

@@ -67,6 +67,7 @@ class Verdict:
             for rule in (checker.outcome, checker.statuses, checker.order, checker.gates):
                 found += rule(run)
             found += checker.history_order(run, own)
+            found += checker.keys(run, own)
         found += checker.slots(runs, interval=1)
         found += checker.concurrency(runs)
         found += self._unexplained()
@@ -88,11 +89,7 @@ class Verdict:
             "kills and freezes": sum(map(len, self.site.hits.values())),
             "ended by themselves": self.site.restarted,
             "faults": dict(self.site.done),
-            "operators": {
-                "canceled": self.load.canceled,
-                "retried": self.load.retried,
-                "refused": self.load.refused,
-            },
+            "operators": {**self.load.done, "refused": self.load.refused},
             "slowest outcome": round(max((run.duration or 0 for run in Run.objects.all()), default=0), 1),
             "at rest after": round(self.rest, 1),
         }

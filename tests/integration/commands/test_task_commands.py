@@ -101,7 +101,8 @@ def test_a_wrong_name_is_told_the_way_out(run, failing, text, message):
 
 def test_a_step_with_several_instances_asks_for_the_index(run, failing):
     position = run.tasks.get(step="D").position
-    factories.make_task(run, position, pk=ids.new_id(), map_index=0)
+    run.tasks.filter(step="D").update(map_index=0)
+    factories.make_task(run, position, pk=ids.new_id(), map_index=1)
     error = str(failing("reruntask", f"{run.pk}:D"))
     assert error == f"“D” stands for several tasks of run {run.pk}; add an index, as D:0"
 

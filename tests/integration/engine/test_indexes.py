@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_director import ids
+from django_director import engine, ids
 from django_director.clock import Now
-from django_director.engine import recovery
+from django_director.engine import items, recovery
 from django_director.models import Lease, Run, Task, Workflow
 from django_director.status import RunStatus, TaskStatus
-from tests.factories import definition, make_workflow
+from tests.factories import definition, make_workflow, mapped
+
+from . import driver
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,6 +76,19 @@ def test_the_supervisors_queries_use_their_indexes(many_finished_tasks):
     for index, query in QUERIES.items():
         plan = query().explain()
         assert index in plan, f"{index}: {plan}"
+
+
+def test_the_next_item_is_found_by_an_index(many_finished_tasks):
+    make_workflow(definition("test.MAP", mapped("M", "S", "T", over="range(3000)", max_parallel=2)))
+    run = engine.start("test.MAP")
+    driver.expand(run, "M")
+    graph = run.version.graph
+    bound = "map_index>" if connection.vendor == "sqlite" else "director_task_identity"
+    for position in (1, 2):
+        with transaction.atomic():
+            held = items._held(run.pk, graph, graph.nodes[0], position)
+            plan = held.filter(map_index__gte=1500).order_by("map_index")[:1].explain()
+        assert bound in plan, plan
 
 
 def test_who_holds_the_slots_is_found_by_an_index(many_finished_tasks):

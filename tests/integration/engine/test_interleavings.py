@@ -11,7 +11,7 @@ from django.db import transaction
 from django_director import engine
 from django_director.clock import later
 from django_director.engine import claim as claims
-from django_director.engine import finish, recovery, settle, success
+from django_director.engine import finish, recovery, retention, settle, success
 from django_director.engine.claim import Claim
 from django_director.engine.finish import Failure
 from django_director.engine.supervise import Supervisor
@@ -274,6 +274,89 @@ def test_two_retries_of_one_run(held, point):
     assert [type(result) for result in results] == [Run, Conflict]
     run.refresh_from_db()
     assert run.generation == 1
+    assert outcome(run) == RunStatus.SUCCESS
+
+
+def steer(verb: str, run: Run, step: str) -> Any:
+    """As a request: with rows of its own."""
+    return getattr(engine, verb)(run.tasks.select_related("run__version").get(step=step))
+
+
+RESET_POINTS = pytest.mark.parametrize("point", ["reset.updated", "reset.committed"])
+
+
+@pytest.mark.fault(30)
+@RESET_POINTS
+@pytest.mark.parametrize("verbs", [("rerun", "rerun"), ("rerun", "skip"), ("skip", "rerun"), ("skip", "skip")])
+def test_two_people_reset_one_run(held, point, verbs):
+    run = driver.start(group("G", "A", "B"), "Z")
+    driver.succeed(run, "A")
+    driver.fail(run, "B")
+    one, two = held(point, *(lambda verb=verb: steer(verb, run, "B") for verb in verbs))
+    assert isinstance(one, Task)
+    assert isinstance(two, Conflict)
+    run.refresh_from_db()
+    assert run.generation == 1
+    assert run.tasks.get(step="B").status == (TaskStatus.QUEUED if verbs[0] == "rerun" else TaskStatus.SKIPPED)
+    assert outcome(run) == RunStatus.SUCCESS
+    assert run.tasks.get(step="B").attempts.count() == 1
+
+
+@pytest.mark.fault(4)
+@RESET_POINTS
+@pytest.mark.parametrize("verb", ["rerun", "skip"])
+def test_a_reset_and_a_late_finish(held, point, verb):
+    """The task was killed with its run, and its worker does not know yet."""
+    run = driver.start("A", "B")
+    claimed = driver.claim(run, "A")
+    engine.cancel(run, force=True)
+    done, late = held(point, lambda: steer(verb, run, "A"), lambda: finish.finish(claimed, "late"))
+    assert isinstance(done, Task)
+    assert late is False
+    assert outcome(run) == RunStatus.SUCCESS
+    assert run.tasks.get(step="A").result == (None if verb == "skip" else "A")
+
+
+@pytest.mark.fault(21)
+@RESET_POINTS
+def test_a_rerun_and_a_supervisor(held, point):
+    run = driver.start("A", group("G", "X", "Y"), "Z")
+    driver.drain(run)
+
+    def supervise() -> int:
+        recovery.close_stopped()
+        recovery.publish_due()
+        return recovery.audit()
+
+    done, audited = held(point, lambda: steer("rerun", run, "A"), supervise)
+    assert isinstance(done, Task)
+    assert audited == 0
+    assert outcome(run) == RunStatus.SUCCESS
+    assert set(run.tasks.values_list("reruns", flat=True)) == {1}
+
+
+@pytest.mark.fault(30)
+@RESET_POINTS
+def test_a_rerun_and_a_cancel(held, point):
+    run = driver.start("A", "B")
+    driver.drain(run)
+    done, canceled = held(
+        point, lambda: steer("rerun", run, "B"), lambda: engine.cancel(Run.objects.get(pk=run.pk))
+    )
+    assert isinstance(done, Task)
+    # It may have looked at the run before the rerun was committed.
+    assert isinstance(canceled, Run | Conflict)
+    assert outcome(run) == (RunStatus.CANCELED if isinstance(canceled, Run) else RunStatus.SUCCESS)
+    assert run.tasks.get(step="A").result == "A"
+
+
+@RESET_POINTS
+def test_a_rerun_and_a_deletion(held, point):
+    run = driver.start("A", "B")
+    driver.drain(run)
+    done, deleted = held(point, lambda: steer("rerun", run, "B"), lambda: retention._delete(run.pk, lambda: False))
+    assert isinstance(done, Task)
+    assert deleted is False
     assert outcome(run) == RunStatus.SUCCESS
 
 

@@ -149,10 +149,23 @@ def try_retry(run: Run) -> Callable[[], Any]:
     return lambda: engine.retry(run)
 
 
+def try_rerun(run: Run) -> Callable[[], Any]:
+    driver.fail(run, "Y")
+    task = run.tasks.select_related("run__version").get(step="Y")
+    return lambda: engine.rerun(task).run
+
+
+def try_skip(run: Run) -> Callable[[], Any]:
+    driver.fail(run, "Y")
+    task = run.tasks.select_related("run__version").get(step="Y")
+    return lambda: engine.skip(task).run
+
+
+RESETS = {"retry": try_retry, "rerun": try_rerun, "skip": try_skip}
 IN_REQUESTS = {
     "start": (lambda run: lambda: engine.start("test.FLOW", {"n": 1}, idempotency_key=str(run.pk)), "success"),
     "cancel": (lambda run: lambda: engine.cancel(run), "canceled"),
-    "retry": (try_retry, "success"),
+    **{name: (prepare, "success") for name, prepare in RESETS.items()},
 }
 
 
@@ -180,7 +193,7 @@ def test_what_a_request_does_is_whole_or_nothing(name, kind):
         changed = other.first() or run
         changed.refresh_from_db()
 
-        assert changed.generation == int(name == "retry"), f"statement {number}: {seen}"
+        assert changed.generation == int(name in RESETS), f"statement {number}: {seen}"
         recovery.close_stopped()
         driver.drain(changed)
         assert changed.status == outcome, f"statement {number}: {seen}"
@@ -208,9 +221,10 @@ def losing_the_answer_to_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
 
 
 @has_server
-def test_a_retry_whose_commit_was_not_answered_knows_itself(monkeypatch):
+@pytest.mark.parametrize("name", RESETS)
+def test_a_reset_whose_commit_was_not_answered_knows_itself(name, monkeypatch):
     run = run_to_work_on()
-    act = try_retry(run)
+    act = RESETS[name](run)
     with losing_the_answer_to_commit(monkeypatch) as lost:
         assert act().generation == 1
     assert lost
@@ -218,8 +232,9 @@ def test_a_retry_whose_commit_was_not_answered_knows_itself(monkeypatch):
     driver.drain(run)
     driver.check_gates(run)
     assert run.status == RunStatus.SUCCESS
-    with pytest.raises(Conflict):
-        act()
+    if name != "rerun":
+        with pytest.raises(Conflict):
+            act()
 
 
 @has_server

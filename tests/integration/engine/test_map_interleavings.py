@@ -121,7 +121,7 @@ def test_an_end_that_releases_and_a_top_up(held, point):
     assert len(in_work(run)) == 3
 
 
-@pytest.mark.parametrize("point", ["map.held", "map.inserted", "map.committed"])
+@pytest.mark.parametrize("point", ["hold.updated", "map.inserted", "map.committed"])
 def test_an_expansion_and_a_cancel(held, point):
     run = driver.start(mapped("M", max_parallel=1), "Z", payload={"items": [1, 2]})
     claimed = driver.claim(run, "M")
@@ -136,7 +136,7 @@ def test_an_expansion_and_a_cancel(held, point):
     assert run.status == RunStatus.SUCCESS
 
 
-@pytest.mark.parametrize("point", ["map.held", "map.inserted"])
+@pytest.mark.parametrize("point", ["hold.updated", "map.inserted"])
 def test_an_expansion_and_its_loss(held, point):
     """A lease ends while the map gets its items: one of the two wins."""
     run = driver.start(mapped("M"), "Z", payload={"items": [1, 2]})

@@ -36,6 +36,7 @@ from django_director.engine import (
     items,
     launch,
     outbox,
+    recompute,
     recovery,
     settle,
     stop,
@@ -47,7 +48,7 @@ from django_director.engine import claim as claims
 from django_director.engine.claim import Claim, Ticket
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
-from django_director.graph import Tally
+from django_director.graph import Graph, Tally
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.prepared import UUID_FIELD, Param, Update
 from django_director.querysets import positions_in
@@ -344,6 +345,43 @@ class Engine(RuleBasedStateMachine):
                 is_full = run.workflow.name == "model.SKIP" and Run.objects.holding().filter(workflow=run.workflow)
                 assert run.parent_task_id or run.status not in {RunStatus.FAILED, RunStatus.CANCELED} or is_full
 
+    @rule(data=st.data(), verb=st.sampled_from(["rerun", "skip"]))
+    def rerun_or_skip(self, data: Any, verb: str) -> None:
+        """Of a run that has ended, mostly: of an active one it is refused."""
+        ended = list(Run.objects.finished().select_related("version").order_by("pk"))
+        run = data.draw(st.sampled_from(ended)) if ended else self._run(data)
+        rows = list(run.tasks.in_order()) if run is not None else []
+        if run is None or not rows:
+            return
+        task = data.draw(st.sampled_from(rows))
+        task.run = run
+        try:
+            getattr(engine, verb)(task)
+        except Conflict as conflict:
+            may_skip = verb == "skip" and task.status in {TaskStatus.FAILED, TaskStatus.CANCELED}
+            is_full = run.workflow.name == "model.SKIP"
+            is_held = is_full or run.parent_task_id is not None or "as long as" in str(conflict)
+            assert not run.is_finished or task.is_hook or is_held or not may_skip
+        else:
+            self._check_reset(run, task, verb, {row.pk: row for row in rows})
+
+    def _check_reset(self, run: Run, task: Task, verb: str, before: dict[Any, Task]) -> None:
+        """What had succeeded and runs again has a new key, and an attempt that tells of it; all else is kept."""
+        downstream = run.version.graph.downstream([task.position])
+        for row in run.tasks.steps():
+            old = before[row.pk]
+            if row.position not in downstream:
+                assert (row.status, row.reruns, row.result) == (old.status, old.reruns, old.result)
+                continue
+            assert row.status != TaskStatus.SUCCESS
+            assert row.reruns == old.reruns + (old.status == TaskStatus.SUCCESS)
+            replaced = row.attempts.filter(outcome="replaced", generation=run.generation - 1).count()
+            assert replaced == int(old.status == TaskStatus.SUCCESS and old.attempt > 0)
+        status = Task.objects.get(pk=task.pk).status
+        assert (
+            status == TaskStatus.SKIPPED if verb == "skip" else status in {TaskStatus.QUEUED, TaskStatus.PENDING}
+        )
+
     def _run(self, data: Any) -> Run | None:
         runs = list(Run.objects.select_related("version").order_by("pk"))
         return data.draw(st.sampled_from(runs)) if runs else None
@@ -371,7 +409,8 @@ class Engine(RuleBasedStateMachine):
                 assert not statuses & {TaskStatus.CANCELED, TaskStatus.UPSTREAM_FAILED}
                 assert not broken.exists()
             if run.status == RunStatus.FAILED:
-                assert broken.exists()
+                # What a cancel has left counts as failed after a rerun.
+                assert broken.exists() or TaskStatus.CANCELED in statuses
             if not run.stop:
                 driver.check_gates(run)
         assert list(checker.family(Run.objects.all())) == []
@@ -504,6 +543,8 @@ MUTANTS = {
     "an item that ends lets two others begin": (items, "release", _release_two),
     "the tasks after an item's first are not queued": (outbox, "queue_items", lambda run, graph, places: None),
     "successors are not queued": (outbox, "queue", lambda run, graph, ready: None),
+    "a reset leaves what is downstream": (Graph, "downstream", lambda graph, chosen: set(chosen)),
+    "a reset leaves the gates": (recompute, "write_gates", lambda run, graph, again: None),
     "the end does not ask whether the run was stopped": (
         settle,
         "end",

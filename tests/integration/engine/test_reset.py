@@ -13,7 +13,7 @@ from django.db.models import F
 from django_director import engine
 from django_director.engine import claim as claims
 from django_director.engine import recovery, reset
-from django_director.engine.plans import SHOWN
+from django_director.engine.previews import SHOWN
 from django_director.exceptions import Conflict
 from django_director.models import Attempt, Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
