@@ -30,8 +30,9 @@ SEEN = ("success", "failed", "skipped", "upstream_failed")
 class _Maker:
     """Makes definitions whose `needs` point backwards: without cycles, also with groups shuffled afterwards."""
 
-    def __init__(self, draw: Any) -> None:
+    def __init__(self, draw: Any, *, is_parent: bool) -> None:
         self.draw = draw
+        self.is_parent = is_parent
         self.number = 0
         self.done: list[Step] = []
         """What may be needed: entries that are complete, so nothing around the present one."""
@@ -50,7 +51,9 @@ class _Maker:
         if depth and self.number < MAX_STEPS and self.chance(45):
             kind = self.draw(st.sampled_from(("group", "chain")))
             made = Container(id=id, kind=kind, members=self.steps(depth - 1), **options)
-        elif self.chance(20):
+        elif self.is_parent and self.chance(40):
+            made = self.child(id, options)
+        elif not self.is_parent and self.chance(20):
             made = self.map(id, options)
         elif self.chance(10):
             made = WaitStep(id=id, seconds=60, **options)
@@ -58,16 +61,18 @@ class _Maker:
             on_timeout = self.draw(st.sampled_from(ON_TIMEOUT))
             made = ApprovalStep(id=id, timeout=60, on_timeout=on_timeout, **options)
         else:
-            kwargs = {}
-            if options["needs"]:
-                kwargs = {"seen": f'${{{{ tasks["{options["needs"][0]}"].result }}}}'}
-            if self.chance(15):
-                made = WorkflowStep(id=id, workflow=CHILD, payload=kwargs, timeout=3600, **options)
-                self.done.append(made)
-                return made
-            made = TaskStep(id=id, task=id, continue_on_error=self.chance(15), kwargs=kwargs, **options)
+            forgiven, kwargs = self.chance(15), self.seen(options)
+            made = TaskStep(id=id, task=id, continue_on_error=forgiven, kwargs=kwargs, **options)
         self.done.append(made)
         return made
+
+    def seen(self, options: dict[str, Any]) -> dict[str, Any]:
+        """An expression that uses what a step needs."""
+        needs = options["needs"]
+        return {"seen": f'${{{{ tasks["{needs[0]}"].result }}}}'} if needs else {}
+
+    def child(self, id: str, options: dict[str, Any]) -> WorkflowStep:
+        return WorkflowStep(id=id, workflow=CHILD, payload=self.seen(options), timeout=3600, **options)
 
     def map(self, id: str, options: dict[str, Any]) -> MapStep:
         names = self.draw(st.sampled_from(([id], [f"{id}a", f"{id}b"], [f"{id}a", f"{id}b", f"{id}c"])))
@@ -109,7 +114,8 @@ class _Maker:
 
 
 @st.composite
-def definitions(draw: Any) -> Definition:
-    maker = _Maker(draw)
+def definitions(draw: Any, *, is_parent: bool = False) -> Definition:
+    """Any definition; that of a parent has child runs in the place of maps."""
+    maker = _Maker(draw, is_parent=is_parent)
     tasks = maker.shuffled(maker.steps(3))
     return Definition(name="test.RANDOM", tasks=tasks, fail_fast=maker.chance(35))

@@ -112,6 +112,8 @@ def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
     else:
         if is_skipped:
             finish.skip(claimed, "`when` is false")
+        elif isinstance(result, ownsteps.Skip):
+            finish.skip(claimed, result.reason)
         elif result is not ownsteps.HELD:
             finish.finish(claimed, result)
 

@@ -9,8 +9,8 @@ from django.db import transaction
 from django.test import TestCase
 
 from django_director import engine
-from django_director.definitions.model import TaskStep
-from django_director.engine import children, finish, hold, recovery, retention, stop, timeouts
+from django_director.definitions.model import Concurrency, TaskStep
+from django_director.engine import admission, children, finish, hold, recovery, retention, stop, timeouts
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
@@ -743,3 +743,140 @@ def test_children_go_with_their_root_and_are_not_counted(settings):
     left = Run.objects.order_by("pk").values_list("workflow__name", flat=True)
     assert list(left) == ["test.FLOW", "test.CHILD"]
     assert Run.objects.roots().get() == roots[1]
+
+
+# Concurrency of the child
+
+
+def keyed(on_conflict: str = "queue", **fields: Any) -> Run:
+    """Make a child workflow of which one run at a time is let; return the one that has the slot."""
+    make_child("X", concurrency=Concurrency(on_conflict=on_conflict), **fields)
+    return engine.start("test.CHILD")
+
+
+def admit() -> None:
+    """What follows the commits that a test's transaction never makes."""
+    Run.objects.filter(status=RunStatus.PENDING).update(next_admission_at=PAST)
+    admission.admit_due()
+
+
+def test_a_child_waits_for_its_slot_and_its_step_for_the_child():
+    make_child("X", concurrency=Concurrency())
+    first = engine.start("test.CHILD")
+    admit()
+    run = started()
+    admit()
+    made = driver.child_of(run, "SHIP")
+    assert (made.status, driver.statuses(run)["SHIP"]) == (RunStatus.PENDING, "waiting")
+    engine.cancel(first)
+    driver.drain_all()
+    admit()
+    driver.drain_all()
+    run.refresh_from_db()
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_the_time_of_the_step_counts_while_the_child_waits_for_a_slot():
+    keyed(timeout=3600)
+    admit()
+    run = started(child("SHIP", "test.CHILD", timeout=60), "AFTER")
+    made = driver.child_of(run, "SHIP")
+    assert made.status == RunStatus.PENDING
+    assert (made.deadline_at - made.created_at).total_seconds() == pytest.approx(60, abs=0.1)
+    overdue(made)
+    recovery.close_stopped()
+    assert error_of(run) == f"TimeLimitExceeded: run {made.pk} of “test.CHILD” took longer than 60 s"
+    made.refresh_from_db()
+    assert made.status == RunStatus.CANCELED
+
+
+@pytest.mark.parametrize(("own", "left"), [(None, 60), (3600, 60), (5, 5)])
+def test_a_slot_does_not_lengthen_the_time_of_the_step(own, left):
+    make_child("X", concurrency=Concurrency(), timeout=own)
+    run = started(child("SHIP", "test.CHILD", timeout=60), "AFTER")
+    admit()
+    made = driver.child_of(run, "SHIP")
+    assert made.status == RunStatus.RUNNING
+    assert (made.deadline_at - made.created_at).total_seconds() == pytest.approx(left, abs=1)
+    overdue(made)
+    recovery.close_stopped()
+    driver.drain_all()
+    assert ("TimeLimitExceeded: run" in error_of(run)) == (left == 60)
+
+
+def test_a_child_that_is_refused_makes_the_step_skipped():
+    holder = keyed("skip")
+    admit()
+    run = started()
+    admit()
+    driver.drain_all(lambda claimed: None)
+    run.refresh_from_db()
+    step = run.tasks.get(step="SHIP")
+    made = driver.child_of(run, "SHIP")
+    assert (made.status, step.status) == (RunStatus.CANCELED, TaskStatus.SKIPPED)
+    assert step.reason == made.error == f"skipped: run {holder.pk} had not ended"
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_a_child_that_may_not_go_on_makes_the_step_skipped():
+    make_child("X", concurrency=Concurrency(on_conflict="skip"))
+    run = started()
+    admit()
+    fail_in(driver.child_of(run, "SHIP"))
+    driver.drain_all()
+    holder = engine.start("test.CHILD")
+    admit()
+    retried(run)
+    take_up(run)
+    step = run.tasks.get(step="SHIP")
+    assert (step.status, step.reason) == (TaskStatus.SKIPPED, f"skipped: run {holder.pk} had not ended")
+    assert Run.objects.count() == 3
+
+
+def test_a_child_that_another_run_takes_the_place_of_fails_the_step():
+    make_child("X", concurrency=Concurrency(on_conflict="cancel_running"))
+    run = started()
+    admit()
+    made = driver.child_of(run, "SHIP")
+    newer = engine.start("test.CHILD")
+    admit()
+    driver.drain_all()
+    why = f"canceled: run {newer.pk} has taken its place"
+    assert error_of(run) == f"ChildCanceled: run {made.pk} of “test.CHILD” was canceled ({why})"
+
+
+def test_a_failing_key_fails_the_step():
+    make_child("X", concurrency=Concurrency(key="payload.none"))
+    assert error_of(started()).startswith(UNSTARTED + "invalid payload: `concurrency.key` gives no value: ")
+
+
+def test_a_child_that_waits_for_its_slot_can_be_resumed_after_a_pause():
+    make_child("X", concurrency=Concurrency())
+    run = started()
+    with_commit(lambda: engine.pause(run))
+    admit()
+    made = driver.child_of(run, "SHIP")
+    assert (made.status, made.shown_status) == (RunStatus.PENDING, "paused")
+    with_commit(lambda: engine.resume(run))
+    made.refresh_from_db()
+    assert made.status == RunStatus.RUNNING
+
+
+def test_a_retry_gives_a_child_with_a_slot_the_time_of_its_step_again():
+    make_child("X", concurrency=Concurrency(), timeout=3600)
+    run = started(child("SHIP", "test.CHILD", timeout=60))
+    admit()
+    made = driver.child_of(run, "SHIP")
+    fail_in(made)
+    driver.drain_all()
+    Run.objects.filter(pk=made.pk).update(deadline_at=PAST)
+    retried(run)
+    take_up(run)
+    made.refresh_from_db()
+    assert made.status == RunStatus.PENDING
+    resumed = run.tasks.get(step="SHIP").started_at
+    assert (made.deadline_at - resumed).total_seconds() == pytest.approx(60, abs=1)
+    admit()
+    driver.drain_all()
+    run.refresh_from_db()
+    assert (run.status, Run.objects.count()) == (RunStatus.SUCCESS, 2)

@@ -185,6 +185,23 @@ class _Lockstep:
 )
 @pytest.mark.timeout(600)
 def test_the_engine_does_what_the_reference_does(definition, data):
+    play(definition, data)
+
+
+@given(definitions(is_parent=True), st.data())
+@settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
+)
+@pytest.mark.timeout(600)
+def test_and_with_child_runs(definition, data):
+    play(definition, data)
+
+
+def play(definition: Definition, data: Any) -> None:
     played = _Lockstep(definition, data.draw)
     played.play()
     for _ in range(2):

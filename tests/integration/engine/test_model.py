@@ -120,7 +120,7 @@ class Engine(RuleBasedStateMachine):
     def start(self, members: list[Any], has_hook: bool) -> None:
         self._start(definition("", *members, hooks=HOOKS if has_hook else {}))
 
-    @rule(drawn=definitions())
+    @rule(drawn=definitions() | definitions(is_parent=True))
     def start_any(self, drawn: Definition) -> None:
         """Rules, conditions, needs, forgiven failures, and runs that fail fast."""
         self._start(drawn)
