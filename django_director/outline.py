@@ -43,7 +43,7 @@ def _in_line(step: Json) -> str:
 def tree(steps: Iterable[Json], indent: str = "") -> Iterator[str]:
     """The steps of the JSON shape as indented lines."""
     for step in steps:
-        notes = [step["kind"]] if step["kind"] != "task" else []
+        notes = [step["kind"]] if step["kind"] not in ("task", "workflow") else []
         if step["task"] not in (None, step["id"]):
             notes.append(f"task {step['task']}")
         if step["workflow"]:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from django.db.models import Q
 
 from django_director import dispatch, faults
 from django_director.definitions.model import Concurrency, TaskStep
@@ -14,8 +15,8 @@ from django_director.engine import finish
 from django_director.engine.claim import Ticket
 from django_director.engine.finish import Failure
 from django_director.models import Run, Task
-from django_director.status import RunStatus
-from tests.factories import approval, group, mapped, step, wait
+from django_director.status import RunStatus, TaskStatus
+from tests.factories import approval, child, group, mapped, step, wait
 
 from . import checker
 from .conftest import Site
@@ -36,6 +37,7 @@ IN_COMMANDS = {
     "admit.committed": "engine.start('crash.ONE')",
     "cancel.committed": "engine.cancel(run)",
     "cancel.swept": "engine.cancel(run)",
+    "cancel.passed": "engine.cancel(run)",
     "reset.updated": "engine.retry(run)",
     "reset.committed": "engine.retry(run)",
     "decide.committed": "engine.approve(run.tasks.get(step='OK'))",
@@ -58,6 +60,9 @@ def workflows(checked: Site) -> None:
     items = mapped("M", step("S", task="TRACE"), "NOOP", over=[1, 2, 3], max_parallel=2)
     checked.define("crash.MAP", items, "ECHO")
     checked.define("crash.LOST", "TRACE")
+    checked.define("crash.CHILD", "TRACE")
+    ship = child("C", "crash.CHILD", payload={"trace": "${{ payload.trace }}"})
+    checked.define("crash.FAMILY", ship, "TRACE")
     checked.define("crash.PLAIN", "NOOP", "ECHO")
     checked.define("crash.ONE", "NOOP", concurrency=Concurrency())
     checked.define("crash.WAIT", wait("W", 0.3), "TRACE")
@@ -68,7 +73,9 @@ def workflows(checked: Site) -> None:
 def start_runs(site: Site, trace: Path) -> dict[str, Run]:
     """A few runs; of one, a worker that is gone already has the task."""
     payload = {"trace": str(trace), "failures": 1, "countdown": 0.2}
-    runs = {name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY", "WAIT", "MAP")}
+    runs = {
+        name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY", "WAIT", "MAP", "FAMILY")
+    }
     # Of one key: the end of each lets the next start.
     runs |= {f"ONE-{number}": site.start("crash.ONE") for number in range(3)}
     with dispatch.withheld():
@@ -115,6 +122,8 @@ def test_a_worker_dies_there(site: Site, tmp_path: Path, trace: Path, point: str
         "RETRY": RunStatus.SUCCESS,
         "MAP": RunStatus.SUCCESS,
         "WAIT": RunStatus.SUCCESS,
+        # An error where a step of ours starts its child run is one of the step.
+        "FAMILY": RunStatus.FAILED if (point, action) == ("child.inserted", "raise") else RunStatus.SUCCESS,
         "LOST": RunStatus.SUCCESS,
         "ONE-0": RunStatus.SUCCESS,
         "ONE-1": RunStatus.SUCCESS,
@@ -122,7 +131,10 @@ def test_a_worker_dies_there(site: Site, tmp_path: Path, trace: Path, point: str
     }
     wait_for(lambda: not runs["JOIN"].tasks.hooks().active().exists(), 30, "the hook has ended")
     assert runs["JOIN"].tasks.hooks().count() == 1
-    traced = Task.objects.filter(run__in=runs.values(), name="TRACE")
+    own = list(runs.values())
+    traced = Task.objects.filter(Q(run__in=own) | Q(run__parent_task__run__in=own), name="TRACE")
+    traced = traced.exclude(status=TaskStatus.UPSTREAM_FAILED)
+    assert Run.objects.filter(parent_task__run=runs["FAMILY"]).count() == int(runs["FAMILY"].error == "")
     executed = checker.executions(trace)
     assert set(executed) == {str(pk) for pk in traced.values_list("pk", flat=True)}
     assert executed.total() - traced.count() <= 1

@@ -8,9 +8,10 @@ import pytest
 from django.utils import timezone
 
 from django_director import engine, local, testing
-from django_director.definitions.model import Concurrency, TaskStep
+from django_director.definitions.model import Concurrency, Retry, TaskStep
 from django_director.engine import admission
 from django_director.exceptions import Conflict
+from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
 
@@ -256,3 +257,39 @@ def test_an_approval_in_a_child_run_is_found():
     waiting = run(child("C", "test.CHILD"), wait("W", 60), "ECHO", name="test.PARENT")
     assert waiting.status == RunStatus.RUNNING
     assert testing.approve(waiting).status == RunStatus.SUCCESS
+
+
+# Child runs
+
+
+def test_children_of_children_run_in_this_process():
+    make_workflow(definition("test.INNER", "ECHO"))
+    make_workflow(definition("test.CHILD", child("INNER", "test.INNER", payload={"a": "${{ payload.a }}"})))
+    finished = run("NOOP", child("SHIP", "test.CHILD", payload={"a": "${{ payload.b + 1 }}"}), payload={"b": 1})
+    assert finished.status == RunStatus.SUCCESS
+    assert finished.result["payload"] == {"a": 2}
+    assert not Run.objects.active().exists()
+
+
+def test_a_child_that_fails_fails_its_parent():
+    make_workflow(definition("test.CHILD", "ERROR"))
+    finished = run(child("SHIP", "test.CHILD"))
+    made = Run.objects.get(workflow__name="test.CHILD")
+    assert (
+        finished.error == f"SHIP: ChildFailed: run {made.pk} of “test.CHILD” failed: ERROR: ValueError: as asked"
+    )
+
+
+def test_waits_and_retries_of_a_child_do_not_delay_it():
+    make_workflow(definition("test.CHILD", step("BOUND", retry=Retry(max=2, delay=600)), wait("W", 600)))
+    finished = run(child("SHIP", "test.CHILD"), payload={})
+    assert finished.status in {RunStatus.SUCCESS, RunStatus.FAILED}
+    assert not Run.objects.active().exists()
+
+
+def test_the_approval_of_a_child_is_left_to_somebody():
+    make_workflow(definition("test.CHILD", approval("OK")))
+    waiting = run(child("SHIP", "test.CHILD"), "ECHO")
+    assert waiting.status == RunStatus.RUNNING
+    engine.approve(Task.objects.get(step="OK"))
+    assert local.run_to_end(waiting, skip_delays=True).status == RunStatus.SUCCESS
