@@ -138,7 +138,18 @@ def _end_item(run: RunRef, graph: Graph, node: Node, index: int, tally: Tally) -
         return False
     row = Task.objects.filter(pk=ids.task_id(run.pk, node.position)).values_list("map_count", flat=True)
     count = row.get() or 0
-    return end_map(run, graph, node, items.outcome(whole, count), whole.failed, count)
+    status = items.outcome(whole, count)
+    if status == TaskStatus.FAILED and not _has_failed(run.pk, graph, node):
+        status = TaskStatus.CANCELED
+    return end_map(run, graph, node, status, whole.failed, count)
+
+
+def _has_failed(run_id: UUID, graph: Graph, node: Node) -> bool:
+    """Whether a task for an item has failed: what a stop has left, and a reset kept, may only be canceled."""
+    assert node.body is not None
+    loud = [position for position in range(*node.body) if not graph.node(position).is_forgiven]
+    failed = Task.objects.filter(run_id=run_id, position__in=loud, map_index__gte=0).failed()
+    return bool(failed.exists())
 
 
 def _count(run_id: UUID, number: int, tally: Tally) -> Tally | None:

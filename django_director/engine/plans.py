@@ -85,8 +85,7 @@ def of_rerun(task: Task) -> Plan:
     graph = task.run.version.graph
     if task.map_index >= 0:
         plan = _of_item(task, "rerun", before)
-        (own,) = plan.maps.values()
-        if any((task.map_index, task.position) in places for places in own.found.settled.values()):
+        if _is_blocked_item(task, plan):
             raise _conflict(task, "rerun", "what is before it for its item did not succeed; rerun that")
         return plan
     plan = _plan(task.run, "rerun", before, graph.downstream([task.position]))
@@ -105,6 +104,8 @@ def of_skip(task: Task) -> Plan:
     if status not in TASK_RETRYABLE:
         raise _conflict(task, _SKIPPED, f"it is {status}; only failed and canceled tasks can")
     if task.map_index >= 0:
+        if _is_blocked_item(task, _of_item(task, _SKIPPED, before)):
+            raise _conflict(task, _SKIPPED, "what is before it for its item did not succeed; skip that")
         return _of_item(task, _SKIPPED, before, skipped=True)
     again = task.run.version.graph.downstream([task.position])
     blocked = _what_blocks(task, _plan(task.run, _SKIPPED, before, again))
@@ -123,8 +124,14 @@ def _what_blocks(task: Task, plan: Plan) -> str:
     return ""
 
 
-def _of_item(task: Task, verb: str, before: Mapping[int, str], *, skipped: bool = False) -> Plan:
+def _is_blocked_item(task: Task, plan: Plan) -> bool:
     """The same for a task for an item of a map."""
+    (own,) = plan.maps.values()
+    return any((task.map_index, task.position) in places for places in own.found.settled.values())
+
+
+def _of_item(task: Task, verb: str, before: Mapping[int, str], *, skipped: bool = False) -> Plan:
+    """The plan for a task for an item of a map."""
     graph = task.run.version.graph
     position = graph.node(task.position).map_position or 0
     counts = _counts(task.run, [position])

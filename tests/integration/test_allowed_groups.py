@@ -78,6 +78,9 @@ def test_the_api(workflow, member, outsider):
     client.force_authenticate(outsider)
     for name in ("cancel", "pause", "resume", "retry", "relaunch"):
         assert client.post(f"/director/api/runs/{run}/{name}/").status_code == 403, name
+    task = Run.objects.get(pk=run).tasks.first()
+    for name in ("rerun", "skip"):
+        assert client.post(f"/director/api/tasks/{task.pk}/{name}/").status_code == 403, name
     assert client.get(f"/director/api/runs/{run}/").status_code == 200
     client.force_authenticate(member)
     assert client.post(f"/director/api/runs/{run}/pause/").status_code == 200

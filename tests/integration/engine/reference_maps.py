@@ -219,11 +219,11 @@ class MapReference(Reference):
     def skip(self, id: str) -> bool:
         if self.known[id] not in ("failed", "canceled"):
             return False
+        if not self._would_run(id):
+            return False
         if id in self.places:
             self._reset_item(id, "skipped")
             return True
-        if not self._would_run(id):
-            return False
         self._forget({id})
         self.rows[id] = "skipped"
         self._reset_all(self._downstream({id}) - {id}, set())

@@ -22,7 +22,7 @@ from django_director.engine import finish, recovery
 from django_director.engine.finish import Failure
 from django_director.engine.transactions import transact
 from django_director.exceptions import Conflict
-from django_director.models import Run
+from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow
 
@@ -99,6 +99,10 @@ def test_a_large_join_by_32_finishers(size, settings):
     driver.check_gates(run)
 
 
+def _any_task(verb: Callable[[Task], Any], run: Run) -> None:
+    verb(random.choice(run.tasks.select_related("run__version")))
+
+
 @pytest.mark.fault(30)
 def test_verbs_hammered_by_ten():
     runs = [driver.start("A", group("G", "X", "Y"), "Z", name=f"test.FLOW{n}") for n in range(3)]
@@ -125,7 +129,8 @@ def test_verbs_hammered_by_ten():
         recovery.close_stopped()
 
     force = partial(engine.cancel, force=True)
-    verbs = [engine.cancel, force, engine.retry, engine.pause, engine.resume, work_on, work_on]
+    resets = [engine.retry, partial(_any_task, engine.rerun), partial(_any_task, engine.skip)]
+    verbs = [engine.cancel, force, *resets, engine.pause, engine.resume, work_on, work_on]
     with dispatch.withheld():
         results = at_once(*(partial(hammer, seed) for seed in range(10)))
         assert all(isinstance(result, list) for result in results), results

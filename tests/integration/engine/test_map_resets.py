@@ -248,3 +248,24 @@ def test_tasks_are_found_by_index():
     assert lookups.find_task(f"{run.pk}:S:0").label == "S[0]"
     with pytest.raises(UnknownTask, match="several tasks"):
         lookups.find_task(f"{run.pk}:S")
+
+
+def test_a_skip_of_what_an_earlier_task_of_the_item_keeps_from_running_is_refused():
+    run = driver.start(mapped("M", "S", "T", max_parallel=1), "Z", payload={"items": [1, 2]}, fail_fast=True)
+    drain(run, "S[0]")
+    assert (task(run, "S", 1).status, task(run, "T", 1).status) == ("canceled", "canceled")
+    with pytest.raises(Conflict, match="what is before it for its item did not succeed; skip that"):
+        engine.skip(task(run, "T", 1))
+
+
+def test_a_map_of_which_nothing_failed_but_a_stop_has_left_something_is_canceled():
+    run = driver.start(mapped("M", "S", "T", max_parallel=1), "Z", payload={"items": [1, 2]}, fail_fast=True)
+    drain(run, "S[0]")
+    engine.skip(task(run, "S", 0))
+    assert drain(run) == ["T[0]"]
+    assert (task(run, "M").status, task(run, "M").error) == ("canceled", "")
+    assert (run.status, task(run, "Z").status) == (RunStatus.FAILED, "upstream_failed")
+    driver.check_gates(run)
+    engine.retry(run)
+    assert drain(run) == ["S[1]", "T[1]", "Z"]
+    assert run.status == RunStatus.SUCCESS
