@@ -64,6 +64,8 @@ def find_task(text: str) -> Task:
     span = id_span(text)
     tasks = Task.objects.select_related("run__workflow", "run__version")
     task: Task | None = tasks.filter(pk=span[0]).first() if span and span[0] == span[1] else None
+    if task is None and span and Run.objects.filter(pk=span[0]).exists():
+        raise UnknownTask(f"“{text}” is a run; name a task of it as {text}:STEP (“showrun {text}” lists them)")
     if task is None:
         raise UnknownTask(f"no task has the id “{text}” (a task is named by its whole id, or as RUN:STEP[:INDEX])")
     return task

@@ -43,7 +43,8 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
     search_help_text = gettext_lazy(
         "The beginning of an id of a task or run, or the exact name of a step or Celery task"
     )
-    ordering = ["-pk"]
+    # The last runs first: the id of a hook says nothing of its time.
+    ordering = ["-run", "-position", "-map_index", "-generation"]
 
     def workflow_of(self, obj: Task) -> Workflow:
         return obj.run.workflow

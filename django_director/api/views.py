@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import RequestDataTooBig
 from django.http import QueryDict
 from rest_framework import status
 from rest_framework.exceptions import ParseError
@@ -78,6 +79,9 @@ def body(request: Request, kind: type[_S]) -> dict[str, Any]:
             raise invalid("invalid request", errors | dict(serializer.errors))
     except RecursionError as error:
         raise ParseError("the body is nested too deeply") from error
+    except RequestDataTooBig as error:
+        text = "the body is larger than the project's DATA_UPLOAD_MAX_MEMORY_SIZE"
+        raise Refused(status.HTTP_413_REQUEST_ENTITY_TOO_LARGE, text) from error
     data: dict[str, Any] = serializer.validated_data
     return data
 

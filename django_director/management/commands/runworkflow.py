@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -37,7 +37,7 @@ class Command(ActingCommand):
         parser.add_argument("--comment", default="", help="why, for those who look at the run")
         parser.add_argument("--idempotency-key", metavar="KEY", help="start once, however often this is called")
         parser.add_argument("--wait", action="store_true", help="show what happens until there is an outcome")
-        parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait at most")
+        parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="how long to wait at most")
         parser.add_argument("--local", action="store_true", help="run it in this process, without a broker")
         add_json_argument(parser)
         super().add_arguments(parser)
@@ -46,6 +46,8 @@ class Command(ActingCommand):
         waits = options["wait"] or options["local"]
         if options["timeout"] is not None and not waits:
             raise CommandError("--timeout needs --wait or --local")
+        if options["idempotency_key"] == "":
+            raise CommandError("--idempotency-key is empty; leave it out to start without one")
         run = self._start(**options)
         if options["as_json"]:
             self.talk(_announcement(run))
@@ -133,3 +135,13 @@ def _asked(run: Run) -> str:
     named = ", ".join(f"“{task.label}”" for task in asked)
     decide = f"approvetask {asked[0].run_id}:{asked[0].label}" if asked else f"showrun {run.pk}"
     return f"run {run.pk} waits for approval of {named}: see “{decide}”; a worker takes it from there"
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ArgumentTypeError(f"a number of seconds, not “{text}”")
+    return seconds

@@ -133,6 +133,13 @@ def test_a_huge_body_is_refused_before_it_is_read(workflow, operator, settings):
     assert start(operator, {"order": 1, "x": "y" * 2000}).status_code == 400
 
 
+def test_a_body_that_django_itself_refuses_is_told_as_any_other(workflow, operator, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 2_000
+    response = start(operator, {"order": 1, "x": "y" * 3_000})
+    assert response.status_code == 413
+    assert response.json() == {"detail": "the body is larger than the project's DATA_UPLOAD_MAX_MEMORY_SIZE"}
+
+
 @pytest.mark.parametrize("key", [" ", "k" * 201])
 def test_a_key_that_can_not_be_kept_is_refused(workflow, operator, key):
     response = operator.post(

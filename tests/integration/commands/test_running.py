@@ -125,6 +125,15 @@ def test_a_timeout_without_waiting_is_a_mistake(failing):
     assert not Run.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "wrong", [["--timeout", "-3", "--wait"], ["--timeout", "nan", "--wait"], ["--idempotency-key", ""]]
+)
+def test_options_that_mean_nothing_start_nothing(failing, wrong):
+    error = str(failing("runworkflow", "shop.ETL", *wrong))
+    assert wrong[0] in error
+    assert not Run.objects.exists()
+
+
 def test_a_terminal_shows_one_live_line(on_terminal):
     ran = on_terminal("runworkflow", "shop.ETL", "--local")
     assert "\r" in ran.talk

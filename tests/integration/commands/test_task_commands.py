@@ -88,7 +88,7 @@ def test_how_a_task_is_named(run):
         ("{run}:B:0", "run {run} has no task “B:0”"),
         ("{run}:B:99999999999", "run {run} has no task “B:99999999999”"),
         ("{run}:", "run {run} has no task “”"),
-        ("{run}", "no task has the id “{run}” (a task is named by its whole id, or as RUN:STEP[:INDEX])"),
+        ("{run}", "“{run}” is a run; name a task of it as {run}:STEP (“showrun {run}” lists them)"),
         ("B", "no task has the id “B” (a task is named by its whole id, or as RUN:STEP[:INDEX])"),
         ("shop.ORDER:B", "“shop.ORDER” is a workflow, not a run; its last runs:"),
     ],
