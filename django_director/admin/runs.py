@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from django.contrib import admin
@@ -27,7 +27,9 @@ from django.views.decorators.http import require_GET, require_http_methods
 from django_director.authorization import visible
 from django_director.conf import director
 from django_director.engine import waiting
+from django_director.lookups import SHOWN_STATUSES, shown_as
 from django_director.models import Run, Workflow
+from django_director.querysets import RunQuerySet
 from django_director.representation import task_counts
 from django_director.status import TASK_FINISHED
 
@@ -77,12 +79,26 @@ class FamilyFilter(admin.SimpleListFilter):
         return queryset.filter(parent_task=None)
 
 
+class StatusFilter(admin.SimpleListFilter):
+    """By the status that the list shows: also ``paused`` and ``canceling``."""
+
+    title = _("status")
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(status, status) for status in SHOWN_STATUSES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        value = self.value()
+        return queryset if value is None else shown_as(cast(RunQuerySet, queryset), [value])
+
+
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin[Run]):
     view_action = "view_run"
     list_display = ("run", "state", "workflow_name", "progress", "took", "started", "trigger", "who")
     list_display_links = ("run",)
-    list_filter = (FamilyFilter, "status", "trigger", "created_at", "workflow")
+    list_filter = (FamilyFilter, StatusFilter, "trigger", "created_at", "workflow")
     search_fields = ("comment",)
     search_help_text = _(
         "The beginning of an id, a workflow's exact name, an idempotency key, or words of the comment"

@@ -2,6 +2,7 @@ import pytest
 from django.core.paginator import Paginator
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_director.admin.base import BoundedPaginator
 from django_director.models import Run
@@ -80,6 +81,9 @@ def test_filters(operator):
     failed = factories.make_run(order(), "failed", trigger="api")
     running = factories.make_run(order("other.FLOW"))
     assert listed(operator, status__exact="failed") == {failed.pk}
+    paused = factories.make_run(failed.workflow, "running", paused_at=timezone.now())
+    assert listed(operator, status__exact="paused") == {paused.pk}
+    assert paused.pk not in listed(operator, status__exact="running")
     assert listed(operator, trigger__exact="api") == {failed.pk}
     assert listed(operator, workflow__id__exact=running.workflow_id) == {running.pk}
 
