@@ -21,6 +21,7 @@ def test_steps_keep_the_tree_of_the_file():
             "id": "B-2",
             "kind": "task",
             "task": "B",
+            "workflow": None,
             "queue": "slow",
             "with": None,
             "tasks": None,
