@@ -111,7 +111,7 @@ CODES: Final[dict[str, str]] = {
     RETENTION: "a retention that is no possible number",
     SCHEMA_FILE: "a schema file is missing or can't be read",
     SCHEMA: "a schema is not a valid JSON Schema",
-    HOOK: "a hook is not one task",
+    HOOK: "a hook is no Celery task",
     CHILD: "no workflow has this name",
     RECURSION: "a workflow that would start itself",
     CHILD_PAYLOAD: "the payload of a child workflow does not fit its schema",

@@ -127,7 +127,7 @@ def _end(task: Task, end: _End, reason: str, *, by: str | None, comment: str, as
 
 
 def _conflict(task: Task, verb: str) -> Conflict:
-    return Conflict(f"the approval “{task.label}” of run {task.run_id} can't be {verb}: {_why(task)}")
+    return Conflict(f"“{task.label}” of run {task.run_id} can't be {verb}: {_why(task)}")
 
 
 def _why(task: Task) -> str:

@@ -86,7 +86,7 @@ def test_reject(decider):
 def test_who_comes_second_is_told(decider):
     run, task = asked()
     engine.reject(task, comment="no")
-    refusal = f"the approval “OK” of run {run.pk} can't be approved: it was rejected: no"
+    refusal = f"“OK” of run {run.pk} can't be approved: it was rejected: no"
     page = decider.get(address("task_approve", task.pk))
     assert refusal in text(page).replace("&#x27;", "'")
     assert 'type="submit"' not in text(page).split('class="submit-row"')[1]

@@ -61,7 +61,7 @@ def test_who_comes_second_gets_a_409(decider, client_of):
     response = decide(client_of("approve_task", name="bob"), task, "reject")
     assert response.status_code == 409
     assert response.json() == {
-        "detail": f"the approval “OK” of run {run.pk} can't be rejected: it was approved by ann"
+        "detail": f"“OK” of run {run.pk} can't be rejected: it was approved by ann"
     }
 
 
@@ -131,7 +131,7 @@ def test_a_task_that_is_no_approval(decider):
     response = decide(decider, ship)
     assert (response.status_code, response.json()["detail"]) == (
         409,
-        f"the approval “SHIP” of run {run.pk} can't be approved: it is no approval",
+        f"“SHIP” of run {run.pk} can't be approved: it is no approval",
     )
 
 

@@ -55,7 +55,7 @@ def test_a_preview_changes_nothing(command, failing):
     assert reject.lines[-1] == "“OK” would be rejected, and fail"
     assert Task.objects.get(pk=task.pk).asked_at is not None
     command("approvetask", f"{run.pk}:OK")
-    text = f"the approval “OK” of run {run.pk} can't be rejected: it was approved"
+    text = f"“OK” of run {run.pk} can't be rejected: it was approved"
     assert str(failing("approvetask", f"{run.pk}:OK", "--dry-run", "--reject")) == text
     assert str(failing("approvetask", f"{run.pk}:OK", "--reject")) == text
     assert "has no task “KO”" in str(failing("approvetask", f"{run.pk}:KO"))

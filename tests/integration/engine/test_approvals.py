@@ -109,7 +109,7 @@ def test_who_comes_second_hears_who_has_decided():
     run, task = asked()
     engine.approve(task, user=make_user("ann"), comment="fine")
     assert refused(engine.reject, task, user=make_user("bob")) == (
-        f"the approval “OK” of run {run.pk} can't be rejected: it was approved by ann: fine"
+        f"“OK” of run {run.pk} can't be rejected: it was approved by ann: fine"
     )
     assert Task.objects.get(pk=task.pk).decision["by"] == "ann"
 
@@ -117,10 +117,10 @@ def test_who_comes_second_hears_who_has_decided():
 def test_what_can_not_be_decided():
     run = driver.start("A", approval("OK"))
     task = run.tasks.get(step="OK")
-    text = f"the approval “OK” of run {run.pk} can't be approved: "
+    text = f"“OK” of run {run.pk} can't be approved: "
     assert refused(engine.approve, task) == text + "nobody was asked yet, it is pending"
     assert refused(engine.approve, run.tasks.get(step="A")) == (
-        f"the approval “A” of run {run.pk} can't be approved: it is no approval"
+        f"“A” of run {run.pk} can't be approved: it is no approval"
     )
     driver.succeed(run, "A")
     claimed = driver.claim(run, "OK")
@@ -139,7 +139,7 @@ def test_check_waits_refuses_as_a_decision_would():
     engine.check_waits(task)
     engine.approve(task)
     assert refused(engine.check_waits, task) == (
-        f"the approval “OK” of run {run.pk} can't be decided: it was approved"
+        f"“OK” of run {run.pk} can't be decided: it was approved"
     )
 
 
