@@ -60,9 +60,7 @@ def test_who_comes_second_gets_a_409(decider, client_of):
     decide(decider, task)
     response = decide(client_of("approve_task", name="bob"), task, "reject")
     assert response.status_code == 409
-    assert response.json() == {
-        "detail": f"“OK” of run {run.pk} can't be rejected: it was approved by ann"
-    }
+    assert response.json() == {"detail": f"“OK” of run {run.pk} can't be rejected: it was approved by ann"}
 
 
 def test_what_is_wrong_with_a_request(decider):

@@ -138,9 +138,7 @@ def test_check_waits_refuses_as_a_decision_would():
     run, task = asked()
     engine.check_waits(task)
     engine.approve(task)
-    assert refused(engine.check_waits, task) == (
-        f"“OK” of run {run.pk} can't be decided: it was approved"
-    )
+    assert refused(engine.check_waits, task) == (f"“OK” of run {run.pk} can't be decided: it was approved")
 
 
 # Time
