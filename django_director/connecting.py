@@ -27,6 +27,18 @@ def connect(app: Celery) -> Any:
     return app.connection_for_write(connect_timeout=TIMEOUT, **options)
 
 
+def mailbox(app: Celery, connection: Any) -> Any:
+    """What control commands go through, over this connection alone.
+
+    Whatever connection Celery's ``control.broadcast`` is given, it sends by a producer of the app's own pool,
+    which is not bounded and may have been made for another broker.
+    """
+    control: Any = app.control
+    found = control.mailbox(connection)
+    found.producer_pool = None
+    return found
+
+
 def connect_to_publish(app: Celery) -> Any:
     """The same, for many messages."""
     connection: Any = connect(app)

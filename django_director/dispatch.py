@@ -24,7 +24,7 @@ from kombu.exceptions import KombuError
 
 from . import faults, ids
 from .conf import director
-from .connecting import TIMEOUT, connect, connect_to_publish
+from .connecting import TIMEOUT, connect, connect_to_publish, mailbox
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,8 @@ def revoke(message_ids: Sequence[str]) -> None:
     app = _app()
     try:
         with connect(app) as connection:
-            app.control.revoke(list(message_ids), terminate=True, signal="SIGKILL", connection=connection)
+            arguments = {"task_id": list(message_ids), "terminate": True, "signal": "SIGKILL"}
+            mailbox(app, connection).abcast("revoke", arguments)
     except _broker_errors() as error:
         logger.warning("The broker did not take the revocation (%s).", error.__class__.__name__)
 
@@ -153,13 +154,8 @@ def known(messages: Sequence[Message]) -> list[Message] | None:
     wanted = [[message.name, _queue_of(app, message)] for message in messages]
     try:
         with connect(app) as connection:
-            answers: Any = app.control.broadcast(
-                WHO_KNOWS,
-                arguments={"wanted": wanted},
-                reply=True,
-                timeout=ANSWER_SECONDS,
-                connection=connection,
-            )
+            asked = mailbox(app, connection)
+            answers: Any = asked.multi_call(WHO_KNOWS, {"wanted": wanted}, timeout=ANSWER_SECONDS)
     except _broker_errors() as error:
         breaker.trip()
         logger.warning("The broker did not take a question (%s).", error.__class__.__name__)

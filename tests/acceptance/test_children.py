@@ -75,8 +75,6 @@ def test_a_cancel_reaches_what_runs_below(site: Site, trace: Path):
     assert set(found.values_list("status", flat=True)) == {RunStatus.CANCELED}
 
 
-# Slow for the same reason as `test_a_forced_cancel_kills_the_process`: the test before kills by force.
-@pytest.mark.slow
 def test_a_step_that_takes_too_long_fails_at_once_and_resumes_when_its_child_has_ended(site: Site):
     run = site.start("family.LATE")
     run.wait(30)

@@ -254,8 +254,6 @@ def test_a_running_task_learns_of_a_cancel(site: Site):
     assert run.tasks.get(step="NOOP").status == TaskStatus.CANCELED
 
 
-# Slow: behind the whole suite on the embedded broker the kill has come late twice, and never elsewhere.
-@pytest.mark.slow
 def test_a_forced_cancel_kills_the_process(site: Site, trace: Path):
     site.expected |= {"Task handler raised error", KILLED}
     run = site.start("celery.TRACE", {"trace": str(trace), "seconds": 60})

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from celery import Celery
+from kombu import Connection, pools
 
 from django_director import connecting
 from tests.services import require_broker
@@ -45,3 +46,17 @@ def test_other_transports_are_as_they_were(app: Celery, url: str):
     app.conf.broker_url = url
     found = connecting.connect_to_publish(app)
     assert found.get_transport_cls() is app.connection_for_write().get_transport_cls()
+
+
+def test_control_commands_go_over_the_connection_they_are_given():
+    app = Celery("connecting", broker="memory://", set_as_current=False)
+    app.conf.broker_url = "memory://"
+    # The app's pool was made for another broker, as by whatever was published before.
+    app.amqp._producer_pool = pools.producers[Connection("redis://127.0.0.1:1/0")]
+    with app.connection_for_write() as connection:
+        box = app.control.mailbox.get_queue("listener")
+        queue = box(connection.default_channel)
+        queue.declare()
+        connecting.mailbox(app, connection).abcast("ping")
+        message = queue.get()
+    assert message.payload["method"] == "ping"
