@@ -101,6 +101,10 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
             TaskStatus.SKIPPED,
         }
     ),
-    **{status: frozenset({TaskStatus.PENDING}) for status in TASK_FINISHED - TASK_RETRYABLE},
-    **{status: frozenset({TaskStatus.PENDING, TaskStatus.SKIPPED}) for status in TASK_RETRYABLE},
+    # By a reset: a map whose items are reset waits for them, all else is as if it had never been.
+    TaskStatus.SUCCESS: frozenset({TaskStatus.PENDING, TaskStatus.WAITING}),
+    TaskStatus.SKIPPED: frozenset({TaskStatus.PENDING, TaskStatus.WAITING}),
+    TaskStatus.UPSTREAM_FAILED: frozenset({TaskStatus.PENDING}),
+    TaskStatus.FAILED: frozenset({TaskStatus.PENDING, TaskStatus.WAITING, TaskStatus.SKIPPED}),
+    TaskStatus.CANCELED: frozenset({TaskStatus.PENDING, TaskStatus.WAITING, TaskStatus.SKIPPED}),
 }
