@@ -69,7 +69,7 @@ class InvalidDefinitions(DirectorError):
 
 
 class InputTooLarge(DirectorError):
-    """The results that a task would receive are too large together."""
+    """Results are too large together: for a task that would receive them, or for a run that would return them."""
 
 
 class InvalidItems(DirectorError):

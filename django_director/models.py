@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -11,11 +10,10 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 
-from . import ids, querysets
+from . import ids, querysets, results
 from .clock import iso
 from .definitions import from_json
-from .exceptions import ExpressionError
-from .graph import Graph, Outcome, Span, compile_definition, expand, of_result
+from .graph import Graph, compile_definition
 from .indexes import PartialIndex
 from .querysets import DirectorManager
 from .status import RUN_FINISHED, STOP_SPARING, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
@@ -222,7 +220,8 @@ class Run(models.Model):
     def result(self) -> Any:
         """The result of the last entry of the workflow's ``tasks``, or what the definition's ``result`` gives.
 
-        Read from the tasks' rows (one query). An expression that fails gives ``None``, see ``result_error``.
+        Read from the tasks' rows. ``None`` where an expression fails or all together is over ``MAX_INPUT``: see
+        ``result_error``.
         """
         return self.read_result()[0]
 
@@ -232,34 +231,8 @@ class Run(models.Model):
         return self.read_result()[1]
 
     def read_result(self) -> tuple[Any, str]:
-        """``result`` and ``result_error`` by one query."""
-        if self.status != RunStatus.SUCCESS:
-            return None, ""
-        graph = self.version.graph
-        values = of_result(graph)
-        if values is None:
-            results = dict(self._rows(graph.result.spans(), "position", "result"))
-            return graph.result.assemble(results | self.lists(results)), ""
-        rows = self._rows(values.tasks, "position", "status", "result", "decision")
-        lists = self.lists(expand(values.results))
-        names = values.names(
-            {p: Outcome(status, lists.get(p, result), decision) for p, status, result, decision in rows},
-            payload=self.payload,
-            run=self.facts,
-        )
-        try:
-            return values.evaluate("result", names), ""
-        except ExpressionError as error:
-            logger.warning("The result of run %s: %s", self.pk, error, extra={"run_id": str(self.pk)})
-            return None, f"result: {error}"
-
-    def lists(self, positions: Iterable[int]) -> dict[int, Any]:
-        """The results of the maps among ``positions``, which stand with their items."""
-        made = self.version.graph.last_in(positions)
-        return self.tasks.lists_of_items(made) if made else {}
-
-    def _rows(self, spans: tuple[Span, ...], *columns: str) -> Any:
-        return self.tasks.at(spans).values_list(*columns) if spans else ()
+        """``result`` and ``result_error`` at once."""
+        return results.read(self)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -394,11 +367,9 @@ class Task(models.Model):
     def is_finished(self) -> bool:
         return self.status in TASK_FINISHED
 
-    def read_result(self) -> Any:
-        """Its result; of a map that has ended the list of its items', which stand with them (one query)."""
-        if self.map_count is None or not self.is_finished:
-            return self.result
-        return self.run.lists([self.position]).get(self.position)
+    def read_result(self) -> tuple[Any, str]:
+        """Its result, or ``None`` and why; of a map that has ended the list of its items'."""
+        return results.of_task(self)
 
     @property
     def duration(self) -> float | None:

@@ -204,10 +204,14 @@ class TaskQuerySet(models.QuerySet[Any]):
         """The rows of what stands in the graph: without hooks, and without what maps do for their items."""
         return self.filter(is_hook=False, map_index=-1)
 
-    def size_of_items(self, made: Mapping[int, int]) -> int:
-        """How many characters the results of some maps have together; ``made`` is ``Graph.last_in`` of them."""
+    def size_of_results(self) -> int:
+        """How many characters the results have together."""
         text = Length(Cast("result", models.TextField()))
-        return int(self.at_items(made).aggregate(size=models.Sum(text))["size"] or 0)
+        return int(self.aggregate(size=models.Sum(text))["size"] or 0)
+
+    def size_of_items(self, made: Mapping[int, int]) -> int:
+        """The same of some maps; ``made`` is ``Graph.last_in`` of them."""
+        return self.at_items(made).size_of_results()
 
     def lists_of_items(self, made: Mapping[int, int]) -> dict[int, list[Any]]:
         """The results of maps by position, of those that have items; ``made`` is ``Graph.last_in`` of them."""

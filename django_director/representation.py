@@ -42,7 +42,7 @@ def run_as_json(
     if with_payload:
         data["concurrency_key"] = shown_key(run)
         data["payload"] = mask(run.payload, run.version.graph.definition.schema)
-        data["result"] = mask(run.result)
+        data |= _result(run.read_result())
     if with_tasks:
         data["tasks"] = tasks_as_json(run, run.tasks.in_order(), with_payload=with_payload)
     return data
@@ -89,7 +89,7 @@ def task_as_json(task: Task, *, with_payload: bool) -> Json:
     """
     data = next(_tasks(task.run, [task], with_payload=with_payload))
     if with_payload and task.map_count is not None:
-        data["result"] = mask(task.read_result())
+        data |= _result(task.read_result())
     return data | {"logs": _logs(task) if with_payload else None}
 
 
@@ -160,6 +160,7 @@ def _run(run: Run, counts: dict[str, int], place: waiting.Waiting | None) -> Jso
         "comment": run.comment or None,
         "payload": None,
         "result": None,
+        "result_error": None,
         "error": run.error or None,
         "idempotency_key": run.idempotency_key,
         "concurrency_key": None,
@@ -173,6 +174,11 @@ def _run(run: Run, counts: dict[str, int], place: waiting.Waiting | None) -> Jso
         "duration": run.duration,
         "task_counts": counts,
     }
+
+
+def _result(read: tuple[Any, str]) -> Json:
+    value, error = read
+    return {"result": mask(value), "result_error": error or None}
 
 
 def _waiting(place: waiting.Waiting) -> Json:
@@ -219,6 +225,7 @@ def _task(task: Task, run: Run) -> Json:
         "queue": task.queue or None,
         "worker": task.worker or None,
         "result": None,
+        "result_error": None,
         "error": task.error or None,
         "traceback": None,
         "reason": task.reason or None,

@@ -236,4 +236,5 @@ def _result(task: Task) -> formatting.Text:
     if (task.map_count or 0) > ITEMS_SHOWN:
         text = _("The result is the list of the results of %(items)s items: see their tasks.")
         return formatting.Text("", text % {"items": f"{task.map_count:,}"})
-    return formatting.json_text(task.read_result())
+    value, error = task.read_result()
+    return formatting.Text("", error) if error else formatting.json_text(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from django.core.management import call_command
@@ -20,7 +21,7 @@ from django_director.models import Run
 from django_director.representation import run_as_json, task_as_json
 from django_director.status import RunStatus
 from tests import factories
-from tests.factories import definition, make_workflow, mapped, step
+from tests.factories import definition, group, make_workflow, mapped, step
 
 pytestmark = pytest.mark.django_db
 
@@ -69,12 +70,34 @@ def test_a_map_through_the_file(settings, tmp_path):
     settings.DIRECTOR = {"WORKFLOWS": [file]}
     run = testing.run_workflow("test.FILE", {"value": [{"url": "a"}, {"url": "b"}]})
     assert run.status == RunStatus.SUCCESS, run.error
-    thumbnails = run.tasks.get(step="THUMBNAILS", map_index=-1).read_result()
+    thumbnails = run.tasks.get(step="THUMBNAILS", map_index=-1).read_result()[0]
     assert [(part["url"], part["width"], part["args"]) for part in thumbnails] == [
         ("a", 200, [{"url": "a"}]),
         ("b", 200, [{"url": "b"}]),
     ]
     assert [part["of"] for part in run.result] == [0, 1]
+
+
+def test_a_result_over_the_limit_is_not_read(settings):
+    settings.DIRECTOR = {"MAX_RESULT": 200, "MAX_INPUT": 1500}
+    run = finished([5, 6] * 10)
+    with CaptureQueriesContext(connection) as asked:
+        value, error = run.read_result()
+    assert value is None
+    assert re.fullmatch(r"result: it has [\d,]+ bytes, the limit is 1,500 .*", error)
+    assert not [q for q in asked if 'map_index" >= 0' in q["sql"] and "LENGTH(" not in q["sql"]]
+    whole = run.tasks.get(step="THUMBNAILS", map_index=-1)
+    assert whole.read_result() == (None, error)
+    shown = run_as_json(run, with_payload=True), task_as_json(whole, with_payload=True)
+    assert [(data["result"], data["result_error"]) for data in shown] == [(None, error)] * 2
+
+
+def test_many_tasks_together_are_over_the_limit_too(settings):
+    settings.DIRECTOR = {"MAX_RESULT": 100, "MAX_INPUT": 250}
+    make_workflow(definition("test.WIDE", group("G", *["RETURN"] * 6)))
+    run = testing.run_workflow("test.WIDE", {"value": "x" * 40})
+    assert run.result is None
+    assert "the limit is 250" in run.result_error
 
 
 @pytest.mark.parametrize("point", ["hold.updated", "map.inserted"])

@@ -1,0 +1,81 @@
+"""What a run gives: the result of its last entry, or what its definition's ``result`` makes of those of its tasks.
+
+What is over ``MAX_INPUT`` bytes together is not read: no follower would get it, and no page or answer should.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .conf import director
+from .exceptions import ExpressionError, InputTooLarge
+from .graph import Outcome, Span, Values, expand, of_result
+from .status import RunStatus
+
+if TYPE_CHECKING:
+    from .models import Run, Task
+
+logger = logging.getLogger(__name__)
+
+
+def read(run: Run) -> tuple[Any, str]:
+    """The result of a run, or ``None`` and why there is none. One query, with maps or many tasks up to three."""
+    if run.status != RunStatus.SUCCESS:
+        return None, ""
+    graph = run.version.graph
+    values = of_result(graph)
+    try:
+        return (_of_last(run, graph.result.spans()) if values is None else _evaluated(run, values)), ""
+    except (ExpressionError, InputTooLarge) as error:
+        logger.warning("The result of run %s: %s", run.pk, error, extra={"run_id": str(run.pk)})
+        return None, f"result: {error}"
+
+
+def of_task(task: Task) -> tuple[Any, str]:
+    """The result of a task, or ``None`` and why there is none; of a map that has ended the list of its items'."""
+    if task.map_count is None or not task.is_finished:
+        return task.result, ""
+    try:
+        return _lists(task.run, [task.position]).get(task.position), ""
+    except InputTooLarge as error:
+        return None, f"result: {error}"
+
+
+def _lists(run: Run, positions: Iterable[int]) -> dict[int, Any]:
+    made = run.version.graph.last_in(positions)
+    if not made:
+        return {}
+    _check(run.tasks.size_of_items(made))
+    found: dict[int, Any] = run.tasks.lists_of_items(made)
+    return found
+
+
+def _of_last(run: Run, spans: tuple[Span, ...]) -> Any:
+    results = dict(_rows(run, spans, "position", "result"))
+    return run.version.graph.result.assemble(results | _lists(run, results))
+
+
+def _evaluated(run: Run, values: Values) -> Any:
+    rows = _rows(run, values.tasks, "position", "status", "result", "decision")
+    made = _lists(run, expand(values.results))
+    names = values.names(
+        {p: Outcome(status, made.get(p, result), decision) for p, status, result, decision in rows},
+        payload=run.payload,
+        run=run.facts,
+    )
+    return values.evaluate("result", names)
+
+
+def _rows(run: Run, spans: tuple[Span, ...], *columns: str) -> Any:
+    if not spans:
+        return ()
+    if sum(end - start for start, end in spans) * director.MAX_RESULT > director.MAX_INPUT:
+        _check(run.tasks.at(spans).size_of_results())
+    return run.tasks.at(spans).values_list(*columns)
+
+
+def _check(size: int) -> None:
+    if size > director.MAX_INPUT:
+        raise InputTooLarge(f'it has {size:,} bytes, the limit is {director.MAX_INPUT:,} (DIRECTOR["MAX_INPUT"])')
