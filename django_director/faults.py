@@ -49,6 +49,8 @@ POINTS: Final = frozenset(
         "cancel.passed",
         "reset.updated",
         "reset.committed",
+        "pause.committed",
+        "resume.committed",
         "supervise.claimed",
         "supervise.published",
     }

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q
 
+from django_director import faults
 from django_director.clock import Now, later
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
@@ -40,6 +41,7 @@ def pause(run: Run, *, user: Any = None) -> Run:
     paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
     if not statement(lambda: paused.update(paused_at=Now())):
         raise _conflict(run, "paused")
+    after_commit(partial(faults.point, "pause.committed"))
     after_commit(partial(_spread, run.pk))
     run.refresh_from_db()
     return run
@@ -50,6 +52,7 @@ def resume(run: Run, *, user: Any = None) -> Run:
     family.refuse_child(run, "resumed")
     if not statement(partial(_resume, run.pk)):
         raise _conflict(run, "resumed")
+    after_commit(partial(faults.point, "resume.committed"))
     after_commit(partial(bring_back, run.pk))
     after_commit(partial(_spread, run.pk))
     run.refresh_from_db()

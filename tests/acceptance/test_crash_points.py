@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from django.db.models import Q
 
-from django_director import dispatch, faults
+from django_director import dispatch, engine, faults
 from django_director.definitions.model import Concurrency, TaskStep
 from django_director.engine import claim as claims
-from django_director.engine import finish
+from django_director.engine import finish, hold
 from django_director.engine.claim import Ticket
 from django_director.engine.finish import Failure
 from django_director.models import Run, Task
@@ -26,25 +26,33 @@ pytestmark = [pytest.mark.worker, pytest.mark.slow, pytest.mark.timeout(180), py
 
 PAST = "2026-01-01T00:00:00Z"
 START = "engine.start('crash.PLAIN')"
-IN_COMMANDS = {
+RERUN = "engine.rerun(run.tasks.get(position=1))"
+SKIP = "engine.skip(run.tasks.get(position=0))"
+IN_COMMANDS = [
     # Only in somebody's transaction does a commit of its own follow the rows everywhere.
-    "start.inserted": f"transaction.atomic()(lambda: {START})()",
-    "start.committed": START,
-    "publish.before": START,
-    "publish.half": START,
-    "publish.after": START,
-    "admit.updated": "engine.start('crash.ONE')",
-    "admit.committed": "engine.start('crash.ONE')",
-    "cancel.committed": "engine.cancel(run)",
-    "cancel.swept": "engine.cancel(run)",
-    "cancel.passed": "engine.cancel(run)",
-    "reset.updated": "engine.retry(run)",
-    "reset.committed": "engine.retry(run)",
-    "decide.committed": "engine.approve(run.tasks.get(step='OK'))",
-}
+    ("start.inserted", f"transaction.atomic()(lambda: {START})()"),
+    ("start.committed", START),
+    ("publish.before", START),
+    ("publish.half", START),
+    ("publish.after", START),
+    ("start.committed", "engine.relaunch(run)"),
+    ("admit.updated", "engine.start('crash.ONE')"),
+    ("admit.committed", "engine.start('crash.ONE')"),
+    ("cancel.committed", "engine.cancel(run)"),
+    ("cancel.swept", "engine.cancel(run)"),
+    ("cancel.passed", "engine.cancel(run)"),
+    *(
+        (point, call)
+        for call in ("engine.retry(run)", RERUN, SKIP)
+        for point in ("reset.updated", "reset.committed")
+    ),
+    ("decide.committed", "engine.approve(run.tasks.get(step='OK'))"),
+    ("pause.committed", "engine.pause(run)"),
+    ("resume.committed", "engine.resume(run)"),
+]
 BEFORE_COMMIT = {"start.inserted", "reset.updated"}
 IN_BOTH = ("publish", "admit")
-IN_WORKERS = faults.POINTS - {point for point in IN_COMMANDS if not point.startswith(IN_BOTH)}
+IN_WORKERS = faults.POINTS - {point for point, _ in IN_COMMANDS if not point.startswith(IN_BOTH)}
 NOISE = {"InjectedFault", "Error calling", "The supervisor has died", "Task handler raised error"}
 actions = pytest.mark.parametrize("action", ["kill9", "raise"])
 
@@ -68,6 +76,7 @@ def workflows(checked: Site) -> None:
     checked.define("crash.WAIT", wait("W", 0.3), "TRACE")
     checked.define("crash.ASK", approval("OK"), "NOOP")
     checked.define("crash.IDLE", step("NOOP", queue="nobody"))
+    checked.define("crash.IDLE_FAMILY", child("C", "crash.IDLE"))
 
 
 def start_runs(site: Site, trace: Path) -> dict[str, Run]:
@@ -151,23 +160,38 @@ def prepare(site: Site, call: str) -> Run | None:
     """The run that the call is about."""
     if "cancel" in call:
         return site.start("crash.IDLE")
-    if "retry" in call:
-        with dispatch.withheld():
-            run = site.start("crash.PLAIN")
-        assert finish.fail(take(run), Failure(error="ValueError: as asked"))
-        return run
-    if "approve" in call:
+    if "retry" in call or call == SKIP:
+        return failed(site)
+    if "rerun" in call or "relaunch" in call:
+        run = site.start("crash.PLAIN")
+        run.wait(30)
+    elif "approve" in call:
         run = site.start("crash.ASK")
         wait_for(run.tasks.asked().exists, 30, "somebody is asked")
-        return run
-    return None
+    elif "pause" in call:
+        run = site.start("crash.IDLE_FAMILY")
+        wait_for(Run.objects.filter(parent_task__run=run).exists, 30, "it has a child run")
+    elif "resume" in call:
+        with dispatch.withheld():
+            run = engine.pause(site.start("crash.PLAIN"))
+        wait_for(lambda: hold.parked().filter(run=run).exists(), 30, "its task is put off")
+    else:
+        return None
+    return run
+
+
+def failed(site: Site) -> Run:
+    """A run whose first task has failed."""
+    with dispatch.withheld():
+        run = site.start("crash.PLAIN")
+    assert finish.fail(take(run), Failure(error="ValueError: as asked"))
+    return run
 
 
 @actions
-@pytest.mark.parametrize("point", sorted(IN_COMMANDS))
-def test_a_caller_dies_there(site: Site, tmp_path: Path, point: str, action: str):
+@pytest.mark.parametrize(("point", "call"), IN_COMMANDS)
+def test_a_caller_dies_there(site: Site, tmp_path: Path, point: str, call: str, action: str):
     rescuer(site)
-    call = IN_COMMANDS[point]
     run = prepare(site, call)
     known = set(Run.objects.values_list("pk", flat=True))
     passed = tmp_path / "passed"
@@ -179,18 +203,33 @@ def test_a_caller_dies_there(site: Site, tmp_path: Path, point: str, action: str
     assert passed.exists(), f"it never passed {point}: {done.stderr}"
     # An error after the commit is logged and harms nobody.
     assert done.returncode == (-signal.SIGKILL if action == "kill9" else int(point in BEFORE_COMMIT)), done.stderr
-    new = list(Run.objects.exclude(pk__in=known))
+    new = list(Run.objects.exclude(pk__in=known).filter(parent_task=None))
     site.runs += new
     site.wait(new, 30)
-    if run is None:
-        assert [found.status for found in new] == ([] if point in BEFORE_COMMIT else [RunStatus.SUCCESS])
-        return
+    assert [found.status for found in new] == expected_new(point, call)
+    if run is not None:
+        assert_went_on(run, point, call)
+
+
+def expected_new(point: str, call: str) -> list[RunStatus]:
+    """The outcomes of the runs that a call has started."""
+    starts = "start" in call or "relaunch" in call
+    return [RunStatus.SUCCESS] if starts and point not in BEFORE_COMMIT else []
+
+
+def assert_went_on(run: Run, point: str, call: str) -> None:
+    """What the call wanted is done to its end, or not at all."""
+    if "pause" in call:
+        child = Run.objects.get(parent_task__run=run)
+        wait_for(
+            lambda: Run.objects.filter(pk=child.pk, paused_at__isnull=False).exists(), 30, "its child is paused"
+        )
+        engine.cancel(run)
     run.wait(30)
-    if "cancel" in call:
+    before = RunStatus.FAILED if "retry" in call or call == SKIP else RunStatus.SUCCESS
+    if "cancel" in call or "pause" in call:
         assert run.status == RunStatus.CANCELED
-    elif "approve" in call:
-        assert run.status == RunStatus.SUCCESS
     elif point in BEFORE_COMMIT:
-        assert (run.status, run.generation) == (RunStatus.FAILED, 0)
+        assert (run.status, run.generation) == (before, 0)
     else:
-        assert (run.status, run.generation) == (RunStatus.SUCCESS, 1)
+        assert (run.status, run.generation) == (RunStatus.SUCCESS, int(point.startswith("reset")))
