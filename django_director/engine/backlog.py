@@ -43,15 +43,20 @@ def waits() -> Waits:
 
 
 def delay(task: Task, known: Waits) -> float:
-    """Seconds from a publication of this task to the next one.
+    """Seconds from a publication of this task to the next one."""
+    return _delay(task.name, task.queue, task.dispatches, known)
+
+
+def _delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:
+    """Seconds from a publication to the next one.
 
     A backlog must not be published over and over: twice what the queue takes now. Where nothing runs there may be
     no worker: each further message waits twice as long. Either may turn out to be too long, see ``hasten``.
     """
-    queue = dispatch.destination(task.name, task.queue)
+    queue = dispatch.destination(name, chosen)
     if queue in known:
         return _twice(known[queue])
-    return min(float(director.DISPATCH_GRACE) * 2.0 ** min(task.dispatches, 16), MAX_GRACE)
+    return min(float(director.DISPATCH_GRACE) * 2.0 ** min(dispatches, 16), MAX_GRACE)
 
 
 def hasten() -> int:
@@ -64,11 +69,12 @@ def hasten() -> int:
     late = Task.objects.queued().filter(
         next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(hold.PARKED)
     )
-    kinds = late.order_by().values_list("name", "queue").distinct() if known else ()
+    kinds = late.order_by().values_list("name", "queue", "dispatches").distinct()
     return sum(
-        _hasten(late.filter(name=name, queue=chosen), _twice(known[queue]))
-        for name, chosen in kinds
-        if (queue := dispatch.destination(name, chosen)) in known
+        _hasten(
+            late.filter(name=name, queue=chosen, dispatches=dispatches), _delay(name, chosen, dispatches, known)
+        )
+        for name, chosen, dispatches in kinds
     )
 
 

@@ -152,7 +152,9 @@ def _release(rows: TaskQuerySet) -> int:
 
 
 def _make_due(chunk: list[UUID]) -> int:
-    return Task.objects.queued().filter(pk__in=chunk).update(next_dispatch_at=Now(), dispatches=0)
+    # A pause is no time in the queue: other messages would seem to take as long.
+    queued = Task.objects.queued().filter(pk__in=chunk)
+    return queued.update(queued_at=Now(), next_dispatch_at=Now(), dispatches=0)
 
 
 def _conflict(run: Run, what: str) -> Conflict:

@@ -9,8 +9,8 @@ import pytest
 import django_director
 from django_director import dispatch, engine
 from django_director.clock import later
+from django_director.engine import backlog, finish, hold, recovery, timeouts
 from django_director.engine import claim as claims
-from django_director.engine import finish, hold, recovery, timeouts
 from django_director.engine.finish import Failure
 from django_director.engine.supervise import Supervisor
 from django_director.exceptions import Conflict
@@ -35,6 +35,17 @@ def published(monkeypatch):
 def resume(run: Run, callbacks) -> None:
     with callbacks(execute=True):
         engine.resume(run)
+
+
+def test_a_pause_is_no_time_in_the_queue(published, django_capture_on_commit_callbacks):
+    run = driver.start("A")
+    engine.pause(run)
+    assert claims.claim(driver.ticket(run.tasks.get()), "tests") is None
+    run.tasks.update(queued_at=PAST)
+    resume(run, django_capture_on_commit_callbacks)
+    driver.claim(run, "A")
+    # Else what is lost behind it in the same queue would be put off as if the queue took that long.
+    assert all(seconds < 60 for seconds in backlog.waits().values())
 
 
 def test_the_names_of_the_package():

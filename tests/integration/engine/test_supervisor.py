@@ -64,6 +64,16 @@ def test_what_a_backlog_has_put_off_is_hastened_when_it_is_over(published):
     assert backlog.hasten() == 0
 
 
+def test_what_a_backlog_has_put_off_is_hastened_when_nothing_runs_any_more(published):
+    run = driver.start(group("G", "X", "Y", "Z"))
+    _run_since(run, "X", 7200, 0)
+    assert _next_delay(run, "Y") == 14_400
+    run.tasks.filter(step="X").update(status=TaskStatus.SUCCESS, finished_at=later(0), lease_until=None)
+    # As where there is no worker: it was published once again.
+    assert (backlog.hasten(), _due_in(run, "Y")) == (1, 120)
+    assert backlog.hasten() == 0
+
+
 def test_what_was_sent_in_vain_is_hastened_when_a_worker_comes(published):
     run = driver.start(group("G", "X", "Y"))
     for _ in range(4):
