@@ -69,13 +69,11 @@ def hasten() -> int:
     late = Task.objects.queued().filter(
         next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(hold.PARKED)
     )
-    kinds = late.order_by().values_list("name", "queue", "dispatches").distinct()
-    return sum(
-        _hasten(
-            late.filter(name=name, queue=chosen, dispatches=dispatches), _delay(name, chosen, dispatches, known)
-        )
-        for name, chosen, dispatches in kinds
-    )
+    hastened = 0
+    for name, chosen, dispatches in late.order_by().values_list("name", "queue", "dispatches").distinct():
+        kind = late.filter(name=name, queue=chosen, dispatches=dispatches)
+        hastened += _hasten(kind, _delay(name, chosen, dispatches, known))
+    return hastened
 
 
 def _hasten(tasks: TaskQuerySet, seconds: float) -> int:
