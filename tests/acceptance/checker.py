@@ -336,7 +336,8 @@ def transitions(history: Iterable[Line]) -> Iterator[Violation]:
         task = line.get("task")
         if task is None:
             continue
-        old = before.get(task, line.get("before"))
+        # Who knows it better: a task of a map that was removed meanwhile is there anew.
+        old = line.get("before") or before.get(task)
         if old is not None and old != line["status"]:
             allowed = TASK_TRANSITIONS[TaskStatus(old)]
             if line["status"] not in allowed:
