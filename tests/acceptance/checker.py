@@ -336,7 +336,7 @@ def transitions(history: Iterable[Line]) -> Iterator[Violation]:
         task = line.get("task")
         if task is None:
             continue
-        # Who knows it better: a task of a map that was removed meanwhile is there anew.
+        # The line knows best: what a map does for its items may have been removed and inserted anew since.
         old = line.get("before") or before.get(task)
         if old is not None and old != line["status"]:
             allowed = TASK_TRANSITIONS[TaskStatus(old)]
