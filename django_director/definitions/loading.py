@@ -19,6 +19,8 @@ MERGE: Final = "<<"
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 QUOTES: Final = "put it in quotes"
+_IN_QUOTES: Final = 'an expression stands in quotes: "${{ … }}"'
+_NO_KEY: Final = "did you forget a dash or quotes?"
 
 
 class _Refused(Exception):
@@ -153,7 +155,12 @@ class _Composer:
 
     def add(self, node: MappingNode, key: Node, value: Node, level: int) -> None:
         if not isinstance(key, ScalarNode):
-            self.report.error(codes.KEY_NOT_TEXT, key, "a key must be text", "did you forget a dash or quotes?")
+            self.report.error(
+                codes.KEY_NOT_TEXT,
+                key,
+                "a key must be text",
+                _IN_QUOTES if isinstance(key, MappingNode) else _NO_KEY,
+            )
         elif not isinstance(key.value, str):
             self.report.error(codes.KEY_NOT_TEXT, key, not_text("key", key), f'{QUOTES}: "{key.text}"')
         elif (first := node.entries.get(key.value)) is not None:

@@ -73,6 +73,21 @@ def test_valid_files(project):
     assert done.stderr.strip() == "2 workflows in 2 files, no problems; 1 note"
 
 
+def test_a_permission_that_no_model_declares_is_noted_without_a_database(project):
+    steps = "A: {type: approval, permission: %s}, B: {type: approval, permission: %s}"
+    known = "django_director.approve_task", "auth.add_user"
+    project.write("flows/main.yml", f"shop.A: {{tasks: [{steps % known}]}}\n")
+    done = project.manage("checkworkflows")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    project.write("flows/main.yml", f"shop.A: {{tasks: [{steps % ('auth.ad_user', 'auth.add_user')}]}}\n")
+    done = project.manage("checkworkflows")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "flows/main.yml:1:18: D907 note: no model declares the permission “auth.ad_user” "
+        "(did you mean “auth.add_user”?)\n",
+    )
+
+
 def test_problems_of_all_files(project):
     project.write("flows/main.yml", "shop.A:\n  tasks: [STORE, FETHC]\n")
     project.write("shop/workflows.yml", "shop.A: {tasks: [FETCH]}\nshop.B: {tasks: [FETCH], retry: 3}\n")
