@@ -20,6 +20,7 @@ MERGE: Final = "<<"
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 QUOTES: Final = "put it in quotes"
 _IN_QUOTES: Final = 'an expression stands in quotes: "${{ … }}"'
+_SPELT: Final = "write out what is meant here"
 _NO_KEY: Final = "did you forget a dash or quotes?"
 
 
@@ -92,10 +93,11 @@ class _Composer:
 
     def alias(self, event: Any, level: int) -> Node:
         if event.anchor not in self.anchors:
-            self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` has no anchor before it")
+            hint = f"write `&{event.anchor}` before what it stands for, above this line"
+            self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` has no anchor before it", hint)
         node = self.anchors[event.anchor]
         if node is None:
-            self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` stands inside its own anchor")
+            self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` stands inside its own anchor", _SPELT)
         self.count(node.size, event)
         if level + node.height > MAX_LEVELS:
             self.refuse_depth(event)
@@ -194,11 +196,11 @@ class _Composer:
             "make a workflow of its own of the inner part",
         )
 
-    def refuse(self, code: str, event: Any, message: str, hint: str = "") -> NoReturn:
+    def refuse(self, code: str, event: Any, message: str, hint: str) -> NoReturn:
         self.error(code, event, message, hint)
         raise _Refused
 
-    def error(self, code: str, event: Any, message: str, hint: str = "") -> None:
+    def error(self, code: str, event: Any, message: str, hint: str) -> None:
         self.report.error(code, Node(**_mark(event)), message, hint)
 
 

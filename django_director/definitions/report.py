@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Budget:
-    """What has been spent on the expressions of a file: with aliases one text may stand there very often."""
+    """What must not grow with each alias, or be told twice: it is kept for the file as a whole."""
 
     characters: int = 0
+    """Of expressions: with aliases one text may stand there very often."""
     hints: dict[tuple[str | int | None, ...], str] = field(default_factory=dict)
     """Of wrong keys of payloads: the nearest name costs a comparison with each."""
+    misread: set[tuple[int, int]] = field(default_factory=set)
+    """Where YAML reads something else than it seems: what follows from that is no problem of its own."""
     braces: set[tuple[int, int]] = field(default_factory=set)
     """Where `{{ … }}` has been noted."""
 
@@ -54,13 +57,18 @@ class Report:
             return Place(path=self.path)
         return Place(path=self.path, line=node.line, column=node.column)
 
-    def error(self, code: str, node: Node | None, message: str, hint: str = "") -> None:
+    def error(self, code: str, node: Node | None, message: str, hint: str) -> None:
         self._add(code, node, message, hint, "error")
 
-    def note(self, code: str, node: Node | None, message: str, hint: str = "") -> None:
+    def note(self, code: str, node: Node | None, message: str, hint: str) -> None:
         self._add(code, node, message, hint, "note")
 
     def _add(self, code: str, node: Node | None, message: str, hint: str, level: str) -> None:
+        at = (node.line, node.column) if node is not None else (0, 0)
+        if at in self.budget.misread:
+            return
+        if code == codes.AMBIGUOUS:
+            self.budget.misread.add(at)
         self.problems.append(
             Problem(
                 place=self.place(node),
@@ -87,7 +95,7 @@ class Report:
         unknown = [name for name in mapping.entries if name not in known]
         for name in unknown:
             if not name.startswith("x-"):
-                hint = elsewhere.get(name) or did_you_mean(name, known)
+                hint = elsewhere.get(name) or did_you_mean(name, known, listed=len(known))
                 self.error(codes.UNKNOWN_KEY, mapping.entries[name].key, f"unknown key `{name}` {where}", hint)
         if not unknown:
             return mapping

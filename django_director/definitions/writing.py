@@ -148,7 +148,10 @@ def _uses(references: tuple[Reference, ...], node: ScalarNode, key: str) -> list
 
 
 def _report(error: ExpressionError, node: ScalarNode, key: str, report: Report) -> None:
-    report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", error.hint)
+    report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", error.hint or _ANY)
+
+
+_ANY: Final = "an expression is as `payload.amount > 1000`; a text stands in quotes"
 
 
 def _at(node: ScalarNode, column: int) -> Node:

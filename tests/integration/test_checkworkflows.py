@@ -131,7 +131,11 @@ def test_a_missing_file(project):
 def test_a_setting_that_is_no_list(project):
     project.write("proj/settings.py", SETTINGS.replace('["flows"]', "5"))
     done = project.manage("checkworkflows")
-    assert (done.returncode, "D405" in done.stdout) == (1, True)
+    assert (done.returncode, done.stdout) == (
+        1,
+        'settings:1:1: D405 DIRECTOR["WORKFLOWS"] must be a list of paths, and is int '
+        '(write `DIRECTOR = {"WORKFLOWS": [BASE_DIR / "workflows.yml"]}`)\n',
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,6 +148,7 @@ def test_tasks_that_cannot_be_imported(project, text, place):
     done = project.manage("checkworkflows")
     (line,) = done.stdout.splitlines()
     assert line.startswith(f"shop/tasks.py:{place}: D404 the project's tasks can't be imported: ")
+    assert line.endswith(" (correct the module; until then steps are not checked against tasks)")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     check = project.manage("check")
     assert (check.returncode, "D404" in check.stderr) == (0, True)
