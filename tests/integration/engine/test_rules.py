@@ -10,12 +10,12 @@ import pytest
 from django_director import engine
 from django_director.definitions.model import RULES
 from django_director.engine import claim as claims
-from django_director.engine import finish, recovery
+from django_director.engine import finish, recovery, timeouts
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus, Stop
-from tests.factories import chain, group, step
+from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
 
 from . import driver
 
@@ -134,6 +134,33 @@ def test_each_rule_after_a_group_with_each_combination_of_members(rule):
         kinds = {ENDINGS[ending] for ending in endings}
         one = "failed" if "failed" in kinds else "skipped" if kinds == {"skipped"} else "success"
         assert driver.statuses(run)["Z"] == TABLE[rule][one], endings
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_after_a_rejection(rule):
+    run = driver.start("A", approval("U"), step("Z", trigger_rule=rule))
+    driver.drain(run)
+    engine.reject(run.tasks.get(step="U"))
+    driver.drain(run)
+    assert driver.statuses(run)["Z"] == TABLE[rule]["failed"]
+    assert run.status == RunStatus.FAILED
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("what", ["approval", "wait", "map", "workflow"])
+def test_each_rule_before_each_kind_of_step(rule, what):
+    make_workflow(definition("test.CHILD", "X"))
+    made = {
+        "approval": approval("Z", trigger_rule=rule),
+        "wait": wait("Z", 3600, trigger_rule=rule),
+        "map": mapped("Z", "X", over=[1], trigger_rule=rule),
+        "workflow": child("Z", "test.CHILD", trigger_rule=rule),
+    }[what]
+    for before, kind in (("A", "success"), ("FAIL", "failed"), (step("S", when=False), "skipped")):
+        run = driver.start(before, made)
+        driver.drain(run, body)
+        runs = "success" if what == "map" else "waiting"
+        assert driver.statuses(run)["Z"] == (runs if TABLE[rule][kind] == RUNS else TABLE[rule][kind]), kind
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -448,3 +475,40 @@ def test_a_lost_answer_of_a_skip_is_no_duplicate():
     assert finish.skip(claimed, "no")
     assert not finish.fail(claimed, Failure(error="late"))
     assert driver.statuses(run) == {"A": "skipped", "B": "queued"}
+
+
+# After a cancel or the run's time-out nothing more starts, whatever its rule
+
+
+SPARED = (
+    step("R1", needs=("A",), trigger_rule="always"),
+    step("R2", needs=("A",), trigger_rule="any_failed"),
+    chain("R3", "M", needs=("A",), trigger_rule="always"),
+    approval("R4", needs=("A",), trigger_rule="always"),
+)
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout", "cancel after fail_fast", "timeout after fail_fast"])
+def test_after_a_stop_no_step_starts_whatever_its_rule(how):
+    run = driver.start("A", *SPARED, timeout=3600, fail_fast="fail_fast" in how)
+    running = driver.claim(run, "A")
+    if "fail_fast" in how:
+        assert finish.fail(running, Failure(error="ValueError: no"))
+        assert "queued" in driver.statuses(run).values()
+    tickets = [driver.ticket(task) for task in run.tasks.select_related("run__version").queued()]
+    if "cancel" in how:
+        engine.cancel(run)
+    else:
+        Run.objects.update(deadline_at="2026-01-01T00:00:00Z")
+        assert timeouts.stop_overdue_runs() == 1
+    assert [claims.claim(ticket, "tests") for ticket in tickets] == [None] * len(tickets)
+    if "fail_fast" not in how:
+        assert finish.fail(running, Failure(error="ValueError: no"))
+    assert recovery.close_stopped() == 1
+    run.refresh_from_db()
+    assert run.status == (RunStatus.CANCELED if "cancel" in how else RunStatus.FAILED)
+    statuses = driver.statuses(run)
+    assert statuses.pop("A") == "failed"
+    assert set(statuses.values()) <= {"canceled", "upstream_failed", "skipped"}
+    if "timeout" in how:
+        assert run.error.startswith("TimeLimitExceeded: ")
