@@ -210,3 +210,27 @@ def test_the_end_of_a_hook_publishes_the_next(monkeypatch, django_capture_on_com
         driver.succeed(run, "hooks.success")
     hooks = Task.objects.hooks().order_by("position")
     assert [(message.task_id, message.name) for message in sent] == [(hook.pk, hook.name) for hook in hooks]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_who_waits_for_the_run_waits_for_its_hooks(monkeypatch):
+    monkeypatch.setattr(dispatch, "publish", len)
+    run = driver.start("A", hooks=HOOKS)
+    driver.succeed(run, "A")
+    assert set(hook_statuses(run).values()) == {"queued", "pending"}
+    assert run.wait(0) == RunStatus.SUCCESS
+
+
+@pytest.mark.parametrize("key", ["when", "with"])
+def test_a_hook_whose_expression_fails_is_a_failing_hook(key):
+    broken = {"when": "payload.missing"} if key == "when" else {"kwargs": {"a": "${{ payload.missing }}"}}
+    run = driver.start("A", hooks={"success": (step("hooks.success", task="MAIL", **broken),)}, payload={})
+    end(run, "success")
+
+    def body(claimed: claims.Claim) -> Any:
+        return inputs.given(claimed)
+
+    driver.drain(run, body)
+    hook = run.tasks.hooks().get()
+    assert (hook.status, hook.error[:34]) == ("failed", "ExpressionError: `payload.missing`")
+    assert run.status == RunStatus.SUCCESS

@@ -296,6 +296,22 @@ def test_max_parallel_counts_items_in_work():
     assert run.error == "S[0]: ValueError: no"
 
 
+def test_instances_start_in_the_order_of_their_index(published, django_capture_on_commit_callbacks):
+    for limit in (None, 3):
+        run = start(mapped("M", max_parallel=limit), name=f"test.P{limit}", items=list(range(12)))
+        published.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            driver.expand(run, "M")
+        assert [message.map_index for message in published] == list(range(limit or 12))
+        order = []
+        with django_capture_on_commit_callbacks(execute=True):
+            while waiting := run.tasks.queued().filter(map_index__gte=0).order_by("-map_index").first():
+                driver.succeed(run, "M", index=waiting.map_index)
+                order.append(waiting.map_index)
+        # Whichever ends, the lowest that waits is next.
+        assert limit is None or [message.map_index for message in published] == list(range(12))
+
+
 def test_more_in_parallel_than_there_are_items():
     run = start(mapped("M", max_parallel=5), items=[1, 2])
     driver.expand(run, "M")

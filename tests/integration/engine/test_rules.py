@@ -217,6 +217,47 @@ def test_needs_give_the_list_of_results_in_the_order_written():
     assert (seen["ONE"], seen["NONE"], seen["Y1"]) == (group_value, None, "result of A")
 
 
+@pytest.mark.parametrize(
+    ("needs", "received"),
+    [
+        (("A", "A"), ["result of A"] * 2),
+        (("G", "X"), [["result of X", "result of Y"], "result of X"]),
+        (("C",), "result of N"),
+        (("M", "A"), [["result of T", "result of T"], "result of A"]),
+    ],
+)
+def test_what_is_needed_twice_or_from_inside_is_waited_for_once(needs, received):
+    seen = {}
+    run = driver.start(
+        "A",
+        group("G", "X", "Y"),
+        chain("C", "L", "N"),
+        mapped("M", "T", over=[1, 2]),
+        step("Z", needs=needs),
+    )
+    driver.drain(run, lambda claimed: seen.update({claimed.node.step.id: claimed.upstream}) or body(claimed))
+    assert (run.status, seen["Z"]) == (RunStatus.SUCCESS, received)
+    driver.check_gates(run)
+
+
+def test_needs_of_nothing_start_at_once_wherever_they_stand():
+    free = {"needs": ()}
+    run = driver.start(
+        "A",
+        step("B", **free),
+        group("G", "C", **free),
+        chain("H", step("D"), step("E", **free)),
+        approval("OK", **free),
+        mapped("M", over=[1], **free),
+        step("Z"),
+    )
+    started = {step for step, status in driver.statuses(run).items() if status == "queued"}
+    assert started == {"A", "B", "C", "E", "OK", "M"}
+    # What follows in the list waits for the entry before it, whatever that waits for.
+    driver.drain(run, body)
+    assert driver.statuses(run)["Z"] == "success"
+
+
 def test_steps_with_the_same_needs_share_one_counter():
     run = driver.start(
         group("G", *(f"A{n}" for n in range(70))),
@@ -339,6 +380,28 @@ def test_a_forgiven_failure_is_a_success_with_null_for_all_others():
     assert driver.statuses(run) == {"A": "failed", "B": "success"}
     assert (run.status, run.error, seen["B"]) == (RunStatus.SUCCESS, "", None)
     assert run.tasks.get(step="A").error == "ValueError: as asked"
+
+
+@pytest.mark.parametrize("ending", ["failed", "rejected"])
+def test_a_canceled_run_is_canceled_though_a_step_has_failed(ending):
+    run = driver.start("A", approval("OK", needs=()), step("B", needs=()))
+    if ending == "failed":
+        driver.fail(run, "A")
+    else:
+        driver.end(driver.claim(run, "OK"), body)
+        engine.reject(run.tasks.get(step="OK"))
+    engine.cancel(run)
+    recovery.close_stopped()
+    run.refresh_from_db()
+    assert run.status == RunStatus.CANCELED
+
+
+def test_a_run_with_a_rejected_step_fails():
+    run = driver.start(approval("OK"), step("B", needs=()))
+    driver.drain(run, body)
+    engine.reject(run.tasks.get(step="OK"), comment="no")
+    run.refresh_from_db()
+    assert (run.status, run.error) == (RunStatus.FAILED, "OK: Rejected: no")
 
 
 def test_forgiving_is_for_a_steps_own_failure():
