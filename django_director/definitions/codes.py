@@ -72,6 +72,7 @@ LONE_CHAIN: Final = "D904"
 BRACES: Final = "D905"
 UNNAMED_KEY: Final = "D906"
 PERMISSION: Final = "D907"
+STAYS_TEXT: Final = "D908"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -136,4 +137,5 @@ CODES: Final[dict[str, str]] = {
     BRACES: "note: `{{ … }}` in a text, which is no expression without `$`",
     UNNAMED_KEY: "note: an expression uses a key of the payload that the schema does not name, and nearly does",
     PERMISSION: "note: an approval asks for a permission that no model declares",
+    STAYS_TEXT: "note: `${{ … }}` in a text that is not evaluated",
 }

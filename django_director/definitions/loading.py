@@ -21,6 +21,7 @@ _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 QUOTES: Final = "put it in quotes"
 _IN_QUOTES: Final = 'an expression stands in quotes: "${{ … }}"'
 _SPELT: Final = "write out what is meant here"
+_DURATION: Final = "; a duration is written as 1h30m"
 _NO_KEY: Final = "did you forget a dash or quotes?"
 
 
@@ -117,7 +118,12 @@ class _Composer:
             try:
                 self.resolved[text] = resolve(text)
             except Ambiguous as error:
-                self.error(codes.AMBIGUOUS, event, str(error), f'{QUOTES}: "{text[:40]}"')
+                self.error(
+                    codes.AMBIGUOUS,
+                    event,
+                    str(error),
+                    f'{QUOTES}: "{text[:40]}"{_DURATION if ":" in text else ""}',
+                )
                 return text
         return self.resolved[text]
 

@@ -26,8 +26,6 @@ class Budget:
     """Of expressions: with aliases one text may stand there very often."""
     hints: dict[tuple[str | int | None, ...], str] = field(default_factory=dict)
     """Of wrong keys of payloads: the nearest name costs a comparison with each."""
-    misread: set[tuple[int, int]] = field(default_factory=set)
-    """Where YAML reads something else than it seems: what follows from that is no problem of its own."""
     braces: set[tuple[int, int]] = field(default_factory=set)
     """Where `{{ … }}` has been noted."""
 
@@ -64,11 +62,6 @@ class Report:
         self._add(code, node, message, hint, "note")
 
     def _add(self, code: str, node: Node | None, message: str, hint: str, level: str) -> None:
-        at = (node.line, node.column) if node is not None else (0, 0)
-        if at in self.budget.misread:
-            return
-        if code == codes.AMBIGUOUS:
-            self.budget.misread.add(at)
         self.problems.append(
             Problem(
                 place=self.place(node),

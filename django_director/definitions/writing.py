@@ -130,6 +130,16 @@ def texts_with(part: str, node: Node) -> Iterator[ScalarNode]:
         yield node
 
 
+def note_text(node: Node, key: str, report: Report) -> None:
+    """Note expressions in a value of which nothing is evaluated."""
+    for scalar in expressions_in(node):
+        message = f"`{key}` holds `${{{{ … }}}}`, which stays text here"
+        report.note(codes.STAYS_TEXT, scalar, message, _EVALUATED)
+
+
+_EVALUATED: Final = "only `with`, `payload` and `for` of steps, and expressions, are evaluated"
+
+
 def _note_braces(node: ScalarNode, key: str, report: Report) -> None:
     """Note ``{{ … }}`` without a ``$``, as other languages have it; once for all aliases of a text."""
     place = node.line, node.column

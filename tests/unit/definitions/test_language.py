@@ -575,6 +575,7 @@ def test_an_expression_stands_with_or_without_its_frame_and_values_for_themselve
     elif key == "concurrency.key":
         assert steps(tmp_path, "A", concurrency=f"{{key: {value}}}").concurrency.key == expected
     elif value[0] in "tf501":
+        # Known to be no list.
         assert codes(read_text(tmp_path, f"shop.A: {{tasks: [M: {{type: map, over: {value}, task: T}}]}}\n")) == [
             "D107"
         ]
@@ -585,8 +586,9 @@ def test_an_expression_stands_with_or_without_its_frame_and_values_for_themselve
 @pytest.mark.parametrize("key", ["timeout", "retry: {max: 1, delay", "for"])
 def test_minutes_and_seconds_as_on_a_clock_are_an_error(tmp_path, key):
     step = f"type: wait, {key}: 1:30" if key == "for" else f"{key}: 1:30" + "}" * key.count("{")
-    (problem,) = read_text(tmp_path, STEP % step).problems
-    assert (problem.code, problem.message) == ("D008", "YAML reads 1:30 as the number 90")
+    misread, wrong = read_text(tmp_path, STEP % step).problems
+    assert (misread.code, misread.message) == ("D008", "YAML reads 1:30 as the number 90")
+    assert (wrong.code, "1h30m" in wrong.hint) == ("D108", True)
 
 
 @pytest.mark.parametrize("word", ["yes", "no", "on", "off", "Yes", "OFF", "true", "null", "~", "12", "1.5"])
@@ -608,7 +610,8 @@ def test_a_word_that_yaml_reads_as_something_else_is_an_error_as_a_name(tmp_path
 @pytest.mark.parametrize("value", ["0777", "1:30", "1:30:15", ".nan", ".inf", "-.inf", ".NaN", "1:30.5"])
 def test_numbers_that_are_others_than_they_seem_are_errors(tmp_path, value):
     (problem,) = read_text(tmp_path, STEP % f"with: {{a: {value}}}").problems
-    assert (problem.code, problem.hint) == ("D008", f'put it in quotes: "{value}"')
+    assert problem.code == "D008"
+    assert problem.hint.startswith(f'put it in quotes: "{value}"')
 
 
 @pytest.mark.parametrize("value", ["2024-01-02", "2024-01-02T03:04:05Z", "2024-01-02 03:04:05"])
