@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_director import engine, local, testing
 from django_director.definitions.model import Concurrency, Retry, TaskStep
 from django_director.engine import admission
-from django_director.exceptions import Conflict
+from django_director.exceptions import Conflict, InvalidPayload
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
@@ -413,3 +413,24 @@ def test_the_result_of_a_run_is_that_of_the_last_entry():
     assert run(GIVE_ONE, "NOOP").result is None
     assert run("NOOP", group("G", GIVE_ONE, "NOOP")).result == [1, None]
     assert run(step("LAST", task="NOOP", needs=("RETURN",)), replace(GIVE_ONE, needs=())).result == 1
+
+
+def test_results_are_stored_as_djangos_encoder_writes_them():
+    assert run("RICH").result == {
+        "date": "2026-11-23",
+        "price": "1.10",
+        "id": "00000000-0000-0000-0000-000000000001",
+        "pair": [1, 2],
+    }
+
+
+def test_a_task_with_a_base_of_its_own_is_a_step_too():
+    assert run("OWN_BASE").result == ["hello", True]
+
+
+def test_the_schema_gives_defaults_and_the_payload_is_checked():
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "default": 3}}}
+    finished = run("ECHO", payload={"a": 1}, schema=schema)
+    assert finished.payload == finished.result["payload"] == {"a": 1, "n": 3}
+    with pytest.raises(InvalidPayload):
+        testing.run_workflow("test.FLOW", {"n": "x"})

@@ -617,3 +617,48 @@ def test_numbers_that_are_others_than_they_seem_are_errors(tmp_path, value):
 @pytest.mark.parametrize("value", ["2024-01-02", "2024-01-02T03:04:05Z", "2024-01-02 03:04:05"])
 def test_dates_stay_the_text_as_written(tmp_path, value):
     assert steps(tmp_path, f"A: {{with: {{at: {value}}}}}").tasks[0].kwargs == {"at": value}
+
+
+# Defaults
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "own"),
+    [("retry", "{max: 2, delay: 5}", "7"), ("timeout", "5", "6"), ("queue", "d", "e"), ("priority", "4", "0")],
+)
+def test_defaults_apply_to_celery_tasks_only_and_where_they_say_nothing(tmp_path, key, value, own):
+    text = f"""shop.B: {{tasks: [T]}}
+shop.A:
+  tasks:
+    - T
+    - OWN: {{task: T, {key}: {own}}}
+    - G: {{type: group, when: true, tasks: [IN: {{task: T}}]}}
+    - M: {{type: map, over: [1], tasks: [U]}}
+    - X: {{workflow: shop.B}}
+    - OK: {{type: approval}}
+    - W: {{type: wait, for: 1}}
+  hooks: {{always: T}}
+  defaults: {{{key}: {value}}}
+"""
+    reading = read_text(tmp_path, text)
+    assert codes(reading) == []
+    definition = reading.definitions[1]
+    (group, mapped, *others) = definition.tasks[2:]
+    tasks = [definition.tasks[0], *group.members, *mapped.body, *definition.hook_steps()]
+    expected = {"retry": Retry(max=2, delay=5), "timeout": 5, "queue": "d", "priority": 4}[key]
+    assert [getattr(task, key) for task in tasks] == [expected] * 4
+    assert getattr(definition.tasks[1], key) not in (expected, None)
+    assert [getattr(step, key, None) for step in (group, mapped, *others)] == [None] * 5
+
+
+# Names of workflows
+
+
+@pytest.mark.parametrize("name", ["a.B", "A-1_x.9", "-._", "0.0x"])
+def test_names_of_workflows(tmp_path, name):
+    assert one(tmp_path, f"{name}: {{tasks: [T]}}\n").name == name
+
+
+@pytest.mark.parametrize("name", ["a", "a.", "a.b.c", "a..b", "\u00e9.B", "a b.C", "a.B/", "a:b.C", "a.B!"])
+def test_what_is_no_name_of_a_workflow(tmp_path, name):
+    assert codes(read_text(tmp_path, f'"{name}": {{tasks: [T]}}\n')) == ["D101"]
