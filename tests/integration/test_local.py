@@ -383,32 +383,6 @@ def test_a_task_of_the_apps_own(is_bound):
 # What it returns
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("a set", "a value of type set is not JSON at $.deep[1]"),
-        ("bytes", "a value of type bytes is not JSON at $.deep[1]"),
-        ("nan", "nan is not JSON at $.deep[1]"),
-        ("inf", "inf is not JSON at $.deep[1]"),
-        ("nul", "NUL"),
-        ("surrogate", "$.deep[1]"),
-        ("an object", "a value of type object is not JSON at $.deep[1]"),
-        ("integer", "64 bits"),
-        ("large", "the limit is"),
-        ("deep", "deep"),
-        ("itself", ""),
-        ("a key", "$.deep[1]"),
-    ],
-)
-@pytest.mark.fault(25)
-def test_a_result_that_can_not_be_stored_fails_the_task_once_and_says_what_and_where(name, message):
-    finished = run(step("A", task="ODD_RESULT", kwargs={"which": name}, retry=Retry(max=3)), "ECHO")
-    task = finished.tasks.get(step="A")
-    assert (task.status, task.attempt, finished.status) == (TaskStatus.FAILED, 1, RunStatus.FAILED)
-    assert task.error.startswith("InvalidResult: the task's result can't be stored: ")
-    assert message in task.error
-
-
 def test_the_result_of_a_run_is_that_of_the_last_entry():
     assert run(GIVE_ONE, "NOOP").result is None
     assert run("NOOP", group("G", GIVE_ONE, "NOOP")).result == [1, None]

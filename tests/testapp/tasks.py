@@ -283,28 +283,3 @@ def _count(**_: Any) -> None:
 @task(name="CONNECTIONS")
 def connections_opened(*args: Any, **kwargs: Any) -> dict[str, int]:
     return {"pid": os.getpid(), "opened": _opened}
-
-
-@shared_task(name="ODD_RESULT")
-def odd_result(which: str) -> Any:
-    """What JSON or a database can't hold, inside of something that they can."""
-    deep: Any = []
-    for _ in range(3000):
-        deep = [deep]
-    itself: list[Any] = []
-    itself.append(itself)
-    values: dict[str, Any] = {
-        "a set": {1, 2},
-        "bytes": b"x",
-        "nan": float("nan"),
-        "inf": float("inf"),
-        "nul": "a\x00b",
-        "surrogate": "\ud800",
-        "an object": object(),
-        "integer": 2**70,
-        "large": "x" * 2_000_000,
-        "deep": deep,
-        "itself": itself,
-        "a key": {(1, 2): 3},
-    }
-    return {"fine": 1, "deep": [0, values[which]]}

@@ -69,7 +69,7 @@ def test_a_megabyte_is_allowed(tmp_path):
 
 def test_200_000_nodes_are_allowed_with_aliases_expanded(tmp_path):
     def text(nodes: int) -> str:
-        # The file, four keys, two of the lists and the workflow's four; `big` has 10,001, and stands there 19 times.
+        # The file, four keys, two lists and the workflow's four; `big` has 10,001, and stands there 19 times.
         rest = nodes - 11 - 19 * 10_001
         big = "x-big: &big [" + ",".join(["1"] * 10_000) + "]\n"
         more = "x-more: [" + ",".join(["*big"] * 18) + "]\n"
