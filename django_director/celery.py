@@ -101,7 +101,7 @@ class DirectorTask(BaseTask):
         max_retries: int | None = None,
         **_: Any,
     ) -> exceptions.Retry:
-        if isinstance(exc, Misuse):
+        if isinstance(exc, (Misuse, exceptions.Ignore, exceptions.Reject)):
             # Of `autoretry_for`: the next attempt would do the same.
             raise exc
         policy: Retry | None = self.request.get("director_policy")

@@ -16,7 +16,17 @@ from django.apps import apps
 from django.conf import settings
 
 from .conf import director
-from .definitions import Problem, Reading, check_retries, check_tasks, codes, read, shown_path, workflow_files
+from .definitions import (
+    Problem,
+    Reading,
+    check_permissions,
+    check_retries,
+    check_tasks,
+    codes,
+    read,
+    shown_path,
+    workflow_files,
+)
 from .definitions.problems import Place
 
 SKIP_CHECKS: Final = "CELERY_SKIP_CHECKS"
@@ -34,6 +44,8 @@ def read_project() -> Reading:
     base = getattr(settings, "BASE_DIR", None)
     paths = [Path(config.path) for config in apps.get_app_configs()]
     reading = read(workflow_files(configured, Path(base) if base else None, paths))
+    if director.AUTHORIZE is None:
+        reading = reading.adding(check_permissions(reading.definitions, _permissions()))
     return _with_tasks(reading) if reading.definitions else reading
 
 
@@ -46,6 +58,15 @@ def import_name(name: str) -> object:
     # A module of the project may raise anything when it is run.
     except Exception as error:
         raise ImportError(f"{type(error).__name__}: {error}") from error
+
+
+def _permissions() -> set[str]:
+    """What the models declare: no database is asked, so those made by hand are not among them."""
+    found = set()
+    for options in (model._meta for model in apps.get_models()):
+        actions = [f"{action}_{options.model_name}" for action in options.default_permissions]
+        found |= {f"{options.app_label}.{name}" for name in (*actions, *dict(options.permissions))}
+    return found
 
 
 def celery_app() -> Celery | None:

@@ -19,6 +19,7 @@ from .model import (
     WaitStep,
     WorkflowStep,
 )
+from .permissions import check_permissions
 from .problems import Place, Problem
 from .reading import Reading, read, shown_path
 from .retries import check_retries
@@ -47,6 +48,7 @@ __all__ = [
     "WaitStep",
     "WorkflowStep",
     "as_json",
+    "check_permissions",
     "check_retries",
     "check_tasks",
     "content_hash",

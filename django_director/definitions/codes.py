@@ -63,11 +63,16 @@ EXCEPTION: Final = "D406"
 EXPRESSION: Final = "D501"
 SCOPE: Final = "D502"
 NOT_BEFORE: Final = "D503"
+PAYLOAD_KEY: Final = "D504"
 
 GROUP_OF_ONE: Final = "D901"
 EMPTY_GROUP: Final = "D902"
 UNUSED_QUEUE: Final = "D903"
 LONE_CHAIN: Final = "D904"
+BRACES: Final = "D905"
+UNNAMED_KEY: Final = "D906"
+PERMISSION: Final = "D907"
+STAYS_TEXT: Final = "D908"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -124,8 +129,13 @@ CODES: Final[dict[str, str]] = {
     EXPRESSION: "an expression that can't be read",
     SCOPE: "an expression uses a name that is not known where it stands",
     NOT_BEFORE: "an expression uses a step that does not come before it",
+    PAYLOAD_KEY: "an expression uses a key of the payload that the schema does not allow",
     GROUP_OF_ONE: "note: a group with one member",
     EMPTY_GROUP: "note: a group without members",
     UNUSED_QUEUE: "note: `queue.customs` names no step or task of the workflow",
     LONE_CHAIN: "note: a chain in a list, which is a chain already",
+    BRACES: "note: `{{ … }}` in a text, which is no expression without `$`",
+    UNNAMED_KEY: "note: an expression uses a key of the payload that the schema does not name, and nearly does",
+    PERMISSION: "note: an approval asks for a permission that no model declares",
+    STAYS_TEXT: "note: `${{ … }}` in a text that is not evaluated",
 }

@@ -29,6 +29,7 @@ def read_hooks(node: Node | None, report: Report) -> dict[str, list[Draft]]:
         report.error(codes.VALUE, node, message, "write `hooks: {failure: TASK}`")
         return {}
     node = report.check_keys(node, "in `hooks`", HOOKS)
+    report = report.inside(known=IN_HOOK)
     hooks = {outcome: _read_outcome(outcome, node.get(outcome), report) for outcome in HOOKS}
     return {outcome: drafts for outcome, drafts in hooks.items() if drafts}
 

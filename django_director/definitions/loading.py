@@ -19,6 +19,10 @@ MERGE: Final = "<<"
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 QUOTES: Final = "put it in quotes"
+_IN_QUOTES: Final = 'an expression stands in quotes: "${{ … }}"'
+_SPELT: Final = "write out what is meant here"
+_DURATION: Final = "; a duration is written as 1h30m"
+_NO_KEY: Final = "did you forget a dash or quotes?"
 
 
 class _Refused(Exception):
@@ -90,10 +94,11 @@ class _Composer:
 
     def alias(self, event: Any, level: int) -> Node:
         if event.anchor not in self.anchors:
-            self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` has no anchor before it")
+            hint = f"write `&{event.anchor}` before what it stands for, above this line"
+            self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` has no anchor before it", hint)
         node = self.anchors[event.anchor]
         if node is None:
-            self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` stands inside its own anchor")
+            self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` stands inside its own anchor", _SPELT)
         self.count(node.size, event)
         if level + node.height > MAX_LEVELS:
             self.refuse_depth(event)
@@ -113,7 +118,12 @@ class _Composer:
             try:
                 self.resolved[text] = resolve(text)
             except Ambiguous as error:
-                self.error(codes.AMBIGUOUS, event, str(error), f'{QUOTES}: "{text[:40]}"')
+                self.error(
+                    codes.AMBIGUOUS,
+                    event,
+                    str(error),
+                    f'{QUOTES}: "{text[:40]}"{_DURATION if ":" in text else ""}',
+                )
                 return text
         return self.resolved[text]
 
@@ -153,7 +163,12 @@ class _Composer:
 
     def add(self, node: MappingNode, key: Node, value: Node, level: int) -> None:
         if not isinstance(key, ScalarNode):
-            self.report.error(codes.KEY_NOT_TEXT, key, "a key must be text", "did you forget a dash or quotes?")
+            self.report.error(
+                codes.KEY_NOT_TEXT,
+                key,
+                "a key must be text",
+                _IN_QUOTES if isinstance(key, MappingNode) else _NO_KEY,
+            )
         elif not isinstance(key.value, str):
             self.report.error(codes.KEY_NOT_TEXT, key, not_text("key", key), f'{QUOTES}: "{key.text}"')
         elif (first := node.entries.get(key.value)) is not None:
@@ -187,11 +202,11 @@ class _Composer:
             "make a workflow of its own of the inner part",
         )
 
-    def refuse(self, code: str, event: Any, message: str, hint: str = "") -> NoReturn:
+    def refuse(self, code: str, event: Any, message: str, hint: str) -> NoReturn:
         self.error(code, event, message, hint)
         raise _Refused
 
-    def error(self, code: str, event: Any, message: str, hint: str = "") -> None:
+    def error(self, code: str, event: Any, message: str, hint: str) -> None:
         self.report.error(code, Node(**_mark(event)), message, hint)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django_director.expressions import compile_expression, kind
+
 from . import codes
 from .drafts import Draft
 from .report import Report
@@ -15,6 +19,14 @@ def check_over(draft: Draft, node: Node | None, report: Report) -> None:
         report.error(codes.INCOMPLETE, draft.node, f"the map “{draft.name}” has no `over`", hint)
     elif isinstance(node, ScalarNode) and not isinstance(node.value, str):
         report.error(codes.VALUE, node, f"`over` must give a list, and is {describe(node)}", hint)
+    elif isinstance(draft.own["over"], str) and not isinstance(value := _known(draft.own["over"]), list):
+        report.error(codes.VALUE, node, f"`over` must give a list, and gives {kind(value)}", hint)
+
+
+def _known(over: str) -> Any:
+    """What an expression gives whatever the data; a list where that is not known."""
+    expression = compile_expression(over)
+    return [] if expression.references else expression.evaluate({})
 
 
 def is_for_map(draft: Draft, member: Draft, report: Report) -> bool:

@@ -57,6 +57,7 @@ def _read_permission(body: MappingNode, report: Report) -> str | None:
     if permission is not None and not _PERMISSION.fullmatch(permission):
         message = f"`permission`: “{permission}” is no permission"
         report.error(codes.VALUE, body.get("permission"), message, "write `app_label.codename`")
+        return None
     return permission
 
 

@@ -14,6 +14,7 @@ from .payloads import errors_of
 from .report import Report
 from .tree import ListNode, MappingNode, Node, ScalarNode, at, describe, plain
 from .values import MAX_INT, read_flag, read_text
+from .writing import note_text
 
 TIMINGS: Final = ("interval", "crontab", "schedule")
 KEYS: Final = (*TIMINGS, "payload", "timezone", "enabled")
@@ -139,6 +140,8 @@ def _is_zone(name: str) -> bool:
 def _read_payload(node: MappingNode, schema: Any, report: Report) -> Any:
     given = node.get("payload")
     payload = {} if given is None else plain(given)
+    if given is not None:
+        note_text(given, "payload", report)
     if schema is None:
         return payload
     for error in errors_of(schema, payload):

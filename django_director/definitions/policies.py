@@ -69,7 +69,7 @@ def _read_concurrency(node: Node | None, report: Report) -> Concurrency | None:
     node = report.check_keys(node, "in `concurrency`", CONCURRENCY_KEYS)
     uses: list[Use] = []
     limit = read_whole(node, "limit", 1, MAX_INT, report)
-    key = read_expression(node, "key", report, uses)
+    key = read_expression(node, "key", report.inside(known=AT_START), uses)
     on_conflict = read_word(node, "on_conflict", ON_CONFLICT, report)
     for use in uses:
         check_use(use, AT_START, report)

@@ -37,11 +37,15 @@ class Reading:
     """The paths that were read, as problems show them."""
 
     def adding(self, problems: Iterable[Problem]) -> Reading:
-        """The same with more problems, each in its place."""
+        """The same with more problems and notes, each in its place."""
         # A name that YAML did not read as meant is no unknown task too.
         misread = {problem.place for problem in self.problems if problem.code == codes.AMBIGUOUS}
         new = [problem for problem in problems if problem.place not in misread]
-        return replace(self, problems=_ordered([*self.problems, *new], self.files))
+        return replace(
+            self,
+            problems=_ordered([*self.problems, *_of_level("error", new)], self.files),
+            notes=_ordered([*self.notes, *_of_level("note", new)], self.files),
+        )
 
 
 def read(paths: Sequence[Path]) -> Reading:
@@ -62,8 +66,8 @@ def read(paths: Sequence[Path]) -> Reading:
     found += [problem for report in reports for problem in report.problems]
     return Reading(
         definitions=tuple(definitions.values()),
-        problems=_ordered([problem for problem in found if problem.level == "error"], files),
-        notes=_ordered([problem for problem in found if problem.level == "note"], files),
+        problems=_ordered(_of_level("error", found), files),
+        notes=_ordered(_of_level("note", found), files),
         files=files,
     )
 
@@ -74,6 +78,10 @@ def shown_path(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)
+
+
+def _of_level(level: str, problems: Iterable[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.level == level]
 
 
 def _ordered(problems: Iterable[Problem], files: Sequence[str]) -> tuple[Problem, ...]:

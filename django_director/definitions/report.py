@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django_director.hints import did_you_mean
 
 from . import codes
 from .problems import Place, Problem
+from .scopes import IN_STEP
 from .tree import MappingNode, Node
 
 if TYPE_CHECKING:
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Budget:
-    """What has been spent on the expressions of a file: with aliases one text may stand there very often."""
+    """What must not grow with each alias, or be told twice: it is kept for the file as a whole."""
 
     characters: int = 0
+    """Of expressions: with aliases one text may stand there very often."""
+    hints: dict[tuple[str | int | None, ...], str] = field(default_factory=dict)
+    """Of wrong keys of payloads: the nearest name costs a comparison with each."""
+    braces: set[tuple[int, int]] = field(default_factory=set)
+    """Where `{{ … }}` has been noted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,23 +38,27 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     workflow: str | None = None
     step: str | None = None
+    known: frozenset[str] = IN_STEP
+    """What expressions know there."""
+    schema: Any = None
+    """Of the workflow's payload."""
     budget: Budget = field(default_factory=Budget)
     calls: list[Call] = field(default_factory=list)
     """Workflows as steps of others, to be checked when all files are read."""
 
-    def inside(self, *, workflow: str | None = None, step: str | None = None) -> Report:
-        """The same report, for what is found inside a workflow or step."""
-        return replace(self, workflow=workflow or self.workflow, step=step or self.step)
+    def inside(self, *, step: str | None = None, **changes: Any) -> Report:
+        """The same report, for what is found inside a workflow or step; ``changes`` are of its fields."""
+        return replace(self, step=step or self.step, **changes)
 
     def place(self, node: Node | None) -> Place:
         if node is None:
             return Place(path=self.path)
         return Place(path=self.path, line=node.line, column=node.column)
 
-    def error(self, code: str, node: Node | None, message: str, hint: str = "") -> None:
+    def error(self, code: str, node: Node | None, message: str, hint: str) -> None:
         self._add(code, node, message, hint, "error")
 
-    def note(self, code: str, node: Node | None, message: str, hint: str = "") -> None:
+    def note(self, code: str, node: Node | None, message: str, hint: str) -> None:
         self._add(code, node, message, hint, "note")
 
     def _add(self, code: str, node: Node | None, message: str, hint: str, level: str) -> None:
@@ -78,7 +88,7 @@ class Report:
         unknown = [name for name in mapping.entries if name not in known]
         for name in unknown:
             if not name.startswith("x-"):
-                hint = elsewhere.get(name) or did_you_mean(name, known)
+                hint = elsewhere.get(name) or did_you_mean(name, known, listed=len(known))
                 self.error(codes.UNKNOWN_KEY, mapping.entries[name].key, f"unknown key `{name}` {where}", hint)
         if not unknown:
             return mapping

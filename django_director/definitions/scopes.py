@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from . import codes
-from .report import Report
-from .writing import Use
+from .payloadkeys import check_payload
+
+if TYPE_CHECKING:
+    from .report import Report
+    from .writing import Use
 
 AT_START: Final = frozenset({"payload", "run"})
 """Before the run has begun: of `concurrency.key`."""
@@ -20,6 +23,8 @@ def check_use(use: Use, scope: frozenset[str], report: Report) -> bool:
     root, path = use.reference.root, use.reference.path
     name = f"run.{path[0]}" if root == "run" and path and path[0] in ("status", "error") else str(root)
     if name in scope:
+        if root == "payload":
+            check_payload(use, report)
         return True
     message = f"`{use.key}` uses `{name}`, which is not known here"
     report.error(codes.SCOPE, use.node, message, _HINTS[name])

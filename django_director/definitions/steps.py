@@ -14,6 +14,7 @@ from .maps import check_over, is_for_map, share
 from .options import COMMON_KEYS, ELSEWHERE, TASK_KEYS, read_common, read_task_options
 from .others import read_approval, read_child, read_wait
 from .report import Report
+from .scopes import IN_MAP
 from .tree import Entry, ListNode, MappingNode, Node, ScalarNode, describe, is_null, text_of
 from .values import MAX_INT, read_text, read_whole
 from .writing import read_expression
@@ -181,6 +182,7 @@ def _map(draft: Draft, body: MappingNode, report: Report) -> None:
         "max_parallel": read_whole(body, "max_parallel", 1, MAX_INT, report),
     }
     check_over(draft, body.get("over"), report)
+    report = report.inside(known=IN_MAP)
     each = Draft(name=draft.name, kind="task", node=draft.node)
     read_task_options(each, body, report)
     _read_body(draft, each, body, report)

@@ -13,6 +13,7 @@ from . import codes
 from .loading import QUOTES
 from .report import Report
 from .tree import ListNode, MappingNode, Node, ScalarNode, describe, is_null, text_of
+from .writing import note_text
 
 NAME_LENGTH: Final = 200
 """The room for names and ids in the database."""
@@ -36,11 +37,14 @@ def read_text(mapping: MappingNode, key: str, report: Report, *, is_long: bool =
     text = text_of(node)
     if not text:
         shown = "empty" if text == "" else describe(node)
-        report.error(codes.VALUE, node, f"`{key}` must be text, and is {shown}", QUOTES if text is None else "")
+        empty = f"take `{key}` out, or write it"
+        report.error(codes.VALUE, node, f"`{key}` must be text, and is {shown}", QUOTES if text is None else empty)
         return None
     if not is_long and len(text) > NAME_LENGTH:
         report.error(codes.TOO_LONG, node, f"`{key}` has more than {NAME_LENGTH} characters", "shorten it")
         return None
+    if key != "description":
+        note_text(node, key, report)
     return text
 
 

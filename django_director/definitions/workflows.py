@@ -67,6 +67,8 @@ def _read_body(
     name: str, entry: Entry, body: MappingNode, source: str, folder: Path, report: Report
 ) -> Definition:
     body = report.check_keys(body, "in the workflow", KEYS)
+    schema = read_schema(body.get("schema"), folder, report)
+    report = report.inside(schema=schema)
     drafts = _read_tasks(entry.key, body, report)
     hooks = read_hooks(body.get("hooks"), report)
     every_hook = [draft for hook in hooks.values() for draft in hook]
@@ -77,7 +79,6 @@ def _read_body(
     queues = read_queues(body.get("queue"), report)
     queues.note_unused([*_with_queue(drafts), *every_hook], report)
     freezer = Freezer(queues, read_defaults(body.get("defaults"), report), report)
-    schema = read_schema(body.get("schema"), folder, report)
     return Definition(
         name=name,
         description=read_text(body, "description", report, is_long=True) or "",

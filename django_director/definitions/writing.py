@@ -53,7 +53,7 @@ def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[U
     if not _can_afford(node, report):
         return None
     try:
-        references = compile_expression(text).references
+        references = compile_expression(text, report.known).references
     except ExpressionError as error:
         _report(error, node, key, report)
         return None
@@ -88,11 +88,13 @@ def _is_number(node: Node) -> bool:
 
 def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
     """A value with expressions inside ``${{ … }}``, as it is written. What these use is added to ``uses``."""
+    for scalar in texts_with("{{", node):
+        _note_braces(scalar, key, report)
     for scalar in expressions_in(node):
         if not _can_afford(scalar, report):
             break
         try:
-            references = compile_value(scalar.value).references
+            references = compile_value(scalar.value, report.known).references
         except ExpressionError as error:
             _report(error, scalar, key, report)
         else:
@@ -113,14 +115,42 @@ def _can_afford(node: ScalarNode, report: Report) -> bool:
 
 def expressions_in(node: Node) -> Iterator[ScalarNode]:
     """The texts of a value in which ``${{`` stands."""
+    return texts_with(OPEN, node)
+
+
+def texts_with(part: str, node: Node) -> Iterator[ScalarNode]:
+    """The texts of a value in which ``part`` stands."""
     if isinstance(node, MappingNode):
         for entry in node.entries.values():
-            yield from expressions_in(entry.value)
+            yield from texts_with(part, entry.value)
     elif isinstance(node, ListNode):
         for item in node.items:
-            yield from expressions_in(item)
-    elif isinstance(node, ScalarNode) and isinstance(node.value, str) and OPEN in node.value:
+            yield from texts_with(part, item)
+    elif isinstance(node, ScalarNode) and isinstance(node.value, str) and part in node.value:
         yield node
+
+
+def note_text(node: Node, key: str, report: Report) -> None:
+    """Note expressions in a value of which nothing is evaluated."""
+    for scalar in expressions_in(node):
+        message = f"`{key}` holds `${{{{ … }}}}`, which stays text here"
+        report.note(codes.STAYS_TEXT, scalar, message, _EVALUATED)
+
+
+_EVALUATED: Final = "only `with`, `payload` and `for` of steps, and expressions, are evaluated"
+
+
+def _note_braces(node: ScalarNode, key: str, report: Report) -> None:
+    """Note ``{{ … }}`` without a ``$``, as other languages have it; once for all aliases of a text."""
+    place = node.line, node.column
+    if place in report.budget.braces:
+        return
+    report.budget.braces.add(place)
+    first, *others = node.text.split(OPEN)
+    plain_parts = [first, *(other.partition("}}")[2] for other in others)]
+    if any("}}" in part.partition("{{")[2] for part in plain_parts):
+        message = f"`{key}` has `{{{{ … }}}}` in a text, which stays as it is"
+        report.note(codes.BRACES, node, message, "write `${{ … }}` for an expression")
 
 
 def _uses(references: tuple[Reference, ...], node: ScalarNode, key: str) -> list[Use]:
@@ -128,7 +158,10 @@ def _uses(references: tuple[Reference, ...], node: ScalarNode, key: str) -> list
 
 
 def _report(error: ExpressionError, node: ScalarNode, key: str, report: Report) -> None:
-    report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", error.hint)
+    report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", error.hint or _ANY)
+
+
+_ANY: Final = "an expression is as `payload.amount > 1000`; a text stands in quotes"
 
 
 def _at(node: ScalarNode, column: int) -> Node:

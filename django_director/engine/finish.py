@@ -112,15 +112,14 @@ def end_waiting(task: Task, status: TaskStatus, **columns: Any) -> bool:
 def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) -> bool:
     if not row.filter(status=task.status).update(**_ended(status) | columns):
         return False
-    failed = status == TaskStatus.FAILED
-    if failed:
+    if status == TaskStatus.FAILED:
         faults.point("fail.updated")
     else:
         faults.point("end.updated")
     graph = task.run.version.graph
     node = graph.node(task.position)
     if task.is_hook:
-        hooks.follow(task.run_id, graph, node, task.sequence, failed=failed)
+        hooks.follow(task.run_id, graph, node, task.sequence, status)
     else:
         run = RunSnapshot.of(task.run, task.run.generation)
         _follow_up(run, graph, node, task.map_index, status)
@@ -156,8 +155,7 @@ def _skip(claim: Claim, reason: str) -> bool:
 
 def _settle(claim: Claim, status: TaskStatus) -> None:
     if claim.is_hook:
-        failed = status == TaskStatus.FAILED
-        hooks.follow(claim.run.pk, claim.graph, claim.node, claim.sequence, failed=failed)
+        hooks.follow(claim.run.pk, claim.graph, claim.node, claim.sequence, status)
     else:
         _follow_up(claim.run, claim.graph, claim.node, claim.map_index, status)
     settle.announce_task(claim.task_id)

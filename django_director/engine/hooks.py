@@ -6,6 +6,7 @@ the run, the first one queued; the end of each queues the next. Nothing waits fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -15,6 +16,7 @@ from django_director import ids
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.graph import Graph, Node
+from django_director.graph.rules import Tally, tally_of, verdict
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 from django_director.status import RunStatus, TaskStatus
@@ -36,35 +38,56 @@ def insert(run_id: UUID, graph: Graph, outcome: RunStatus, *, generation: int) -
     nodes = list(chain.from_iterable(chains(graph, outcome)))
     if not nodes:
         return
-    tasks = [_row(run_id, node, generation) for node in nodes]
-    first = tasks[0]
-    first.status = TaskStatus.QUEUED
-    first.sequence = outbox.first_sequence(generation)
-    first.queued_at = Now()
-    first.next_dispatch_at = later(director.DISPATCH_GRACE)
-    Task.objects.bulk_create(tasks)
-    _publish(run_id, graph, nodes[0], generation)
+    tasks = {node.position: _row(run_id, node, generation) for node in nodes}
+    settled, following = _next([], chains(graph, outcome))
+    for node, status in settled:
+        tasks[node.position].status = status
+        tasks[node.position].finished_at = Now()
+    if following is not None:
+        first = tasks[following.position]
+        first.status = TaskStatus.QUEUED
+        first.sequence = outbox.first_sequence(generation)
+        first.queued_at = Now()
+        first.next_dispatch_at = later(director.DISPATCH_GRACE)
+    Task.objects.bulk_create(tasks.values())
+    if following is not None:
+        _publish(run_id, graph, following, generation)
 
 
-def follow(run_id: UUID, graph: Graph, node: Node, sequence: int, *, failed: bool) -> None:
+def follow(run_id: UUID, graph: Graph, node: Node, sequence: int, status: TaskStatus) -> None:
     """Let the end of a hook have its consequences, in its transaction; ``sequence`` is the hook's own.
 
-    What follows a failed one in its list does not run; ``always`` begins when the list before it has ended.
+    The rules of those after it in its list decide what becomes of them; ``always`` begins when the list before it
+    has ended.
     """
     generation = outbox.generation_of(sequence)
-    failed = failed and not node.is_forgiven
     own = next(nodes for nodes in graph.hooks.values() if node in nodes)
-    rest = own[own.index(node) + 1 :]
-    if rest and failed:
-        _pending(run_id, generation, rest).update(status=TaskStatus.UPSTREAM_FAILED, finished_at=Now())
-    following = rest[0] if rest and not failed else _first_of_always(graph, own)
+    later_lists = [graph.hooks[ALWAYS]] if ALWAYS in graph.hooks and graph.hooks[ALWAYS] != own else []
+    ended = tally_of(status, is_forgiven=node.is_forgiven)
+    settled, following = _next(own[own.index(node) + 1 :], later_lists, ended)
+    for what in dict.fromkeys(status for _, status in settled):
+        those = tuple(node for node, status in settled if status == what)
+        _pending(run_id, generation, those).update(status=what, finished_at=Now())
     if following is not None and _queue(run_id, generation, following):
         _publish(run_id, graph, following, generation)
 
 
-def _first_of_always(graph: Graph, ended: tuple[Node, ...]) -> Node | None:
-    last = graph.hooks.get(ALWAYS)
-    return None if last is None or last == ended else last[0]
+def _next(
+    rest: Sequence[Node], lists: Sequence[Sequence[Node]], ended: Tally | None = None
+) -> tuple[list[tuple[Node, TaskStatus]], Node | None]:
+    """What the rules make of the ``rest`` of a list, whose last has ``ended``, and of the lists after it.
+
+    Those that do not run, and the first that does; each list begins with nothing before it.
+    """
+    settled: list[tuple[Node, TaskStatus]] = []
+    for nodes, before in ((rest, ended), *((nodes, None) for nodes in lists)):
+        for node in nodes:
+            status = verdict(node.step.trigger_rule, int(before is not None), before or Tally())
+            if status == TaskStatus.QUEUED:
+                return settled, node
+            settled.append((node, status))
+            before = tally_of(status, is_forgiven=False)
+    return settled, None
 
 
 def _row(run_id: UUID, node: Node, generation: int) -> Task:

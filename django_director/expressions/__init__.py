@@ -9,6 +9,7 @@ from django_director.exceptions import ExpressionError
 
 from .expression import Expression
 from .names import ROOTS, RUN_FIELDS, STEP_FIELDS, Reference, spell
+from .operations import kind
 from .templates import Template, compile_expression, compile_value
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "Template",
     "compile_expression",
     "compile_value",
+    "kind",
     "spell",
 ]

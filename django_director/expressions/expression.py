@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django_director.exceptions import ExpressionError
 
 from .limits import MAX_TEXT, Fault, Scope
-from .names import Reference
+from .names import EVERYWHERE, Reference
 from .nodes import Node
 from .operations import kind
 from .parsing import Parser
@@ -46,13 +46,13 @@ class Expression:
         return value
 
 
-def compile_part(text: str, start: int, end: int, place: Place = ()) -> Expression:
+def compile_part(text: str, start: int, end: int, place: Place = (), known: Set[str] = EVERYWHERE) -> Expression:
     """Compile ``text[start:end]``, where ``place`` leads to ``text``. Raises ``ExpressionError``."""
     own = text[start:end].strip()
     try:
         if end - start > MAX_TEXT:
             raise Fault(f"it has more than {MAX_TEXT:,} characters", "let a task do this", at=start)
-        parser = Parser(text, start, end)
+        parser = Parser(text, start, end, known)
         node = parser.parse()
     except Fault as fault:
         raise error(fault, own, place) from None

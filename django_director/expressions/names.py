@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from django_director.hints import MAX_COMPARED, did_you_mean
+from django_director.hints import MAX_COMPARED, did_you_mean, question
 
 from .limits import Fault
 
@@ -17,6 +17,10 @@ Root = Literal["payload", "tasks", "run", "item", "index"]
 ROOTS: Final[tuple[Root, ...]] = ("payload", "tasks", "run", "item", "index")
 STEP_FIELDS: Final = ("result", "status", "decision")
 RUN_FIELDS: Final = ("id", "workflow", "trigger", "scheduled_for", "status", "error")
+RUN_ENDS: Final = ("status", "error")
+"""Of a run that has ended."""
+EVERYWHERE: Final = frozenset({*ROOTS, *(f"run.{field}" for field in RUN_ENDS)})
+"""All that some place knows: roots, and what not every place knows of the run. Hints offer what is known there."""
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WITH_FIELD: Final = re.compile(r"tasks\.([\w.-]+?)\.(result|status|decision)\b")
@@ -38,6 +42,8 @@ class Reference:
     path: tuple[str | int, ...]
     column: int
     place: tuple[str | int, ...] = ()
+    may_be_missing: bool = False
+    """It stands in what ``default`` tries first."""
 
     def __str__(self) -> str:
         return spell(self.root, *self.path)
@@ -55,16 +61,23 @@ def accessor(key: str | int) -> str:
     return f"[{json.dumps(key, ensure_ascii=False)}]"
 
 
-def check_path(root: Root, path: Sequence[str | int], text: str, start: int) -> None:
+def check_path(root: Root, path: Sequence[str | int], text: str, start: int, known: Set[str]) -> None:
     """Raise ``Fault`` for a path that is wrong whatever the data; it stands at ``text[start:]``."""
     if root == "tasks":
         _check_step(path, text, start)
-    if root == "run" and not path:
-        raise Fault("say what of the run: " + ", ".join(f"`run.{field}`" for field in RUN_FIELDS), at=start)
-    if root == "run" and path[0] not in RUN_FIELDS:
-        raise Fault(f"a run has no `{path[0]}`", did_you_mean(str(path[0]), RUN_FIELDS), at=start)
+    if root == "run":
+        _check_run(path, start, known)
     if root == "index" and path:
         raise Fault("`index` is a number and has no keys", at=start)
+
+
+def _check_run(path: Sequence[str | int], start: int, known: Set[str]) -> None:
+    if path and path[0] in RUN_FIELDS:
+        return
+    fields = [field for field in RUN_FIELDS if field not in RUN_ENDS or f"run.{field}" in known]
+    if path:
+        raise Fault(f"a run has no `{path[0]}`", did_you_mean(str(path[0]), fields), at=start)
+    raise Fault("say what of the run", "write " + ", ".join(f"`run.{field}`" for field in fields), at=start)
 
 
 def _check_step(path: Sequence[str | int], text: str, start: int) -> None:
@@ -90,6 +103,13 @@ def _step_hint(text: str, start: int) -> str:
     else:
         return ""
     return "" if _IDENTIFIER.fullmatch(step) else f"write `{spell('tasks', step, field)}`"
+
+
+def root_hint(word: str, known: Set[str]) -> str:
+    """What may have been meant by an unknown name."""
+    roots = [root for root in ROOTS if root in known]
+    listed = ", ".join(f"`{root}`" for root in roots)
+    return question(word, roots, "`{}`") or f"known: {listed}; a text stands in quotes"
 
 
 def hyphen_hint(text: str, start: int, end: int) -> str:

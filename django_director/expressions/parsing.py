@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from dataclasses import replace
 from typing import Any, Final, NoReturn
 
-from django_director.hints import MAX_COMPARED, did_you_mean, question
+from django_director.hints import MAX_COMPARED, did_you_mean
 
 from .cursor import FOREIGN_WORDS, Cursor
 from .functions import DEFAULT, DEFAULT_USAGE, FUNCTIONS
 from .limits import MAX_INT, MAX_NESTING, Fault
-from .names import ROOTS, Reference, Root, accessor, check_path
+from .names import EVERYWHERE, ROOTS, Reference, Root, accessor, check_path, root_hint
 from .nodes import (
     Arithmetic,
     Call,
@@ -42,17 +44,20 @@ _STRENGTH: Final = {
 }
 _LITERALS: Final = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 _OPERATOR_WORDS: Final = frozenset({"and", "or", "not", "in"})
-_NAMES: Final = "known: " + ", ".join(f"`{root}`" for root in ROOTS) + "; a text stands in quotes"
 _FUNCTIONS: Final = (*FUNCTIONS, DEFAULT)
 _FIELDS: Final = {"tasks": 2, "run": 1}
 """How many names behind a root are looked up in mappings of the caller, so must be known without data."""
 
 
 class Parser(Cursor):
-    """One expression, ``text[start:end]``. Its methods raise ``Fault`` with the offset set."""
+    """One expression, ``text[start:end]``. Its methods raise ``Fault`` with the offset set.
 
-    def __init__(self, text: str, start: int, end: int) -> None:
+    ``known`` are the names that hints offer.
+    """
+
+    def __init__(self, text: str, start: int, end: int, known: Set[str] = EVERYWHERE) -> None:
         super().__init__(text, start, end)
+        self._known = known
         self._depth = 0
         self.references: list[Reference] = []
 
@@ -140,10 +145,14 @@ class Parser(Cursor):
             raise Fault("`not` can't stand here", "put `not …` in parentheses", at=token.start)
         return Not(self._nested(token, _NOT))
 
-    def _list(self, opening: Token, closing: str) -> tuple[Node, ...]:
+    def _list(self, opening: Token, closing: str, *, of_default: bool = False) -> tuple[Node, ...]:
         found: list[Node] = []
         while not self.at(closing):
+            before = len(self.references)
             found.append(self._nested(opening))
+            if of_default and len(found) == 1:
+                tried = self.references[before:]
+                self.references[before:] = [replace(reference, may_be_missing=True) for reference in tried]
             if not self.at(","):
                 break
             self.advance()
@@ -166,8 +175,7 @@ class Parser(Cursor):
         for root in ROOTS:
             if word == root:
                 return self._rooted(root, token)
-        hint = self.hyphen(token) or question(word, ROOTS, "`{}`") or _NAMES
-        raise Fault(f"unknown name `{word}`", hint, at=token.start)
+        raise Fault(f"unknown name `{word}`", self.hyphen(token) or root_hint(word, self._known), at=token.start)
 
     def _rooted(self, root: Root, token: Token) -> Node:
         keys = self._keys(token.start)
@@ -176,7 +184,7 @@ class Parser(Cursor):
             if not isinstance(key.node, Constant) or type(key.node.value) not in (str, int):
                 break
             path.append(key.node.value)
-        check_path(root, path, self.text, token.start)
+        check_path(root, path, self.text, token.start, self._known)
         self.references.append(Reference(root, tuple(path), token.start + 1))
         fields = _FIELDS.get(root, 0)
         name = Name(root, tuple(map(str, path[:fields])), token.start)
@@ -222,7 +230,7 @@ class Parser(Cursor):
                 did_you_mean(word, _FUNCTIONS, listed=len(_FUNCTIONS)),
                 at=token.start,
             )
-        arguments = self._list(self.advance(), ")")
+        arguments = self._list(self.advance(), ")", of_default=word == DEFAULT)
         function = FUNCTIONS.get(word)
         least, most = (function.least, function.most) if function else (2, 2)
         if not least <= len(arguments) <= most:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from django_director.exceptions import ExpressionError
 
 from .expression import Expression, Place, compile_part, error
 from .limits import Fault, Scope
-from .names import Reference
+from .names import EVERYWHERE, Reference
 from .nodes import Constant, Node
 from .operations import as_text, measure
 
@@ -44,48 +44,61 @@ class Template:
         return self._node.evaluate(Scope(names))
 
 
-def compile_value(value: Any) -> Template:
-    """Compile a value of JSON data. Raises ``ExpressionError`` for the first wrong expression in it."""
+def compile_value(value: Any, known: Set[str] = EVERYWHERE) -> Template:
+    """Compile a value of JSON data. Raises ``ExpressionError`` for the first wrong expression in it.
+
+    ``known`` are the names that its hints offer.
+    """
     references: list[Reference] = []
-    node = _compiled(value, (), references)
+    node = _Compiler(references, known).compiled(value, ())
     return Template(tuple(references), node)
 
 
-def compile_expression(text: str) -> Expression:
-    """Compile an expression, with or without one ``${{ … }}`` around it. Raises ``ExpressionError``."""
+def compile_expression(text: str, known: Set[str] = EVERYWHERE) -> Expression:
+    """Compile an expression, with or without one ``${{ … }}`` around it. Raises ``ExpressionError``.
+
+    ``known`` are the names that its hints offer.
+    """
     if not text.lstrip().startswith(OPEN):
-        return compile_part(text, 0, len(text))
-    pieces = [piece for piece in _pieces(text, ()) if not isinstance(piece, str) or piece.strip()]
+        return compile_part(text, 0, len(text), known=known)
+    pieces = [piece for piece in _pieces(text, (), known) if not isinstance(piece, str) or piece.strip()]
     if len(pieces) == 1 and isinstance(pieces[0], Expression):
         return pieces[0]
     message = "here stands one expression, without anything around its `${{ … }}`"
     raise ExpressionError(message, text.strip(), len(text) - len(text.lstrip()) + 1)
 
 
-def _compiled(value: Any, place: Place, references: list[Reference]) -> Node:
-    if len(place) > MAX_LEVELS:
-        raise ExpressionError(f"nested deeper than {MAX_LEVELS} levels", place=place)
-    if isinstance(value, list):
-        return _Items(tuple(_compiled(part, (*place, index), references) for index, part in enumerate(value)))
-    if isinstance(value, dict):
-        return _Entries(tuple((key, _entry(key, part, place, references)) for key, part in value.items()))
-    if not isinstance(value, str) or OPEN not in value:
-        return Constant(value)
-    pieces = tuple(_pieces(value, place))
-    for piece in pieces:
-        references += piece.references if isinstance(piece, Expression) else ()
-    if len(pieces) == 1 and isinstance(pieces[0], Expression):
-        return _Whole(pieces[0])
-    return _Joined(pieces)
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    references: list[Reference]
+    known: Set[str]
+
+    def compiled(self, value: Any, place: Place) -> Node:
+        if len(place) > MAX_LEVELS:
+            raise ExpressionError(f"nested deeper than {MAX_LEVELS} levels", place=place)
+        if isinstance(value, list):
+            return _Items(tuple(self.compiled(part, (*place, index)) for index, part in enumerate(value)))
+        if isinstance(value, dict):
+            return _Entries(tuple((key, self.entry(key, part, place)) for key, part in value.items()))
+        if not isinstance(value, str) or OPEN not in value:
+            return Constant(value)
+        return self.text(value, place)
+
+    def entry(self, key: Any, value: Any, place: Place) -> Node:
+        if isinstance(key, str) and OPEN in key:
+            raise ExpressionError("an expression can't be a key", key, place=place)
+        return self.compiled(value, (*place, key))
+
+    def text(self, value: str, place: Place) -> Node:
+        pieces = tuple(_pieces(value, place, self.known))
+        for piece in pieces:
+            self.references.extend(piece.references if isinstance(piece, Expression) else ())
+        if len(pieces) == 1 and isinstance(pieces[0], Expression):
+            return _Whole(pieces[0])
+        return _Joined(pieces)
 
 
-def _entry(key: Any, value: Any, place: Place, references: list[Reference]) -> Node:
-    if isinstance(key, str) and OPEN in key:
-        raise ExpressionError("an expression can't be a key", key, place=place)
-    return _compiled(value, (*place, key), references)
-
-
-def _pieces(text: str, place: Place) -> Iterator[str | Expression]:
+def _pieces(text: str, place: Place, known: Set[str]) -> Iterator[str | Expression]:
     """The plain texts, without empty ones, and the expressions between them."""
     position = 0
     while (start := text.find(OPEN, position)) >= 0:
@@ -98,7 +111,7 @@ def _pieces(text: str, place: Place) -> Iterator[str | Expression]:
                 "this `${{` or a quote in it is never closed", 'write `${{ "${{" }}` for the text', at=start
             )
             raise error(fault, text[start:], place)
-        yield compile_part(text, begin, body.end() - 2, place)
+        yield compile_part(text, begin, body.end() - 2, place, known)
         position = body.end()
     if position < len(text):
         yield text[position:]

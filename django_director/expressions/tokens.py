@@ -15,7 +15,7 @@ _TOKEN: Final = re.compile(
   | (?P<name>[A-Za-z_][A-Za-z0-9_]*(?!\w))
   | (?P<odd>\w+)
   | (?P<string>"(?:\\.|[^"\\])*+"|'(?:\\.|[^'\\])*+')
-  | (?P<foreign>\*\*|//|===|!==|<>|&&|\|\||:=|=(?!=)|!(?!=)|[|&?:{}])
+  | (?P<foreign>\*\*|//|===|!==|<>|&&|\|\||:=|=(?!=)|!(?!=)|\{\{|[|&?:{}])
   | (?P<operator><=|>=|==|!=|[-+*/%<>().,\[\]])
     """,
     re.VERBOSE | re.DOTALL,
@@ -34,6 +34,7 @@ _FOREIGN: Final = {
     "?": "there is no choice between two values; use `when` on two steps",
     ":": "there are no slices",
     "{": "there are no mappings in expressions",
+    "{{": "write `${{ … }}`, or leave the braces out",
 }
 _PAIR: Final = r"u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}"
 _ESCAPE: Final = re.compile(rf"\\({_PAIR}|u[0-9A-Fa-f]{{4}}|.)", re.DOTALL)

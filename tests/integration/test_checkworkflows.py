@@ -73,6 +73,21 @@ def test_valid_files(project):
     assert done.stderr.strip() == "2 workflows in 2 files, no problems; 1 note"
 
 
+def test_a_permission_that_no_model_declares_is_noted_without_a_database(project):
+    steps = "A: {type: approval, permission: %s}, B: {type: approval, permission: %s}"
+    known = "django_director.approve_task", "auth.add_user"
+    project.write("flows/main.yml", f"shop.A: {{tasks: [{steps % known}]}}\n")
+    done = project.manage("checkworkflows")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    project.write("flows/main.yml", f"shop.A: {{tasks: [{steps % ('auth.ad_user', 'auth.add_user')}]}}\n")
+    done = project.manage("checkworkflows")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "flows/main.yml:1:18: D907 note: no model declares the permission “auth.ad_user” "
+        "(did you mean “auth.add_user”?)\n",
+    )
+
+
 def test_problems_of_all_files(project):
     project.write("flows/main.yml", "shop.A:\n  tasks: [STORE, FETHC]\n")
     project.write("shop/workflows.yml", "shop.A: {tasks: [FETCH]}\nshop.B: {tasks: [FETCH], retry: 3}\n")
@@ -116,7 +131,11 @@ def test_a_missing_file(project):
 def test_a_setting_that_is_no_list(project):
     project.write("proj/settings.py", SETTINGS.replace('["flows"]', "5"))
     done = project.manage("checkworkflows")
-    assert (done.returncode, "D405" in done.stdout) == (1, True)
+    assert (done.returncode, done.stdout) == (
+        1,
+        'settings:1:1: D405 DIRECTOR["WORKFLOWS"] must be a list of paths, and is int '
+        '(write `DIRECTOR = {"WORKFLOWS": [BASE_DIR / "workflows.yml"]}`)\n',
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,6 +148,7 @@ def test_tasks_that_cannot_be_imported(project, text, place):
     done = project.manage("checkworkflows")
     (line,) = done.stdout.splitlines()
     assert line.startswith(f"shop/tasks.py:{place}: D404 the project's tasks can't be imported: ")
+    assert line.endswith(" (correct the module; until then steps are not checked against tasks)")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     check = project.manage("check")
     assert (check.returncode, "D404" in check.stderr) == (0, True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from celery import current_app
 from django.utils import timezone
 
 from django_director import engine, local, testing
 from django_director.definitions.model import Concurrency, Retry, TaskStep
 from django_director.engine import admission
-from django_director.exceptions import Conflict
+from django_director.exceptions import Conflict, InvalidPayload
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
@@ -293,3 +295,116 @@ def test_the_approval_of_a_child_is_left_to_somebody():
     assert waiting.status == RunStatus.RUNNING
     engine.approve(Task.objects.get(step="OK"))
     assert local.run_to_end(waiting, skip_delays=True).status == RunStatus.SUCCESS
+
+
+# What a task receives (language, section 3)
+
+
+GIVE_ONE = step("RETURN", kwargs={"payload": {"value": 1}})
+
+
+@pytest.mark.parametrize(
+    ("before", "received"),
+    [
+        ((), None),
+        ((GIVE_ONE,), 1),
+        ((group("G", GIVE_ONE),), [1]),
+        ((group("G", GIVE_ONE, "NOOP"),), [1, None]),
+        (
+            (group("G", GIVE_ONE, chain("C", "NOOP", replace(GIVE_ONE, id="TWO")), group("H", "BOUND")),),
+            [1, 1, ...],
+        ),
+        ((group("G"),), []),
+        ((chain("C"),), None),
+        ((GIVE_ONE, chain("C")), None),
+        ((GIVE_ONE, group("G", chain("C"), group("H"))), [None, []]),
+        ((chain("C", GIVE_ONE, "NOOP"),), None),
+        ((replace(GIVE_ONE, when=False),), None),
+        ((replace(GIVE_ONE, task="ERROR", continue_on_error=True),), None),
+        ((mapped("M", GIVE_ONE, over=[1, 2]),), [1, 1]),
+        ((mapped("M", "NOOP", over=[]),), []),
+    ],
+)
+def test_what_the_next_step_receives(before, received):
+    args = run(*before, step("LAST", task="GIVEN"), payload={}).result["args"]
+    if isinstance(received, list) and ... in received:
+        assert (args[0][:2], len(args[0][2])) == (received[:2], 1)
+    else:
+        assert args == [received]
+
+
+def test_an_item_and_the_result_before_it():
+    body = (step("A", task="GIVEN"), step("B", task="GIVEN"))
+    first, second = run(mapped("M", *body, over=[7, None])).result
+    assert [first["args"][0]["args"], second["args"][0]["args"]] == [[7], [None]]
+
+
+def test_several_needs_are_received_in_the_order_written():
+    steps = (
+        replace(GIVE_ONE, needs=()),
+        step("N", task="NOOP", needs=()),
+        group("G", replace(GIVE_ONE, id="TWO")),
+    )
+    for needs, received in ((("N", "RETURN"), [None, 1]), (("RETURN", "G", "N"), [1, [1], None]), (("G",), [1])):
+        assert run(*steps, step("LAST", task="GIVEN", needs=needs)).result["args"] == [received]
+
+
+def test_by_position_a_hook_gets_what_a_first_step_gets():
+    hooks = {
+        "success": (step("hooks.success", task="GIVEN"), step("hooks.success-2", task="GIVEN")),
+        "always": (step("hooks.always", task="GIVEN"),),
+    }
+    finished = run(GIVE_ONE, hooks=hooks)
+    results = dict(finished.tasks.hooks().values_list("step", "result"))
+    first = results["hooks.success"]
+    assert first == {"args": [None], "payload": {}, "workflow_id": str(finished.pk)}
+    assert results["hooks.success-2"] == first | {"args": [first]}
+    assert results["hooks.always"] == first
+
+
+@pytest.mark.parametrize("is_bound", [False, True])
+def test_a_task_of_the_apps_own(is_bound):
+    """As `@app.task`, without a name of its own."""
+    name = f"{__name__}.own_{is_bound}"
+    if is_bound:
+
+        @current_app.task(name=name, bind=True)
+        def own(self, order, payload, days=30):
+            return [order, payload, days, self.name]
+    else:
+
+        @current_app.task(name=name)
+        def own(order, payload, days=30):
+            return [order, payload, days, name]
+
+    assert run(GIVE_ONE, step("A", task=name), payload={"a": 1}).result == [1, {"a": 1}, 30, name]
+
+
+# What it returns
+
+
+def test_the_result_of_a_run_is_that_of_the_last_entry():
+    assert run(GIVE_ONE, "NOOP").result is None
+    assert run("NOOP", group("G", GIVE_ONE, "NOOP")).result == [1, None]
+    assert run(step("LAST", task="NOOP", needs=("RETURN",)), replace(GIVE_ONE, needs=())).result == 1
+
+
+def test_results_are_stored_as_djangos_encoder_writes_them():
+    assert run("RICH").result == {
+        "date": "2026-11-23",
+        "price": "1.10",
+        "id": "00000000-0000-0000-0000-000000000001",
+        "pair": [1, 2],
+    }
+
+
+def test_a_task_with_a_base_of_its_own_is_a_step_too():
+    assert run("OWN_BASE").result == ["hello", True]
+
+
+def test_the_schema_gives_defaults_and_the_payload_is_checked():
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "default": 3}}}
+    finished = run("ECHO", payload={"a": 1}, schema=schema)
+    assert finished.payload == finished.result["payload"] == {"a": 1, "n": 3}
+    with pytest.raises(InvalidPayload):
+        testing.run_workflow("test.FLOW", {"n": "x"})

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from django_director import testing
+from django_director import engine, local, testing
+from django_director.definitions import read
 from django_director.definitions.model import Retry
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
@@ -81,8 +83,50 @@ def test_what_would_fail_again_is_not_retried(name: str, kwargs: dict[str, Any],
 
 def test_the_delay_is_the_steps_and_not_the_tasks():
     """ASKING asks for an hour."""
-    from django_director import engine, local
-
     make_workflow(definition("test.FLOW", step("ASKING", kwargs={"failures": 2}, retry=Retry(max=2, delay=0.01))))
     started = engine.start("test.FLOW", publish=False)
     assert local.run_to_end(started, timeout=20).status == RunStatus.SUCCESS
+
+
+@pytest.mark.parametrize("key", ["when", "with"])
+def test_errors_of_expressions_are_not_retried(key: str):
+    broken = {"when": "payload.missing"} if key == "when" else {"kwargs": {"failures": "${{ payload.missing }}"}}
+    for policy in (Retry(max=3), Retry(max=3, only=("Exception",))):
+        make_workflow(definition("test.FLOW", step("FLAKY", retry=policy, **broken)))
+        task = testing.run_workflow("test.FLOW", {}).tasks.get()
+        assert (task.status, task.attempt, task.error[:16]) == (TaskStatus.FAILED, 1, "ExpressionError:")
+
+
+@pytest.mark.parametrize("name", ["REFUSING", "REPLACING"])
+@pytest.mark.parametrize("retry", [None, Retry(max=3)])
+def test_what_a_task_must_not_do_is_not_retried_by_autoretry_for_either(name: str, retry: Retry | None):
+    task = run(name, retry)
+    assert (task.status, task.attempt) == (TaskStatus.FAILED, 1)
+    assert {"REFUSING": "can't raise Reject", "REPLACING": "does not work inside a run"}[name] in task.error
+
+
+def test_exceptions_and_asking_share_one_counter():
+    """MIXED raises, asks for a retry, raises, and so on."""
+    failed, passed = run("MIXED", Retry(max=3)), run("MIXED", Retry(max=3), failures=3)
+    assert (failed.status, failed.attempt) == (TaskStatus.FAILED, 4)
+    assert (passed.status, passed.attempt, passed.failures) == (TaskStatus.SUCCESS, 4, 3)
+
+
+def test_a_number_is_so_many_further_attempts(tmp_path):
+    (tmp_path / "w.yml").write_text("a.B: {tasks: [FLAKY: {retry: 2}, FLAKY: {retry: {max: 2}}]}\n")
+    first, second = read([tmp_path / "w.yml"]).definitions[0].tasks
+    assert first.retry == second.retry == Retry(max=2, delay=0, backoff=1, max_delay=3600, jitter=False)
+    assert run("FLAKY", first.retry).attempt == 3
+
+
+def test_jitter_is_drawn_anew_between_half_and_the_whole():
+    waits = []
+    make_workflow(definition("test.FLOW", step("FLAKY", retry=Retry(max=20, delay=1000, jitter=True))))
+    started = engine.start("test.FLOW", publish=False)
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            local.run_to_end(started, timeout=0)
+        waits.append((started.tasks.get().not_before - timezone.now()).total_seconds())
+        started.tasks.update(not_before=timezone.now())
+    assert all(495 < seconds <= 1000 for seconds in waits)
+    assert max(waits) - min(waits) > 50

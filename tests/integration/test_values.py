@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from django_director import engine, representation, testing
+from django_director import engine, local, representation, testing
 from django_director.engine import claim as claims
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
@@ -88,6 +89,30 @@ def test_run_names():
         "trigger": "manual",
         "scheduled_for": None,
     }
+
+
+def test_the_slot_of_a_schedule_is_a_text():
+    make_workflow(definition("test.FLOW", step("ECHO", task="GIVEN", kwargs={"slot": "${{ run.scheduled_for }}"})))
+    slot = datetime(2026, 11, 25, 7, tzinfo=UTC)
+    started = engine.start("test.FLOW", trigger="schedule", schedule="s", scheduled_for=slot, publish=False)
+    given = local.run_to_end(started).result
+    assert datetime.fromisoformat(given["slot"]) == slot
+
+
+@pytest.mark.parametrize(
+    ("step_of", "given"),
+    [
+        (step("A", task="NOOP"), [None, "success", 7]),
+        (step("A", task="ERROR", continue_on_error=True), [None, "failed", 7]),
+        (step("A", task="NOOP", when=False), [None, "skipped", 7]),
+        (group("A"), [[], "success", []]),
+        (chain("A"), [None, "success", 7]),
+    ],
+)
+def test_what_a_step_gives_that_has_no_result(step_of, given):
+    wanted = ["${{ tasks.A.result }}", "${{ tasks.A.status }}", "${{ default(tasks.A.result, 7) }}"]
+    finished = run(step_of, step("ECHO", task="GIVEN", kwargs={"all": wanted}, needs=("A",)))
+    assert result_of(finished, "ECHO")["all"] == given
 
 
 def test_a_hook_knows_how_the_run_has_ended():

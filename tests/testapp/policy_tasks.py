@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import Reject
 
 import django_director
 
@@ -67,3 +68,16 @@ def log_lines(
             logger.log(logging.getLevelName(level), text, *args)
     if fails:
         raise ValueError("as asked")
+
+
+@shared_task(name="REFUSING", bind=True, autoretry_for=(Exception,), max_retries=5, default_retry_delay=0)
+def refusing(self: Any) -> None:
+    raise Reject("no")
+
+
+@shared_task(name="MIXED", bind=True, max_retries=0)
+def mixed(self: Any, failures: int = 10**9) -> None:
+    """Fail by raising and by ``self.retry`` in turn."""
+    if _attempt() <= failures:
+        error = ValueError("not yet")
+        raise error if _attempt() % 2 else self.retry(exc=error)

@@ -9,6 +9,7 @@ from django_director import checks
 from django_director.conf import DEFAULTS
 from django_director.definitions.values import NAME_LENGTH
 from django_director.models import NAME_LENGTH as COLUMN
+from django_director.project import read_project
 
 
 def ids(messages):
@@ -81,6 +82,14 @@ def test_problems_of_workflow_files(settings, tmp_path):
     settings.DIRECTOR = {"WORKFLOWS": [tmp_path / "workflows.yml"]}
     (message,) = checks.check_workflows()
     assert (message.id, "D401" in message.msg) == ("director.W003", True)
+
+
+def test_a_project_that_authorises_itself_may_name_permissions_as_it_likes(settings, tmp_path):
+    path = tmp_path / "workflows.yml"
+    path.write_text("shop.A: {tasks: [OK: {type: approval, permission: our.own}]}\n")
+    for authorize, codes in ((None, ["D907"]), ("shop.rules.may", [])):
+        settings.DIRECTOR = {"WORKFLOWS": [path], "AUTHORIZE": authorize}
+        assert [note.code for note in read_project().notes] == codes
 
 
 def test_many_problems_do_not_flood_every_command(settings, tmp_path):

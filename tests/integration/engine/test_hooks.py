@@ -210,3 +210,103 @@ def test_the_end_of_a_hook_publishes_the_next(monkeypatch, django_capture_on_com
         driver.succeed(run, "hooks.success")
     hooks = Task.objects.hooks().order_by("position")
     assert [(message.task_id, message.name) for message in sent] == [(hook.pk, hook.name) for hook in hooks]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_who_waits_for_the_run_waits_for_its_hooks(monkeypatch):
+    monkeypatch.setattr(dispatch, "publish", len)
+    run = driver.start("A", hooks=HOOKS)
+    driver.succeed(run, "A")
+    assert set(hook_statuses(run).values()) == {"queued", "pending"}
+    assert run.wait(0) == RunStatus.SUCCESS
+
+
+@pytest.mark.parametrize("key", ["when", "with"])
+def test_a_hook_whose_expression_fails_is_a_failing_hook(key):
+    broken = {"when": "payload.missing"} if key == "when" else {"kwargs": {"a": "${{ payload.missing }}"}}
+    run = driver.start("A", hooks={"success": (step("hooks.success", task="MAIL", **broken),)}, payload={})
+    end(run, "success")
+
+    def body(claimed: claims.Claim) -> Any:
+        return inputs.given(claimed)
+
+    driver.drain(run, body)
+    hook = run.tasks.hooks().get()
+    assert (hook.status, hook.error[:34]) == ("failed", "ExpressionError: `payload.missing`")
+    assert run.status == RunStatus.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("rule", "after_success", "after_failure", "after_skip"),
+    [
+        ("none_failed", "success", "upstream_failed", "success"),
+        ("all_success", "success", "upstream_failed", "skipped"),
+        ("any_success", "success", "upstream_failed", "skipped"),
+        ("any_failed", "skipped", "success", "skipped"),
+        ("always", "success", "success", "success"),
+    ],
+)
+def test_a_list_is_a_chain_whose_steps_have_their_rules(rule, after_success, after_failure, after_skip):
+    for first, expected in (("success", after_success), ("failed", after_failure), ("skipped", after_skip)):
+        hooks = (
+            step("hooks.success", task="MAIL", when=first != "skipped"),
+            step("hooks.success-2", task="METRICS", trigger_rule=rule),
+            step("hooks.success-3", task="LAST"),
+        )
+        run = driver.start("A", hooks={"success": hooks, "always": HOOKS["always"]})
+        end(run, "success")
+
+        def body(claimed: claims.Claim, first: str = first) -> None:
+            if claimed.node.name == "MAIL" and first == "failed":
+                raise ValueError("no")
+
+        driver.drain(run, body)
+        last = {"upstream_failed": "upstream_failed"}.get(expected, "success")
+        assert hook_statuses(run) == {
+            "MAIL": first,
+            "METRICS": expected,
+            "LAST": last,
+            "TIDY": "success",
+            "COUNT": "success",
+        }, first
+
+
+def test_a_hook_with_nothing_before_it_is_judged_as_a_first_step():
+    def started(*rules: str) -> dict[str, str]:
+        hooks = [step(f"hooks.success-{n}", task=f"H{n}", trigger_rule=rule) for n, rule in enumerate(rules)]
+        always = (step("hooks.always", task="LAST", trigger_rule=rules[0]),)
+        run = driver.start(
+            "A", name=f"test.{len(rules)}{rules[0]}", hooks={"success": tuple(hooks), "always": always}
+        )
+        end(run, "success")
+        driver.drain(run)
+        assert run.status == RunStatus.SUCCESS
+        assert not run.tasks.filter(finished_at=None).exists()
+        return hook_statuses(run)
+
+    assert started("always") == {"H0": "success", "LAST": "success"}
+    for rule in ("any_failed", "any_success"):
+        assert started(rule) == {"H0": "skipped", "LAST": "skipped"}
+        assert started(rule, "none_failed", "none_failed") == {
+            "H0": "skipped",
+            "H1": "success",
+            "H2": "success",
+            "LAST": "skipped",
+        }
+
+
+def test_what_the_rules_of_a_list_make_of_it_costs_the_same_whatever_its_length():
+    for length in (2, 40):
+        names = [f"H{n}" for n in range(length)]
+        rules = ["none_failed" if n % 2 else "all_success" for n in range(length)]
+        hooks = tuple(
+            step(f"hooks.failure-{n}", task=name, trigger_rule=rule)
+            for n, (name, rule) in enumerate(zip(names, rules, strict=True))
+        )
+        run = driver.start("A", name=f"test.N{length}", hooks={"failure": hooks, "always": HOOKS["always"]})
+        end(run, "failure")
+        claimed = driver.claim(run, "hooks.failure-0")
+        # Its row, all after it in its list, the first of the next.
+        with driver.queries(3):
+            assert finish.fail(claimed, finish.Failure(error="ValueError: no"))
+        assert list(hook_statuses(run).values()).count("upstream_failed") == length - 1

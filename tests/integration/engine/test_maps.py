@@ -10,8 +10,9 @@ from django.test.utils import CaptureQueriesContext
 
 from django_director import engine, ids, inputs
 from django_director.clock import Now
+from django_director.definitions.model import Retry
 from django_director.engine import claim as claims
-from django_director.engine import finish, itemrows, maps, recovery, stop
+from django_director.engine import finish, itemrows, maps, recovery, stop, timeouts
 from django_director.engine.finish import Failure
 from django_director.models import Run
 from django_director.prepared import can_pair
@@ -294,6 +295,44 @@ def test_max_parallel_counts_items_in_work():
     driver.drain(run)
     driver.check_gates(run)
     assert run.error == "S[0]: ValueError: no"
+
+
+def test_options_act_on_each_task_of_each_item(published, django_capture_on_commit_callbacks):
+    first = step("S", queue="fast", priority=3, timeout=60, retry=Retry(max=1))
+    second = step("T", continue_on_error=True)
+    run = start(mapped("M", first, second), items=["a", "b"])
+    published.clear()
+    with django_capture_on_commit_callbacks(execute=True):
+        driver.expand(run, "M")
+    sent = [(message.queue, message.priority, message.time_limit, message.map_index) for message in published]
+    assert sent == [("fast", 3, 60, 0), ("fast", 3, 60, 1)]
+    for index in (0, 1):
+        driver.claim(run, "S", index)
+    assert run.tasks.running().update(deadline_at="2026-01-01T00:00:00Z") == 2
+    assert timeouts.end_overdue_attempts() == 2
+    assert of_items(run) == {"S[0]": "queued", "T[0]": "pending", "S[1]": "queued", "T[1]": "pending"}
+    driver.succeed(run, "S", "x", 0)
+    driver.fail(run, "S", index=1)
+    driver.fail(run, "T", index=0)
+    assert of_items(run) == {"S[0]": "success", "T[0]": "failed", "S[1]": "failed", "T[1]": "upstream_failed"}
+    run.refresh_from_db()
+    assert (run.status, run.error) == (RunStatus.FAILED, "S[1]: ValueError: no")
+
+
+def test_instances_start_in_the_order_of_their_index(published, django_capture_on_commit_callbacks):
+    for limit in (None, 3):
+        run = start(mapped("M", max_parallel=limit), name=f"test.P{limit}", items=list(range(12)))
+        published.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            driver.expand(run, "M")
+        assert [message.map_index for message in published] == list(range(limit or 12))
+        order = []
+        with django_capture_on_commit_callbacks(execute=True):
+            while waiting := run.tasks.queued().filter(map_index__gte=0).order_by("-map_index").first():
+                driver.succeed(run, "M", index=waiting.map_index)
+                order.append(waiting.map_index)
+        # Whichever ends, the lowest that waits is next.
+        assert limit is None or [message.map_index for message in published] == list(range(12))
 
 
 def test_more_in_parallel_than_there_are_items():

@@ -10,12 +10,12 @@ import pytest
 from django_director import engine
 from django_director.definitions.model import RULES
 from django_director.engine import claim as claims
-from django_director.engine import finish, recovery
+from django_director.engine import finish, recovery, timeouts
 from django_director.engine.finish import Failure
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus, Stop
-from tests.factories import chain, group, step
+from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
 
 from . import driver
 
@@ -137,6 +137,33 @@ def test_each_rule_after_a_group_with_each_combination_of_members(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
+def test_each_rule_after_a_rejection(rule):
+    run = driver.start("A", approval("U"), step("Z", trigger_rule=rule))
+    driver.drain(run)
+    engine.reject(run.tasks.get(step="U"))
+    driver.drain(run)
+    assert driver.statuses(run)["Z"] == TABLE[rule]["failed"]
+    assert run.status == RunStatus.FAILED
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("what", ["approval", "wait", "map", "workflow"])
+def test_each_rule_before_each_kind_of_step(rule, what):
+    make_workflow(definition("test.CHILD", "X"))
+    made = {
+        "approval": approval("Z", trigger_rule=rule),
+        "wait": wait("Z", 3600, trigger_rule=rule),
+        "map": mapped("Z", "X", over=[1], trigger_rule=rule),
+        "workflow": child("Z", "test.CHILD", trigger_rule=rule),
+    }[what]
+    for before, kind in (("A", "success"), ("FAIL", "failed"), (step("S", when=False), "skipped")):
+        run = driver.start(before, made)
+        driver.drain(run, body)
+        runs = "success" if what == "map" else "waiting"
+        assert driver.statuses(run)["Z"] == (runs if TABLE[rule][kind] == RUNS else TABLE[rule][kind]), kind
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_each_rule_after_a_chain_whose_end_does_not_tell(rule):
     for members, counts_as in (
         (("FAIL", step("B", trigger_rule="always")), "failed"),
@@ -188,6 +215,47 @@ def test_needs_give_the_list_of_results_in_the_order_written():
     group_value = ["result of X", None, "result of Y2"]
     assert seen["Z"] == ["result of Y2", None, "result of A", group_value]
     assert (seen["ONE"], seen["NONE"], seen["Y1"]) == (group_value, None, "result of A")
+
+
+@pytest.mark.parametrize(
+    ("needs", "received"),
+    [
+        (("A", "A"), ["result of A"] * 2),
+        (("G", "X"), [["result of X", "result of Y"], "result of X"]),
+        (("C",), "result of N"),
+        (("M", "A"), [["result of T", "result of T"], "result of A"]),
+    ],
+)
+def test_what_is_needed_twice_or_from_inside_is_waited_for_once(needs, received):
+    seen = {}
+    run = driver.start(
+        "A",
+        group("G", "X", "Y"),
+        chain("C", "L", "N"),
+        mapped("M", "T", over=[1, 2]),
+        step("Z", needs=needs),
+    )
+    driver.drain(run, lambda claimed: seen.update({claimed.node.step.id: claimed.upstream}) or body(claimed))
+    assert (run.status, seen["Z"]) == (RunStatus.SUCCESS, received)
+    driver.check_gates(run)
+
+
+def test_needs_of_nothing_start_at_once_wherever_they_stand():
+    free = {"needs": ()}
+    run = driver.start(
+        "A",
+        step("B", **free),
+        group("G", "C", **free),
+        chain("H", step("D"), step("E", **free)),
+        approval("OK", **free),
+        mapped("M", over=[1], **free),
+        step("Z"),
+    )
+    started = {step for step, status in driver.statuses(run).items() if status == "queued"}
+    assert started == {"A", "B", "C", "E", "OK", "M"}
+    # What follows in the list waits for the entry before it, whatever that waits for.
+    driver.drain(run, body)
+    assert driver.statuses(run)["Z"] == "success"
 
 
 def test_steps_with_the_same_needs_share_one_counter():
@@ -312,6 +380,28 @@ def test_a_forgiven_failure_is_a_success_with_null_for_all_others():
     assert driver.statuses(run) == {"A": "failed", "B": "success"}
     assert (run.status, run.error, seen["B"]) == (RunStatus.SUCCESS, "", None)
     assert run.tasks.get(step="A").error == "ValueError: as asked"
+
+
+@pytest.mark.parametrize("ending", ["failed", "rejected"])
+def test_a_canceled_run_is_canceled_though_a_step_has_failed(ending):
+    run = driver.start("A", approval("OK", needs=()), step("B", needs=()))
+    if ending == "failed":
+        driver.fail(run, "A")
+    else:
+        driver.end(driver.claim(run, "OK"), body)
+        engine.reject(run.tasks.get(step="OK"))
+    engine.cancel(run)
+    recovery.close_stopped()
+    run.refresh_from_db()
+    assert run.status == RunStatus.CANCELED
+
+
+def test_a_run_with_a_rejected_step_fails():
+    run = driver.start(approval("OK"), step("B", needs=()))
+    driver.drain(run, body)
+    engine.reject(run.tasks.get(step="OK"), comment="no")
+    run.refresh_from_db()
+    assert (run.status, run.error) == (RunStatus.FAILED, "OK: Rejected: no")
 
 
 def test_forgiving_is_for_a_steps_own_failure():
@@ -448,3 +538,40 @@ def test_a_lost_answer_of_a_skip_is_no_duplicate():
     assert finish.skip(claimed, "no")
     assert not finish.fail(claimed, Failure(error="late"))
     assert driver.statuses(run) == {"A": "skipped", "B": "queued"}
+
+
+# After a cancel or the run's time-out nothing more starts, whatever its rule
+
+
+SPARED = (
+    step("R1", needs=("A",), trigger_rule="always"),
+    step("R2", needs=("A",), trigger_rule="any_failed"),
+    chain("R3", "M", needs=("A",), trigger_rule="always"),
+    approval("R4", needs=("A",), trigger_rule="always"),
+)
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout", "cancel after fail_fast", "timeout after fail_fast"])
+def test_after_a_stop_no_step_starts_whatever_its_rule(how):
+    run = driver.start("A", *SPARED, timeout=3600, fail_fast="fail_fast" in how)
+    running = driver.claim(run, "A")
+    if "fail_fast" in how:
+        assert finish.fail(running, Failure(error="ValueError: no"))
+        assert "queued" in driver.statuses(run).values()
+    tickets = [driver.ticket(task) for task in run.tasks.select_related("run__version").queued()]
+    if "cancel" in how:
+        engine.cancel(run)
+    else:
+        Run.objects.update(deadline_at="2026-01-01T00:00:00Z")
+        assert timeouts.stop_overdue_runs() == 1
+    assert [claims.claim(ticket, "tests") for ticket in tickets] == [None] * len(tickets)
+    if "fail_fast" not in how:
+        assert finish.fail(running, Failure(error="ValueError: no"))
+    assert recovery.close_stopped() == 1
+    run.refresh_from_db()
+    assert run.status == (RunStatus.CANCELED if "cancel" in how else RunStatus.FAILED)
+    statuses = driver.statuses(run)
+    assert statuses.pop("A") == "failed"
+    assert set(statuses.values()) <= {"canceled", "upstream_failed", "skipped"}
+    if "timeout" in how:
+        assert run.error.startswith("TimeLimitExceeded: ")

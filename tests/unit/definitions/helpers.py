@@ -7,7 +7,7 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
-from django_director.definitions import Definition, Reading, check_retries, check_tasks, read
+from django_director.definitions import Definition, Reading, check_permissions, check_retries, check_tasks, read
 
 
 def FETCH(*args: Any, **kwargs: Any) -> None: ...
@@ -31,7 +31,8 @@ def read_text(folder: Path, text: str) -> Reading:
 def checked(folder: Path, text: str) -> Reading:
     reading = read_text(folder, text)
     problems = check_tasks(reading.definitions, SIGNATURES.get, SIGNATURES)
-    return reading.adding([*problems, *check_retries(reading.definitions, pkgutil.resolve_name)])
+    problems += check_retries(reading.definitions, pkgutil.resolve_name)
+    return reading.adding([*problems, *check_permissions(reading.definitions, {"shop.approve_order"})])
 
 
 def one(folder: Path, text: str) -> Definition:

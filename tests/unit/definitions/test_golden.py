@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from django_director.definitions import CODES, read
+from django_director import definitions
+from django_director.definitions import CODES, codes, read
 
 from .helpers import checked
 
@@ -33,6 +35,53 @@ def test_every_code_has_a_case():
     told = {name.split()[0] for name, text, expected in CASES}
     assert told | ELSEWHERE == set(CODES)
     assert all(name.split()[0] in expected for name, text, expected in CASES)
+
+
+PACKAGE = Path(definitions.__file__).parent
+SOURCES = {
+    path: ast.parse(path.read_text()) for path in PACKAGE.parent.rglob("*.py") if "migrations" not in path.parts
+}
+
+
+def test_every_code_is_used():
+    names = {name for name, code in vars(codes).items() if isinstance(code, str) and code in CODES}
+    used = {
+        node.attr
+        for path, tree in SOURCES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "codes"
+    }
+    assert len(names) == len(CODES)
+    assert names == used & names
+
+
+def test_each_problem_has_line_column_and_hint():
+    for name, _, expected in CASES:
+        for line in expected.splitlines():
+            assert re.fullmatch(r"\d+:\d+: D\d{3} .+ \(.+\)", line), f"{name}: {line}"
+
+
+def choices(node: ast.expr) -> list[ast.expr]:
+    return [node.body, node.orelse] if isinstance(node, ast.IfExp) else [node]
+
+
+def is_empty(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and not node.value
+
+
+def test_no_problem_is_reported_without_a_hint():
+    bare = [
+        f"{path.name}:{call.lineno}"
+        for path, tree in SOURCES.items()
+        if path.parent == PACKAGE
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("error", "note", "refuse")
+        and not any(isinstance(argument, ast.Starred) for argument in call.args)
+        and (len(call.args) < 4 or any(is_empty(part) for part in choices(call.args[3])))
+    ]
+    assert bare == []
 
 
 def test_missing_file(tmp_path, monkeypatch):

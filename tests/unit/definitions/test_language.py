@@ -187,6 +187,86 @@ def test_each_feature_is_read(tmp_path, feature):
     assert codes(read_text(tmp_path, BY_FEATURE[feature])) == []
 
 
+#: By kind: a step of it, and the options that it takes besides. `%s` is where one more stands.
+COMMON = {"needs", "when", "trigger_rule", "description"}
+OF_TASKS = COMMON | {"continue_on_error", "retry", "timeout", "queue", "priority", "with"}
+KINDS = {
+    "task": ("T: {%s}", OF_TASKS | {"task"}),
+    "task with an id": ("A: {task: T, %s}", OF_TASKS),
+    "group": ("A: {type: group, tasks: [T, T], %s}", COMMON),
+    "chain": ("A: {type: chain, tasks: [T, T], %s}", COMMON),
+    "map": ("A: {type: map, over: [1], task: T, %s}", OF_TASKS | {"max_parallel"}),
+    "map of a chain": ("A: {type: map, over: [1], tasks: [T, T], %s}", OF_TASKS | {"max_parallel"}),
+    "workflow": ("A: {workflow: shop.B, %s}", COMMON | {"payload", "timeout"}),
+    "approval": ("A: {type: approval, %s}", COMMON | {"prompt", "permission", "timeout", "on_timeout"}),
+    "wait": ("A: {type: wait, for: 1, %s}", COMMON),
+    "in a map": ("A: {type: map, over: [1], tasks: [T: {%s}]}", OF_TASKS - {"needs"} | {"task"}),
+    "hook": ("T\n  hooks: {always: {T: {%s}}}", OF_TASKS - {"needs"} | {"task"}),
+}
+WRITTEN = (
+    *("task: T", "needs: []", "when: true", "trigger_rule: always", "description: d", "continue_on_error: true"),
+    *("retry: 1", "timeout: 5", "queue: q", "priority: 1", "with: {a: 1}", "over: [1]", "max_parallel: 1"),
+    *(
+        "payload: {}",
+        "prompt: p",
+        "permission: a.b",
+        "on_timeout: skip",
+        "for: 5",
+        "until: 5",
+        "limit: 1",
+        "x-a: 1",
+    ),
+)
+OWN = {"map": {"over", "task"}, "map of a chain": {"over"}, "wait": {"for", "until"}, "task with an id": {"task"}}
+OWNERS = {
+    **dict.fromkeys(("over", "max_parallel"), "type: map"),
+    **dict.fromkeys(("prompt", "permission", "on_timeout"), "type: approval"),
+    **dict.fromkeys(("for", "until"), "type: wait"),
+    "payload": "workflow:",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_step_takes_its_options_and_no_others(tmp_path, kind):
+    text, taken = KINDS[kind]
+    for written in WRITTEN:
+        key = written.partition(":")[0]
+        if key in OWN.get(kind, ()):
+            continue
+        found = read_text(tmp_path, f"shop.B: {{tasks: [T]}}\nshop.A:\n  tasks:\n    - {text % written}\n")
+        if key in taken or key == "x-a":
+            assert codes(found) == [], key
+        elif key == "needs":
+            assert codes(found) == ["D210"]
+        elif key == "task" and kind == "map of a chain":
+            assert codes(found) == ["D213"]
+        else:
+            (problem,) = found.problems
+            assert problem.code == "D105", key
+            assert problem.hint
+            if taken >= OF_TASKS - {"needs"} and key in OWNERS:
+                assert problem.hint == f"`{key}` belongs to a step with `{OWNERS[key]}`"
+
+
+@pytest.mark.parametrize(
+    ("written", "near"),
+    [
+        *(
+            ("need: []", "needs"),
+            ("if: true", None),
+            ("wen: true", "when"),
+            ("triger_rule: always", "trigger_rule"),
+        ),
+        *(("continue_on_errors: true", "continue_on_error"), ("retries: 3", "retry"), ("time_out: 5", "timeout")),
+        *(("Queue: q", "queue"), ("prio: 3", "priority"), ("tasc: T", "task")),
+    ],
+)
+def test_an_unknown_key_has_the_nearest_known_one_as_its_hint(tmp_path, written, near):
+    (problem,) = read_text(tmp_path, STEP % written).problems
+    assert problem.code == "D105"
+    assert problem.hint == f"did you mean `{near}`?" if near else problem.hint.startswith("known: `task`, ")
+
+
 @pytest.mark.parametrize(
     ("written", "seconds"),
     [
@@ -378,3 +458,207 @@ def test_large_files_of_the_whole_language(tmp_path, text, expected):
     assert time.process_time() - started < 8  # alone on a core: 3
     assert [code for code in codes(reading) if code != "D206"] == expected
     assert problems == []
+
+
+# Ids
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ("T, T, T", "T T-2 T-3"),
+        # What is taken is skipped, wherever it stands.
+        ("T, T, T-2: {task: T}", "T T-3 T-2"),
+        ("T-3: {task: T}, T, T, T", "T-3 T T-2 T-4"),
+        ("T: {task: U}, T, T", "T T-2 T-3"),
+        ("T, U: {task: T}, T", "T U T-2"),
+        ("T: {queue: q}, T: {}, T: null", "T T-2 T-3"),
+        # Explicit ids first, then groups, then bare names.
+        ("G, G: {type: group, tasks: []}, G: {type: group, tasks: []}", "G-3 G G-2"),
+        ("G: {type: group, tasks: []}, G: {type: group, tasks: []}, G-2: {task: T}", "G G-3 G-2"),
+        ("a.b.c, a.b.c, my task, 7up", "a.b.c a.b.c-2 my task 7up"),
+        # Of a map's body too; the only step of `task:` has the map's.
+        ("T, M: {type: map, over: [1], tasks: [T, T]}, N: {type: map, over: [1], task: T}", "T M T-2 T-3 N"),
+        ("hooks.failure", "hooks.failure-2"),
+    ],
+)
+def test_ids(tmp_path, entries, expected):
+    definition = one(tmp_path, f"shop.A: {{tasks: [{entries}], hooks: {{failure: T}}}}\n")
+    found = [
+        step.id
+        for entry in definition.entries()
+        for step in (entry, *(entry.body if isinstance(entry, MapStep) and entry.id != entry.body[0].id else ()))
+    ]
+    assert " ".join(found) == expected
+
+
+@pytest.mark.parametrize("id", ["A", "_", "a-b_C-9", "Z" * 200])
+@pytest.mark.parametrize("body", ["task: T", "type: group, tasks: []", "type: wait, for: 1", "type: approval"])
+def test_what_can_be_an_explicit_id(tmp_path, id, body):
+    assert steps(tmp_path, f"{id}: {{{body}}}").tasks[0].id == id
+
+
+EXPLICIT = {
+    "task": "%s: {task: T}",
+    "group": "%s: {type: group, tasks: []}",
+    "chain": "%s: {type: chain, tasks: []}",
+    "map": "%s: {type: map, over: [1], task: T}",
+    "workflow": "%s: {workflow: shop.B}",
+    "approval": "%s: {type: approval}",
+    "wait": "%s: {type: wait, for: 1}",
+}
+
+
+@pytest.mark.parametrize("kind", EXPLICIT)
+@pytest.mark.parametrize("id", ["9A", "-A", "a.b", "a b", "\u00e9", "A/B"])
+def test_what_can_not_be_an_explicit_id(tmp_path, kind, id):
+    text = f"shop.B: {{tasks: [T]}}\nshop.A: {{tasks: [{EXPLICIT[kind] % id}]}}\n"
+    assert codes(read_text(tmp_path, text)) == ["D205"]
+
+
+@pytest.mark.parametrize("first", EXPLICIT)
+@pytest.mark.parametrize("second", EXPLICIT)
+def test_an_explicit_id_stands_once(tmp_path, first, second):
+    both = f"{EXPLICIT[first] % 'A'}, {EXPLICIT[second] % 'A'}"
+    found = codes(read_text(tmp_path, f"shop.B: {{tasks: [T]}}\nshop.A: {{tasks: [{both}]}}\n"))
+    assert found == ([] if first == second == "group" else ["D206"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("needs", "T"), ("needs", "[T]"), ("when", "tasks.T.result"), ("when", "tasks.T.status")]
+)
+def test_a_name_that_stands_for_several_steps_lists_them(tmp_path, key, value):
+    text = "shop.A: {tasks: [T, T: {queue: q}, G: {type: group, tasks: [T]}, E: {task: U, %s}]}\n"
+    (problem,) = read_text(tmp_path, text % f"{key}: {value}").problems
+    assert problem.code == "D209"
+    assert "“T”, “T-2”, “T-3”" in problem.message
+    # The others have names of their own all the same.
+    named = text % "needs: [T-2], when: 'tasks[\"T-2\"].result'"
+    assert codes(read_text(tmp_path, named)) == []
+
+
+# Order
+
+
+@pytest.mark.parametrize("needs", ["A", "[A]", "[A, G, M, C]", "[]", "[B]"])
+def test_what_can_be_needed(tmp_path, needs):
+    definition = steps(
+        tmp_path,
+        "A",
+        "G: {type: group, tasks: [B, C: {type: chain, tasks: [D]}]}",
+        "M: {type: map, over: [1], task: T}",
+        f"Z: {{task: T, needs: {needs}}}",
+    )
+    assert definition.tasks[-1].needs == tuple(name for name in needs.strip("[]").split(", ") if name)
+
+
+@pytest.mark.parametrize("kind", EXPLICIT)
+def test_every_kind_of_step_can_need_and_be_needed(tmp_path, kind):
+    body = (EXPLICIT[kind] % "X").replace("{", "{needs: [Z], ", 1)
+    text = "shop.B: {tasks: [T]}\nshop.A: {tasks: [A: {task: T, needs: [X]}, %s, Z: {task: T, needs: []}]}\n"
+    reading = read_text(tmp_path, text % body)
+    assert codes(reading) == []
+    assert reading.definitions[1].tasks[1].needs == ("Z",)
+
+
+# Where expressions stand
+
+
+@pytest.mark.parametrize("value", ["payload.a", '"${{ payload.a }}"', "true", "false", "5", "0", "1.5", "[1, a]"])
+@pytest.mark.parametrize("key", ["when", "over", "result", "concurrency.key"])
+def test_an_expression_stands_with_or_without_its_frame_and_values_for_themselves(tmp_path, key, value):
+    expected = json.loads(value.replace("a]", '"a"]')) if value[0] in "tf501[" else value.strip('"')
+    if key == "when":
+        assert steps(tmp_path, f"A: {{when: {value}}}").tasks[0].when == expected
+    elif key == "result":
+        assert steps(tmp_path, "A", result=value).result == expected
+    elif key == "concurrency.key":
+        assert steps(tmp_path, "A", concurrency=f"{{key: {value}}}").concurrency.key == expected
+    elif value[0] in "tf501":
+        # Known to be no list.
+        assert codes(read_text(tmp_path, f"shop.A: {{tasks: [M: {{type: map, over: {value}, task: T}}]}}\n")) == [
+            "D107"
+        ]
+    else:
+        assert steps(tmp_path, f"M: {{type: map, over: {value}, task: T}}").tasks[0].over == expected
+
+
+@pytest.mark.parametrize("key", ["timeout", "retry: {max: 1, delay", "for"])
+def test_minutes_and_seconds_as_on_a_clock_are_an_error(tmp_path, key):
+    step = f"type: wait, {key}: 1:30" if key == "for" else f"{key}: 1:30" + "}" * key.count("{")
+    misread, wrong = read_text(tmp_path, STEP % step).problems
+    assert (misread.code, misread.message) == ("D008", "YAML reads 1:30 as the number 90")
+    assert (wrong.code, "1h30m" in wrong.hint) == ("D108", True)
+
+
+@pytest.mark.parametrize("word", ["yes", "no", "on", "off", "Yes", "OFF", "true", "null", "~", "12", "1.5"])
+@pytest.mark.parametrize("place", ["a key", "an option", "a step", "a step with options"])
+def test_a_word_that_yaml_reads_as_something_else_is_an_error_as_a_name(tmp_path, word, place):
+    text = {
+        "a key": f"shop.A: {{tasks: [T], {word}: 1}}\n",
+        "an option": f"shop.A: {{tasks: [T: {{with: {{{word}: 1}}}}]}}\n",
+        "a step": f"shop.A: {{tasks: [T, {word}]}}\n",
+        "a step with options": f"shop.A: {{tasks: [{word}: {{queue: q}}]}}\n",
+    }[place]
+    problem = read_text(tmp_path, text).problems[0]
+    if place == "a step" and word in ("null", "~"):
+        assert problem.code == "D201"
+    else:
+        assert (problem.code, problem.hint) == ("D009", f'put it in quotes: "{word}"')
+
+
+@pytest.mark.parametrize("value", ["0777", "1:30", "1:30:15", ".nan", ".inf", "-.inf", ".NaN", "1:30.5"])
+def test_numbers_that_are_others_than_they_seem_are_errors(tmp_path, value):
+    (problem,) = read_text(tmp_path, STEP % f"with: {{a: {value}}}").problems
+    assert problem.code == "D008"
+    assert problem.hint.startswith(f'put it in quotes: "{value}"')
+
+
+@pytest.mark.parametrize("value", ["2024-01-02", "2024-01-02T03:04:05Z", "2024-01-02 03:04:05"])
+def test_dates_stay_the_text_as_written(tmp_path, value):
+    assert steps(tmp_path, f"A: {{with: {{at: {value}}}}}").tasks[0].kwargs == {"at": value}
+
+
+# Defaults
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "own"),
+    [("retry", "{max: 2, delay: 5}", "7"), ("timeout", "5", "6"), ("queue", "d", "e"), ("priority", "4", "0")],
+)
+def test_defaults_apply_to_celery_tasks_only_and_where_they_say_nothing(tmp_path, key, value, own):
+    text = f"""shop.B: {{tasks: [T]}}
+shop.A:
+  tasks:
+    - T
+    - OWN: {{task: T, {key}: {own}}}
+    - G: {{type: group, when: true, tasks: [IN: {{task: T}}]}}
+    - M: {{type: map, over: [1], tasks: [U]}}
+    - X: {{workflow: shop.B}}
+    - OK: {{type: approval}}
+    - W: {{type: wait, for: 1}}
+  hooks: {{always: T}}
+  defaults: {{{key}: {value}}}
+"""
+    reading = read_text(tmp_path, text)
+    assert codes(reading) == []
+    definition = reading.definitions[1]
+    (group, mapped, *others) = definition.tasks[2:]
+    tasks = [definition.tasks[0], *group.members, *mapped.body, *definition.hook_steps()]
+    expected = {"retry": Retry(max=2, delay=5), "timeout": 5, "queue": "d", "priority": 4}[key]
+    assert [getattr(task, key) for task in tasks] == [expected] * 4
+    assert getattr(definition.tasks[1], key) not in (expected, None)
+    assert [getattr(step, key, None) for step in (group, mapped, *others)] == [None] * 5
+
+
+# Names of workflows
+
+
+@pytest.mark.parametrize("name", ["a.B", "A-1_x.9", "-._", "0.0x"])
+def test_names_of_workflows(tmp_path, name):
+    assert one(tmp_path, f"{name}: {{tasks: [T]}}\n").name == name
+
+
+@pytest.mark.parametrize("name", ["a", "a.", "a.b.c", "a..b", "\u00e9.B", "a b.C", "a.B/", "a:b.C", "a.B!"])
+def test_what_is_no_name_of_a_workflow(tmp_path, name):
+    assert codes(read_text(tmp_path, f'"{name}": {{tasks: [T]}}\n')) == ["D101"]

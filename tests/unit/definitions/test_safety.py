@@ -61,6 +61,24 @@ def test_thirty_two_levels_are_allowed(tmp_path):
     assert codes(read_text(tmp_path, text(33))) == ["D003"]
 
 
+def test_a_megabyte_is_allowed(tmp_path):
+    text = "shop.A: {tasks: [T]}\n# "
+    assert codes(read_text(tmp_path, text + "x" * (2**20 - len(text)))) == []
+    assert codes(read_text(tmp_path, text + "x" * (2**20 - len(text) + 1))) == ["D003"]
+
+
+def test_200_000_nodes_are_allowed_with_aliases_expanded(tmp_path):
+    def text(nodes: int) -> str:
+        # The file, four keys, two lists and the workflow's four; `big` has 10,001, and stands there 19 times.
+        rest = nodes - 11 - 19 * 10_001
+        big = "x-big: &big [" + ",".join(["1"] * 10_000) + "]\n"
+        more = "x-more: [" + ",".join(["*big"] * 18) + "]\n"
+        return f"{big}{more}x-rest: [{','.join(['1'] * rest)}]\nshop.A: {{tasks: [T]}}\n"
+
+    assert codes(read_text(tmp_path, text(200_000))) == []
+    assert codes(read_text(tmp_path, text(200_001))) == ["D003"]
+
+
 def test_aliases_give_values_of_their_own(tmp_path):
     text = "x-a: &a [1]\nshop.A: {tasks: [T: {with: {a: *a}}, T: {with: {a: *a}}]}\n"
     first, second = one(tmp_path, text).tasks
