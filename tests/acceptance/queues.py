@@ -57,7 +57,7 @@ class Queues:
         put_off = (task.next_dispatch_at - now).total_seconds()
         wait = self._longest_wait(task.queue, now)
         # A second more: the engine counts waits in whole seconds, and time goes on while rows are read.
-        if wait is not None and put_off > max(grace.total_seconds(), 2 * wait) + 1:
+        if wait is not None and put_off > max(grace.total_seconds(), 2 * (wait + self._since_last_look())) + 1:
             yield f"put off for {put_off:.1f} s, while the queue takes {wait:.1f} s, {times}"
 
     def _remember(self, now: datetime) -> None:
@@ -67,6 +67,10 @@ class Queues:
         long = {queue for queue, wait in waits.items() if 2 * wait > _grace().total_seconds()}
         for queue in set(Task.objects.queued().values_list("queue", flat=True)) if is_busy else long:
             self._short_since[queue] = now
+
+    def _since_last_look(self) -> float:
+        """For so many seconds nobody has seen whether a queue took longer."""
+        return (self._looks[-1][0] - self._looks[-2][0]).total_seconds() if len(self._looks) > 1 else 0.0
 
     def _longest_wait(self, queue: str, now: datetime) -> float | None:
         """Within the last grace: the engine needs a tick to see a change. ``None`` if it ran dry in that time."""
