@@ -2,7 +2,7 @@
 
 One function for each rule of the fault plan, (a) to (i), and (j) for the limits of `concurrency`; each yields what
 it finds, with the place. Rule (g) needs more than one look: see ``queues``. What happened is told by the rows, and
-by a history: lines of ``tests.testapp.history`` (what workers say in signals) or of ``chaos.audit`` (what the
+by a history: lines of ``tests.testapp.history`` (what workers say in signals) or of ``audit`` (what the
 database's own triggers saw); both have the same keys.
 """
 
@@ -52,7 +52,7 @@ class Violation(NamedTuple):
 def check_run(run: Run) -> None:
     """An outcome, gates as the rows say, and no task started before what it waits for had ended."""
     runs = Run.objects.filter(pk__in=[run.pk, *descendants(run.pk)]).select_related("workflow", "version")
-    _assert_none([*family(runs), *(found for one in runs for found in _of_run(one))])
+    assert_none([*family(runs), *(found for one in runs for found in _of_run(one))])
 
 
 def _of_run(run: Run) -> Iterator[Violation]:
@@ -66,7 +66,7 @@ def check_history(path: Path, undone_claims: int = 0) -> None:
     """
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     repeated = list(claims(lines))
-    _assert_none([*(repeated if len(repeated) > undone_claims else ()), *commits(lines)])
+    assert_none([*(repeated if len(repeated) > undone_claims else ()), *commits(lines)])
 
 
 def executions(path: Path) -> Counter[str]:
@@ -304,7 +304,7 @@ def concurrency(runs: Iterable[Run]) -> Iterator[Violation]:
 
 def check_keys(runs: Iterable[Run]) -> None:
     """No limit was ever exceeded."""
-    _assert_none(list(concurrency(runs)))
+    assert_none(list(concurrency(runs)))
 
 
 def logs(
@@ -368,5 +368,7 @@ def _repeated(counter: Counter[Any]) -> list[tuple[Any, int]]:
     return [(key, number) for key, number in counter.items() if number > 1]
 
 
-def _assert_none(found: list[Violation]) -> None:
-    assert not found, "\n".join(map(str, found))
+def assert_none(found: Iterable[Violation]) -> None:
+    """Nothing was found, or the test fails with all of it."""
+    said = "\n".join(map(str, found))
+    assert not said, said

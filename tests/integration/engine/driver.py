@@ -132,7 +132,7 @@ def check_gates(run: Run) -> None:
     computed = {gate.seq: (gate.total - t.ended, t.failed, t.skipped) for gate, t in tallies.items()}
     for node in graph.maps.values():
         computed |= _counters(run, node)
-    assert stored == computed
+    assert stored == computed, f"the gates are not as the rows say: {stored}, {computed}"
     if run.status != RunStatus.PENDING:
         assert not again.found.ready, "a ready task was not queued"
     assert not any(again.found.settled.values()), "what can't run any more was not settled"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_director.definitions.model import ApprovalStep, Definition
 from django_director.models import Run
+from tests.examples import examples
 from tests.random_definitions import definitions
 
 from .lockstep import Lockstep
@@ -62,26 +63,14 @@ def play(definition: Definition, data: Any) -> None:
 
 
 @given(definitions(), st.data())
-@settings(
-    max_examples=200,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
+@examples(200)
 @pytest.mark.timeout(600)
 def test_the_engine_does_what_the_reference_does(definition, data):
     play(definition, data)
 
 
 @given(definitions(is_parent=True), st.data())
-@settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
+@examples(100)
 @pytest.mark.timeout(600)
 def test_and_with_child_runs(definition, data):
     play(definition, data)
