@@ -85,6 +85,7 @@ class Engine(RuleBasedStateMachine):
         dispatch.breaker.reset()
         make_workflow(definition(CHILD, "X"))
         make_workflow(definition(PARENT, child("SHIP", CHILD, timeout=3600)))
+        self.watch = rows.Watch()
         self.deaf = False
         self.claimed: list[Claim] = []
         self.taken: Counter[tuple[Any, int]] = Counter()
@@ -380,14 +381,11 @@ class Engine(RuleBasedStateMachine):
 
     @invariant()
     def slots_are_kept(self) -> None:
-        for name, concurrency in KEYED.items():
-            rows.check_slots(name, concurrency.limit)
+        rows.check_slots({name: concurrency.limit for name, concurrency in KEYED.items()})
 
     @invariant()
     def rows_make_sense(self) -> None:
-        for run in Run.objects.select_related("version"):
-            rows.check_run(run)
-        checker.assert_none(checker.family(Run.objects.all()))
+        self.watch.look()
 
     def teardown(self) -> None:
         """All that is left: the supervisor, and a worker that does what it is told."""

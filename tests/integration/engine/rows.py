@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from django_director.graph import Graph, expand
-from django_director.models import Run, Task
-from django_director.querysets import positions_in
+from django_director.models import Gate, Run, Task
 from django_director.status import RUN_FINISHED, STOP_SPARING, TASK_ACTIVE, RunStatus, Stop, TaskStatus
+from tests.acceptance import checker
 
 from . import driver
 
@@ -20,32 +21,65 @@ OUTCOMES = {
 }
 
 
-def check_run(run: Run) -> None:
-    """An outcome as the tasks', and gates as the tasks' statuses say."""
-    statuses = set(run.tasks.steps().values_list("status", flat=True))
+class Watch:
+    """Checks those runs of which something has changed since it looked last."""
+
+    def __init__(self) -> None:
+        self.seen: dict[Any, Any] = {}
+
+    def look(self) -> None:
+        """An outcome as the tasks', gates as the tasks' statuses say, and child runs that somebody waits for."""
+        now = self._read()
+        if now == self.seen:
+            return
+        changed = [pk for pk, rows in now.items() if rows != self.seen.get(pk)]
+        self.seen = now
+        for run in Run.objects.filter(pk__in=changed).select_related("version"):
+            _check_run(run, now[run.pk])
+        checker.assert_none(checker.family(Run.objects.only("pk")))
+
+    def _read(self) -> dict[Any, tuple[list[Any], ...]]:
+        found: dict[Any, tuple[list[Any], ...]] = {}
+        for pk, *columns in Run.objects.values_list("pk", "status", "stop", "generation").order_by():
+            found[pk] = (columns, [], [])
+        tasks = Task.objects.order_by("pk")
+        for pk, *columns in tasks.values_list("run", "is_hook", "map_index", "position", "status", "map_count"):
+            found[pk][1].append(tuple(columns))
+        for pk, *columns in Gate.objects.order_by("pk").values_list(
+            "run", "seq", "remaining", "failed", "skipped"
+        ):
+            found[pk][2].append(tuple(columns))
+        return found
+
+
+def _check_run(run: Run, rows: tuple[list[Any], ...]) -> None:
     graph = run.version.graph
-    failed = run.tasks.steps().failed()
-    broken = failed.exclude(positions_in(graph.forgiven)) if graph.forgiven else failed
+    steps = [(position, status) for is_hook, _, position, status, _ in rows[1] if not is_hook]
+    statuses = {status for _, status in steps}
+    forgiven = set(expand(graph.forgiven))
+    is_broken = any(status == TaskStatus.FAILED and position not in forgiven for position, status in steps)
     if run.status in RUN_FINISHED:
         assert not statuses & TASK_ACTIVE, "a finished run has an active task"
         assert run.status == OUTCOMES.get(run.stop, run.status), "a canceled run has another outcome"
     if run.status == RunStatus.SUCCESS:
         assert not statuses & {TaskStatus.CANCELED, TaskStatus.UPSTREAM_FAILED}
-        assert not broken.exists()
+        assert not is_broken, "a run is a success although something has failed"
     if run.status == RunStatus.FAILED:
         # What a cancel has left counts as failed after a rerun.
-        assert broken.exists() or TaskStatus.CANCELED in statuses
+        assert is_broken or TaskStatus.CANCELED in statuses
     if not run.stop:
         driver.check_gates(run)
 
 
-def check_slots(workflow: str, limit: int) -> None:
-    """As many runs of a key as may, and no more."""
-    runs = Run.objects.filter(workflow__name=workflow)
-    held = Counter(runs.filter(status=RunStatus.RUNNING).values_list("concurrency_key", flat=True))
-    assert not held or max(held.values()) <= limit, "more runs of a key than its limit"
-    for key in runs.wanting().values_list("concurrency_key", flat=True):
-        assert held[key] == limit, "a run waits for a slot that is free"
+def check_slots(limits: Mapping[str, int]) -> None:
+    """As many runs of a workflow's key as may, and no more."""
+    runs = Run.objects.filter(workflow__name__in=limits).order_by()
+    columns = ("workflow__name", "concurrency_key")
+    held = Counter(runs.filter(status=RunStatus.RUNNING).values_list(*columns))
+    for (workflow, _), number in held.items():
+        assert number <= limits[workflow], "more runs of a key than its limit"
+    for key in runs.wanting().values_list(*columns):
+        assert held[key] == limits[key[0]], "a run waits for a slot that is free"
 
 
 def check_pauses() -> None:
