@@ -145,15 +145,14 @@ class Lockstep:
         return True
 
     def _carry_on(self) -> None:
-        self.run.refresh_from_db()
-        if self.run.stop:
+        if Run.objects.filter(pk=self.run.pk).exclude(stop="").exists():
             stop.carry_on(self.run.pk)
         self.compare()
 
     def compare(self) -> None:
         """Statuses, child runs, outcome, gates and result."""
-        self.run.refresh_from_db()
         run = self.run
+        run.refresh_from_db(fields=["status", "stop", "generation"])
         assert driver.statuses(run) == self.reference.known
         made = Run.objects.filter(parent_task__run=run).values_list("parent_task__step", "generation")
         assert sorted(made) == sorted((id, n) for id, runs in self.reference.children.items() for n in runs)

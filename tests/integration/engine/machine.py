@@ -389,18 +389,19 @@ class Engine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """All that is left: the supervisor, and a worker that does what it is told."""
-        for run in Run.objects.active().filter(paused_at__isnull=False, stop="", parent_task=None):
+        for run in Run.objects.active().unstopped().filter(paused_at__isnull=False, parent_task=None):
             engine.resume(run)
         for _ in range(ROUNDS):
-            left = Run.objects.active() | Run.objects.reporting()
-            if not left.exists() and not Task.objects.active().exists():
+            unheard = Run.objects.active() | Run.objects.reporting()
+            if not unheard.exists() and not Task.objects.active().exists():
                 break
             self.lose_all_leases()
             self.supervise()
             while sent:
                 if claimed := _claim(sent.pop()):
                     driver.end(claimed, lambda claimed: None)
-        assert not Run.objects.active().exists(), "a run has no outcome"
+        left = [f"{run}: {run.shown_status}" for run in Run.objects.active()]
+        assert not left, f"a run has no outcome: {left}"
         self.rows_make_sense()
         history = audit.history()
         checker.assert_none([*checker.transitions(history), *checker.commits(history), *checker.claims(history)])

@@ -63,14 +63,14 @@ def play(definition: Definition, data: Any) -> None:
 
 
 @given(definitions(), st.data())
-@examples(200)
+@examples(60)
 @pytest.mark.timeout(600)
 def test_the_engine_does_what_the_reference_does(definition, data):
     play(definition, data)
 
 
 @given(definitions(is_parent=True), st.data())
-@examples(100)
+@examples(40)
 @pytest.mark.timeout(600)
 def test_and_with_child_runs(definition, data):
     play(definition, data)

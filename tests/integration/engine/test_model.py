@@ -15,4 +15,4 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 @pytest.mark.fault(19)
 @pytest.mark.timeout(600)
 def test_any_order_of_events_leads_to_an_outcome():
-    run_state_machine_as_test(Engine, settings=examples(25, stateful_step_count=40, print_blob=False))
+    run_state_machine_as_test(Engine, settings=examples(12, stateful_step_count=40, print_blob=False))
