@@ -17,11 +17,11 @@ FACTOR = float(os.environ.get("DIRECTOR_TEST_EXAMPLES") or 0)
 
 def examples(number: int, **others: Any) -> settings:
     """The settings of a test that takes ``number`` examples; what was drawn earlier is not kept."""
-    return settings(
-        max_examples=max(1, int(number * (FACTOR or 1))),
-        derandomize=not FACTOR,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        **{"phases": [Phase.explicit, Phase.generate, Phase.shrink]} | others,
-    )
+    usual = {
+        "derandomize": not FACTOR,
+        "database": None,
+        "deadline": None,
+        "suppress_health_check": list(HealthCheck),
+        "phases": [Phase.explicit, Phase.generate, Phase.shrink],
+    }
+    return settings(max_examples=max(1, int(number * (FACTOR or 1))), **usual | others)
