@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from django_director.definitions.model import ApprovalStep, Definition
 from django_director.models import Run
+from django_director.status import RunStatus
 from tests.examples import examples
-from tests.random_definitions import definitions
+from tests.factories import child, definition, group
+from tests.random_definitions import CHILD, definitions
 
 from .lockstep import Lockstep
 
@@ -74,3 +76,15 @@ def test_the_engine_does_what_the_reference_does(definition, data):
 @pytest.mark.timeout(600)
 def test_and_with_child_runs(definition, data):
     play(definition, data)
+
+
+def test_two_child_runs_of_which_one_fails_fast():
+    played = Lockstep(
+        definition("test.FAST", group("G", child("A", CHILD), child("B", CHILD), "C"), fail_fast=True)
+    )
+    played.start("A")
+    played.start("B")
+    played.end("A", "failed")
+    assert played.reference.known == {"A": "failed", "B": "waiting", "C": "canceled"}
+    played.end("B")
+    assert played.run.status == RunStatus.FAILED
