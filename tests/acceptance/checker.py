@@ -2,7 +2,7 @@
 
 One function for each rule of the fault plan, (a) to (i), and (j) for the limits of `concurrency`; each yields what
 it finds, with the place. Rule (g) needs more than one look: see ``queues``. What happened is told by the rows, and
-by a history: lines of ``tests.testapp.history`` (what workers say in signals) or of ``chaos.audit`` (what the
+by a history: lines of ``tests.testapp.history`` (what workers say in signals) or of ``audit`` (what the
 database's own triggers saw); both have the same keys.
 """
 
@@ -23,6 +23,7 @@ from django_director.engine.outbox import STRIDE
 from django_director.graph import Graph, Node, expand, items, replay
 from django_director.models import Run, Task
 from django_director.status import (
+    RUN_FINISHED,
     TASK_BROKEN,
     TASK_FINISHED,
     TASK_TRANSITIONS,
@@ -52,7 +53,7 @@ class Violation(NamedTuple):
 def check_run(run: Run) -> None:
     """An outcome, gates as the rows say, and no task started before what it waits for had ended."""
     runs = Run.objects.filter(pk__in=[run.pk, *descendants(run.pk)]).select_related("workflow", "version")
-    _assert_none([*family(runs), *(found for one in runs for found in _of_run(one))])
+    assert_none([*family(runs), *(found for one in runs for found in _of_run(one))])
 
 
 def _of_run(run: Run) -> Iterator[Violation]:
@@ -66,7 +67,7 @@ def check_history(path: Path, undone_claims: int = 0) -> None:
     """
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     repeated = list(claims(lines))
-    _assert_none([*(repeated if len(repeated) > undone_claims else ()), *commits(lines)])
+    assert_none([*(repeated if len(repeated) > undone_claims else ()), *commits(lines)])
 
 
 def executions(path: Path) -> Counter[str]:
@@ -101,16 +102,24 @@ def statuses(run: Run) -> Iterator[Violation]:
 
 def family(runs: Iterable[Run]) -> Iterator[Violation]:
     """(a) A step that waits for a child run has one, which knows of it; and no child run is without its step."""
-    for run in runs:
-        waiting = {task.child_run: task for task in _steps(run).awaiting_child().only("child_run", "step", "run")}
-        own = {child.pk: child for child in Run.objects.filter(parent_task__run=run).select_related("parent_task")}
-        for child_id, task in waiting.items():
-            child = own.get(child_id)
-            if child is None or child.parent_task_id != task.pk or not child.is_awaited:
-                yield Violation("a", f"{name_of(run)}, step {task.step}", f"waits for run {child_id} for ever")
-        for child in own.values():
-            if not child.is_finished and child.pk not in waiting and child.stop != Stop.STEP_TIMEOUT:
-                yield Violation("a", f"{name_of(run)}, step {child.parent_task.step}", f"lets run {child.pk} be")
+    chosen = [run.pk for run in runs]
+    steps = Task.objects.filter(run__in=chosen).steps().awaiting_child()
+    columns = ("child_run", "pk", "step", "run", "run__workflow__name")
+    waiting = {child_id: row for child_id, *row in steps.values_list(*columns)}
+    children = Run.objects.filter(parent_task__run__in=chosen)
+    parent = ("parent_task__step", "parent_task__run", "parent_task__run__workflow__name")
+    found = children.values_list("pk", "parent_task", "is_awaited", "status", "stop", *parent)
+    own = {child_id: row for child_id, *row in found}
+    for child_id, (task_id, *named) in waiting.items():
+        if child_id not in own or own[child_id][:2] != [task_id, True]:
+            yield Violation("a", _step_of(*named), f"waits for run {child_id} for ever")
+    for child_id, (_, _, status, stopped, *named) in own.items():
+        if status not in RUN_FINISHED and child_id not in waiting and stopped != Stop.STEP_TIMEOUT:
+            yield Violation("a", _step_of(*named), f"lets run {child_id} be")
+
+
+def _step_of(step: str, run: Any, workflow: str) -> str:
+    return f"run {run} of {workflow}, step {step}"
 
 
 def commits(history: Iterable[Line]) -> Iterator[Violation]:
@@ -304,7 +313,7 @@ def concurrency(runs: Iterable[Run]) -> Iterator[Violation]:
 
 def check_keys(runs: Iterable[Run]) -> None:
     """No limit was ever exceeded."""
-    _assert_none(list(concurrency(runs)))
+    assert_none(list(concurrency(runs)))
 
 
 def logs(
@@ -369,5 +378,7 @@ def _repeated(counter: Counter[Any]) -> list[tuple[Any, int]]:
     return [(key, number) for key, number in counter.items() if number > 1]
 
 
-def _assert_none(found: list[Violation]) -> None:
-    assert not found, "\n".join(map(str, found))
+def assert_none(found: Iterable[Violation]) -> None:
+    """Nothing was found, or the test fails with all of it."""
+    said = "\n".join(map(str, found))
+    assert not said, said

@@ -180,7 +180,7 @@ from kombu import Connection, Producer
 import django_director.broker
 with Connection("director://") as connection:
     producer = Producer(connection)
-    for n in range(500):
+    for n in range(250):
         producer.publish(f"{sys.argv[1]}-{n}", routing_key="stress", serializer="json", retry=True)
 """
 CONSUME = """
@@ -213,7 +213,7 @@ def test_four_producers_and_four_consumers_neither_lose_nor_repeat(site: Site) -
         assert process.wait(timeout=60) == 0
     received = [path.read_text().split() for path in outputs]
     everything = [line for lines in received for line in lines]
-    assert sorted(everything) == sorted(f"{p}-{n}" for p in range(4) for n in range(500))
+    assert sorted(everything) == sorted(f"{p}-{n}" for p in range(4) for n in range(250))
     assert all(received), "each consumer had a share"
     assert site.counts()["Message"] == 0
 
@@ -227,7 +227,7 @@ def test_remote_control(site: Site) -> None:
     out = site.script(
         SEND
         + """
-inspect = app.control.inspect(timeout=1.5)
+inspect = app.control.inspect(timeout=5, limit=2)
 active, reserved = inspect.active(), inspect.reserved()
 for answer in active, reserved:
     print({node: len(tasks) for node, tasks in sorted(answer.items())})
@@ -247,9 +247,15 @@ app.control.revoke([task["id"] for tasks in active.values() for task in tasks], 
     assert site.counts() == {"Message": 0, "TransientQueue": 0, "Binding": 1, "Consumer": 0}
 
 
+OTHERS = (("postgresql", "prefork"), ("sqlite", "threads"), ("sqlite", "solo"))
+
+
 @pytest.mark.parametrize(
     ("site", "pool"),
-    [("sqlite", "prefork"), ("postgresql", "prefork"), ("sqlite", "threads"), ("sqlite", "solo")],
+    [
+        ("sqlite", "prefork"),
+        *(pytest.param(*given, marks=pytest.mark.slow) for given in OTHERS),
+    ],
     indirect=["site"],
 )
 def test_every_pool_works_and_stops_in_order(site: Site, pool: str) -> None:

@@ -36,7 +36,7 @@ def workflows(standing: Worker, checked: Site) -> None:
     ships = (child(name, "family.CHILD", payload=GIVEN) for name in ("ONE", "TWO"))
     checked.define("family.PARENT", group("SHIPS", *ships), step("P", task="TRACE"))
     checked.define("family.NAP", step("NAP"))
-    checked.define("family.LATE", child("SHIP", "family.NAP", payload={"seconds": 8}, timeout=1))
+    checked.define("family.LATE", child("SHIP", "family.NAP", payload={"seconds": 4}, timeout=1))
 
 
 def family_of(run: Run) -> list[Any]:

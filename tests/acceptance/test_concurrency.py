@@ -22,8 +22,7 @@ from .harness import ROOT, environment, wait_for
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(240)]
 
-PROCESSES = 8
-RUNS = 100
+COUNTS = pytest.mark.parametrize(("processes", "number"), [(4, 40), pytest.param(8, 100, marks=pytest.mark.slow)])
 ORDERS = 3
 COMMIT = 1.0
 """Seconds that the transaction of a start may take."""
@@ -55,13 +54,13 @@ def _checked(working: Site) -> Iterator[None]:
     working.check()
 
 
-def start_from_processes(site: Site, folder: Path, name: str) -> None:
-    """Start ``RUNS`` runs from ``PROCESSES`` processes at once."""
+def start_from_processes(site: Site, folder: Path, name: str, processes: int, number: int) -> None:
+    """Start ``number`` runs from so many processes at once."""
     gate = folder / "gate"
-    share = -(-RUNS // PROCESSES)
-    firsts = range(0, RUNS, share)
-    arguments = [(str(first), str(min(share, RUNS - first)), name, str(ORDERS)) for first in firsts]
-    processes = [
+    share = -(-number // processes)
+    firsts = range(0, number, share)
+    arguments = [(str(first), str(min(share, number - first)), name, str(ORDERS)) for first in firsts]
+    starters = [
         subprocess.Popen(
             [sys.executable, "-c", STARTER, str(gate), *given],
             cwd=ROOT,
@@ -73,7 +72,7 @@ def start_from_processes(site: Site, folder: Path, name: str) -> None:
     ]
     wait_for(lambda: len(list(folder.glob("gate-*"))) == len(firsts), 60, "all starters are ready")
     gate.touch()
-    for process in processes:
+    for process in starters:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
 
@@ -93,17 +92,17 @@ def check_order(found: list[Run]) -> None:
             assert between.total_seconds() < COMMIT, f"{newer.pk} has overtaken {older.pk} by {between}"
 
 
-def test_a_hundred_runs_from_eight_processes_never_two_of_one_key(working: Site, tmp_path: Path):
-    working.define(
-        "limits.ORDER", "NOOP", step("NOOP-2", task="NOOP"), concurrency=Concurrency(key="payload.order")
-    )
-    start_from_processes(working, tmp_path, "limits.ORDER")
-    runs = [run for found in keyed("limits.ORDER") for run in found]
+@COUNTS
+def test_many_runs_from_many_processes_never_two_of_one_key(working, tmp_path, processes, number):
+    name = f"limits.ORDER_{number}"
+    working.define(name, "NOOP", step("NOOP-2", task="NOOP"), concurrency=Concurrency(key="payload.order"))
+    start_from_processes(working, tmp_path, name, processes, number)
+    runs = [run for found in keyed(name) for run in found]
     working.runs += runs
     working.wait(runs, 120)
-    assert len(runs) == RUNS
+    assert len(runs) == number
     assert {run.status for run in runs} == {RunStatus.SUCCESS}
-    by_key = keyed("limits.ORDER")
+    by_key = keyed(name)
     assert len(by_key) == ORDERS
     for found in by_key:
         for earlier, later in pairwise(sorted(found, key=lambda run: run.started_at)):

@@ -17,11 +17,19 @@ from .harness import wait_for
 pytestmark = pytest.mark.worker
 
 
-@pytest.fixture(scope="module", params=["prefork", "threads"])
+POOLS = ["prefork", "threads"]
+ANY_POOL = pytest.mark.parametrize(
+    "working", ["prefork", pytest.param("threads", marks=pytest.mark.slow)], indirect=True, scope="module"
+)
+"""For what the engine does, whatever the pool."""
+
+
+@pytest.fixture(scope="module", params=POOLS)
 def working(site: Site, request: pytest.FixtureRequest) -> Iterator[Site]:
     """One worker of each kind for the module."""
     site.kill()
-    site.worker(pool=request.param)
+    # A thread goes on after its time, and is in nobody's way.
+    site.worker(pool=request.param, concurrency=4 if request.param == "threads" else 2)
     # A prefork worker's limit is an error in its log.
     site.expected |= {
         "Hard time limit",
@@ -45,7 +53,7 @@ def test_an_attempt_that_takes_too_long_is_ended_and_tried_again(working: Site):
     working.define(
         "policy.SLOW", step("NAP", timeout=1, retry=Retry(max=1, delay=0.1, only=("TimeLimitExceeded",)))
     )
-    run = working.run("policy.SLOW", {"seconds": 8}, timeout=40)
+    run = working.run("policy.SLOW", {"seconds": 6}, timeout=40)
     assert run.status == RunStatus.FAILED
     task = run.tasks.get()
     assert (task.attempt, task.failures, task.crashes) == (2, 2, 0)
@@ -53,10 +61,11 @@ def test_an_attempt_that_takes_too_long_is_ended_and_tried_again(working: Site):
     assert [attempt.outcome for attempt in task.attempts.all()] == ["timed_out"]
 
 
+@ANY_POOL
 def test_a_run_that_takes_too_long_ends_failed_with_its_hooks(working: Site):
     hooks = {"failure": (step("hooks.failure", task="HOOK"),), "always": (step("hooks.always", task="HOOK"),)}
-    working.define("policy.LATE", step("NAP"), step("NAP-2", task="NAP"), timeout=5, hooks=hooks)
-    run = working.start("policy.LATE", {"seconds": 8})
+    working.define("policy.LATE", step("NAP"), step("NAP-2", task="NAP"), timeout=2.5, hooks=hooks)
+    run = working.start("policy.LATE", {"seconds": 4})
     run.wait(30)
     assert (run.status, run.stop) == (RunStatus.FAILED, "timeout")
     assert run.error.startswith("TimeLimitExceeded")
@@ -65,6 +74,7 @@ def test_a_run_that_takes_too_long_ends_failed_with_its_hooks(working: Site):
     wait_for(lambda: run.tasks.hooks().finished().count() == 2, 20, "both hooks have run")
 
 
+@ANY_POOL
 def test_a_paused_run_waits_and_goes_on(working: Site):
     working.define("policy.PAUSED", step("NAP"), step("NAP-2", task="NAP"))
     run = working.start("policy.PAUSED", {"seconds": 1})

@@ -104,7 +104,7 @@ def test_the_supervisor_ends_with_a_killed_worker(prefork: Worker):
 @pytest.mark.fault(5)
 def test_sigterm_lets_a_task_finish_and_counts_no_crash(alone: Site, trace: Path):
     worker = alone.worker(concurrency=1, prefetch=1)
-    run = alone.start("fault.RUN", {"trace": str(trace), "seconds": 1})
+    run = alone.start("fault.RUN", {"trace": str(trace), "seconds": 0.6})
     wait_for(trace.exists, what="a task works")
     os.kill(worker.pid, signal.SIGTERM)
     assert worker.process is not None

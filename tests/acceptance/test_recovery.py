@@ -16,7 +16,7 @@ from .harness import Worker, wait_for
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
 
-RUNS = 20
+RUNS = 12
 CONCURRENCY = 2
 UNKNOWN_TASK_TTL = 3
 """Seconds, as in the settings of the acceptance tests."""

@@ -140,8 +140,11 @@ def test_a_setting_that_is_no_list(project):
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("import nothing_like_it\n", "2:1"), ("def broken(:\n", "2:1"), ("1 / 0\n", "2:1")],
-    ids=["import", "syntax", "error"],
+    [
+        pytest.param("import nothing_like_it\n", "2:1", id="import"),
+        pytest.param("def broken(:\n", "2:1", id="syntax", marks=pytest.mark.slow),
+        pytest.param("1 / 0\n", "2:1", id="error", marks=pytest.mark.slow),
+    ],
 )
 def test_tasks_that_cannot_be_imported(project, text, place):
     project.write("shop/tasks.py", "\n" + text)

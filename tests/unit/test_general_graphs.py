@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from django_director.drawing import folding
 from django_director.drawing.layout import lay_out
 from django_director.graph import Graph, compile_definition, expand
 from django_director.outline import boundaries, mermaid
+from tests.examples import examples
 from tests.factories import chain, definition, group, step
 from tests.random_definitions import definitions
 
@@ -20,7 +21,7 @@ def following(graph: Graph, position: int) -> set[int]:
 
 
 @given(definitions())
-@settings(max_examples=300, deadline=None)
+@examples(80)
 def test_everything_ascends_along_the_graph(drawn):
     graph = compile_definition(drawn)
     for node in graph.nodes:
@@ -35,7 +36,7 @@ def test_everything_ascends_along_the_graph(drawn):
 
 
 @given(definitions())
-@settings(max_examples=300, deadline=None)
+@examples(80)
 def test_each_task_is_decided_on_in_one_place(drawn):
     graph = compile_definition(drawn)
     released = [p for start in graph.starts for p in expand(start.spans)]
@@ -49,7 +50,7 @@ def test_each_task_is_decided_on_in_one_place(drawn):
 
 
 @given(definitions())
-@settings(max_examples=200, deadline=None)
+@examples(80)
 def test_every_upstream_is_drawn(drawn):
     graph = compile_definition(drawn)
     edges = {(end, head) for ends, heads in boundaries(graph) for end in ends for head in heads}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_director.definitions.model import Container, Definition, Step, TaskStep
 from django_director.graph import ARITY, Graph, compile_definition, expand, spans
+from tests.examples import examples
 from tests.factories import chain, definition, group
 
 names = st.integers(0, 10**9).map(lambda n: TaskStep(id=f"t{n}", task="T"))
@@ -70,7 +71,7 @@ def distinct(definition: Definition) -> Definition:
 
 
 @given(workflows)
-@settings(max_examples=300, deadline=None)
+@examples(80)
 def test_upstream_equals_the_reference(workflow):
     graph = compile_definition(distinct(workflow))
     edges: dict[int, set[int]] = {}
@@ -82,7 +83,7 @@ def test_upstream_equals_the_reference(workflow):
 
 
 @given(workflows)
-@settings(max_examples=300, deadline=None)
+@examples(80)
 def test_counting_junctions_releases_exactly_what_is_ready(workflow):
     """Finish tasks one by one: what a junction releases is what has all its upstream done, and once."""
     graph = compile_definition(workflow)
@@ -112,7 +113,7 @@ def test_counting_junctions_releases_exactly_what_is_ready(workflow):
 
 
 @given(workflows, st.data())
-@settings(max_examples=200, deadline=None)
+@examples(80)
 def test_downstream_equals_the_closure_of_upstream(workflow, data):
     graph = compile_definition(workflow)
     if not graph.nodes:
@@ -126,7 +127,7 @@ def test_downstream_equals_the_closure_of_upstream(workflow, data):
 
 
 @given(workflows)
-@settings(max_examples=200, deadline=None)
+@examples(80)
 def test_junctions_ascend_along_the_graph(workflow):
     graph = compile_definition(workflow)
     for junction in graph.junctions:

@@ -80,9 +80,9 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
     from django.db import connection, connections
 
     from django_director import sync
+    from tests.acceptance import audit
     from tests.acceptance.harness import database_url
 
-    from . import audit
     from .load import Load
     from .site import Site
     from .verdict import Verdict

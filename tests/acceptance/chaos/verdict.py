@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from django_director.models import Attempt, Run, Task
-from tests.acceptance import checker
+from tests.acceptance import audit, checker
 from tests.acceptance.checker import Violation
 from tests.acceptance.queues import Queues
 
-from . import audit
 from .load import Load
 from .site import Site
 

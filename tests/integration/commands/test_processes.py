@@ -9,7 +9,11 @@ import pytest
 
 from tests.services import needs_mysqlclient
 
-COMMANDS = (["listworkflows"], ["runworkflow", "shop.ETL"], ["showrun", "abcdef"])
+COMMANDS = (
+    ["runworkflow", "shop.ETL"],
+    pytest.param(["listworkflows"], marks=pytest.mark.slow),
+    pytest.param(["showrun", "abcdef"], marks=pytest.mark.slow),
+)
 
 
 def call(*args, database, shell=None, **env):
@@ -83,13 +87,12 @@ def test_waiting_sees_what_another_process_does(database):
     assert "LOAD success" in talk
 
 
-def test_missing_tables_ask_for_migrate(tmp_path):
-    empty = f"sqlite:///{tmp_path / 'empty.sqlite3'}"
-    for command in COMMANDS:
-        done = call(*command, database=empty)
-        assert (done.returncode, done.stdout) == (1, ""), command
-        assert "run “manage.py migrate” first" in done.stderr
-        assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("command", COMMANDS)
+def test_missing_tables_ask_for_migrate(tmp_path, command):
+    done = call(*command, database=f"sqlite:///{tmp_path / 'empty.sqlite3'}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "run “manage.py migrate” first" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

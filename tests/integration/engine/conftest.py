@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from celery import current_app
 
 from django_director import dispatch
+from tests.acceptance import audit
+
+from . import machine
 
 
 @pytest.fixture
@@ -19,4 +23,18 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dispatch.Message
     dispatch._pool.cache_clear()
     dispatch.breaker.reset()
     yield sent
+    dispatch._pool.cache_clear()
+
+
+@pytest.fixture
+def modeled(monkeypatch: pytest.MonkeyPatch, settings: Any, transactional_db: None) -> Iterator[None]:
+    """What the state machine needs around it: its broker, and a history of all changes of status."""
+    settings.DIRECTOR = {"MAX_CRASHES": 3}
+    monkeypatch.setattr(dispatch, "_send", lambda message, producer: machine.sent.append(message))
+    monkeypatch.setattr(dispatch, "revoke", lambda ids: None)
+    monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
+    dispatch._pool.cache_clear()
+    audit.install()
+    yield
+    audit.remove()
     dispatch._pool.cache_clear()

@@ -119,7 +119,8 @@ def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
 
 
 def statuses(run: Run) -> dict[str, str]:
-    return {task.label: str(task.status) for task in run.tasks.steps()}
+    rows = run.tasks.steps().values_list("step", "map_index", "status")
+    return {step if index < 0 else f"{step}[{index}]": status for step, index, status in rows}
 
 
 def check_gates(run: Run) -> None:
@@ -127,22 +128,23 @@ def check_gates(run: Run) -> None:
     graph = run.version.graph
     rows = dict(run.tasks.nodes().values_list("position", "status"))
     again = replay(graph, rows)
-    stored = {gate.seq: (gate.remaining, gate.failed, gate.skipped) for gate in run.gates.all()}
+    gates = run.gates.values_list("seq", "remaining", "failed", "skipped")
+    stored = {seq: counted for seq, *counted in gates.order_by()}
     tallies = {gate: again.tallies[gate.seq] for gate in graph.gates}
-    computed = {gate.seq: (gate.total - t.ended, t.failed, t.skipped) for gate, t in tallies.items()}
+    computed = {gate.seq: [gate.total - t.ended, t.failed, t.skipped] for gate, t in tallies.items()}
     for node in graph.maps.values():
         computed |= _counters(run, node)
-    assert stored == computed
+    assert stored == computed, f"the gates are not as the rows say: {stored}, {computed}"
     if run.status != RunStatus.PENDING:
         assert not again.found.ready, "a ready task was not queued"
     assert not any(again.found.settled.values()), "what can't run any more was not settled"
     assert all(status in TaskStatus.values for status in rows.values())
 
 
-def _counters(run: Run, node: Node) -> dict[int, tuple[int, int, int]]:
+def _counters(run: Run, node: Node) -> dict[int, list[int]]:
     """Those of a map's items, and nothing of them could go on."""
     graph = run.version.graph
-    count = run.tasks.get(position=node.position).map_count
+    count, status = run.tasks.filter(position=node.position).values_list("map_count", "status").get()
     if count is None:
         return {}
     rows = run.tasks.filter(map_index__gte=0, position__range=(node.body[0], node.body[1] - 1))
@@ -156,10 +158,10 @@ def _counters(run: Run, node: Node) -> dict[int, tuple[int, int, int]]:
         assert found.active <= node.max_parallel, "too many items are in work"
         assert found.active == node.max_parallel or not found.ready, "an item should be in work"
     assert not found.settled, "what can't run for an item was not settled"
-    assert (found.outcome(count) is None) == (run.tasks.get(position=node.position).status == "waiting")
+    assert (found.outcome(count) is None) == (status == "waiting")
     tallies = found.tallies(node.position, count)
     totals = dict(items.totals(node.position, count))
-    return {n: (totals[n] - t.ended, t.failed, t.skipped) for n, t in tallies.items()}
+    return {n: [totals[n] - t.ended, t.failed, t.skipped] for n, t in tallies.items()}
 
 
 @contextmanager

@@ -236,7 +236,9 @@ class Reference:
         self._judge()
 
     def can_be_canceled(self, id: str, status: str) -> bool:
-        return status in ("pending", "queued", "waiting")
+        """What runs goes on, a child run as well."""
+        has_child = isinstance(self.steps[id], WorkflowStep) and status == "waiting"
+        return status in ("pending", "queued", "waiting") and not has_child
 
     def is_spared(self, step: Step) -> bool:
         outer = self.outer.get(step.id)

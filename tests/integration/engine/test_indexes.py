@@ -45,7 +45,7 @@ def keyed():
 @pytest.fixture
 def many_finished_tasks(transactional_db):
     workflow = make_workflow(definition("test.FLOW", "A"))
-    for _ in range(20):
+    for _ in range(8):
         runs = [
             Run(
                 id=ids.new_run_id(),

@@ -115,7 +115,8 @@ kinds = pytest.mark.parametrize(
     "kind",
     [
         "deadlock",
-        "serialisation",
+        # The same to our code, by another number.
+        pytest.param("serialisation", marks=pytest.mark.slow),
         pytest.param("lost", marks=has_server),
         pytest.param("lost answer", marks=has_server),
     ],

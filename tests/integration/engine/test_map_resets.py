@@ -13,9 +13,10 @@ from django_director.engine import finish, stop
 from django_director.exceptions import Conflict, UnknownTask
 from django_director.models import Attempt, Run, Task
 from django_director.status import RunStatus
-from tests.factories import mapped, step
+from tests.factories import definition, mapped, step
 
 from . import driver
+from .lockstep import Lockstep
 
 pytestmark = pytest.mark.django_db
 
@@ -269,3 +270,65 @@ def test_a_map_of_which_nothing_failed_but_a_stop_has_left_something_is_canceled
     engine.retry(run)
     assert drain(run) == ["S[1]", "T[1]", "Z"]
     assert run.status == RunStatus.SUCCESS
+
+
+def fast_map(*body: Any, items: int, max_parallel: int | None = None) -> Lockstep:
+    """A run that fails fast and whose map has its items, beside the reference's."""
+    over = [f"item {n}" for n in range(items)]
+    played = Lockstep(
+        definition("test.FAST", mapped("M", *body, over=over, max_parallel=max_parallel), fail_fast=True)
+    )
+    played.start("M")
+    return played
+
+
+def fail_the_first_of_two(played: Lockstep, name: str) -> None:
+    played.start(f"{name}[0]")
+    played.start(f"{name}[1]")
+    played.end(f"{name}[0]", "failed")
+    played.end(f"{name}[1]")
+
+
+def test_a_skip_behind_a_canceled_task_of_the_item_is_refused_as_the_reference_does():
+    played = fast_map("a", "b", "c", items=3, max_parallel=2)
+    fail_the_first_of_two(played, "a")
+    assert played.reference.known["b[2]"] == "canceled"
+    assert not played.steer("skip", "b[2]")
+    assert not played.steer("rerun", "c[2]")
+    assert played.steer("skip", "a[2]")
+    played.start("b[2]")
+    played.end("b[2]")
+    played.start("c[2]")
+    played.end("c[2]")
+    assert (played.run.status, played.run.result) == (RunStatus.FAILED, None)
+    assert played.retry()
+
+
+def test_a_skip_of_what_runs_although_its_item_was_canceled_lets_the_next_run():
+    played = fast_map("a", step("b", trigger_rule="always"), "c", items=3, max_parallel=2)
+    fail_the_first_of_two(played, "a")
+    while played.queued:
+        for label in played.queued:
+            played.start(label)
+        for label in sorted(played.running):
+            played.end(label, "failed" if label == "b[2]" else "success")
+    assert played.reference.known["a[2]"] == "canceled"
+    assert played.steer("skip", "b[2]")
+    played.start("c[2]")
+    played.end("c[2]")
+    assert played.run.status == RunStatus.FAILED
+
+
+def test_a_map_whose_only_failed_task_is_skipped_ends_by_what_a_stop_has_left():
+    played = fast_map("a", "b", items=2)
+    fail_the_first_of_two(played, "a")
+    assert played.steer("skip", "a[0]")
+    played.start("b[0]")
+    played.end("b[0]")
+    assert played.reference.known == {
+        "M": "canceled",
+        "a[0]": "skipped",
+        "b[0]": "success",
+        "a[1]": "success",
+        "b[1]": "canceled",
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pkgutil
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_director.definitions import (
@@ -18,6 +18,7 @@ from django_director.definitions import (
     read,
 )
 from django_director.definitions.model import ON_CONFLICT, ON_TIMEOUT, RULES
+from tests.examples import examples
 
 from .helpers import SIGNATURES
 
@@ -115,7 +116,7 @@ workflow = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(st.fixed_dictionaries({"shop.A": workflow}, optional={"shop.B": workflow}))
 def test_any_file_of_the_language(tmp_path_factory, said):
     path = tmp_path_factory.getbasetemp() / "language.yml"

@@ -449,7 +449,17 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize(("text", "expected"), LARGE.values(), ids=LARGE.keys())
+QUICK = {"needs", "a long cycle", "aliases of an expression", "workflows of workflows"}
+"""Those that are tried each time: the others go the same ways."""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(*given, id=name, marks=() if name in QUICK else pytest.mark.slow)
+        for name, given in LARGE.items()
+    ],
+)
 def test_large_files_of_the_whole_language(tmp_path, text, expected):
     assert len(text) < 1024 * 1024
     started = time.process_time()

@@ -10,6 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from django_director.expressions import ExpressionError, compile_expression, compile_value
+from tests.examples import examples
 
 from .helpers import NAMES
 
@@ -37,7 +38,7 @@ def outcome(compile_it: Any, value: Any, names: dict[str, Any]) -> tuple[Any, Ex
         return None, error
 
 
-@settings(deadline=None, max_examples=500)
+@examples(200)
 @given(texts | st.text(max_size=60))
 @example("0" * 9999)
 @example("((((")
@@ -123,7 +124,7 @@ REFERENCE = {
 }
 
 
-@settings(deadline=None, max_examples=500)
+@examples(200)
 @given(booleans | numbers | strings)
 @example("2 - 3 - 4 * -2 % 5")
 @example("not 1 < 2 == 2 or False and True")

@@ -9,7 +9,7 @@ from django.db import connection
 
 from django_director.status import RUN_FINISHED, TaskStatus
 
-TABLE = "chaos_audit"
+TABLE = "tests_audit"
 _KEY = {
     "postgresql": "bigserial PRIMARY KEY",
     "mysql": "bigint AUTO_INCREMENT PRIMARY KEY",
@@ -39,8 +39,29 @@ def install() -> None:
                 cursor.execute(statement)
 
 
+def remove() -> None:
+    """Take them away again."""
+    with connection.cursor() as cursor:
+        for table in _VALUES:
+            on_table = f" ON {table}" if connection.vendor == "postgresql" else ""
+            cursor.execute(f"DROP TRIGGER {_name(table)}{on_table}")
+            if connection.vendor == "postgresql":
+                cursor.execute(f"DROP FUNCTION {_name(table)}()")
+        cursor.execute(f"DROP TABLE {TABLE}")
+
+
+def empty() -> None:
+    """Forget all that has happened."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {TABLE}")
+
+
+def _name(table: str) -> str:
+    return f"audit_{table}"
+
+
 def _trigger(vendor: str, table: str, values: str) -> list[str]:
-    name = f"audit_{table}"
+    name = _name(table)
     if vendor == "postgresql":
         return [
             f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {values}; RETURN NULL; END $$",
