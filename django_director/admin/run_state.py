@@ -20,7 +20,7 @@ from django_director.engine import waiting
 from django_director.models import Run, Task
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
-from . import decisions, formatting, operations
+from . import decisions, formatting, operations, questions
 from .links import Links, what_runs
 
 TASKS_PER_PAGE: Final = 200
@@ -131,14 +131,11 @@ class RunState:
         return tasks.filter(status=self.status) if self.status else tasks
 
     @cached_property
-    def asked(self) -> list[Task]:
-        """The first approvals that wait for somebody, oldest first."""
+    def asked(self) -> list[UUID]:
+        """The tasks whose approvals wait for somebody, in this run and below it: the oldest few."""
         if not self.shown_counts[TaskStatus.WAITING]:
             return []
-        asked: list[Task] = list(self.run.tasks.asked().for_listing().order_by("asked_at")[: ASKED_SHOWN + 1])
-        for task in asked:
-            task.run = self.run
-        return asked
+        return questions.first(self.run, ASKED_SHOWN + 1)
 
     @property
     def filters(self) -> Iterator[tuple[str, str, int]]:
@@ -170,7 +167,7 @@ class RunState:
             "waiting": str(self.waiting or ""),
             "is_live": self.is_live,
             "poll": self.poll,
-            "asked": " ".join(str(task.pk) for task in self.asked),
+            "asked": " ".join(map(str, self.asked)),
             "buttons": [name for name in permitted if operations.ALL[name].is_possible(self.run)],
             "counts": {status: f"{number:,}" for status, _, number in self.filters if number},
             "boxes": [
