@@ -24,7 +24,7 @@ from django_director.models import Task, TaskLog, Workflow
 from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import confirm, decisions, formatting, search, task_operations
+from . import arguments, confirm, decisions, formatting, search, task_operations
 from .base import ReadOnlyAdmin
 from .task_operations import TaskOperation
 
@@ -191,6 +191,7 @@ def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
         (_("Kind"), node.kind if node.name == OWN_TASK else ""),
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
         (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
+        (_("Item"), f"{task.map_index:,}" if task.map_index >= 0 else ""),
         (_("Items"), "" if task.map_count is None else f"{task.map_count:,}"),
         (_("Attempt"), task.attempt),
         (_("Queue"), formatting.name(task.queue)),
@@ -221,12 +222,14 @@ def _upstream(task: Task, node: Node) -> list[tuple[Task, SafeString]]:
 
 def _values(task: Task, node: Node) -> dict[str, Any]:
     schema = task.run.version.graph.definition.schema
+    call = arguments.of_task(task, node)
     given = node.step.payload if isinstance(node.step, WorkflowStep) else node.kwargs
     return {
         "payload": formatting.json_text(task.run.payload, schema),
-        "arguments": formatting.json_text(given) if given else None,
+        "call": call,
+        "arguments": formatting.json_text(given) if given and call is None else None,
         "is_child": isinstance(node.step, WorkflowStep),
-        "item": formatting.json_text(task.item) if node.takes_item else None,
+        "item": None if node.map_position is None else formatting.json_text(arguments.item(task, node)),
         "result": _result(task) if task.status == TaskStatus.SUCCESS else None,
         "traceback": formatting.limited(task.traceback),
     }
