@@ -17,6 +17,7 @@ from .definitions.model import ApprovalStep, Container, Definition, MapStep, Ste
 from .engine import keys, waiting
 from .exceptions import InvalidPayload
 from .graph import OWN_TASK
+from .hooknames import outcome_of
 from .masking import MASKED, mask
 from .models import Run, Task, Workflow, WorkflowVersion
 from .schedules import describe_many
@@ -213,6 +214,8 @@ def _task(task: Task, run: Run) -> Json:
         "task": None if task.name == OWN_TASK else task.name,
         "map_index": task.map_index if task.map_index >= 0 else None,
         "is_hook": task.is_hook,
+        "hook": outcome_of(task, run.version.graph),
+        "generation": task.generation,
         "status": task.status,
         "attempt": task.attempt,
         "upstream": [],

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from django_director import hooknames
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
@@ -39,7 +40,8 @@ class Row:
     id: UUID
     label: str
     celery_name: str
-    is_hook: bool
+    hook: str
+    """Of a hook, which it is."""
     status: str
     attempt: str
     started: str
@@ -197,7 +199,7 @@ def _row(task: Task, run: Run, links: Links) -> Row:
         id=task.pk,
         label=formatting.name(task.label),
         celery_name=what_runs(run.version.graph.node(task.position)),
-        is_hook=task.is_hook,
+        hook=hooknames.of_task(task),
         status=task.status,
         attempt=str(task.attempt or formatting.NOTHING),
         started=formatting.moment(task.started_at),

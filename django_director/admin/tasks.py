@@ -11,11 +11,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from django_director import hooknames
 from django_director.authorization import to_decide, visible
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
@@ -80,8 +82,9 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         return [*own, *super().get_urls()]
 
     @admin.display(description=gettext_lazy("step"), ordering="step")
-    def label(self, task: Task) -> str:
-        return formatting.name(task.label)
+    def label(self, task: Task) -> SafeString | str:
+        label, hook = formatting.name(task.label), hooknames.of_task(task)
+        return format_html('{} <span class="director-quiet">{}</span>', label, hook) if hook else label
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def state(self, task: Task) -> SafeString:
@@ -155,6 +158,7 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
         "title": formatting.name(task.label),
         "subtitle": _("Task of %(workflow)s") % {"workflow": formatting.name(task.run.workflow.name)},
         "task": task,
+        "hook": hooknames.of_task(task),
         "badge": decisions.badge(task),
         "run_badge": formatting.badge(task.run.shown_status),
         "facts": list(_facts(task, node)),
