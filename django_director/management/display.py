@@ -18,8 +18,10 @@ Json = dict[str, Any]
 
 ITEMS_SHOWN = 20
 """The tasks for more items than this share a line."""
+REASON_SHOWN = 200
+"""How many characters of a run's error a list has."""
 TASK_HEADERS = ("STEP", "STATUS", "ATTEMPT", "DURATION", "ERROR")
-RUN_HEADERS = ("RUN", "WORKFLOW", "STATUS", "TRIGGER", "CREATED", "DURATION", "TASKS")
+RUN_HEADERS = ("RUN", "WORKFLOW", "STATUS", "TRIGGER", "CREATED", "DURATION", "TASKS", "REASON")
 
 
 def show_run(out: Printer, run: Json) -> None:
@@ -121,4 +123,5 @@ def _run_row(run: Json) -> list[Cell]:
         moment(run["created_at"]),
         run["duration"],
         ended(run["task_counts"]),
+        run["waiting"]["reason"] if run["waiting"] else (run["error"] or "")[:REASON_SHOWN],
     ]

@@ -206,7 +206,7 @@ def test_runs_are_listed_and_filtered(workflow, failed, command, on_terminal):
     other = factories.make_run(factories.make_workflow("shop.MAIL"), stop="cancel")
     lines = command("listruns").lines
     assert [line.split("\t")[0] for line in lines] == [str(other.pk), str(failed.pk)]
-    _, name, status, trigger, created, took, tasks = lines[1].split("\t")
+    _, name, status, trigger, created, took, tasks, _ = lines[1].split("\t")
     assert (name, status, trigger, took, tasks) == ("shop.ORDER", "failed", "manual", "1.500", "2/4")
     assert created.endswith("Z")
     assert len(command("listruns", "shop.MAIL").lines) == 1
