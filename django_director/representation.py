@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, OuterRef, Subquery
@@ -45,7 +46,8 @@ def run_as_json(
         data["payload"] = mask(run.payload, run.version.graph.definition.schema)
         data["result"] = mask(run.result)
     if with_tasks:
-        data["tasks"] = tasks_as_json(run, run.tasks.in_order(), with_payload=with_payload)
+        tasks = sorted(run.tasks.in_order(), key=partial(_place, run.version.graph))
+        data["tasks"] = tasks_as_json(run, tasks, with_payload=with_payload)
     return data
 
 
@@ -174,6 +176,12 @@ def _run(run: Run, counts: dict[str, int], place: waiting.Waiting | None) -> Jso
         "duration": run.duration,
         "task_counts": counts,
     }
+
+
+def _place(graph: Graph, task: Task) -> tuple[bool, int]:
+    """Where a task stands when all of a run's are listed: those in a map after it. No index has that order."""
+    around = graph.node(task.position).map_position
+    return task.is_hook, task.position if around is None else around
 
 
 def _waiting(place: waiting.Waiting) -> Json:
