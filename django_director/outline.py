@@ -1,8 +1,8 @@
-"""A definition or its graph as text and as few connections: one line, an indented tree, Mermaid."""
+"""A definition or its graph as text and as few connections: one line, Mermaid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from .graph import Graph
@@ -38,20 +38,6 @@ def _in_line(step: Json) -> str:
     if step["tasks"] is None:
         return str(step["id"])
     return f"({one_line(step['tasks'], ' | ' if step['kind'] == 'group' else ' → ')})"
-
-
-def tree(steps: Iterable[Json], indent: str = "") -> Iterator[str]:
-    """The steps of the JSON shape as indented lines."""
-    for step in steps:
-        notes = [step["kind"]] if step["kind"] not in ("task", "workflow") else []
-        if step["task"] not in (None, step["id"]):
-            notes.append(f"task {step['task']}")
-        if step["workflow"]:
-            notes.append(f"workflow {step['workflow']}")
-        if step["queue"]:
-            notes.append(f"queue {step['queue']}")
-        yield f"{indent}{step['id']}" + (f"  [{', '.join(notes)}]" if notes else "")
-        yield from tree(step["tasks"] or (), indent + "  ")
 
 
 def mermaid(graph: Graph) -> Iterator[str]:

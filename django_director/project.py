@@ -27,6 +27,7 @@ from .definitions import (
     shown_path,
     workflow_files,
 )
+from .definitions.arguments import ANYTHING, Plans
 from .definitions.problems import Place
 
 SKIP_CHECKS: Final = "CELERY_SKIP_CHECKS"
@@ -74,6 +75,12 @@ def celery_app() -> Celery | None:
     app = _current_app()
     # Celery's stand-in is the only app called so that did not ask to be the current one.
     return None if app.main == "default" and not app.set_as_current else app  # type: ignore[attr-defined]
+
+
+def plans_of(name: str) -> Plans | None:
+    """How the Celery task of this name is called; ``None`` where its code is not loaded in this process."""
+    app = _current_app()
+    return Plans(_signature(app, name) or ANYTHING) if name in app.tasks else None
 
 
 def _current_app() -> Celery:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, OuterRef, Subquery
@@ -17,6 +18,7 @@ from .definitions.model import ApprovalStep, Container, Definition, MapStep, Ste
 from .engine import keys, waiting
 from .exceptions import InvalidPayload
 from .graph import OWN_TASK
+from .hooknames import outcome_of
 from .masking import MASKED, mask
 from .models import Run, Task, Workflow, WorkflowVersion
 from .schedules import describe_many
@@ -44,7 +46,8 @@ def run_as_json(
         data["payload"] = mask(run.payload, run.version.graph.definition.schema)
         data |= _result(run.read_result())
     if with_tasks:
-        data["tasks"] = tasks_as_json(run, run.tasks.in_order(), with_payload=with_payload)
+        tasks = sorted(run.tasks.in_order(), key=partial(_place, run.version.graph))
+        data["tasks"] = tasks_as_json(run, tasks, with_payload=with_payload)
     return data
 
 
@@ -181,6 +184,12 @@ def _result(read: tuple[Any, str]) -> Json:
     return {"result": mask(value), "result_error": error or None}
 
 
+def _place(graph: Graph, task: Task) -> tuple[bool, int]:
+    """Where a task stands when all of a run's are listed: those in a map after it. No index has that order."""
+    around = graph.node(task.position).map_position
+    return task.is_hook, task.position if around is None else around
+
+
 def _waiting(place: waiting.Waiting) -> Json:
     return {"reason": str(place), "behind": _id(place.behind), "until": time_as_json(place.until)}
 
@@ -219,6 +228,8 @@ def _task(task: Task, run: Run) -> Json:
         "task": None if task.name == OWN_TASK else task.name,
         "map_index": task.map_index if task.map_index >= 0 else None,
         "is_hook": task.is_hook,
+        "hook": outcome_of(task, run.version.graph),
+        "generation": task.generation,
         "status": task.status,
         "attempt": task.attempt,
         "upstream": [],

@@ -16,7 +16,7 @@ from django_director.models import Run
 from django_director.representation import shown_key
 from django_director.status import RunStatus
 
-from . import decisions, formatting, operations
+from . import formatting, operations, questions
 from .run_state import ASKED_SHOWN, RunState, since
 
 RESULT_PARTS: Final = 200
@@ -29,6 +29,7 @@ def context(
     """What the template needs, in a fixed number of queries."""
     state = RunState(run, site, page=request.GET.get("page"), status=request.GET.get("status"))
     finished, total = state.progress
+    asked = questions.read(run, state.asked[:ASKED_SHOWN])
     chosen = {"status": state.status} if state.status else {}
     return {
         "title": formatting.name(run.workflow.name),
@@ -46,10 +47,8 @@ def context(
             for operation in operations.ALL.values()
             if operation.name in permitted
         ],
-        "asked": [
-            (task, formatting.name(task.label), decisions.prompt(task)) for task in state.asked[:ASKED_SHOWN]
-        ],
-        "asked_ids": " ".join(str(task.pk) for task in state.asked),
+        "asked": list(filter(None, (questions.shown(run, task, request.user) for task in asked))),
+        "asked_ids": " ".join(map(str, state.asked)),
         "more_asked": len(state.asked) > ASKED_SHOWN,
         "parent": run.parent_task,
         "graph": graph(state),

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from django_director import hooknames
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
@@ -20,7 +21,7 @@ from django_director.engine import waiting
 from django_director.models import Run, Task
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
-from . import decisions, formatting, operations
+from . import decisions, formatting, operations, questions
 from .links import Links, what_runs
 
 TASKS_PER_PAGE: Final = 200
@@ -39,7 +40,8 @@ class Row:
     id: UUID
     label: str
     celery_name: str
-    is_hook: bool
+    hook: str
+    """Of a hook, which it is."""
     status: str
     attempt: str
     started: str
@@ -131,14 +133,11 @@ class RunState:
         return tasks.filter(status=self.status) if self.status else tasks
 
     @cached_property
-    def asked(self) -> list[Task]:
-        """The first approvals that wait for somebody, oldest first."""
+    def asked(self) -> list[UUID]:
+        """The tasks whose approvals wait for somebody, in this run and below it: the oldest few."""
         if not self.shown_counts[TaskStatus.WAITING]:
             return []
-        asked: list[Task] = list(self.run.tasks.asked().for_listing().order_by("asked_at")[: ASKED_SHOWN + 1])
-        for task in asked:
-            task.run = self.run
-        return asked
+        return questions.first(self.run, ASKED_SHOWN + 1)
 
     @property
     def filters(self) -> Iterator[tuple[str, str, int]]:
@@ -170,7 +169,7 @@ class RunState:
             "waiting": str(self.waiting or ""),
             "is_live": self.is_live,
             "poll": self.poll,
-            "asked": " ".join(str(task.pk) for task in self.asked),
+            "asked": " ".join(map(str, self.asked)),
             "buttons": [name for name in permitted if operations.ALL[name].is_possible(self.run)],
             "counts": {status: f"{number:,}" for status, _, number in self.filters if number},
             "boxes": [
@@ -200,7 +199,7 @@ def _row(task: Task, run: Run, links: Links) -> Row:
         id=task.pk,
         label=formatting.name(task.label),
         celery_name=what_runs(run.version.graph.node(task.position)),
-        is_hook=task.is_hook,
+        hook=hooknames.of_task(task),
         status=task.status,
         attempt=str(task.attempt or formatting.NOTHING),
         started=formatting.moment(task.started_at),

@@ -31,9 +31,9 @@ from django_director.lookups import SHOWN_STATUSES, shown_as
 from django_director.models import Run, Workflow
 from django_director.querysets import RunQuerySet
 from django_director.representation import task_counts
-from django_director.status import TASK_FINISHED
+from django_director.status import TASK_FINISHED, TaskStatus
 
-from . import confirm, formatting, operations, run_page, search
+from . import confirm, formatting, operations, questions, run_page, search
 from .base import ReadOnlyAdmin
 from .relaunch_form import RelaunchForm
 from .run_state import RunState, etag
@@ -47,14 +47,16 @@ ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
 
 
 class RunList(ChangeList):
-    """Counts the tasks of the page's runs in one query, and asks what the pending ones wait for in another."""
+    """Counts the tasks of the page's runs in one query, asks what the pending ones wait for in another, and for
+    whom those wait that have waiting tasks in a third."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
         counts, places = task_counts(self.result_list), waiting.of_runs(self.result_list)
+        asking = questions.counts([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         for run in self.result_list:
-            run.task_counts, run.place = counts[run.pk], places.get(run.pk)
+            run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
 
 
 class FamilyFilter(admin.SimpleListFilter):
@@ -149,6 +151,8 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     @admin.display(description=_("status"), ordering="status")
     def state(self, run: Run) -> SafeString:
         badge, place = formatting.badge(run.shown_status), run.place  # type: ignore[attr-defined]
+        if run.asking:  # type: ignore[attr-defined]
+            return format_html("{} {}", badge, formatting.badge("waiting", str(_("waits for approval"))))
         return badge if place is None else format_html('{} <span class="director-quiet">{}</span>', badge, place)
 
     @admin.display(description=_("workflow"), ordering="workflow__name")

@@ -11,11 +11,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from django_director import hooknames
 from django_director.authorization import to_decide, visible
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
@@ -24,7 +26,7 @@ from django_director.models import Task, TaskLog, Workflow
 from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import confirm, decisions, formatting, search, task_operations
+from . import arguments, confirm, decisions, formatting, search, task_operations
 from .base import ReadOnlyAdmin
 from .task_operations import TaskOperation
 
@@ -80,8 +82,9 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         return [*own, *super().get_urls()]
 
     @admin.display(description=gettext_lazy("step"), ordering="step")
-    def label(self, task: Task) -> str:
-        return formatting.name(task.label)
+    def label(self, task: Task) -> SafeString | str:
+        label, hook = formatting.name(task.label), hooknames.of_task(task)
+        return format_html('{} <span class="director-quiet">{}</span>', label, hook) if hook else label
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def state(self, task: Task) -> SafeString:
@@ -155,6 +158,7 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
         "title": formatting.name(task.label),
         "subtitle": _("Task of %(workflow)s") % {"workflow": formatting.name(task.run.workflow.name)},
         "task": task,
+        "hook": hooknames.of_task(task),
         "badge": decisions.badge(task),
         "run_badge": formatting.badge(task.run.shown_status),
         "facts": list(_facts(task, node)),
@@ -191,6 +195,7 @@ def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
         (_("Kind"), node.kind if node.name == OWN_TASK else ""),
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
         (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
+        (_("Item"), f"{task.map_index:,}" if task.map_index >= 0 else ""),
         (_("Items"), "" if task.map_count is None else f"{task.map_count:,}"),
         (_("Attempt"), task.attempt),
         (_("Queue"), formatting.name(task.queue)),
@@ -221,12 +226,14 @@ def _upstream(task: Task, node: Node) -> list[tuple[Task, SafeString]]:
 
 def _values(task: Task, node: Node) -> dict[str, Any]:
     schema = task.run.version.graph.definition.schema
+    call = arguments.of_task(task, node)
     given = node.step.payload if isinstance(node.step, WorkflowStep) else node.kwargs
     return {
         "payload": formatting.json_text(task.run.payload, schema),
-        "arguments": formatting.json_text(given) if given else None,
+        "call": call,
+        "arguments": formatting.json_text(given) if given and call is None else None,
         "is_child": isinstance(node.step, WorkflowStep),
-        "item": formatting.json_text(task.item) if node.takes_item else None,
+        "item": None if node.map_position is None else formatting.json_text(arguments.item(task, node)),
         "result": _result(task) if task.status == TaskStatus.SUCCESS else None,
         "traceback": formatting.limited(task.traceback),
     }

@@ -1,16 +1,17 @@
 """The routes below ``director/api/``.
 
-``<str:…>`` takes names with dots; what is no id gets a 404 in JSON from the view.
+``<str:…>`` takes names with dots; what is no id gets a 404 in JSON from the view. A slash at the
+end may be left out: Django would answer with a page, or lead a POST elsewhere without its body.
 """
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 
 from . import runs, tasks, workflows
-from .views import Ping
+from .views import NoRoute, Ping
 
-urlpatterns = [
+_named = [
     path("ping/", Ping.as_view(), name="api-ping"),
     path("workflows/", workflows.WorkflowList.as_view(), name="api-workflows"),
     path("workflows/<str:name>/", workflows.WorkflowDetail.as_view(), name="api-workflow"),
@@ -29,4 +30,10 @@ urlpatterns = [
     path("tasks/<str:task_id>/reject/", tasks.TaskReject.as_view(), name="api-task-reject"),
     path("tasks/<str:task_id>/rerun/", tasks.TaskRerun.as_view(), name="api-task-rerun"),
     path("tasks/<str:task_id>/skip/", tasks.TaskSkip.as_view(), name="api-task-skip"),
+]
+
+urlpatterns = [
+    *_named,
+    *(path(str(route.pattern).rstrip("/"), route.callback) for route in _named),
+    re_path("", NoRoute.as_view()),
 ]

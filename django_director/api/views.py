@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import RequestDataTooBig
 from django.http import QueryDict
 from rest_framework import status
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import NotFound, ParseError
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -62,6 +62,14 @@ class Ping(DirectorView):
 
     def get(self, request: Request) -> Response:
         return Response({"message": "pong", "version": __version__})
+
+
+class NoRoute(DirectorView):
+    """Anything else below the API: a 404 in JSON, whatever the method."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound(f"there is no route {request.path}")
 
 
 def body(request: Request, kind: type[_S]) -> dict[str, Any]:

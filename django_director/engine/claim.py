@@ -32,7 +32,7 @@ from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hold, reading
 from .reading import Row, Ticket
-from .transactions import WORKER_PATIENCE, connection, statement
+from .transactions import PATIENCE, WORKER_PATIENCE, connection, statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,21 +101,44 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
         row = Task.objects.select_related("run").filter(pk=ticket.task_id)
         task = statement(row.get, patience=WORKER_PATIENCE)
         signals.task_started.send_robust(sender=Task, task=task)
-    size = 0
+    return _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
+
+
+def look(task: Task) -> Claim:
+    """What a worker would have with a claim of ``task``, from the rows as they are; nothing is claimed.
+
+    To be looked at only: its token is nobody's. ``task`` comes with its run and version.
+    """
+    graph = task.run.version.graph
+    node = graph.node(task.position)
+    ticket = Ticket(
+        task_id=task.pk,
+        sequence=task.sequence,
+        run_id=task.run_id,
+        position=task.position,
+        version=graph.content_hash,
+        map_index=task.map_index,
+    )
+    rows = statement(partial(reading.read, ticket, graph, node, of_node(graph, node)))
+    return _assembled(ticket, graph, node, 0, rows, PATIENCE)
+
+
+def _assembled(ticket: Ticket, graph: Graph, node: Node, token: int, rows: list[Row], patience: float) -> Claim:
+    values, size = of_node(graph, node), 0
     if made := graph.last_in(expand((*node.shape.spans(), *(values.results if values else ())))):
         read = partial(reading.with_maps, ticket.run_id, made, rows)
-        rows, size = statement(read, patience=WORKER_PATIENCE)
+        rows, size = statement(read, patience=patience)
     claimed = _claim_of(ticket, graph, node, token, rows, size)
     if values is None:
         return claimed
-    return replace(claimed, values=values, names=_names(ticket, claimed, values, rows))
+    return replace(claimed, values=values, names=_names(ticket, claimed, values, rows, patience))
 
 
-def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row]) -> dict[str, Any]:
+def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], patience: float) -> dict[str, Any]:
     run: dict[str, Any] = {}
     if any(reference.root == "run" for reference in values.references):
         found = Run.objects.select_related("workflow").defer("payload").filter(pk=ticket.run_id)
-        run = statement(found.get, patience=WORKER_PATIENCE).facts
+        run = statement(found.get, patience=patience).facts
     outcomes = {row.position: Outcome(row.status, row.result, row.decision) for row in rows}
     names = values.names(outcomes, payload=claimed.payload, run=run)
     if claimed.map_index < 0:

@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import groupby, islice
 from typing import Any
 
+from django_director.hooknames import hook_text
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from .output import Cell, Printer
@@ -17,8 +18,10 @@ Json = dict[str, Any]
 
 ITEMS_SHOWN = 20
 """The tasks for more items than this share a line."""
+REASON_SHOWN = 200
+"""How many characters of a run's error a list has."""
 TASK_HEADERS = ("STEP", "STATUS", "ATTEMPT", "DURATION", "ERROR")
-RUN_HEADERS = ("RUN", "WORKFLOW", "STATUS", "TRIGGER", "CREATED", "DURATION", "TASKS")
+RUN_HEADERS = ("RUN", "WORKFLOW", "STATUS", "TRIGGER", "CREATED", "DURATION", "TASKS", "REASON")
 
 
 def show_run(out: Printer, run: Json) -> None:
@@ -53,11 +56,13 @@ def show_result(out: Printer, run: Json) -> None:
 
 def show_tasks(out: Printer, tasks: Iterable[Json]) -> None:
     """A line for each task; of a step in a map one for all items where these are many, and the first failures."""
+    tasks = list(tasks)
+    several = any(task["generation"] for task in tasks)
     rows: list[list[Cell]] = []
     for step, own in groupby(tasks, key=lambda task: (task["step"], task["map_index"] is None)):
         listed = list(own)
         rows += (
-            [_task_row(out, task) for task in listed]
+            [_task_row(out, task, _label(task, several)) for task in listed]
             if step[1] or len(listed) <= ITEMS_SHOWN
             else _folded(out, step[0], listed)
         )
@@ -72,7 +77,7 @@ def _folded(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
         *("", "", ""),
     ]
     failed = (task for task in tasks if task["status"] == TaskStatus.FAILED)
-    yield from (_task_row(out, task) for task in islice(failed, ITEMS_SHOWN))
+    yield from (_task_row(out, task, task["label"]) for task in islice(failed, ITEMS_SHOWN))
 
 
 def show_runs(out: Printer, runs: Iterable[Json]) -> None:
@@ -90,9 +95,14 @@ def ended(counts: dict[str, int]) -> str:
     return f"{done}/{sum(counts.values())}"
 
 
-def _task_row(out: Printer, task: Json) -> list[Cell]:
-    label = f"{task['label']} (hook)" if task["is_hook"] else task["label"]
+def _task_row(out: Printer, task: Json, label: str) -> list[Cell]:
     return [label, task["status"], task["attempt"], task["duration"], _why(out, task)]
+
+
+def _label(task: Json, several: bool) -> str:
+    if not task["is_hook"]:
+        return str(task["label"])
+    return f"{task['label']} ({hook_text(task['hook'], task['generation'], is_one_of_several=several)})"
 
 
 def _why(out: Printer, task: Json) -> str:
@@ -113,4 +123,5 @@ def _run_row(run: Json) -> list[Cell]:
         moment(run["created_at"]),
         run["duration"],
         ended(run["task_counts"]),
+        run["waiting"]["reason"] if run["waiting"] else (run["error"] or "")[:REASON_SHOWN],
     ]

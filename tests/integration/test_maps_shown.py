@@ -191,3 +191,25 @@ def test_showrun_folds_many_items():
     out = io.StringIO()
     call_command("showrun", str(run.pk), "--json", stdout=out)
     assert len(json.loads(out.getvalue())["tasks"]) == 42
+
+
+def test_a_run_lists_the_items_of_a_map_after_it():
+    body = (step("ONE", task="GIVEN"), step("TWO", task="GIVEN"))
+    hooks = {"success": (step("hooks.success", task="GIVEN"),)}
+    run = finished(
+        [5, 6], step("A", task="NOOP"), mapped("M", *body), THUMBNAILS, step("Z", task="NOOP"), hooks=hooks
+    )
+    shown = [task["label"] for task in run_as_json(run, with_payload=True, with_tasks=True)["tasks"]]
+    assert shown == [
+        *("A", "M", "ONE[0]", "ONE[1]", "TWO[0]", "TWO[1]"),
+        *("THUMBNAILS", "THUMBNAILS[0]", "THUMBNAILS[1]", "Z", "hooks.success"),
+    ]
+    printed = printed_of(run)
+    assert printed == [*shown[:-1], "hooks.success (success hook)"]
+
+
+def printed_of(run):
+    out = io.StringIO()
+    call_command("showrun", str(run.pk), stdout=out)
+    tasks = out.getvalue().split("\n\n")[1]
+    return [line.split("\t")[0] for line in tasks.splitlines()]

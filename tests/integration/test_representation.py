@@ -21,7 +21,21 @@ RUN_KEYS = {
     *("finished_at", "duration", "task_counts", "concurrency_key", "waiting"),
 }
 TASK_KEYS = {
-    *("id", "run", "step", "label", "kind", "task", "map_index", "is_hook", "status", "attempt", "upstream"),
+    *(
+        "id",
+        "run",
+        "step",
+        "label",
+        "kind",
+        "task",
+        "map_index",
+        "is_hook",
+        "hook",
+        "generation",
+        "status",
+        "attempt",
+        "upstream",
+    ),
     *("queue", "worker", "result", "error", "traceback", "reason", "progress", "child_run", "queued_at"),
     *("started_at", "finished_at", "duration", "prompt", "asked_at", "decision", "waits_until"),
 }

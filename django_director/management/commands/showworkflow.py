@@ -2,20 +2,27 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
+from django_director.definitions.model import Definition, Step
 from django_director.lookups import find_workflow
 from django_director.management.base import DirectorCommand, add_json_argument
-from django_director.management.display import Json
+from django_director.management.definition import limits, tree
 from django_director.models import Workflow
-from django_director.outline import mermaid, tree
+from django_director.outline import mermaid
 from django_director.representation import workflow_as_json
 
 from .listworkflows import last_run_text, next_run, schedule_text
 
+#: In the order in which they are shown.
+OUTCOMES: Final = ("success", "failure", "canceled", "always")
+
 
 class Command(DirectorCommand):
-    help = "Show one workflow: its steps, hooks, schedules and schema."
+    help = (
+        "Show one workflow: its limits, schedules and schema, its steps with all that holds for them, its hooks."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name")
@@ -30,7 +37,9 @@ class Command(DirectorCommand):
         elif as_json:
             self.out.json(workflow_as_json(workflow))
         else:
-            self._show(workflow_as_json(workflow))
+            version = workflow.current_version
+            definition = version.graph.definition if version else Definition(name=workflow.name)
+            self._show(workflow, definition)
 
     def _graph(self, workflow: Workflow) -> None:
         if workflow.current_version is None:
@@ -38,7 +47,8 @@ class Command(DirectorCommand):
         for line in mermaid(workflow.current_version.graph):
             self.out.line(line)
 
-    def _show(self, workflow: Json) -> None:
+    def _show(self, row: Workflow, definition: Definition) -> None:
+        workflow = workflow_as_json(row)
         self.out.fields(
             [
                 ("name", workflow["name"] + ("" if workflow["is_active"] else " (inactive)")),
@@ -47,14 +57,15 @@ class Command(DirectorCommand):
                 ("schedule", ", ".join(map(schedule_text, workflow["schedules"]))),
                 ("next run", next_run(workflow)),
                 ("last run", last_run_text(self.out, workflow)),
+                *limits(row, definition),
                 ("schema", json.dumps(workflow["schema"]) if workflow["schema"] is not None else None),
             ]
         )
-        self._tree("steps", workflow["steps"])
-        for outcome, steps in workflow["hooks"].items():
-            self._tree(f"hook on {outcome}", steps)
+        self._tree("steps", definition.tasks)
+        for outcome in (outcome for outcome in OUTCOMES if outcome in definition.hooks):
+            self._tree(f"hook on {outcome}", definition.hooks[outcome])
 
-    def _tree(self, title: str, steps: list[Json]) -> None:
+    def _tree(self, title: str, steps: Iterable[Step]) -> None:
         self.out.line(f"{title}:")
         for line in tree(steps, "  "):
-            self.out.line(line)
+            self.out.line(self.out.text(line))

@@ -99,7 +99,8 @@ def test_the_queries_of_a_task_page_do_not_grow(failed, operator):
         with CaptureQueriesContext(connection) as caught:
             page = operator.get(address("task_change", task.pk))
         counts.append(len(caught))
-    assert counts[0] == counts[1] <= 12
+    # The arguments of a task that has been called cost one more.
+    assert counts[0] == counts[1] + 1 <= 12
     assert "and 80 more" in text(page)
 
 

@@ -98,6 +98,13 @@ def test_a_wrong_filter_is_named_with_the_nearest(viewer):
     assert errors == [{"path": "workflow", "message": message}]
 
 
+def test_all_that_is_wrong_is_named_at_once(viewer):
+    wrong = "created_after=nonsense&created_before=nonsense&status=done&stauts=failed"
+    errors = viewer.get(f"{API}/runs/?{wrong}").json()["errors"]
+    named = [error["path"] for error in errors]
+    assert sorted(named) == ["created_after", "created_before", "status", "stauts"]
+
+
 def test_the_runs_of_a_workflow_that_left_the_files_are_listed(viewer):
     run = factories.make_run(factories.make_workflow("shop.ORDER"), "success")
     run.workflow.is_active = False

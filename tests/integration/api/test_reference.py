@@ -17,7 +17,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text()
 
 
 def routes():
-    for pattern in urlpatterns:
+    for pattern in (pattern for pattern in urlpatterns if pattern.name):
         path = re.sub(r"<str:(\w+)>", lambda m: "{name}" if m[1] == "name" else "{id}", str(pattern.pattern))
         view = pattern.callback.view_class
         for method in set(APIView.http_method_names) - {"options"}:

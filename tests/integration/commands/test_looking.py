@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from django_director.definitions.model import Concurrency, Retry
 from django_director.models import Run, Workflow
 from django_director.representation import run_as_json, runs_as_json, workflows_as_json
 from tests import factories
@@ -98,6 +99,84 @@ def test_a_workflow_is_shown_with_its_tree_of_steps(workflow, command):
     ]
 
 
+def test_a_workflow_is_shown_with_all_that_holds_for_its_steps(command):
+    retry = Retry(max=5, delay=10, backoff=2, max_delay=300, jitter=True, only=("TimeoutError",))
+    factories.make_workflow(
+        factories.definition(
+            "shop.ALL",
+            factories.step("A", kwargs={"order": "${{ payload.order }}", "password": "hunter2"}, timeout=90),
+            factories.step("B", retry=retry, when="payload.order > 7", trigger_rule="always", priority=3),
+            factories.mapped("M", "RESIZE", over="tasks.A.result.images", max_parallel=10),
+            factories.approval(
+                "OK", prompt="Ship\x1b[2J it?", permission="shop.ok", timeout=172_800, on_timeout="skip"
+            ),
+            factories.group("G", factories.step("C", continue_on_error=True), when=False, needs=("B", "OK")),
+            factories.wait("W", 30, needs=()),
+            factories.wait("U", until='"2026-12-24"', description="Until Christmas"),
+            factories.child("SUB", "shop.CHILD", payload={"order": 1}, timeout=3600),
+            hooks={
+                "always": (factories.step("hooks.always", task="METRICS"),),
+                "failure": (factories.step("hooks.failure", task="MAIL", retry=Retry(max=0)),),
+            },
+            timeout=259_200,
+            fail_fast=True,
+            concurrency=Concurrency(limit=2, key="payload.order", on_conflict="skip"),
+            result="tasks.A.result",
+            allowed_groups=("sales", "ops"),
+        ),
+        retention_offset=50,
+        retention_days=90,
+    )
+    shown = command("showworkflow", "shop.ALL")
+    start = shown.lines.index("steps:")
+    assert shown.lines[2:start] == [
+        "timeout\t3d",
+        "concurrency\tlimit 2, key payload.order, on_conflict skip",
+        "fail_fast\ttrue",
+        "result\ttasks.A.result",
+        "allowed_groups\tsales, ops",
+        "retention\toffset 50, days 90",
+    ]
+    assert shown.lines[start + 1 :] == [
+        "  A",
+        '      with: {"order": "${{ payload.order }}", "password": "********"}',
+        "      timeout: 90s",
+        "  B",
+        "      when: payload.order > 7",
+        "      trigger_rule: always",
+        "      retry: max 5, delay 10s, backoff 2, max_delay 5m, jitter, only TimeoutError",
+        "      priority: 3",
+        "  M  [map]",
+        "      over: tasks.A.result.images",
+        "      max_parallel: 10",
+        "    RESIZE",
+        "  OK  [approval]",
+        "      prompt: Ship [2J it?",
+        "      permission: shop.ok",
+        "      timeout: 2d",
+        "      on_timeout: skip",
+        "  G  [group]",
+        "      needs: B, OK",
+        "      when: false",
+        "    C",
+        "        continue_on_error: true",
+        "  W  [wait]",
+        "      needs: nothing",
+        "      for: 30s",
+        "  U  [wait]",
+        "      description: Until Christmas",
+        '      until: "2026-12-24"',
+        "  SUB  [workflow shop.CHILD]",
+        '      payload: {"order": 1}',
+        "      timeout: 1h",
+        "hook on failure:",
+        "  hooks.failure  [task MAIL]",
+        "      retry: max 0",
+        "hook on always:",
+        "  hooks.always  [task METRICS]",
+    ]
+
+
 def test_a_workflow_as_a_mermaid_graph(workflow, command):
     lines = [line.strip() for line in command("showworkflow", "shop.ORDER", "--graph").lines]
     assert lines[0] == "flowchart TD"
@@ -127,7 +206,7 @@ def test_runs_are_listed_and_filtered(workflow, failed, command, on_terminal):
     other = factories.make_run(factories.make_workflow("shop.MAIL"), stop="cancel")
     lines = command("listruns").lines
     assert [line.split("\t")[0] for line in lines] == [str(other.pk), str(failed.pk)]
-    _, name, status, trigger, created, took, tasks = lines[1].split("\t")
+    _, name, status, trigger, created, took, tasks, _ = lines[1].split("\t")
     assert (name, status, trigger, took, tasks) == ("shop.ORDER", "failed", "manual", "1.500", "2/4")
     assert created.endswith("Z")
     assert len(command("listruns", "shop.MAIL").lines) == 1

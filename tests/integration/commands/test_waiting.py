@@ -26,6 +26,8 @@ def test_a_pending_run_is_told(command):
     shown = command("showrun", second).out
     assert f"waits for a slot of its key, behind run {first.pk}" in shown
     assert "concurrency key" in shown
+    last = {line.split("\t")[0]: line.split("\t")[-1] for line in command("listruns").lines}
+    assert last == {second: f"waits for a slot of its key, behind run {first.pk}", str(first.pk): ""}
     (listed,) = json.loads(command("listruns", "--status", "pending", "--json").out)
     assert listed["waiting"]["behind"] == str(first.pk)
 
@@ -35,6 +37,7 @@ def test_a_skipped_run_is_told_and_a_failure_for_who_waits(command, failing):
     first = engine.start("shop.ORDER")
     reason = f"skipped: run {first.pk} had not ended"
     assert reason in command("runworkflow", "shop.ORDER").talk
+    assert command("listruns").lines[0].endswith(f"\t{reason}")
     error = failing("runworkflow", "shop.ORDER", "--wait", "--timeout", "5")
     assert error.returncode == 1
     assert reason in str(error)

@@ -1,0 +1,159 @@
+"""What a task was called with: worked out again from the rows, by what a worker does before it calls.
+
+Expressions are evaluated twice: with everything, and with secrets masked. Where the two differ a secret has gone
+in, and the page hides what has come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from django.utils.translation import gettext as _
+
+from django_director import ids, inputs
+from django_director.definitions.arguments import Plan
+from django_director.definitions.model import TaskStep, WorkflowStep
+from django_director.engine.claim import Claim, look
+from django_director.exceptions import DirectorError, ExpressionError
+from django_director.graph import Node, expand, of_node
+from django_director.masking import MASKED, mask
+from django_director.models import Task
+from django_director.project import plans_of
+from django_director.status import TaskStatus
+
+from . import formatting
+
+PARTS: Final = 200
+"""Made of more results, the arguments are not put together for a page."""
+ARGUMENTS: Final = 40
+"""How many are shown."""
+
+
+class Argument(NamedTuple):
+    """One argument; ``origin`` says where it comes from, if not from ``with``."""
+
+    name: str
+    value: formatting.Text | None
+    """``None``: it is the payload, which the page shows anyway."""
+    origin: str = ""
+
+
+class Call(NamedTuple):
+    """The arguments of a task's last attempt, or why they can't be shown."""
+
+    arguments: list[Argument] = []
+    note: str = ""
+    error: str = ""
+
+
+def of_task(task: Task, node: Node) -> Call | None:
+    """The call of a task that has been called, or the payload that a step has given to its child run."""
+    is_called = task.started_at is not None and task.status != TaskStatus.SKIPPED
+    if not is_called or not isinstance(node.step, TaskStep | WorkflowStep):
+        return None
+    if _parts(task, node) > PARTS:
+        return Call(note=_("They are made of the results of too many tasks: see those."))
+    seen = look(task)
+    if seen.too_large:
+        return Call(error=_("The results it receives have %(size)s bytes.") % {"size": f"{seen.too_large:,}"})
+    try:
+        return _call(seen, _hidden(seen, task.run.version.graph.definition.schema))
+    except DirectorError as error:
+        return Call(error=str(error))
+
+
+def item(task: Task, node: Node) -> Any:
+    """The item of a map that a task is for; it stands with the first task of the item's chain."""
+    first = ids.item_id(task.run_id, node.position - node.place, task.map_index)
+    return Task.objects.filter(pk=first).values_list("item", flat=True).first()
+
+
+def _parts(task: Task, node: Node) -> int:
+    """How many results go in."""
+    values = of_node(task.run.version.graph, node)
+    places = set(expand((*node.shape.spans(), *(values.results if values else ()))))
+    made = task.run.version.graph.last_in(places)
+    return len(places) + (task.run.tasks.at_items(made).count() if made else 0)
+
+
+def _hidden(seen: Claim, schema: Any) -> Claim:
+    """The same with secrets masked."""
+    names = dict(seen.names)
+    if "payload" in names:
+        names["payload"] = mask(names["payload"], schema)
+    if "item" in names:
+        names["item"] = mask(names["item"])
+    if "tasks" in names:
+        names["tasks"] = {step: _masked_result(fields) for step, fields in names["tasks"].items()}
+    return replace(seen, payload=mask(seen.payload, schema), upstream=mask(seen.upstream), names=names)
+
+
+def _masked_result(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields | {"result": mask(fields["result"])} if "result" in fields else fields
+
+
+def _call(seen: Claim, hidden: Claim) -> Call:
+    if isinstance(seen.node.step, WorkflowStep):
+        return Call([_argument("payload", _evaluated(inputs.child_payload, seen, hidden))])
+    given = _evaluated(inputs.given, seen, hidden)
+    plans = plans_of(seen.node.name)
+    if plans is None:
+        note = _("The code of the task is not loaded here: which parameter gets what is not known.")
+        return Call(_cut(_unbound(given, hidden)), note)
+    return Call(_cut(_bound(plans.plan(given, seen.node.receives), given, hidden)))
+
+
+def _cut(arguments: Iterator[Argument]) -> list[Argument]:
+    return list(islice(arguments, ARGUMENTS))
+
+
+def _bound(plan: Plan, given: dict[str, Any], hidden: Claim) -> Iterator[Argument]:
+    args, kwargs = plan.bind(
+        given=given, payload=hidden.payload, workflow_id=str(hidden.run.pk), upstream=hidden.upstream
+    )
+    named = [
+        ("*args" if slot.name == "*" else slot.name, value) for slot, value in zip(plan.args, args, strict=True)
+    ]
+    for name, value in [*named, *kwargs.items()]:
+        if value is hidden.payload and name not in given:
+            yield Argument(name, None, _("the payload of the run, see above"))
+        else:
+            is_upstream = value is hidden.upstream and name not in given and value is not None
+            yield _argument(name, value, _origin(hidden) if is_upstream else "")
+
+
+def _unbound(given: dict[str, Any], hidden: Claim) -> Iterator[Argument]:
+    if hidden.node.receives:
+        yield _argument(_("from before"), hidden.upstream, _origin(hidden))
+    for name, value in given.items():
+        yield _argument(name, value)
+
+
+def _origin(hidden: Claim) -> str:
+    return _("the item of the map") if hidden.node.takes_item else _("the result of what is before it")
+
+
+def _argument(name: str, value: Any, origin: str = "") -> Argument:
+    return Argument(formatting.name(name), formatting.json_text(mask({name: value})[name]), origin)
+
+
+def _evaluated(evaluate: Callable[[Claim], Any], seen: Claim, hidden: Claim) -> Any:
+    """What comes out, masked where it comes from what is masked. Raises ``ExpressionError``."""
+    real = evaluate(seen)
+    try:
+        return _veiled(real, evaluate(hidden))
+    except ExpressionError:
+        return dict.fromkeys(real, MASKED) if isinstance(real, dict) else MASKED
+
+
+def _veiled(real: Any, masked: Any) -> Any:
+    if real == masked:
+        return masked
+    if isinstance(real, dict) and isinstance(masked, dict) and real.keys() == masked.keys():
+        return {key: _veiled(value, masked[key]) for key, value in real.items()}
+    if isinstance(real, list) and isinstance(masked, list) and len(real) == len(masked):
+        return [_veiled(*pair) for pair in zip(real, masked, strict=True)]
+    return MASKED
