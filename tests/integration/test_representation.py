@@ -16,7 +16,19 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 RUN_KEYS = {
-    *("id", "workflow", "version", "status", "trigger", "user", "comment", "payload", "result", "error"),
+    *(
+        "id",
+        "workflow",
+        "version",
+        "status",
+        "trigger",
+        "user",
+        "comment",
+        "payload",
+        "result",
+        "result_error",
+        "error",
+    ),
     *("idempotency_key", "scheduled_for", "relaunched_from", "parent_task", "created_at", "started_at"),
     *("finished_at", "duration", "task_counts", "concurrency_key", "waiting"),
 }
@@ -36,7 +48,18 @@ TASK_KEYS = {
         "attempt",
         "upstream",
     ),
-    *("queue", "worker", "result", "error", "traceback", "reason", "progress", "child_run", "queued_at"),
+    *(
+        "queue",
+        "worker",
+        "result",
+        "result_error",
+        "error",
+        "traceback",
+        "reason",
+        "progress",
+        "child_run",
+        "queued_at",
+    ),
     *("started_at", "finished_at", "duration", "prompt", "asked_at", "decision", "waits_until"),
 }
 WORKFLOW_KEYS = {
