@@ -213,7 +213,10 @@ class Run(models.Model):
 
     @property
     def duration(self) -> float | None:
-        """Seconds from start to outcome; ``None`` before the outcome."""
+        """Seconds from the first start to the last outcome; ``None`` before the outcome.
+
+        That a run was retried, and not when, is what its row knows: the time for which it stood failed counts.
+        """
         return _duration(self)
 
     @property

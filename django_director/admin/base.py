@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from django.contrib import admin
@@ -12,13 +13,17 @@ from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 
-from django_director.authorization import is_allowed
+from django_director.authorization import is_allowed, needed_for
+from django_director.conf import director
 from django_director.models import Workflow
 
 M = TypeVar("M", bound=Model)
 
 if TYPE_CHECKING:
+    from django.http import HttpResponseBase
+
     # Django's classes take parameters in the stubs only.
     BasePaginator = Paginator[Any]
 
@@ -37,6 +42,15 @@ class BoundedPaginator(BasePaginator):
     @cached_property
     def count(self) -> int:
         return int(self.object_list.order_by()[: self.limit].count())  # type: ignore[attr-defined]
+
+
+class Missing(PermissionDenied):
+    """The user may not do ``action`` with ``workflow`` (``None``: with any)."""
+
+    def __init__(self, action: str, workflow: Workflow | None = None) -> None:
+        self.action = action
+        self.workflow = workflow
+        super().__init__(action)
 
 
 class ReadOnlyAdmin(BaseAdmin[M]):
@@ -70,9 +84,42 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         """Whether the user may do this with the object's workflow (``None``: with any)."""
         return is_allowed(request.user, action, None if obj is None else self.workflow_of(obj))
 
+    def demand(self, request: HttpRequest, action: str, obj: M) -> None:
+        """Raise ``Missing`` unless the user may look at the object and do this with its workflow.
+
+        Who may not look is not told what else there is to know.
+        """
+        for needed in (self.view_action, action):
+            if not self.allows(request, needed, obj):
+                raise Missing(needed, self.workflow_of(obj))
+
+    def guarded(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        """A view of the admin that says on a page what is missing."""
+        return self.admin_site.admin_view(
+            lambda request, *args, **kwargs: self._told(view, request, *args, **kwargs)
+        )
+
+    def _told(
+        self, view: Callable[..., HttpResponseBase], request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        try:
+            return view(request, *args, **kwargs)
+        except Missing as missing:
+            needed = "" if director.AUTHORIZE else needed_for(missing.action, missing.workflow)
+            context = {"title": _("Not allowed"), "needed": needed}
+            return self.render(request, "forbidden.html", context, status=403)
+
     def workflow_of(self, obj: M) -> Workflow:
         """The workflow that decides about access to the object."""
         raise NotImplementedError
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        return self._told(self._list, request, extra_context)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        return self._told(self._history, request, object_id, extra_context)
 
     def change_view(
         self,
@@ -80,12 +127,28 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         object_id: str,
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        obj = self.get_object(request, unquote(object_id))
-        if request.method not in ("GET", "HEAD") or (obj and not self.has_view_permission(request, obj)):
+    ) -> Any:
+        if request.method not in ("GET", "HEAD"):
             raise PermissionDenied
+        return self._told(self._page, request, object_id)
+
+    def _list(self, request: HttpRequest, extra_context: dict[str, Any] | None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise Missing(self.view_action)
+        return super().changelist_view(request, extra_context)
+
+    def _history(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None) -> HttpResponse:
+        try:
+            return super().history_view(request, object_id, extra_context)
+        except PermissionDenied as error:
+            raise Missing(self.view_action) from error
+
+    def _page(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        obj = self.get_object(request, unquote(object_id))
         if obj is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        if not self.has_view_permission(request, obj):
+            raise Missing(self.view_action)
         return self.page(request, obj)
 
     def page(self, request: HttpRequest, obj: M) -> HttpResponse:

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import (
     Http404,
@@ -34,7 +33,7 @@ from django_director.representation import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import confirm, formatting, operations, questions, run_page, search
-from .base import ReadOnlyAdmin
+from .base import Missing, ReadOnlyAdmin
 from .relaunch_form import RelaunchForm
 from .run_state import RunState, etag
 
@@ -127,15 +126,12 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         return (queryset.filter(search.runs(term)) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
-        def guarded(view: Any) -> Any:
-            return self.admin_site.admin_view(view)
-
         return [
-            path("<uuid:run_id>/live/", guarded(require_GET(self.live)), name="django_director_run_live"),
+            path("<uuid:run_id>/live/", self.guarded(require_GET(self.live)), name="django_director_run_live"),
             *(
                 path(
                     f"<uuid:run_id>/{name}/",
-                    guarded(require_http_methods(["GET", "POST"])(self.operate)),
+                    self.guarded(require_http_methods(["GET", "POST"])(self.operate)),
                     {"name": name},
                     name=f"django_director_run_{name}",
                 )
@@ -217,8 +213,9 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         """GET shows what would happen; POST does it."""
         run = self._visible_run(request, run_id)
         operation = operations.ALL[name]
-        if name not in self._permitted(request, run):
-            raise PermissionDenied
+        self.demand(request, operation.permission, run)
+        if operation.shows_payload:
+            self.demand(request, "view_payload", run)
         if operation.shows_payload:
             return self._relaunch_with_changes(request, run)
         if request.method == "POST":
@@ -241,7 +238,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         if run is None:
             raise Http404
         if not self.has_view_permission(request, run):
-            raise PermissionDenied
+            raise Missing(self.view_action)
         return run
 
     def _permitted(self, request: HttpRequest, run: Run) -> list[str]:

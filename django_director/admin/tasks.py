@@ -7,7 +7,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
@@ -73,7 +72,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         own = [
             path(
                 f"<uuid:task_id>/{name}/",
-                self.admin_site.admin_view(require_http_methods(["GET", "POST"])(view)),
+                self.guarded(require_http_methods(["GET", "POST"])(view)),
                 {"name": name},
                 name=f"django_director_task_{name}",
             )
@@ -139,8 +138,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         task: Task | None = self.get_queryset(request).filter(pk=task_id).first()
         if task is None:
             raise Http404
-        if not self.has_view_permission(request, task) or not self.allows(request, action(task), task):
-            raise PermissionDenied
+        self.demand(request, action(task), task)
         return task
 
     def _buttons(self, request: HttpRequest, task: Task) -> list[TaskOperation]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
@@ -95,7 +94,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         return (*self.list_display, "run_button") if self.allows(request, "run") else self.list_display
 
     def get_urls(self) -> list[URLPattern]:
-        start = self.admin_site.admin_view(require_http_methods(["GET", "POST"])(self.start))
+        start = self.guarded(require_http_methods(["GET", "POST"])(self.start))
         return [
             path("<int:pk>/run/", start, name="django_director_workflow_run"),
             *super().get_urls(),
@@ -151,8 +150,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         workflow = self.get_queryset(request).filter(pk=pk).first()
         if workflow is None:
             raise Http404
-        if not (self.has_view_permission(request, workflow) and self.allows(request, "run", workflow)):
-            raise PermissionDenied
+        self.demand(request, "run", workflow)
         version = workflow.current_version
         schema = version.graph.definition.schema if version else None
         form = PayloadForm(schema, request.POST if request.method == "POST" else None)

@@ -190,6 +190,13 @@ def test_the_sample_is_valid_and_never_written_over_a_file(project):
     assert (project.folder / "shop" / "tasks.py").read_text() == "mine"
 
 
+def test_the_sample_goes_where_one_is_unless_it_is_told(project):
+    done = project.manage("initworkflows")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["workflows.yml", "tasks.py"]
+    assert (project.folder / "workflows.yml").exists()
+
+
 def test_the_sample_elsewhere_says_what_is_missing(project):
     done = project.manage("initworkflows", "new/place")
     assert "WORKFLOWS" in done.stderr

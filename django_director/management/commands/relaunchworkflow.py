@@ -12,6 +12,7 @@ from django_director.management.base import (
     add_payload_argument,
     read_payload,
 )
+from django_director.management.outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 from django_director.masking import mask
 from django_director.models import Run
 
@@ -33,6 +34,7 @@ class Command(ActingCommand):
         )
         parser.add_argument("--comment", default="", metavar="TEXT", help="shown with the new run")
         add_dry_run_argument(parser)
+        add_wait_arguments(parser)
         super().add_arguments(parser)
 
     def run_command(
@@ -46,6 +48,7 @@ class Command(ActingCommand):
         user: str | None,
         **options: Any,
     ) -> None:
+        check_wait_arguments(options["wait"], options["timeout"])
         old = find_run(run)
         actor = self.act_as(user, "retry", old.workflow)
         given = read_payload(payload)
@@ -55,6 +58,8 @@ class Command(ActingCommand):
         new = engine.relaunch(old, given, user=actor, version=chosen_version, comment=comment)
         self.note(actor, new, f"Relaunched from {old.pk}")
         self.done(new, "started run")
+        if options["wait"]:
+            wait_for_outcome(self, new, options["timeout"])
 
     def _preview(self, run: Run, given: Any, chosen_version: str) -> None:
         preview = engine.preview_relaunch(run, given, version=chosen_version)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django_director import engine
 from django_director.lookups import find_task
+from django_director.management.outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 from django_director.management.tasks import TaskCommand, show_preview
 
 
@@ -13,9 +14,11 @@ class Command(TaskCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--comment", default="", metavar="TEXT", help="why; kept with the task")
+        add_wait_arguments(parser)
         super().add_arguments(parser)
 
     def run_command(self, *, task: str, comment: str, dry_run: bool, user: str | None, **options: Any) -> None:
+        check_wait_arguments(options["wait"], options["timeout"])
         found = find_task(task)
         actor = self.act_as(user, "retry", found.run.workflow)
         if dry_run:
@@ -24,3 +27,5 @@ class Command(TaskCommand):
         found = engine.skip(found, user=actor, comment=comment)
         self.note_on_task(actor, found, "Skipped")
         self.done(found.run, f"skipped {found.label} of run")
+        if options["wait"]:
+            wait_for_outcome(self, found.run, options["timeout"])

@@ -1,0 +1,94 @@
+"""Wait for the outcome of a run, show it, and exit with what it means."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+
+from django.core.management.base import CommandError
+
+from django_director.engine import family
+from django_director.local import run_to_end
+from django_director.models import Run, Task
+from django_director.representation import run_as_json
+from django_director.status import RunStatus
+
+from .base import FAILED, TIMED_OUT, DirectorCommand
+from .display import show_result, show_tasks
+from .output import duration
+from .progress import Progress, follow
+
+
+def add_wait_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--wait", action="store_true", help="show what happens until there is an outcome")
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="how long to wait at most")
+
+
+def check_wait_arguments(wait: bool, timeout: float | None) -> None:
+    """Raise ``CommandError`` for a time-out of nothing. To be called before anything is done."""
+    if timeout is not None and not wait:
+        raise CommandError("--timeout needs --wait")
+
+
+def wait_for_outcome(command: DirectorCommand, run: Run, timeout: float | None) -> None:
+    """Show what happens until the outcome, then the tasks, and end the command with what the outcome means."""
+    command.stdout.flush()
+    run.refresh_from_db()
+    in_time = follow_to_end(command, run, timeout)
+    shown = run_as_json(run, with_payload=True, with_tasks=True)
+    show_tasks(command.out, shown["tasks"])
+    show_result(command.out, shown)
+    leave(command, run, in_time)
+
+
+def follow_to_end(command: DirectorCommand, run: Run, timeout: float | None, *, local: bool = False) -> bool:
+    """Let the run come to its end, ``local`` in this process; say whether it did in time."""
+    progress = Progress(command.stderr, quiet=not command.verbosity)
+    try:
+        if local:
+            run_to_end(run, timeout, progress.update)
+            progress.finish(run)
+        else:
+            follow(run, progress, timeout)
+    except TimeoutError:
+        progress.finish(run)
+        return False
+    return True
+
+
+def leave(command: DirectorCommand, run: Run, in_time: bool) -> None:
+    """Return on success; else raise ``CommandError`` with the exit code."""
+    if in_time and not run.is_finished:
+        command.fail(_asked(run), returncode=TIMED_OUT)
+    if not run.is_finished:
+        command.fail(f"run {run.pk} has no outcome yet; see “showrun {run.pk} --watch”", returncode=TIMED_OUT)
+    if run.status != RunStatus.SUCCESS:
+        command.fail(f"run {run.pk} {run.shown_status}{_why(run)}", returncode=FAILED)
+    command.talk(f"success in {duration(run.duration or 0.0)}")
+
+
+def _why(run: Run) -> str:
+    """The first error of the run, as the end of a sentence."""
+    if run.error:
+        return f": {run.error}"
+    task = run.tasks.failed().steps().order_by("finished_at").for_listing().first()
+    return f": {task.label}: {task.error}" if task else ""
+
+
+def _asked(run: Run) -> str:
+    """What a local run waits for: its own approvals, and those of its child runs."""
+    tasks = Task.objects.filter(run__in=[run.pk, *family.descendants(run.pk)]).asked()
+    asked = list(tasks.for_listing().order_by("asked_at"))
+    named = ", ".join(f"“{task.label}”" for task in asked)
+    decide = f"approvetask {asked[0].run_id}:{asked[0].label}" if asked else f"showrun {run.pk}"
+    return f"run {run.pk} waits for approval of {named}: see “{decide}”; a worker takes it from there"
+
+
+def seconds(text: str) -> float:
+    """The type of an argument."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ArgumentTypeError(f"a number of seconds, not “{text}”")
+    return value
