@@ -408,3 +408,11 @@ def test_the_schema_gives_defaults_and_the_payload_is_checked():
     assert finished.payload == finished.result["payload"] == {"a": 1, "n": 3}
     with pytest.raises(InvalidPayload):
         testing.run_workflow("test.FLOW", {"n": "x"})
+
+
+def test_a_hook_is_tried_again_as_its_retry_says():
+    hook = step("hooks.success", task="FLAKY", kwargs={"failures": 1}, retry=Retry(max=1))
+    after = step("hooks.success-2", task="GIVEN", trigger_rule="all_success")
+    finished = run("NOOP", hooks={"success": (hook, after)})
+    first, second = finished.tasks.hooks().order_by("position")
+    assert (first.status, first.attempt, second.result["args"]) == (TaskStatus.SUCCESS, 2, [2])
