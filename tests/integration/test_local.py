@@ -9,7 +9,9 @@ import pytest
 from celery import current_app
 from django.utils import timezone
 
+import django_director
 from django_director import engine, local, testing
+from django_director.celery import DirectorTask
 from django_director.definitions.model import Concurrency, Retry, TaskStep
 from django_director.engine import admission
 from django_director.exceptions import Conflict, InvalidPayload
@@ -400,6 +402,39 @@ def test_results_are_stored_as_djangos_encoder_writes_them():
 
 def test_a_task_with_a_base_of_its_own_is_a_step_too():
     assert run("OWN_BASE").result == ["hello", True]
+
+
+class ByRun(DirectorTask):
+    """As Celery's documentation has it, with `app.Task` as its base: it never calls its parent's `__call__`."""
+
+    abstract = True
+
+    def __call__(self, *args, **kwargs):
+        return ["by run", self.run(*args, **kwargs)]
+
+
+class BySuper(ByRun):
+    abstract = True
+
+    def __call__(self, *args, **kwargs):
+        return ["by super", django_director.context() is not None, super().__call__(*args, **kwargs)]
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"), [(ByRun, ["by run", [1, 5]]), (BySuper, ["by super", True, ["by run", [1, 5]]])]
+)
+def test_a_base_that_overrides_how_our_own_is_called_is_called_inside_the_run(base, expected):
+    name = f"{__name__}.{base.__name__}"
+
+    @current_app.task(name=name, base=base, bind=True)
+    def wrapped(self, order, more=5):
+        return [order, more]
+
+    finished = run(GIVE_ONE, step("A", task=name))
+    assert (finished.status, finished.error, finished.result) == (RunStatus.SUCCESS, "", expected)
+    assert finished.tasks.get(step="A").attempt == 1
+    outside = ["by super", False, ["by run", [7, 5]]] if base is BySuper else ["by run", [7, 5]]
+    assert wrapped.apply(args=[7]).get() == wrapped(7) == outside
 
 
 def test_the_schema_gives_defaults_and_the_payload_is_checked():
