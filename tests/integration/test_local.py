@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from celery import current_app
+from celery import Task, current_app
 from django.utils import timezone
 
 import django_director
@@ -15,7 +15,8 @@ from django_director.celery import DirectorTask
 from django_director.definitions.model import Concurrency, Retry, TaskStep
 from django_director.engine import admission
 from django_director.exceptions import Conflict, InvalidPayload
-from django_director.models import Run, Task
+from django_director.models import Run
+from django_director.models import Task as Row
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
 
@@ -295,7 +296,7 @@ def test_the_approval_of_a_child_is_left_to_somebody():
     make_workflow(definition("test.CHILD", approval("OK")))
     waiting = run(child("SHIP", "test.CHILD"), "ECHO")
     assert waiting.status == RunStatus.RUNNING
-    engine.approve(Task.objects.get(step="OK"))
+    engine.approve(Row.objects.get(step="OK"))
     assert local.run_to_end(waiting, skip_delays=True).status == RunStatus.SUCCESS
 
 
@@ -380,6 +381,23 @@ def test_a_task_of_the_apps_own(is_bound):
             return [order, payload, days, name]
 
     assert run(GIVE_ONE, step("A", task=name), payload={"a": 1}).result == [1, {"a": 1}, 30, name]
+
+
+@pytest.mark.parametrize("base", [Task, DirectorTask])
+def test_a_task_that_is_a_class(base):
+    class Own(base):
+        name = f"{__name__}.Own{base.__name__}"
+        max_retries = 1
+        default_retry_delay = 0
+
+        def run(self, order, payload, days=30):
+            if not self.request.retries:
+                raise self.retry()
+            return [order, payload, days, self.request.retries]
+
+    current_app.register_task(Own())
+    finished = run(GIVE_ONE, step("A", task=Own.name), payload={"a": 1})
+    assert (finished.result, finished.error) == ([1, {"a": 1}, 30, 1], "")
 
 
 # What it returns
