@@ -50,6 +50,9 @@ class DirectorTask(BaseTask):
         ticket = self._new_ticket()
         if ticket is None:
             return super().__call__(*args, **kwargs)
+        return self._perform(ticket)
+
+    def _perform(self, ticket: Ticket) -> Any:
         from . import worker  # needs models
 
         self._in_run = ticket
@@ -137,12 +140,32 @@ class DirectorTask(BaseTask):
         return Ticket.read(request.id, header)
 
 
+class OutermostTask(DirectorTask):
+    """A ``DirectorTask`` whose class has a ``__call__`` of its own: that is called inside the run, as ``run`` is.
+
+    It may never come to ours, and then nobody would claim the task.
+    """
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        ticket = self._new_ticket()
+        if ticket is None:
+            return super().__call__(*args, **kwargs)
+        return self._perform(ticket)
+
+    def run_plainly(self, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+
 def adopt(app: Celery) -> None:
-    """Make every task with a ``base`` of its own a ``DirectorTask`` too."""
+    """Make every task with a ``base`` of its own a ``DirectorTask`` too, and one that is called as such."""
     for name, task in app.tasks.items():
-        if not isinstance(task, DirectorTask) and not name.startswith("celery."):
-            own: Any = type(task)
-            task.__class__ = type(own.__name__, (DirectorTask, own), {"__module__": own.__module__})
+        own: Any = type(task)
+        if name.startswith("celery.") or own.__call__ in (DirectorTask.__call__, OutermostTask.__call__):
+            continue
+        ours = OutermostTask if issubclass(own, DirectorTask) else DirectorTask
+        task.__class__ = type(own.__name__, (ours, own), {"__module__": own.__module__})
 
 
 def _keep_connections(app: Any) -> None:

@@ -46,9 +46,22 @@ class Report:
     calls: list[Call] = field(default_factory=list)
     """Workflows as steps of others, to be checked when all files are read."""
 
-    def inside(self, *, step: str | None = None, **changes: Any) -> Report:
-        """The same report, for what is found inside a workflow or step; ``changes`` are of its fields."""
-        return replace(self, step=step or self.step, **changes)
+    def inside(
+        self,
+        *,
+        workflow: str | None = None,
+        step: str | None = None,
+        known: frozenset[str] | None = None,
+        schema: Any = None,
+    ) -> Report:
+        """The same report, for what is found inside a workflow or step; ``None`` leaves a field as it is."""
+        return replace(
+            self,
+            workflow=workflow or self.workflow,
+            step=step or self.step,
+            known=known or self.known,
+            schema=self.schema if schema is None else schema,
+        )
 
     def place(self, node: Node | None) -> Place:
         if node is None:

@@ -90,6 +90,8 @@ def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
     """A value with expressions inside ``${{ … }}``, as it is written. What these use is added to ``uses``."""
     for scalar in texts_with("{{", node):
         _note_braces(scalar, key, report)
+    for wrong in _keys_with(OPEN, node):
+        report.error(codes.EXPRESSION, wrong, f"`{key}`: an expression can't be a key", _NO_KEY)
     for scalar in expressions_in(node):
         if not _can_afford(scalar, report):
             break
@@ -128,6 +130,20 @@ def texts_with(part: str, node: Node) -> Iterator[ScalarNode]:
             yield from texts_with(part, item)
     elif isinstance(node, ScalarNode) and isinstance(node.value, str) and part in node.value:
         yield node
+
+
+def _keys_with(part: str, node: Node) -> Iterator[ScalarNode]:
+    if isinstance(node, MappingNode):
+        for entry in node.entries.values():
+            if part in entry.key.text:
+                yield entry.key
+            yield from _keys_with(part, entry.value)
+    elif isinstance(node, ListNode):
+        for item in node.items:
+            yield from _keys_with(part, item)
+
+
+_NO_KEY: Final = "write the key as it is; only values are evaluated"
 
 
 def note_text(node: Node, key: str, report: Report) -> None:

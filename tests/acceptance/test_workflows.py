@@ -209,6 +209,13 @@ def test_a_task_with_a_base_of_its_own(site: Site):
     assert run.result["args"] == [["hello", True]]
 
 
+def test_a_task_whose_base_is_ours_and_calls_run_itself(site: Site):
+    """As Celery's documentation has it; its retries are those of a run all the same."""
+    run = site.run("celery.OWN_CALL", {"failures": 2})
+    assert run.result == ["own call", 2]
+    assert run.tasks.get().attempt == 3
+
+
 @pytest.mark.fault(26)
 @pytest.mark.parametrize(
     ("name", "says"),

@@ -6,14 +6,17 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from celery import current_app
+from celery import Task, current_app
 from django.utils import timezone
 
+import django_director
 from django_director import engine, local, testing
+from django_director.celery import DirectorTask
 from django_director.definitions.model import Concurrency, Retry, TaskStep
 from django_director.engine import admission
 from django_director.exceptions import Conflict, InvalidPayload
-from django_director.models import Run, Task
+from django_director.models import Run
+from django_director.models import Task as Row
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
 
@@ -293,7 +296,7 @@ def test_the_approval_of_a_child_is_left_to_somebody():
     make_workflow(definition("test.CHILD", approval("OK")))
     waiting = run(child("SHIP", "test.CHILD"), "ECHO")
     assert waiting.status == RunStatus.RUNNING
-    engine.approve(Task.objects.get(step="OK"))
+    engine.approve(Row.objects.get(step="OK"))
     assert local.run_to_end(waiting, skip_delays=True).status == RunStatus.SUCCESS
 
 
@@ -380,6 +383,23 @@ def test_a_task_of_the_apps_own(is_bound):
     assert run(GIVE_ONE, step("A", task=name), payload={"a": 1}).result == [1, {"a": 1}, 30, name]
 
 
+@pytest.mark.parametrize("base", [Task, DirectorTask])
+def test_a_task_that_is_a_class(base):
+    class Own(base):
+        name = f"{__name__}.Own{base.__name__}"
+        max_retries = 1
+        default_retry_delay = 0
+
+        def run(self, order, payload, days=30):
+            if not self.request.retries:
+                raise self.retry()
+            return [order, payload, days, self.request.retries]
+
+    current_app.register_task(Own())
+    finished = run(GIVE_ONE, step("A", task=Own.name), payload={"a": 1})
+    assert (finished.result, finished.error) == ([1, {"a": 1}, 30, 1], "")
+
+
 # What it returns
 
 
@@ -402,9 +422,50 @@ def test_a_task_with_a_base_of_its_own_is_a_step_too():
     assert run("OWN_BASE").result == ["hello", True]
 
 
+class ByRun(DirectorTask):
+    """As Celery's documentation has it, with `app.Task` as its base: it never calls its parent's `__call__`."""
+
+    abstract = True
+
+    def __call__(self, *args, **kwargs):
+        return ["by run", self.run(*args, **kwargs)]
+
+
+class BySuper(ByRun):
+    abstract = True
+
+    def __call__(self, *args, **kwargs):
+        return ["by super", django_director.context() is not None, super().__call__(*args, **kwargs)]
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"), [(ByRun, ["by run", [1, 5]]), (BySuper, ["by super", True, ["by run", [1, 5]]])]
+)
+def test_a_base_that_overrides_how_our_own_is_called_is_called_inside_the_run(base, expected):
+    name = f"{__name__}.{base.__name__}"
+
+    @current_app.task(name=name, base=base, bind=True)
+    def wrapped(self, order, more=5):
+        return [order, more]
+
+    finished = run(GIVE_ONE, step("A", task=name))
+    assert (finished.status, finished.error, finished.result) == (RunStatus.SUCCESS, "", expected)
+    assert finished.tasks.get(step="A").attempt == 1
+    outside = ["by super", False, ["by run", [7, 5]]] if base is BySuper else ["by run", [7, 5]]
+    assert wrapped.apply(args=[7]).get() == wrapped(7) == outside
+
+
 def test_the_schema_gives_defaults_and_the_payload_is_checked():
     schema = {"type": "object", "properties": {"n": {"type": "integer", "default": 3}}}
     finished = run("ECHO", payload={"a": 1}, schema=schema)
     assert finished.payload == finished.result["payload"] == {"a": 1, "n": 3}
     with pytest.raises(InvalidPayload):
         testing.run_workflow("test.FLOW", {"n": "x"})
+
+
+def test_a_hook_is_tried_again_as_its_retry_says():
+    hook = step("hooks.success", task="FLAKY", kwargs={"failures": 1}, retry=Retry(max=1))
+    after = step("hooks.success-2", task="GIVEN", trigger_rule="all_success")
+    finished = run("NOOP", hooks={"success": (hook, after)})
+    first, second = finished.tasks.hooks().order_by("position")
+    assert (first.status, first.attempt, second.result["args"]) == (TaskStatus.SUCCESS, 2, [2])

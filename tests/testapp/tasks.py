@@ -18,6 +18,7 @@ from django.db.backends.signals import connection_created
 
 import django_director
 from django_director import task
+from django_director.celery import DirectorTask
 
 
 @task(name="EXTRACT")
@@ -269,6 +270,23 @@ class OwnBase(Task):
 @shared_task(name="OWN_BASE", base=OwnBase, bind=True)
 def own_base(self: Any, *args: Any, **kwargs: Any) -> bool:
     return isinstance(self, OwnBase)
+
+
+class OwnCall(DirectorTask):
+    """A base class made of the app's own, which never calls its parent's ``__call__``."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return ["own call", self.run(*args, **kwargs)]
+
+
+@shared_task(name="OWN_CALL", base=OwnCall, bind=True, max_retries=2, default_retry_delay=0)
+def own_call(self: Any, payload: dict[str, Any]) -> int:
+    """Fail as often as the payload says, through ``self.retry``."""
+    if self.request.retries < payload.get("failures", 0):
+        raise self.retry(exc=ValueError("not yet"))
+    return int(self.request.retries)
 
 
 _opened = 0
