@@ -5,23 +5,18 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django_director import engine
-from django_director.lookups import find_run
-from django_director.management.base import (
-    ActingCommand,
-    add_dry_run_argument,
-    add_payload_argument,
-    read_payload,
-)
-from django_director.management.outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
+from django_director.management.base import add_payload_argument, read_payload
+from django_director.management.runs import WaitingRunCommand
 from django_director.masking import mask
 from django_director.models import Run
 
 
-class Command(ActingCommand):
+class Command(WaitingRunCommand):
     help = "Start a new run of the same workflow, with the same payload unless another is given."
+    action = "retry"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("run", help="the run's id, or its first digits")
+        super().add_arguments(parser)
         add_payload_argument(parser)
         # Not `--version`: Django's own option of that name prints Django's.
         parser.add_argument(
@@ -33,36 +28,17 @@ class Command(ActingCommand):
             help="use the definition that the run had, not the current one",
         )
         parser.add_argument("--comment", default="", metavar="TEXT", help="shown with the new run")
-        add_dry_run_argument(parser)
-        add_wait_arguments(parser)
-        super().add_arguments(parser)
 
-    def run_command(
-        self,
-        *,
-        run: str,
-        payload: str | None,
-        chosen_version: str,
-        comment: str,
-        dry_run: bool,
-        user: str | None,
-        **options: Any,
-    ) -> None:
-        check_wait_arguments(options["wait"], options["timeout"])
-        old = find_run(run)
-        actor = self.act_as(user, "retry", old.workflow)
-        given = read_payload(payload)
-        if dry_run:
-            self._preview(old, given, chosen_version)
-            return
-        new = engine.relaunch(old, given, user=actor, version=chosen_version, comment=comment)
-        self.note(actor, new, f"Relaunched from {old.pk}")
+    def take_up(self, run: Run, user: Any, **options: Any) -> Run:
+        given, version = read_payload(options["payload"]), options["chosen_version"]
+        new = engine.relaunch(run, given, user=user, version=version, comment=options["comment"])
+        self.note(user, new, f"Relaunched from {run.pk}")
         self.done(new, "started run")
-        if options["wait"]:
-            wait_for_outcome(self, new, options["timeout"])
+        return new
 
-    def _preview(self, run: Run, given: Any, chosen_version: str) -> None:
-        preview = engine.preview_relaunch(run, given, version=chosen_version)
+    def preview(self, run: Run, **options: Any) -> None:
+        given, version = read_payload(options["payload"]), options["chosen_version"]
+        preview = engine.preview_relaunch(run, given, version=version)
         schema = preview.version.graph.definition.schema
         self.out.fields(
             [

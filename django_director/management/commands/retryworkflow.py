@@ -1,33 +1,22 @@
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from typing import Any
 
 from django_director import engine
-from django_director.lookups import find_run
-from django_director.management.base import ActingCommand, add_dry_run_argument
-from django_director.management.outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
+from django_director.management.runs import WaitingRunCommand
 from django_director.management.tasks import show_preview
+from django_director.models import Run
 
 
-class Command(ActingCommand):
+class Command(WaitingRunCommand):
     help = "Run the failed tasks of a finished run again, and everything downstream of them."
+    action = "retry"
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("run", help="the run's id, or its first digits")
-        add_dry_run_argument(parser)
-        add_wait_arguments(parser)
-        super().add_arguments(parser)
+    def take_up(self, run: Run, user: Any, **options: Any) -> Run:
+        run = engine.retry(run, user=user)
+        self.note(user, run, "Retried")
+        self.done(run, "retrying run")
+        return run
 
-    def run_command(self, *, run: str, dry_run: bool, user: str | None, **options: Any) -> None:
-        check_wait_arguments(options["wait"], options["timeout"])
-        found = find_run(run)
-        actor = self.act_as(user, "retry", found.workflow)
-        if dry_run:
-            show_preview(self, engine.preview_retry(found))
-            return
-        found = engine.retry(found, user=actor)
-        self.note(actor, found, "Retried")
-        self.done(found, "retrying run")
-        if options["wait"]:
-            wait_for_outcome(self, found, options["timeout"])
+    def preview(self, run: Run, **options: Any) -> None:
+        show_preview(self, engine.preview_retry(run))

@@ -1,0 +1,61 @@
+"""What the commands share that do something with one run."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any, ClassVar
+
+from django_director.lookups import find_run
+from django_director.models import Run
+
+from .base import ActingCommand, add_dry_run_argument
+from .outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
+
+
+class RunCommand(ActingCommand):
+    """A command with one RUN, which ``--dry-run`` previews."""
+
+    action: ClassVar[str]
+    """What ``--user`` must be allowed to do."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("run", help="the run's id, or its first digits")
+        add_dry_run_argument(parser)
+        super().add_arguments(parser)
+
+    def run_command(self, *, run: str, dry_run: bool, user: str | None, **options: Any) -> None:
+        found = find_run(run)
+        actor = self.act_as(user, self.action, found.workflow)
+        if dry_run:
+            self.preview(found, **options)
+        else:
+            self.act(found, actor, **options)
+
+    def preview(self, run: Run, **options: Any) -> None:
+        """Say what would happen."""
+        raise NotImplementedError
+
+    def act(self, run: Run, user: Any, **options: Any) -> None:
+        """Do it, on behalf of ``user``."""
+        raise NotImplementedError
+
+
+class WaitingRunCommand(RunCommand):
+    """The same, with ``--wait`` for the outcome of the run that ``act`` lets go on or starts."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        add_wait_arguments(parser)
+
+    def run_command(self, *args: Any, **options: Any) -> None:
+        check_wait_arguments(options["wait"], options["timeout"])
+        super().run_command(*args, **options)
+
+    def act(self, run: Run, user: Any, **options: Any) -> None:
+        taken_up = self.take_up(run, user, **options)
+        if options["wait"]:
+            wait_for_outcome(self, taken_up, options["timeout"])
+
+    def take_up(self, run: Run, user: Any, **options: Any) -> Run:
+        """Let the run, or a new one, begin; return it."""
+        raise NotImplementedError
