@@ -10,6 +10,7 @@ import yaml
 from . import codes
 from .report import Report
 from .scalars import Ambiguous, Value, resolve
+from .syntax import report_syntax
 from .tree import Entry, ListNode, MappingNode, Node, ScalarNode
 
 MAX_BYTES: Final = 1024 * 1024
@@ -42,7 +43,7 @@ def load(text: str, report: Report) -> Node | None:
             codes.CHARACTER, found, f"the character U+{error.character:04X} is not allowed", "take it out"
         )
     except yaml.MarkedYAMLError as error:
-        _report_syntax(error, text, report)
+        report_syntax(error, text, report)
     return None
 
 
@@ -245,20 +246,3 @@ def _is_utf8(text: str) -> bool:
 
 def _short_tag(tag: str) -> str:
     return tag.replace("tag:yaml.org,2002:", "!!")
-
-
-def _report_syntax(error: yaml.MarkedYAMLError, text: str, report: Report) -> None:
-    mark = error.problem_mark or error.context_mark
-    node = Node(line=mark.line + 1, column=mark.column + 1) if mark else None
-    what = ", ".join(part for part in (error.problem, error.context) if part)
-    report.error(codes.NOT_YAML, node, f"not valid YAML: {what}", _syntax_hint(what, node, text))
-
-
-def _syntax_hint(what: str, node: Node | None, text: str) -> str:
-    lines = text.split("\n")
-    line = lines[node.line - 1] if node and node.line <= len(lines) else ""
-    if "\t" in line:
-        return "use spaces, not tabs"
-    if "mapping values" in what:
-        return "put texts with “: ” in quotes, and check the indent"
-    return "check the indent, the brackets and the quotes of this line and the one before"

@@ -12,6 +12,7 @@ from .drafts import Draft
 from .report import Report
 from .tree import MappingNode, Node, describe, text_of
 from .values import NAME_LENGTH, read_text
+from .writing import note_text
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +51,7 @@ def read_queues(node: Node | None, report: Report) -> Queues:
         _read_customs(node.get("customs"), queues, report)
         return queues
     if (name := text_of(node)) and len(name) <= NAME_LENGTH:
+        note_text(node, "queue", report)
         return Queues(default=name)
     message = f"`queue` must be a queue's name or a mapping, and is {describe(node)}"
     report.error(codes.VALUE, node, message, "write `queue: slow` or `queue: {default: slow}`")

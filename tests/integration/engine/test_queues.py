@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def plain() -> None: ...
 
 
-@shared_task(name="tests.queues.OWN", queue="own option")
+@shared_task(name="tests.queues.OWN")
 def with_an_option() -> None: ...
 
 
@@ -37,6 +37,8 @@ def sent(monkeypatch) -> Any:
         queue = app.amqp.router.route(dict(dispatch._options(app, message)), message.name)["queue"]
         found.append(getattr(queue, "name", queue))
 
+    # As `queue=` of the decorator, of which Celery warns.
+    monkeypatch.setattr(with_an_option, "queue", "own option", raising=False)
     monkeypatch.setattr(dispatch, "_send", send)
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     dispatch._pool.cache_clear()
