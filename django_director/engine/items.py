@@ -49,6 +49,8 @@ def settle_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskS
     stopped = way.tally is not None and _end_item(run, graph, around, index, way.tally)
     if is_fast and status == TaskStatus.FAILED and not node.is_forgiven:
         settle.fail_fast(run.pk)
+        # Not if that was the end of the run.
+        return settle.is_stopped(run.pk)
     return stopped
 
 
@@ -77,7 +79,8 @@ def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: i
         # A stop was first.
         return False
     settle.announce_task(task_id)
-    return settle.settle(run, graph, node.position, status)
+    # What failed for an item has stopped the run, unless a reset has kept it: then nothing fails now.
+    return settle.settle(run, graph, node.position, status, stops=False)
 
 
 def error_of(status: TaskStatus, failed: int, count: int) -> str:

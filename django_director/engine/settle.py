@@ -34,10 +34,11 @@ MAX_ERROR: Final = 2_000
 """Characters of a task's error that its run repeats."""
 
 
-def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus) -> bool:
+def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus, *, stops: bool = True) -> bool:
     """Let a task's end have its consequences: count it, decide on what follows, end the run.
 
-    Says whether the run is stopped by `fail_fast`: then what is left is not decided here, see ``stop.carry_on``.
+    ``stops`` is whether its failure is one for `fail_fast`. Says whether the run is stopped by that: then what is
+    left is not decided here, see ``stop.carry_on``.
     """
     is_fast = graph.definition.fail_fast
     if is_fast and is_stopped(run.pk):
@@ -49,7 +50,7 @@ def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus) -> bool
     counters.close()
     carry_out(run, graph, found)
     if (
-        not is_fast
+        not (is_fast and stops)
         or status != TaskStatus.FAILED
         or graph.nodes[position].is_forgiven
         or found.outcome is not None

@@ -332,3 +332,20 @@ def test_a_map_whose_only_failed_task_is_skipped_ends_by_what_a_stop_has_left():
         "a[1]": "success",
         "b[1]": "canceled",
     }
+
+
+def test_a_failure_that_a_rerun_has_kept_does_not_stop_the_run_anew():
+    """As that of a group's member that is kept: nothing has failed since."""
+    made = mapped("M", over=["item 0", "item 1"], max_parallel=1)
+    steps = (made, step("Y", trigger_rule="any_failed"), "Z")
+    played = Lockstep(definition("test.FAST", *steps, fail_fast=True))
+    played.start("M")
+    for label, way in (("M[0]", "success"), ("M[1]", "failed"), ("Y", "success")):
+        played.start(label)
+        played.end(label, way)
+    assert played.reference.known["Z"] == "canceled"
+    assert played.steer("rerun", "M[0]")
+    for label in ("M[0]", "Y", "Z"):
+        played.start(label)
+        played.end(label)
+    assert (played.run.status, played.run.stop) == (RunStatus.FAILED, "")

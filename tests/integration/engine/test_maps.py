@@ -547,3 +547,14 @@ def test_ids_are_known_without_asking():
         assert task.pk == ids.item_id(run.pk, task.position, task.map_index)
     positions = sorted(run.tasks.values_list("position", "map_index"))
     assert positions == [(0, -1), (1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_failure_for_one_item_stops_the_run_at_once(published):
+    """Without the supervisor, which would find it at its next tick."""
+    run = start(mapped("M"), items=[1, 2, 3], fail_fast=True)
+    driver.expand(run, "M")
+    driver.fail(run, "M", index=1)
+    assert driver.statuses(run) == {"M": "failed", "M[0]": "canceled", "M[1]": "failed", "M[2]": "canceled"}
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
