@@ -201,19 +201,20 @@ with Connection("director://") as connection, open(sys.argv[1], "w", buffering=1
 """
 
 
-def test_four_producers_and_four_consumers_neither_lose_nor_repeat(site: Site) -> None:
-    outputs = [site.out / f"received-{n}" for n in range(4)]
+@pytest.mark.parametrize("number", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_producers_and_consumers_neither_lose_nor_repeat(site: Site, number: int) -> None:
+    outputs = [site.out / f"received-{n}" for n in range(number)]
     setup = "import django; django.setup()\n"
     consumers = [site.start("-c", setup + CONSUME, str(path), stdout=subprocess.PIPE) for path in outputs]
     for consumer in consumers:
         assert consumer.stdout
         assert consumer.stdout.readline() == "ready\n"
-    producers = [site.start("-c", setup + PRODUCE, str(n)) for n in range(4)]
+    producers = [site.start("-c", setup + PRODUCE, str(n)) for n in range(number)]
     for process in producers + consumers:
         assert process.wait(timeout=60) == 0
     received = [path.read_text().split() for path in outputs]
     everything = [line for lines in received for line in lines]
-    assert sorted(everything) == sorted(f"{p}-{n}" for p in range(4) for n in range(250))
+    assert sorted(everything) == sorted(f"{p}-{n}" for p in range(number) for n in range(250))
     assert all(received), "each consumer had a share"
     assert site.counts()["Message"] == 0
 

@@ -17,14 +17,7 @@ from .harness import wait_for
 pytestmark = pytest.mark.worker
 
 
-POOLS = ["prefork", "threads"]
-ANY_POOL = pytest.mark.parametrize(
-    "working", ["prefork", pytest.param("threads", marks=pytest.mark.slow)], indirect=True, scope="module"
-)
-"""For what the engine does, whatever the pool."""
-
-
-@pytest.fixture(scope="module", params=POOLS)
+@pytest.fixture(scope="module", params=["prefork", pytest.param("threads", marks=pytest.mark.slow)])
 def working(site: Site, request: pytest.FixtureRequest) -> Iterator[Site]:
     """One worker of each kind for the module."""
     site.kill()
@@ -61,7 +54,6 @@ def test_an_attempt_that_takes_too_long_is_ended_and_tried_again(working: Site):
     assert [attempt.outcome for attempt in task.attempts.all()] == ["timed_out"]
 
 
-@ANY_POOL
 def test_a_run_that_takes_too_long_ends_failed_with_its_hooks(working: Site):
     hooks = {"failure": (step("hooks.failure", task="HOOK"),), "always": (step("hooks.always", task="HOOK"),)}
     working.define("policy.LATE", step("NAP"), step("NAP-2", task="NAP"), timeout=2.5, hooks=hooks)
@@ -74,7 +66,6 @@ def test_a_run_that_takes_too_long_ends_failed_with_its_hooks(working: Site):
     wait_for(lambda: run.tasks.hooks().finished().count() == 2, 20, "both hooks have run")
 
 
-@ANY_POOL
 def test_a_paused_run_waits_and_goes_on(working: Site):
     working.define("policy.PAUSED", step("NAP"), step("NAP-2", task="NAP"))
     run = working.start("policy.PAUSED", {"seconds": 1})

@@ -69,7 +69,7 @@ def test_supervising_once(tmp_path, migrated):
     assert "nothing was due" in manage(migrated, "superviseworkflows", "--once").stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_supervising_until_told_to_stop(migrated, number):
     with subprocess.Popen(
         [sys.executable, "manage.py", "superviseworkflows"],
