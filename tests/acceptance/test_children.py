@@ -75,6 +75,7 @@ def test_a_cancel_reaches_what_runs_below(site: Site, trace: Path):
     assert set(found.values_list("status", flat=True)) == {RunStatus.CANCELED}
 
 
+@pytest.mark.slow
 def test_a_step_that_takes_too_long_fails_at_once_and_resumes_when_its_child_has_ended(site: Site):
     run = site.start("family.LATE")
     run.wait(30)

@@ -139,6 +139,7 @@ def test_what_runs_is_canceled_for_the_newest(working: Site):
     assert third.started_at >= first.finished_at
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_holds_nobody_up(site: Site, working: Site):
     victim = site.worker(queues="victim", concurrency=1)
     site.define("limits.DEAD", step("NAP", queue="victim"), concurrency=Concurrency())

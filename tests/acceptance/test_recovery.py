@@ -110,6 +110,7 @@ def test_a_frozen_worker_is_fenced_when_it_comes_back(site: Site, trace: Path):
 
 
 @pytest.mark.fault(23)
+@pytest.mark.slow
 def test_an_unknown_task_fails_with_a_clear_text(site: Site):
     site.expected |= {"Received unregistered task"}
     site.define("fault.UNKNOWN", "NOBODY_KNOWS", "NOOP")

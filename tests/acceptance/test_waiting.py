@@ -98,6 +98,7 @@ def test_waits_and_timeouts_are_on_time(site: Site):
     assert wrong.error.startswith("W: ExpressionError: `payload.at`, column 1: it gives a text, which is no time")
 
 
+@pytest.mark.slow
 def test_a_wait_survives_the_worker(site: Site):
     work(site)
     run = site.start("waits.LONG")

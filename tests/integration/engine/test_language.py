@@ -65,14 +65,14 @@ def play(definition: Definition, data: Any) -> None:
 
 
 @given(definitions(), st.data())
-@examples(60)
+@examples(45)
 @pytest.mark.timeout(600)
 def test_the_engine_does_what_the_reference_does(definition, data):
     play(definition, data)
 
 
 @given(definitions(is_parent=True), st.data())
-@examples(40)
+@examples(30)
 @pytest.mark.timeout(600)
 def test_and_with_child_runs(definition, data):
     play(definition, data)
