@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
@@ -20,6 +20,8 @@ from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, itemrows, outbox, settle
 from .transactions import after_commit, statement, transact
+
+T = TypeVar("T")
 
 CHUNK: Final = 5_000
 CHILDREN_AT_ONCE: Final = 50
@@ -73,13 +75,39 @@ def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
 
 
 def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
+    canceled = Run.objects.stopping().filter(pk=run_id)
+    if not force:
+        canceled = canceled.filter(stop=Stop.CANCEL)
     faults.point("cancel.committed")
-    sweep(run_id, reason)
+    sweep(canceled, run_id, reason)
     faults.point("cancel.swept")
-    stop_children(run_id, reason, force=force)
-    if force:
-        _kill(run_id, reason)
+    stop_children(canceled, run_id, reason, force=force)
+    if force and (messages := _while_stopped(canceled, partial(_kill, run_id, reason))):
+        dispatch.revoke(messages)
     close_if_idle(run_id)
+
+
+class _TakenUp(Exception):
+    """A run is not being stopped any more."""
+
+
+def _while_stopped(stopped: RunQuerySet, work: Callable[[], T]) -> T | None:
+    """Do ``work`` for a stopped run; ``None``, and nothing is done, when it has been closed meanwhile.
+
+    Who carries out a stop may be slow, and somebody may have taken the run up again. As everywhere the run is
+    locked after its tasks.
+    """
+
+    def whole() -> T:
+        done = work()
+        if not list(stopped.select_for_update().values_list("pk")):
+            raise _TakenUp
+        return done
+
+    try:
+        return transact(whole)
+    except _TakenUp:
+        return None
 
 
 def carry_on(run_id: UUID) -> bool:
@@ -87,13 +115,17 @@ def carry_on(run_id: UUID) -> bool:
 
     Says whether it was closed. The supervisor repeats this.
     """
-    stop = Run.objects.filter(pk=run_id).values_list("stop", flat=True).first()
+    stopping = Run.objects.stopping().filter(pk=run_id)
+    stop = stopping.values_list("stop", flat=True).first()
+    if stop is None:
+        return False
+    stopped = stopping.filter(stop=stop)
     if stop == Stop.FAIL_FAST:
-        _go_on(Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id))
+        _go_on(stopped, Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id))
     else:
         reason = REASONS.get(stop, "canceled")
-        sweep(run_id, reason)
-        stop_children(run_id, reason)
+        sweep(stopped, run_id, reason)
+        stop_children(stopped, run_id, reason)
     if stop == Stop.STEP_TIMEOUT:
         from .children import fail_late_step  # its end may stop a run
 
@@ -101,58 +133,65 @@ def carry_on(run_id: UUID) -> bool:
     return close_if_idle(run_id)
 
 
-def _go_on(run: Run) -> None:
+def _go_on(stopped: RunQuerySet, run: Run) -> None:
     """Decide what `fail_fast` spares from the rows alone: whatever has ended since then, it has ended for good."""
     graph = run.version.graph
     # A map waits until all its items have ended.
-    sweep(run.pk, "fail_fast: another step has failed", graph.spared, tuple(graph.maps))
+    sweep(stopped, run.pk, "fail_fast: another step has failed", graph.spared, tuple(graph.maps))
     if graph.maps:
-        itemrows.carry_on(run, graph)
+        _while_stopped(stopped, partial(itemrows.carry_on, run, graph))
     if not graph.spared:
         return
     rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
     found = replay(graph, dict(rows)).found
     if found.settled:
-        statement(partial(settle.settle_tasks, run.pk, found))
+        _while_stopped(stopped, partial(settle.settle_tasks, run.pk, found))
     if found.ready:
-        statement(partial(outbox.queue, run, graph, found.ready))
+        _while_stopped(stopped, partial(outbox.queue, run, graph, found.ready))
 
 
-def stop_children(run_id: UUID, reason: str, *, force: bool = False) -> None:
-    """Cancel the child runs that a stopped run waits for: its steps end when they have.
+def stop_children(stopped: RunQuerySet, run_id: UUID, reason: str, *, force: bool = False) -> None:
+    """Cancel the child runs that a run waits for, as long as it is among ``stopped``.
 
-    What of many is not carried out here the supervisor does. With ``force`` all is done here.
+    Its steps end when they have. What of many is not carried out here the supervisor does; with ``force`` all is
+    done here.
     """
     active = Run.objects.active().filter(parent_task__run_id=run_id, is_awaited=True)
     children = active if force else active.unstopped()
     found = list(children.values_list("pk", flat=True))
     for start in range(0, len(found), CHUNK):
         chunk = found[start : start + CHUNK]
-        statement(partial(_stop_chunk, run_id, chunk, reason))
+        if _while_stopped(stopped, partial(_stop_chunk, run_id, chunk, reason)) is None:
+            return
     faults.point("cancel.passed")
     for child_id in found if force else found[:CHILDREN_AT_ONCE]:
         _carry_out(child_id, reason, force)
 
 
-def _stop_chunk(run_id: UUID, chunk: list[UUID], reason: str) -> None:
+def _stop_chunk(run_id: UUID, chunk: list[UUID], reason: str) -> int:
     Task.objects.filter(run_id=run_id).awaiting_child().filter(child_run__in=chunk).update(reason=reason[:500])
-    Run.objects.active().unstopped().filter(pk__in=chunk).update(stop=Stop.CANCEL)
+    return Run.objects.active().unstopped().filter(pk__in=chunk).update(stop=Stop.CANCEL)
 
 
-def sweep(run_id: UUID, reason: str = "canceled", spared: Sequence[Span] = (), maps: Sequence[int] = ()) -> int:
-    """Settle what a stopped run has not started; return how many tasks that were.
+def sweep(
+    stopped: RunQuerySet,
+    run_id: UUID,
+    reason: str = "canceled",
+    spared: Sequence[Span] = (),
+    maps: Sequence[int] = (),
+) -> None:
+    """Settle what a run has not started, as long as it is among ``stopped``.
 
     ``spared`` goes on, and what waits at the positions ``maps`` too.
     """
-    swept = 0
     unstarted = _unstarted(Task.objects.filter(run_id=run_id).steps())
     if maps:
         unstarted = unstarted.exclude(position__in=maps, status=TaskStatus.WAITING)
     if spared:
         unstarted = unstarted.exclude(positions_in(spared))
     while chunk := list(unstarted.order_by("position").values_list("pk", flat=True)[:CHUNK]):
-        swept += statement(partial(_settle, chunk, reason))
-    return swept
+        if _while_stopped(stopped, partial(_settle, chunk, reason)) is None:
+            return
 
 
 def _settle(chunk: list[UUID], reason: str) -> int:
@@ -210,17 +249,15 @@ def _outcome(run: Run, graph: Graph) -> tuple[RunStatus, str]:
     return RunStatus.CANCELED, run.error
 
 
-def _kill(run_id: UUID, reason: str) -> None:
+def _kill(run_id: UUID, reason: str) -> list[str]:
+    """Cancel what runs; return the Celery ids of its messages."""
     running = Task.objects.filter(run_id=run_id).steps().running()
     messages = [ids.message_id(*row) for row in running.values_list("pk", "sequence")]
-    statement(
-        lambda: running.update(
-            status=TaskStatus.CANCELED,
-            finished_at=Now(),
-            lease_until=None,
-            deadline_at=None,
-            reason=f"{reason}, killed"[:500],
-        )
+    running.update(
+        status=TaskStatus.CANCELED,
+        finished_at=Now(),
+        lease_until=None,
+        deadline_at=None,
+        reason=f"{reason}, killed"[:500],
     )
-    if messages:
-        dispatch.revoke(messages)
+    return messages

@@ -449,7 +449,7 @@ def test_a_timeout_that_a_crash_interrupted_is_told_by_the_end():
     made = driver.child_of(run, "SHIP")
     overdue(made)
     # The process dies here; the child's last task may end before a supervisor looks.
-    stop.sweep(made.pk)
+    stop.sweep(Run.objects.stopping(), made.pk)
     assert stop.close_if_idle(made.pk)
     assert children.report_all(10) == 1
     assert error_of(run).startswith("TimeLimitExceeded: ")

@@ -309,7 +309,7 @@ MUTANTS = {
     ),
     "joins forget failures": Mutant(settle, "_count", _without_counting_failures, a_member_fails, GATES),
     "joins forget what was skipped": Mutant(settle, "_count", _without_counting_skips, a_member_is_skipped, GATES),
-    "fail_fast does not go on": Mutant(stop, "_go_on", lambda run: None, a_run_fails_fast, NO_OUTCOME),
+    "fail_fast does not go on": Mutant(stop, "_go_on", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME),
     "nobody publishes again": Mutant(recovery, "publish_due", lambda: 0, a_message_is_lost, NO_OUTCOME),
     "a pause does not hold": Mutant(
         claims, "_take", _take_though_paused, a_message_comes_in_a_pause, "a paused run started a task"
@@ -327,7 +327,7 @@ MUTANTS = {
     "a stop does not go down": Mutant(
         stop,
         "stop_children",
-        lambda run_id, reason, force=False: None,
+        lambda stopped, run_id, reason, force=False: None,
         a_parent_is_canceled,
         "a stop has not reached a child run",
     ),
@@ -357,7 +357,7 @@ MUTANTS = {
     "a stopped run is not swept": Mutant(
         stop,
         "sweep",
-        lambda run_id, reason="", spared=(), maps=(): 0,
+        lambda stopped, run_id, reason="", spared=(), maps=(): None,
         canceled_with_something_left,
         NO_OUTCOME,
     ),

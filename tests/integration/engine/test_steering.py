@@ -136,6 +136,23 @@ def test_retry_runs_the_failed_and_all_downstream_and_keeps_the_rest():
 
 
 @pytest.mark.fault(20)
+@pytest.mark.parametrize("force", [False, True])
+def test_a_stop_that_is_carried_out_late_leaves_a_run_alone_that_was_taken_up_again(force: bool):
+    run = driver.start("A", group("G", "X", "Y"))
+    canceled = Run.objects.stopping().filter(pk=run.pk)
+    engine.cancel(run)
+    assert stop.carry_on(run.pk)
+    engine.retry(run)
+    driver.claim(run, "A")
+    before = driver.statuses(run)
+    stop.sweep(canceled, run.pk)
+    stop.stop_children(canceled, run.pk, "canceled", force=force)
+    assert not stop.carry_on(run.pk)
+    assert driver.statuses(run) == before == {"A": "running", "X": "pending", "Y": "pending"}
+    run.refresh_from_db()
+    assert run.status == RunStatus.RUNNING
+
+
 def test_a_message_from_before_the_retry_is_dropped():
     run = driver.start("A", "B")
     old = driver.ticket(run.tasks.get(step="A"))
