@@ -42,7 +42,7 @@ def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool
     ``DIRECTOR["AUTHORIZE"]`` may name a function of the same arguments that decides instead; it may call
     ``by_permissions`` for the usual answer.
     """
-    return bool(_authorize()(user, action, workflow))
+    return bool(deciding()(user, action, workflow))
 
 
 def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> bool:
@@ -114,11 +114,15 @@ def visible(user: Any, action: str, rows: Rows, path: str = "pk") -> Rows:
     return rows.filter(**{f"{path}__in": allowed})
 
 
-def _authorize() -> Authorize:
+def deciding() -> Authorize:
+    """The function that ``is_allowed`` asks. Raises ``InvalidSettings``."""
     path = director.AUTHORIZE
     if not path:
         return by_permissions
     try:
-        return cast("Authorize", import_string(path))
+        found = path if callable(path) else import_string(path)
     except ImportError as error:
         raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} can\'t be imported: {error}') from error
+    if not callable(found):
+        raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} can\'t be called: it is no function')
+    return cast("Authorize", found)
