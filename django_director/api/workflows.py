@@ -10,13 +10,14 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.authorization import is_allowed, require, visible
+from django_director.engine.callers import KEY_RULE, is_key
 from django_director.lookups import find_workflow
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json
 from django_director.status import Trigger
 
 from .errors import invalid
-from .serializers import KEY_LENGTH, StartRequest
+from .serializers import StartRequest
 from .views import DirectorView, actor, body, sees_payload
 
 
@@ -71,6 +72,6 @@ def _seen_by(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]
 
 def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= KEY_LENGTH and key.isprintable()):
-        raise invalid("invalid request", {"Idempotency-Key": [f"give 1 to {KEY_LENGTH} printable characters"]})
+    if key is not None and not is_key(key):
+        raise invalid("invalid request", {"Idempotency-Key": [KEY_RULE]})
     return key
