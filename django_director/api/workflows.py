@@ -17,8 +17,8 @@ from django_director.representation import run_as_json, workflows_as_json
 from django_director.status import Trigger
 
 from .errors import invalid
-from .serializers import StartRequest
-from .views import DirectorView, actor, body, sees_payload
+from .serializers import NoOptions, StartRequest
+from .views import DirectorView, actor, body, query, sees_payload
 
 
 class WorkflowList(DirectorView):
@@ -26,6 +26,7 @@ class WorkflowList(DirectorView):
 
     def get(self, request: Request) -> Response:
         workflows = visible(request.user, "view_workflow", Workflow.objects.all())
+        query(request, NoOptions)
         return Response(_seen_by(request, list(workflows)))
 
 
@@ -35,6 +36,7 @@ class WorkflowDetail(DirectorView):
     def get(self, request: Request, name: str) -> Response:
         workflow = find_workflow(name)
         require(request.user, "view_workflow", workflow)
+        query(request, NoOptions)
         return Response(_seen_by(request, [workflow])[0])
 
 
