@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from django_director.authorization import deciding, is_allowed, needed_for
+from django_director.authorization import deciding, is_allowed, missing_for
 from django_director.conf import director
 from django_director.exceptions import InvalidSettings
 from django_director.masking import patterns
@@ -117,7 +117,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
             context = {"title": _("Settings that can't be used"), "error": error}
             return self.render(request, "unusable.html", context, status=503)
         except Missing as missing:
-            needed = "" if director.AUTHORIZE else needed_for(missing.action, missing.workflow)
+            needed = "" if director.AUTHORIZE else missing_for(request.user, missing.action, missing.workflow)
             context = {"title": _("Not allowed"), "needed": needed}
             return self.render(request, "forbidden.html", context, status=403)
 
