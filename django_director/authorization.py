@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from django.db.models import QuerySet
@@ -42,7 +42,7 @@ def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool
     ``DIRECTOR["AUTHORIZE"]`` may name a function of the same arguments that decides instead; it may call
     ``by_permissions`` for the usual answer.
     """
-    return bool(_authorize()(user, action, workflow))
+    return bool(deciding()(user, action, workflow))
 
 
 def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> bool:
@@ -60,10 +60,21 @@ def to_decide(task: Task) -> str:
 
 def needed_for(action: str, workflow: Workflow | None = None) -> str:
     """What ``by_permissions`` asks for, as people read it."""
-    needed = ", ".join(_needed(action))
-    if workflow is not None and workflow.allowed_groups and not _is_looking(action):
-        needed += f", and one of the groups {', '.join(workflow.allowed_groups)}"
-    return needed
+    return _as_text(_needed(action), [] if workflow is None or _is_looking(action) else workflow.allowed_groups)
+
+
+def missing_for(user: Any, action: str, workflow: Workflow | None = None) -> str:
+    """The part of ``needed_for`` that ``user`` does not have; empty where ``by_permissions`` has no objection."""
+    if user is None:
+        return needed_for(action, workflow)
+    permissions = [name for name in _needed(action) if not user.has_perm(name)]
+    is_outside = workflow is not None and not _is_looking(action) and not _is_in_groups(user, workflow)
+    return _as_text(permissions, workflow.allowed_groups if workflow is not None and is_outside else [])
+
+
+def _as_text(permissions: Sequence[str], groups: Sequence[str]) -> str:
+    parts = [", ".join(permissions), f"one of the groups {', '.join(groups)}" if groups else ""]
+    return ", and ".join(filter(None, parts))
 
 
 def _needed(action: str) -> tuple[str, ...]:
@@ -97,7 +108,9 @@ def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
         return
     what = f" with “{workflow}”" if workflow else ""
     deed = action.replace("_", " ") if action in PERMISSIONS else "approve"
-    raise NotAllowed(f"user “{user}” may not {deed}{what}: it needs {needed_for(action, workflow)}")
+    missing = missing_for(user, action, workflow)
+    why = f"it needs {missing}" if missing else "this site decides by rules of its own"
+    raise NotAllowed(f"user “{user}” may not {deed}{what}: {why}")
 
 
 def visible(user: Any, action: str, rows: Rows, path: str = "pk") -> Rows:
@@ -114,11 +127,15 @@ def visible(user: Any, action: str, rows: Rows, path: str = "pk") -> Rows:
     return rows.filter(**{f"{path}__in": allowed})
 
 
-def _authorize() -> Authorize:
+def deciding() -> Authorize:
+    """The function that ``is_allowed`` asks. Raises ``InvalidSettings``."""
     path = director.AUTHORIZE
     if not path:
         return by_permissions
     try:
-        return cast("Authorize", import_string(path))
+        found = path if callable(path) else import_string(path)
     except ImportError as error:
         raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} can\'t be imported: {error}') from error
+    if not callable(found):
+        raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} can\'t be called: it is no function')
+    return cast("Authorize", found)

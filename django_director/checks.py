@@ -11,8 +11,11 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connections
 
+from .authorization import deciding
 from .conf import DEFAULTS, director
+from .exceptions import InvalidSettings
 from .hints import did_you_mean
+from .masking import patterns
 
 TAG: Final = "director"
 SQLITE: Final = "django.db.backends.sqlite3"
@@ -43,6 +46,10 @@ def _is_name(value: Any) -> bool:
 
 def _is_paths(value: Any) -> bool:
     return value is None or (isinstance(value, list | tuple) and all(isinstance(p, str | Path) for p in value))
+
+
+def _is_mask(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(p, str) for p in value))
 
 
 def _is_retention(value: Any) -> bool:
@@ -78,17 +85,20 @@ RULES: Final[dict[str, tuple[Fits, str]]] = {
     "TASK_TIME_LIMIT": (lambda value: value is None or _is_number(value), "a number of seconds, or None"),
     "CAPTURE_LOGS": _SWITCH,
     "AUTHORIZE": (lambda value: callable(value) or _is_name(value), "a dotted path, or None"),
-    "MASK": (lambda value: isinstance(value, str | list | tuple), "a regular expression, or a list of them"),
+    "MASK": (_is_mask, "a regular expression, or a list of them"),
 }
 
 
 @register(TAG)
 def check_settings(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """E001: not a dict. E002: unknown keys. E003: values of a wrong type or range. E004: no room to renew."""
+    """E001: not a dict. E002: unknown keys. E003: values of a wrong type or range. E004: no room to renew.
+
+    E007: values that can't be used.
+    """
     if not isinstance(getattr(settings, "DIRECTOR", {}), dict):
         hint = 'Write DIRECTOR = {"LEASE": 90, …}, or leave it out.'
         return [Error("The setting DIRECTOR is not a dict.", hint=hint, id="director.E001")]
-    return [*_unknown_keys(), *_wrong_values()]
+    return [*_unknown_keys(), *_wrong_values(), *_unusable_values()]
 
 
 def _unknown_keys() -> Iterator[CheckMessage]:
@@ -107,6 +117,17 @@ def _wrong_values() -> Iterator[CheckMessage]:
         message = f"DIRECTOR['RENEW'] ({director.RENEW}) is not below DIRECTOR['LEASE'] ({director.LEASE})."
         hint = "A lease that is renewed after it has ended makes every long task run twice; use a third of it."
         yield Error(message, hint=hint, id="director.E004")
+
+
+def _unusable_values() -> Iterator[CheckMessage]:
+    for key, use in (("AUTHORIZE", deciding), ("MASK", patterns)):
+        fits, kind = RULES[key]
+        if not fits(getattr(director, key)):
+            continue  # E003
+        try:
+            use()
+        except InvalidSettings as error:
+            yield Error(f"{error}.", hint=f"It must be {kind}.", id="director.E007")
 
 
 @register(TAG)

@@ -81,7 +81,7 @@ class InvalidResult(DirectorError):
 
 
 class Misuse(DirectorError, TypeError):
-    """A task used something of Celery's that has no meaning inside a run."""
+    """A task used something of Celery's that has no meaning inside a run, or an argument is of the wrong type."""
 
 
 class ExpressionError(DirectorError):

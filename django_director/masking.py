@@ -24,7 +24,7 @@ def mask(value: Any, schema: Any = None) -> Any:
     Secret is what stands under a key that matches ``DIRECTOR["MASK"]`` (an expression, or a list of them),
     or what ``schema`` (a JSON Schema) calls ``writeOnly``; ``None`` stays, for it keeps no secret.
     """
-    return _Masker(_patterns(), schema).masked(value, [schema], 0)
+    return _Masker(patterns(), schema).masked(value, [schema], 0)
 
 
 def restore(entered: Any, original: Any, shown: Any) -> Any:
@@ -127,7 +127,8 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _patterns() -> tuple[re.Pattern[str], ...]:
+def patterns() -> tuple[re.Pattern[str], ...]:
+    """The expressions of ``DIRECTOR["MASK"]``. Raises ``InvalidSettings``."""
     given = director.MASK or ()
     return _compiled((given,) if isinstance(given, str) else tuple(given))
 

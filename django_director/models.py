@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 NAME_LENGTH = 200
 STATUS_LENGTH = 16
 KEY_LENGTH = 200
+COMMENT_LENGTH = 1000
 GRAPHS_KEPT = 256
 
 _graphs: dict[str, Graph] = {}
@@ -111,7 +112,7 @@ class Run(models.Model):
     error = models.TextField(blank=True)
     trigger = models.CharField(max_length=STATUS_LENGTH, choices=Trigger, default=Trigger.MANUAL)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    comment = models.CharField(max_length=1000, blank=True)
+    comment = models.CharField(max_length=COMMENT_LENGTH, blank=True)
     idempotency_key = models.CharField(max_length=KEY_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     schedule = models.CharField(max_length=NAME_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     scheduled_for = models.DateTimeField(null=True, help_text="The slot of the schedule.")

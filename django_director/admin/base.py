@@ -15,8 +15,10 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from django_director.authorization import is_allowed, needed_for
+from django_director.authorization import deciding, is_allowed, missing_for
 from django_director.conf import director
+from django_director.exceptions import InvalidSettings
+from django_director.masking import patterns
 from django_director.models import Workflow
 
 M = TypeVar("M", bound=Model)
@@ -78,7 +80,11 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         return False
 
     def has_view_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
-        return self.allows(request, self.view_action, obj)
+        try:
+            return self.allows(request, self.view_action, obj)
+        except InvalidSettings:
+            # The admin asks on every page; ours say what is wrong.
+            return False
 
     def allows(self, request: HttpRequest, action: str, obj: M | None = None) -> bool:
         """Whether the user may do this with the object's workflow (``None``: with any)."""
@@ -103,9 +109,15 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         self, view: Callable[..., HttpResponseBase], request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         try:
+            # Templates mask too, when it is too late for a page that says so.
+            deciding()
+            patterns()
             return view(request, *args, **kwargs)
+        except InvalidSettings as error:
+            context = {"title": _("Settings that can't be used"), "error": error}
+            return self.render(request, "unusable.html", context, status=503)
         except Missing as missing:
-            needed = "" if director.AUTHORIZE else needed_for(missing.action, missing.workflow)
+            needed = "" if director.AUTHORIZE else missing_for(request.user, missing.action, missing.workflow)
             context = {"title": _("Not allowed"), "needed": needed}
             return self.render(request, "forbidden.html", context, status=403)
 

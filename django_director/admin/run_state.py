@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from django_director import hooknames
+from django_director import hooknames, questions
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
@@ -21,7 +21,7 @@ from django_director.engine import waiting
 from django_director.models import Run, Task
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
-from . import decisions, formatting, operations, questions
+from . import decisions, formatting, operations
 from .links import Links, what_runs
 
 TASKS_PER_PAGE: Final = 200

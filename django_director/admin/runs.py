@@ -23,6 +23,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from django_director import questions
 from django_director.authorization import visible
 from django_director.conf import director
 from django_director.engine import waiting
@@ -32,7 +33,7 @@ from django_director.querysets import RunQuerySet
 from django_director.representation import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
-from . import confirm, formatting, operations, questions, run_page, search
+from . import confirm, formatting, operations, run_page, search
 from .base import Missing, ReadOnlyAdmin
 from .relaunch_form import RelaunchForm
 from .run_state import RunState, etag

@@ -16,6 +16,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from .errors import Refused
 
+PARAMETERS: Final = ("cursor", "page_size")
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 500
 

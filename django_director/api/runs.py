@@ -20,11 +20,10 @@ from django_director.querysets import RunQuerySet
 from django_director.representation import run_as_json, runs_as_json, tasks_as_json
 
 from .graph import graph_as_json
-from .pagination import Keyset
+from .pagination import PARAMETERS, Keyset
 from .serializers import CancelRequest, NoOptions, RelaunchRequest, RunFilters
 from .views import DirectorView, actor, as_uuid, body, query, sees_payload
 
-PAGING: Final = ("cursor", "page_size")
 BY_RUN: Final = Keyset(("-id",))
 BY_TASK: Final = Keyset(("position", "map_index", "generation"))
 """The order of the file: hooks stand behind the last task."""
@@ -35,7 +34,7 @@ class RunList(DirectorView):
 
     def get(self, request: Request) -> Response:
         runs = visible(request.user, "view_run", Run.objects.for_listing(), "workflow")
-        runs = filtered(runs, query(request, RunFilters, PAGING))
+        runs = filtered(runs, query(request, RunFilters, PARAMETERS))
         return BY_RUN.respond(request, runs, runs_as_json)
 
 
@@ -43,7 +42,9 @@ class RunDetail(DirectorView):
     """``GET runs/{id}/``."""
 
     def get(self, request: Request, run_id: str) -> Response:
-        return _answer(request, _run(request, run_id, "view_run"))
+        run = _run(request, run_id, "view_run")
+        query(request, NoOptions)
+        return _answer(request, run)
 
 
 class RunTasks(DirectorView):
@@ -51,6 +52,7 @@ class RunTasks(DirectorView):
 
     def get(self, request: Request, run_id: str) -> Response:
         run = _run(request, run_id, "view_task")
+        query(request, NoOptions, PARAMETERS)
         with_payload = sees_payload(request, run.workflow)
         tasks = run.tasks.all() if with_payload else run.tasks.for_listing()
         return BY_TASK.respond(request, tasks, partial(tasks_as_json, run, with_payload=with_payload))
@@ -60,7 +62,9 @@ class RunGraph(DirectorView):
     """``GET runs/{id}/graph/``."""
 
     def get(self, request: Request, run_id: str) -> Response:
-        return Response(graph_as_json(_run(request, run_id, "view_task")))
+        run = _run(request, run_id, "view_task")
+        query(request, NoOptions)
+        return Response(graph_as_json(run))
 
 
 class RunCancel(DirectorView):

@@ -9,12 +9,11 @@ from rest_framework import serializers
 from django_director.exceptions import UnknownWorkflow
 from django_director.hints import question
 from django_director.lookups import SHOWN_STATUSES, find_workflow
+from django_director.models import COMMENT_LENGTH
 from django_director.status import Trigger
 
-COMMENT_LENGTH = 1000
 SKIP_COMMENT_LENGTH = 300
 """With who it was, it is the task's reason."""
-KEY_LENGTH = 200
 
 
 class StartRequest(serializers.Serializer[Any]):

@@ -13,14 +13,16 @@ from django_director.models import Task
 from django_director.representation import task_as_json
 
 from .serializers import DecisionRequest, NoOptions, SkipRequest
-from .views import DirectorView, actor, as_uuid, body, sees_payload
+from .views import DirectorView, actor, as_uuid, body, query, sees_payload
 
 
 class TaskDetail(DirectorView):
     """``GET tasks/{id}/``."""
 
     def get(self, request: Request, task_id: str) -> Response:
-        return _answer(request, _task(request, task_id, "view_task"))
+        task = _task(request, task_id, "view_task")
+        query(request, NoOptions)
+        return _answer(request, task)
 
 
 class TaskRerun(DirectorView):

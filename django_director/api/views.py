@@ -29,6 +29,7 @@ from django_director.hints import question
 from django_director.models import Workflow
 
 from .errors import Refused, invalid, translate
+from .serializers import StatusesField
 from .throttling import DirectorThrottle
 
 _S = TypeVar("_S", bound="Serializer[Any]")
@@ -120,17 +121,25 @@ def _printable(key: str) -> str:
 def query(request: Request, kind: type[_S], others: Iterable[str] = ()) -> dict[str, Any]:
     """The query parameters as a serializer reads them. Answers 400 also for a name it does not know.
 
-    A filter with a typing error would otherwise give everything.
+    A filter with a typing error would otherwise give everything, and of one given twice only the last would count.
     """
     given = request.query_params
     known = {*kind().fields, *others, api_settings.URL_FORMAT_OVERRIDE}
     errors = {name: _unknown_parameter(name, known) for name in given if name not in known}
     serializer = kind(data=given)
     serializer.is_valid()
-    if errors or serializer.errors:
-        raise invalid("invalid query", errors | dict(serializer.errors))
+    errors |= dict(serializer.errors)
+    errors |= {name: _repeated(name, values, kind) for name, values in given.lists() if len(values) > 1}
+    if errors:
+        raise invalid("invalid query", errors)
     data: dict[str, Any] = serializer.validated_data
     return data
+
+
+def _repeated(name: str, values: list[str], kind: type[Serializer[Any]]) -> str:
+    text = f"given {len(values)} times; give it once"
+    takes_several = isinstance(kind().fields.get(name), StatusesField)
+    return f"{text}, as {name}={','.join(values)}" if takes_several else text
 
 
 def _unknown_parameter(name: str, known: Iterable[str | None]) -> str:

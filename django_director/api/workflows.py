@@ -10,14 +10,15 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.authorization import is_allowed, require, visible
+from django_director.engine.callers import KEY_RULE, is_key
 from django_director.lookups import find_workflow
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json
 from django_director.status import Trigger
 
 from .errors import invalid
-from .serializers import KEY_LENGTH, StartRequest
-from .views import DirectorView, actor, body, sees_payload
+from .serializers import NoOptions, StartRequest
+from .views import DirectorView, actor, body, query, sees_payload
 
 
 class WorkflowList(DirectorView):
@@ -25,6 +26,7 @@ class WorkflowList(DirectorView):
 
     def get(self, request: Request) -> Response:
         workflows = visible(request.user, "view_workflow", Workflow.objects.all())
+        query(request, NoOptions)
         return Response(_seen_by(request, list(workflows)))
 
 
@@ -34,6 +36,7 @@ class WorkflowDetail(DirectorView):
     def get(self, request: Request, name: str) -> Response:
         workflow = find_workflow(name)
         require(request.user, "view_workflow", workflow)
+        query(request, NoOptions)
         return Response(_seen_by(request, [workflow])[0])
 
 
@@ -71,6 +74,6 @@ def _seen_by(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]
 
 def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= KEY_LENGTH and key.isprintable()):
-        raise invalid("invalid request", {"Idempotency-Key": [f"give 1 to {KEY_LENGTH} printable characters"]})
+    if key is not None and not is_key(key):
+        raise invalid("invalid request", {"Idempotency-Key": [KEY_RULE]})
     return key

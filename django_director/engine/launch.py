@@ -23,6 +23,7 @@ from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import admission, hooks, keys, outbox, rows, settle
+from .callers import checked_comment, checked_key, checked_moment, checked_user
 from .transactions import after_commit, connection, statement, transact
 
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
@@ -72,17 +73,18 @@ def start(
     ``schedule`` and its slot ``scheduled_for``, that was used before, the earlier run is returned with
     ``run.created`` false. ``not_before`` delays the first tasks. ``publish=False`` leaves them to the caller.
     ``note`` says what ``user`` did, for Django's history of the run: "Started (API)". Raises ``UnknownWorkflow``,
-    ``InvalidPayload``, and ``Conflict`` when the key was used with another payload.
+    ``InvalidPayload``, ``Conflict`` when the key was used with another payload, ``DirectorError`` for a key that
+    is not 1 to 200 printable characters, and ``Misuse``, a ``TypeError``, for an argument of another type.
     """
     return start_version(
         current_version(name),
         payload,
-        not_before=not_before,
+        not_before=checked_moment(not_before),
         publish=publish,
         note=note,
-        comment=comment[:1000],
-        user=user if user is not None and user.pk else None,
-        idempotency_key=idempotency_key or None,
+        comment=checked_comment(comment),
+        user=checked_user(user),
+        idempotency_key=checked_key(idempotency_key),
         trigger=trigger,
         schedule=schedule,
         scheduled_for=scheduled_for,

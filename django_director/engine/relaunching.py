@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django_director.models import Run, Workflow, WorkflowVersion
 
+from .callers import checked_comment, checked_user
 from .launch import checked_payload, current_version, start_version
 
 VERSIONS: Final = ("current", "same")
@@ -36,8 +37,8 @@ def relaunch(
     return start_version(
         relaunch_version(run, version),
         run.payload if payload is None else payload,
-        user=user if user is not None and user.pk else None,
-        comment=comment[:1000],
+        user=checked_user(user),
+        comment=checked_comment(comment),
         trigger="relaunch",
         relaunched_from=run,
     )

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
+from django.utils.connection import ConnectionDoesNotExist
 
 from django_director.authorization import require
 from django_director.exceptions import DirectorError
@@ -52,6 +53,8 @@ class DirectorCommand(BaseCommand):
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError) as error:
             raise _database_error(error) from error
+        except ConnectionDoesNotExist as error:
+            raise CommandError(f'{error} DIRECTOR["DATABASE"] must name one of settings.DATABASES.') from error
         except BrokenPipeError:
             _leave_the_pipe()
         except KeyboardInterrupt as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Any
+from uuid import UUID
 
 from django_director.hooknames import hook_text
 from django_director.status import TASK_FINISHED, TaskStatus
@@ -80,8 +81,9 @@ def _folded(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
     yield from (_task_row(out, task, task["label"]) for task in islice(failed, ITEMS_SHOWN))
 
 
-def show_runs(out: Printer, runs: Iterable[Json]) -> None:
-    out.table(RUN_HEADERS, [_run_row(run) for run in runs])
+def show_runs(out: Printer, runs: Iterable[Json], asking: Container[UUID]) -> None:
+    """A line for each run; ``asking`` holds those that wait for people to decide."""
+    out.table(RUN_HEADERS, [_run_row(run, is_asking=UUID(run["id"]) in asking) for run in runs])
 
 
 def moment(text: str | None) -> datetime | None:
@@ -114,7 +116,7 @@ def _why(out: Printer, task: Json) -> str:
     return f"{text}: {task['prompt']}" if task["asked_at"] and task["prompt"] else text
 
 
-def _run_row(run: Json) -> list[Cell]:
+def _run_row(run: Json, *, is_asking: bool) -> list[Cell]:
     return [
         run["id"],
         run["workflow"],
@@ -123,5 +125,11 @@ def _run_row(run: Json) -> list[Cell]:
         moment(run["created_at"]),
         run["duration"],
         ended(run["task_counts"]),
-        run["waiting"]["reason"] if run["waiting"] else (run["error"] or "")[:REASON_SHOWN],
+        _why_not_ended(run, is_asking=is_asking) or (run["error"] or "")[:REASON_SHOWN],
     ]
+
+
+def _why_not_ended(run: Json, *, is_asking: bool) -> str:
+    if run["waiting"]:
+        return str(run["waiting"]["reason"])
+    return "waits for approval" if is_asking else ""

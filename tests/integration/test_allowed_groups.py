@@ -12,7 +12,8 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from django_director import sync
-from django_director.authorization import PERMISSIONS, is_allowed
+from django_director.authorization import PERMISSIONS, is_allowed, require
+from django_director.exceptions import NotAllowed
 from django_director.models import Run, Workflow
 from tests import factories
 
@@ -124,3 +125,35 @@ def test_sync_brings_a_change_into_force(tmp_path, settings):
         path.write_text(f"shop.ORDER:\n  tasks: [NOOP]\n  {line}\n")
         sync.sync()
         assert Workflow.objects.get(name="shop.ORDER").allowed_groups == groups
+
+
+@pytest.mark.parametrize(
+    ("permissions", "groups", "missing"),
+    [
+        ((), (), "django_director.run_workflow, and one of the groups sales, ops"),
+        (("run_workflow",), (), "one of the groups sales, ops"),
+        ((), ("ops",), "django_director.run_workflow"),
+    ],
+)
+def test_only_what_is_missing_is_named(workflow, permissions, groups, missing):
+    user = factories.make_user("ann", *permissions)
+    user.groups.set([Group.objects.create(name=name) for name in groups])
+    with pytest.raises(NotAllowed) as caught:
+        require(user, "run", workflow)
+    assert str(caught.value) == f"user “ann” may not run with “shop.ORDER”: it needs {missing}"
+
+
+def test_of_several_permissions_only_the_missing_are_named(workflow):
+    user = factories.make_user("ann", "view_workflow", "view_task")
+    with pytest.raises(NotAllowed, match=r"it needs django_director\.view_run$"):
+        require(user, "view", workflow)
+
+
+def nobody(user, action, workflow=None):
+    return False
+
+
+def test_who_misses_nothing_is_told_of_the_rules_of_the_site(workflow, member, settings):
+    settings.DIRECTOR = {"AUTHORIZE": f"{__name__}.nobody"}
+    with pytest.raises(NotAllowed, match=r"“shop\.ORDER”: this site decides by rules of its own$"):
+        require(member, "run", workflow)

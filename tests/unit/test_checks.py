@@ -38,6 +38,7 @@ def test_names_fit_the_columns():
         ({"RETENTION": {"weeks": 1}}, "director.E003"),
         ({"DATABASE": None}, "director.E003"),
         ({"CAPTURE_LOGS": 1}, "director.E003"),
+        ({"MASK": ["token", 5]}, "director.E003"),
         ({"RENEW": 90}, "director.E004"),
         ([], "director.E001"),
     ],
@@ -46,6 +47,23 @@ def test_wrong_settings(settings, given, expected):
     settings.DIRECTOR = given
     (message,) = checks.check_settings()
     assert message.id == expected
+    assert message.hint
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"AUTHORIZE": "no.such.fn"}, "No module named 'no'"),
+        ({"AUTHORIZE": "os.path.no_such"}, "no_such"),
+        ({"AUTHORIZE": "os.sep"}, "can't be called"),
+        ({"MASK": "("}, "missing )"),
+        ({"MASK": ["token", "["]}, "unterminated character set"),
+    ],
+)
+def test_a_setting_that_can_not_be_used_is_told_with_the_reason(settings, given, reason):
+    settings.DIRECTOR = given
+    (message,) = checks.check_settings()
+    assert (message.id, reason in message.msg) == ("director.E007", True), message
     assert message.hint
 
 

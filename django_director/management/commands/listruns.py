@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
+from uuid import UUID
 
+from django_director import questions
 from django_director.lookups import SHOWN_STATUSES, find_run, find_workflow, shown_as
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import show_runs
 from django_director.models import Run
 from django_director.representation import runs_as_json
+from django_director.status import TaskStatus
 
 LIMIT = 20
 
@@ -45,7 +48,8 @@ class Command(DirectorCommand):
         if as_json:
             self.out.json(found)
             return
-        show_runs(self.out, found)
+        waiting = [UUID(run["id"]) for run in found if TaskStatus.WAITING in run["task_counts"]]
+        show_runs(self.out, found, questions.counts(waiting))
         if not found:
             self.talk("no runs")
 

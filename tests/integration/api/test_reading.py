@@ -98,6 +98,45 @@ def test_a_wrong_filter_is_named_with_the_nearest(viewer):
     assert errors == [{"path": "workflow", "message": message}]
 
 
+@pytest.mark.parametrize(
+    ("route", "query", "message"),
+    [
+        ("runs/{run}/", "status=failed", "known are format"),
+        ("runs/{run}/", "page_size=5", "known are format"),
+        ("runs/{run}/tasks/", "status=failed", "known are cursor, format, page_size"),
+        ("runs/{run}/tasks/", "pagesize=5", "did you mean “page_size”?"),
+        ("runs/{run}/graph/", "status=failed", "known are format"),
+        ("tasks/{task}/", "status=failed", "known are format"),
+        ("workflows/", "nmae=x", "known are format"),
+        ("workflows/shop.ORDER/", "fromat=json", "did you mean “format”?"),
+    ],
+)
+def test_a_parameter_that_means_nothing_is_a_400(viewer, route, query, message):
+    run = factories.make_run(factories.make_workflow("shop.ORDER"))
+    address = f"{API}/" + route.format(run=run.pk, task=run.tasks.first().pk)
+    response = viewer.get(f"{address}?{query}")
+    assert response.status_code == 400
+    (error,) = response.json()["errors"]
+    assert error == {"path": query.split("=")[0], "message": f"unknown parameter; {message}"}
+    assert viewer.get(f"{address}?format=json").status_code == 200
+
+
+def test_tasks_come_in_pages(viewer):
+    run = factories.make_run(factories.make_workflow(factories.definition("shop.ORDER", "A", "B", "C")))
+    page = viewer.get(f"{API}/runs/{run.pk}/tasks/?page_size=2").json()
+    assert [task["step"] for task in page["results"]] == ["A", "B"]
+    assert [task["step"] for task in viewer.get(page["next"]).json()["results"]] == ["C"]
+
+
+def test_a_filter_given_twice_is_a_400_for_only_one_would_count(viewer):
+    errors = viewer.get(f"{API}/runs/?status=failed&status=running").json()["errors"]
+    assert errors == [{"path": "status", "message": "given 2 times; give it once, as status=failed,running"}]
+    errors = viewer.get(f"{API}/runs/?search=a&search=b").json()["errors"]
+    assert errors == [{"path": "search", "message": "given 2 times; give it once"}]
+    response = viewer.get(f"{API}/runs/?page_size=2&page_size=3")
+    assert response.status_code == 400
+
+
 def test_all_that_is_wrong_is_named_at_once(viewer):
     wrong = "created_after=nonsense&created_before=nonsense&status=done&stauts=failed"
     errors = viewer.get(f"{API}/runs/?{wrong}").json()["errors"]

@@ -6,10 +6,12 @@ import pytest
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from django_director import engine
 from django_director.definitions.model import Concurrency, Retry
 from django_director.models import Run, Workflow
 from django_director.representation import run_as_json, runs_as_json, workflows_as_json
 from tests import factories
+from tests.asking import asked
 
 pytestmark = pytest.mark.django_db
 
@@ -218,6 +220,33 @@ def test_runs_are_listed_and_filtered(workflow, failed, command, on_terminal):
     assert "1.5 s" in rows[1]
     found = json.loads(command("listruns", "--json").out)
     assert found == runs_as_json(Run.objects.for_listing())
+
+
+def test_a_run_that_waits_for_approval_says_so_also_above_the_child_that_asks(command):
+    run, task = asked(name="shop.CHILD")
+    parent = factories.make_run(
+        factories.make_workflow(factories.definition("shop.PARENT", factories.child("SUB", "shop.CHILD"))),
+        tasks={"SUB": "waiting"},
+    )
+    Run.objects.filter(pk=run.pk).update(parent_task=parent.tasks.get(), trigger="workflow", is_awaited=True)
+    waiting = factories.make_run(factories.make_workflow("shop.OTHER"), tasks={"A": "waiting"})
+
+    def last(*args):
+        return {line.split("\t")[0]: line.split("\t")[-1] for line in command("listruns", *args).lines}
+
+    assert last() == {str(waiting.pk): "", str(parent.pk): "waits for approval"}
+    assert last("shop.CHILD") == {str(run.pk): "waits for approval"}
+    engine.approve(task)
+    assert last("shop.CHILD") == {str(run.pk): ""}
+
+
+def test_who_is_asked_is_one_query_where_something_waits(command, django_assert_num_queries):
+    for number in range(3):
+        asked(name=f"shop.N{number}")
+    with django_assert_num_queries(3):
+        assert len(command("listruns").lines) == 3
+    with django_assert_num_queries(2):
+        command("listruns", "--json")
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x", "²"])

@@ -110,6 +110,14 @@ def test_a_database_that_does_not_answer_is_said_so(url):
     assert "Traceback" not in done.stderr
 
 
+def test_an_alias_that_is_not_there_is_said_so(failing, settings):
+    settings.DIRECTOR = settings.DIRECTOR | {"DATABASE": "nope"}
+    for line in (["listruns"], ["runworkflow", "shop.ETL"], ["listworkflows"]):
+        error = str(failing(*line))
+        assert "'nope'" in error
+        assert 'DIRECTOR["DATABASE"]' in error
+
+
 def test_a_reader_that_leaves_is_no_error(database):
     done = call("showworkflow", "shop.WIDE", database=database, shell=" | head -n 1")
     assert (done.returncode, done.stderr) == (0, "")

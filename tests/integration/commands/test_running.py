@@ -134,6 +134,11 @@ def test_options_that_mean_nothing_start_nothing(failing, wrong):
     assert not Run.objects.exists()
 
 
+def test_a_key_that_the_api_would_not_take_is_refused(failing):
+    error = str(failing("runworkflow", "shop.ETL", "--idempotency-key", "x" * 201))
+    assert error == "idempotency key: give 1 to 200 printable characters"
+
+
 def test_a_terminal_shows_one_live_line(on_terminal):
     ran = on_terminal("runworkflow", "shop.ETL", "--local")
     assert "\r" in ran.talk

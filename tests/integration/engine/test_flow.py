@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, connection, transaction
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
@@ -17,7 +18,14 @@ from django_director.definitions.model import TaskStep
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery
 from django_director.engine.finish import Failure
-from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
+from django_director.exceptions import (
+    Conflict,
+    DirectorError,
+    InactiveWorkflow,
+    InvalidPayload,
+    Misuse,
+    UnknownWorkflow,
+)
 from django_director.models import Attempt, Gate, Run, Task
 from django_director.prepared import can_pair
 from django_director.status import RunStatus, TaskStatus
@@ -382,3 +390,59 @@ def test_the_database_holds_the_invariants():
         Task.objects.create(run=run, position=0, step="A", name="A")
     with pytest.raises(IntegrityError), transaction.atomic():
         Gate.objects.bulk_create([Gate(run=run, seq=0, remaining=1), Gate(run=run, seq=0, remaining=1)])
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "a\0b", "line\nline", "\ud83d"])
+def test_a_key_that_no_door_takes_starts_nothing(key):
+    make_workflow(definition("test.FLOW", "A"))
+    with pytest.raises(DirectorError, match="idempotency key: give 1 to 200 printable characters"):
+        engine.start("test.FLOW", idempotency_key=key)
+    assert not Run.objects.exists()
+
+
+def test_a_key_may_be_as_long_as_its_column():
+    make_workflow(definition("test.FLOW", "A"))
+    key = "ü" * 200
+    run = engine.start("test.FLOW", idempotency_key=key)
+    assert engine.start("test.FLOW", idempotency_key=key).pk == run.pk
+
+
+def test_a_comment_is_kept_without_what_no_database_takes():
+    make_workflow(definition("test.FLOW", "A"))
+    run = engine.start("test.FLOW", comment="a\0b\ud83d")
+    again = engine.relaunch(run, comment="\0" * 1001)
+    run.refresh_from_db()
+    again.refresh_from_db()
+    assert run.comment == "a\N{REPLACEMENT CHARACTER}b?"
+    assert again.comment == "\N{REPLACEMENT CHARACTER}" * 1000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"user": "root"}, "user must be a user, or None, not 'root'"),
+        ({"user": 1}, "user must be a user, or None, not 1"),
+        ({"comment": 5}, "comment must be text, not 5"),
+        ({"comment": None}, "comment must be text, not None"),
+        ({"idempotency_key": 7}, "idempotency_key must be text, or None, not 7"),
+        ({"not_before": "tomorrow"}, "not_before must be a datetime, or None, not 'tomorrow'"),
+        (
+            {"not_before": date(2026, 1, 1)},
+            "not_before must be a datetime, or None, not datetime.date(2026, 1, 1)",
+        ),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_named(wrong, words):
+    make_workflow(definition("test.FLOW", "A"))
+    with pytest.raises(Misuse) as caught:
+        engine.start("test.FLOW", **wrong)
+    assert str(caught.value) == words
+    assert not Run.objects.exists()
+
+
+def test_a_user_that_is_no_row_is_none():
+    make_workflow(definition("test.FLOW", "A"))
+    run = engine.start("test.FLOW", user=AnonymousUser())
+    assert engine.relaunch(run, user=AnonymousUser()).user is None is run.user
+    with pytest.raises(Misuse, match="user must be a user"):
+        engine.relaunch(run, user="root")
