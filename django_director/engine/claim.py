@@ -94,7 +94,7 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
     rows = statement(take, patience=WORKER_PATIENCE)
     if not rows:
         # Mostly a duplicate. Of a paused run it must not be sent again and again.
-        hold.park_ids([ticket.task_id])
+        hold.park_ids([ticket.task_id], patience=WORKER_PATIENCE)
         return None
     faults.point("claim.committed")
     if signals.task_started.receivers:

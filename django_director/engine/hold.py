@@ -21,7 +21,7 @@ from django_director.querysets import RunQuerySet, TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus
 
 from . import admission, family
-from .transactions import after_commit, statement
+from .transactions import PATIENCE, after_commit, statement
 
 CHUNK: Final = 5_000
 _YEAR: Final = 365 * 86_400.0
@@ -116,16 +116,16 @@ def _resume(run_id: UUID) -> int:
     return held.update(deadline_at=deadline, paused_at=None)
 
 
-def park(tasks: TaskQuerySet) -> int:
-    """Put those of ``tasks`` off whose run is paused; return how many."""
+def park(tasks: TaskQuerySet, *, patience: float = PATIENCE) -> int:
+    """Put those of ``tasks`` off whose run is paused; return how many. For ``patience`` see ``transact``."""
     paused = Run.objects.filter(pk=OuterRef("run_id"), paused_at__isnull=False, stop__in=STOP_SPARING)
     held = tasks.queued().steps().filter(Exists(paused))
-    return statement(lambda: held.update(next_dispatch_at=later(FAR)))
+    return statement(lambda: held.update(next_dispatch_at=later(FAR)), patience=patience)
 
 
-def park_ids(chosen: Collection[UUID]) -> int:
+def park_ids(chosen: Collection[UUID], *, patience: float = PATIENCE) -> int:
     """The same for tasks by their ids."""
-    return park(Task.objects.filter(pk__in=chosen)) if chosen else 0
+    return park(Task.objects.filter(pk__in=chosen), patience=patience) if chosen else 0
 
 
 def bring_back(run_id: UUID) -> int:

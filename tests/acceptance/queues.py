@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.utils import timezone
 
 from django_director.conf import director
+from django_director.engine import hold
 from django_director.models import Task
 
 from . import checker
@@ -32,6 +34,7 @@ class Queues:
         self._capacity = capacity
         self._looks: list[tuple[datetime, dict[str, float]]] = []
         self._short_since: dict[str, datetime] = {}
+        self._parked_since: dict[UUID, datetime] = {}
 
     def look(self, now: datetime | None = None) -> list[checker.Violation]:
         """What is wrong now."""
@@ -55,6 +58,12 @@ class Queues:
         if waited > grace * max(2.0, 1 + 2.0 ** (min(task.dispatches, 16) - 1)):
             yield f"queued for {waited.total_seconds():.1f} s, {times}"
         put_off = (task.next_dispatch_at - now).total_seconds()
+        if put_off > hold.PARKED:
+            # The run is resumed: what was parked comes back in the next statement, or by the supervisor.
+            if now - self._parked_since.setdefault(task.pk, now) > grace:
+                yield f"parked, though its run is not paused, {times}"
+            return
+        self._parked_since.pop(task.pk, None)
         wait = self._longest_wait(task.queue, now)
         # A second more: the engine counts waits in whole seconds, and time goes on while rows are read.
         if wait is not None and put_off > max(grace.total_seconds(), 2 * (wait + self._since_last_look())) + 1:

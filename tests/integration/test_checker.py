@@ -10,6 +10,7 @@ import pytest
 from django.utils import timezone
 
 from django_director.definitions.model import Concurrency
+from django_director.engine import hold
 from django_director.models import Gate, Run, Task
 from django_director.status import TaskStatus
 from tests.acceptance import checker
@@ -300,6 +301,15 @@ def test_g_a_task_that_is_put_off_for_too_long():
     ]
     assert not look_after(121, 20, 200), "it was long a moment ago"
     assert look_after(123, 20, 62) == [SAYS.format(62.0, 20.0)]
+
+
+def test_g_a_parked_task_of_a_run_that_is_not_paused():
+    run = driver.start("A")
+    queues = Queues(run.created_at)
+    run.tasks.update(next_dispatch_at=run.created_at + timedelta(seconds=hold.FAR))
+    assert not queues.look(run.created_at), "somebody may just be about to bring it back"
+    late = run.created_at + timedelta(seconds=61)
+    assert what(queues.look(late)) == ["parked, though its run is not paused, published 0 times again"]
 
 
 def test_h_two_runs_of_one_slot():

@@ -135,7 +135,6 @@ def test_retry_runs_the_failed_and_all_downstream_and_keeps_the_rest():
     assert run.tasks.get(step="X1").attempts.get().error == "ValueError: broken"
 
 
-@pytest.mark.fault(20)
 @pytest.mark.parametrize("force", [False, True])
 def test_a_stop_that_is_carried_out_late_leaves_a_run_alone_that_was_taken_up_again(force: bool):
     run = driver.start("A", group("G", "X", "Y"))
@@ -153,6 +152,7 @@ def test_a_stop_that_is_carried_out_late_leaves_a_run_alone_that_was_taken_up_ag
     assert run.status == RunStatus.RUNNING
 
 
+@pytest.mark.fault(20)
 def test_a_message_from_before_the_retry_is_dropped():
     run = driver.start("A", "B")
     old = driver.ticket(run.tasks.get(step="A"))
