@@ -73,6 +73,7 @@ BRACES: Final = "D905"
 UNNAMED_KEY: Final = "D906"
 PERMISSION: Final = "D907"
 STAYS_TEXT: Final = "D908"
+BARE: Final = "D909"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -138,4 +139,5 @@ CODES: Final[dict[str, str]] = {
     UNNAMED_KEY: "note: an expression uses a key of the payload that the schema does not name, and nearly does",
     PERMISSION: "note: an approval asks for a permission that no model declares",
     STAYS_TEXT: "note: `${{ … }}` in a text that is not evaluated",
+    BARE: "note: a text that looks like an expression, without its `${{ … }}`",
 }

@@ -11,9 +11,9 @@ from .drafts import Draft
 from .model import ON_TIMEOUT
 from .options import COMMON_KEYS, read_common
 from .report import Report
-from .tree import MappingNode, ScalarNode, describe
+from .tree import MappingNode, ScalarNode, describe, text_of
 from .values import read_duration, read_text, read_word
-from .writing import Use, expressions_in, read_template, read_until
+from .writing import Use, bare_hint, expressions_in, read_template, read_until
 
 CHILD_KEYS: Final = ("workflow", "payload", "timeout", *COMMON_KEYS)
 APPROVAL_KEYS: Final = ("type", "prompt", "permission", "timeout", "on_timeout", *COMMON_KEYS)
@@ -63,6 +63,9 @@ def _read_permission(body: MappingNode, report: Report) -> str | None:
 
 def _read_for(body: MappingNode, report: Report, uses: list[Use]) -> int | float | str | None:
     node = body.get("for")
+    if hint := bare_hint(node, report):
+        report.error(codes.DURATION, node, f"`for` must be a duration, and is the text “{text_of(node)}”", hint)
+        return None
     if node is None or not any(expressions_in(node)):
         return read_duration(body, "for", report, lowest=0)
     if not isinstance(node, ScalarNode):

@@ -27,7 +27,7 @@ class Budget:
     hints: dict[tuple[str | int | None, ...], str] = field(default_factory=dict)
     """Of wrong keys of payloads: the nearest name costs a comparison with each."""
     braces: set[tuple[int, int]] = field(default_factory=set)
-    """Where `{{ … }}` has been noted."""
+    """Where a text that is nearly an expression has been noted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,8 @@ def _is_number(node: Node) -> bool:
 
 def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
     """A value with expressions inside ``${{ … }}``, as it is written. What these use is added to ``uses``."""
+    for scalar in texts_with(".", node):
+        _note_bare(scalar, key, report)
     for scalar in texts_with("{{", node):
         _note_braces(scalar, key, report)
     for wrong in _keys_with(OPEN, node):
@@ -167,6 +169,34 @@ def _note_braces(node: ScalarNode, key: str, report: Report) -> None:
     if any("}}" in part.partition("{{")[2] for part in plain_parts):
         message = f"`{key}` has `{{{{ … }}}}` in a text, which stays as it is"
         report.note(codes.BRACES, node, message, "write `${{ … }}` for an expression")
+
+
+_PATH: Final = (
+    r"((?:(?:payload|item)(?:\.[^\W\d]|\[)|run\.(?:id|workflow|trigger|scheduled_for|status|error)\b"
+    r"|tasks(?:\.[\w-]+|\[[^\]\s]+\])\.(?:result|status|decision)\b)[\w.\[\]\"'-]*)"
+)
+_BARE: Final = re.compile(
+    rf"{_PATH}|\${_PATH}|\$?\{{\s*{_PATH}\s*\}}|\{{\{{\s*{_PATH}\s*\}}\}}|\$\{{\{{\s*{_PATH}\s*\}}\}}\}}+"
+)
+_BARE_LENGTH: Final = 200
+"""Characters that are looked at, as with aliases one text may stand there very often."""
+
+
+def bare_hint(node: Node | None, report: Report) -> str:
+    """How to write a text that, as a whole, looks like an expression without ``${{ }}``; empty for another."""
+    text = text_of(node)
+    match = _BARE.fullmatch(text) if text is not None and len(text) <= _BARE_LENGTH else None
+    path = next(filter(None, match.groups())) if match else ""
+    return f"write `${{{{ {path} }}}}`" if re.split(r"[.\[]", path)[0] in report.known else ""
+
+
+def _note_bare(node: ScalarNode, key: str, report: Report) -> None:
+    place = node.line, node.column
+    if node.text.startswith("{{") or place in report.budget.braces:
+        return
+    if hint := bare_hint(node, report):
+        report.budget.braces.add(place)
+        report.note(codes.BARE, node, f"`{key}` has “{node.text}”, which gives text, not the value", hint)
 
 
 def _uses(references: tuple[Reference, ...], node: ScalarNode, key: str) -> list[Use]:
