@@ -74,6 +74,7 @@ UNNAMED_KEY: Final = "D906"
 PERMISSION: Final = "D907"
 STAYS_TEXT: Final = "D908"
 BARE: Final = "D909"
+EMPTY_KEY: Final = "D910"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -140,4 +141,5 @@ CODES: Final[dict[str, str]] = {
     PERMISSION: "note: an approval asks for a permission that no model declares",
     STAYS_TEXT: "note: `${{ … }}` in a text that is not evaluated",
     BARE: "note: a text that looks like an expression, without its `${{ … }}`",
+    EMPTY_KEY: "note: a key with nothing behind it",
 }

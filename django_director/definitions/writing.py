@@ -161,9 +161,9 @@ _EVALUATED: Final = "only `with`, `payload` and `for` of steps, and expressions,
 def _note_braces(node: ScalarNode, key: str, report: Report) -> None:
     """Note ``{{ … }}`` without a ``$``, as other languages have it; once for all aliases of a text."""
     place = node.line, node.column
-    if place in report.budget.braces:
+    if place in report.budget.noted:
         return
-    report.budget.braces.add(place)
+    report.budget.noted.add(place)
     first, *others = node.text.split(OPEN)
     plain_parts = [first, *(other.partition("}}")[2] for other in others)]
     if any("}}" in part.partition("{{")[2] for part in plain_parts):
@@ -192,10 +192,10 @@ def bare_hint(node: Node | None, report: Report) -> str:
 
 def _note_bare(node: ScalarNode, key: str, report: Report) -> None:
     place = node.line, node.column
-    if node.text.startswith("{{") or place in report.budget.braces:
+    if node.text.startswith("{{") or place in report.budget.noted:
         return
     if hint := bare_hint(node, report):
-        report.budget.braces.add(place)
+        report.budget.noted.add(place)
         report.note(codes.BARE, node, f"`{key}` has “{node.text}”, which gives text, not the value", hint)
 
 
