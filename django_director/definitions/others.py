@@ -21,10 +21,12 @@ WAIT_KEYS: Final = ("type", "for", "until", *COMMON_KEYS)
 
 _PERMISSION: Final = re.compile(r"\w+\.\w+")
 
+_OF_TASKS: Final = {"with": "what a child workflow gets is its `payload`"}
+
 
 def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
     """`workflow:`; the call is noted in the report, to be checked when all files are read."""
-    body = report.check_keys(body, f"in the step “{draft.name}”", CHILD_KEYS)
+    body = report.check_keys(body, f"in the step “{draft.name}”", CHILD_KEYS, _OF_TASKS)
     read_common(draft, body, report)
     name = read_text(body, "workflow", report)
     if body.get("workflow") is None:

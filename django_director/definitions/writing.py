@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django_director.exceptions import ExpressionError
-from django_director.expressions import Reference, compile_expression, compile_value
+from django_director.expressions import ConstantError, Reference, compile_expression, compile_value
 
 from . import codes
 from .loading import MAX_BYTES
@@ -204,9 +204,11 @@ def _uses(references: tuple[Reference, ...], node: ScalarNode, key: str) -> list
 
 
 def _report(error: ExpressionError, node: ScalarNode, key: str, report: Report) -> None:
-    report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", error.hint or _ANY)
+    hint = error.hint or (_FAILS if isinstance(error, ConstantError) else _ANY)
+    report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", hint)
 
 
+_FAILS: Final = "it fails so in every run, whatever the data"
 _ANY: Final = "an expression is as `payload.amount > 1000`; a text stands in quotes"
 
 
