@@ -75,6 +75,8 @@ PERMISSION: Final = "D907"
 STAYS_TEXT: Final = "D908"
 BARE: Final = "D909"
 EMPTY_KEY: Final = "D910"
+NO_TIMEOUT: Final = "D911"
+EMPTY_WORKFLOW: Final = "D912"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -142,4 +144,6 @@ CODES: Final[dict[str, str]] = {
     STAYS_TEXT: "note: `${{ … }}` in a text that is not evaluated",
     BARE: "note: a text that looks like an expression, without its `${{ … }}`",
     EMPTY_KEY: "note: a key with nothing behind it",
+    NO_TIMEOUT: "note: an approval with `on_timeout` and without `timeout`",
+    EMPTY_WORKFLOW: "note: a workflow without steps",
 }

@@ -46,12 +46,16 @@ def read_approval(draft: Draft, body: MappingNode, report: Report) -> None:
     """`type: approval`."""
     body = report.check_keys(body, f"in the approval “{draft.name}”", APPROVAL_KEYS)
     read_common(draft, body, report)
+    on_timeout = read_word(body, "on_timeout", ON_TIMEOUT, report)
     draft.own = {
         "prompt": read_text(body, "prompt", report, is_long=True) or "",
         "permission": _read_permission(body, report),
         "timeout": read_duration(body, "timeout", report),
-        "on_timeout": read_word(body, "on_timeout", ON_TIMEOUT, report) or ON_TIMEOUT[0],
+        "on_timeout": on_timeout or ON_TIMEOUT[0],
     }
+    if on_timeout is not None and body.get("timeout") is None:
+        message = f"the approval “{draft.name}” has `on_timeout` and no `timeout`, and waits without end"
+        report.note(codes.NO_TIMEOUT, body.entries["on_timeout"].key, message, "write `timeout: 2d`")
 
 
 def _read_permission(body: MappingNode, report: Report) -> str | None:

@@ -101,6 +101,9 @@ def _read_body(
 def _read_tasks(key: Node, body: MappingNode, report: Report) -> list[Draft]:
     node = body.get("tasks")
     if isinstance(node, ListNode):
+        if not node.items:
+            message = "the workflow has no steps: its runs end at once"
+            report.note(codes.EMPTY_WORKFLOW, node, message, "name a Celery task: `tasks: [FETCH]`")
         return read_steps(node, report)
     what = "has no `tasks`" if node is None else f"has {describe(node)} as `tasks`"
     report.error(codes.TASKS, node or key, f"the workflow {what}", "`tasks` is a list of steps: `tasks: [FETCH]`")
