@@ -77,6 +77,7 @@ BARE: Final = "D909"
 EMPTY_KEY: Final = "D910"
 NO_TIMEOUT: Final = "D911"
 EMPTY_WORKFLOW: Final = "D912"
+STATUS: Final = "D913"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -146,4 +147,5 @@ CODES: Final[dict[str, str]] = {
     EMPTY_KEY: "note: a key with nothing behind it",
     NO_TIMEOUT: "note: an approval with `on_timeout` and without `timeout`",
     EMPTY_WORKFLOW: "note: a workflow without steps",
+    STATUS: "note: an expression compares a status with a word that is none",
 }
