@@ -14,6 +14,7 @@ from .model import Definition
 from .payloads import errors_of
 from .report import Report
 from .tree import Node, at, plain
+from .writing import bare_hint
 
 MAX_CYCLES: Final = 20
 
@@ -62,6 +63,8 @@ def _check_payload(call: Call, child: Definition) -> None:
     for error in errors_of(child.schema, {} if given is None else plain(given)):
         place = call.node if given is None else at(given, error.keys)
         hint = "give the step a `payload` that fits" if given is None else "correct the payload or the schema"
+        if wrong := bare_hint(place, call.report):
+            hint = f"it is text; {wrong}"
         message = f"the payload does not fit the schema of “{child.name}”: {error.path}: {error.message}"
         call.report.error(codes.CHILD_PAYLOAD, place, message, hint)
 

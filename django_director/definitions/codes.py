@@ -73,6 +73,11 @@ BRACES: Final = "D905"
 UNNAMED_KEY: Final = "D906"
 PERMISSION: Final = "D907"
 STAYS_TEXT: Final = "D908"
+BARE: Final = "D909"
+EMPTY_KEY: Final = "D910"
+NO_TIMEOUT: Final = "D911"
+EMPTY_WORKFLOW: Final = "D912"
+STATUS: Final = "D913"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -138,4 +143,9 @@ CODES: Final[dict[str, str]] = {
     UNNAMED_KEY: "note: an expression uses a key of the payload that the schema does not name, and nearly does",
     PERMISSION: "note: an approval asks for a permission that no model declares",
     STAYS_TEXT: "note: `${{ … }}` in a text that is not evaluated",
+    BARE: "note: a text that looks like an expression, without its `${{ … }}`",
+    EMPTY_KEY: "note: a key with nothing behind it",
+    NO_TIMEOUT: "note: an approval with `on_timeout` and without `timeout`",
+    EMPTY_WORKFLOW: "note: a workflow without steps",
+    STATUS: "note: an expression compares a status with a word that is none",
 }

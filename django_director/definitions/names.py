@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import cached_property
 from typing import Final
 
-from django_director.hints import LISTED, MAX_HINTS, nearest
+from django_director.hints import LISTED, MAX_HINTS, did_you_mean, nearest
 
 from . import codes
 from .drafts import Draft, walk
@@ -14,11 +14,21 @@ from .report import Report
 from .tree import Node
 from .writing import Use
 
+DECISION: Final = ("approved", "by", "comment", "at")
+"""What `tasks.ID.decision` has."""
+
 
 def not_before(use: Use, target: Draft, report: Report) -> None:
     message = f"`{use.key}` uses the step “{target.id}”, which does not come before this one"
     hint = f"move “{target.id}” before this step, or name it in `needs`"
     report.error(codes.NOT_BEFORE, use.node, message, hint)
+
+
+def _check_decision(use: Use, report: Report) -> None:
+    field, *keys = use.reference.path[1:]
+    if field == "decision" and keys and keys[0] not in DECISION and not use.reference.may_be_missing:
+        message = f"`{use.key}`: a decision has no `{keys[0]}`"
+        report.error(codes.SCOPE, use.node, message, did_you_mean(str(keys[0]), DECISION))
 
 
 class Names:
@@ -85,6 +95,7 @@ class Names:
             message = f"“{target.id}” is no approval, and has no `.decision`"
             report.error(codes.SCOPE, use.node, message, "write `.result` or `.status`")
             return None
+        _check_decision(use, report)
         return target
 
     def find(self, name: str, node: Node, report: Report) -> Draft | None:

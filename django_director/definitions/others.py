@@ -11,9 +11,9 @@ from .drafts import Draft
 from .model import ON_TIMEOUT
 from .options import COMMON_KEYS, read_common
 from .report import Report
-from .tree import MappingNode, ScalarNode, describe
+from .tree import MappingNode, ScalarNode, describe, text_of
 from .values import read_duration, read_text, read_word
-from .writing import Use, expressions_in, read_template, read_until
+from .writing import Use, bare_hint, expressions_in, read_template, read_until
 
 CHILD_KEYS: Final = ("workflow", "payload", "timeout", *COMMON_KEYS)
 APPROVAL_KEYS: Final = ("type", "prompt", "permission", "timeout", "on_timeout", *COMMON_KEYS)
@@ -21,10 +21,12 @@ WAIT_KEYS: Final = ("type", "for", "until", *COMMON_KEYS)
 
 _PERMISSION: Final = re.compile(r"\w+\.\w+")
 
+_OF_TASKS: Final = {"with": "what a child workflow gets is its `payload`"}
+
 
 def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
     """`workflow:`; the call is noted in the report, to be checked when all files are read."""
-    body = report.check_keys(body, f"in the step “{draft.name}”", CHILD_KEYS)
+    body = report.check_keys(body, f"in the step “{draft.name}”", CHILD_KEYS, _OF_TASKS)
     read_common(draft, body, report)
     name = read_text(body, "workflow", report)
     if body.get("workflow") is None:
@@ -44,12 +46,16 @@ def read_approval(draft: Draft, body: MappingNode, report: Report) -> None:
     """`type: approval`."""
     body = report.check_keys(body, f"in the approval “{draft.name}”", APPROVAL_KEYS)
     read_common(draft, body, report)
+    on_timeout = read_word(body, "on_timeout", ON_TIMEOUT, report)
     draft.own = {
         "prompt": read_text(body, "prompt", report, is_long=True) or "",
         "permission": _read_permission(body, report),
         "timeout": read_duration(body, "timeout", report),
-        "on_timeout": read_word(body, "on_timeout", ON_TIMEOUT, report) or ON_TIMEOUT[0],
+        "on_timeout": on_timeout or ON_TIMEOUT[0],
     }
+    if on_timeout is not None and body.get("timeout") is None:
+        message = f"the approval “{draft.name}” has `on_timeout` and no `timeout`, and waits without end"
+        report.note(codes.NO_TIMEOUT, body.entries["on_timeout"].key, message, "write `timeout: 2d`")
 
 
 def _read_permission(body: MappingNode, report: Report) -> str | None:
@@ -63,6 +69,9 @@ def _read_permission(body: MappingNode, report: Report) -> str | None:
 
 def _read_for(body: MappingNode, report: Report, uses: list[Use]) -> int | float | str | None:
     node = body.get("for")
+    if hint := bare_hint(node, report):
+        report.error(codes.DURATION, node, f"`for` must be a duration, and is the text “{text_of(node)}”", hint)
+        return None
     if node is None or not any(expressions_in(node)):
         return read_duration(body, "for", report, lowest=0)
     if not isinstance(node, ScalarNode):

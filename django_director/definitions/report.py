@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django_director.hints import did_you_mean
 
 from . import codes
 from .problems import Place, Problem
 from .scopes import IN_STEP
-from .tree import MappingNode, Node
+from .tree import MappingNode, Node, is_null
 
 if TYPE_CHECKING:
     from .children import Call
+
+_REQUIRED: Final = ("tasks", "type", "task", "workflow", "over", "for", "until", "max")
 
 
 @dataclass(slots=True)
@@ -26,8 +28,8 @@ class Budget:
     """Of expressions: with aliases one text may stand there very often."""
     hints: dict[tuple[str | int | None, ...], str] = field(default_factory=dict)
     """Of wrong keys of payloads: the nearest name costs a comparison with each."""
-    braces: set[tuple[int, int]] = field(default_factory=set)
-    """Where `{{ … }}` has been noted."""
+    noted: set[tuple[int, int]] = field(default_factory=set)
+    """Where a text that is nearly an expression, or an empty key, has been noted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,16 @@ class Report:
             )
         )
 
+    def _note_empty(self, mapping: MappingNode, known: Collection[str]) -> None:
+        """Note keys without a value, once for all aliases; where a value is required its reader says so."""
+        for name, entry in mapping.entries.items():
+            place = entry.key.line, entry.key.column
+            if name in known and name not in _REQUIRED and is_null(entry.value) and place not in self.budget.noted:
+                self.budget.noted.add(place)
+                what = "an expression" if name in ("when", "result") else "its value"
+                message = f"`{name}` is empty, which is as if it were not there"
+                self.note(codes.EMPTY_KEY, entry.key, message, f"write {what}, or take it out")
+
     def check_keys(
         self,
         mapping: MappingNode,
@@ -103,6 +115,7 @@ class Report:
             if not name.startswith("x-"):
                 hint = elsewhere.get(name) or did_you_mean(name, known, listed=len(known))
                 self.error(codes.UNKNOWN_KEY, mapping.entries[name].key, f"unknown key `{name}` {where}", hint)
+        self._note_empty(mapping, known)
         if not unknown:
             return mapping
         return replace(mapping, entries={key: mapping.entries[key] for key in mapping.entries if key in known})

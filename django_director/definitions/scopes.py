@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from django_director.hints import did_you_mean
+from django_director.status import RunStatus, TaskStatus
+
 from . import codes
 from .payloadkeys import check_payload
 
@@ -25,10 +28,19 @@ def check_use(use: Use, scope: frozenset[str], report: Report) -> bool:
     if name in scope:
         if root == "payload":
             check_payload(use, report)
+        _note_status(use, report)
         return True
     message = f"`{use.key}` uses `{name}`, which is not known here"
     report.error(codes.SCOPE, use.node, message, _HINTS[name])
     return False
+
+
+def _note_status(use: Use, report: Report) -> None:
+    words = [str(status) for status in (TaskStatus if use.reference.root == "tasks" else RunStatus)]
+    for word in use.reference.statuses:
+        if word not in words:
+            message = f"`{use.key}` compares a status with “{word[:40]}”, which is none"
+            report.note(codes.STATUS, use.node, message, did_you_mean(word, words, listed=len(words)))
 
 
 _HINTS: Final = {

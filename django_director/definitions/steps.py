@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, cast
 
@@ -12,7 +13,7 @@ from .drafts import Draft, Kind
 from .loading import QUOTES, not_text
 from .maps import check_over, is_for_map, share
 from .options import COMMON_KEYS, ELSEWHERE, TASK_KEYS, read_common, read_task_options
-from .others import read_approval, read_child, read_wait
+from .others import APPROVAL_KEYS, CHILD_KEYS, WAIT_KEYS, read_approval, read_child, read_wait
 from .report import Report
 from .scopes import IN_MAP
 from .tree import Entry, ListNode, MappingNode, Node, ScalarNode, describe, is_null, text_of
@@ -22,6 +23,9 @@ from .writing import read_expression
 TYPES: Final = ("group", "chain", "map", "approval", "wait")
 CONTAINER_KEYS: Final = ("type", "tasks", *COMMON_KEYS)
 MAP_KEYS: Final = ("type", "over", "tasks", "max_parallel", *TASK_KEYS)
+_OWNERS: Final = ("task", "type", "workflow")
+_OPTIONS: Final = frozenset((*MAP_KEYS, *CHILD_KEYS, *APPROVAL_KEYS, *WAIT_KEYS))
+_NAME: Final = re.compile(r"[\w.-]{1,80}")
 
 Within = Literal["tasks", "group", "chain", "map", "hook"]
 """What a list of steps belongs to."""
@@ -78,10 +82,18 @@ def _read_mapping(node: MappingNode, report: Report, within: Within) -> Draft | 
             codes.STEP_OPTIONS,
             body,
             f"the options of “{name}” must be a mapping, not {describe(body)}",
-            f"write `{name}: {{queue: slow}}`, or the options on lines of their own under `{name}:`",
+            _options_hint(name, body),
         )
         return None
     return _with_options(name, key, body, report, within)
+
+
+def _options_hint(name: str, body: Node) -> str:
+    text = text_of(body) or ""
+    if name in _OWNERS:
+        return f"write `- ID: {{{name}: {text if _NAME.fullmatch(text) else '…'}}}`"
+    options = f"task: {text}" if _NAME.fullmatch(text) else "queue: slow"
+    return f"write `{name}: {{{options}}}`, or the options on lines of their own under `{name}:`"
 
 
 def _wrong_keys(entries: list[Entry]) -> tuple[str, str]:
@@ -93,6 +105,10 @@ def _wrong_keys(entries: list[Entry]) -> tuple[str, str]:
     if is_null(entries[0].value):
         inner = "type" if "type" in names[1:] else names[1]
         return message, f"indent `{inner}:` under `{names[0]}:`"
+    first = next((entry for entry in entries if entry.key.text in _OWNERS), None)
+    if first is not None and _OPTIONS.issuperset(names):
+        value = text_of(first.value) or ""
+        return message, f"write `- ID: {{{first.key.text}: {value if _NAME.fullmatch(value) else '…'}, …}}`"
     return message, "begin each step with a dash of its own"
 
 
@@ -111,11 +127,22 @@ def _with_options(name: str, key: ScalarNode, body: MappingNode, report: Report,
 
 def _task(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Draft:
     body = report.check_keys(body, f"in the step “{name}”", TASK_KEYS, ELSEWHERE)
-    task = read_text(body, "task", report)
-    draft = Draft(name=name, kind="task", task=task or name, explicit=task is not None, node=key)
+    given = "task" in body.entries
+    task = (_read_task(body, report) if given else name) or ""
+    draft = Draft(name=name, kind="task", task=task, explicit=given, node=key)
     read_common(draft, body, report)
     read_task_options(draft, body, report)
     return draft
+
+
+def _read_task(body: MappingNode, report: Report) -> str | None:
+    node = body.entries["task"].value
+    if text_of(node):
+        return read_text(body, "task", report)
+    shown = "empty" if text_of(node) == "" else describe(node)
+    message = f"`task` must be a task's name, and is {shown}"
+    report.error(codes.VALUE, node, message, "write `task: NAME`, or take it out")
+    return None
 
 
 def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind | None:

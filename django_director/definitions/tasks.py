@@ -44,6 +44,9 @@ class _Checker:
                 yield problem
 
     def problem(self, definition: Definition, step: TaskStep, *, has_upstream: bool) -> Problem | None:
+        if not step.task:
+            # The reader has said what is wrong with it.
+            return None
         if step.task not in self.known:
             message, code = f"no Celery task is called “{step.task}”", codes.UNKNOWN_TASK
             return _problem(definition, step, code, message, self.hint(step.task))

@@ -98,13 +98,14 @@ def read_duration(mapping: MappingNode, key: str, report: Report, *, lowest: int
     if node is None:
         return None
     value = number_of(node)
-    seconds = parse_duration(text_of(node) or "") if value is None else value
+    text = text_of(node)
+    seconds = parse_duration(text or "") if value is None else value
     if seconds is None:
-        message = f"`{key}` must be a duration, and is {describe(node)}"
-        report.error(codes.DURATION, node, message, f"write seconds as a number, or `{key}: 1h30m`: d, h, m, s")
+        message = f"`{key}` must be a duration, and is {f'“{text[:40]}”' if text else describe(node)}"
+        report.error(codes.DURATION, node, message, "write it as 90, 90s, 10m, 1h30m or 2d")
     elif seconds < 0 or (seconds < lowest and not seconds) or not seconds <= MAX_INT:
         bound = "above 0" if lowest else "0 or more"
-        message = f"`{key}` must be {bound} and up to {MAX_INT:,} seconds"
+        message = f"`{key}` must be {bound} and up to {MAX_INT:,} seconds, and is {text or describe(node)}"
         report.error(codes.DURATION, node, message, f"write `{key}: 90s` or `{key}: 2d`")
     else:
         return int(seconds) if seconds == int(seconds) else seconds

@@ -13,6 +13,7 @@ from .hooks import HOOKS, check_hooks, hook_id, read_hooks
 from .model import Definition
 from .names import Names
 from .naming import name_steps
+from .options import RUNNING_KEYS
 from .order import check_order
 from .periodic import read_periodic, read_retention
 from .policies import read_defaults, read_policies
@@ -28,6 +29,10 @@ KEYS: Final = (
     *("description", "tasks", "hooks", "queue", "schema", "periodic", "retention"),
     *("defaults", "timeout", "concurrency", "fail_fast", "result", "allowed_groups"),
 )
+
+_ELSEWHERE: Final = {
+    key: f"for all its tasks write `defaults: {{{key}: 3}}`" for key in RUNNING_KEYS if key not in KEYS
+}
 
 
 def read_workflow(entry: Entry, source: str, folder: Path, report: Report) -> Definition | None:
@@ -66,7 +71,7 @@ def _check_name(name: str, key: Node, report: Report) -> bool:
 def _read_body(
     name: str, entry: Entry, body: MappingNode, source: str, folder: Path, report: Report
 ) -> Definition:
-    body = report.check_keys(body, "in the workflow", KEYS)
+    body = report.check_keys(body, "in the workflow", KEYS, _ELSEWHERE)
     schema = read_schema(body.get("schema"), folder, report)
     report = report.inside(schema=schema)
     drafts = _read_tasks(entry.key, body, report)
@@ -96,6 +101,9 @@ def _read_body(
 def _read_tasks(key: Node, body: MappingNode, report: Report) -> list[Draft]:
     node = body.get("tasks")
     if isinstance(node, ListNode):
+        if not node.items:
+            message = "the workflow has no steps: its runs end at once"
+            report.note(codes.EMPTY_WORKFLOW, node, message, "name a Celery task: `tasks: [FETCH]`")
         return read_steps(node, report)
     what = "has no `tasks`" if node is None else f"has {describe(node)} as `tasks`"
     report.error(codes.TASKS, node or key, f"the workflow {what}", "`tasks` is a list of steps: `tasks: [FETCH]`")

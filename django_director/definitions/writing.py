@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django_director.exceptions import ExpressionError
-from django_director.expressions import Reference, compile_expression, compile_value
+from django_director.expressions import ConstantError, Reference, compile_expression, compile_value
 
 from . import codes
 from .loading import MAX_BYTES
@@ -88,6 +88,8 @@ def _is_number(node: Node) -> bool:
 
 def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
     """A value with expressions inside ``${{ … }}``, as it is written. What these use is added to ``uses``."""
+    for scalar in texts_with(".", node):
+        _note_bare(scalar, key, report)
     for scalar in texts_with("{{", node):
         _note_braces(scalar, key, report)
     for wrong in _keys_with(OPEN, node):
@@ -159,9 +161,9 @@ _EVALUATED: Final = "only `with`, `payload` and `for` of steps, and expressions,
 def _note_braces(node: ScalarNode, key: str, report: Report) -> None:
     """Note ``{{ … }}`` without a ``$``, as other languages have it; once for all aliases of a text."""
     place = node.line, node.column
-    if place in report.budget.braces:
+    if place in report.budget.noted:
         return
-    report.budget.braces.add(place)
+    report.budget.noted.add(place)
     first, *others = node.text.split(OPEN)
     plain_parts = [first, *(other.partition("}}")[2] for other in others)]
     if any("}}" in part.partition("{{")[2] for part in plain_parts):
@@ -169,14 +171,44 @@ def _note_braces(node: ScalarNode, key: str, report: Report) -> None:
         report.note(codes.BRACES, node, message, "write `${{ … }}` for an expression")
 
 
+_PATH: Final = (
+    r"((?:(?:payload|item)(?:\.[^\W\d]|\[)|run\.(?:id|workflow|trigger|scheduled_for|status|error)\b"
+    r"|tasks(?:\.[\w-]+|\[[^\]\s]+\])\.(?:result|status|decision)\b)[\w.\[\]\"'-]*)"
+)
+_BARE: Final = re.compile(
+    rf"{_PATH}|\${_PATH}|\$?\{{\s*{_PATH}\s*\}}|\{{\{{\s*{_PATH}\s*\}}\}}|\$\{{\{{\s*{_PATH}\s*\}}\}}\}}+"
+)
+_BARE_LENGTH: Final = 200
+"""Characters that are looked at, as with aliases one text may stand there very often."""
+
+
+def bare_hint(node: Node | None, report: Report) -> str:
+    """How to write a text that, as a whole, looks like an expression without ``${{ }}``; empty for another."""
+    text = text_of(node)
+    match = _BARE.fullmatch(text) if text is not None and len(text) <= _BARE_LENGTH else None
+    path = next(filter(None, match.groups())) if match else ""
+    return f"write `${{{{ {path} }}}}`" if re.split(r"[.\[]", path)[0] in report.known else ""
+
+
+def _note_bare(node: ScalarNode, key: str, report: Report) -> None:
+    place = node.line, node.column
+    if node.text.startswith("{{") or place in report.budget.noted:
+        return
+    if hint := bare_hint(node, report):
+        report.budget.noted.add(place)
+        report.note(codes.BARE, node, f"`{key}` has “{node.text}”, which gives text, not the value", hint)
+
+
 def _uses(references: tuple[Reference, ...], node: ScalarNode, key: str) -> list[Use]:
     return [Use(reference=reference, node=_at(node, reference.column), key=key) for reference in references]
 
 
 def _report(error: ExpressionError, node: ScalarNode, key: str, report: Report) -> None:
-    report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", error.hint or _ANY)
+    hint = error.hint or (_FAILS if isinstance(error, ConstantError) else _ANY)
+    report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", hint)
 
 
+_FAILS: Final = "it fails so in every run, whatever the data"
 _ANY: Final = "an expression is as `payload.amount > 1000`; a text stands in quotes"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django_director.exceptions import ExpressionError
 
-from .expression import Expression
+from .expression import ConstantError, Expression
 from .names import ROOTS, RUN_FIELDS, STEP_FIELDS, Reference, spell
 from .operations import kind
 from .templates import Template, compile_expression, compile_value
@@ -16,6 +16,7 @@ __all__ = [
     "ROOTS",
     "RUN_FIELDS",
     "STEP_FIELDS",
+    "ConstantError",
     "Expression",
     "ExpressionError",
     "Reference",

@@ -17,6 +17,10 @@ from .parsing import Parser
 Place = tuple[str | int, ...]
 
 
+class ConstantError(ExpressionError):
+    """An expression is well written, and can't be evaluated whatever the data."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expression:
     """A compiled expression. It has no state: any number of threads may evaluate it."""
@@ -60,7 +64,10 @@ def compile_part(text: str, start: int, end: int, place: Place = (), known: Set[
     expression = Expression(own, references, node, place)
     if not references:
         # Whatever is wrong in it is wrong now.
-        expression.evaluate({})
+        try:
+            expression.evaluate({})
+        except ExpressionError as wrong:
+            raise ConstantError(wrong.message, wrong.text, wrong.column, wrong.hint, place) from None
     return expression
 
 

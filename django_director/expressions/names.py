@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from django_director.hints import MAX_COMPARED, did_you_mean, question
@@ -44,6 +44,8 @@ class Reference:
     place: tuple[str | int, ...] = ()
     may_be_missing: bool = False
     """It stands in what ``default`` tries first."""
+    statuses: tuple[str, ...] = field(default=(), compare=False)
+    """The words that this status is compared with."""
 
     def __str__(self) -> str:
         return spell(self.root, *self.path)

@@ -29,6 +29,7 @@ from .nodes import (
     Path,
 )
 from .operations import COMPARISONS
+from .statuses import compared_statuses
 from .tokens import Token
 
 _OR, _AND, _NOT, _COMPARISON, _SUM, _PRODUCT = range(1, 7)
@@ -101,7 +102,18 @@ class Parser(Cursor):
             rest.append(Operation(operator, self._expression(strength), offset))
         if strength in (_OR, _AND):
             return Choice((left, *(operation.operand for operation in rest)), stop=strength == _OR)
+        if strength == _COMPARISON:
+            self._compared({at + 1: words for at, words in compared_statuses(left, rest) if words})
         return Comparison(left, tuple(rest)) if strength == _COMPARISON else Arithmetic(left, tuple(rest))
+
+    def _compared(self, words: dict[int, tuple[str, ...]]) -> None:
+        first = min(words, default=0)
+        for number in range(len(self.references) - 1, -1, -1) if words else ():
+            reference = self.references[number]
+            if reference.column < first:
+                break
+            if reference.column in words:
+                self.references[number] = replace(reference, statuses=words[reference.column])
 
     def _nested(self, token: Token, floor: int = 0) -> Node:
         self._depth += 1

@@ -108,7 +108,9 @@ def _pieces(text: str, place: Place, known: Set[str]) -> Iterator[str | Expressi
         body = _BODY.match(text, begin)
         if body is None:
             fault = Fault(
-                "this `${{` or a quote in it is never closed", 'write `${{ "${{" }}` for the text', at=start
+                "this `${{` or a quote in it is never closed",
+                'close it with `}}`; write `${{ "${{" }}` for the text',
+                at=start,
             )
             raise error(fault, text[start:], place)
         yield compile_part(text, begin, body.end() - 2, place, known)
