@@ -224,7 +224,7 @@ class Run(models.Model):
     def result(self) -> Any:
         """The result of the last entry of the workflow's ``tasks``, or what the definition's ``result`` gives.
 
-        Read from the tasks' rows. ``None`` where an expression fails or all together is over ``MAX_INPUT``: see
+        Read from the tasks' rows. ``None`` where an expression fails or the rows hold more than ``MAX_INPUT``: see
         ``result_error``.
         """
         return self.read_result()[0]

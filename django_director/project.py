@@ -14,6 +14,7 @@ from typing import Final
 from celery import Celery, current_app
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_permission_codename
 
 from .conf import director
 from .definitions import (
@@ -45,7 +46,7 @@ def read_project() -> Reading:
     base = getattr(settings, "BASE_DIR", None)
     paths = [Path(config.path) for config in apps.get_app_configs()]
     reading = read(workflow_files(configured, Path(base) if base else None, paths))
-    if director.AUTHORIZE is None:
+    if not director.AUTHORIZE:
         reading = reading.adding(check_permissions(reading.definitions, _permissions()))
     return _with_tasks(reading) if reading.definitions else reading
 
@@ -65,7 +66,7 @@ def _permissions() -> set[str]:
     """What the models declare: no database is asked, so those made by hand are not among them."""
     found = set()
     for options in (model._meta for model in apps.get_models()):
-        actions = [f"{action}_{options.model_name}" for action in options.default_permissions]
+        actions = [get_permission_codename(action, options) for action in options.default_permissions]
         found |= {f"{options.app_label}.{name}" for name in (*actions, *dict(options.permissions))}
     return found
 

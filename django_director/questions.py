@@ -18,10 +18,7 @@ def counts(runs: Collection[UUID]) -> dict[UUID, int]:
     """By run: how many open questions it has, of those that have any. One query; none without runs."""
     found: dict[UUID, int] = {}
     if runs:
-        branches = [
-            asked.values_list(place).annotate(Count("pk"))
-            for place, asked in ((place, _asked(place, runs)) for place in _places())
-        ]
+        branches = [_asked(place, runs).values_list(place).annotate(Count("pk")) for place in _places()]
         for run, number in branches[0].union(*branches[1:], all=True):
             found[run] = found.get(run, 0) + number
     return found

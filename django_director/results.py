@@ -1,6 +1,7 @@
 """What a run gives: the result of its last entry, or what its definition's ``result`` makes of those of its tasks.
 
-What is over ``MAX_INPUT`` bytes together is not read: no follower would get it, and no page or answer should.
+Where the results of tasks, or those of the items of maps, are over ``MAX_INPUT`` together, they are not read: no
+follower would get them, and no page or answer should.
 """
 
 from __future__ import annotations

@@ -217,7 +217,6 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         self.demand(request, operation.permission, run)
         if operation.shows_payload:
             self.demand(request, "view_payload", run)
-        if operation.shows_payload:
             return self._relaunch_with_changes(request, run)
         if request.method == "POST":
             return self._to_page(operations.on_one(request, operation, run))
