@@ -172,6 +172,14 @@ class TaskQuerySet(models.QuerySet[Any]):
     def waiting(self) -> Self:
         return self.filter(status=status.TaskStatus.WAITING)
 
+    def all_queued(self) -> Self:
+        """Queued tasks of whatever run, with the condition of their index."""
+        return self.queued().filter(next_dispatch_at__isnull=False)
+
+    def all_running(self) -> Self:
+        """Running tasks of whatever run, with the condition of their index."""
+        return self.running().filter(lease_until__isnull=False)
+
     def asked(self) -> Self:
         """Approvals that wait for somebody to decide."""
         return self.waiting().filter(asked_at__isnull=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib import admin
@@ -22,6 +22,7 @@ from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
+from django_director.querysets import TaskQuerySet
 from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
@@ -35,11 +36,24 @@ ITEMS_SHOWN: Final = 200
 """The results of more items are not read for a page."""
 
 
+class StatusFilter(admin.ChoicesFieldListFilter):
+    """By status; what is queued or running is found by its index among millions that are finished."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        found = cast(TaskQuerySet, super().queryset(request, queryset))
+        match self.used_parameters.get(self.lookup_kwarg):
+            case [TaskStatus.QUEUED]:
+                return found.all_queued()
+            case [TaskStatus.RUNNING]:
+                return found.all_running()
+        return found
+
+
 @admin.register(Task)
 class TaskAdmin(ReadOnlyAdmin[Task]):
     view_action = "view_task"
     list_display = ("label", "state", "workflow_name", "run_id_short", "attempt", "started", "took", "error_text")
-    list_filter = ("status", decisions.WaitingFilter, "is_hook", "run__workflow")
+    list_filter = (("status", StatusFilter), decisions.WaitingFilter, "is_hook", "run__workflow")
     search_fields = ("step",)
     search_help_text = gettext_lazy(
         "The beginning of an id of a task or run, or the exact name of a step or Celery task"

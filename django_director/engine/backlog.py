@@ -30,7 +30,7 @@ def waits() -> Waits:
     The least that a running task has waited, for one that was published anew did not wait in a queue; and at least
     the time since the last start, for all workers may be busy.
     """
-    running = Task.objects.running().filter(queued_at__isnull=False, started_at__isnull=False)
+    running = Task.objects.all_running().filter(queued_at__isnull=False, started_at__isnull=False)
     least: dict[str, timedelta] = {}
     since: dict[str, timedelta] = {}
     columns = running.annotate(now=Now()).values_list("name", "queue", "queued_at", "started_at", "now")

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, Q
 
 from django_director import faults, signals
 from django_director.clock import Now, later
@@ -149,7 +149,8 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
 
 def _take(ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, worker: str, token: int) -> list[Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
-    values = {"task": ticket.task_id, "sequence": ticket.sequence, "token": token, "worker": worker}
+    values = {"task": ticket.task_id, "run": ticket.run_id, "sequence": ticket.sequence}
+    values |= {"token": token, "worker": worker}
     before = reading.ids_before(ticket, node)
     kind = (director.LEASE, node.timeout, node.runs_on)
     if can_pair() and wanted is None and len(before) < 2:
@@ -179,7 +180,8 @@ def _taking_and_reading(
 
 
 def _claimable(runs_on: bool) -> TaskQuerySet:
-    may_start = Run.objects.filter(pk=OuterRef("run_id"), status=RunStatus.RUNNING, paused_at=None)
+    # Not the `run_id` of the row: PostgreSQL might then read all runs that are running, to look it up among them.
+    may_start = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, paused_at=None)
     may_start = may_start.filter(stop__in=STOP_SPARING) if runs_on else may_start.filter(stop=Stop.NONE)
     own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
     return own.filter(Q(is_hook=True) | Exists(may_start))

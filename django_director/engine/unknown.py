@@ -49,7 +49,7 @@ def fail() -> int:
 
     A task of which a worker runs another just now, or that it says it knows, has its time anew.
     """
-    expired = Task.objects.queued().filter(unknown_since__lt=later(-director.UNKNOWN_TASK_TTL))
+    expired = Task.objects.all_queued().filter(unknown_since__lt=later(-director.UNKNOWN_TASK_TTL))
     kinds: defaultdict[tuple[str, str], list[Task]] = defaultdict(list)
     for task in read(expired):
         kinds[task.name, task.queue].append(task)
@@ -67,7 +67,7 @@ def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
     known: set[tuple[str, str]] = set()
     asked: list[Message] = []
     for task in tasks:
-        if Task.objects.running().filter(name=task.name, queue=task.queue).exists():
+        if Task.objects.all_running().filter(name=task.name, queue=task.queue).exists():
             known.add((task.name, task.queue))
         else:
             asked.append(outbox.message_of(task, task.run.version.content_hash))
