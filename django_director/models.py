@@ -348,9 +348,7 @@ class Task(models.Model):
             PartialIndex(
                 fields=["lease_until"], name="director_task_lease", condition=Q(lease_until__isnull=False)
             ),
-            PartialIndex(
-                fields=["not_before"], name="director_task_timer", condition=Q(not_before__isnull=False)
-            ),
+            PartialIndex(fields=["not_before"], name="director_task_timer", condition=Q(not_before__isnull=False)),
             PartialIndex(
                 fields=["deadline_at"],
                 name="director_task_deadline",

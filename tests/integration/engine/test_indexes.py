@@ -104,8 +104,8 @@ def test_who_holds_the_slots_is_found_by_an_index(many_finished_tasks):
 
 
 def test_one_task_or_run_is_never_looked_for_among_all_of_its_status(many_finished_tasks):
-    # The statistics know of no queued task. PostgreSQL would take an index of the queued ones alone for the shortest
-    # way to any of them, and each claim beside 100,000 would read them all.
+    # The statistics know of no queued task. PostgreSQL would take an index of the queued ones alone for the
+    # shortest way to any of them, and each claim beside 100,000 would read them all.
     run = driver.start(group("G", *(f"T{number}" for number in range(2000))), "Z", name="test.BACKLOG")
     step = "T1000"
     with CaptureQueriesContext(connection) as captured:
