@@ -338,21 +338,28 @@ class Task(models.Model):
         ]
         indexes: ClassVar = [
             # Each serves one query of the supervisor; partial where the database can.
-            # Each column is empty but in one status. That status as the condition would be shorter, and dangerous:
-            # PostgreSQL would look for a single queued task among all queued ones, where it takes them for few.
+            # The status alone would be enough, and dangerous: PostgreSQL would look for a single queued task among
+            # all queued ones, where its statistics do not know that they are many.
             PartialIndex(
                 fields=["next_dispatch_at"],
                 name="director_task_due",
-                condition=Q(next_dispatch_at__isnull=False),
+                condition=Q(status=TaskStatus.QUEUED, next_dispatch_at__isnull=False),
             ),
             PartialIndex(
-                fields=["lease_until"], name="director_task_lease", condition=Q(lease_until__isnull=False)
+                fields=["lease_until"],
+                name="director_task_lease",
+                condition=Q(status=TaskStatus.RUNNING, lease_until__isnull=False),
             ),
-            PartialIndex(fields=["not_before"], name="director_task_timer", condition=Q(not_before__isnull=False)),
+            PartialIndex(
+                fields=["not_before"],
+                name="director_task_timer",
+                condition=Q(status=TaskStatus.WAITING, not_before__isnull=False),
+            ),
             PartialIndex(
                 fields=["deadline_at"],
                 name="director_task_deadline",
-                condition=Q(deadline_at__isnull=False),
+                # Those of running tasks are looked for among the leases: there are no more of them than processes.
+                condition=Q(status=TaskStatus.WAITING, deadline_at__isnull=False),
             ),
             PartialIndex(fields=["asked_at"], name="director_task_asked", condition=Q(asked_at__isnull=False)),
             # For the constraint of the foreign key, when a user is deleted.

@@ -41,7 +41,7 @@ def end_overdue_attempts() -> int:
 
     Their code may run on: what it comes to is not theirs to commit any more.
     """
-    overdue = Task.objects.running().filter(deadline_at__lt=later(-MARGIN)).order_by("deadline_at")
+    overdue = Task.objects.all_running().filter(deadline_at__lt=later(-MARGIN)).order_by("deadline_at")
     return sum(_time_out(task, _timeout(task)) for task in read(overdue))
 
 

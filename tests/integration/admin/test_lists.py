@@ -88,6 +88,16 @@ def test_filters(operator):
     assert listed(operator, workflow__id__exact=running.workflow_id) == {running.pk}
 
 
+@pytest.mark.parametrize(("status", "column"), [("queued", "next_dispatch_at"), ("running", "lease_until")])
+def test_active_tasks_are_listed_with_the_condition_of_their_index(operator, status, column):
+    run = factories.make_run(order(), tasks={"FETCH": "success", "STOCK": "queued", "PRICE": "running"})
+    url = f"{address('task_changelist')}?status__exact={status}"
+    rows = [sql for sql in queries(operator, url) if "FROM" in sql and "django_director_task" in sql]
+    assert rows and all(f"{column}{connection.ops.quote_name('x')[0]} IS NOT NULL" in sql for sql in rows)
+    found = operator.get(url).context["cl"].result_list
+    assert {task.pk for task in found} == {run.tasks.get(status=status).pk}
+
+
 def test_a_wrong_filter_is_no_error_page(operator):
     factories.make_run()
     for parameters in ({"status__exact": "nonsense"}, {"q": "\x00"}, {"p": "99999"}, {"o": "abc"}):

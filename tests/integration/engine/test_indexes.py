@@ -26,7 +26,7 @@ QUERIES = {
     ),
     "director_task_lease": lambda: Task.objects.running().filter(lease_until__lt=Now())[:500],
     "director_task_deadline": lambda: (
-        Task.objects.running().filter(deadline_at__lt=Now()).order_by("deadline_at")[:500]
+        Task.objects.waiting().filter(deadline_at__lt=Now()).order_by("deadline_at")[:500]
     ),
     "director_run_stopping": lambda: Run.objects.stopping().order_by()[:500],
     "director_run_deadline": lambda: Run.objects.overdue().order_by()[:500],
@@ -124,7 +124,7 @@ def test_a_look_at_what_is_due_uses_an_index_for_each(many_finished_tasks):
         recovery.look("supervisor")
     plan = plan_of(captured[0]["sql"])
     for index in (
-        *("director_task_due", "director_task_timer", "director_task_deadline"),
+        *("director_task_due", "director_task_timer", "director_task_deadline", "director_task_lease"),
         *("director_run_stopping", "director_run_deadline", "director_run_admission", "director_run_awaited"),
     ):
         assert index in plan, f"{index}: {plan}"
