@@ -168,6 +168,13 @@ def adopt(app: Celery) -> None:
         task.__class__ = type(own.__name__, (ours, own), {"__module__": own.__module__})
 
 
+def _pin(app: Celery) -> None:
+    """Keep what Celery looks up for each message: Django's settings take 0.03 ms to say that they lack it."""
+    for key in ("task_always_eager", "task_send_sent_event", "broker_pool_acquire_timeout"):
+        if key in app.conf:
+            app.conf[key] = app.conf[key]
+
+
 def _keep_connections(app: Any) -> None:
     """Take the care of connections between tasks over from Celery's Django fixup."""
     for fixup in app._fixups:
@@ -192,6 +199,7 @@ def prepare_worker(instance: Any, **_: Any) -> None:
         return
     if app.conf.get("CELERY_DB_REUSE_MAX") is None:
         _keep_connections(app)
+    _pin(app)
     adopt(app)
     from . import remote  # noqa: F401 - registers an answer; imports what only a worker has
 

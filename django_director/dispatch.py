@@ -107,14 +107,14 @@ def publish(messages: Sequence[Message]) -> int:
         return len(messages) if own is None or all(message.run_id in own for message in messages) else 0
     if not messages or breaker.is_open:
         return 0
-    sent, is_batch = 0, False
+    sent, is_batch, declared = 0, False, set[tuple[str, str]]()
     try:
         with _pool(os.getpid()).acquire(block=True, timeout=TIMEOUT) as producer:
             is_batch = len(messages) > 1 and getattr(producer, "supports_batch_publish", False)
             with producer.batch(max_size=BATCH) if is_batch else contextlib.nullcontext():
                 for message in messages:
                     faults.point("publish.before")
-                    _send(message, producer)
+                    _send(message, producer, declared)
                     sent += 1
                     faults.point("publish.half")
     except _broker_errors() as error:
@@ -171,10 +171,16 @@ def _queue_of(app: Celery, message: Message) -> str:
     return str(getattr(queue, "name", queue) or "")
 
 
-def _send(message: Message, producer: Any) -> None:
+def _send(message: Message, producer: Any, declared: set[tuple[str, str]]) -> None:
     app = _app()
+    options = _options(app, message)
+    if (message.name, message.queue) in declared:
+        # Its queue was declared a moment ago.
+        options["declare"] = []
+    declared.add((message.name, message.queue))
     app.send_task(
         message.name,
+        task_type=app.tasks.get(message.name),
         task_id=ids.message_id(message.task_id, message.sequence),
         headers={HEADER: message.header},
         retries=message.retries,
@@ -186,7 +192,7 @@ def _send(message: Message, producer: Any) -> None:
         kwargsrepr="{}",
         root_id=str(message.run_id),
         parent_id=str(message.run_id),
-        **_options(app, message),
+        **options,
     )
 
 

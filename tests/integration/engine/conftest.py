@@ -18,7 +18,7 @@ from . import machine
 def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dispatch.Message]]:
     """Messages that would have been sent: the broker is not what these tests are about."""
     sent: list[dispatch.Message] = []
-    monkeypatch.setattr(dispatch, "_send", lambda message, producer: sent.append(message))
+    monkeypatch.setattr(dispatch, "_send", lambda message, *_: sent.append(message))
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     dispatch._pool.cache_clear()
     dispatch.breaker.reset()
@@ -30,7 +30,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dispatch.Message
 def modeled(monkeypatch: pytest.MonkeyPatch, settings: Any, transactional_db: None) -> Iterator[None]:
     """What the state machine needs around it: its broker, and a history of all changes of status."""
     settings.DIRECTOR = {"MAX_CRASHES": 3}
-    monkeypatch.setattr(dispatch, "_send", lambda message, producer: machine.sent.append(message))
+    monkeypatch.setattr(dispatch, "_send", lambda message, *_: machine.sent.append(message))
     monkeypatch.setattr(dispatch, "revoke", lambda ids: None)
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     dispatch._pool.cache_clear()

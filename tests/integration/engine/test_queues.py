@@ -32,7 +32,7 @@ def sent(monkeypatch) -> Any:
     """The queues of the messages that would have been sent. The settings of the tests route ROUTED."""
     found: list[str | None] = []
 
-    def send(message: dispatch.Message, producer: Any) -> None:
+    def send(message: dispatch.Message, *_: Any) -> None:
         app = current_app._get_current_object()
         queue = app.amqp.router.route(dict(dispatch._options(app, message)), message.name)["queue"]
         found.append(getattr(queue, "name", queue))

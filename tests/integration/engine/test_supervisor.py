@@ -174,14 +174,14 @@ def test_a_wide_fan_out_is_drained_in_batches(published):
 
 
 def test_what_the_broker_did_not_take_is_due_at_once(published, monkeypatch, django_capture_on_commit_callbacks):
-    def refuse(message, producer):
+    def refuse(message, *_):
         raise OSError("no route")
 
     monkeypatch.setattr(dispatch, "_send", refuse)
     with django_capture_on_commit_callbacks(execute=True):
         run = driver.start("A")
     assert run.tasks.filter(next_dispatch_at__lte=run.tasks.get().queued_at).count() == 0
-    monkeypatch.setattr(dispatch, "_send", lambda message, producer: published.append(message))
+    monkeypatch.setattr(dispatch, "_send", lambda message, *_: published.append(message))
     assert recovery.publish_due() == 0, "nobody tries while the broker is known to be down"
     dispatch.breaker.reset()
     assert recovery.publish_due() == 1
@@ -189,7 +189,7 @@ def test_what_the_broker_did_not_take_is_due_at_once(published, monkeypatch, dja
 
 @pytest.mark.django_db(transaction=True)
 def test_a_broker_and_a_database_that_fail_together_harm_no_caller(published, monkeypatch, caplog):
-    def refuse(message, producer):
+    def refuse(message, *_):
         raise OSError("no route")
 
     def lose(execute, sql, params, many, context):

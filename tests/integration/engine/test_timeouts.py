@@ -94,7 +94,7 @@ def published(monkeypatch):
     """Messages that would have been sent, and the options of each."""
     sent: list[dict] = []
     monkeypatch.setattr(
-        dispatch, "_send", lambda message, producer: sent.append(dispatch._options(dispatch._app(), message))
+        dispatch, "_send", lambda message, *_: sent.append(dispatch._options(dispatch._app(), message))
     )
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     dispatch._pool.cache_clear()

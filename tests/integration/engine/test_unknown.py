@@ -65,7 +65,7 @@ def test_only_the_message_that_was_dropped_counts():
 def test_what_a_worker_says_at_once_is_not_put_off_by_the_publication(monkeypatch):
     run = driver.start("A")
     run.tasks.update(next_dispatch_at=later(-5))
-    monkeypatch.setattr(dispatch, "_send", lambda message, producer: note(run, "A"))
+    monkeypatch.setattr(dispatch, "_send", lambda message, *_: note(run, "A"))
     assert recovery.publish_due() == 1
     assert offered_in(run, "A") == 1
 
