@@ -42,12 +42,7 @@ def waits() -> Waits:
     return {queue: max(least[queue], since[queue]).total_seconds() for queue in least}
 
 
-def delay(task: Task, known: Waits) -> float:
-    """Seconds from a publication of this task to the next one."""
-    return _delay(task.name, task.queue, task.dispatches, known)
-
-
-def _delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:
+def delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:
     """Seconds from a publication to the next one.
 
     A backlog must not be published over and over: twice what the queue takes now. Where nothing runs there may be
@@ -72,7 +67,7 @@ def hasten() -> int:
     hastened = 0
     for name, chosen, dispatches in late.order_by().values_list("name", "queue", "dispatches").distinct():
         kind = late.filter(name=name, queue=chosen, dispatches=dispatches)
-        hastened += _hasten(kind, _delay(name, chosen, dispatches, known))
+        hastened += _hasten(kind, delay(name, chosen, dispatches, known))
     return hastened
 
 

@@ -157,7 +157,24 @@ def message(graph: Graph, position: int, **fields: Any) -> Message:
     )
 
 
-def message_of(task: Task, version: str, *, sequence: int | None = None) -> Message:
+class TaskRow(Protocol):
+    """What of a task's row its message is made of."""
+
+    @property
+    def pk(self) -> UUID: ...
+    @property
+    def run_id(self) -> UUID: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def map_index(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def failures(self) -> int: ...
+
+
+def message_of(task: TaskRow, version: str, *, sequence: int | None = None) -> Message:
     """The message of a task whose row was read."""
     return message(
         graph_of(version),

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Subquery
@@ -26,10 +26,29 @@ from .transactions import statement
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
-_DUE: Final = (
-    *("name", "queue", "position", "map_index", "sequence", "failures", "dispatches", "unknown_since", "is_hook"),
-    *("run__paused_at", "run__version__content_hash"),
-)
+
+
+class DueTask(NamedTuple):
+    """A queued task that is to be published."""
+
+    pk: UUID
+    run_id: UUID
+    position: int
+    map_index: int
+    name: str
+    queue: str
+    sequence: int
+    failures: int
+    dispatches: int
+    unknown_since: datetime | None
+    is_hook: bool
+    run__paused_at: datetime | None
+    run__version__content_hash: str
+    as_of: datetime
+
+    @property
+    def is_held(self) -> bool:
+        return self.run__paused_at is not None and not self.is_hook
 
 
 class Due(NamedTuple):
@@ -62,7 +81,7 @@ def _looking() -> Select:
         .values("next_dispatch_at"),
         "stopping": Run.objects.overdue().order_by("deadline_at").values("deadline_at"),
         "closing": Run.objects.stopping().order_by("stop").values("stop"),
-        "ending": Task.objects.running()
+        "ending": Task.objects.all_running()
         .filter(deadline_at__lte=Now())
         .order_by("deadline_at")
         .values("deadline_at"),
@@ -108,38 +127,33 @@ def publish_due() -> int:
     if not tasks or dispatch.breaker.is_open:
         return 0
     faults.point("supervise.claimed")
-    sent = dispatch.publish([outbox.message_of(task, task.run.version.content_hash) for task in tasks])
+    sent = dispatch.publish([outbox.message_of(task, task.run__version__content_hash) for task in tasks])
     faults.point("supervise.published")
     waits = backlog.waits()
     by_delay: defaultdict[float, list[UUID]] = defaultdict(list)
     for task in tasks[:sent]:
-        by_delay[backlog.delay(task, waits)].append(task.pk)
+        by_delay[backlog.delay(task.name, task.queue, task.dispatches, waits)].append(task.pk)
     for delay, chunk in by_delay.items():
         _postpone(chunk, delay, tasks[0].as_of)
     return sent
 
 
-def _due() -> list[Any]:
-    due = (
-        Task.objects.queued()
-        .filter(next_dispatch_at__lte=Now())
-        .order_by("next_dispatch_at")
-        .select_related("run__version")
-        .only(*_DUE)
-        .annotate(as_of=Now())
-    )
-    tasks = list(due[:BATCH])
+def _due() -> list[DueTask]:
+    due = Task.objects.queued().filter(next_dispatch_at__lte=Now()).order_by("next_dispatch_at")
+    # Whole rows take longer to make than to read, and there may be many.
+    due = due.annotate(as_of=Now()).values_list(*DueTask._fields)
+    tasks = [DueTask(*row) for row in due[:BATCH]]
     again = [task for task in tasks if task.unknown_since is not None]
     if len(tasks) < BATCH or not again:
         return tasks
     # A backlog that one worker drops must not hold up what all know.
-    fresh = list(due.filter(unknown_since=None)[:BATCH])
+    fresh = [DueTask(*row) for row in due.filter(unknown_since=None)[:BATCH]]
     return fresh + again[: max(0, BATCH - 1 - len(fresh))]
 
 
-def _without_paused(tasks: list[Any]) -> list[Any]:
+def _without_paused(tasks: list[DueTask]) -> list[DueTask]:
     """Those that may start; the others are parked."""
-    held = {task.pk for task in tasks if task.run.paused_at is not None and not task.is_hook}
+    held = {task.pk for task in tasks if task.is_held}
     hold.park_ids(held)
     return [task for task in tasks if task.pk not in held]
 
