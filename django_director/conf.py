@@ -1,6 +1,6 @@
 """``settings.DIRECTOR``, typed. The only place that spells a setting.
 
-Values are read at access, so ``override_settings`` works. Times are seconds, sizes bytes.
+Values are kept from their first access until ``override_settings`` changes them. Times are seconds, sizes bytes.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.signals import setting_changed
 
 KIB: Final = 1024
 
@@ -60,7 +61,13 @@ class Settings:
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
             raise AttributeError(f"no setting DIRECTOR[{name!r}]")
-        return self.given.get(name, DEFAULTS[name])
+        value = self.__dict__[name] = self.given.get(name, DEFAULTS[name])
+        return value
+
+    def forget(self, *, setting: str, **_: Any) -> None:
+        """Read the values anew."""
+        if setting == "DIRECTOR":
+            self.__dict__.clear()
 
     @property
     def given(self) -> dict[str, Any]:
@@ -75,3 +82,4 @@ class Settings:
 
 
 director = Settings()
+setting_changed.connect(director.forget, dispatch_uid="django_director.conf")

@@ -54,11 +54,9 @@ class Insert:
 
     def execute(self, **values: Any) -> Any:
         """Give each ``Param`` its value; return ``created_at`` as the database wrote it."""
-        connection = connections[director.DATABASE]
-        with connection.cursor() as cursor:
-            self._statement.execute(cursor, connection, values)
-            if self._read is None:
-                return self._converted(cursor.fetchone()[0], connection)
+        cursor = self._statement.execute(values)
+        if self._read is None:
+            return self._converted(cursor.fetchall()[0][0], connections[director.DATABASE])
         return self._read.rows(**values)[0][0]
 
     def _converted(self, value: Any, connection: Any) -> Any:
@@ -99,11 +97,9 @@ class InsertMany:
 
     def execute(self, rows: Iterable[Row], **values: Any) -> None:
         """Insert ``rows``, each with its values for ``varying``; one statement for each ``BATCH``."""
-        connection = connections[director.DATABASE]
-        with connection.cursor() as cursor:
-            left = iter(rows)
-            while batch := list(islice(left, BATCH)):
-                self.statement.execute(cursor, connection, values | {self.given_as: rows_as_text(batch)})
+        left = iter(rows)
+        while batch := list(islice(left, BATCH)):
+            self.statement.execute(values | {self.given_as: rows_as_text(batch)})
 
 
 class InsertTree:
@@ -120,10 +116,7 @@ class InsertTree:
 
     def execute(self, **values: Any) -> Any:
         """Give each ``Param`` its value, and each ``InsertMany`` its rows, up to ``BATCH``, as text."""
-        connection = connections[director.DATABASE]
-        with connection.cursor() as cursor:
-            self._statement.execute(cursor, connection, values)
-            return cursor.fetchone()[0]
+        return self._statement.execute(values).fetchone()[0]
 
 
 def rows_as_text(rows: Sequence[Row]) -> str:

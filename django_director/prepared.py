@@ -59,6 +59,7 @@ class _Flag(Expression):
         return self.sql, ()
 
 
+_KEPT: Final = "director_cursor"
 _FIRST_MATCHED: Final = _Flag('EXISTS(SELECT 1 FROM "first")')
 SOON_DURABLE: Final = _Flag("set_config('synchronous_commit', 'off', true) IS NOT NULL")
 """True. The commit then waits for no disk: a crash of PostgreSQL may undo the transaction, never a part of it."""
@@ -66,7 +67,12 @@ SOON_DURABLE: Final = _Flag("set_config('synchronous_commit', 'off', true) IS NO
 
 def can_pair() -> bool:
     """Say whether the database takes a ``Pair``."""
-    return connections[director.DATABASE].vendor == "postgresql"
+    return _is_postgresql(director.DATABASE)
+
+
+@cache
+def _is_postgresql(alias: str) -> bool:
+    return connections[alias].vendor == "postgresql"
 
 
 class Statement:
@@ -75,13 +81,33 @@ class Statement:
     def __init__(self, sql: str, params: Sequence[Any]) -> None:
         self.sql = sql
         self.params = [_plain(param) for param in params]
-        self._open = [(index, param) for index, param in enumerate(params) if isinstance(param, Param)]
+        self._open: dict[str, tuple[models.Field[Any, Any], list[int]]] = {}
+        for index, param in enumerate(params):
+            if isinstance(param, Param):
+                self._open.setdefault(param.name, (param.output_field, []))[1].append(index)
 
-    def execute(self, cursor: Any, connection: Any, values: dict[str, Any]) -> None:
+    def execute(self, values: dict[str, Any]) -> Any:
+        """Execute it with a value for each name; return the cursor, which the next statement will use too."""
+        connection: Any = connections[director.DATABASE]
         params = self.params.copy()
-        for index, param in self._open:
-            params[index] = _plain(param.output_field.get_db_prep_save(values[param.name], connection))
+        for name, (field, places) in self._open.items():
+            value = _plain(field.get_db_prep_save(values[name], connection))
+            for index in places:
+                params[index] = value
+        cursor = _cursor(connection)
         cursor.execute(self.sql, params)
+        return cursor
+
+
+def _cursor(connection: Any) -> Any:
+    """A cursor that is kept with its connection: making one takes a sixth of the time of a short statement."""
+    if connection.vendor != "postgresql" or connection.queries_logged:
+        return connection.cursor()
+    connection.close_if_health_check_failed()
+    kept = connection.__dict__.get(_KEPT)
+    if kept is None or kept.closed or kept.connection is not connection.connection:
+        kept = connection.__dict__[_KEPT] = connection.cursor()
+    return kept
 
 
 def _plain(value: Any) -> Any:
@@ -105,10 +131,7 @@ class Update:
 
     def execute(self, **values: Any) -> int:
         """Give each ``Param`` its value; return the number of rows that were matched."""
-        connection = connections[director.DATABASE]
-        with connection.cursor() as cursor:
-            self.statement.execute(cursor, connection, values)
-            return int(cursor.rowcount)
+        return int(self.statement.execute(values).rowcount)
 
 
 class Pair:
@@ -128,11 +151,8 @@ class Pair:
 
     def execute(self, **values: Any) -> tuple[int, int]:
         """Give each ``Param`` its value; return how many rows each of the two has matched."""
-        connection = connections[director.DATABASE]
-        with connection.cursor() as cursor:
-            self._statement.execute(cursor, connection, values)
-            first, second = cursor.fetchone()
-            return int(first), int(second)
+        first, second = self._statement.execute(values).fetchone()
+        return int(first), int(second)
 
 
 class Select:
@@ -162,9 +182,7 @@ class Select:
     def rows(self, **values: Any) -> list[list[Any]]:
         """Give each ``Param`` its value; return all rows."""
         connection = connections[director.DATABASE]
-        with connection.cursor() as cursor:
-            self.statement.execute(cursor, connection, values)
-            found = [list(row) for row in cursor.fetchall()]
+        found = [list(row) for row in self.statement.execute(values).fetchall()]
         for row in found:
             for index, converters, expression in self._converters:
                 for convert in converters:

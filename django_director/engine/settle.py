@@ -194,26 +194,25 @@ def _count(run_id: UUID, seq: int, arrival: Tally) -> Tally | None:
 
 
 def counts(arrival: Tally) -> dict[str, int]:
-    """An arrival as parameters of ``counting``."""
+    """An arrival as parameters of ``stays_closed``."""
     return {"ended": arrival.ended, _FAILED: arrival.failed, _SKIPPED: arrival.skipped}
 
 
 @prepared
 def stays_closed() -> Update:
-    """Count at a gate that stays closed; parameters as of ``counting``."""
-    return counting()
-
-
-def counting(*conditions: Exists) -> Update:
     """Count at a gate that stays closed: parameters ``run``, ``seq``, ``ended``, ``failed``, ``skipped``."""
     ended = Param("ended", INTEGER)
-    gate = _gate().filter(*conditions, remaining__gt=ended)
-    return Update(gate, remaining=F("remaining") - ended, **_added())
+    return Update(_gate().filter(remaining__gt=ended), remaining=F("remaining") - ended, **_added())
+
+
+def counting_success(condition: Exists) -> Update:
+    """Count one success at a gate that stays closed, where ``condition`` holds: parameters ``run``, ``seq``."""
+    return Update(_gate().filter(condition, remaining__gt=1), remaining=F("remaining") - 1)
 
 
 @prepared
 def opens() -> Update:
-    """Count at a gate that opens by that; parameters as of ``counting``."""
+    """Count at a gate that opens by that; parameters as of ``stays_closed``."""
     gate = _gate().filter(remaining=Param("ended", INTEGER))
     return Update(gate, remaining=0, **_added())
 

@@ -91,14 +91,14 @@ def _queueing_item(grace: float) -> Pair:
 
 def _count(number: int, values: dict[str, Any]) -> bool:
     """One of several members that is not the last."""
-    _, finished = _counting().execute(**values, seq=number, **settle.counts(Tally(1)))
+    _, finished = _counting().execute(**values, seq=number)
     return finished > 0
 
 
 @prepared
 def _counting() -> Pair:
     # The task is locked first, as everywhere: whoever waits for it may find that the gate has counted already.
-    return Pair(settle.counting(Locked(_mine())), succeeding())
+    return Pair(settle.counting_success(Locked(_mine())), succeeding())
 
 
 def _queue(claim: Claim, span: Span, values: dict[str, Any]) -> bool:

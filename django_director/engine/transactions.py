@@ -84,13 +84,13 @@ def _persevere(work: Callable[[], T], patience: float) -> T:
     deadline = time.monotonic() + patience
     delay = 0.02
     while True:
-        used = None
+        used, database = None, connection()
         try:
-            connection().ensure_connection()
-            used = connection().connection
+            database.ensure_connection()
+            used = database.connection
             return work()
         except (DatabaseError, InterfaceError) as error:
-            if connection().in_atomic_block or time.monotonic() > deadline or not is_transient(error, used):
+            if database.in_atomic_block or time.monotonic() > deadline or not is_transient(error, used):
                 raise
         # Jitter keeps those who collided once from colliding again.
         time.sleep(delay * random.uniform(0.5, 1))
