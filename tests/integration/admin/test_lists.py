@@ -93,7 +93,8 @@ def test_active_tasks_are_listed_with_the_condition_of_their_index(operator, sta
     run = factories.make_run(order(), tasks={"FETCH": "success", "STOCK": "queued", "PRICE": "running"})
     url = f"{address('task_changelist')}?status__exact={status}"
     rows = [sql for sql in queries(operator, url) if "FROM" in sql and "django_director_task" in sql]
-    assert rows and all(f"{column}{connection.ops.quote_name('x')[0]} IS NOT NULL" in sql for sql in rows)
+    assert rows
+    assert all(f"{column}{connection.ops.quote_name('x')[0]} IS NOT NULL" in sql for sql in rows)
     found = operator.get(url).context["cl"].result_list
     assert {task.pk for task in found} == {run.tasks.get(status=status).pk}
 
