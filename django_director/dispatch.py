@@ -107,7 +107,7 @@ def publish(messages: Sequence[Message]) -> int:
         return len(messages) if own is None or all(message.run_id in own for message in messages) else 0
     if not messages or breaker.is_open:
         return 0
-    sent, is_batch, declared = 0, False, set[tuple[str, str]]()
+    sent, is_batch, declared = 0, False, set[str]()
     try:
         with _pool(os.getpid()).acquire(block=True, timeout=TIMEOUT) as producer:
             is_batch = len(messages) > 1 and getattr(producer, "supports_batch_publish", False)
@@ -171,13 +171,16 @@ def _queue_of(app: Celery, message: Message) -> str:
     return str(getattr(queue, "name", queue) or "")
 
 
-def _send(message: Message, producer: Any, declared: set[tuple[str, str]]) -> None:
+def _send(message: Message, producer: Any, declared: set[str]) -> None:
     app = _app()
     options = _options(app, message)
-    if (message.name, message.queue) in declared:
-        # Its queue was declared a moment ago.
-        options["declare"] = []
-    declared.add((message.name, message.queue))
+    router: Any = app.amqp.router
+    queue = options.get("queue", None if router.routes else "")
+    if isinstance(queue, str):
+        # Else a project's router chooses, perhaps another one for each message.
+        if queue in declared:
+            options["declare"] = []
+        declared.add(queue)
     app.send_task(
         message.name,
         task_type=app.tasks.get(message.name),
