@@ -41,10 +41,10 @@ class StatusFilter(admin.ChoicesFieldListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
         found = cast(TaskQuerySet, super().queryset(request, queryset))
-        match self.used_parameters.get(self.lookup_kwarg):
-            case [TaskStatus.QUEUED]:
+        match request.GET.get(self.lookup_kwarg):
+            case TaskStatus.QUEUED:
                 return found.all_queued()
-            case [TaskStatus.RUNNING]:
+            case TaskStatus.RUNNING:
                 return found.all_running()
         return found
 
