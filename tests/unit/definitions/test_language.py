@@ -23,6 +23,7 @@ from django_director.definitions import (
     from_json,
     read,
 )
+from tests.speed import allowed
 
 from .helpers import codes, one, read_text
 
@@ -465,7 +466,7 @@ def test_large_files_of_the_whole_language(tmp_path, text, expected):
     started = time.process_time()
     reading = read_text(tmp_path, text)
     problems = check_tasks(reading.definitions, lambda name: None, {"T"})
-    assert time.process_time() - started < 20  # alone on a core: 3
+    assert time.process_time() - started < allowed(8)  # alone on a core: 3
     assert [code for code in codes(reading) if code != "D206"] == expected
     assert problems == []
 

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from tests.speed import allowed
+
 from .helpers import codes, one, read_text
 
 WIDE = "x-a: &a {" + ", ".join(f"k{number}: 1" for number in range(1000)) + "}\n"
@@ -28,7 +30,7 @@ REFUSED = {
 def test_bombs_are_refused_at_once(tmp_path, text):
     started = time.process_time()
     reading = read_text(tmp_path, text)
-    assert time.process_time() - started < 4  # alone on a core: 0.5
+    assert time.process_time() - started < allowed(1.5)  # alone on a core: 0.5
     assert set(codes(reading)) <= {"D003", "D004", "D007"}
     assert len(reading.problems) == 1
 
@@ -39,7 +41,7 @@ def test_a_megabyte_of_steps_is_read(tmp_path):
     assert 950_000 < len(text) < 1024 * 1024
     started = time.process_time()
     definition = one(tmp_path, text)
-    assert time.process_time() - started < 8  # alone on a core: 1
+    assert time.process_time() - started < allowed(2.5)  # alone on a core: 1
     assert len(definition.tasks) == 10_000
 
 
@@ -49,7 +51,7 @@ def test_many_unknown_names_cost_little(tmp_path):
     )
     started = time.process_time()
     assert len(read_text(tmp_path, text).notes) == 20_000
-    assert time.process_time() - started < 8
+    assert time.process_time() - started < allowed(3)
 
 
 def test_thirty_two_levels_are_allowed(tmp_path):

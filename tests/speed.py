@@ -1,0 +1,22 @@
+"""Bounds of processor time that mean the same on a slow machine."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+UNIT: Final = 0.03
+"""Seconds that ``_unit`` takes on the machine for which the bounds were set."""
+
+
+def allowed(seconds: float) -> float:
+    """``seconds`` of processor time, or more by as much as this machine is slower just now."""
+    return seconds * max(1.0, sum(_unit() for _ in range(3)) / 3 / UNIT)
+
+
+def _unit() -> float:
+    began = time.process_time()
+    found: dict[int, str] = {}
+    for number in range(200_000):
+        found[number % 997] = f"{number}x"
+    return time.process_time() - began
