@@ -358,7 +358,7 @@ class Task(models.Model):
             PartialIndex(
                 fields=["deadline_at"],
                 name="director_task_deadline",
-                # Those of running tasks are looked for among the leases: there are no more of them than processes.
+                # Those of running tasks are looked for among the leases: no more of them than can run at once.
                 condition=Q(status=TaskStatus.WAITING, deadline_at__isnull=False),
             ),
             PartialIndex(fields=["asked_at"], name="director_task_asked", condition=Q(asked_at__isnull=False)),
