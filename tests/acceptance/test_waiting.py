@@ -16,8 +16,8 @@ from .conftest import Site
 from .harness import manage, wait_for
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
-LATE = 2.0
-"""Seconds after its time by which a wait has ended, on a machine that does other things too."""
+LATE = 5.0
+"""Seconds after its time by which a wait has ended, while 200 others end and the machine runs other tests too."""
 
 
 @pytest.fixture(autouse=True)
