@@ -18,7 +18,7 @@ from django_director.models import Task
 from django_director.querysets import HEAVY_TASK_FIELDS
 from django_director.status import TASK_FINISHED, TaskStatus
 
-from . import finish
+from . import finish, outbox
 from .claim import Claim
 from .finish import Failure
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
@@ -105,7 +105,7 @@ def _go_on_from_commit(now: Task, token: int, verb: str) -> None:
     if now.claim != token:
         raise _conflict(now, verb)
     queued = Task.objects.filter(run_id=now.run_id).steps().queued()
-    statement(lambda: queued.update(next_dispatch_at=Now()))
+    statement(lambda: queued.update(next_dispatch_at=outbox.UNSENT))
 
 
 def _read(task: Task) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from django_director import dispatch
 from django_director.clock import Now, later
@@ -17,19 +19,42 @@ from .transactions import statement
 
 SAMPLE: Final = 500
 """How many running tasks are looked at, those that started last."""
+DRY_LOOKS: Final = 4
+"""A tick has as many."""
 CHUNK: Final = 500
 CHUNKS: Final = 20
 """How many chunks one look hastens; what is left waits for the next one."""
 
-Waits = dict[str, float]
+
+class Wait(NamedTuple):
+    """What a queue in which something runs looks like, in seconds."""
+
+    least: float
+    """The least that a running task has waited: one that was published anew did not wait in a queue."""
+    since: float
+    """Since its last start."""
+
+    @property
+    def present(self) -> float:
+        """How long a message waits now; all workers may be busy."""
+        return max(self.least, self.since)
+
+    @property
+    def until_next_look(self) -> float:
+        """How long a message that is explained is left alone."""
+        # In whole seconds, so that few statements postpone a batch.
+        return max(float(director.DISPATCH_GRACE), round(self.least))
+
+    def explains(self, age: float) -> bool:
+        """Whether a message of this age need not be lost: the queue moves, and takes about as long."""
+        return self.since <= director.DISPATCH_GRACE and age <= 2 * self.least
+
+
+Waits = dict[str, Wait]
 
 
 def waits() -> Waits:
-    """Seconds that a message waits now, by queue: of queues in which something runs.
-
-    The least that a running task has waited, for one that was published anew did not wait in a queue; and at least
-    the time since the last start, for all workers may be busy.
-    """
+    """What queues look like, by name: those in which something runs at this moment."""
     running = Task.objects.all_running().filter(queued_at__isnull=False, started_at__isnull=False)
     least: dict[str, timedelta] = {}
     since: dict[str, timedelta] = {}
@@ -39,7 +64,22 @@ def waits() -> Waits:
         waited = started_at - queued_at
         least[queue] = min(waited, least.get(queue, waited))
         since.setdefault(queue, now - started_at)
-    return {queue: max(least[queue], since[queue]).total_seconds() for queue in least}
+    return {queue: Wait(least[queue].total_seconds(), since[queue].total_seconds()) for queue in least}
+
+
+class Watch:
+    """Tells a queue in which nothing runs from one whose tasks are short: there at many a moment none runs."""
+
+    def __init__(self) -> None:
+        self._missed: Counter[str] = Counter()
+
+    def doubtful(self, queues: Iterable[str], known: Waits) -> set[str]:
+        """Those in which nothing runs now, but did at one of ``DRY_LOOKS`` looks; ``known`` is the last."""
+        for queue in known:
+            del self._missed[queue]
+        missing = set(queues).difference(known)
+        self._missed.update(missing)
+        return {queue for queue in missing if self._missed[queue] < DRY_LOOKS}
 
 
 def delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:
@@ -50,7 +90,7 @@ def delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:
     """
     queue = dispatch.destination(name, chosen)
     if queue in known:
-        return _twice(known[queue])
+        return _twice(known[queue].present)
     return min(float(director.DISPATCH_GRACE) * 2.0 ** min(dispatches, 16), MAX_GRACE)
 
 
@@ -88,5 +128,5 @@ def _bring_forward(tasks: TaskQuerySet, seconds: float) -> int:
 
 
 def _twice(wait: float) -> float:
-    # In whole seconds of waiting, so that few statements postpone a batch.
+    # In whole seconds of waiting, for the same reason.
     return max(float(director.DISPATCH_GRACE), 2.0 * round(wait))

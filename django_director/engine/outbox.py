@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
-from django.db.models import Case, Q, When
+from django.db.models import Case, F, Q, When
 
 from django_director import dispatch, ids
 from django_director.clock import Now, later
@@ -31,6 +31,8 @@ INLINE: Final = 200
 """How many messages one transaction publishes itself; the supervisor sends the rest in batches."""
 CHUNK: Final = 5_000
 """How many tasks one statement names by their ids."""
+UNSENT: Final = F("queued_at")
+"""``next_dispatch_at`` of a queued task whose message was not sent: the supervisor sends it next."""
 STRIDE: Final = 1 << 16
 """Sequences of one generation of a run lie between its number times this and the next."""
 
@@ -202,7 +204,7 @@ def publish(messages: Sequence[Message]) -> None:
 def expedite(task_ids: Iterable[UUID]) -> None:
     """Make queued tasks due now."""
     rows = Task.objects.filter(pk__in=list(task_ids)).queued()
-    statement(lambda: rows.update(next_dispatch_at=Now()))
+    statement(lambda: rows.update(next_dispatch_at=UNSENT))
 
 
 def _next_dispatch(positions: int, ready: Sequence[Span]) -> Any:

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Subquery
@@ -26,6 +26,8 @@ from .transactions import statement
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 500
+EARLY_BATCHES: Final = 20
+"""How many batches one tick puts off before it publishes one."""
 
 
 class DueTask(NamedTuple):
@@ -40,6 +42,8 @@ class DueTask(NamedTuple):
     sequence: int
     failures: int
     dispatches: int
+    queued_at: datetime | None
+    next_dispatch_at: datetime
     unknown_since: datetime | None
     is_hook: bool
     run__paused_at: datetime | None
@@ -49,6 +53,21 @@ class DueTask(NamedTuple):
     @property
     def is_held(self) -> bool:
         return self.run__paused_at is not None and not self.is_hook
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether its message may be in its queue: it was sent, and no worker has said that it dropped it."""
+        return self.queued_at is not None and self.next_dispatch_at > self.queued_at and self.unknown_since is None
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What decides on its queue."""
+        return self.name, self.queue
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was queued."""
+        return (self.as_of - (self.queued_at or self.as_of)).total_seconds()
 
 
 class Due(NamedTuple):
@@ -117,24 +136,55 @@ def wake_tasks(tasks: TaskQuerySet) -> int:
     )
 
 
-def publish_due() -> int:
+def publish_due(watch: backlog.Watch | None = None) -> int:
     """Publish queued tasks that are due, oldest first; return how many the broker took.
 
     ``BATCH`` of them: there may be more. That is never said for tasks that a worker did not know: their offers
-    are bounded by the ticks, for a worker drops them faster than another can take them.
+    are bounded by the ticks, for a worker drops them faster than another can take them. Whoever asks again and
+    again gives the same ``watch``; without one a queue is believed to be as it looks now.
     """
-    tasks = _without_paused(_due())
-    if not tasks or dispatch.breaker.is_open:
+    for _ in range(EARLY_BATCHES):
+        due = _without_paused(_due())
+        if not due or dispatch.breaker.is_open:
+            return 0
+        waits = backlog.waits()
+        tasks, early = _divide(due, waits, watch)
+        for delay, chunk in early.items():
+            _postpone(chunk, delay, due[0].as_of)
+        if tasks or not early:
+            return _publish(tasks, waits)
+    return 0
+
+
+def _divide(
+    due: list[DueTask], waits: backlog.Waits, watch: backlog.Watch | None
+) -> tuple[list[DueTask], dict[float, list[UUID]]]:
+    """Those to publish now, and those that are behind others by the seconds until they are looked at again."""
+    queues = {kind: dispatch.destination(*kind) for kind in {task.kind for task in due if task.is_sent}}
+    doubtful = watch.doubtful(queues.values(), waits) if watch is not None else set()
+    tasks: list[DueTask] = []
+    early: defaultdict[float, list[UUID]] = defaultdict(list)
+    for task in due:
+        queue = queues[task.kind] if task.is_sent else ""
+        wait = waits.get(queue)
+        if wait is not None and wait.explains(task.age):
+            early[wait.until_next_look].append(task.pk)
+        elif queue not in doubtful:
+            tasks.append(task)
+    return tasks, early
+
+
+def _publish(tasks: list[DueTask], waits: backlog.Waits) -> int:
+    if not tasks:
         return 0
     faults.point("supervise.claimed")
     sent = dispatch.publish([outbox.message_of(task, task.run__version__content_hash) for task in tasks])
     faults.point("supervise.published")
-    waits = backlog.waits()
     by_delay: defaultdict[float, list[UUID]] = defaultdict(list)
     for task in tasks[:sent]:
         by_delay[backlog.delay(task.name, task.queue, task.dispatches, waits)].append(task.pk)
     for delay, chunk in by_delay.items():
-        _postpone(chunk, delay, tasks[0].as_of)
+        _postpone(chunk, delay, tasks[0].as_of, dispatches=F("dispatches") + 1)
     return sent
 
 
@@ -213,12 +263,12 @@ def _lose(task: Task, why: str) -> bool:
     return finish.lose(task, failure)
 
 
-def _postpone(chunk: list[UUID], delay: float, as_of: datetime) -> None:
+def _postpone(chunk: list[UUID], delay: float, as_of: datetime, **changes: Any) -> None:
     # What a worker has said since, that it does not know the task, stands.
     statement(
         lambda: (
             Task.objects.filter(pk__in=chunk, next_dispatch_at__lte=as_of)
             .queued()
-            .update(next_dispatch_at=later(delay), dispatches=F("dispatches") + 1)
+            .update(next_dispatch_at=later(delay), **changes)
         )
     )

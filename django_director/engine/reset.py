@@ -220,7 +220,7 @@ def _go_on_from_commit(plan: Plan, token: int) -> None:
     run = plan.run
     if not Run.objects.filter(pk=run.pk, token=token).exists():
         raise Conflict(f"run {run.pk} can't be {plan.verb}: somebody else has just changed it")
-    Task.objects.filter(run_id=run.pk).steps().queued().update(next_dispatch_at=Now())
+    Task.objects.filter(run_id=run.pk).steps().queued().update(next_dispatch_at=outbox.UNSENT)
 
 
 def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -> None:

@@ -80,6 +80,7 @@ class Supervisor:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._stop = threading.Event()
         self._clock = _Clock()
+        self._queues = backlog.Watch()
         self._holds = False
         self._renewed = 0.0
 
@@ -112,7 +113,7 @@ class Supervisor:
         self._notice_gap(now)
         due = recovery.look(LEASE_NAME)
         report.woken = recovery.wake() if due.waking else 0
-        report.published = recovery.publish_due() if due.publishing or report.woken else 0
+        report.published = recovery.publish_due(self._queues) if due.publishing or report.woken else 0
         report.fired = timers.fire() if due.firing else 0
         report.timed_out = timeouts.stop_overdue_runs() if due.stopping else 0
         report.reported = children.report_all(recovery.BATCH) if due.reporting else 0

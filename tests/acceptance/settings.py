@@ -17,7 +17,7 @@ DIRECTOR: dict[str, object] = {
     "SUPERVISOR": os.environ.get("DIRECTOR_TEST_SUPERVISOR", "worker"),
 }
 if os.environ.get("DIRECTOR_TEST_TIMES") == "real":
-    # A backlog of minutes under a grace of seconds would be published over and over.
+    # Where a worker is measured, it is one as sites have it.
     for key in ("LEASE", "RENEW", "DISPATCH_GRACE", "TICK"):
         del DIRECTOR[key]
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "director://")

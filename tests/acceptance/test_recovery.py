@@ -9,6 +9,7 @@ import pytest
 
 from django_director.models import Lease, Run
 from django_director.status import RunStatus, TaskStatus
+from tests.factories import group, step
 
 from . import checker
 from .conftest import Site
@@ -19,6 +20,7 @@ pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
 RUNS = 12
 CONCURRENCY = 2
 UNKNOWN_TASK_TTL = 3
+GRACE = 2
 """Seconds, as in the settings of the acceptance tests."""
 #: A supervisor that was killed with its worker keeps its lease for 15 s.
 TAKEOVER = 90
@@ -64,6 +66,18 @@ def test_the_broker_emptied(site: Site, trace: Path):
     wait_for_the_middle(trace, runs)
     site.empty_broker()
     assert_all_succeeded(site, runs, trace, again=0)
+
+
+def test_a_backlog_that_moves_is_not_published_again(site: Site, trace: Path):
+    size = 100
+    site.define("size.BACKLOG", group("G", *(step(f"M{number}", task="TRACE") for number in range(size))))
+    run = site.start("size.BACKLOG", {"trace": str(trace), "seconds": 0.16})
+    assert run.wait(TAKEOVER) == RunStatus.SUCCESS
+    waited = [task.started_at - task.queued_at for task in run.tasks.all()]
+    late = [seconds for seconds in waited if seconds.total_seconds() > 2 * GRACE]
+    assert len(late) > size / 4, "else nothing was due again"
+    # None; but a machine that stands still for a grace looks as if nothing moved.
+    assert run.tasks.filter(dispatches__gt=0).count() < len(late) / 2
 
 
 @pytest.mark.fault(1)

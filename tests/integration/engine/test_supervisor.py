@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_director import dispatch, engine, signals
 from django_director.clock import later
-from django_director.engine import backlog, hold, recovery
+from django_director.engine import backlog, hold, outbox, recovery
 from django_director.engine.supervise import LEASE_NAME, LEASE_SECONDS, Supervisor
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -51,6 +51,61 @@ def test_a_backlog_is_not_published_over_and_over(published, queued: int, starte
     run = driver.start(group("G", "X", "Y"))
     _run_since(run, "X", queued, started)
     assert [_next_delay(run, "Y") for _ in range(3)] == [delay] * 3
+
+
+def _moving(published, *, waited: float, since: float = 0) -> Run:
+    """X runs since so many seconds, after it has waited; Y and Z were published 90 seconds ago."""
+    run = driver.start(group("G", "X", "Y", "Z"))
+    _run_since(run, "X", waited + since, since)
+    run.tasks.queued().update(queued_at=later(-90), next_dispatch_at=later(-30))
+    published.clear()
+    return run
+
+
+def test_what_is_behind_others_in_a_moving_queue_is_not_published_again(published):
+    run = _moving(published, waited=100)
+    assert (recovery.publish_due(), published) == (0, [])
+    assert {_due_in(run, "Y"), _due_in(run, "Z")} == {120}
+    assert set(run.tasks.queued().values_list("dispatches", flat=True)) == {0}
+
+
+@pytest.mark.parametrize(
+    ("waited", "since"),
+    [
+        pytest.param(30, 0, id="others wait less"),
+        pytest.param(100, 61, id="nothing has started for a grace: a single long task says nothing"),
+    ],
+)
+def test_what_may_be_lost_is_published_again_after_the_grace(published, waited: float, since: float):
+    _moving(published, waited=waited, since=since)
+    assert recovery.publish_due() == 2
+
+
+def test_what_was_never_published_is_not_taken_for_a_part_of_the_backlog(published):
+    run = _moving(published, waited=100)
+    outbox.expedite(run.tasks.filter(step="Z").values_list("pk", flat=True))
+    assert recovery.publish_due() == 1
+    assert [message.position for message in published] == [run.tasks.get(step="Z").position]
+
+
+def test_a_queue_is_dry_when_nothing_runs_at_several_looks(published):
+    supervisor = Supervisor()
+    run = _moving(published, waited=100)
+    assert supervisor.tick().published == 0
+    # Short tasks: at many a moment none runs.
+    running = run.tasks.filter(step="X")
+    running.update(status=TaskStatus.SUCCESS, finished_at=later(0), lease_until=None)
+    run.tasks.queued().update(next_dispatch_at=later(-30))
+    assert [supervisor.tick().published for _ in range(3)] == [0, 0, 0]
+    assert supervisor.tick().published == 2
+
+
+def test_a_queue_that_is_seen_to_run_is_not_dry():
+    watch = backlog.Watch()
+    wait = backlog.Wait(100, 0)
+    looks: list[backlog.Waits] = [{}, {}, {"q": wait}, {}, {}, {}, {}]
+    assert [watch.doubtful(["q"], known) for known in looks] == [{"q"}, {"q"}, set(), {"q"}, {"q"}, {"q"}, set()]
+    assert watch.doubtful(["other"], {}) == {"other"}
 
 
 def test_what_a_backlog_has_put_off_is_hastened_when_it_is_over(published):
@@ -180,7 +235,7 @@ def test_what_the_broker_did_not_take_is_due_at_once(published, monkeypatch, dja
     monkeypatch.setattr(dispatch, "_send", refuse)
     with django_capture_on_commit_callbacks(execute=True):
         run = driver.start("A")
-    assert run.tasks.filter(next_dispatch_at__lte=run.tasks.get().queued_at).count() == 0
+    assert run.tasks.get().next_dispatch_at == run.tasks.get().queued_at
     monkeypatch.setattr(dispatch, "_send", lambda message, *_: published.append(message))
     assert recovery.publish_due() == 0, "nobody tries while the broker is known to be down"
     dispatch.breaker.reset()
@@ -337,10 +392,10 @@ def test_a_gap_within_a_tick_suspends_expiry_too(published, monkeypatch):
     supervisor._clock.steady_since -= 1000
     publish_due = recovery.publish_due
 
-    def publish_after_a_gap():
+    def publish_after_a_gap(watch):
         # As if the database had been silent for a quarter of the lease since the tick began.
         supervisor._clock.last_tick -= 25
-        return publish_due()
+        return publish_due(watch)
 
     monkeypatch.setattr(recovery, "publish_due", publish_after_a_gap)
     assert supervisor.tick().lost == 0
