@@ -50,10 +50,10 @@ def _read_outcome(outcome: str, node: Node | None, report: Report) -> list[Draft
 
 def _is_task(draft: Draft, outcome: str, node: Node, report: Report, *, is_list: bool) -> bool:
     if draft.kind != "task":
-        message = f"`hooks.{outcome}` must be one task, and is a {draft.kind}"
+        message = f"`hooks.{outcome}` must be one task, and is of type `{draft.kind}`"
         hint = f"write `{outcome}: TASK`"
         if is_list:
-            message = f"`hooks.{outcome}` must be a list of tasks, and has a {draft.kind}"
+            message = f"`hooks.{outcome}` must be a list of tasks, and has one of type `{draft.kind}`"
             hint = f"write `{outcome}: [TASK, TASK]`"
         report.error(codes.HOOK, node, message, hint)
         return False

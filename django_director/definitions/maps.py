@@ -33,7 +33,7 @@ def is_for_map(draft: Draft, member: Draft, report: Report) -> bool:
     """Whether a member can stand in the map; it is reported if not."""
     report = report.inside(step=member.name)
     if member.kind != "task":
-        message = f"the map “{draft.name}” holds Celery tasks only, and “{member.name}” is a {member.kind}"
+        message = f"the map “{draft.name}” holds Celery tasks only, and “{member.name}” is of type `{member.kind}`"
         report.error(codes.MAP_BODY, member.node, message, "put it in a workflow of its own, outside of the map")
         return False
     if member.needs is not None:
