@@ -100,9 +100,11 @@ def _looking() -> Select:
         .values("next_dispatch_at"),
         "stopping": Run.objects.overdue().order_by("deadline_at").values("deadline_at"),
         "closing": Run.objects.stopping().order_by("stop").values("stop"),
+        # Any will do. Only when it reads the index in its order does PostgreSQL mark the entries of tasks that
+        # have ended, to read them no more; else each look would read them all until the next vacuum.
         "ending": Task.objects.all_running()
         .filter(deadline_at__lte=Now())
-        .order_by("deadline_at")
+        .order_by("lease_until")
         .values("deadline_at"),
         "firing": Task.objects.waiting()
         .filter(deadline_at__lte=Now())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -73,6 +75,10 @@ def many_finished_tasks(transactional_db):
                 for run in runs
             ]
         )
+    _analyze()
+
+
+def _analyze() -> None:
     with connection.cursor() as cursor:
         for table in (Task._meta.db_table, Run._meta.db_table):
             command = "ANALYZE TABLE" if connection.vendor == "mysql" else "ANALYZE"
@@ -128,3 +134,17 @@ def test_a_look_at_what_is_due_uses_an_index_for_each(many_finished_tasks):
         *("director_run_stopping", "director_run_deadline", "director_run_admission", "director_run_awaited"),
     ):
         assert index in plan, f"{index}: {plan}"
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="skipped: it is about how PostgreSQL reads an index")
+def test_a_look_does_not_read_again_and_again_what_has_ended(many_finished_tasks):
+    # The statistics know of many that run.
+    some = Task.objects.filter(pk__in=Task.objects.values("pk")[:500])
+    some.update(status=TaskStatus.RUNNING, finished_at=None, claim=1, lease_until=Now(), deadline_at=Now())
+    _analyze()
+    Lease.objects.create(name="supervisor", holder="one", until=Now(), beat_at=Now())
+    with CaptureQueriesContext(connection) as captured:
+        recovery.look("supervisor")
+    plan = plan_of(captured[0]["sql"])
+    # In its order: neither sorted nor through a bitmap.
+    assert re.search("->  Limit [^>]*->  Index Scan using director_task_lease", plan), plan
