@@ -15,7 +15,7 @@ from benchmarks import history, messages, processes, web
 from benchmarks.contenders import running
 from benchmarks.contenders.celery_plain import CeleryPlain
 from benchmarks.contenders.ours import Director, write_workflows
-from benchmarks.measure import Sample, measure, paired, ratio
+from benchmarks.measure import Sample, measure, paired, ratio, settle
 from benchmarks.places import ROOT, Places
 from benchmarks.report import SAMPLE_HEAD, Outcome, ms, sample_row
 
@@ -146,6 +146,8 @@ def _idle_supervisor(places: Places) -> tuple[float, str]:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the supervisor does not work\n{program.tail()}")
             time.sleep(0.1)
+        # Its first tick does everything once.
+        settle(lambda: {program.pid: processes.cpu_seconds(program.pid)})
         begun, before = time.monotonic(), processes.cpu_seconds(program.pid)
         time.sleep(IDLE_SECONDS)
         used = processes.cpu_seconds(program.pid) - before

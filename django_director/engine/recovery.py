@@ -71,7 +71,7 @@ class DueTask(NamedTuple):
 
 
 class Due(NamedTuple):
-    """Which of the things for every tick have something to do."""
+    """Which of the things for every tick have something to do, and whether tasks are under way."""
 
     waking: bool = True
     publishing: bool = True
@@ -81,6 +81,14 @@ class Due(NamedTuple):
     firing: bool = True
     admitting: bool = True
     reporting: bool = True
+    queued: bool = True
+    running: bool = True
+    delayed: bool = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no task is queued, runs, or is to be tried again: nothing but a start brings work soon."""
+        return not (self.queued or self.running or self.delayed)
 
 
 def look(lease: str) -> Due:
@@ -112,6 +120,12 @@ def _looking() -> Select:
         .values("deadline_at"),
         "admitting": Run.objects.due_for_admission().order_by("next_admission_at").values("next_admission_at"),
         "reporting": Run.objects.reporting().order_by("finished_at").values("finished_at"),
+        "queued": Task.objects.all_queued().order_by("next_dispatch_at").values("next_dispatch_at"),
+        "running": Task.objects.all_running().order_by("lease_until").values("lease_until"),
+        "delayed": Task.objects.waiting()
+        .filter(not_before__isnull=False)
+        .order_by("not_before")
+        .values("not_before"),
     }
     columns = {name: Subquery(rows[:1]) for name, rows in firsts.items()}
     return Select(Lease.objects.filter(name=Param("lease", TEXT)).annotate(**columns).values_list(*columns))

@@ -7,6 +7,7 @@ Doing anything here twice is harmless: every change is a compare-and-set of the 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -32,7 +33,8 @@ LEASE_SECONDS: Final = 15.0
 """How long a supervisor that gives no sign keeps the others out; less where tasks' leases are shorter."""
 LOOKS: Final = 4
 """How often in a ``TICK`` it looks for what is due, which is one query: workers shall not wait for the messages
-that a wide start or finish has left to it."""
+that a wide start or finish has left to it. Once, when for ``IDLE_SECONDS`` no task was under way."""
+IDLE_SECONDS: Final = 10.0
 RETENTION_PERIOD: Final = 3_600.0
 RETENTION_SECONDS: Final = 5.0
 """How long one tick deletes; what is left goes on ``RETENTION_PAUSE`` seconds later."""
@@ -69,6 +71,7 @@ class _Clock:
     leases: float = 0.0
     audit: float = 0.0
     retention: float = 0.0
+    moved: float = -math.inf
     steady_since: float = field(default_factory=time.monotonic)
     last_tick: float = field(default_factory=time.monotonic)
 
@@ -104,7 +107,10 @@ class Supervisor:
             logger.warning("The supervisor can't work: %s", error, extra={"action": "supervise"})
             disconnect()
             return float(director.TICK)
-        return 0.0 if report.published >= recovery.BATCH else float(director.TICK) / LOOKS
+        if report.published >= recovery.BATCH:
+            return 0.0
+        is_idle = time.monotonic() - self._clock.moved >= IDLE_SECONDS
+        return float(director.TICK) / (1 if is_idle else LOOKS)
 
     def tick(self) -> Report:
         """Do once what is due."""
@@ -112,6 +118,8 @@ class Supervisor:
         now = time.monotonic()
         self._notice_gap(now)
         due = recovery.look(LEASE_NAME)
+        if not due.is_idle:
+            self._clock.moved = now
         report.woken = recovery.wake() if due.waking else 0
         report.published = recovery.publish_due(self._queues) if due.publishing or report.woken else 0
         report.fired = timers.fire() if due.firing else 0
@@ -123,10 +131,12 @@ class Supervisor:
         report.admitted = admission.admit_due() if due.admitting else 0
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
-            report.hastened = backlog.hasten()
-            report.unknown = unknown.fail()
-            report.resumed = hold.follow_parents() + hold.bring_back_forgotten()
-            if self._is_steady():
+            report.resumed = hold.follow_parents()
+            if due.queued:
+                report.hastened = backlog.hasten()
+                report.unknown = unknown.fail()
+                report.resumed += hold.bring_back_forgotten()
+            if due.running and self._is_steady():
                 report.lost = recovery.expire_leases(self._is_steady)
         if now - self._clock.audit >= director.LEASE:
             self._clock.audit = now

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from celery import current_app
 from celery.app import routes
@@ -10,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 
 from django_director import dispatch, engine, signals
 from django_director.clock import later
+from django_director.conf import director
 from django_director.engine import backlog, hold, outbox, recovery
-from django_director.engine.supervise import LEASE_NAME, LEASE_SECONDS, Supervisor
+from django_director.engine.supervise import LEASE_NAME, LEASE_SECONDS, LOOKS, Supervisor
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow
@@ -308,7 +311,29 @@ def test_a_held_lease_is_renewed_each_third_of_its_time(published):
 
 
 def due() -> set[str]:
-    return {name for name, is_due in recovery.look(LEASE_NAME)._asdict().items() if is_due}
+    found = recovery.look(LEASE_NAME)._asdict().items()
+    return {name for name, is_due in found if is_due} - {"queued", "running", "delayed"}
+
+
+def test_it_looks_less_often_while_nothing_is_under_way(published):
+    supervisor = Supervisor("one")
+    assert supervisor._guarded_tick() == director.TICK
+    run = driver.start("A", "Z")
+    for step in ("A", "Z"):
+        assert supervisor._guarded_tick() == director.TICK / LOOKS, "a task is queued"
+        claim = driver.claim(run, step)
+        supervisor._clock.moved = -math.inf
+        assert supervisor._guarded_tick() == director.TICK / LOOKS, "a task runs"
+        driver.end(claim, lambda claimed: None)
+    assert supervisor._guarded_tick() == director.TICK / LOOKS, "one ran a moment ago"
+    supervisor._clock.moved = -math.inf
+    assert supervisor._guarded_tick() == director.TICK
+
+
+def test_it_looks_often_while_a_task_is_to_be_tried_again(published):
+    supervisor = Supervisor("one")
+    driver.start("A").tasks.update(status=TaskStatus.WAITING, not_before=later(3600))
+    assert supervisor._guarded_tick() == director.TICK / LOOKS
 
 
 def test_what_is_due_is_seen_in_one_look(published):
@@ -329,7 +354,7 @@ def test_what_is_due_is_seen_in_one_look(published):
     Task.objects.filter(pk=late.task_id).update(deadline_at=PAST)
     assert due() == {"ending"}
     Lease.objects.all().delete()
-    assert due() == set(recovery.Due._fields)
+    assert due() | {"queued", "running", "delayed"} == set(recovery.Due._fields)
 
 
 @pytest.mark.django_db(transaction=True)
