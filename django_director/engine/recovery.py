@@ -81,14 +81,14 @@ class Due(NamedTuple):
     firing: bool = True
     admitting: bool = True
     reporting: bool = True
-    queued: bool = True
-    running: bool = True
+    in_queue: bool = True
+    in_work: bool = True
     delayed: bool = True
 
     @property
     def is_idle(self) -> bool:
         """Whether no task is queued, runs, or is to be tried again: nothing but a start brings work soon."""
-        return not (self.queued or self.running or self.delayed)
+        return not (self.in_queue or self.in_work or self.delayed)
 
 
 def look(lease: str) -> Due:
@@ -120,8 +120,8 @@ def _looking() -> Select:
         .values("deadline_at"),
         "admitting": Run.objects.due_for_admission().order_by("next_admission_at").values("next_admission_at"),
         "reporting": Run.objects.reporting().order_by("finished_at").values("finished_at"),
-        "queued": Task.objects.all_queued().order_by("next_dispatch_at").values("next_dispatch_at"),
-        "running": Task.objects.all_running().order_by("lease_until").values("lease_until"),
+        "in_queue": Task.objects.all_queued().order_by("next_dispatch_at").values("next_dispatch_at"),
+        "in_work": Task.objects.all_running().order_by("lease_until").values("lease_until"),
         "delayed": Task.objects.waiting()
         .filter(not_before__isnull=False)
         .order_by("not_before")

@@ -132,11 +132,11 @@ class Supervisor:
         if now - self._clock.leases >= min(15.0, director.LEASE / 6):
             self._clock.leases = now
             report.resumed = hold.follow_parents()
-            if due.queued:
+            if due.in_queue:
                 report.hastened = backlog.hasten()
                 report.unknown = unknown.fail()
                 report.resumed += hold.bring_back_forgotten()
-            if due.running and self._is_steady():
+            if due.in_work and self._is_steady():
                 report.lost = recovery.expire_leases(self._is_steady)
         if now - self._clock.audit >= director.LEASE:
             self._clock.audit = now

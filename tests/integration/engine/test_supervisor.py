@@ -312,7 +312,7 @@ def test_a_held_lease_is_renewed_each_third_of_its_time(published):
 
 def due() -> set[str]:
     found = recovery.look(LEASE_NAME)._asdict().items()
-    return {name for name, is_due in found if is_due} - {"queued", "running", "delayed"}
+    return {name for name, is_due in found if is_due} - {"in_queue", "in_work", "delayed"}
 
 
 def test_it_looks_less_often_while_nothing_is_under_way(published):
@@ -354,7 +354,7 @@ def test_what_is_due_is_seen_in_one_look(published):
     Task.objects.filter(pk=late.task_id).update(deadline_at=PAST)
     assert due() == {"ending"}
     Lease.objects.all().delete()
-    assert due() | {"queued", "running", "delayed"} == set(recovery.Due._fields)
+    assert due() | {"in_queue", "in_work", "delayed"} == set(recovery.Due._fields)
 
 
 @pytest.mark.django_db(transaction=True)
