@@ -11,13 +11,15 @@ from django_director import engine
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import approval, group, step, wait
+from tests.speed import allowed
 
 from .conftest import Site
 from .harness import manage, wait_for
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
-LATE = 5.0
-"""Seconds after its time by which a wait has ended, while 200 others end and the machine runs other tests too."""
+LATE = 2.0
+"""Seconds after its time by which a wait has ended, while 200 others end and the machine runs other tests too: all
+processor's work, see ``allowed``."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,10 +95,11 @@ def test_waits_and_timeouts_are_on_time(site: Site):
     wrong = site.start("waits.WRONG", {"at": "soon"})
     site.wait([*runs, until, many, wrong], 60)
     assert {run.status for run in [*runs, until, past, many]} == {RunStatus.SUCCESS}
-    assert 0 <= lateness(runs[0], "W", 1.5) < LATE
-    assert 0 <= lateness(runs[1], "OK", 1) < LATE
+    late = allowed(LATE)
+    assert 0 <= lateness(runs[0], "W", 1.5) < late
+    assert 0 <= lateness(runs[1], "OK", 1) < late
     ended: datetime = until.tasks.get(step="W").finished_at
-    assert 0 <= (ended - at).total_seconds() < LATE
+    assert 0 <= (ended - at).total_seconds() < late
     assert wrong.error.startswith("W: ExpressionError: `payload.at`, column 1: it gives a text, which is no time")
 
 
