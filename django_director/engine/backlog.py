@@ -19,8 +19,6 @@ from .transactions import statement
 
 SAMPLE: Final = 500
 """How many running tasks are looked at, those that started last."""
-DRY_LOOKS: Final = 4
-"""A tick has as many."""
 CHUNK: Final = 500
 CHUNKS: Final = 20
 """How many chunks one look hastens; what is left waits for the next one."""
@@ -70,16 +68,18 @@ def waits() -> Waits:
 class Watch:
     """Tells a queue in which nothing runs from one whose tasks are short: there at many a moment none runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, looks: int) -> None:
+        """A queue is dry after so many looks in a row at which nothing ran in it."""
+        self._looks = looks
         self._missed: Counter[str] = Counter()
 
     def doubtful(self, queues: Iterable[str], known: Waits) -> set[str]:
-        """Those in which nothing runs now, but did at one of ``DRY_LOOKS`` looks; ``known`` is the last."""
+        """Those in which nothing runs by the present look, ``known``, and that are not dry by that."""
         for queue in known:
             del self._missed[queue]
         missing = set(queues).difference(known)
         self._missed.update(missing)
-        return {queue for queue in missing if self._missed[queue] < DRY_LOOKS}
+        return {queue for queue in missing if self._missed[queue] < self._looks}
 
 
 def delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:

@@ -87,7 +87,7 @@ class Due(NamedTuple):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no task is queued, runs, or is to be tried again: nothing but a start brings work soon."""
+        """Whether no task is queued, runs, or is to be tried again. Waits and approvals may be under way."""
         return not (self.in_queue or self.in_work or self.delayed)
 
 
@@ -159,6 +159,7 @@ def publish_due(watch: backlog.Watch | None = None) -> int:
     are bounded by the ticks, for a worker drops them faster than another can take them. Whoever asks again and
     again gives the same ``watch``; without one a queue is believed to be as it looks now.
     """
+    watch = watch or backlog.Watch(looks=1)
     for _ in range(EARLY_BATCHES):
         due = _without_paused(_due())
         if not due or dispatch.breaker.is_open:
@@ -167,22 +168,22 @@ def publish_due(watch: backlog.Watch | None = None) -> int:
         tasks, early = _divide(due, waits, watch)
         for delay, chunk in early.items():
             _postpone(chunk, delay, due[0].as_of)
-        if tasks or not early:
+        if sum(map(len, early.values())) < len(due):
             return _publish(tasks, waits)
     return 0
 
 
 def _divide(
-    due: list[DueTask], waits: backlog.Waits, watch: backlog.Watch | None
+    due: list[DueTask], waits: backlog.Waits, watch: backlog.Watch
 ) -> tuple[list[DueTask], dict[float, list[UUID]]]:
     """Those to publish now, and those that are behind others by the seconds until they are looked at again."""
     queues = {kind: dispatch.destination(*kind) for kind in {task.kind for task in due if task.is_sent}}
-    doubtful = watch.doubtful(queues.values(), waits) if watch is not None else set()
+    doubtful = watch.doubtful(queues.values(), waits)
     tasks: list[DueTask] = []
     early: defaultdict[float, list[UUID]] = defaultdict(list)
     for task in due:
-        queue = queues[task.kind] if task.is_sent else ""
-        wait = waits.get(queue)
+        queue = queues[task.kind] if task.is_sent else None
+        wait = None if queue is None else waits.get(queue)
         if wait is not None and wait.explains(task.age):
             early[wait.until_next_look].append(task.pk)
         elif queue not in doubtful:

@@ -72,6 +72,7 @@ class _Clock:
     audit: float = 0.0
     retention: float = 0.0
     moved: float = -math.inf
+    """When tasks were seen under way."""
     steady_since: float = field(default_factory=time.monotonic)
     last_tick: float = field(default_factory=time.monotonic)
 
@@ -83,7 +84,7 @@ class Supervisor:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._stop = threading.Event()
         self._clock = _Clock()
-        self._queues = backlog.Watch()
+        self._queues = backlog.Watch(LOOKS)
         self._holds = False
         self._renewed = 0.0
 
