@@ -281,6 +281,7 @@ class Task(models.Model):
     claim = models.BigIntegerField(null=True, help_text="A random number written at the claim.")
     lease_until = models.DateTimeField(null=True)
     worker = models.CharField(max_length=NAME_LENGTH, blank=True)
+    worker_key = models.BigIntegerField(null=True, help_text="The key of the worker that has claimed it last.")
 
     next_dispatch_at = models.DateTimeField(null=True)
     dispatches = models.PositiveIntegerField(default=0, help_text="How often it was published again.")
@@ -471,6 +472,23 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"
+
+
+class Worker(models.Model):
+    """A Celery worker that gives signs of life, from its start to its end."""
+
+    key = models.BigIntegerField(primary_key=True, help_text="A random number, another one at each start.")
+    name = models.CharField(max_length=NAME_LENGTH, help_text="The host name that Celery calls it by.")
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(help_text="When it gave its last sign of life.")
+    is_watched = models.BooleanField(
+        default=True, help_text="Whether its silence means that it is lost; else the leases of its tasks tell."
+    )
+
+    objects = DirectorManager()
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def graph_of(content_hash: str) -> Graph:

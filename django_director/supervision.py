@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
+import mmap
 import os
 import signal
+import struct
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,16 +21,26 @@ from celery import bootsteps, platforms
 from celery.exceptions import TimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, connections
 
+from . import identity
 from .conf import director
 from .ids import parse_message_id
 
 if TYPE_CHECKING:
     from .engine.supervise import Supervisor
+    from .heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
 
 REVIVE_PERIOD = 1.0
 """Seconds between two looks whether the supervisor's process and those of the pool are alive."""
+WATCH_PERIOD = 1.0
+"""Seconds between two signs that the supervisor's process gives to its parent."""
+FROZEN_SECONDS = 8.0
+"""Without a sign for so long the process is replaced: sooner than its worker would count as lost."""
+STUCK_SECONDS = 60.0
+"""Without progress for so long the supervisor waits for something that does not come."""
+LEAVE_SECONDS = 2.0
+"""How long the end of a worker waits for the database to take note of it."""
 
 REPORT_PERIOD = 0.5
 """Seconds in which unknown tasks are collected."""
@@ -39,14 +52,20 @@ _collecting = threading.Lock()
 class SupervisorProcess(Process):
     """The supervisor as a child of a worker, started the way Celery starts its embedded beat.
 
-    It ends with its parent, however the parent ends.
+    Beside it a thread writes the worker's signs of life. The process ends with its parent, however that ends. The
+    first SIGTERM ends the supervisor alone, for the worker may still have tasks to finish; the second one ends all.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, name: str, key: int) -> None:
         super().__init__()
         self.app = app
         self.name = "Supervisor"
         self.daemon = True
+        self.worker = name
+        self.key = key
+        # Shared with the child: the moment of its last sign, by a clock that both read alike.
+        self._sign = mmap.mmap(-1, 8)
+        self._give_sign()
 
     def run(self) -> None:
         """The child's main function."""
@@ -54,32 +73,95 @@ class SupervisorProcess(Process):
         _close_inherited_files()
         self.app.set_default()
         self.app.set_current()
-        parent = os.getppid()
-        supervisor = _new_supervisor()
+        self._parent = os.getppid()
+        self._leaving = threading.Event()
+        self._supervisor = _new_supervisor()
         # Ctrl-C reaches the whole group: the worker decides when its supervisor goes.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-        supervisor.run(is_wanted=lambda: os.getppid() == parent)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        threading.Thread(target=self._watch, name="director-watch", daemon=True).start()
+        heartbeat = _new_heartbeat(self.key, self.worker, is_watched=True)
+        heartbeat.start()
+        if director.SUPERVISOR == "worker":
+            self._supervisor.run(self._has_parent)
+        while self._has_parent() and not self._leaving.wait(WATCH_PERIOD):
+            self._supervisor.show_progress()
+        if self._has_parent():
+            heartbeat.leave(LEAVE_SECONDS)
+        # Whatever a thread waits for, it must not keep the worker from ending.
+        os._exit(0)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the process gives no sign any more, as one that is frozen."""
+        (at,) = struct.unpack("d", self._sign[:8])
+        return bool(time.monotonic() - at > FROZEN_SECONDS)
+
+    def discard(self) -> None:
+        """End a process that is stuck."""
+        os.kill(int(self.pid or 0), signal.SIGKILL)
+        self.join(1)
+
+    def _on_sigterm(self, *_: Any) -> None:
+        if self._supervisor.is_stopped:
+            self._leaving.set()
+            threading.Timer(LEAVE_SECONDS, os._exit, [0]).start()
+        self._supervisor.stop()
+
+    def _has_parent(self) -> bool:
+        return os.getppid() == self._parent
+
+    def _give_sign(self) -> None:
+        self._sign[:8] = struct.pack("d", time.monotonic())
+
+    def _watch(self) -> None:
+        while self._supervisor.silence < STUCK_SECONDS:
+            self._give_sign()
+            time.sleep(WATCH_PERIOD)
+        logger.error("The supervisor has done nothing for %g s; its process ends, for a new one.", STUCK_SECONDS)
+        os._exit(1)
 
 
 class SupervisorThread(threading.Thread):
-    """The supervisor for pools that do not fork."""
+    """The supervisor for pools that do not fork, and the signs of life of the worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, key: int) -> None:
         super().__init__(name="Supervisor", daemon=True)
         self.supervisor = _new_supervisor()
+        # A task that lets no other thread run would hold them up.
+        self._heartbeat = _new_heartbeat(key, name, is_watched=False)
 
     def run(self) -> None:
         """Supervise until ``terminate``."""
-        self.supervisor.run()
+        self._heartbeat.start()
+        if director.SUPERVISOR == "worker":
+            self.supervisor.run()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it waits for something that does not come."""
+        return director.SUPERVISOR == "worker" and self.supervisor.silence > STUCK_SECONDS
+
+    def is_alive(self) -> bool:
+        """Say whether it does what it is for."""
+        return super().is_alive() or director.SUPERVISOR != "worker"
+
+    def discard(self) -> None:
+        """Let it end when it can: nobody can end a thread."""
+        self.supervisor.stop()
+        self._heartbeat.leave(0)
 
     def terminate(self) -> None:
         """Let the thread end after its present tick."""
         self.supervisor.stop()
+        self._heartbeat.leave(LEAVE_SECONDS)
 
 
 class SupervisorStep(bootsteps.StartStopStep):
-    """Starts a supervisor with each worker, and again when it dies."""
+    """Starts a supervisor with each worker, and again when it dies or hangs.
+
+    Where ``DIRECTOR["SUPERVISOR"]`` is not "worker" it only writes the worker's signs of life.
+    """
 
     label = "Supervisor"
     requires = ("celery.worker.components:Timer",)
@@ -87,11 +169,9 @@ class SupervisorStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         self.child: SupervisorProcess | SupervisorThread | None = None
         self.entry: Any = None
+        # Before the pool is made: its processes inherit it.
+        self.key = identity.begin()
         super().__init__(worker, **kwargs)
-
-    def include_if(self, worker: Any) -> bool:
-        """Sites may run ``manage.py superviseworkflows`` instead."""
-        return bool(director.SUPERVISOR == "worker")
 
     def start(self, worker: Any) -> None:
         """Start the supervisor and look after it."""
@@ -104,9 +184,9 @@ class SupervisorStep(bootsteps.StartStopStep):
             self.entry.cancel()
             self.entry = None
         if self.child is not None:
+            # Not waited for: the pool may still have tasks to finish, and Celery ends its children at its own end.
             child, self.child = self.child, None
             child.terminate()
-            child.join(5)
 
     def terminate(self, worker: Any) -> None:
         """Stop it when the worker goes down at once."""
@@ -117,9 +197,9 @@ class SupervisorStep(bootsteps.StartStopStep):
             # A child must not inherit a connection: two processes would write on one socket.
             connections.close_all()
             prepare_to_fork()
-            self.child = SupervisorProcess(worker.app)
+            self.child = SupervisorProcess(worker.app, str(worker.hostname), self.key)
         else:
-            self.child = SupervisorThread()
+            self.child = SupervisorThread(str(worker.hostname), self.key)
         self.child.start()
 
     def _look(self, worker: Any) -> None:
@@ -129,8 +209,15 @@ class SupervisorStep(bootsteps.StartStopStep):
             worker.pool.maintain_pool()
 
     def _revive(self, worker: Any) -> None:
-        if self.child is not None and not self.child.is_alive():
+        child = self.child
+        if child is None:
+            return
+        if not child.is_alive():
             logger.error("The supervisor has died; it is started again.")
+            self._spawn(worker)
+        elif child.is_stuck:
+            logger.error("The supervisor gives no sign; it is ended and started again.")
+            child.discard()
             self._spawn(worker)
 
 
@@ -198,6 +285,12 @@ def _close_inherited_files() -> None:
 def _pool_name(worker: Any) -> str:
     pool = worker.pool_cls
     return pool if isinstance(pool, str) else str(pool.__module__)
+
+
+def _new_heartbeat(key: int, name: str, *, is_watched: bool) -> Heartbeat:
+    from .heartbeat import Heartbeat  # needs models
+
+    return Heartbeat(key, name, is_watched=is_watched)
 
 
 def _new_supervisor() -> Supervisor:

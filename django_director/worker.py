@@ -14,7 +14,7 @@ from uuid import UUID
 from celery.exceptions import Ignore
 from django.db import DatabaseError
 
-from . import inputs, ownsteps
+from . import identity, inputs, ownsteps
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
@@ -84,7 +84,7 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     ``Ignore``: the message is a duplicate or out of date. ``Retry``: the task runs again later. Anything else:
     the attempt failed; it is recorded already.
     """
-    claimed = claims.claim(ticket, str(task.request.hostname or ""))
+    claimed = claims.claim(ticket, str(task.request.hostname or ""), identity.worker_key())
     if claimed is None:
         raise Ignore
     request: Any = task.request

@@ -26,10 +26,9 @@ from django_director.querysets import RunQuerySet
 from django_director.status import RunStatus, Stop
 
 from . import itemrows, outbox, settle, stop
-from .transactions import after_commit, statement, transact
+from .bounds import each
+from .transactions import BATCH, after_commit, statement, transact, update_unlocked
 
-BATCH: Final = 500
-"""How many runs one call lets start, or looks at; the supervisor goes on with what is left."""
 SELDOM: Final = 20
 """Behind the first of its key a run is looked at so many times less often: the one before it is looked at."""
 
@@ -81,10 +80,12 @@ def admit_due() -> int:
     period = look_period()
     _postpone(list(first), period)
     _postpone([run.pk for run in runs if run.pk not in first], period * SELDOM)
-    hopeful = [run for run in runs if _has_chance(run)]
-    for run in hopeful:
-        try_start(run)
-    return len(hopeful)
+    return each(filter(_has_chance, runs), _look_closely, lambda run: run.pk)
+
+
+def _look_closely(run: Run) -> int:
+    try_start(run)
+    return 1
 
 
 def bring_forward(run: Run) -> None:
@@ -178,9 +179,8 @@ def _look_soon(run: Run) -> None:
 
 
 def _postpone(chosen: list[UUID], seconds: float) -> None:
-    if chosen:
-        pending = Run.objects.due_for_admission().filter(pk__in=chosen)
-        statement(lambda: pending.update(next_admission_at=later(seconds)))
+    pending = Run.objects.filter(pk__in=chosen)
+    update_unlocked(pending, lambda runs: runs.due_for_admission().update(next_admission_at=later(seconds)))
 
 
 def _with_chances(runs: RunQuerySet) -> RunQuerySet:

@@ -77,8 +77,8 @@ class Claim:
     """The names that ``values`` know."""
 
 
-def claim(ticket: Ticket, worker: str) -> Claim | None:
-    """Claim the task of a message for ``worker``.
+def claim(ticket: Ticket, worker: str, worker_key: int | None = None) -> Claim | None:
+    """Claim the task of a message for the worker of this name and, if it gives signs of life, this key.
 
     ``None``: the message is a duplicate, out of date, or its run was stopped or deleted; it is to be dropped.
     """
@@ -90,7 +90,7 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
     token = secrets.randbits(63)
     faults.point("claim.before")
     values = of_node(graph, node)
-    take = partial(_take, ticket, graph, node, values, worker, token)
+    take = partial(_take, ticket, graph, node, values, token, worker=worker, worker_key=worker_key)
     rows = statement(take, patience=WORKER_PATIENCE)
     if not rows:
         # Mostly a duplicate. Of a paused run it must not be sent again and again.
@@ -147,10 +147,9 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
     return names | {"item": next(items, None), "index": claimed.map_index}
 
 
-def _take(ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, worker: str, token: int) -> list[Row]:
+def _take(ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, **by: Any) -> list[Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
-    values = {"task": ticket.task_id, "run": ticket.run_id, "sequence": ticket.sequence}
-    values |= {"token": token, "worker": worker}
+    values = {"task": ticket.task_id, "run": ticket.run_id, "sequence": ticket.sequence, "token": token} | by
     before = reading.ids_before(ticket, node)
     kind = (director.LEASE, node.timeout, node.runs_on)
     if can_pair() and wanted is None and len(before) < 2:
@@ -195,6 +194,7 @@ def _taken(lease: float, timeout: float | None) -> dict[str, Any]:
         "lease_until": later(lease),
         "attempt": F("failures") + F("crashes") + 1,
         "worker": Param("worker", TEXT),
+        "worker_key": Param("worker_key", INTEGER),
         "started_at": Now(),
         "next_dispatch_at": None,
         "unknown_since": None,

@@ -21,7 +21,8 @@ from django_director.querysets import RunQuerySet, TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus
 
 from . import admission, family
-from .transactions import PATIENCE, after_commit, statement
+from .bounds import each
+from .transactions import PATIENCE, after_commit, statement, update_unlocked
 
 CHUNK: Final = 5_000
 _YEAR: Final = 365 * 86_400.0
@@ -83,7 +84,7 @@ def follow_parent(child_id: UUID) -> bool:
 
 def follow_parents() -> int:
     """The same for all child runs; return how many changed."""
-    return sum(map(follow_parent, list(_apart().values_list("pk", flat=True)[:CHUNK])))
+    return each(list(_apart().values_list("pk", flat=True)[:CHUNK]), follow_parent, lambda child_id: child_id)
 
 
 def _spread(run_id: UUID) -> None:
@@ -146,15 +147,15 @@ def parked() -> TaskQuerySet:
 
 def _release(rows: TaskQuerySet) -> int:
     released = 0
-    while chunk := list(rows.order_by().values_list("pk", flat=True)[:CHUNK]):
-        released += statement(partial(_make_due, chunk))
+    # What another session has locked is left to the next look.
+    while done := update_unlocked(rows.order_by(), _make_due, limit=CHUNK):
+        released += done
     return released
 
 
-def _make_due(chunk: list[UUID]) -> int:
+def _make_due(tasks: TaskQuerySet) -> int:
     # A pause is no time in the queue: other messages would seem to take as long.
-    queued = Task.objects.queued().filter(pk__in=chunk)
-    return queued.update(queued_at=Now(), next_dispatch_at=Now(), dispatches=0)
+    return tasks.queued().update(queued_at=Now(), next_dispatch_at=Now(), dispatches=0)
 
 
 def _conflict(run: Run, what: str) -> Conflict:

@@ -19,6 +19,7 @@ from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import items as work
 from . import outbox
+from .bounds import each
 from .outbox import RunRef
 from .rows import insert_counters
 from .transactions import transact
@@ -114,9 +115,13 @@ def top_up() -> int:
     for pk, content_hash in versions.values_list("pk", "content_hash"):
         graph = graph_of(content_hash)
         limited = [node for node in graph.maps.values() if node.max_parallel is not None]
-        for run in _running(pk) if limited else ():
-            released += sum(transact(partial(_top_up, run, graph, node)) for node in limited)
+        runs = _running(pk) if limited else ()
+        released += each(runs, partial(_top_up_run, graph=graph, limited=limited), lambda run: run.pk)
     return released
+
+
+def _top_up_run(run: Run, graph: Graph, limited: list[Node]) -> int:
+    return sum(transact(partial(_top_up, run, graph, node)) for node in limited)
 
 
 def _running(version: int) -> Iterator[Run]:

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -20,12 +21,12 @@ from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import backlog, finish, hold, outbox, recompute, stop
+from .bounds import avoided, each
 from .finish import Failure
-from .transactions import statement
+from .transactions import BATCH, statement, update_unlocked
 
 logger = logging.getLogger(__name__)
 
-BATCH: Final = 500
 EARLY_BATCHES: Final = 20
 """How many batches one tick puts off before it publishes one."""
 
@@ -134,21 +135,22 @@ def _looking() -> Select:
 def wake() -> int:
     """Queue waiting tasks whose time has come, due at once; return how many."""
     due = Task.objects.waiting().filter(not_before__lte=Now()).order_by("not_before")
-    chunk = list(due.values_list("pk", flat=True)[:BATCH])
-    return wake_tasks(Task.objects.filter(pk__in=chunk)) if chunk else 0
+    return update_unlocked(due, _wake)
 
 
 def wake_tasks(tasks: TaskQuerySet) -> int:
     """Queue those of ``tasks`` that wait, due at once; return how many."""
-    return statement(
-        lambda: tasks.waiting().update(
-            status=TaskStatus.QUEUED,
-            sequence=F("sequence") + 1,
-            not_before=None,
-            queued_at=Now(),
-            next_dispatch_at=Now(),
-            dispatches=0,
-        )
+    return statement(partial(_wake, tasks))
+
+
+def _wake(tasks: TaskQuerySet) -> int:
+    return tasks.waiting().update(
+        status=TaskStatus.QUEUED,
+        sequence=F("sequence") + 1,
+        not_before=None,
+        queued_at=Now(),
+        next_dispatch_at=Now(),
+        dispatches=0,
     )
 
 
@@ -227,7 +229,8 @@ def _without_paused(tasks: list[DueTask]) -> list[DueTask]:
 
 def close_stopped() -> int:
     """Settle what stopped runs have not started, and close those in which nothing is active any more."""
-    return sum(stop.carry_on(run_id) for run_id in Run.objects.stopping().values_list("pk", flat=True)[:BATCH])
+    stopping = Run.objects.stopping().exclude(pk__in=avoided()).values_list("pk", flat=True)
+    return each(list(stopping[:BATCH]), stop.carry_on, lambda run_id: run_id)
 
 
 def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
@@ -238,13 +241,14 @@ def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
     lapsed = read(Task.objects.running().filter(lease_until__lt=Now()))
     if not is_steady():
         return 0
-    return sum(_lose(task, f"it gave no sign for {director.LEASE} s") for task in lapsed)
+    why = f"it gave no sign for {director.LEASE} s"
+    return each(lapsed, lambda task: lose(task, why), run_of)
 
 
 def lose_message(task_id: UUID, sequence: int, why: str) -> bool:
     """Take the running task of a message from its worker, which is known to be gone."""
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(_lose(task, why) for task in read(running)) > 0
+    return sum(lose(task, why) for task in read(running)) > 0
 
 
 def audit() -> int:
@@ -254,20 +258,30 @@ def audit() -> int:
     moving = moving.exclude(status=TaskStatus.WAITING, map_count__isnull=False)
     idle = Run.objects.filter(~Exists(moving), status=RunStatus.RUNNING, stop=Stop.NONE, paused_at=None)
     found = list(idle.select_related("version")[:BATCH])
-    for run in found:
-        logger.error("Run %s had no outcome and nothing to do; recomputed.", run.pk, extra={"run_id": run.pk})
-        recompute.recompute(run)
-    return len(found)
+    return each(found, _recompute, lambda run: run.pk)
+
+
+def _recompute(run: Run) -> int:
+    logger.error("Run %s had no outcome and nothing to do; recomputed.", run.pk, extra={"run_id": str(run.pk)})
+    recompute.recompute(run)
+    return 1
+
+
+def run_of(task: Task) -> UUID:
+    """The id of the run that a task belongs to."""
+    return task.run_id
 
 
 def read(tasks: TaskQuerySet) -> list[Task]:
     """A batch of rows with what it takes to end them."""
     # The definition too: the graph that is compiled from it is kept, and each row would bring one of its own.
     heavy = (*HEAVY_TASK_FIELDS, "run__payload", "run__version__source", "run__version__definition")
+    if locked := avoided():
+        tasks = tasks.exclude(run__in=locked)
     return list(tasks.select_related("run__version").defer(*heavy)[:BATCH])
 
 
-def _lose(task: Task, why: str) -> bool:
+def lose(task: Task, why: str) -> bool:
     logger.warning(
         "Task %s of run %s lost its worker %s: %s.",
         task.step,

@@ -24,6 +24,7 @@ from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import Stop
 
 from . import family
+from .bounds import each
 from .transactions import transact
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def clean(*, dry_run: bool = False, limit: int | None = None, seconds: float | N
     is_late = _alarm(seconds)
     counts: Counter[str] = Counter()
     for name, run in due:
-        if _delete(run, is_late):
+        if each([run], partial(_delete, is_late=is_late), lambda run: run):
             counts[name] += 1
         if is_late():
             break

@@ -14,23 +14,41 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models import Q
 
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import admission, backlog, children, hold, itemrows, recovery, retention, timeouts, timers, unknown
-from .transactions import disconnect, statement
+from . import (
+    admission,
+    backlog,
+    bounds,
+    children,
+    hold,
+    itemrows,
+    recovery,
+    retention,
+    timeouts,
+    timers,
+    unknown,
+    workers,
+)
+from .transactions import BATCH, disconnect, statement
 
 logger = logging.getLogger(__name__)
 
 LEASE_NAME: Final = "supervisor"
-LEASE_SECONDS: Final = 15.0
+LEASE_SECONDS: Final = 4.5
 """How long a supervisor that gives no sign keeps the others out; less where tasks' leases are shorter."""
+SLOW_TICK: Final = 10.0
+"""Seconds after which a tick is warned of."""
+QUIET_SHARE: Final = 0.75
+"""For which part of a worker's ``patience`` the database must have answered before its silence counts."""
 LOOKS: Final = 4
 """How often in a ``TICK`` it looks for what is due, which is one query: workers shall not wait for the messages
 that a wide start or finish has left to it. Once, when for ``IDLE_SECONDS`` no task was under way."""
@@ -68,6 +86,7 @@ class Report:
 class _Clock:
     """When this process did the things that are not for every tick."""
 
+    workers: float = 0.0
     leases: float = 0.0
     audit: float = 0.0
     retention: float = 0.0
@@ -75,6 +94,10 @@ class _Clock:
     """When tasks were seen under way."""
     steady_since: float = field(default_factory=time.monotonic)
     last_tick: float = field(default_factory=time.monotonic)
+
+    def anew(self) -> _Clock:
+        """The clock of who begins to work now; for how long the database has answered is known already."""
+        return _Clock(steady_since=self.steady_since, last_tick=self.last_tick)
 
 
 class Supervisor:
@@ -87,14 +110,31 @@ class Supervisor:
         self._queues = backlog.Watch(LOOKS)
         self._holds = False
         self._renewed = 0.0
+        self._progress_at = time.monotonic()
+        self._warned: dict[str, float] = {}
 
     def stop(self) -> None:
         """Let ``run`` return after the present tick."""
         self._stop.set()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether ``run`` returns after the present tick."""
+        return self._stop.is_set()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last progress: there is some several times in a tick."""
+        return time.monotonic() - self._progress_at
+
+    def show_progress(self) -> None:
+        """Say that nothing is waited for in vain."""
+        self._progress_at = time.monotonic()
+
     def run(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
         """Tick until ``stop`` is called or ``is_wanted`` says no; a broken database is waited for."""
         while not self._stop.is_set() and is_wanted():
+            self.show_progress()
             pause = self._guarded_tick()
             self._stop.wait(pause)
         self._release()
@@ -102,53 +142,93 @@ class Supervisor:
     def _guarded_tick(self) -> float:
         try:
             if not self._is_held() and not self._acquire():
+                self._notice_gap(time.monotonic())
                 return _lease_seconds() / 3
             report = self.tick()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The supervisor can't work: %s", error, extra={"action": "supervise"})
+            self._warn("tick", "The supervisor can't work: %s", error)
             disconnect()
             return float(director.TICK)
-        if report.published >= recovery.BATCH:
+        if report.published >= BATCH:
             return 0.0
         is_idle = time.monotonic() - self._clock.moved >= IDLE_SECONDS
         return float(director.TICK) / (1 if is_idle else LOOKS)
 
     def tick(self) -> Report:
-        """Do once what is due."""
+        """Do once what is due. No part of it waits long for a lock, and none keeps the others from their turn."""
+        began = time.monotonic()
         report = Report()
-        now = time.monotonic()
-        self._notice_gap(now)
-        due = recovery.look(LEASE_NAME)
-        if not due.is_idle:
-            self._clock.moved = now
-        report.woken = recovery.wake() if due.waking else 0
-        report.published = recovery.publish_due(self._queues) if due.publishing or report.woken else 0
-        report.fired = timers.fire() if due.firing else 0
-        report.timed_out = timeouts.stop_overdue_runs() if due.stopping else 0
-        report.reported = children.report_all(recovery.BATCH) if due.reporting else 0
-        report.closed = recovery.close_stopped() if due.closing or report.timed_out else 0
-        if due.ending and self._is_steady(timeouts.QUIET):
-            report.timed_out += timeouts.end_overdue_attempts()
-        report.admitted = admission.admit_due() if due.admitting else 0
-        if now - self._clock.leases >= min(15.0, director.LEASE / 6):
-            self._clock.leases = now
-            report.resumed = hold.follow_parents()
-            if due.in_queue:
-                report.hastened = backlog.hasten()
-                report.unknown = unknown.fail()
-                report.resumed += hold.bring_back_forgotten()
-            if due.in_work and self._is_steady():
-                report.lost = recovery.expire_leases(self._is_steady)
-        if now - self._clock.audit >= director.LEASE:
-            self._clock.audit = now
-            report.recomputed = recovery.audit()
-            report.released = itemrows.top_up()
-        if now - self._clock.retention >= RETENTION_PERIOD:
-            self._clock.retention = now
-            report.cleaned = sum(retention.clean(seconds=RETENTION_SECONDS).values())
-            if time.monotonic() - now >= RETENTION_SECONDS:
-                self._clock.retention -= RETENTION_PERIOD - RETENTION_PAUSE
+        with bounds.bounded():
+            due = recovery.look(LEASE_NAME)
+            self._notice_gap(began)
+            if not due.is_idle:
+                self._clock.moved = began
+            self._do_due(due, report)
+            self._do_now_and_then(due, report, began)
+        took = time.monotonic() - began
+        if took > SLOW_TICK:
+            self._warn("slow", "A tick of the supervisor took %.0f s; what was due has waited for that.", took)
         return report
+
+    def _do_due(self, due: recovery.Due, report: Report) -> None:
+        do = self._do
+        report.woken = do("wake", recovery.wake) if due.waking else 0
+        if due.publishing or report.woken:
+            report.published = do("publish", partial(recovery.publish_due, self._queues))
+        report.fired = do("fire", timers.fire) if due.firing else 0
+        report.timed_out = do("stop", timeouts.stop_overdue_runs) if due.stopping else 0
+        report.reported = do("report", partial(children.report_all, BATCH)) if due.reporting else 0
+        report.closed = do("close", recovery.close_stopped) if due.closing or report.timed_out else 0
+        if due.ending and self._is_steady(timeouts.QUIET):
+            report.timed_out += do("time out", timeouts.end_overdue_attempts)
+        report.admitted = do("admit", admission.admit_due) if due.admitting else 0
+
+    def _do_now_and_then(self, due: recovery.Due, report: Report, now: float) -> None:
+        do, clock = self._do, self._clock
+        if now - clock.workers >= workers.beat_period():
+            clock.workers = now
+            if due.in_work and self._is_steady(workers.patience() * QUIET_SHARE):
+                report.lost += do("lose", workers.lose_silent)
+        if now - clock.leases >= min(15.0, director.LEASE / 6):
+            clock.leases = now
+            report.resumed = do("follow", hold.follow_parents)
+            if due.in_queue:
+                report.hastened = do("hasten", backlog.hasten)
+                report.unknown = do("unknown", unknown.fail)
+                report.resumed += do("bring back", hold.bring_back_forgotten)
+            if due.in_work and self._is_steady():
+                report.lost += do("expire", partial(recovery.expire_leases, self._is_steady))
+        if now - clock.audit >= director.LEASE:
+            clock.audit = now
+            report.recomputed = do("audit", recovery.audit)
+            report.released = do("top up", itemrows.top_up)
+        if now - clock.retention >= RETENTION_PERIOD:
+            self._clean(report, now)
+
+    def _clean(self, report: Report, now: float) -> None:
+        self._clock.retention = now
+        report.cleaned = self._do("clean", lambda: sum(retention.clean(seconds=RETENTION_SECONDS).values()))
+        if time.monotonic() - now >= RETENTION_SECONDS:
+            self._clock.retention -= RETENTION_PERIOD - RETENTION_PAUSE
+
+    def _do(self, what: str, part: Callable[[], int]) -> int:
+        """Do a part of a tick; what goes wrong in it is logged, unless the connection is lost."""
+        self.show_progress()
+        try:
+            return part()
+        except (DatabaseError, InterfaceError) as error:
+            if bounds.is_connection_lost():
+                raise
+            self._warn(what, "The supervisor can't do a part of its work (%s): %s", what, error)
+        except Exception:
+            self._warn(what, "The supervisor can't do a part of its work (%s).", what, exc_info=True)
+        return 0
+
+    def _warn(self, what: str, text: str, *args: object, exc_info: bool = False) -> None:
+        now = time.monotonic()
+        if now - self._warned.get(what, -math.inf) >= bounds.WARN_PERIOD:
+            self._warned[what] = now
+            logger.warning(text, *args, exc_info=exc_info, extra={"action": "supervise"})
 
     def _is_steady(self, seconds: float | None = None) -> bool:
         """Whether the database has answered for ``seconds``, or one whole lease, also within the present tick."""
@@ -168,22 +248,41 @@ class Supervisor:
 
     def _acquire(self) -> bool:
         self._renewed = time.monotonic()
+        try:
+            with bounds.bounded():
+                held = self._take_lease()
+        except OperationalError as error:
+            if not bounds.is_locked(error):
+                raise
+            # Two that work are harmless, and none would be no supervisor at all.
+            self._warn(
+                "lease", "Another session has locked the supervisor's lease; %s works without it.", self.name
+            )
+            held = True
+        if held and not self._holds:
+            logger.info("%s supervises.", self.name, extra={"action": "supervise"})
+            self._clock = self._clock.anew()
+        self._holds = held
+        return held
+
+    def _take_lease(self) -> bool:
         mine = Lease.objects.filter(Q(holder=self.name) | Q(until__lt=Now()), name=LEASE_NAME)
         changes = {"holder": self.name, "until": later(_lease_seconds()), "beat_at": Now()}
+        before = None if self._holds else Lease.objects.filter(name=LEASE_NAME).first()
         held = bool(statement(lambda: mine.update(**changes)))
-        if not held and not Lease.objects.filter(name=LEASE_NAME).exists():
+        if not held and before is None and not self._holds:
             lease = Lease(name=LEASE_NAME, holder=self.name, until=Now(), beat_at=Now())
             Lease.objects.bulk_create([lease], ignore_conflicts=True)
             held = bool(statement(lambda: mine.update(**changes)))
-        if held and not self._holds:
-            logger.info("%s supervises.", self.name, extra={"action": "supervise"})
-            self._clock = _Clock()
-        self._holds = held
+        if held and before is not None and before.holder not in ("", self.name):
+            self._warn("old", "The supervisor %s has given no sign since %s.", before.holder, before.beat_at)
         return held
 
     def _release(self) -> None:
         try:
-            Lease.objects.filter(name=LEASE_NAME, holder=self.name).update(until=Now())
+            with bounds.bounded():
+                own = Lease.objects.filter(name=LEASE_NAME, holder=self.name)
+                statement(lambda: own.update(holder="", until=Now()))
         except (DatabaseError, InterfaceError):
             logger.info("The supervisor's lease is left to run out.")
         disconnect()

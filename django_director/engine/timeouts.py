@@ -19,10 +19,11 @@ from django_director.retrying import next_delay
 from django_director.status import Stop
 
 from . import finish
+from .bounds import each
 from .finish import Failure
 from .launch import time_limit
-from .recovery import BATCH, read
-from .transactions import statement, transact
+from .recovery import read, run_of
+from .transactions import BATCH, transact, update_unlocked
 
 MARGIN: Final = 2.0
 """Seconds left to the worker, which ends an attempt by killing its process where it can."""
@@ -42,19 +43,20 @@ def end_overdue_attempts() -> int:
     Their code may run on: what it comes to is not theirs to commit any more.
     """
     overdue = Task.objects.all_running().filter(deadline_at__lt=later(-MARGIN)).order_by("deadline_at")
-    return sum(_time_out(task, _timeout(task)) for task in read(overdue))
+    return each(read(overdue), lambda task: _time_out(task, _timeout(task)), run_of)
 
 
 def stop_overdue_runs(runs: RunQuerySet | None = None) -> int:
     """Let runs, or those of ``runs``, whose time is up start nothing more; return how many were stopped."""
     chosen: RunQuerySet = Run.objects.all() if runs is None else runs
     chunk = list(chosen.overdue().order_by().values_list("pk", flat=True)[:BATCH])
-    if not chunk:
-        return 0
+    by_step = set(_timed_by_their_step(chunk)) if chunk else set()
+    return _stop(list(by_step), Stop.STEP_TIMEOUT) + _stop([pk for pk in chunk if pk not in by_step], Stop.TIMEOUT)
+
+
+def _stop(chunk: list[UUID], why: Stop) -> int:
     # Asked again: it may have been paused, or ended, since.
-    by_step = _timed_by_their_step(chunk)
-    stopped = statement(lambda: Run.objects.overdue().filter(pk__in=by_step).update(stop=Stop.STEP_TIMEOUT))
-    return stopped + statement(lambda: Run.objects.overdue().filter(pk__in=chunk).update(stop=Stop.TIMEOUT))
+    return update_unlocked(Run.objects.filter(pk__in=chunk), lambda runs: runs.overdue().update(stop=why))
 
 
 def _timed_by_their_step(chunk: list[UUID]) -> list[UUID]:

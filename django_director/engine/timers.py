@@ -14,8 +14,9 @@ from django_director.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
 from . import approvals, finish
+from .bounds import each
 from .claim import Claim
-from .recovery import read
+from .recovery import read, run_of
 from .transactions import WORKER_PATIENCE, connection, statement, transact
 
 
@@ -40,7 +41,7 @@ def fire(tasks: TaskQuerySet | None = None) -> int:
     """End the waits, and decide on the approvals, whose time is up; return how many."""
     chosen: TaskQuerySet = Task.objects.all() if tasks is None else tasks
     due = chosen.waiting().filter(deadline_at__lte=Now()).order_by("deadline_at")
-    return sum(transact(partial(_fire, task)) for task in read(due.annotate(as_of=Now())))
+    return each(read(due.annotate(as_of=Now())), lambda task: transact(partial(_fire, task)), run_of)
 
 
 def end_waits(tasks: TaskQuerySet) -> int:

@@ -7,12 +7,15 @@ import random
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model, QuerySet
 
 from django_director.conf import director
+
+from . import bounds
 
 T = TypeVar("T")
 
@@ -20,6 +23,8 @@ PATIENCE: Final = 5.0
 """Seconds a caller waits for the database to accept a transaction."""
 WORKER_PATIENCE: Final = 300.0
 """The same for a worker with a result in its hands."""
+BATCH: Final = 500
+"""How many rows one statement of the supervisor changes."""
 
 _POSTGRES: Final = frozenset({"40001", "40P01", "55P03"})
 #: MariaDB tells a deadlock over an auto-increment lock by 1467, a number of its own.
@@ -43,7 +48,26 @@ def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
 
 def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
     """As ``transact``, for ``work`` that is one statement and so needs no transaction."""
-    return _persevere(work, patience)
+    # The limit of a wait for locks is one of a transaction.
+    return transact(work, patience=patience) if bounds.is_bounded() else _persevere(work, patience)
+
+
+def update_unlocked(rows: QuerySet[Any], update: Callable[[Any], int], *, limit: int = BATCH) -> int:
+    """Call ``update`` with at most ``limit`` of ``rows``, without those that are locked; return its result.
+
+    ``update`` is one statement and asks again for what it relies on. On SQLite, where rows have no locks, all.
+    """
+    features = connection().features
+    if features.has_select_for_update_skip_locked:
+        of = ("self",) if features.has_select_for_update_of else ()
+        free = rows.select_for_update(skip_locked=True, of=of).values_list("pk", flat=True)[:limit]
+        return transact(lambda: _update(rows.model, list(free.all()), update))
+    chosen = list(rows.values_list("pk", flat=True)[:limit])
+    return statement(partial(_update, rows.model, chosen, update))
+
+
+def _update(model: type[Model], chosen: list[Any], update: Callable[[Any], int]) -> int:
+    return update(model._default_manager.filter(pk__in=chosen)) if chosen else 0
 
 
 def after_commit(work: Callable[[], object]) -> None:
@@ -77,6 +101,7 @@ def is_transient(error: DatabaseError | InterfaceError, used: object) -> bool:
 
 def _atomically(work: Callable[[], T]) -> T:
     with transaction.atomic(using=director.DATABASE):
+        bounds.limit_locks(connection())
         return work()
 
 
@@ -91,6 +116,8 @@ def _persevere(work: Callable[[], T], patience: float) -> T:
             return work()
         except (DatabaseError, InterfaceError) as error:
             if database.in_atomic_block or time.monotonic() > deadline or not is_transient(error, used):
+                raise
+            if bounds.is_bounded() and bounds.is_locked(error):
                 raise
         # Jitter keeps those who collided once from colliding again.
         time.sleep(delay * random.uniform(0.5, 1))

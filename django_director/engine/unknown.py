@@ -23,9 +23,10 @@ from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 
 from . import finish, outbox
+from .bounds import each
 from .finish import Failure
-from .recovery import BATCH, read
-from .transactions import statement, transact
+from .recovery import read, run_of
+from .transactions import BATCH, statement, transact
 
 OFFERS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds until a task is offered again: about as long as it has been unknown by then."""
@@ -59,7 +60,8 @@ def fail() -> int:
     for name, queue in known:
         _renew(expired.filter(name=name, queue=queue))
         del kinds[name, queue]
-    return sum(transact(partial(_fail, task)) for tasks in kinds.values() for task in tasks)
+    failing = [task for tasks in kinds.values() for task in tasks]
+    return each(failing, lambda task: transact(partial(_fail, task)), run_of)
 
 
 def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:

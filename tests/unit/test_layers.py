@@ -16,6 +16,8 @@ LEVELS: list[set[str]] = [
     {"connecting", "dispatch", "broker"},
     {"engine"},
     {
+        "identity",
+        "heartbeat",
         "leases",
         "inputs",
         "logs",

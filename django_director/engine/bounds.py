@@ -1,0 +1,200 @@
+"""How long the engine waits for the locks of other sessions, where one row must not hold up the rest.
+
+The supervisor works for all runs with one connection. Somebody may hold a lock on a row of one of them for hours:
+an open `psql`, a worker that is frozen before its commit, a machine that has vanished. So inside ``bounded`` no
+transaction waits for long, and ``each`` leaves what is locked, or in trouble, to a later tick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_director.conf import director
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LOCK_SECONDS: Final = 1.0
+"""How long one tick of the supervisor waits for locks, all its transactions together."""
+LEAST_SECONDS: Final = 0.05
+"""How long each transaction may wait when that is spent."""
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 15.0
+"""Seconds for which what was locked is left alone: twice as many each time."""
+WARN_PERIOD: Final = 60.0
+"""Seconds between two warnings about one run."""
+
+_POSTGRES_LOCKED: Final = "55P03"
+_MYSQL_LOCKED: Final = frozenset({1205, 3572})
+_MYSQL_WAIT: Final = "innodb_lock_wait_timeout"
+
+
+@dataclass(slots=True)
+class _Bound:
+    """The time that a block has for locks."""
+
+    seconds: float
+    restore: Callable[[], None] | None = None
+
+    @property
+    def next_wait(self) -> float:
+        return max(self.seconds, LEAST_SECONDS)
+
+
+_bound: ContextVar[_Bound | None] = ContextVar("director_bound", default=None)
+
+
+@contextlib.contextmanager
+def bounded(seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Let all engine transactions in the block together wait ``seconds`` for locks, and hardly after that.
+
+    One that waits for longer raises ``OperationalError``, see ``is_locked``. SQLite has one lock for all, for
+    which the connection's own time-out stands.
+    """
+    bound = _Bound(seconds)
+    token = _bound.set(bound)
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+        if bound.restore is not None:
+            bound.restore()
+
+
+def is_bounded() -> bool:
+    """Say whether the engine's transactions must not wait for locks."""
+    return _bound.get() is not None
+
+
+def limit_locks(database: BaseDatabaseWrapper) -> None:
+    """Limit the waits of the transaction that has begun, if they are bounded."""
+    bound = _bound.get()
+    if bound is None or database.vendor == "sqlite":
+        return
+    with database.cursor() as cursor:
+        if database.vendor == "postgresql":
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(bound.next_wait * 1000)}ms"])
+        elif bound.restore is None:
+            # There is nothing smaller than a session, and for MySQL nothing smaller than a second.
+            cursor.execute(f"SELECT @@SESSION.{_MYSQL_WAIT}")
+            (before,) = cursor.fetchone()
+            cursor.execute(f"SET SESSION {_MYSQL_WAIT} = 1")
+            bound.restore = lambda: _restore(database, before)
+
+
+def charge(seconds: float) -> None:
+    """Count a wait for a lock that came to nothing."""
+    if (bound := _bound.get()) is not None:
+        bound.seconds -= seconds
+
+
+def is_locked(error: BaseException) -> bool:
+    """Say whether a statement was given up because another session holds a lock."""
+    cause = error.__cause__ or error
+    code = cause.args[0] if cause.args else None
+    return (
+        getattr(cause, "sqlstate", None) == _POSTGRES_LOCKED
+        or (isinstance(code, int) and code in _MYSQL_LOCKED)
+        or (isinstance(error, OperationalError) and "database is locked" in str(error))
+    )
+
+
+@dataclass(slots=True)
+class _Avoided:
+    """A run that is left alone for a while."""
+
+    until: float = 0.0
+    pause: float = FIRST_PAUSE / 2
+    warned_at: float = field(default=float("-inf"))
+
+
+_avoided: dict[Any, _Avoided] = {}
+
+
+def each(items: Iterable[T], work: Callable[[T], int], key: Callable[[T], Any]) -> int:
+    """Do ``work`` for each item and return the sum of what it returns; what is wrong with one harms no other.
+
+    ``key`` is the id of the run that an item belongs to. What is locked, or raises, is logged, and its run is left
+    alone for a while. A connection that is lost is everybody's trouble: that error is raised.
+    """
+    return sum(_one(item, work, key(item)) for item in items)
+
+
+def avoided() -> list[Any]:
+    """The ids of the runs that are left alone now: many rows of theirs must not stand before all others."""
+    now = time.monotonic()
+    for run in [run for run, found in _avoided.items() if found.until < now - 10 * LONGEST_PAUSE]:
+        del _avoided[run]
+    return [run for run, found in _avoided.items() if found.until > now]
+
+
+def forget() -> None:
+    """Look at everything again at once."""
+    _avoided.clear()
+
+
+def _one(item: T, work: Callable[[T], int], run: Any) -> int:
+    avoided = _avoided.get(run)
+    if avoided is not None and time.monotonic() < avoided.until:
+        return 0
+    began = time.monotonic()
+    try:
+        done = work(item)
+    except Exception as error:
+        if isinstance(error, (DatabaseError, InterfaceError)) and not is_locked(error) and is_connection_lost():
+            raise
+        charge(time.monotonic() - began)
+        _avoid(run, error)
+        return 0
+    _avoided.pop(run, None)
+    return done
+
+
+def _avoid(run: Any, error: Exception) -> None:
+    avoided = _avoided.setdefault(run, _Avoided())
+    now = time.monotonic()
+    avoided.pause = min(avoided.pause * 2, LONGEST_PAUSE)
+    avoided.until = now + avoided.pause
+    if now - avoided.warned_at < WARN_PERIOD:
+        return
+    avoided.warned_at = now
+    extra = {"action": "supervise", "run_id": str(run)}
+    if is_locked(error):
+        logger.warning(
+            "Run %s can't be supervised: another database session has locked one of its rows; "
+            "it is tried again in %g s, and the other runs go on.",
+            run,
+            avoided.pause,
+            extra=extra,
+        )
+    else:
+        logger.exception("Run %s can't be supervised; the other runs go on.", run, extra=extra)
+
+
+def is_connection_lost() -> bool:
+    """Say whether the connection to the engine's database does not work any more."""
+    database = connections[director.DATABASE]
+    if database.in_atomic_block:
+        return False
+    try:
+        return database.connection is None or not database.is_usable()
+    except (DatabaseError, InterfaceError):
+        return True
+
+
+def _restore(database: BaseDatabaseWrapper, before: int) -> None:
+    # A connection that was lost meanwhile has no such limit.
+    with contextlib.suppress(DatabaseError, InterfaceError):
+        if database.connection is not None and not database.needs_rollback:
+            with database.cursor() as cursor:
+                cursor.execute(f"SET SESSION {_MYSQL_WAIT} = %s", [before])
