@@ -14,15 +14,19 @@ import threading
 import time
 from collections.abc import Iterator
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, OperationalError
 
 from .clock import later
 from .conf import director
+from .engine.bounds import bounded, charge, is_locked
 from .engine.claim import Claim
-from .engine.transactions import disconnect
+from .engine.transactions import disconnect, statement
 from .models import Task
 
 logger = logging.getLogger(__name__)
+
+LOCKED_PERIOD = 1.0
+"""Seconds until a lease is tried again whose row another session has locked."""
 
 
 class Keeper:
@@ -65,8 +69,9 @@ class Keeper:
         while True:
             claims = self._wait()
             try:
-                for claim in claims:
-                    self._renew(claim)
+                with bounded():
+                    for claim in claims:
+                        self._try_to_renew(claim)
             except (DatabaseError, InterfaceError) as error:
                 logger.warning("A lease could not be renewed: %s", error, extra={"action": "renew"})
             finally:
@@ -86,9 +91,22 @@ class Keeper:
                     self._wakes_at = min((at for at, _ in self._due.values()), default=math.inf)
                 self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
 
+    def _try_to_renew(self, claim: Claim) -> None:
+        began = time.monotonic()
+        try:
+            self._renew(claim)
+        except OperationalError as error:
+            if not is_locked(error):
+                raise
+            # As long as its row is locked nobody can take the task; the other claims must not wait for that.
+            charge(time.monotonic() - began)
+            with self._changed:
+                if claim.token in self._due:
+                    self._due[claim.token] = (time.monotonic() + LOCKED_PERIOD, claim)
+
     def _renew(self, claim: Claim) -> None:
         mine = Task.objects.running().filter(pk=claim.task_id, claim=claim.token)
-        if not mine.update(lease_until=later(director.LEASE)):
+        if not statement(lambda: mine.update(lease_until=later(director.LEASE))):
             with self._changed:
                 self._due.pop(claim.token, None)
 

@@ -65,6 +65,11 @@ SOON_DURABLE: Final = _Flag("set_config('synchronous_commit', 'off', true) IS NO
 """True. The commit then waits for no disk: a crash of PostgreSQL may undo the transaction, never a part of it."""
 
 
+def wait_at_most(seconds: int) -> Expression:
+    """A condition that is true; the statement gives up after waiting so long for a lock. PostgreSQL only."""
+    return _Flag(f"set_config('lock_timeout', '{seconds}s', true) IS NOT NULL")
+
+
 def can_pair() -> bool:
     """Say whether the database takes a ``Pair``."""
     return _is_postgresql(director.DATABASE)
@@ -124,6 +129,18 @@ class Update:
         query: Any = rows.query.chain(UpdateQuery)
         query.add_update_values(changes)
         self.statement = Statement(*query.get_compiler(director.DATABASE).as_sql())
+
+    def waiting(self, seconds: int) -> Update:
+        """The same for a transaction of its own, which gives up after waiting so long for a lock.
+
+        MySQL has nothing of that kind; there the session's own limit stands.
+        """
+        connection: Any = connections[director.DATABASE]
+        if connection.vendor == "postgresql":
+            return Update(self._rows.filter(wait_at_most(seconds)), **self._changes)
+        if connection.vendor == "mysql" and connection.mysql_is_mariadb:
+            self.statement.sql = f"SET STATEMENT innodb_lock_wait_timeout={seconds} FOR {self.statement.sql}"
+        return self
 
     def if_first_matched(self) -> Update:
         """The same as the second part of a ``Pair``."""

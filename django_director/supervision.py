@@ -53,7 +53,7 @@ class SupervisorProcess(Process):
     """The supervisor as a child of a worker, started the way Celery starts its embedded beat.
 
     Beside it a thread writes the worker's signs of life. The process ends with its parent, however that ends. The
-    first SIGTERM ends the supervisor alone, for the worker may still have tasks to finish; the second one ends all.
+    first SIGTERM ends the supervisor alone, as the worker may still have tasks to finish; the second one ends all.
     """
 
     def __init__(self, app: Any, name: str, key: int) -> None:

@@ -11,14 +11,24 @@ from asgiref.sync import sync_to_async
 
 from django_director.models import Run
 
-from .approvals import approve, check_waits, reject
+from . import approvals, hold, relaunching, reset, stop
+from .approvals import check_waits
+from .bounds import patient
 from .family import refuse_child
-from .hold import pause, resume
 from .launch import counts_at_start, start, workflow_named
 from .previews import Again, Preview
-from .relaunching import RelaunchPreview, preview_relaunch, relaunch, relaunch_version
-from .reset import preview_rerun, preview_retry, preview_skip, rerun, retry, skip
-from .stop import cancel
+from .relaunching import RelaunchPreview, preview_relaunch, relaunch_version
+from .reset import preview_rerun, preview_retry, preview_skip
+
+approve = patient(approvals.approve)
+cancel = patient(stop.cancel)
+pause = patient(hold.pause)
+reject = patient(approvals.reject)
+relaunch = patient(relaunching.relaunch)
+rerun = patient(reset.rerun)
+resume = patient(hold.resume)
+retry = patient(reset.retry)
+skip = patient(reset.skip)
 
 
 async def astart(name: str, payload: Any = None, **options: Any) -> Run:

@@ -13,19 +13,24 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_director.conf import director
+from django_director.exceptions import Conflict
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 LOCK_SECONDS: Final = 1.0
 """How long one tick of the supervisor waits for locks, all its transactions together."""
+VERB_SECONDS: Final = 5.0
+"""How long somebody who asks for something waits for locks."""
 LEAST_SECONDS: Final = 0.05
 """How long each transaction may wait when that is spent."""
 FIRST_PAUSE: Final = 1.0
@@ -79,7 +84,8 @@ def is_bounded() -> bool:
 def limit_locks(database: BaseDatabaseWrapper) -> None:
     """Limit the waits of the transaction that has begun, if they are bounded."""
     bound = _bound.get()
-    if bound is None or database.vendor == "sqlite":
+    # Inside another transaction the limit would be one of all the rest of that.
+    if bound is None or database.vendor == "sqlite" or database.savepoint_ids:
         return
     with database.cursor() as cursor:
         if database.vendor == "postgresql":
@@ -100,13 +106,34 @@ def charge(seconds: float) -> None:
 
 def is_locked(error: BaseException) -> bool:
     """Say whether a statement was given up because another session holds a lock."""
+    return is_row_locked(error) or (isinstance(error, OperationalError) and "database is locked" in str(error))
+
+
+def is_row_locked(error: BaseException) -> bool:
+    """Say whether a statement was given up because another session holds a lock on a row; never on SQLite."""
     cause = error.__cause__ or error
     code = cause.args[0] if cause.args else None
-    return (
-        getattr(cause, "sqlstate", None) == _POSTGRES_LOCKED
-        or (isinstance(code, int) and code in _MYSQL_LOCKED)
-        or (isinstance(error, OperationalError) and "database is locked" in str(error))
+    return getattr(cause, "sqlstate", None) == _POSTGRES_LOCKED or (
+        isinstance(code, int) and code in _MYSQL_LOCKED
     )
+
+
+def patient(verb: Callable[P, T]) -> Callable[P, T]:
+    """Let what is asked of a run or a task wait ``VERB_SECONDS`` for locks, and raise ``Conflict`` after that."""
+
+    @wraps(verb)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            with bounded(VERB_SECONDS):
+                return verb(*args, **kwargs)
+        except OperationalError as error:
+            if not is_locked(error):
+                raise
+            what = next(iter([*args, *kwargs.values()]))
+            named = f"{type(what).__name__.lower()} {what}"
+            raise Conflict(f"{named} is locked by another database session; try again later") from error
+
+    return wrapped
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.db import OperationalError
 from django.db.models import Exists, F, Q
 
 from django_director import faults, signals
@@ -26,13 +28,20 @@ from django_director.prepared import (
     Update,
     can_pair,
     prepared,
+    wait_at_most,
 )
 from django_director.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hold, reading
+from .bounds import is_row_locked
 from .reading import Row, Ticket
 from .transactions import PATIENCE, WORKER_PATIENCE, connection, statement
+
+logger = logging.getLogger(__name__)
+
+LOCK_SECONDS = 5
+"""How long a claim waits for a lock on its row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +100,14 @@ def claim(ticket: Ticket, worker: str, worker_key: int | None = None) -> Claim |
     faults.point("claim.before")
     values = of_node(graph, node)
     take = partial(_take, ticket, graph, node, values, token, worker=worker, worker_key=worker_key)
-    rows = statement(take, patience=WORKER_PATIENCE)
+    try:
+        rows = statement(take, patience=WORKER_PATIENCE, waits=False)
+    except OperationalError as error:
+        if not is_row_locked(error):
+            raise
+        # The supervisor sends it again; a worker that waited would soon wait with all its processes.
+        logger.warning("Task %s is locked by another database session; it is tried again later.", ticket.task_id)
+        return None
     if not rows:
         # Mostly a duplicate. Of a paused run it must not be sent again and again.
         hold.park_ids([ticket.task_id], patience=WORKER_PATIENCE)
@@ -166,7 +182,7 @@ def _take(ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token
 
 @prepared
 def _taking(lease: float, timeout: float | None, runs_on: bool) -> Update:
-    return Update(_claimable(runs_on), **_taken(lease, timeout))
+    return Update(_claimable(runs_on), **_taken(lease, timeout)).waiting(LOCK_SECONDS)
 
 
 @prepared
@@ -174,7 +190,7 @@ def _taking_and_reading(
     lease: float, timeout: float | None, runs_on: bool, upstream: int, has_item: bool, durable: bool
 ) -> Select:
     # A claim that a crash of the database undoes is made again. Inside a transaction the rest of it is not ours.
-    rows = _claimable(runs_on) if durable else _claimable(runs_on).filter(SOON_DURABLE)
+    rows = _claimable(runs_on) if durable else _claimable(runs_on).filter(SOON_DURABLE, wait_at_most(LOCK_SECONDS))
     return reading.reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from django.db.models import Model, QuerySet
 from django_director.conf import director
 
 from . import bounds
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -46,10 +49,13 @@ def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
     return _persevere(partial(_atomically, work), patience)
 
 
-def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
-    """As ``transact``, for ``work`` that is one statement and so needs no transaction."""
+def statement(work: Callable[[], T], *, patience: float = PATIENCE, waits: bool = True) -> T:
+    """As ``transact``, for ``work`` that is one statement and so needs no transaction.
+
+    Without ``waits`` a row that is locked for longer than the statement waits is an error at once.
+    """
     # The limit of a wait for locks is one of a transaction.
-    return transact(work, patience=patience) if bounds.is_bounded() else _persevere(work, patience)
+    return transact(work, patience=patience) if bounds.is_bounded() else _persevere(work, patience, waits)
 
 
 def update_unlocked(rows: QuerySet[Any], update: Callable[[Any], int], *, limit: int = BATCH) -> int:
@@ -75,7 +81,13 @@ def after_commit(work: Callable[[], object]) -> None:
 
     # Django logs the name of what failed, and a partial has none: that would be an error after all.
     def call() -> None:
-        work()
+        try:
+            with bounds.bounded():
+                work()
+        except OperationalError as error:
+            if not bounds.is_locked(error):
+                raise
+            logger.warning("Another database session has locked a row; what follows is left to the supervisor.")
 
     transaction.on_commit(call, using=director.DATABASE, robust=True)
 
@@ -105,7 +117,7 @@ def _atomically(work: Callable[[], T]) -> T:
         return work()
 
 
-def _persevere(work: Callable[[], T], patience: float) -> T:
+def _persevere(work: Callable[[], T], patience: float, waits: bool = True) -> T:
     deadline = time.monotonic() + patience
     delay = 0.02
     while True:
@@ -117,7 +129,7 @@ def _persevere(work: Callable[[], T], patience: float) -> T:
         except (DatabaseError, InterfaceError) as error:
             if database.in_atomic_block or time.monotonic() > deadline or not is_transient(error, used):
                 raise
-            if bounds.is_bounded() and bounds.is_locked(error):
+            if (bounds.is_bounded() or not waits) and bounds.is_row_locked(error):
                 raise
         # Jitter keeps those who collided once from colliding again.
         time.sleep(delay * random.uniform(0.5, 1))

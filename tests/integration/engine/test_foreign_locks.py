@@ -1,0 +1,304 @@
+"""Another session holds locks on the rows of one run: the supervisor goes on with all others."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+from django_director import engine
+from django_director.engine import bounds
+from django_director.engine import claim as claims
+from django_director.engine.supervise import LEASE_NAME, Supervisor
+from django_director.exceptions import Conflict
+from django_director.models import Lease, Run, Task, Worker
+from django_director.status import RunStatus, TaskStatus
+from tests.factories import approval, child, definition, make_workflow, mapped, step, wait
+
+from . import driver
+from .interleaving import PATIENCE, needs_several_writers, own_connection
+
+pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers, pytest.mark.fault(33)]
+PAST = "2026-01-01T00:00:00Z"
+BOUND = 2 * bounds.LOCK_SECONDS + 1
+"""Seconds in which a tick ends beside a lock; MySQL can't wait for less than a second."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_avoided() -> Iterator[None]:
+    bounds.forget()
+    yield
+    bounds.forget()
+
+
+@contextlib.contextmanager
+def locked(*querysets: Any) -> Iterator[None]:
+    """Hold a lock on these rows, from another session, until the block ends."""
+    ready, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            for rows in querysets:
+                assert list(rows.select_for_update().order_by("pk").values_list("pk"))
+            ready.set()
+            release.wait(PATIENCE)
+
+    thread = threading.Thread(target=own_connection, args=(hold,))
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE)
+        yield
+    finally:
+        release.set()
+        thread.join()
+
+
+def rows_of(run: Run, what: str) -> list[Any]:
+    rows = {"task": [Task.objects.filter(run=run)], "run": [Run.objects.filter(pk=run.pk)]}
+    return rows[what] if what in rows else rows["task"] + rows["run"]
+
+
+def supervisor() -> Supervisor:
+    """One that works, and whose database has answered for long."""
+    made = Supervisor("one")
+    made._clock.steady_since -= 1_000
+    assert made._acquire()
+    return made
+
+
+def tick(made: Supervisor) -> None:
+    """One whole tick, with all that is for some ticks only."""
+    for name in ("workers", "leases", "audit"):
+        setattr(made._clock, name, 0.0)
+    began = time.monotonic()
+    made.tick()
+    assert time.monotonic() - began < BOUND
+
+
+def waiting_for_a_time(name: str) -> Run:
+    run = driver.start(wait("W", 60), name=name)
+    driver.drain(run)
+    run.tasks.update(deadline_at=PAST)
+    return run
+
+
+def retrying(name: str) -> Run:
+    run = driver.start("A", name=name)
+    run.tasks.update(status=TaskStatus.WAITING, not_before=PAST, next_dispatch_at=None)
+    return run
+
+
+def without_a_sign(name: str) -> Run:
+    run = driver.start("A", name=name)
+    driver.claim(run, "A")
+    run.tasks.update(lease_until=PAST)
+    return run
+
+
+def of_a_silent_worker(name: str) -> Run:
+    run = driver.start("A", name=name)
+    driver.claim(run, "A")
+    worker = Worker.objects.create(key=abs(hash(name)) % 10**9, name=name, started_at=PAST, seen_at=PAST)
+    run.tasks.update(worker_key=worker.pk)
+    return run
+
+
+def past_its_attempts_time(name: str) -> Run:
+    run = driver.start(step("A", timeout=60), name=name)
+    driver.claim(run, "A")
+    run.tasks.update(deadline_at=PAST)
+    return run
+
+
+def past_its_time(name: str) -> Run:
+    run = driver.start("A", name=name, timeout=60)
+    Run.objects.filter(pk=run.pk).update(deadline_at=PAST)
+    return run
+
+
+def being_canceled(name: str) -> Run:
+    run = driver.start("A", name=name)
+    Run.objects.filter(pk=run.pk).update(stop="cancel")
+    return run
+
+
+def resumed_unseen(name: str) -> Run:
+    run = driver.start("A", name=name)
+    engine.pause(run)
+    Run.objects.filter(pk=run.pk).update(paused_at=None)
+    Task.objects.filter(run=run).update(next_dispatch_at="3000-01-01T00:00:00Z")
+    return run
+
+
+def with_an_ended_child(name: str) -> Run:
+    make_workflow(definition(f"{name}C", "X"))
+    run = driver.start(child("C", f"{name}C"), name=name)
+    driver.drain(run)
+    ended = driver.child_of(run, "C")
+    Task.objects.filter(run=ended).update(status=TaskStatus.SUCCESS, finished_at=PAST, next_dispatch_at=None)
+    Run.objects.filter(pk=ended.pk).update(status=RunStatus.SUCCESS, finished_at=PAST)
+    return run
+
+
+def with_nothing_to_do(name: str) -> Run:
+    run = driver.start("A", "B", name=name)
+    run.tasks.filter(step="A").update(status=TaskStatus.SUCCESS, finished_at=PAST, next_dispatch_at=None)
+    return run
+
+
+def below_its_limit(name: str) -> Run:
+    run = driver.start(mapped("M", "X", over="payload.n", max_parallel=2), name=name, payload={"n": [1, 2, 3]})
+    driver.expand(run, "M")
+    run.tasks.queued().update(status=TaskStatus.PENDING, next_dispatch_at=None, queued_at=None)
+    return run
+
+
+def _task(run: Run, status: str) -> Callable[[], bool]:
+    return lambda: run.tasks.filter(status=status).exists()
+
+
+def _is_parked(run: Run) -> bool:
+    return run.tasks.filter(next_dispatch_at__gt="2999-01-01T00:00:00Z").exists()
+
+
+CASES: dict[str, tuple[Callable[[str], Run], Callable[[Run], bool]]] = {
+    "a wait": (waiting_for_a_time, lambda run: run.tasks.get().status == TaskStatus.SUCCESS),
+    "a retry": (retrying, lambda run: run.tasks.get().status == TaskStatus.QUEUED),
+    "a lease": (without_a_sign, lambda run: run.tasks.get().crashes == 1),
+    "a silent worker": (of_a_silent_worker, lambda run: run.tasks.get().crashes == 1),
+    "an attempt's time": (past_its_attempts_time, lambda run: run.tasks.get().status == TaskStatus.FAILED),
+    "a run's time": (past_its_time, lambda run: Run.objects.get(pk=run.pk).status == RunStatus.FAILED),
+    "a cancel": (being_canceled, lambda run: Run.objects.get(pk=run.pk).status == RunStatus.CANCELED),
+    "a resume": (resumed_unseen, lambda run: not _is_parked(run)),
+    "a child's end": (with_an_ended_child, lambda run: run.tasks.get().status == TaskStatus.SUCCESS),
+    "an audit": (with_nothing_to_do, lambda run: run.tasks.filter(step="B", status="queued").exists()),
+    "a map": (below_its_limit, lambda run: run.tasks.filter(status="queued").count() == 2),
+}
+
+
+@pytest.mark.parametrize("what", ["task", "run"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_locked_run_alone_waits(published, caplog, case: str, what: str):
+    prepare, is_done = CASES[case]
+    # The locked one comes first, by age and by id.
+    stuck, free = prepare("test.STUCK"), prepare("test.FREE")
+    made = supervisor()
+    with locked(*rows_of(stuck, what)), caplog.at_level(logging.WARNING, "django_director"):
+        for _ in range(2):
+            tick(made)
+        assert is_done(free), Task.objects.filter(run=free).values()
+    bounds.forget()
+    for _ in range(3):
+        tick(made)
+    assert is_done(stuck)
+
+
+def test_a_lock_is_warned_of_once(published, caplog):
+    stuck = without_a_sign("test.STUCK")
+    made = supervisor()
+    with locked(Task.objects.filter(run=stuck)), caplog.at_level(logging.WARNING, "django_director"):
+        for _ in range(3):
+            tick(made)
+            bounds._avoided[stuck.pk].until = time.monotonic()
+    texts = [record.getMessage() for record in caplog.records if "another database session" in record.getMessage()]
+    assert len(texts) == 1
+    assert str(stuck.pk) in texts[0]
+
+
+def test_many_locked_rows_do_not_stand_before_the_others(published, monkeypatch):
+    for module in ("recovery", "transactions"):
+        monkeypatch.setattr(f"django_director.engine.{module}.BATCH", 2)
+    stuck = [without_a_sign(f"test.STUCK{number}") for number in range(4)]
+    retries = [retrying(f"test.RETRY{number}") for number in range(4)]
+    free, retry = without_a_sign("test.FREE"), retrying("test.FREERETRY")
+    made = supervisor()
+    with locked(Task.objects.filter(run__in=[*stuck, *retries])):
+        for _ in range(4):
+            tick(made)
+        assert CASES["a lease"][1](free)
+        assert CASES["a retry"][1](retry)
+
+
+def test_a_locked_lease_leaves_no_site_without_a_supervisor(published):
+    free = retrying("test.FREE")
+    made = supervisor()
+    made._release()
+    with locked(Lease.objects.filter(name=LEASE_NAME)):
+        began = time.monotonic()
+        made._renewed = 0.0
+        made._guarded_tick()
+        assert time.monotonic() - began < BOUND
+        assert CASES["a retry"][1](free)
+
+
+def test_the_session_has_its_own_limit_again(published):
+    with connections["default"].cursor() as cursor:
+        name = "lock_timeout" if connections["default"].vendor == "postgresql" else "innodb_lock_wait_timeout"
+        prefix = "SHOW " if name == "lock_timeout" else "SELECT @@SESSION."
+        cursor.execute(f"{prefix}{name}")
+        before = cursor.fetchone()
+        retrying("test.FREE")
+        tick(supervisor())
+        cursor.execute(f"{prefix}{name}")
+        assert cursor.fetchone() == before
+
+
+def test_one_run_in_trouble_harms_no_other(published, monkeypatch, caplog):
+    broken, free = without_a_sign("test.BROKEN"), without_a_sign("test.FREE")
+    broken.version.definition = {"nonsense": True}
+    broken.version.save()
+    from django_director import models
+
+    monkeypatch.setattr(models, "_graphs", type(models._graphs)())
+    made = supervisor()
+    with caplog.at_level(logging.WARNING, "django_director"):
+        tick(made)
+    assert CASES["a lease"][1](free)
+    assert str(broken.pk) in caplog.text
+
+
+def test_a_claim_waits_for_a_lock_as_long_as_it_says(published):
+    run = driver.start("A", name="test.STUCK")
+    began = time.monotonic()
+    with locked(Task.objects.filter(run=run)):
+        ticket = driver.ticket(run.tasks.get())
+        assert claims.claim(ticket, "tests") is None
+    assert claims.LOCK_SECONDS - 1 < time.monotonic() - began < claims.LOCK_SECONDS + 3
+    assert run.tasks.get().status == TaskStatus.QUEUED
+    assert claims.claim(ticket, "tests") is not None
+
+
+@pytest.mark.parametrize("what", ["task", "run"])
+@pytest.mark.parametrize("verb", ["cancel", "pause", "retry", "relaunch", "rerun", "skip", "approve", "reject"])
+def test_nobody_who_asks_for_something_waits_without_end(published, monkeypatch, verb: str, what: str):
+    monkeypatch.setattr(bounds, "VERB_SECONDS", 0.5)
+    first = approval("A") if verb in ("approve", "reject") else "A"
+    run = driver.start(first, "B", name="test.STUCK")
+    if verb in ("approve", "reject"):
+        driver.drain(run)
+    elif verb not in ("cancel", "pause"):
+        driver.fail(run, "A")
+    of_task = verb in ("rerun", "skip", "approve", "reject")
+    subject = run.tasks.get(step="A") if of_task else Run.objects.get(pk=run.pk)
+    began = time.monotonic()
+    # What a relaunch, a pause or a decision does not write it need not wait for.
+    with locked(*rows_of(run, what)), contextlib.suppress(Conflict):
+        getattr(engine, verb)(subject)
+    assert time.monotonic() - began < 3 * BOUND
+
+
+def test_a_locked_row_is_a_conflict_that_says_so(published, monkeypatch):
+    monkeypatch.setattr(bounds, "VERB_SECONDS", 0.5)
+    run = driver.start("A", name="test.STUCK")
+    with (
+        locked(Run.objects.filter(pk=run.pk)),
+        pytest.raises(Conflict, match="locked by another"),
+    ):
+        engine.cancel(run)
+    assert engine.cancel(run).status == RunStatus.CANCELED
