@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import mmap
@@ -86,7 +87,7 @@ class SupervisorProcess(Process):
             self._supervisor.run(self._has_parent)
         while self._has_parent() and not self._leaving.wait(WATCH_PERIOD):
             self._supervisor.show_progress()
-        if self._has_parent():
+        if self._supervisor.is_stopped:
             heartbeat.leave(LEAVE_SECONDS)
         # Whatever a thread waits for, it must not keep the worker from ending.
         os._exit(0)
@@ -152,9 +153,10 @@ class SupervisorThread(threading.Thread):
         self._heartbeat.leave(0)
 
     def terminate(self) -> None:
-        """Let the thread end after its present tick."""
+        """Let the supervisor end after its present tick, and the second time the signs of life too."""
+        if self.supervisor.is_stopped:
+            self._heartbeat.leave(LEAVE_SECONDS)
         self.supervisor.stop()
-        self._heartbeat.leave(LEAVE_SECONDS)
 
 
 class SupervisorStep(bootsteps.StartStopStep):
@@ -184,9 +186,10 @@ class SupervisorStep(bootsteps.StartStopStep):
             self.entry.cancel()
             self.entry = None
         if self.child is not None:
-            # Not waited for: the pool may still have tasks to finish, and Celery ends its children at its own end.
             child, self.child = self.child, None
             child.terminate()
+            # The pool may still have tasks to finish: the worker gives signs of life until its very end.
+            atexit.register(_end, child, os.getpid())
 
     def terminate(self, worker: Any) -> None:
         """Stop it when the worker goes down at once."""
@@ -219,6 +222,12 @@ class SupervisorStep(bootsteps.StartStopStep):
             logger.error("The supervisor gives no sign; it is ended and started again.")
             child.discard()
             self._spawn(worker)
+
+
+def _end(child: SupervisorProcess | SupervisorThread, worker: int) -> None:
+    if os.getpid() == worker:
+        child.terminate()
+        child.join(int(LEAVE_SECONDS) + 1)
 
 
 def prepare_to_fork(**_: Any) -> None:
