@@ -22,7 +22,7 @@ CONCURRENCY = 2
 UNKNOWN_TASK_TTL = 3
 GRACE = 2
 """Seconds, as in the settings of the acceptance tests."""
-#: A supervisor that was killed with its worker keeps its lease for 15 s.
+#: A supervisor that was killed with its worker keeps its lease for a moment.
 TAKEOVER = 90
 
 
