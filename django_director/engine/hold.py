@@ -119,9 +119,14 @@ def _resume(run_id: UUID) -> int:
 
 def park(tasks: TaskQuerySet, *, patience: float = PATIENCE) -> int:
     """Put those of ``tasks`` off whose run is paused; return how many. For ``patience`` see ``transact``."""
+    return update_unlocked(
+        _held(tasks), lambda rows: _held(rows).update(next_dispatch_at=later(FAR)), patience=patience
+    )
+
+
+def _held(tasks: TaskQuerySet) -> TaskQuerySet:
     paused = Run.objects.filter(pk=OuterRef("run_id"), paused_at__isnull=False, stop__in=STOP_SPARING)
-    held = tasks.queued().steps().filter(Exists(paused))
-    return statement(lambda: held.update(next_dispatch_at=later(FAR)), patience=patience)
+    return tasks.queued().steps().filter(Exists(paused))
 
 
 def park_ids(chosen: Collection[UUID], *, patience: float = PATIENCE) -> int:

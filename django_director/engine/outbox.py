@@ -23,7 +23,7 @@ from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepare
 from django_director.querysets import batches
 from django_director.status import TaskStatus
 
-from .transactions import after_commit, statement
+from .transactions import after_commit, update_unlocked
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ def publish(messages: Sequence[Message]) -> None:
 def expedite(task_ids: Iterable[UUID]) -> None:
     """Make queued tasks due now."""
     rows = Task.objects.filter(pk__in=list(task_ids)).queued()
-    statement(lambda: rows.update(next_dispatch_at=UNSENT))
+    update_unlocked(rows, lambda queued: queued.queued().update(next_dispatch_at=UNSENT), limit=CHUNK)
 
 
 def _next_dispatch(positions: int, ready: Sequence[Span]) -> Any:

@@ -24,7 +24,7 @@ from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import Stop
 
 from . import family
-from .bounds import each
+from .bounds import bounded, each
 from .transactions import transact
 
 logger = logging.getLogger(__name__)
@@ -75,11 +75,12 @@ def clean(*, dry_run: bool = False, limit: int | None = None, seconds: float | N
         return dict(Counter(name for name, _ in due))
     is_late = _alarm(seconds)
     counts: Counter[str] = Counter()
-    for name, run in due:
-        if each([run], partial(_delete, is_late=is_late), lambda run: run):
-            counts[name] += 1
-        if is_late():
-            break
+    with bounded():
+        for name, run in due:
+            if each([run], partial(_delete, is_late=is_late), lambda run: run):
+                counts[name] += 1
+            if is_late():
+                break
     return dict(counts)
 
 

@@ -58,7 +58,9 @@ def statement(work: Callable[[], T], *, patience: float = PATIENCE, waits: bool 
     return transact(work, patience=patience) if bounds.is_bounded() else _persevere(work, patience, waits)
 
 
-def update_unlocked(rows: QuerySet[Any], update: Callable[[Any], int], *, limit: int = BATCH) -> int:
+def update_unlocked(
+    rows: QuerySet[Any], update: Callable[[Any], int], *, limit: int = BATCH, patience: float = PATIENCE
+) -> int:
     """Call ``update`` with at most ``limit`` of ``rows``, without those that are locked; return its result.
 
     ``update`` is one statement and asks again for what it relies on. On SQLite, where rows have no locks, all.
@@ -67,9 +69,9 @@ def update_unlocked(rows: QuerySet[Any], update: Callable[[Any], int], *, limit:
     if features.has_select_for_update_skip_locked:
         of = ("self",) if features.has_select_for_update_of else ()
         free = rows.select_for_update(skip_locked=True, of=of).values_list("pk", flat=True)[:limit]
-        return transact(lambda: _update(rows.model, list(free.all()), update))
+        return transact(lambda: _update(rows.model, list(free.all()), update), patience=patience)
     chosen = list(rows.values_list("pk", flat=True)[:limit])
-    return statement(partial(_update, rows.model, chosen, update))
+    return statement(partial(_update, rows.model, chosen, update), patience=patience)
 
 
 def _update(model: type[Model], chosen: list[Any], update: Callable[[Any], int]) -> int:
