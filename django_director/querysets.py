@@ -143,7 +143,7 @@ class RunQuerySet(models.QuerySet[Any]):
 
     def for_listing(self) -> Self:
         """Without payloads, with what a list shows."""
-        return self.select_related("workflow", "version", "user").defer(
+        return self.select_related("workflow", "version").defer(
             "payload", "version__definition", "version__source"
         )
 

@@ -152,7 +152,7 @@ def _matches(text: str) -> Q:
 
 def _run(request: Request, run_id: str, action: str) -> Run:
     """The run of a route, if the user may do ``action`` with it."""
-    runs = Run.objects.select_related("workflow", "version", "user")
+    runs = Run.objects.select_related("workflow", "version")
     run: Run | None = runs.filter(pk=as_uuid(run_id, "run")).first()
     if run is None:
         raise UnknownRun(f"no run has the id {run_id}")

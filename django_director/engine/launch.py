@@ -255,7 +255,7 @@ def _insert(order: Order) -> Run:
 
 def _insert_at_once(order: Order) -> Run:
     run, graph = _new_run(order), order.version.graph
-    rows.insert_at_once(run, graph, history.note(run.user, run, order.note))
+    rows.insert_at_once(run, graph, history.note(order.fields.get("user"), run, order.note))
     if connection().in_atomic_block:
         faults.point("start.inserted")
     return _begun(order, run)
@@ -272,7 +272,7 @@ def insert(order: Order) -> Run:
         hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
         settle.tell_parent(run)
     if order.note:
-        history.record(run.user, run, order.note)
+        history.record(order.fields.get("user"), run, order.note)
     return _begun(order, run)
 
 
