@@ -56,6 +56,7 @@ class Workflow(models.Model):
     objects = DirectorManager.from_queryset(querysets.WorkflowQuerySet)()
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["name"]
         permissions: ClassVar = [("run_workflow", "Can run workflows")]
 
@@ -77,6 +78,7 @@ class WorkflowVersion(models.Model):
     objects = DirectorManager()
 
     class Meta:
+        base_manager_name = "objects"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["workflow", "content_hash"], name="director_version_hash"),
             models.UniqueConstraint(fields=["workflow", "number"], name="director_version_number"),
@@ -112,8 +114,8 @@ class Run(models.Model):
     payload = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
     error = models.TextField(blank=True)
     trigger = models.CharField(max_length=STATUS_LENGTH, choices=Trigger, default=Trigger.MANUAL)
-    user_id = models.CharField(max_length=users.LENGTH, blank=True, help_text="The key of who started it, as text.")
-    user_name = models.CharField(max_length=users.LENGTH, blank=True, help_text="Their name at the start.")
+    user_id = models.CharField(max_length=users.LENGTH, blank=True, help_text="Key of the user who started it.")
+    user_name = models.CharField(max_length=users.LENGTH, blank=True, help_text="Name of that user at the start.")
     comment = models.CharField(max_length=COMMENT_LENGTH, blank=True)
     idempotency_key = models.CharField(max_length=KEY_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     schedule = models.CharField(max_length=NAME_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
@@ -139,6 +141,7 @@ class Run(models.Model):
     created: bool = True
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["-id"]
         permissions: ClassVar = [
             ("cancel_run", "Can cancel runs"),
@@ -322,7 +325,9 @@ class Task(models.Model):
     asked_at = models.DateTimeField(null=True, help_text="Since when an approval waits for somebody to decide.")
     decision = models.JSONField(null=True, help_text="Of an approval: approved, by, comment, at.")
     decided_by_id = models.CharField(
-        max_length=users.LENGTH, blank=True, help_text="The key of who decided, as text; the name is in `decision`."
+        max_length=users.LENGTH,
+        blank=True,
+        help_text="Key of the user who decided; the name is in `decision`.",
     )
 
     queued_at = models.DateTimeField(null=True)
@@ -332,6 +337,7 @@ class Task(models.Model):
     objects = DirectorManager.from_queryset(querysets.TaskQuerySet)()
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["run", "is_hook", "position", "map_index", "generation"]
         permissions: ClassVar = [("approve_task", "Can approve and reject")]
         constraints: ClassVar = [
@@ -432,6 +438,7 @@ class Attempt(models.Model):
     objects = DirectorManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["task", "id"]
 
     def __str__(self) -> str:
@@ -450,6 +457,7 @@ class TaskLog(models.Model):
     objects = DirectorManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["task", "sequence"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["task", "sequence"], name="director_log_attempt"),
@@ -471,6 +479,7 @@ class Gate(models.Model):
     objects = DirectorManager()
 
     class Meta:
+        base_manager_name = "objects"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["run", "seq"], name="director_gate_seq"),
         ]
@@ -488,6 +497,9 @@ class Lease(models.Model):
     beat_at = models.DateTimeField(help_text="When the holder last worked.")
 
     objects = DirectorManager()
+
+    class Meta:
+        base_manager_name = "objects"
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"

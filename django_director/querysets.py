@@ -71,7 +71,11 @@ def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
 
 
 class DirectorManager(models.Manager[Any]):
-    """Rows of the database ``DIRECTOR["DATABASE"]``."""
+    """Rows of the database ``DIRECTOR["DATABASE"]``, whatever a database router says.
+
+    Each model names it as its base manager too, so that what Django reads by itself, as ``run.workflow`` and
+    ``refresh_from_db`` do, comes from there, and never from a replica that lags behind.
+    """
 
     def get_queryset(self) -> models.QuerySet[Any]:
         return super().get_queryset().using(director.DATABASE)

@@ -86,19 +86,19 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="user_key",
-            field=models.CharField(blank=True, default="", help_text="The key of who started it, as text.", max_length=254),
+            field=models.CharField(blank=True, default="", help_text="Key of the user who started it.", max_length=254),
             preserve_default=False,
         ),
         migrations.AddField(
             model_name="run",
             name="user_name",
-            field=models.CharField(blank=True, default="", help_text="Their name at the start.", max_length=254),
+            field=models.CharField(blank=True, default="", help_text="Name of that user at the start.", max_length=254),
             preserve_default=False,
         ),
         migrations.AddField(
             model_name="task",
             name="decided_by_key",
-            field=models.CharField(blank=True, default="", help_text="The key of who decided, as text; the name is in `decision`.", max_length=254),
+            field=models.CharField(blank=True, default="", help_text="Key of the user who decided; the name is in `decision`.", max_length=254),
             preserve_default=False,
         ),
         migrations.RunPython(copy_users, restore_users),
@@ -110,4 +110,44 @@ class Migration(migrations.Migration):
             model_name="run",
             index=models.Index(fields=["user_name", "-id"], name="director_run_by_user"),
         ),
+        # What Django reads by itself comes from DIRECTOR["DATABASE"] too; no database hears of these.
+        migrations.AlterModelOptions(
+            name="attempt",
+            options={"base_manager_name": "objects", "ordering": ["task", "id"]},
+        ),
+        migrations.AlterModelOptions(name="gate", options={"base_manager_name": "objects"}),
+        migrations.AlterModelOptions(name="lease", options={"base_manager_name": "objects"}),
+        migrations.AlterModelOptions(
+            name="run",
+            options={
+                "base_manager_name": "objects",
+                "ordering": ["-id"],
+                "permissions": [
+                    ("cancel_run", "Can cancel runs"),
+                    ("retry_run", "Can retry, rerun, relaunch and skip"),
+                    ("view_payload", "Can view payloads, results and tracebacks"),
+                ],
+            },
+        ),
+        migrations.AlterModelOptions(
+            name="task",
+            options={
+                "base_manager_name": "objects",
+                "ordering": ["run", "is_hook", "position", "map_index", "generation"],
+                "permissions": [("approve_task", "Can approve and reject")],
+            },
+        ),
+        migrations.AlterModelOptions(
+            name="tasklog",
+            options={"base_manager_name": "objects", "ordering": ["task", "sequence"]},
+        ),
+        migrations.AlterModelOptions(
+            name="workflow",
+            options={
+                "base_manager_name": "objects",
+                "ordering": ["name"],
+                "permissions": [("run_workflow", "Can run workflows")],
+            },
+        ),
+        migrations.AlterModelOptions(name="workflowversion", options={"base_manager_name": "objects"}),
     ]

@@ -57,7 +57,9 @@ def constrain(apps, name, field_name):
 
 def make_rows(apps, user, other):
     """Runs of two users and of nobody, with a decided task each."""
-    get = {name: apps.get_model(APP, name).objects.using(director.DATABASE) for name in ("workflow", "run", "task")}
+    get = {
+        name: apps.get_model(APP, name).objects.using(director.DATABASE) for name in ("workflow", "run", "task")
+    }
     versions = apps.get_model(APP, "workflowversion").objects.using(director.DATABASE)
     workflow = get["workflow"].create(name="shop.ORDER")
     version = versions.create(workflow=workflow, number=1, content_hash="1", definition={}, source="")
