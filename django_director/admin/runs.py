@@ -103,7 +103,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     list_filter = (FamilyFilter, StatusFilter, "trigger", "created_at", "workflow")
     search_fields = ("comment",)
     search_help_text = _(
-        "The beginning of an id, a workflow's exact name, an idempotency key, or words of the comment"
+        "The beginning of an id, a workflow's or user's exact name, an idempotency key, or words of the comment"
     )
     ordering = ["-pk"]
     actions = ["cancel_runs", "retry_runs", "relaunch_runs"]

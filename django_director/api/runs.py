@@ -137,6 +137,8 @@ def filtered(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
         runs = shown_as(runs, filters["status"])
     if "trigger" in filters:
         runs = runs.filter(trigger=filters["trigger"])
+    if "user" in filters:
+        runs = runs.filter(user_name=filters["user"])
     if "created_after" in filters:
         runs = runs.filter(created_at__gt=filters["created_after"])
     if "created_before" in filters:
@@ -146,6 +148,7 @@ def filtered(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
 
 def _matches(text: str) -> Q:
     where = Q(workflow__name__icontains=text) | Q(comment__icontains=text) | Q(idempotency_key=text)
+    where |= Q(user_name=text)
     span = id_span(text)
     return where | Q(pk__range=span) if span else where
 

@@ -57,18 +57,19 @@ def constrain(apps, name, field_name):
 
 def make_rows(apps, user, other):
     """Runs of two users and of nobody, with a decided task each."""
-    get = {
-        name: apps.get_model(APP, name).objects.using(director.DATABASE) for name in ("workflow", "run", "task")
-    }
-    versions = apps.get_model(APP, "workflowversion").objects.using(director.DATABASE)
-    workflow = get["workflow"].create(name="shop.ORDER")
-    version = versions.create(workflow=workflow, number=1, content_hash="1", definition={}, source="")
+
+    def rows(name):
+        return apps.get_model(APP, name).objects.using(director.DATABASE)
+
+    workflow = rows("workflow").create(name="shop.ORDER")
+    numbered = {"workflow": workflow, "number": 1, "content_hash": "1"}
+    version = rows("workflowversion").create(**numbered, definition={}, source="")
     for who in [user] * ROWS + [other, None]:
         key = None if who is None else who.pk
-        run = get["run"].create(
+        run = rows("run").create(
             id=uuid4(), workflow=workflow, version=version, user_id=key, created_at=timezone.now()
         )
-        get["task"].create(run=run, position=0, step="A", name="A", decided_by_id=key)
+        rows("task").create(run=run, position=0, step="A", name="A", decided_by_id=key)
 
 
 @pytest.mark.usefixtures("_small_batches")

@@ -19,6 +19,6 @@ elif "TEST" in DATABASES["default"]:
     for alias, database in DATABASES.items():
         name = Path(tempfile.gettempdir()) / f"director-tests-{RUN}-{alias}.sqlite3"
         database["TEST"] = {"NAME": str(name)}
-DIRECTOR["DATABASE"] = "director"
+DIRECTOR |= {"DATABASE": "director", "WORKFLOWS": [Path(__file__).parent / "workflows.yml"]}
 if os.environ.get("DIRECTOR_TEST_ROUTER") == "1":
     DATABASE_ROUTERS = ["tests.two_databases.router.OneHome"]
