@@ -32,6 +32,7 @@ LEVELS: list[set[str]] = [
         "project",
         "schedules",
         "sync",
+        "unapplying",
         "tasks",
         "apps",
     },
