@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import connections
+from django.db import connections, models, router
 
 from .authorization import deciding
 from .conf import DEFAULTS, director
@@ -142,6 +142,36 @@ def check_database(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckM
         message = f"DIRECTOR['DATABASE'] is {alias!r}, which settings.DATABASES does not have."
         return [Error(message, hint=hint, id="director.E005")]
     return _check_sqlite(alias)
+
+
+@register(TAG)
+def check_routers(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+    """E010: ``DATABASE_ROUTERS`` and ``DATABASE`` disagree about where our tables are."""
+    alias = director.DATABASE
+    if not isinstance(alias, str) or alias not in connections.settings:
+        return []  # E003, E005
+    hint = (
+        f'Let the router say {alias!r} for the app "django_director", or name its alias in DIRECTOR["DATABASE"].'
+    )
+    return [Error(message, hint=hint, id="director.E010") for message in _disagreements(alias)]
+
+
+def _disagreements(alias: str) -> Iterator[str]:
+    rows = [_row_of(model, alias) for model in apps.get_app_config("django_director").get_models()]
+    named = f"DIRECTOR['DATABASE'] is {alias!r}, and a database router"
+    for other in sorted({router.db_for_write(type(row), instance=row) for row in rows} - {alias}):
+        yield f"{named} sends tables of django-director to {other!r}."
+    if not all(router.allow_migrate_model(alias, type(row)) for row in rows):
+        yield f"{named} does not let `migrate` make the tables there."
+    if not all(router.allow_relation(rows[0], row) for row in rows):
+        yield f"{named} allows no relation between rows of django-director."
+
+
+def _row_of(model: type[models.Model], alias: str) -> models.Model:
+    """A row that stands in this database: where a router has no opinion, Django goes by that."""
+    row = model()
+    row._state.db = alias
+    return row
 
 
 def _check_sqlite(alias: str) -> list[CheckMessage]:

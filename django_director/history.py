@@ -59,19 +59,27 @@ def said(what: str, comment: str) -> str:
     return f"{what}: {comment}" if comment else what
 
 
-def can_note(user: Any) -> bool:
-    """Say whether a ``Note`` does what ``record`` would do: somebody may listen, or keep the history elsewhere."""
+def is_elsewhere(user: Any) -> bool:
+    """Whether what ``user`` does is kept in another database than our rows, outside of their transactions."""
     if not _is_kept(user):
+        return False
+    from django.contrib.admin.models import LogEntry
+
+    return bool(router.db_for_write(LogEntry) != director.DATABASE)
+
+
+def can_note(user: Any) -> bool:
+    """Say whether a ``Note`` does what ``record`` would do in this transaction: nobody must listen."""
+    if not _is_kept(user) or is_elsewhere(user):
         return True
     from django.contrib.admin.models import LogEntry
 
-    is_heard = pre_save.has_listeners(LogEntry) or post_save.has_listeners(LogEntry)
-    return not is_heard and router.db_for_write(LogEntry) == director.DATABASE
+    return not (pre_save.has_listeners(LogEntry) or post_save.has_listeners(LogEntry))
 
 
 def note(user: Any, obj: Model, message: str) -> Note | None:
-    """What ``record`` would write, for ``noting``; ``None`` where it would write nothing."""
-    if not message or not _is_kept(user):
+    """What ``record`` would write, for ``noting``; ``None`` where it would write nothing, or elsewhere."""
+    if not message or not _is_kept(user) or is_elsewhere(user):
         return None
     from django.contrib.contenttypes.models import ContentType
 

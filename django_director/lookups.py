@@ -41,9 +41,7 @@ def find_run(text: str) -> Run:
     span = id_span(text)
     if span is None:
         raise _no_run_id(text)
-    found: list[Run] = list(
-        Run.objects.select_related("workflow", "version", "user").filter(pk__range=span)[: LISTED + 1]
-    )
+    found: list[Run] = list(Run.objects.select_related("workflow", "version").filter(pk__range=span)[: LISTED + 1])
     if len(found) == 1:
         return found[0]
     if not found:

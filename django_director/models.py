@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 
-from . import ids, querysets, results
+from . import ids, querysets, results, users
 from .clock import iso
 from .definitions import from_json
 from .graph import Graph, compile_definition
@@ -26,6 +25,8 @@ KEY_LENGTH = 200
 COMMENT_LENGTH = 1000
 GRAPHS_KEPT = 256
 
+_STARTER = users.Reference("user_id")
+_DECIDER = users.Reference("decided_by_id")
 _graphs: dict[str, Graph] = {}
 
 
@@ -55,6 +56,7 @@ class Workflow(models.Model):
     objects = DirectorManager.from_queryset(querysets.WorkflowQuerySet)()
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["name"]
         permissions: ClassVar = [("run_workflow", "Can run workflows")]
 
@@ -76,6 +78,7 @@ class WorkflowVersion(models.Model):
     objects = DirectorManager()
 
     class Meta:
+        base_manager_name = "objects"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["workflow", "content_hash"], name="director_version_hash"),
             models.UniqueConstraint(fields=["workflow", "number"], name="director_version_number"),
@@ -111,7 +114,8 @@ class Run(models.Model):
     payload = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
     error = models.TextField(blank=True)
     trigger = models.CharField(max_length=STATUS_LENGTH, choices=Trigger, default=Trigger.MANUAL)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    user_id = models.CharField(max_length=users.LENGTH, blank=True, help_text="Key of the user who started it.")
+    user_name = models.CharField(max_length=users.LENGTH, blank=True, help_text="Name of that user at the start.")
     comment = models.CharField(max_length=COMMENT_LENGTH, blank=True)
     idempotency_key = models.CharField(max_length=KEY_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
     schedule = models.CharField(max_length=NAME_LENGTH, null=True)  # noqa: DJ001 - NULLs are distinct
@@ -137,6 +141,7 @@ class Run(models.Model):
     created: bool = True
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["-id"]
         permissions: ClassVar = [
             ("cancel_run", "Can cancel runs"),
@@ -168,6 +173,7 @@ class Run(models.Model):
             models.Index(fields=["workflow", "-id"], name="director_run_by_workflow"),
             models.Index(fields=["workflow", "finished_at"], name="director_run_retention"),
             models.Index(fields=["status", "id"], name="director_run_by_status"),
+            models.Index(fields=["user_name", "-id"], name="director_run_by_user"),
             PartialIndex(
                 fields=["finished_at", "stop"],
                 name="director_run_stopping",
@@ -198,6 +204,19 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def user(self) -> Any:
+        """The user who started it; ``None`` for nobody, and for a user who was deleted: ``user_name`` stays.
+
+        A query to the user model's database, once for each row object.
+        """
+        return _STARTER.get(self)
+
+    @user.setter
+    def user(self, user: Any) -> None:
+        self.user_id, self.user_name = users.key_of(user), users.name_of(user)
+        _STARTER.keep(self, user, self.user_id)
 
     @property
     def is_finished(self) -> bool:
@@ -306,8 +325,10 @@ class Task(models.Model):
 
     asked_at = models.DateTimeField(null=True, help_text="Since when an approval waits for somebody to decide.")
     decision = models.JSONField(null=True, help_text="Of an approval: approved, by, comment, at.")
-    decided_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", db_index=False
+    decided_by_id = models.CharField(
+        max_length=users.LENGTH,
+        blank=True,
+        help_text="Key of the user who decided; the name is in `decision`.",
     )
 
     queued_at = models.DateTimeField(null=True)
@@ -317,6 +338,7 @@ class Task(models.Model):
     objects = DirectorManager.from_queryset(querysets.TaskQuerySet)()
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["run", "is_hook", "position", "map_index", "generation"]
         permissions: ClassVar = [("approve_task", "Can approve and reject")]
         constraints: ClassVar = [
@@ -363,10 +385,6 @@ class Task(models.Model):
                 condition=Q(status=TaskStatus.WAITING, deadline_at__isnull=False),
             ),
             PartialIndex(fields=["asked_at"], name="director_task_asked", condition=Q(asked_at__isnull=False)),
-            # For the constraint of the foreign key, when a user is deleted.
-            PartialIndex(
-                fields=["decided_by"], name="director_task_decided", condition=Q(decided_by__isnull=False)
-            ),
         ]
 
     def __str__(self) -> str:
@@ -376,6 +394,14 @@ class Task(models.Model):
     def label(self) -> str:
         """What people read: the step's id, with the index of a map's instance."""
         return self.step if self.map_index < 0 else f"{self.step}[{self.map_index}]"
+
+    @property
+    def decided_by(self) -> Any:
+        """The user who decided on an approval; ``None`` for nobody, and for a user who was deleted.
+
+        A query to the user model's database, once for each row object.
+        """
+        return _DECIDER.get(self)
 
     @property
     def is_finished(self) -> bool:
@@ -413,6 +439,7 @@ class Attempt(models.Model):
     objects = DirectorManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["task", "id"]
 
     def __str__(self) -> str:
@@ -431,6 +458,7 @@ class TaskLog(models.Model):
     objects = DirectorManager()
 
     class Meta:
+        base_manager_name = "objects"
         ordering: ClassVar = ["task", "sequence"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["task", "sequence"], name="director_log_attempt"),
@@ -452,6 +480,7 @@ class Gate(models.Model):
     objects = DirectorManager()
 
     class Meta:
+        base_manager_name = "objects"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["run", "seq"], name="director_gate_seq"),
         ]
@@ -469,6 +498,9 @@ class Lease(models.Model):
     beat_at = models.DateTimeField(help_text="When the holder last worked.")
 
     objects = DirectorManager()
+
+    class Meta:
+        base_manager_name = "objects"
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"

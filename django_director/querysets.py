@@ -71,7 +71,11 @@ def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
 
 
 class DirectorManager(models.Manager[Any]):
-    """Rows of the database ``DIRECTOR["DATABASE"]``."""
+    """Rows of the database ``DIRECTOR["DATABASE"]``, whatever a database router says.
+
+    Each model names it as its base manager too, so that what Django reads by itself, as ``run.workflow`` and
+    ``refresh_from_db`` do, comes from there, and never from a replica that lags behind.
+    """
 
     def get_queryset(self) -> models.QuerySet[Any]:
         return super().get_queryset().using(director.DATABASE)
@@ -143,7 +147,7 @@ class RunQuerySet(models.QuerySet[Any]):
 
     def for_listing(self) -> Self:
         """Without payloads, with what a list shows."""
-        return self.select_related("workflow", "version", "user").defer(
+        return self.select_related("workflow", "version").defer(
             "payload", "version__definition", "version__source"
         )
 

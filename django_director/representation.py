@@ -159,7 +159,7 @@ def _run(run: Run, counts: dict[str, int], place: waiting.Waiting | None) -> Jso
         "version": run.version.number,
         "status": run.shown_status,
         "trigger": run.trigger,
-        "user": run.user.get_username() if run.user else None,
+        "user": run.user_name or None,
         "comment": run.comment or None,
         "payload": None,
         "result": None,

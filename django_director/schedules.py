@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from celery import current_app
 from django.apps import apps
+from django.db import router, transaction
 
 from .definitions.model import Definition, Schedule
 from .timings import Timing, next_run_at
@@ -73,14 +74,21 @@ def plan(definitions: Iterable[Definition]) -> list[Change]:
 
 
 def apply(changes: Iterable[Change]) -> None:
-    """Write what ``plan`` found; beat reads its schedule again only if there is something."""
-    for change in changes:
-        if change.schedule is not None:
-            _write(change, change.schedule)
-        elif change.action == "deleted":
-            change.row.delete()
-        else:
-            _switch_off(change.row)
+    """Write what ``plan`` found, all or nothing; beat reads its schedule again only if there is something.
+
+    Beat's tables may be in another database than ours: the caller's transaction need not hold for them.
+    """
+    wanted = list(changes)
+    if not wanted:
+        return
+    with transaction.atomic(using=database()):
+        for change in wanted:
+            _apply(change)
+
+
+def database() -> str:
+    """The alias of the database with django-celery-beat's tables, which must be installed."""
+    return router.db_for_write(_rows().model)
 
 
 def describe(workflow: Workflow) -> list[Json]:
@@ -113,6 +121,15 @@ def timing(name: str) -> Timing | None:
 def row_name(workflow: str, number: int) -> str:
     """The name of the periodic task for one entry of ``periodic``, counted from 1."""
     return f"{PREFIX}{workflow}" + (f" #{number}" if number > 1 else "")
+
+
+def _apply(change: Change) -> None:
+    if change.schedule is not None:
+        _write(change, change.schedule)
+    elif change.action == "deleted":
+        change.row.delete()
+    else:
+        _switch_off(change.row)
 
 
 def _rows() -> Any:

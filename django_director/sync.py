@@ -244,9 +244,9 @@ def _row(entry: _Entry) -> Workflow:
 
 def sync_after_migrate(sender: AppConfig, using: str, verbosity: int = 1, stdout: Any = None, **_: Any) -> None:
     """Sync once all tables are there, if the project wants that. Problems are told and do no harm to migrate."""
-    if sender.label != "django_director" or using != director.DATABASE or not director.SYNC_AFTER_MIGRATE:
+    if sender.label != "django_director" or not director.SYNC_AFTER_MIGRATE or using not in _databases().values():
         return
-    missing = _missing_tables(using)
+    missing = _missing_tables()
     if missing:
         print(f"Workflows not synced: there is no table {', '.join(missing)} yet.", file=sys.stderr)
         return
@@ -272,13 +272,19 @@ def write(report: SyncReport, line: Callable[[str], object]) -> None:
     line(f"unchanged    {len(report.unchanged)}")
 
 
-def _missing_tables(using: str) -> list[str]:
-    """After ``migrate APP``, or on the way back, not all of them need be there."""
-    models = [Lease, Workflow, WorkflowVersion]
+def _databases() -> dict[str, str]:
+    """The tables that a sync needs, with the alias of the database of each: not all need be in the same."""
+    found = {model._meta.db_table: director.DATABASE for model in (Lease, Workflow, WorkflowVersion)}
     if schedules.is_installed():
-        models.append(apps.get_model("django_celery_beat", "PeriodicTask"))
-    existing = set(connections[using].introspection.table_names())
-    return [model._meta.db_table for model in models if model._meta.db_table not in existing]
+        found[apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table] = schedules.database()
+    return found
+
+
+def _missing_tables() -> list[str]:
+    """After ``migrate APP``, or on the way back, not all of them need be there."""
+    wanted = _databases()
+    existing = {alias: set(connections[alias].introspection.table_names()) for alias in set(wanted.values())}
+    return [table for table, alias in wanted.items() if table not in existing[alias]]
 
 
 post_migrate.connect(sync_after_migrate, dispatch_uid="django_director.sync")

@@ -103,7 +103,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     list_filter = (FamilyFilter, StatusFilter, "trigger", "created_at", "workflow")
     search_fields = ("comment",)
     search_help_text = _(
-        "The beginning of an id, a workflow's exact name, an idempotency key, or words of the comment"
+        "The beginning of an id, a workflow's or user's exact name, an idempotency key, or words of the comment"
     )
     ordering = ["-pk"]
     actions = ["cancel_runs", "retry_runs", "relaunch_runs"]
@@ -156,9 +156,9 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     def workflow_name(self, run: Run) -> str:
         return formatting.name(run.workflow.name)
 
-    @admin.display(description=_("who"), ordering="user")
+    @admin.display(description=_("who"), ordering="user_name")
     def who(self, run: Run) -> str:
-        return formatting.name(run.user.get_username()) if run.user else formatting.NOTHING
+        return formatting.name(run.user_name) if run.user_name else formatting.NOTHING
 
     @admin.display(description=_("started"), ordering="pk")
     def started(self, run: Run) -> SafeString:

@@ -25,8 +25,8 @@ def by_id(term: str, field: str = "pk") -> Q | None:
 
 
 def runs(term: str) -> Q:
-    """Runs by id, idempotency key, the exact name of the workflow, or text in the comment."""
-    found = Q(workflow__name=term) | Q(idempotency_key=term) | Q(comment__icontains=term)
+    """Runs by id, idempotency key, the exact name of the workflow or the user, or text in the comment."""
+    found = Q(workflow__name=term) | Q(user_name=term) | Q(idempotency_key=term) | Q(comment__icontains=term)
     ids = by_id(term)
     return found if ids is None else found | ids
 

@@ -137,6 +137,8 @@ def filtered(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
         runs = shown_as(runs, filters["status"])
     if "trigger" in filters:
         runs = runs.filter(trigger=filters["trigger"])
+    if "user" in filters:
+        runs = runs.filter(user_name=filters["user"])
     if "created_after" in filters:
         runs = runs.filter(created_at__gt=filters["created_after"])
     if "created_before" in filters:
@@ -146,13 +148,14 @@ def filtered(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
 
 def _matches(text: str) -> Q:
     where = Q(workflow__name__icontains=text) | Q(comment__icontains=text) | Q(idempotency_key=text)
+    where |= Q(user_name=text)
     span = id_span(text)
     return where | Q(pk__range=span) if span else where
 
 
 def _run(request: Request, run_id: str, action: str) -> Run:
     """The run of a route, if the user may do ``action`` with it."""
-    runs = Run.objects.select_related("workflow", "version", "user")
+    runs = Run.objects.select_related("workflow", "version")
     run: Run | None = runs.filter(pk=as_uuid(run_id, "run")).first()
     if run is None:
         raise UnknownRun(f"no run has the id {run_id}")

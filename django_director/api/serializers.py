@@ -61,6 +61,7 @@ class RunFilters(serializers.Serializer[Any]):
     workflow = serializers.CharField(required=False)
     status = StatusesField(required=False)
     trigger = serializers.ChoiceField(choices=Trigger.choices, required=False)
+    user = serializers.CharField(required=False)
     parent_run = serializers.UUIDField(required=False)
     created_after = serializers.DateTimeField(required=False)
     created_before = serializers.DateTimeField(required=False)

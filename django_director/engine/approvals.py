@@ -9,7 +9,7 @@ import secrets
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from django_director import faults
+from django_director import faults, users
 from django_director.clock import Now, iso, later
 from django_director.definitions.model import ApprovalStep, OnTimeout
 from django_director.exceptions import Conflict
@@ -79,7 +79,7 @@ def time_out(task: Task, as_of: Any) -> bool:
     assert isinstance(step, ApprovalStep)
     end = _ENDS[step.on_timeout]
     reason = f"{end.word}: nobody has decided within {step.timeout:g} s"
-    return _end(task, end, reason, by=None, comment="", as_of=as_of, decided_by=None)
+    return _end(task, end, reason, by=None, comment="", as_of=as_of)
 
 
 def _decide(task: Task, verb: OnTimeout, user: Any, comment: str) -> Task:
@@ -89,8 +89,7 @@ def _decide(task: Task, verb: OnTimeout, user: Any, comment: str) -> Task:
     reason = (f"{end.word} by {by}" if by else end.word) + (f": {comment}" if comment else "")
     token = secrets.randbits(63)
     values = {"by": by, "comment": comment, "as_of": row.as_of, "claim": token}
-    decided_by = user if user is not None and user.pk else None
-    ending = partial(_end, row, end, reason, decided_by=decided_by, **values)
+    ending = partial(_end, row, end, reason, decided_by_id=users.key_of(user), **values)
     done = row.asked_at is not None and transact(ending)
     if done:
         after_commit(partial(faults.point, "decide.committed"))

@@ -143,6 +143,7 @@ def _order(claim: Claim, payload: Any) -> Order:
             timeout=step.timeout,
             trigger=Trigger.WORKFLOW,
             user_id=parent.user_id,
+            user_name=parent.user_name,
             parent_task_id=claim.task_id,
             is_awaited=True,
         )

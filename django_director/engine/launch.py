@@ -255,7 +255,7 @@ def _insert(order: Order) -> Run:
 
 def _insert_at_once(order: Order) -> Run:
     run, graph = _new_run(order), order.version.graph
-    rows.insert_at_once(run, graph, history.note(run.user, run, order.note))
+    rows.insert_at_once(run, graph, history.note(order.fields.get("user"), run, order.note))
     if connection().in_atomic_block:
         faults.point("start.inserted")
     return _begun(order, run)
@@ -271,8 +271,9 @@ def insert(order: Order) -> Run:
     if run.is_finished:
         hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
         settle.tell_parent(run)
-    if order.note:
-        history.record(run.user, run, order.note)
+    user = order.fields.get("user")
+    if order.note and not history.is_elsewhere(user):
+        history.record(user, run, order.note)
     return _begun(order, run)
 
 
@@ -293,6 +294,10 @@ def _begun(order: Order, run: Run) -> Run:
     after_commit(partial(_announce, run))
     if begins_now and run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))
+    user = order.fields.get("user")
+    if order.note and history.is_elsewhere(user):
+        # A line written at once would stay when the run is rolled back, and come twice when it is tried again.
+        after_commit(partial(history.record, user, run, order.note))
     return run
 
 

@@ -47,7 +47,7 @@ _UNTOUCHED: Final[dict[str, Any]] = {
     "deadline_at": None,
     "asked_at": None,
     "decision": None,
-    "decided_by": None,
+    "decided_by_id": "",
     "unknown_since": None,
     "dispatches": 0,
     "failures": 0,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 ROOT = Path(__file__).parents[2]
 READY = " ready."
@@ -38,8 +38,9 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0, what: str = ""
         time.sleep(0.05)
 
 
-def database_url() -> str:
+def database_url(alias: str = DEFAULT_DB_ALIAS) -> str:
     """The test database of this process, as a URL for others."""
+    connection = connections[alias]
     given = connection.settings_dict
     name = str(given["NAME"])
     if connection.vendor == "sqlite":

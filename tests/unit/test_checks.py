@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.apps import apps
 from django.db import connections
 
 from django_director import checks
@@ -10,6 +11,7 @@ from django_director.conf import DEFAULTS
 from django_director.definitions.values import NAME_LENGTH
 from django_director.models import NAME_LENGTH as COLUMN
 from django_director.project import read_project
+from django_director.querysets import DirectorManager
 
 
 def ids(messages):
@@ -108,6 +110,48 @@ def test_a_project_that_authorises_itself_may_name_permissions_as_it_likes(setti
     for authorize, codes in ((None, ["D907"]), ("shop.rules.may", [])):
         settings.DIRECTOR = {"WORKFLOWS": [path], "AUTHORIZE": authorize}
         assert [note.code for note in read_project().notes] == codes
+
+
+class Router:
+    """Says what the test wants; ``None`` is no opinion."""
+
+    home = migrates = relates = None
+
+    def db_for_write(self, model, **hints):
+        return self.home
+
+    def allow_migrate(self, db, app_label, **hints):
+        return self.migrates
+
+    def allow_relation(self, one, other, **hints):
+        return self.relates
+
+
+@pytest.mark.parametrize(
+    ("opinions", "said"),
+    [
+        ({}, None),
+        ({"home": "default", "migrates": True, "relates": True}, None),
+        ({"home": "replica"}, "to 'replica'"),
+        ({"migrates": False}, "migrate"),
+        ({"relates": False}, "relation"),
+    ],
+)
+def test_a_router_that_disagrees(settings, opinions, said):
+    settings.DATABASE_ROUTERS = [type("Disagreeing", (Router,), opinions)()]
+    messages = checks.check_routers()
+    assert [message.id for message in messages] == (["director.E010"] if said else [])
+    assert all(said in message.msg for message in messages)
+
+
+def test_without_an_opinion_the_setting_holds(settings):
+    settings.DIRECTOR = {"DATABASE": "nowhere"}
+    assert checks.check_routers() == []  # E005
+
+
+def test_what_django_reads_by_itself_comes_from_the_database_of_the_setting():
+    models = apps.get_app_config("django_director").get_models()
+    assert [model for model in models if not isinstance(model._base_manager, DirectorManager)] == []
 
 
 def test_many_problems_do_not_flood_every_command(settings, tmp_path):

@@ -12,7 +12,7 @@ LEVELS: list[set[str]] = [
     {"exceptions", "status", "ids", "faults", "jsonvalues", "hints"},
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
-    {"models", "querysets", "results", "prepared", "inserts", "history"},
+    {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
     {"connecting", "dispatch", "broker"},
     {"engine"},
     {
@@ -34,6 +34,7 @@ LEVELS: list[set[str]] = [
         "project",
         "schedules",
         "sync",
+        "unapplying",
         "tasks",
         "apps",
     },

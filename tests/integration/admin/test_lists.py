@@ -59,7 +59,8 @@ def test_paused_and_canceling_runs_are_shown_as_such(operator):
 
 
 def test_search(operator):
-    one = factories.make_run(order("shop.ORDER"), comment="for Ms Grün", idempotency_key="order-7")
+    given = {"comment": "for Ms Grün", "idempotency_key": "order-7", "user": operator.user}
+    one = factories.make_run(order("shop.ORDER"), **given)
     other = factories.make_run(order("shop.ORDERS"), idempotency_key="order-77")
     assert listed(operator) == {one.pk, other.pk}
     assert listed(operator, q=str(one.pk)) == {one.pk}
@@ -67,6 +68,7 @@ def test_search(operator):
     assert listed(operator, q="shop.ORDER") == {one.pk}
     assert listed(operator, q="order-7") == {one.pk}
     assert listed(operator, q="ms gr") == {one.pk}
+    assert listed(operator, q=operator.user.username) == {one.pk}
     assert listed(operator, q="nothing like that") == set()
     assert listed(operator, q="%") == set()
 

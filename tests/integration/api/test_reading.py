@@ -158,7 +158,7 @@ def test_filters(viewer):
     runs = {
         "old": factories.make_run(order, "success", created_at=now - timedelta(days=2)),
         "failed": factories.make_run(order, "failed", comment="by hand", trigger="api"),
-        "mail": factories.make_run(mail, "running", idempotency_key="order-7"),
+        "mail": factories.make_run(mail, "running", idempotency_key="order-7", user=factories.make_user("olga")),
         "canceling": factories.make_run(mail, "running", stop="cancel"),
         "paused": factories.make_run(mail, "running", paused_at=now),
     }
@@ -169,6 +169,9 @@ def test_filters(viewer):
         "status=failed,canceling": {"failed", "canceling"},
         "status=paused": {"paused"},
         "trigger=api": {"failed"},
+        "user=olga": {"mail"},
+        "user=olg": set(),
+        "search=olga": {"mail"},
         f"created_after={yesterday}": set(runs) - {"old"},
         f"created_before={yesterday}": {"old"},
         "search=HAND": {"failed"},
