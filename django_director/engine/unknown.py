@@ -22,7 +22,7 @@ from django_director.dispatch import Message
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 
-from . import finish, outbox
+from . import finish, locks, outbox
 from .finish import Failure
 from .recovery import BATCH, read
 from .transactions import statement, transact
@@ -34,7 +34,10 @@ SPREAD: Final = 8
 
 
 def note(messages: Iterable[tuple[UUID, int]], worker: str) -> None:
-    """Write down that a worker has dropped these messages because it has no such tasks; offer them again soon."""
+    """Write down that a worker has dropped these messages because it has no such tasks; offer them again soon.
+
+    Tasks whose rows another session has locked are left alone: what is queued is offered again in any case, later.
+    """
     by_sequence: defaultdict[int, list[UUID]] = defaultdict(list)
     for task_id, sequence in messages:
         by_sequence[sequence].append(task_id)
@@ -90,7 +93,12 @@ def _offer_again(task_ids: list[UUID], sequence: int, stretch: float, reason: st
     }
     for start in range(0, len(task_ids), BATCH):
         chunk = Task.objects.queued().filter(pk__in=task_ids[start : start + BATCH], sequence=sequence)
-        statement(partial(chunk.update, **changes))
+        transact(partial(_update_free, chunk, changes))
+
+
+def _update_free(tasks: TaskQuerySet, changes: dict[str, Any]) -> None:
+    with locks.impatient():
+        Task.objects.filter(pk__in=locks.free(tasks)).update(**changes)
 
 
 def _renew(tasks: TaskQuerySet) -> None:
