@@ -85,6 +85,10 @@ class HelperProcess(Process):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         tell(self.told)
 
+    def end(self, seconds: float) -> None:
+        """Let it go on for so long, and no longer."""
+        processes.end(self, seconds)
+
 
 class HelperThread(threading.Thread):
     """Tells beside a pool that does not fork."""
@@ -97,8 +101,9 @@ class HelperThread(threading.Thread):
         """The thread's main function."""
         tell(self.told)
 
-    def terminate(self) -> None:
-        """Nothing: a thread can't be killed, and ends with the process."""
+    def end(self, seconds: float) -> None:
+        """Wait for it for so long: a thread can't be killed, and ends with the process."""
+        self.join(seconds)
 
 
 class Reporter:
@@ -149,8 +154,7 @@ class Reporter:
         self.hand_over()
         until = time.monotonic() + FAREWELL
         for _, helper in self._helpers:
-            left: Any = max(0.0, until - time.monotonic())
-            helper.join(left)
+            helper.end(max(0.0, until - time.monotonic()))
 
     def _start(self, told: Told) -> HelperProcess | HelperThread:
         helper: HelperProcess | HelperThread
@@ -244,5 +248,5 @@ def _is_told(work: Callable[[], bool | None]) -> bool:
 
 def _goes_on(since: float, helper: HelperProcess | HelperThread) -> bool:
     if helper.is_alive() and time.monotonic() - since > director.LEASE + MARGIN:
-        helper.terminate()
+        helper.end(0)
     return helper.is_alive()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from typing import Any
+import time
+from typing import Any, Final
 
 import celery.utils.log
 from billiard.common import reset_signals
 from celery import platforms
+
+POLL_PERIOD: Final = 0.02
+"""Seconds between two looks at a child process that is to end."""
 
 
 def is_forking(worker: Any) -> bool:
@@ -25,6 +30,16 @@ def begin(app: Any) -> None:
     app.set_current()
     # Ctrl-C reaches the whole group: the worker decides when its children go.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def end(process: Any, seconds: float) -> None:
+    """Give a child process, which has begun, ``seconds`` to end by itself; then kill it, even a frozen one."""
+    # Billiard's `join` knows no time-out for a child that has closed the files which it inherited.
+    until = time.monotonic() + seconds
+    while process.is_alive() and time.monotonic() < until:
+        time.sleep(POLL_PERIOD)
+    if process.is_alive():
+        os.kill(process.pid, signal.SIGKILL)
 
 
 def _close_inherited_files() -> None:

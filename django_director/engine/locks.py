@@ -4,40 +4,52 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 
 from django_director.conf import director
 from django_director.querysets import TaskQuerySet
 
 from .transactions import connection
 
-#: A second is the least that MariaDB and MySQL know, and theirs is the session's.
-_SHORT: Final = {
-    "postgresql": "SET LOCAL lock_timeout = '1s'",
-    "mysql": "SET SESSION innodb_lock_wait_timeout = 1",
-}
-
 
 @contextlib.contextmanager
 def impatient() -> Iterator[None]:
     """A transaction in which a statement waits for a lock for a second at most, and then raises ``DatabaseError``.
 
-    On MariaDB and MySQL that holds for what follows on this connection too: let go of it afterwards. On SQLite
-    there is no transaction, for one that begins to read may not write; what waits is bounded there anyhow.
+    On SQLite there is no transaction, for one that begins to read may not write; its own time-out is the bound.
     """
-    short = _SHORT.get(connection().vendor)
-    if short is None:
+    vendor = connection().vendor
+    if vendor == "sqlite":
         yield
         return
-    with transaction.atomic(using=director.DATABASE):
-        with connection().cursor() as cursor:
-            cursor.execute(short)
+    with transaction.atomic(using=director.DATABASE), _bounded_on_mysql() if vendor == "mysql" else _bounded():
         yield
 
 
 def free(tasks: TaskQuerySet) -> list[UUID]:
     """Lock those of ``tasks`` that no other session has locked, without waiting; return their ids."""
     return list(tasks.select_for_update(skip_locked=True).values_list("pk", flat=True))
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    with connection().cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '1s'")
+    yield
+
+
+@contextlib.contextmanager
+def _bounded_on_mysql() -> Iterator[None]:
+    # There it is the session's, which others go on to use; and a second is the least.
+    with connection().cursor() as cursor:
+        cursor.execute("SELECT @@SESSION.innodb_lock_wait_timeout")
+        (before,) = cursor.fetchone()
+        cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
+        try:
+            yield
+        finally:
+            # A connection that is lost needs no more.
+            with contextlib.suppress(DatabaseError, InterfaceError):
+                cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [before])
