@@ -30,7 +30,9 @@ def impatient() -> Iterator[None]:
 
 def free(tasks: TaskQuerySet) -> list[UUID]:
     """Lock those of ``tasks`` that no other session has locked, without waiting; return their ids."""
-    return list(tasks.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    # In their usual order their runs would be locked with them.
+    rows = tasks.order_by("pk").select_for_update(skip_locked=True)
+    return list(rows.values_list("pk", flat=True))
 
 
 @contextlib.contextmanager
