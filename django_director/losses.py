@@ -117,6 +117,11 @@ class Reporter:
         self._dropped: list[Message] = []
         self._helpers: list[tuple[float, HelperProcess | HelperThread]] = []
 
+    @property
+    def waiting(self) -> list[Loss]:
+        """What has not been handed over yet."""
+        return list(self._losses.values())
+
     def serve(self, worker: Any) -> None:
         """Collect for this worker from now on."""
         self._worker = worker
@@ -144,7 +149,7 @@ class Reporter:
             self._helpers = [(since, helper) for since, helper in self._helpers if _goes_on(since, helper)]
             if not (self._losses or self._dropped) or len(self._helpers) >= HELPERS:
                 return
-            told = Told(str(self._worker.hostname), list(self._losses.values()), self._dropped)
+            told = Told(str(self._worker.hostname), self.waiting, self._dropped)
             self._losses, self._dropped = {}, []
             helper = self._start(told)
             self._helpers.append((time.monotonic(), helper))
