@@ -149,9 +149,12 @@ class Reporter:
             self._helpers = [(since, helper) for since, helper in self._helpers if _goes_on(since, helper)]
             if not (self._losses or self._dropped) or len(self._helpers) >= HELPERS:
                 return
-            told = Told(str(self._worker.hostname), self.waiting, self._dropped)
+            try:
+                helper = self._start(Told(str(self._worker.hostname), self.waiting, self._dropped))
+            except OSError as problem:
+                logger.warning("There is no process for losses, they are told later: %s", problem)
+                return
             self._losses, self._dropped = {}, []
-            helper = self._start(told)
             self._helpers.append((time.monotonic(), helper))
 
     def end(self) -> None:
@@ -249,6 +252,10 @@ def _is_told(work: Callable[[], bool | None]) -> bool:
     except (DatabaseError, InterfaceError) as problem:
         logger.info("A loss can't be written down: %s", problem)
         return False
+    except Exception:
+        # The others shall be told all the same.
+        logger.exception("A loss can't be written down; its lease will tell.")
+        return True
 
 
 def _goes_on(since: float, helper: HelperProcess | HelperThread) -> bool:
