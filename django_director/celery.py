@@ -13,14 +13,13 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from billiard.exceptions import WorkerLostError
 from celery import Celery, Task, exceptions, signals
 from celery.contrib.django.task import DjangoTask
-from celery.exceptions import MaxRetriesExceededError, TimeLimitExceeded
+from celery.exceptions import MaxRetriesExceededError
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
-from . import broker, supervision  # noqa: F401 - the broker registers its URL scheme
+from . import broker, losses, supervision  # noqa: F401 - the broker registers its URL scheme
 from .definitions.arguments import ANYTHING, Plans
 from .dispatch import HEADER
 from .exceptions import Misuse
@@ -45,6 +44,7 @@ class DirectorTask(BaseTask):
     """A Celery task that can be a step of a workflow."""
 
     abstract = True
+    Request = "django_director.requests:DirectorRequest"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         ticket = self._new_ticket()
@@ -160,8 +160,12 @@ class OutermostTask(DirectorTask):
 
 def adopt(app: Celery) -> None:
     """Make every task with a ``base`` of its own a ``DirectorTask`` too, and one that is called as such."""
+    from .requests import attentive  # imports what only a worker has
+
     for name, task in app.tasks.items():
         own: Any = type(task)
+        # Before it has another class, whose own may hide a project's.
+        task.Request = attentive(task.Request)
         if name.startswith("celery.") or own.__call__ in (DirectorTask.__call__, OutermostTask.__call__):
             continue
         ours = OutermostTask if issubclass(own, DirectorTask) else DirectorTask
@@ -204,21 +208,12 @@ def prepare_worker(instance: Any, **_: Any) -> None:
     from . import remote  # noqa: F401 - registers an answer; imports what only a worker has
 
     signals.worker_before_create_process.connect(supervision.prepare_to_fork, weak=False)
-    app.steps["worker"].add(supervision.SupervisorStep)
-
-
-@signals.task_failure.connect(weak=False)
-def notice_lost_process(sender: Any, task_id: str, exception: BaseException, **_: Any) -> None:
-    """A pool process is gone: seen by its parent within moments, instead of by the lease."""
-    if not isinstance(exception, (WorkerLostError, TimeLimitExceeded)):
-        return
-    if HEADER not in (getattr(sender.request, "headers", None) or {}):
-        return
-    supervision.report_lost(task_id, exception)
+    signals.worker_shutdown.connect(losses.say_farewell, weak=False)
+    app.steps["worker"].update((losses.LossStep, supervision.SupervisorStep))
 
 
 @signals.task_unknown.connect(weak=False)
 def notice_unknown_task(sender: Any, message: Any, name: str, id: str, **_: Any) -> None:
     """Celery drops a message whose task it does not know; the row remembers, and is offered again."""
     if HEADER in (message.headers or {}):
-        supervision.report_unknown(id, sender)
+        losses.reporter.drop(id)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = f"{__package__}."
 SIGNAL_EXITS: Final = frozenset(signum - 256 for signum in signal.Signals)
+KILL_DELAY: Final = 0.3
 NEVER_RETRIED: Final = (ArgumentsError, ExpressionError, Ignore, InputTooLarge, InvalidResult, Misuse, Reject)
 """The next attempt would fail in the same way."""
 
@@ -30,6 +31,8 @@ NEVER_RETRIED: Final = (ArgumentsError, ExpressionError, Ignore, InputTooLarge, 
 def record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
     """Write down what an error makes of the attempt: handed back, tried again, or failed."""
     if _is_farewell(error):
+        # After a hard time limit the process is killed 0.1 s after the signal; its parent tells of that.
+        time.sleep(KILL_DELAY)
         finish.hand_back(claimed)
         return
     if claimed.node.kind != "task" and not isinstance(error, DirectorError):

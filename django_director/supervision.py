@@ -1,30 +1,23 @@
-"""The supervisor inside a Celery worker, and what the worker's own process has to tell the engine."""
+"""The supervisor inside a Celery worker, and the signs of life of that worker."""
 
 from __future__ import annotations
 
-import atexit
 import gc
 import logging
 import mmap
 import os
 import signal
 import struct
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-import celery.utils.log
-from billiard.common import reset_signals
 from billiard.context import Process
-from celery import bootsteps, platforms
-from celery.exceptions import TimeLimitExceeded
-from django.db import DatabaseError, InterfaceError, connections
+from celery import bootsteps, signals
+from django.db import connections
 
-from . import identity
+from . import identity, processes
 from .conf import director
-from .ids import parse_message_id
 
 if TYPE_CHECKING:
     from .engine.supervise import Supervisor
@@ -33,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REVIVE_PERIOD = 1.0
-"""Seconds between two looks whether the supervisor's process and those of the pool are alive."""
+"""Seconds between two looks whether the supervisor is alive."""
 WATCH_PERIOD = 1.0
 """Seconds between two signs that the supervisor's process gives to its parent."""
 FROZEN_SECONDS = 8.0
@@ -42,12 +35,8 @@ STUCK_SECONDS = 60.0
 """Without progress for so long the supervisor waits for something that does not come."""
 LEAVE_SECONDS = 2.0
 """How long the end of a worker waits for the database to take note of it."""
-
-REPORT_PERIOD = 0.5
-"""Seconds in which unknown tasks are collected."""
-_unknown: list[tuple[UUID, int]] = []
-# Celery's timer may be a thread.
-_collecting = threading.Lock()
+MARGIN = 1.0
+"""Seconds after that until a process which has not ended is killed."""
 
 
 class SupervisorProcess(Process):
@@ -70,15 +59,10 @@ class SupervisorProcess(Process):
 
     def run(self) -> None:
         """The child's main function."""
-        reset_signals(full=False)
-        _close_inherited_files()
-        self.app.set_default()
-        self.app.set_current()
+        processes.begin(self.app)
         self._parent = os.getppid()
         self._leaving = threading.Event()
         self._supervisor = _new_supervisor()
-        # Ctrl-C reaches the whole group: the worker decides when its supervisor goes.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         threading.Thread(target=self._watch, name="director-watch", daemon=True).start()
         heartbeat = _new_heartbeat(self.key, self.worker, is_watched=True)
@@ -98,10 +82,9 @@ class SupervisorProcess(Process):
         (at,) = struct.unpack("d", self._sign[:8])
         return bool(time.monotonic() - at > FROZEN_SECONDS)
 
-    def discard(self) -> None:
-        """End a process that is stuck."""
-        os.kill(int(self.pid or 0), signal.SIGKILL)
-        self.join(1)
+    def end(self, seconds: float) -> None:
+        """Let it go on for so long, and no longer."""
+        processes.end(self, seconds)
 
     def _on_sigterm(self, *_: Any) -> None:
         if self._supervisor.is_stopped:
@@ -147,16 +130,14 @@ class SupervisorThread(threading.Thread):
         """Say whether it does what it is for."""
         return super().is_alive() or director.SUPERVISOR != "worker"
 
-    def discard(self) -> None:
-        """Let it end when it can: nobody can end a thread."""
-        self.supervisor.stop()
-        self._heartbeat.leave(0)
-
     def terminate(self) -> None:
-        """Let the supervisor end after its present tick, and the second time the signs of life too."""
-        if self.supervisor.is_stopped:
-            self._heartbeat.leave(LEAVE_SECONDS)
+        """Let the supervisor end after its present tick."""
         self.supervisor.stop()
+
+    def end(self, seconds: float) -> None:
+        """Let the signs of life end too: nobody can end a thread that waits for something."""
+        self.supervisor.stop()
+        self._heartbeat.leave(seconds)
 
 
 class SupervisorStep(bootsteps.StartStopStep):
@@ -178,25 +159,30 @@ class SupervisorStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         """Start the supervisor and look after it."""
         self._spawn(worker)
-        self.entry = worker.timer.call_repeatedly(REVIVE_PERIOD, self._look, (worker,))
+        self.entry = worker.timer.call_repeatedly(REVIVE_PERIOD, self._revive, (worker,))
+        signals.worker_shutdown.connect(self._end, weak=False)
 
     def stop(self, worker: Any) -> None:
-        """Stop it in good order."""
+        """Stop it in good order; the signs of life go on, for the pool may still have tasks to finish."""
         if self.entry is not None:
             self.entry.cancel()
             self.entry = None
         if self.child is not None:
-            child, self.child = self.child, None
-            child.terminate()
-            # The pool may still have tasks to finish: the worker gives signs of life until its very end.
-            atexit.register(_end, child, os.getpid())
+            self.child.terminate()
 
     def terminate(self, worker: Any) -> None:
         """Stop it when the worker goes down at once."""
         self.stop(worker)
 
+    def _end(self, **_: Any) -> None:
+        """The pool has ended by now."""
+        child, self.child = self.child, None
+        if child is not None:
+            child.terminate()
+            child.end(LEAVE_SECONDS + MARGIN)
+
     def _spawn(self, worker: Any) -> None:
-        if "prefork" in _pool_name(worker):
+        if processes.is_forking(worker):
             # A child must not inherit a connection: two processes would write on one socket.
             connections.close_all()
             prepare_to_fork()
@@ -204,12 +190,6 @@ class SupervisorStep(bootsteps.StartStopStep):
         else:
             self.child = SupervisorThread(str(worker.hostname), self.key)
         self.child.start()
-
-    def _look(self, worker: Any) -> None:
-        self._revive(worker)
-        if worker.use_eventloop and worker.pool is not None and "prefork" in _pool_name(worker):
-            # The event loop hears of a killed process a moment before it can be reaped, and asks again after 5 s.
-            worker.pool.maintain_pool()
 
     def _revive(self, worker: Any) -> None:
         child = self.child
@@ -220,14 +200,8 @@ class SupervisorStep(bootsteps.StartStopStep):
             self._spawn(worker)
         elif child.is_stuck:
             logger.error("The supervisor gives no sign; it is ended and started again.")
-            child.discard()
+            child.end(0)
             self._spawn(worker)
-
-
-def _end(child: SupervisorProcess | SupervisorThread, worker: int) -> None:
-    if os.getpid() == worker:
-        child.terminate()
-        child.join(int(LEAVE_SECONDS) + 1)
 
 
 def prepare_to_fork(**_: Any) -> None:
@@ -240,60 +214,6 @@ def prepare_to_fork(**_: Any) -> None:
 
     gc.collect()
     gc.freeze()
-
-
-def report_lost(message_id: str, error: BaseException) -> None:
-    """Tell the engine that the process of a message is gone; called in the worker's main process."""
-    from .engine import recovery, timeouts  # needs models
-
-    task_id, sequence = parse_message_id(message_id)
-    try:
-        if isinstance(error, TimeLimitExceeded):
-            timeouts.time_out_message(task_id, sequence, float(error.args[0]))
-        else:
-            recovery.lose_message(task_id, sequence, str(error))
-    except (DatabaseError, InterfaceError) as problem:
-        logger.warning("The loss of %s could not be written down, its lease will tell: %s", message_id, problem)
-    finally:
-        # Pool processes are forked from this one.
-        connections.close_all()
-
-
-def report_unknown(message_id: str, consumer: Any) -> None:
-    """Tell the engine, within moments, that this worker has dropped a message because it does not know the task.
-
-    Many are told at once: a worker drops a backlog as fast as it comes.
-    """
-    message = parse_message_id(message_id)
-    with _collecting:
-        _unknown.append(message)
-        if len(_unknown) == 1:
-            consumer.timer.call_after(REPORT_PERIOD, _report_unknown, (str(consumer.hostname),))
-
-
-def _report_unknown(worker: str) -> None:
-    from .engine import unknown  # needs models
-
-    with _collecting:
-        messages, _unknown[:] = _unknown[:], []
-    try:
-        unknown.note(messages, worker)
-    except (DatabaseError, InterfaceError) as problem:
-        logger.warning("%d unknown tasks could not be written down: %s", len(messages), problem)
-    finally:
-        connections.close_all()
-
-
-def _close_inherited_files() -> None:
-    """Let go of the worker's broker and event sockets, as Celery's beat does; logs stay open."""
-    log: Any = celery.utils.log
-    close: Any = platforms.close_open_fds
-    close([sys.__stdin__, sys.__stdout__, sys.__stderr__, *log.iter_open_logger_fds()])
-
-
-def _pool_name(worker: Any) -> str:
-    pool = worker.pool_cls
-    return pool if isinstance(pool, str) else str(pool.__module__)
 
 
 def _new_heartbeat(key: int, name: str, *, is_watched: bool) -> Heartbeat:

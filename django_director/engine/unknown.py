@@ -26,7 +26,7 @@ from . import finish, outbox
 from .bounds import each
 from .finish import Failure
 from .recovery import read, run_of
-from .transactions import BATCH, statement, transact
+from .transactions import BATCH, transact, update_unlocked
 
 OFFERS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds until a task is offered again: about as long as it has been unknown by then."""
@@ -35,7 +35,10 @@ SPREAD: Final = 8
 
 
 def note(messages: Iterable[tuple[UUID, int]], worker: str) -> None:
-    """Write down that a worker has dropped these messages because it has no such tasks; offer them again soon."""
+    """Write down that a worker has dropped these messages because it has no such tasks; offer them again soon.
+
+    Tasks whose rows another session has locked are left alone: what is queued is offered again in any case, later.
+    """
     by_sequence: defaultdict[int, list[UUID]] = defaultdict(list)
     for task_id, sequence in messages:
         by_sequence[sequence].append(task_id)
@@ -92,14 +95,14 @@ def _offer_again(task_ids: list[UUID], sequence: int, stretch: float, reason: st
     }
     for start in range(0, len(task_ids), BATCH):
         chunk = Task.objects.queued().filter(pk__in=task_ids[start : start + BATCH], sequence=sequence)
-        statement(partial(chunk.update, **changes))
+        update_unlocked(chunk, lambda tasks: tasks.queued().filter(sequence=sequence).update(**changes))
 
 
 def _renew(tasks: TaskQuerySet) -> None:
     found = list(tasks.values_list("pk", flat=True))
     for start in range(0, len(found), BATCH):
         chunk = Task.objects.queued().filter(pk__in=found[start : start + BATCH])
-        statement(partial(chunk.update, unknown_since=Now()))
+        update_unlocked(chunk, lambda rows: rows.queued().update(unknown_since=Now()))
 
 
 def _fail(task: Task) -> bool:

@@ -20,6 +20,8 @@ if os.environ.get("DIRECTOR_TEST_TIMES") == "real":
     # Where a worker is measured, it is one as sites have it.
     for key in ("LEASE", "RENEW", "DISPATCH_GRACE", "TICK"):
         del DIRECTOR[key]
+if os.environ.get("DIRECTOR_TEST_ACKS") == "late":
+    CELERY_TASK_ACKS_LATE = CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "director://")
 CELERY_RESULT_BACKEND = None
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

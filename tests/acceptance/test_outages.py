@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -11,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from celery import current_app
 
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
@@ -296,6 +299,30 @@ def test_a_database_away_for_three_leases_loses_no_attempt(
     assert run.status == RunStatus.SUCCESS
     assert set(checker.executions(trace).values()) == {1}
     assert {task.crashes for task in run.tasks.all()} == {0}
+
+
+@pytest.mark.fault(34)
+@pytest.mark.slow
+def test_a_worker_that_has_lost_a_process_waits_for_no_silent_database(
+    outage: Site, wire: Callable[[str], tuple[Proxy, str]], trace: Path
+):
+    if outage.broker.startswith("director"):
+        pytest.skip("skipped: the broker is in the database")
+    outage.expected |= {"Task handler raised error", "exited with 'signal 9 (SIGKILL)'"}
+    proxy, url = wire(database_url())
+    worker = outage.worker(DATABASE_URL=url, DIRECTOR_TEST_TIMES="real")
+    outage.define("lost.SILENT", "HANG_ONCE")
+    run = outage.start("lost.SILENT", {"trace": str(trace)})
+    wait_for(trace.exists, what="a task hangs")
+    proxy.freeze()
+    os.kill(int(trace.read_text().split()[2]), signal.SIGKILL)
+    wait_for(lambda: "Task handler raised error" in worker.text(), 5, "its worker knows")
+    for _ in range(3):
+        assert current_app.control.ping(destination=[worker.hostname], timeout=5, limit=1), "it listens"
+    assert run.tasks.running().exists()
+    proxy.heal()
+    assert run.wait(10) == RunStatus.SUCCESS
+    assert checker.executions(trace).total() == 2
 
 
 @pytest.mark.fault(16)

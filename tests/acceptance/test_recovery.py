@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from django_director.models import Lease, Run
-from django_director.status import RunStatus, TaskStatus
+from django_director.status import RunStatus
 from tests.factories import group, step
 
 from . import checker
@@ -78,31 +78,6 @@ def test_a_backlog_that_moves_is_not_published_again(site: Site, trace: Path):
     assert len(late) > size / 4, "else nothing was due again"
     # None; but a machine that stands still for a grace looks as if nothing moved.
     assert run.tasks.filter(dispatches__gt=0).count() < len(late) / 2
-
-
-@pytest.mark.fault(1)
-def test_a_killed_pool_process(site: Site):
-    site.expected |= {"Task handler raised error", "exited with 'signal 9 (SIGKILL)'"}
-    run = site.run("fault.ABORT_ONCE", timeout=15)
-    task = run.tasks.get(step="ABORT_ONCE")
-    assert (run.status, task.result, task.crashes, task.failures) == (RunStatus.SUCCESS, "survived", 1, 0)
-    (lost,) = task.attempts.all()
-    assert "signal 9" in lost.error, "told by the parent process, not by the lease"
-    assert task.started_at is not None
-    assert (task.started_at - lost.started_at).total_seconds() < 5
-
-
-@pytest.mark.fault(6)
-def test_a_task_that_always_kills_its_process_fails(site: Site):
-    site.expected |= {"Task handler raised error", "exited with 'signal 6"}
-    run = site.run("fault.ABORT", timeout=30)
-    task = run.tasks.get(step="ABORT")
-    assert run.status == RunStatus.FAILED
-    assert (task.status, task.crashes, task.attempt) == (TaskStatus.FAILED, 3, 3)
-    assert "WorkerLost" in task.error
-    assert 'DIRECTOR["MAX_CRASHES"]' in task.error
-    assert run.tasks.get(step="NOOP").status == TaskStatus.UPSTREAM_FAILED
-    assert site.run("example.ETL").result == 60
 
 
 @pytest.mark.fault(4)

@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import kombu
 import pytest
 
 from django_director import engine
@@ -179,7 +180,9 @@ def test_autoretry_for(site: Site):
 def test_a_rate_limit_is_kept(site: Site):
     run = site.run("celery.RATED")
     times = sorted(task.result for task in run.tasks.all())
-    assert times[-1] - times[0] > 1, "four tasks at two a second"
+    # Older ones take the time before the first message for time in which a further one has earned its start.
+    least = 1 if kombu.VERSION >= (5, 7) else 0.9
+    assert times[-1] - times[0] > least, "four tasks at two a second"
 
 
 def test_a_soft_time_limit_is_the_tasks_failure(site: Site):

@@ -6,6 +6,7 @@ either is certain.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from django_director import faults
 
@@ -48,6 +49,27 @@ def overlap(point: str, first: Callable[[], Any], second: Callable[[], Any], fol
         finally:
             gate.unlink()
         return [one.result(PATIENCE), two.result(PATIENCE)]
+
+
+@contextmanager
+def held_elsewhere(rows: Any) -> Iterator[None]:
+    """Another session has locked these rows, as an open ``psql`` may."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            assert list(rows.order_by("pk").select_for_update())
+            held.set()
+            done.wait(PATIENCE)
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(own_connection, hold)
+        try:
+            until(lambda: held.is_set() or holding.done())
+            yield
+        finally:
+            done.set()
+        assert holding.result(PATIENCE) is None
 
 
 @contextmanager

@@ -1,0 +1,83 @@
+"""What a worker's own process knows of its pool is written down without waiting for another session's lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from django_director.engine import lost, unknown
+from django_director.engine.claim import Claim
+from django_director.models import Run, Task
+from django_director.status import TaskStatus
+from tests.factories import group
+
+from . import driver
+from .interleaving import held_elsewhere, needs_several_writers
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+def lose(claim: Claim, seconds: float | None = None) -> bool:
+    return lost.write_down(claim.task_id, claim.sequence, "signal 9", seconds)
+
+
+def state(task_id: Any) -> tuple[str, int, int]:
+    task = Task.objects.get(pk=task_id)
+    return task.status, task.crashes, task.failures
+
+
+def test_a_loss_is_written_down_once():
+    claim = driver.claim(driver.start("A"), "A")
+    assert [lose(claim), lose(claim)] == [True, True]
+    assert state(claim.task_id) == (TaskStatus.QUEUED, 1, 0)
+
+
+def test_a_time_limit_fails_the_task():
+    claim = driver.claim(driver.start("A"), "A")
+    assert [lose(claim, 3), lose(claim)] == [True, True]
+    assert state(claim.task_id) == (TaskStatus.FAILED, 0, 1)
+    assert Task.objects.get(pk=claim.task_id).error == "TimeLimitExceeded: it ran longer than 3 s"
+
+
+@needs_several_writers
+@pytest.mark.fault(34)
+def test_a_locked_row_is_left_alone_and_told_of_later():
+    run = driver.start(group("G", "A", "B"))
+    claims = [driver.claim(run, step) for step in "AB"]
+    with held_elsewhere(Task.objects.filter(pk=claims[0].task_id)):
+        assert within_seconds(4, lambda: [lose(claim) for claim in claims]) == [False, True]
+    assert lose(claims[0])
+    assert [state(claim.task_id) for claim in claims] == [(TaskStatus.QUEUED, 1, 0)] * 2
+
+
+@needs_several_writers
+def test_a_locked_run_is_waited_for_for_a_second():
+    """Only the last crash needs the row of the run."""
+    claim = driver.claim(driver.start("A"), "A")
+    Task.objects.update(crashes=2)
+    with held_elsewhere(Run.objects.all()):
+        assert within_seconds(4, lambda: lose(claim)) is False
+    assert lose(claim)
+    assert state(claim.task_id) == (TaskStatus.FAILED, 3, 0)
+
+
+@needs_several_writers
+def test_a_locked_row_does_not_hold_up_other_unknown_tasks():
+    run = driver.start(group("G", "A", "B"))
+    rows = list(run.tasks.values_list("pk", "sequence"))
+    with held_elsewhere(run.tasks.filter(step="A")):
+        within_seconds(1, lambda: unknown.note(rows, "celery@old"))
+    told = run.tasks.filter(unknown_since__isnull=False)
+    assert [task.step for task in told] == ["B"]
+
+
+def within_seconds(seconds: float, work: Callable[[], Any]) -> Any:
+    """What ``work`` returns; fails, or lets its error pass, when it took longer."""
+    began = time.monotonic()
+    try:
+        return work()
+    finally:
+        assert time.monotonic() - began < seconds
