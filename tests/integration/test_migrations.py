@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 APP = "django_director"
 BEFORE = "0002_narrower_conditions"
-AFTER = "0003_users_without_joins"
+AFTER = "0004_users_without_joins"
 ROWS = 3
 """More than a batch holds; see ``small_batches``."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connections, transaction
+from django.db import connections
 
 from django_director import engine
 from django_director.engine import bounds
@@ -22,7 +21,7 @@ from django_director.status import RunStatus, TaskStatus
 from tests.factories import approval, child, definition, make_workflow, mapped, step, wait
 
 from . import driver
-from .interleaving import PATIENCE, needs_several_writers, own_connection
+from .interleaving import held_elsewhere, needs_several_writers
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers, pytest.mark.fault(33)]
 PAST = "2026-01-01T00:00:00Z"
@@ -39,24 +38,11 @@ def nothing_avoided() -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked(*querysets: Any) -> Iterator[None]:
-    """Hold a lock on these rows, from another session, until the block ends."""
-    ready, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with transaction.atomic():
-            for rows in querysets:
-                assert list(rows.select_for_update().order_by("pk").values_list("pk"))
-            ready.set()
-            release.wait(PATIENCE)
-
-    thread = threading.Thread(target=own_connection, args=(hold,))
-    thread.start()
-    try:
-        assert ready.wait(PATIENCE)
+    """Hold a lock on these rows, from other sessions, until the block ends."""
+    with contextlib.ExitStack() as stack:
+        for rows in querysets:
+            stack.enter_context(held_elsewhere(rows))
         yield
-    finally:
-        release.set()
-        thread.join()
 
 
 def rows_of(run: Run, what: str) -> list[Any]:

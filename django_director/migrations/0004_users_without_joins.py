@@ -75,7 +75,7 @@ def names_of(apps, keys):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("django_director", "0002_narrower_conditions"),
+        ("django_director", "0003_signs_of_life"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
