@@ -16,7 +16,7 @@ from .dispatch import HEADER, INSTALLATION
 from .engine.reading import Ticket
 from .engine.transactions import WORKER_PATIENCE, statement
 from .models import Run
-from .strangers import delay, marked, queue_of, warn
+from .strangers import counted, delay, marked, queue_of, warn
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
@@ -49,7 +49,7 @@ def hand_on(task: DirectorTask, ticket: Ticket) -> None:
         task.app.connection_for_read(),
         ticket.run_id,
     )
-    times = int(headers[HEADER].get(MISSED, 0))
+    times = counted(headers[HEADER], MISSED)
     if queue and times < MOST:
         _send(task, queue, delay(times))
 

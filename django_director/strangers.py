@@ -90,28 +90,24 @@ class Border:
     def meet(self, strategy: Callable[..., Any], message: Any, payload: Any, ack: Any, *more: Any) -> Any:
         """Do what Celery does with a message, unless it is of another installation."""
         header = (message.headers or {}).get(HEADER)
-        if header and self._is_foreign(header, message):
+        if isinstance(header, dict) and self._is_foreign(header, message):
             return self._refuse(message, header, ack)
         return strategy(message, payload, ack, *more)
 
     def _is_foreign(self, header: Mapping[str, Any], message: Any) -> bool:
-        sender = header.get(INSTALLATION)
-        if not sender or sender == self._own(sender):
-            if header.get(HANDED_ON):
-                self._complain(message, header)
-            return False
-        # Without an id of our own it may be ours; if not, whoever claims it will find that out.
-        return bool(installation.known())
-
-    def _own(self, sender: str) -> str:
-        """Our id, read anew before we call one a stranger: our database may have got another one."""
-        if sender != installation.known() and time.monotonic() - self._learned_at > PERIOD:
+        sender, own = header.get(INSTALLATION), installation.known()
+        if sender and sender != own and time.monotonic() - self._learned_at > PERIOD:
+            # Our database may have got another id, or one at all.
             self._learned_at = time.monotonic()
             installation.learn(PATIENCE)
-        return installation.known()
+            own = installation.known()
+        if sender == own and counted(header, HANDED_ON):
+            self._complain(message, header)
+        # Who does not know itself takes everything; whoever claims it will find out that it is not here.
+        return bool(sender and own and sender != own)
 
     def _refuse(self, message: Any, header: Mapping[str, Any], ack: Callable[..., Any]) -> None:
-        times = int(header.get(HANDED_ON, 0))
+        times = counted(header, HANDED_ON)
         queue = queue_of(self.consumer.app, message.delivery_info)
         warn(
             "This worker took a message of another installation of django-director from queue `%s` on %s; two "
@@ -174,10 +170,16 @@ class Border:
         )
 
 
+def counted(header: Mapping[str, Any], key: str) -> int:
+    """How often a message was handed on, as its header says; it may be anybody's."""
+    found = header.get(key)
+    return found if isinstance(found, int) else 0
+
+
 def marked(headers: Mapping[str, Any], key: str, worker: str) -> dict[str, Any]:
     """The headers of a message that is handed on once more, by ``worker``."""
     header = headers[HEADER]
-    return {**headers, HEADER: {**header, key: int(header.get(key, 0)) + 1, BY: worker}}
+    return {**headers, HEADER: {**header, key: counted(header, key) + 1, BY: worker}}
 
 
 def queue_of(app: Any, delivery_info: Mapping[str, Any] | None) -> str:
