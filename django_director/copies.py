@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MISSED: Final = "missed"
 """How often a message has come to a worker whose database does not have its run."""
-MOST: Final = 12
+MOST: Final = 15
 """So often it is handed on, at longer and longer intervals; after that it is dropped."""
 #: What a message of Celery has beside custom headers and what the worker adds to it.
 _HEADERS: Final = (

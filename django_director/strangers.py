@@ -32,12 +32,12 @@ HANDED_ON: Final = "handed_on"
 """How often strangers have handed a message on."""
 BY: Final = "by"
 """The name of the last of them."""
-MOST: Final = 30
-"""So often a message is handed on: for about the default ``DISPATCH_GRACE``."""
+MOST: Final = 50
+"""So often a message is handed on: for about half a minute."""
 FREE: Final = 2
 """So often at once."""
 SHORTEST: Final = 0.05
-LONGEST: Final = 3.0
+LONGEST: Final = 1.0
 """Seconds for which it is held then: twice as long each time, so that a busy worker of its own may get to it."""
 PERIOD: Final = 60.0
 """Seconds between two warnings of one kind about one queue."""
