@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,12 +34,10 @@ FIRST = "was taken by {worker} first, a worker of another installation"
 class Project:
     """Another project, with a database of its own, on the same broker."""
 
-    def __init__(self, broker: str, folder: Path) -> None:
+    def __init__(self, broker: str, path: Path) -> None:
         self.broker = broker
-        self.path = folder / "other.sqlite3"
-        self.environ = {"DATABASE_URL": f"sqlite:///{self.path}", "DIRECTOR_TEST_TIMES": "real"}
-        for command in ("migrate", "syncworkflows"):
-            self.manage(command, "--verbosity", "0")
+        self.path = path
+        self.environ = {"DATABASE_URL": f"sqlite:///{path}", "DIRECTOR_TEST_TIMES": "real"}
 
     def manage(self, *args: str) -> str:
         done = manage(self.broker, *args, **self.environ)
@@ -76,9 +75,18 @@ def shared(site: Site, request: pytest.FixtureRequest, use_broker: Callable[[str
     site.kill()
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with our tables and workflows."""
+    project = Project("memory://", tmp_path_factory.mktemp("other") / "migrated.sqlite3")
+    for command in ("migrate", "syncworkflows"):
+        project.manage(command, "--verbosity", "0")
+    return project.path
+
+
 @pytest.fixture
-def other(shared: str, tmp_path: Path) -> Project:
-    return Project(shared, tmp_path)
+def other(shared: str, migrated: Path, tmp_path: Path) -> Project:
+    return Project(shared, shutil.copy(migrated, tmp_path / "other.sqlite3"))
 
 
 def worker(site: Site, broker: str, **options: Any) -> Worker:
@@ -136,6 +144,7 @@ def test_a_stranger_that_does_not_know_the_task(site: Site, shared: str, other: 
     assert "unregistered" not in foreign.text()
 
 
+@pytest.mark.slow
 def test_a_busy_stranger_holds_nothing_back(site: Site, shared: str, other: Project, trace: Path):
     """Also what it has prefetched is handed on at once."""
     foreign = stranger(site, other, prefetch=16)
@@ -146,6 +155,7 @@ def test_a_busy_stranger_holds_nothing_back(site: Site, shared: str, other: Proj
     assert "took a message of another installation" in foreign.text()
 
 
+@pytest.mark.slow
 def test_a_message_waits_among_strangers_for_its_own_worker(site: Site, shared: str, other: Project, trace: Path):
     foreign = stranger(site, other)
     run = site.start("fault.LONG", {"trace": str(trace)})
@@ -154,6 +164,7 @@ def test_a_message_waits_among_strangers_for_its_own_worker(site: Site, shared: 
     assert_ended_undisturbed([run], own)
 
 
+@pytest.mark.slow
 def test_a_copy_of_our_database_has_our_id_and_not_our_runs(site: Site, shared: str, other: Project, trace: Path):
     with sqlite3.connect(other.path) as database:
         database.execute("UPDATE django_director_installation SET uid = ?", [installation.current()])
