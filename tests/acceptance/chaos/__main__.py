@@ -35,6 +35,12 @@ EXPECTED = (
     "Task handler raised error: WorkerLostError",
     "Task handler raised error: Terminated",
     "The supervisor has died; it is started again",
+    # When the connection to RabbitMQ is lost, Celery lets its event loop do what it still has to: read that connection
+    # once more. It tells the second error, and connects anew.
+    "Error cleaning up after event loop: RecoverableConnectionError(None, 'Socket was disconnected'",
+    "Error cleaning up after event loop: ConnectionResetError(104, ",
+    "Error cleaning up after event loop: BrokenPipeError(32, ",
+    "Error cleaning up after event loop: OSError('Server unexpectedly closed connection')",
     # While Celery looks for its broker it does not hear that a new process is up, and ends it after 4 s.
     "Timed out waiting for UP message",
     # Celery 5.7 ends a worker whose broker leaves while its consumer starts, or while it reads from its pool: its
