@@ -25,9 +25,10 @@ test: ## Run the tests; those that need a server that does not run here are skip
 	@$(SETUP) test
 	@$(VENV) -m pytest -m "not slow" -n auto --dist loadscope
 
-chaos: ## Break workers, broker and database under load, then check every promise (SECONDS=120 SEED=…)
+chaos: ## Break all under load, then check every promise (SECONDS=120 SEED=… DATABASE=URL BROKER=URL WITHOUT="KIND …")
 	@$(SETUP) test
-	@$(VENV) -m tests.acceptance.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED))
+	@$(VENV) -m tests.acceptance.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) \
+		$(if $(DATABASE),--database "$(DATABASE)") $(if $(BROKER),--broker "$(BROKER)") $(if $(WITHOUT),--without $(WITHOUT))
 
 bench: ## Measure beside plain Celery and celery-director on PostgreSQL and Redis (ARGS=--help)
 	@$(SETUP) test bench

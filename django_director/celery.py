@@ -205,8 +205,9 @@ def prepare_worker(instance: Any, **_: Any) -> None:
         _keep_connections(app)
     _pin(app)
     adopt(app)
-    from . import remote  # noqa: F401 - registers an answer; imports what only a worker has
+    from . import remote, strangers  # noqa: F401 - registers an answer; imports what only a worker has
 
+    app.steps["consumer"].add(strangers.Step)
     signals.worker_before_create_process.connect(supervision.prepare_to_fork, weak=False)
     signals.worker_shutdown.connect(losses.say_farewell, weak=False)
     app.steps["worker"].update((losses.LossStep, supervision.SupervisorStep))

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +22,7 @@ from celery import Celery, current_app
 from kombu import pools
 from kombu.exceptions import KombuError
 
-from . import faults, ids
+from . import faults, ids, installation
 from .conf import director
 from .connecting import TIMEOUT, connect, connect_to_publish, mailbox
 
@@ -33,6 +33,10 @@ COOL_DOWN: Final = 5.0
 BATCH: Final = 50
 """Messages that go to the broker together, where it can: the first shall not wait for the last."""
 HEADER: Final = "director"
+INSTALLATION: Final = "installation"
+"""The key in our header that says whose a message is."""
+KEPT: Final = ("priority", "correlation_id", "reply_to", "delivery_mode")
+"""The properties of a message that it keeps when it is sent again."""
 WHO_KNOWS: Final = "director_who_knows"
 """The remote control command that a worker answers with the tasks it knows."""
 ANSWER_SECONDS: Final = 2.0
@@ -132,6 +136,30 @@ def publish(messages: Sequence[Message]) -> int:
     return sent
 
 
+def send_again(
+    body: Any, headers: Mapping[str, Any], queue: str, properties: Mapping[str, Any], **coding: Any
+) -> bool:
+    """Put a message that a worker has taken back into ``queue``; say whether the broker took it.
+
+    ``coding`` says how ``body`` is encoded, or shall be, as Kombu wants it. Never raises for a broker's failure.
+    """
+    if breaker.is_open:
+        return False
+    kept = {key: properties[key] for key in KEPT if properties.get(key) is not None}
+    # Kombu has undone a compression.
+    others = {key: value for key, value in headers.items() if key != "compression"}
+    try:
+        with _pool(os.getpid()).acquire(block=True, timeout=TIMEOUT) as producer:
+            coding |= {"compression": headers.get("compression"), "headers": others}
+            # By the exchange without a name, which every queue has: another may lead to several queues.
+            producer.publish(body, exchange="", routing_key=queue, retry=False, **kept, **coding)
+    except _broker_errors() as error:
+        breaker.trip()
+        logger.warning("The broker did not take a message back (%s).", error.__class__.__name__)
+        return False
+    return True
+
+
 def revoke(message_ids: Sequence[str]) -> None:
     """Ask the workers to kill what runs under these Celery ids. Best effort, bounded like publishing."""
     app = _app()
@@ -155,7 +183,8 @@ def known(messages: Sequence[Message]) -> list[Message] | None:
     try:
         with connect(app) as connection:
             asked = mailbox(app, connection)
-            answers: Any = asked.multi_call(WHO_KNOWS, {"wanted": wanted}, timeout=ANSWER_SECONDS)
+            question = {"wanted": wanted, "whose": installation.current()}
+            answers: Any = asked.multi_call(WHO_KNOWS, question, timeout=ANSWER_SECONDS)
     except _broker_errors() as error:
         breaker.trip()
         logger.warning("The broker did not take a question (%s).", error.__class__.__name__)
@@ -185,7 +214,7 @@ def _send(message: Message, producer: Any, declared: set[str]) -> None:
         message.name,
         task_type=app.tasks.get(message.name),
         task_id=ids.message_id(message.task_id, message.sequence),
-        headers={HEADER: message.header},
+        headers={HEADER: message.header | {INSTALLATION: installation.current()}},
         retries=message.retries,
         producer=producer,
         retry=False,

@@ -523,6 +523,21 @@ class Worker(models.Model):
         return self.name
 
 
+class Installation(models.Model):
+    """The one row that tells this database from those of other installations on the same broker."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    uid = models.CharField(max_length=32, help_text="Random; every message carries it.")
+
+    objects = DirectorManager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.uid
+
+
 def graph_of(content_hash: str) -> Graph:
     """The compiled definition with this hash; a query only for the first in a process.
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from celery.exceptions import Ignore
 from django.db import DatabaseError
 
-from . import identity, inputs, ownsteps
+from . import copies, identity, inputs, ownsteps
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
@@ -86,6 +86,7 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     """
     claimed = claims.claim(ticket, str(task.request.hostname or ""), identity.worker_key())
     if claimed is None:
+        copies.hand_on(task, ticket)
         raise Ignore
     request: Any = task.request
     request.retries = claimed.failures

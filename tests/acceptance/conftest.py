@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from django.test.utils import setup_databases, teardown_databases
 from django_director import dispatch, engine, sync
 from django_director.models import Lease, Run
 from tests.factories import definition, make_workflow
-from tests.services import require_broker
+from tests.services import require_broker, unmet
 
 from . import checker
 from .harness import Beat, Program, Worker
+from .redis_server import Redis
 
 QUEUES = ("celery", "special", "victim", "routed")
 
@@ -180,6 +182,16 @@ def site(
             site.empty_broker()
             call_command("flush", verbosity=0, interactive=False)
             connections.close_all()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    binary = shutil.which("redis-server")
+    if binary is None:
+        unmet("no redis-server on the path")
+    server = Redis(str(binary), tmp_path)
+    yield server
+    server.kill()
 
 
 @pytest.fixture

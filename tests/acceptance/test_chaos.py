@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from .chaos.plan import KINDS, draw
+from .chaos.plan import HURTING, KINDS, RECOVERY, draw
+from .chaos.site import Site
 from .harness import ROOT
 
 
@@ -22,6 +23,22 @@ def test_the_seed_determines_the_plan():
     assert plan == sorted(plan)
     assert {fault.kind for fault in plan} == set(KINDS)
     assert all(fault.at + fault.seconds < 600 for fault in plan)
+
+
+def test_every_kind_can_be_done_and_left_out():
+    assert [kind for kind in KINDS if not callable(getattr(Site, kind, None))] == []
+    assert {what for what, _ in KINDS.values()} == set(RECOVERY)
+    assert {fault.kind for fault in draw(7, 600, workers=3, kinds=KINDS.keys() - {"lock_run"})} == (
+        KINDS.keys() - {"lock_run"}
+    )
+    assert not HURTING.keys() & KINDS.keys()
+
+
+def test_a_kind_that_does_not_exist_is_refused():
+    command = [sys.executable, "-m", "tests.acceptance.chaos", "--plan", "--without", "lock_tusk"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "lock_tusk" in done.stderr
 
 
 @pytest.mark.slow

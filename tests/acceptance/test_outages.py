@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,11 +14,12 @@ from celery import current_app
 
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
-from tests.services import needs_mysqlclient, require_service, unmet
+from tests.services import needs_mysqlclient, require_service
 
 from . import checker
 from .conftest import Site
 from .harness import Worker, database_url, manage, wait_for
+from .redis_server import Redis
 from .tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(180)]
@@ -30,59 +28,6 @@ LEASE = 3.0
 """Seconds, as in the settings of the acceptance tests."""
 PATIENCE = 10.0
 """Seconds a caller may wait for a broker that does not answer."""
-
-
-class Redis:
-    """A Redis server of our own, without persistence."""
-
-    def __init__(self, binary: str, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-        self.command = [
-            binary,
-            "--port",
-            str(self.port),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--bind",
-            "127.0.0.1",
-        ]
-        self.folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self.command, cwd=self.folder, stdout=subprocess.DEVNULL)
-        wait_for(self._answers, 10, "redis-server answers")
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
-        except OSError:
-            return False
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
-    binary = shutil.which("redis-server")
-    if binary is None:
-        unmet("no redis-server on the path")
-    server = Redis(str(binary), tmp_path)
-    yield server
-    server.kill()
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
 from celery import shared_task
+from django.db import connection
 
 import django_director
 
@@ -55,3 +57,42 @@ def fail(*args: Any, **kwargs: Any) -> None:
     note()
     if random.random() < 0.7:
         raise Planned("as asked")
+
+
+@shared_task(name="CHAOS_SIGNAL")
+def signal_itself(*args: Any, **kwargs: Any) -> str:
+    """At its first attempt: what ends a process, from inside."""
+    running = note()
+    if running.attempt == 1:
+        os.kill(os.getpid(), random.choice([signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]))
+        # The handler of Python runs between two of its instructions.
+        time.sleep(0.1)
+    return str(running.task_id)
+
+
+SPOILS = {
+    "postgresql": (
+        "BEGIN",
+        "SET search_path TO nowhere",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET TIME ZONE 'Asia/Tokyo'",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    ),
+    "mysql": (
+        "BEGIN",
+        "SET SESSION TRANSACTION READ ONLY",
+        "SET time_zone = '+09:00'",
+        "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SET autocommit = 0",
+    ),
+    "sqlite": ("BEGIN", "PRAGMA query_only = ON"),
+}
+
+
+@shared_task(name="CHAOS_SPOIL")
+def spoil(*args: Any, **kwargs: Any) -> str:
+    """Leave the session of the process in a state that nobody would work in."""
+    running = note()
+    with connection.cursor() as cursor:
+        cursor.execute(random.choice(SPOILS[connection.vendor]))
+    return str(running.task_id)

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ from django_director import engine
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import TASK_RETRYABLE
+
+from .plan import HURTING
 
 WORKFLOWS = {
     "chaos.CHAIN": 4,
@@ -27,6 +30,8 @@ WORKFLOWS = {
     "chaos.LIMITED": 3,
     "chaos.MAP": 3,
 }
+OFTEN = 2
+"""The weight of those that hurt their own worker."""
 VERBS = {"cancel": 8, "retry": 8, "rerun": 4, "skip": 3, "relaunch": 2, "pause": 4}
 """What the operators do, and how often."""
 MOST_ACTIVE = 40
@@ -38,8 +43,10 @@ SLOT = 5
 class Load:
     """Threads that use the engine as web servers and commands do."""
 
-    def __init__(self, seed: int, rate: float) -> None:
+    def __init__(self, seed: int, rate: float, hurting: Iterable[str] = ()) -> None:
+        """``hurting``: which of the workflows ``HURTING`` are among the load."""
         self.rate = rate
+        self.workflows = WORKFLOWS | {HURTING[word]: OFTEN for word in sorted(hurting)}
         self.refused = 0
         self.done: Counter[str] = Counter()
         """How often the operators did what."""
@@ -75,7 +82,7 @@ class Load:
 
     def _start(self, numbers: random.Random) -> None:
         if Run.objects.active().count() < MOST_ACTIVE:
-            (name,) = numbers.choices(list(WORKFLOWS), list(WORKFLOWS.values()))
+            (name,) = numbers.choices(list(self.workflows), list(self.workflows.values()))
             engine.start(name)
         self._stop.wait(numbers.expovariate(self.rate))
 

@@ -24,12 +24,30 @@ KINDS: Final[dict[str, tuple[str, tuple[float, float]]]] = {
     "delay_database": ("database", (4, 8)),
     "terminate_backends": ("database", (0, 0)),
     "duplicate": ("messages", (0, 0)),
+    # A foreign session's, as an open `psql`; SQLite has one lock for all, and it is held for less than a lease.
+    "lock_task": ("rows", (4, 6)),
+    "lock_run": ("rows", (4, 6)),
+    # Between the UPDATE that ends a task and its COMMIT.
+    "freeze_in_transaction": ("worker", (4, 6)),
+    # A worker of another installation, on the same queue.
+    "stranger": ("stranger", (6, 12)),
 }
+#: Workflows of the load whose tasks do to their own process what faults do from outside, by the word to leave them
+#: out.
+HURTING: Final = {"signals": "chaos.SIGNALS", "spoiled": "chaos.SPOILED"}
 #: What needs a server of its own, and a proxy before it.
 NEEDS_PROXY: Final = frozenset(kind for kind in KINDS if kind.endswith(("_broker", "_database"))) - {
     "empty_broker"
 }
-RECOVERY: Final = {"worker": 8.0, "supervisor": 3.0, "broker": 3.0, "database": 3.0, "messages": 0.0}
+RECOVERY: Final = {
+    "worker": 8.0,
+    "supervisor": 3.0,
+    "broker": 3.0,
+    "database": 3.0,
+    "messages": 0.0,
+    "rows": 2.0,
+    "stranger": 5.0,
+}
 """Seconds for which what was hit is left alone."""
 FIRST: Final = 3.0
 
@@ -43,7 +61,7 @@ class Fault(NamedTuple):
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.at:7.2f} s  {self.kind:18}  target {self.target}  {self.seconds:.2f} s"
+        return f"{self.at:7.2f} s  {self.kind:21}  target {self.target}  {self.seconds:.2f} s"
 
 
 def draw(seed: int, seconds: float, *, workers: int, kinds: Iterable[str] = KINDS) -> list[Fault]:

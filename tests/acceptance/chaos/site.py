@@ -13,19 +13,23 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from celery import current_app
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from django_director import dispatch
+from django_director.conf import director
 from django_director.engine import outbox
 from django_director.engine.supervise import LEASE_NAME
-from django_director.models import Lease, Task
-from tests.acceptance.harness import Program, Worker, is_alive
+from django_director.models import Lease, Run, Task
+from tests.acceptance.harness import Program, Worker, is_alive, manage
 from tests.acceptance.tcp_proxy import Proxy
 
 from .plan import KINDS, Fault
 
+SQLITE_SECONDS = 1.5
+"""How long SQLite's one lock is held."""
 CONCURRENCY = 2
 """Processes of one worker."""
 PASSING_SECONDS = 1.0
@@ -44,6 +48,13 @@ class Supervisor(Program):
     def __init__(self, broker: str, folder: Path, **environ: str) -> None:
         super().__init__(broker, folder, "superviseworkflows", **environ)
         self.command = [sys.executable, "-m", "django", "superviseworkflows"]
+
+
+class Stranger(Worker):
+    """A worker of another project, which has a database of its own and shares broker and queue."""
+
+    def __init__(self, broker: str, folder: Path, **environ: str) -> None:
+        super().__init__(broker, folder, concurrency=1, **environ)
 
 
 class Site:
@@ -70,6 +81,11 @@ class Site:
         self.done: Counter[str] = Counter()
         #: When the processes of which worker were killed or frozen: from, to.
         self.hits: defaultdict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+        #: In which runs a foreign session held a row: from, to.
+        self.locked: defaultdict[UUID, list[tuple[datetime, datetime]]] = defaultdict(list)
+        #: While this file is there, a worker stops before it commits the end of a task; by the worker's name.
+        self._holds: dict[str, Path] = {}
+        self._other = {"DATABASE_URL": f"sqlite:///{folder / 'other.sqlite3'}"}
         #: How many workers ended by themselves, and were started again.
         self.restarted = 0
         #: When which worker was last seen alive.
@@ -81,7 +97,11 @@ class Site:
         self._held_until = datetime.now(UTC)
         self._began = time.monotonic()
 
-    def start(self) -> None:
+    def start(self, *, strangers: bool) -> None:
+        """Start all programs; with ``strangers`` make another project too."""
+        if strangers:
+            done = manage(self.broker, "migrate", "--verbosity", "0", **self._other)
+            assert done.returncode == 0, done.stderr
         self.workers = [self._new_worker() for _ in self.locks]
         self.supervisor = self._new_supervisor()
         self._began = time.monotonic()
@@ -145,6 +165,35 @@ class Site:
             worker.signal(signal.SIGSTOP)
             time.sleep(fault.seconds)
             worker.signal(signal.SIGCONT)
+
+    def freeze_in_transaction(self, fault: Fault) -> None:
+        """All that a worker ends within a second is written and not committed when the worker stands still."""
+        worker = self.workers[fault.target]
+        hold = self._holds[worker.hostname]
+        hold.touch()
+        with self._hit(worker):
+            try:
+                time.sleep(1)
+                worker.signal(signal.SIGSTOP)
+                time.sleep(_bearable(fault.seconds))
+            finally:
+                hold.unlink()
+                worker.signal(signal.SIGCONT)
+
+    def lock_task(self, fault: Fault) -> None:
+        self._lock(Task.objects.active(), "run_id", fault)
+
+    def lock_run(self, fault: Fault) -> None:
+        self._lock(Run.objects.active(), "pk", fault)
+
+    def stranger(self, fault: Fault) -> None:
+        stranger = Stranger(self.broker, self.folder, **self._other)
+        self.programs.append(stranger)
+        try:
+            stranger.launch()
+            time.sleep(fault.seconds)
+        finally:
+            stranger.kill()
 
     def stop_worker(self, fault: Fault) -> None:
         worker = self.workers[fault.target]
@@ -229,6 +278,23 @@ class Site:
             for sequence in {task.sequence, max(task.sequence - 1, 0)}:
                 dispatch.publish([outbox.message_of(task, version, sequence=sequence)])
 
+    def _lock(self, rows: Any, run: str, fault: Fault) -> None:
+        """Hold a row of what is active in a transaction that does nothing."""
+        found = list(rows.order_by("pk").values_list("pk", run)[:100])
+        if not found:
+            self.note(f"{fault.kind}: nothing is active")
+            return
+        pk, run_id = found[int(fault.at * 100) % len(found)]
+        begin = datetime.now(UTC)
+        try:
+            with transaction.atomic():
+                list(rows.model.objects.select_for_update().filter(pk=pk).values_list("pk"))
+                time.sleep(_bearable(fault.seconds))
+        finally:
+            # A lease that could not be renewed may be found over a moment after the lock.
+            end = datetime.now(UTC) + timedelta(seconds=float(director.LEASE))
+            self.locked[run_id].append((begin, end))
+
     def _break(self, which: str, how: Any, fault: Fault) -> None:
         if which == "database":
             self._held_until = datetime.now(UTC) + timedelta(seconds=fault.seconds + PASSING_SECONDS)
@@ -287,7 +353,10 @@ class Site:
         self.note("all is up")
 
     def _new_worker(self) -> Worker:
-        worker = Worker(self.broker, self.folder, concurrency=CONCURRENCY, **self.environ)
+        hold = self.folder / f"hold-{len(self.programs)}"
+        fault = f"finish.updated:hold:{hold}"
+        worker = Worker(self.broker, self.folder, concurrency=CONCURRENCY, DIRECTOR_FAULT=fault, **self.environ)
+        self._holds[worker.hostname] = hold
         self.programs.append(worker)
         worker.start()
         return worker
@@ -297,6 +366,11 @@ class Site:
         self.programs.append(supervisor)
         supervisor.start()
         return supervisor
+
+
+def _bearable(seconds: float) -> float:
+    """For so long a lock is held: SQLite's is one for all, and as if the database were away."""
+    return min(seconds, SQLITE_SECONDS) if connection.vendor == "sqlite" else seconds
 
 
 def _has_ended(program: Program) -> bool:

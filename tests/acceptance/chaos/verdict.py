@@ -105,11 +105,17 @@ class Verdict:
         )
 
     def _unexplained(self) -> Iterator[Violation]:
-        """(f) A lost attempt has a cause: its worker was killed or frozen. A slow or absent database is none."""
+        """(f) A lost attempt has a cause. A slow or absent database is none.
+
+        Its worker was killed or frozen, its task ends its own process, or a foreign session held its rows, so that
+        its lease could not be renewed.
+        """
         for attempt in Attempt.objects.filter(outcome="lost").select_related("task__run__workflow"):
-            hits = self.site.hits.get(attempt.worker, [])
-            if not any(begin <= attempt.finished_at and attempt.started_at <= end for begin, end in hits):
-                where = f"run {attempt.task.run_id} of {attempt.task.run.workflow}, step {attempt.task.step}"
+            task = attempt.task
+            causes = [*self.site.hits.get(attempt.worker, []), *self.site.locked.get(task.run_id, [])]
+            is_hit = any(begin <= attempt.finished_at and attempt.started_at <= end for begin, end in causes)
+            if not is_hit and task.name != "CHAOS_SIGNAL":
+                where = f"run {task.run_id} of {task.run.workflow}, step {task.step}"
                 what = f"lost by {attempt.worker} without a fault, {attempt.started_at:%H:%M:%S.%f} to "
                 yield Violation("f", where, f"{what}{attempt.finished_at:%H:%M:%S.%f}: {attempt.error}")
 
