@@ -21,6 +21,7 @@ from .conf import director
 from .engine.claim import Claim
 from .engine.transactions import disconnect
 from .models import Task
+from .throttle import Throttle
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self._pid = 0
+        self._refusals = Throttle()
         self._reset()
 
     def _reset(self) -> None:
@@ -68,7 +70,8 @@ class Keeper:
                 for claim in claims:
                     self._renew(claim)
             except (DatabaseError, InterfaceError) as error:
-                logger.warning("A lease could not be renewed: %s", error, extra={"action": "renew"})
+                if self._refusals.passes(type(error).__name__):
+                    logger.warning("A lease could not be renewed: %s", error, extra={"action": "renew"})
             finally:
                 disconnect()
 

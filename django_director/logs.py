@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Final
 
-from django.db import DatabaseError, InterfaceError
-
 from .conf import KIB, director
 from .engine.claim import Claim
 from .engine.transactions import statement
@@ -65,7 +63,8 @@ class Lines:
         )
         try:
             statement(lambda: TaskLog.objects.bulk_create([row], ignore_conflicts=True))
-        except (DatabaseError, InterfaceError) as error:
+        # Whatever it is, a time limit included: the result shall not be lost for it.
+        except Exception as error:
             logger.warning("The log lines of task %s could not be kept: %s", claim.task_id, error)
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from celery.exceptions import Ignore
-from django.db import DatabaseError
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from django.db import DatabaseError, InterfaceError
 
 from . import inputs, ownsteps
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
 from .engine.claim import Claim
+from .engine.errors import is_of_data
 from .engine.reading import Ticket
-from .engine.transactions import connection, statement
+from .engine.sessions import engine_session, user_session
+from .engine.transactions import connection, disconnect, statement
 from .exceptions import InvalidResult
 from .failing import failure, record, shown
 from .jsonvalues import NotStorable, normalise
@@ -28,12 +32,17 @@ from .leases import keeper
 from .logs import Lines, captured
 from .models import Task
 from .status import RUN_FINISHED, STOP_SPARING
+from .throttle import Throttle
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
 
+logger = logging.getLogger(__name__)
+
 CANCELED_PERIOD: Final = 1.0
 """Seconds for which ``context().canceled`` repeats its last answer."""
+
+_refusals: Final = Throttle()
 
 
 @dataclass(slots=True)
@@ -62,12 +71,30 @@ class Context:
         """Show how far the task is. Ignored when the task is no longer this worker's."""
         value = {"done": done, "total": total, "message": str(message)[:200]}
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
-        statement(lambda: mine.update(progress=value))
+        with _harmless("show the progress of"):
+            statement(lambda: mine.update(progress=value))
 
     def _is_wanted(self) -> bool:
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
-        row = statement(lambda: mine.values_list("is_hook", "run__stop", "run__status").first())
+        row: Any = (True,)
+        with _harmless("ask whether anybody still wants"):
+            row = statement(lambda: mine.values_list("is_hook", "run__stop", "run__status").first())
         return row is not None and (row[0] or (row[1] in STOP_SPARING and row[2] not in RUN_FINISHED))
+
+
+@contextlib.contextmanager
+def _harmless(purpose: str) -> Iterator[None]:
+    """Let a task go on that only wanted to show or to ask something when the database does not answer.
+
+    Inside a transaction of the task's own the error is its to handle: PostgreSQL has spoiled the whole transaction.
+    """
+    try:
+        yield
+    except (DatabaseError, InterfaceError) as error:
+        if connection().in_atomic_block:
+            raise
+        if _refusals.passes(purpose):
+            logger.warning("The database does not let us %s a task: %s", purpose, str(error).strip())
 
 
 _context: ContextVar[Context | None] = ContextVar("director_context", default=None)
@@ -84,41 +111,66 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     ``Ignore``: the message is a duplicate or out of date. ``Retry``: the task runs again later. Anything else:
     the attempt failed; it is recorded already.
     """
-    claimed = claims.claim(ticket, str(task.request.hostname or ""))
-    if claimed is None:
-        raise Ignore
     request: Any = task.request
-    request.retries = claimed.failures
-    request.director_policy = claimed.node.retry
-    return _attempt(task, claimed)
+    # A task of this very process, as in a test, is its caller's to connect.
+    with contextlib.nullcontext() if request.is_eager else engine_session():
+        claimed = claims.claim(ticket, str(request.hostname or ""))
+        if claimed is None:
+            raise Ignore
+        request.retries = claimed.failures
+        request.director_policy = claimed.node.retry
+        return _attempt(task, claimed)
 
 
 def _attempt(task: DirectorTask, claimed: Claim) -> Any:
     lines = Lines()
-    was_atomic = connection().in_atomic_block
     with _in_context(claimed), keeper.keep(claimed):
         try:
             with captured(lines):
                 value = _do(task, claimed)
         except (Exception, SystemExit) as error:
-            _reset_connection(was_atomic)
-            lines.keep(claimed)
-            record(task, claimed, error)
+            _uninterrupted(partial(_conclude, lines, claimed, partial(record, task, claimed, error)))
             seen = shown(error)
             if seen is error:
                 raise
             raise seen from error
-        _reset_connection(was_atomic)
-        # Before the outcome: whoever sees that shall find the lines too.
-        lines.keep(claimed)
         match value:
             case ownsteps.Skip():
-                _skip(claimed, value.reason)
+                end = partial(_skip, claimed, value.reason)
             case ownsteps.HELD:
-                value = None
+                value, end = None, _nothing
             case _:
-                _commit(claimed, value)
+                end = partial(_commit, claimed, value)
+        _uninterrupted(partial(_conclude, lines, claimed, end))
     return None if isinstance(value, ownsteps.Skip) else value
+
+
+def _conclude(lines: Lines, claimed: Claim, end: Callable[[], object]) -> None:
+    # Before the outcome: whoever sees that shall find the lines too.
+    lines.keep(claimed)
+    end()
+
+
+def _nothing() -> None:
+    """The end of a step that waits: whoever let it wait has written so."""
+
+
+def _uninterrupted(work: Callable[[], object]) -> None:
+    """Write what came of the code, also when a signal comes meanwhile: the code is not to run again for that.
+
+    A soft time limit that is reached here was kept by the code. Whatever ends the process is passed on afterwards.
+    """
+    try:
+        work()
+    except SoftTimeLimitExceeded:
+        disconnect()
+        work()
+    except Exception:
+        raise
+    except BaseException:
+        disconnect()
+        work()
+        raise
 
 
 def _do(task: DirectorTask, claimed: Claim) -> Any:
@@ -137,16 +189,17 @@ def _skip(claimed: Claim, reason: str) -> None:
 def _call(task: DirectorTask, claimed: Claim) -> Any:
     args, kwargs = inputs.arguments(task, claimed)
     process = os.getpid()
-    try:
-        value = task.run_plainly(*args, **kwargs)
-    finally:
-        if os.getpid() != process:
-            # A child that the task forked came back: the outcome and the connection are its parent's.
-            os._exit(0)
-    pending = task.request.get("director_retry")
-    if pending is not None:
-        raise pending
-    return normalise_result(value)
+    with user_session():
+        try:
+            value = task.run_plainly(*args, **kwargs)
+        finally:
+            if os.getpid() != process:
+                # A child that the task forked came back: the outcome and the connections are its parent's.
+                os._exit(0)
+        pending = task.request.get("director_retry")
+        if pending is not None:
+            raise pending
+        return normalise_result(value)
 
 
 def normalise_result(value: Any) -> Any:
@@ -163,8 +216,13 @@ def normalise_result(value: Any) -> Any:
 def _commit(claimed: Claim, value: Any) -> None:
     try:
         committed = finish.finish(claimed, value)
-    except DatabaseError as error:
-        # The database refuses this very result: say so, without it.
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:
+        if isinstance(error, DatabaseError | InterfaceError) and not is_of_data(error):
+            # The database has refused everything for as long as we wait. The lease tells, when it answers.
+            raise
+        # This very result can't be stored: say so, without it.
         finish.fail(claimed, failure(error, "the result could not be stored: "))
         raise
     if not committed:
@@ -187,15 +245,3 @@ def _in_context(claimed: Claim) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
-
-
-def _reset_connection(was_atomic: bool) -> None:
-    """Undo what the user's code may have done to the connection, so that the outcome can be written."""
-    if was_atomic:
-        return
-    database = connection()
-    if database.in_atomic_block:
-        # A transaction that the code has begun and not ended is not ours to commit.
-        database.in_atomic_block = False
-        database.close()
-    database.close_if_unusable_or_obsolete()

@@ -32,6 +32,7 @@ from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hold, reading
 from .reading import Row, Ticket
+from .sessions import receiver_session
 from .transactions import PATIENCE, WORKER_PATIENCE, connection, statement
 
 
@@ -100,7 +101,8 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
     if signals.task_started.receivers:
         row = Task.objects.select_related("run").filter(pk=ticket.task_id)
         task = statement(row.get, patience=WORKER_PATIENCE)
-        signals.task_started.send_robust(sender=Task, task=task)
+        with receiver_session():
+            signals.task_started.send_robust(sender=Task, task=task)
     return _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
 
 

@@ -22,8 +22,10 @@ from django.db.models import Q
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
+from django_director.throttle import Throttle
 
 from . import admission, backlog, children, hold, itemrows, recovery, retention, timeouts, timers, unknown
+from .sessions import engine_session
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ LOOKS: Final = 4
 """How often in a ``TICK`` it looks for what is due, which is one query: workers shall not wait for the messages
 that a wide start or finish has left to it. Once, when for ``IDLE_SECONDS`` no task was under way."""
 IDLE_SECONDS: Final = 10.0
+_refusals: Final = Throttle()
 RETENTION_PERIOD: Final = 3_600.0
 RETENTION_SECONDS: Final = 5.0
 """How long one tick deletes; what is left goes on ``RETENTION_PAUSE`` seconds later."""
@@ -94,10 +97,11 @@ class Supervisor:
 
     def run(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
         """Tick until ``stop`` is called or ``is_wanted`` says no; a broken database is waited for."""
-        while not self._stop.is_set() and is_wanted():
-            pause = self._guarded_tick()
-            self._stop.wait(pause)
-        self._release()
+        with engine_session():
+            while not self._stop.is_set() and is_wanted():
+                pause = self._guarded_tick()
+                self._stop.wait(pause)
+            self._release()
 
     def _guarded_tick(self) -> float:
         try:
@@ -105,7 +109,8 @@ class Supervisor:
                 return _lease_seconds() / 3
             report = self.tick()
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The supervisor can't work: %s", error, extra={"action": "supervise"})
+            if _refusals.passes(type(error).__name__):
+                logger.warning("The supervisor can't work: %s", error, extra={"action": "supervise"})
             disconnect()
             return float(director.TICK)
         if report.published >= recovery.BATCH:

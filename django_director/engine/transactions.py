@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_director import shutdown
 from django_director.conf import director
+from django_director.throttle import Throttle
+
+from .errors import is_contention, is_loss, is_of_data
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 PATIENCE: Final = 5.0
 """Seconds a caller waits for the database to accept a transaction."""
 WORKER_PATIENCE: Final = 300.0
-"""The same for a worker with a result in its hands."""
+"""The same for a worker with a message or a result in its hands: it waits out all but an error of the data."""
 
-_POSTGRES: Final = frozenset({"40001", "40P01", "55P03"})
-#: MariaDB tells a deadlock over an auto-increment lock by 1467, a number of its own.
-_MYSQL: Final = frozenset({1020, 1205, 1213, 1467})
+_refusals: Final = Throttle()
 
 
 def connection() -> BaseDatabaseWrapper:
@@ -35,8 +40,10 @@ def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
     """Run ``work`` in a transaction and return what it returns.
 
     Deadlocks, serialisation failures and lost connections roll everything back and start ``work`` anew, for
-    ``patience`` seconds. Inside a transaction of the caller's there is one try: the rest is the caller's to redo.
-    ``work`` may run several times and must not do anything but write rows.
+    ``patience`` seconds; with ``WORKER_PATIENCE`` so does every error that is not of the data, on a new connection:
+    a time-out, a full disk, a missing column while a deployment is under way. Inside a transaction of the caller's
+    there is one try: the rest is the caller's to redo. ``work`` may run several times and must not do anything but
+    write rows.
     """
     return _persevere(partial(_atomically, work), patience)
 
@@ -64,15 +71,8 @@ def disconnect() -> None:
 
 
 def is_transient(error: DatabaseError | InterfaceError, used: object) -> bool:
-    """Say whether a transaction on the driver's connection ``used`` may succeed when it is tried again."""
-    cause = error.__cause__ or error
-    code = cause.args[0] if cause.args else None
-    return (
-        getattr(cause, "sqlstate", None) in _POSTGRES
-        or (isinstance(code, int) and code in _MYSQL)
-        or "is locked" in str(error)
-        or (isinstance(error, (OperationalError, InterfaceError)) and _is_lost(used))
-    )
+    """Say whether a transaction on the driver's connection ``used`` may succeed when it is tried again at once."""
+    return is_contention(error) or (is_loss(error) and _is_lost(used))
 
 
 def _atomically(work: Callable[[], T]) -> T:
@@ -81,8 +81,8 @@ def _atomically(work: Callable[[], T]) -> T:
 
 
 def _persevere(work: Callable[[], T], patience: float) -> T:
-    deadline = time.monotonic() + patience
-    delay = 0.02
+    began = time.monotonic()
+    delay, tries = 0.02, 0
     while True:
         used, database = None, connection()
         try:
@@ -90,11 +90,36 @@ def _persevere(work: Callable[[], T], patience: float) -> T:
             used = database.connection
             return work()
         except (DatabaseError, InterfaceError) as error:
-            if database.in_atomic_block or time.monotonic() > deadline or not is_transient(error, used):
+            tries += 1
+            if database.in_atomic_block or _is_over(began, patience):
+                raise
+            if patience >= WORKER_PATIENCE:
+                _insist(error, tries)
+            elif not is_transient(error, used):
                 raise
         # Jitter keeps those who collided once from colliding again.
         time.sleep(delay * random.uniform(0.5, 1))
         delay = min(delay * 2, 1.0)
+
+
+def _is_over(began: float, patience: float) -> bool:
+    return time.monotonic() > min(began + patience, shutdown.ends_patience_of(began))
+
+
+def _insist(error: Any, tries: int) -> None:
+    """Make ready for another try, whatever went wrong; raises ``error`` when that would be of no use."""
+    if is_of_data(error):
+        raise error
+    if is_contention(error) and tries < 5:
+        return
+    # The cause may be this session: what a task has set, a server that has become read only, a lost connection.
+    disconnect()
+    if tries > 1 and _refusals.passes(type(error).__name__):
+        logger.warning(
+            "The database refuses what a worker has to write, which is tried again: %s",
+            str(error).strip(),
+            extra={"action": "persevere"},
+        )
 
 
 def _is_lost(used: object) -> bool:
