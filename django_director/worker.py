@@ -86,7 +86,7 @@ class Context:
 def _harmless(purpose: str) -> Iterator[None]:
     """Let a task go on that only wanted to show or to ask something when the database does not answer.
 
-    Inside a transaction of the task's own the error is its to handle: PostgreSQL has spoiled the whole transaction.
+    Inside a transaction of the task's own the error is its to handle: PostgreSQL has spoiled the transaction.
     """
     try:
         yield
@@ -134,6 +134,7 @@ def _attempt(task: DirectorTask, claimed: Claim) -> Any:
             if seen is error:
                 raise
             raise seen from error
+        end: Callable[[], object]
         match value:
             case ownsteps.Skip():
                 end = partial(_skip, claimed, value.reason)

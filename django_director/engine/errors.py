@@ -16,8 +16,8 @@ _CONTENTION: Final = frozenset({"40001", "40P01", "55P03"})
 _MYSQL_CONTENTION: Final = frozenset({1020, 1205, 1213, 1467})
 #: Classes of SQLSTATE: data exception, integrity constraint violation, a limit of the program exceeded.
 _DATA: Final = ("22", "23", "54")
-#: What the driver does not call a DataError: a packet, a row or a text that is too large; a text that the character
-#: set can't hold; JSON that is none; a value of the wrong type or out of range; a CHECK constraint.
+#: What the driver does not call a DataError: a packet, a row or a text that is too large; a text that the
+#: character set can't hold; JSON that is none; a value of the wrong type or out of range; a CHECK constraint.
 _MYSQL_DATA: Final = frozenset({1118, 1153, 1300, 1366, 1367, 1690, 3140, 3141, 3156, 3157, 3819, 3854, 3988})
 _MYSQL_DATA_MARIADB: Final = frozenset({4025, 4036, 4037, 4038, 4039, 4040, 4041, 4042})
 #: SQLite's SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.

@@ -1,8 +1,9 @@
 """Two connections for each thread of a worker: one that user code sees, and one that is the engine's alone.
 
-Whatever a task or a receiver of a signal does to Django's connection (a raw BEGIN, another schema, role, isolation
-or time-out, autocommit off) can't reach what the engine writes. Both stand under the same alias, one at a time: the
-user's unless ``engine_session`` says otherwise, so that a start inside a task joins the task's own transaction.
+Whatever a task or a receiver of a signal does to Django's connection (a raw BEGIN, another schema, role,
+isolation or time-out, autocommit off) can't reach what the engine writes. Both stand under one alias, one at a
+time: the user's unless ``engine_session`` says otherwise, so that a start inside a task joins the task's own
+transaction.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ IDLE: Final = 60.0
 _FIRST_WORD: Final = re.compile(r"[\s(]*(\w+)")
 #: Statements that leave a session as it was, or whose traces its transaction status shows.
 _PLAIN: Final = frozenset(
-    "SELECT INSERT UPDATE DELETE WITH VALUES REPLACE MERGE EXPLAIN SHOW TRUNCATE COPY "
-    "BEGIN START COMMIT END ROLLBACK SAVEPOINT RELEASE FETCH MOVE CLOSE NOTIFY CALL".split()
+    (
+        *("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "REPLACE", "MERGE", "COPY", "TRUNCATE"),
+        *("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"),
+        *("EXPLAIN", "SHOW", "FETCH", "MOVE", "CLOSE", "NOTIFY", "CALL"),
+    )
 )
 _IDLE_STATUS: Final = 0
 """libpq's PQTRANS_IDLE."""
@@ -99,7 +103,7 @@ def receiver_session() -> Iterator[None]:
 
 
 class _Watch:
-    """Notes whether the statements of a block may have changed the session; what connecting says does not count."""
+    """Notes whether statements of a block may have changed the session; those of connecting do not count."""
 
     def __init__(self, database: Any) -> None:
         self._database = database

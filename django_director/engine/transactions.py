@@ -40,10 +40,10 @@ def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
     """Run ``work`` in a transaction and return what it returns.
 
     Deadlocks, serialisation failures and lost connections roll everything back and start ``work`` anew, for
-    ``patience`` seconds; with ``WORKER_PATIENCE`` so does every error that is not of the data, on a new connection:
-    a time-out, a full disk, a missing column while a deployment is under way. Inside a transaction of the caller's
-    there is one try: the rest is the caller's to redo. ``work`` may run several times and must not do anything but
-    write rows.
+    ``patience`` seconds; with ``WORKER_PATIENCE`` so does every error that is not of the data, on a new
+    connection: a time-out, a full disk, a column that is missing until a deployment is complete. Inside a
+    transaction of the caller's there is one try: the rest is the caller's to redo. ``work`` may run several times
+    and must not do anything but write rows.
     """
     return _persevere(partial(_atomically, work), patience)
 
