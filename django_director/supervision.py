@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from celery import bootsteps, platforms
 from celery.exceptions import TimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, connections
 
+from . import shutdown
 from .conf import director
 from .ids import parse_message_id
 
@@ -28,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 REVIVE_PERIOD = 1.0
 """Seconds between two looks whether the supervisor's process and those of the pool are alive."""
+
+STOP_SECONDS = 5.0
+"""How long a supervisor may take to end."""
 
 REPORT_PERIOD = 0.5
 """Seconds in which unknown tasks are collected."""
@@ -106,7 +111,7 @@ class SupervisorStep(bootsteps.StartStopStep):
         if self.child is not None:
             child, self.child = self.child, None
             child.terminate()
-            child.join(5)
+            _see_end_of(child)
 
     def terminate(self, worker: Any) -> None:
         """Stop it when the worker goes down at once."""
@@ -134,6 +139,19 @@ class SupervisorStep(bootsteps.StartStopStep):
             self._spawn(worker)
 
 
+def _see_end_of(child: SupervisorProcess | SupervisorThread) -> None:
+    """Wait a moment for a supervisor that was told to end, and end its process if it hangs.
+
+    Celery would wait for a process without a bound. So does ``join``: its time-out watches a file that the child
+    has closed.
+    """
+    deadline = time.monotonic() + STOP_SECONDS
+    while child.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if isinstance(child, SupervisorProcess) and child.pid and child.is_alive():
+        os.kill(child.pid, signal.SIGKILL)
+
+
 def prepare_to_fork(**_: Any) -> None:
     """Make what a child will need part of the pages that it shares with this process, and let them stay shared.
 
@@ -150,6 +168,9 @@ def report_lost(message_id: str, error: BaseException) -> None:
     """Tell the engine that the process of a message is gone; called in the worker's main process."""
     from .engine import recovery, timeouts  # needs models
 
+    if shutdown.has_begun():
+        # Whatever was lost has a lease, and the worker's end shall not wait for a database.
+        return
     task_id, sequence = parse_message_id(message_id)
     try:
         if isinstance(error, TimeLimitExceeded):

@@ -16,7 +16,7 @@ from uuid import UUID
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from django.db import DatabaseError, InterfaceError
 
-from . import inputs, ownsteps
+from . import inputs, ownsteps, shutdown
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
@@ -113,13 +113,19 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     """
     request: Any = task.request
     # A task of this very process, as in a test, is its caller's to connect.
-    with contextlib.nullcontext() if request.is_eager else engine_session():
+    with contextlib.nullcontext() if request.is_eager else _at_work():
         claimed = claims.claim(ticket, str(request.hostname or ""))
         if claimed is None:
             raise Ignore
         request.retries = claimed.failures
         request.director_policy = claimed.node.retry
         return _attempt(task, claimed)
+
+
+@contextlib.contextmanager
+def _at_work() -> Iterator[None]:
+    with shutdown.watch.working(), engine_session():
+        yield
 
 
 def _attempt(task: DirectorTask, claimed: Claim) -> Any:

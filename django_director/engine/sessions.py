@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from django_director import shutdown
 from django_director.conf import director
 
 from .transactions import connection
@@ -98,7 +99,7 @@ def user_session() -> Iterator[None]:
 def receiver_session() -> Iterator[None]:
     """As ``user_session``, for receivers of signals, where the engine would lend them a connection of its own."""
     is_ours = _sessions.theirs is not None and connection() is _sessions.own
-    with user_session() if is_ours else contextlib.nullcontext():
+    with user_session() if is_ours else contextlib.nullcontext(), shutdown.watch.waiting(None):
         yield
 
 

@@ -45,12 +45,14 @@ def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
     transaction of the caller's there is one try: the rest is the caller's to redo. ``work`` may run several times
     and must not do anything but write rows.
     """
-    return _persevere(partial(_atomically, work), patience)
+    return statement(partial(_atomically, work), patience=patience)
 
 
 def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
     """As ``transact``, for ``work`` that is one statement and so needs no transaction."""
-    return _persevere(work, patience)
+    began = time.monotonic()
+    with shutdown.watch.waiting(began):
+        return _persevere(work, began, patience)
 
 
 def after_commit(work: Callable[[], object]) -> None:
@@ -80,8 +82,7 @@ def _atomically(work: Callable[[], T]) -> T:
         return work()
 
 
-def _persevere(work: Callable[[], T], patience: float) -> T:
-    began = time.monotonic()
+def _persevere(work: Callable[[], T], began: float, patience: float) -> T:
     delay, tries = 0.02, 0
     while True:
         used, database = None, connection()

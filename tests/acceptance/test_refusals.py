@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import Group
@@ -16,10 +20,12 @@ from django_director.status import RunStatus
 
 from . import checker
 from .conftest import Site
-from .harness import Worker, wait_for
+from .harness import Worker, database_url, wait_for
+from .tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(120)]
 
+REFUSED = "The database refuses what a worker has to write"
 TRIGGER = "tests_refusing"
 COUNTER = "tests_refused"
 
@@ -196,3 +202,79 @@ def assert_in_one_process(*runs: Run) -> None:
     tasks = Task.objects.filter(run__in=runs)
     assert {(task.attempt, task.crashes) for task in tasks} == {(1, 0)}
     assert len({task.worker for task in tasks}) == 1
+
+
+@pytest.fixture
+def limited(checked: Site) -> Iterator[str]:
+    """The URL of the database for a role with few connections; yields after it is set up on PostgreSQL."""
+    if connection.vendor != "postgresql":
+        pytest.skip("skipped: a limit of connections for each role is PostgreSQL's")
+    name = f"{connection.settings_dict['NAME']}_few"
+    execute(f"DROP ROLE IF EXISTS {name}", f"CREATE ROLE {name} SUPERUSER LOGIN CONNECTION LIMIT 0")
+    execute(f"ALTER ROLE {name} NOSUPERUSER", f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
+    execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {name}")
+    yield name
+    checked.kill()
+    execute(f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+@pytest.mark.fault(44)
+@pytest.mark.slow
+def test_connections_used_up_and_sigterm(checked: Site, limited: str, trace: Path):
+    execute(f"ALTER ROLE {limited} CONNECTION LIMIT -1")
+    url = urlsplit(database_url())
+    url = url._replace(netloc=f"{limited}@{url.hostname}:{url.port}")
+    worker = checked.worker(queues="special", concurrency=1, DATABASE_URL=url.geturl())
+    run = checked.start("fault.BUSY", {"trace": str(trace), "seconds": 2})
+    wait_for(trace.exists, what="its code runs")
+    execute(f"ALTER ROLE {limited} CONNECTION LIMIT 0")
+    ended = f"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{limited}'"
+    read(ended)
+    wait_for(lambda: "too many connections" in worker.text() and REFUSED in worker.text(), what="refused")
+    began = time.monotonic()
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.process is not None
+    worker.process.wait(60)
+    assert time.monotonic() - began < 15
+    assert run.tasks.get().status == "running", "left for its lease"
+    lines = worker.text().splitlines()
+    warnings = [line for line in lines if ": WARNING/" in line and "too many connections" in line]
+    assert len(warnings) < 5, "\n".join(warnings)
+    execute(f"ALTER ROLE {limited} CONNECTION LIMIT -1")
+    checked.worker(queues="special", concurrency=1)
+    run.wait(30)
+    assert run.status == RunStatus.SUCCESS
+
+
+@pytest.fixture
+def proxied(checked: Site) -> Iterator[Proxy]:
+    """A way to the database that can fall silent."""
+    if connection.vendor == "sqlite":
+        pytest.skip("skipped: SQLite has no server")
+    given = connection.settings_dict
+    proxy = Proxy((given["HOST"], int(given["PORT"])))
+    yield proxy
+    checked.kill()
+    proxy.close()
+
+
+@pytest.mark.fault(44)
+@pytest.mark.slow
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_silent_database_and_sigterm(checked: Site, proxied: Proxy, trace: Path, pool):
+    parts = urlsplit(database_url())
+    address = f"{parts.username}@127.0.0.1:{proxied.port}"
+    url = parts._replace(netloc=address).geturl()
+    worker = checked.worker(queues="special", concurrency=2, pool=pool, DATABASE_URL=url)
+    run = checked.start("fault.BUSY", {"trace": str(trace), "seconds": 1})
+    wait_for(trace.exists, what="its code runs")
+    proxied.freeze()
+    began = time.monotonic()
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.process is not None
+    worker.process.wait(60)
+    assert time.monotonic() - began < 20
+    assert run.tasks.get().status == "running", "left for its lease"
+    checked.worker(queues="special", concurrency=1)
+    run.wait(30)
+    assert run.status == RunStatus.SUCCESS
