@@ -12,6 +12,7 @@ from typing import Final
 
 from .conf import KIB, director
 from .engine.claim import Claim
+from .engine.texts import storable
 from .engine.transactions import statement
 from .jsonvalues import storable_text
 from .models import TaskLog
@@ -59,9 +60,9 @@ class Lines:
             sequence=claim.sequence,
             attempt=claim.attempt,
             generation=claim.run.generation,
-            text=self.text,
         )
         try:
+            row.text = storable(self.text)
             statement(lambda: TaskLog.objects.bulk_create([row], ignore_conflicts=True))
         # Whatever it is, a time limit included: the result shall not be lost for it.
         except Exception as error:

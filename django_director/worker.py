@@ -27,7 +27,7 @@ from .engine.sessions import engine_session, user_session
 from .engine.transactions import connection, disconnect, statement
 from .exceptions import InvalidResult
 from .failing import failure, record, shown
-from .jsonvalues import NotStorable, normalise
+from .jsonvalues import NotStorable, normalise, storable_text
 from .leases import keeper
 from .logs import Lines, captured
 from .models import Task
@@ -69,7 +69,7 @@ class Context:
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Show how far the task is. Ignored when the task is no longer this worker's."""
-        value = {"done": done, "total": total, "message": str(message)[:200]}
+        value = {"done": done, "total": total, "message": storable_text(str(message))[:200]}
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
         with _harmless("show the progress of"):
             statement(lambda: mine.update(progress=value))

@@ -15,8 +15,11 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from django_director.models import Run, Task
+from django_director.checks import check_charset
+from django_director.engine import texts
+from django_director.models import Attempt, Run, Task, TaskLog
 from django_director.status import RunStatus
+from tests.services import needs_mysqlclient
 
 from . import checker
 from .conftest import Site
@@ -278,3 +281,44 @@ def test_a_silent_database_and_sigterm(checked: Site, proxied: Proxy, trace: Pat
     checked.worker(queues="special", concurrency=1)
     run.wait(30)
     assert run.status == RunStatus.SUCCESS
+
+
+@pytest.fixture
+def narrow(checked: Site) -> Iterator[None]:
+    """Tables of a database that was made without utf8mb4."""
+    if connection.vendor != "mysql":
+        pytest.skip("skipped: only MySQL and MariaDB have a utf8 without all of its characters")
+    texts._known.cache_clear()
+    convert("utf8mb3")
+    yield
+    convert("utf8mb4")
+    texts._known.cache_clear()
+
+
+def convert(charset: str) -> None:
+    for model in (Task, Attempt, TaskLog, Run):
+        columns = [
+            f"MODIFY {field.column} {field.db_type(connection)} CHARACTER SET {charset} NOT NULL"
+            for field in model._meta.concrete_fields
+            if field.name in ("error", "traceback", "reason", "comment", "text")
+        ]
+        execute(f"ALTER TABLE {model._meta.db_table} {', '.join(columns)}")
+
+
+@pytest.mark.fault(42)
+@needs_mysqlclient
+def test_a_database_without_some_characters_is_told_them_escaped(checked: Site, narrow: None):
+    assert [message.id for message in check_charset(databases=["default"])] == ["director.E008"]
+    worker = checked.worker(queues="special", concurrency=1)
+    run = checked.start("fault.EMOJI", {"text": "ä \N{GRINNING FACE}"}, comment="by \N{GRINNING FACE}")
+    run.wait(30)
+    worker.kill()
+    checked.programs.remove(worker)
+    assert run.error == "EMOJI: ValueError: ä \\U0001f600"
+    assert run.comment == "by \\U0001f600"
+    task = run.tasks.get()
+    assert (task.attempt, task.crashes) == (1, 0)
+    assert "ä \\U0001f600" in task.traceback
+    assert "logged: ä \\U0001f600" in task.logs.get().text
+    assert task.progress["message"] == "ä \N{GRINNING FACE}"
+    assert not check_charset(databases=[])
