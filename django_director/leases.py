@@ -14,8 +14,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-from django.db import DatabaseError, InterfaceError
-
 from .clock import later
 from .conf import director
 from .engine.claim import Claim
@@ -69,7 +67,8 @@ class Keeper:
             try:
                 for claim in claims:
                     self._renew(claim)
-            except (DatabaseError, InterfaceError) as error:
+            # Whatever it is: without this thread every long task of the process would be lost.
+            except Exception as error:
                 if self._refusals.passes(type(error).__name__):
                     logger.warning("A lease could not be renewed: %s", error, extra={"action": "renew"})
             finally:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
-from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from celery.exceptions import Ignore
 from django.db import DatabaseError, InterfaceError
 
 from . import inputs, ownsteps, shutdown
@@ -36,6 +36,8 @@ from .throttle import Throttle
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +137,7 @@ def _attempt(task: DirectorTask, claimed: Claim) -> Any:
             with captured(lines):
                 value = _do(task, claimed)
         except (Exception, SystemExit) as error:
-            _uninterrupted(partial(_conclude, lines, claimed, partial(record, task, claimed, error)))
+            _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error)))
             seen = shown(error)
             if seen is error:
                 raise
@@ -143,40 +145,43 @@ def _attempt(task: DirectorTask, claimed: Claim) -> Any:
         end: Callable[[], object]
         match value:
             case ownsteps.Skip():
-                end = partial(_skip, claimed, value.reason)
+                end = partial(_insist, partial(_skip, claimed, value.reason))
             case ownsteps.HELD:
                 value, end = None, _nothing
             case _:
                 end = partial(_commit, claimed, value)
-        _uninterrupted(partial(_conclude, lines, claimed, end))
+        _conclude(lines, claimed, end)
     return None if isinstance(value, ownsteps.Skip) else value
 
 
 def _conclude(lines: Lines, claimed: Claim, end: Callable[[], object]) -> None:
-    # Before the outcome: whoever sees that shall find the lines too.
-    lines.keep(claimed)
-    end()
+    # Before the outcome: whoever sees that shall find the lines too. They must not cost it, even by a signal.
+    try:
+        lines.keep(claimed)
+    finally:
+        end()
 
 
 def _nothing() -> None:
     """The end of a step that waits: whoever let it wait has written so."""
 
 
-def _uninterrupted(work: Callable[[], object]) -> None:
-    """Write what came of the code, also when a signal comes meanwhile: the code is not to run again for that.
+def _insist(write: Callable[[], T]) -> T:
+    """Write what came of the code, once more if that is interrupted: the code is not to run again for it.
 
-    A soft time limit that is reached here was kept by the code. Whatever ends the process is passed on afterwards.
+    A soft time limit that is reached here was kept by the code. What ends the process goes on afterwards.
     """
     try:
-        work()
-    except SoftTimeLimitExceeded:
-        disconnect()
-        work()
-    except Exception:
+        return write()
+    except (DatabaseError, InterfaceError, UnicodeError, Ignore):
         raise
+    except Exception:
+        # The connection may be in the middle of an answer.
+        disconnect()
+        return write()
     except BaseException:
         disconnect()
-        work()
+        write()
         raise
 
 
@@ -222,15 +227,13 @@ def normalise_result(value: Any) -> Any:
 
 def _commit(claimed: Claim, value: Any) -> None:
     try:
-        committed = finish.finish(claimed, value)
-    except SoftTimeLimitExceeded:
-        raise
+        committed = _insist(partial(finish.finish, claimed, value))
     except Exception as error:
         if isinstance(error, DatabaseError | InterfaceError) and not is_of_data(error):
             # The database has refused everything for as long as we wait. The lease tells, when it answers.
             raise
         # This very result can't be stored: say so, without it.
-        finish.fail(claimed, failure(error, "the result could not be stored: "))
+        _insist(partial(finish.fail, claimed, failure(error, "the result could not be stored: ")))
         raise
     if not committed:
         raise Ignore
