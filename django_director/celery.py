@@ -19,7 +19,7 @@ from celery.exceptions import MaxRetriesExceededError
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
-from . import broker, losses, supervision  # noqa: F401 - the broker registers its URL scheme
+from . import broker, losses, shutdown, supervision  # noqa: F401 - the broker registers its URL scheme
 from .definitions.arguments import ANYTHING, Plans
 from .dispatch import HEADER
 from .exceptions import Misuse
@@ -201,6 +201,8 @@ def prepare_worker(instance: Any, **_: Any) -> None:
     app = instance.app
     if not issubclass(app.Task, DirectorTask):
         return
+    shutdown.forget()
+    signals.worker_shutting_down.connect(shutdown.begin, weak=False)
     if app.conf.get("CELERY_DB_REUSE_MAX") is None:
         _keep_connections(app)
     _pin(app)

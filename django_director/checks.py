@@ -8,17 +8,20 @@ from typing import Any, Final
 
 from django.apps import AppConfig, apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, models, router
 
 from .authorization import deciding
 from .conf import DEFAULTS, director
+from .engine.texts import stored_charset
 from .exceptions import InvalidSettings
 from .hints import did_you_mean
 from .masking import patterns
 
 TAG: Final = "director"
 SQLITE: Final = "django.db.backends.sqlite3"
+MYSQL: Final = "django.db.backends.mysql"
+UTF8MB4: Final = "utf8mb4"
 SQLITE_TIMEOUT: Final = 10
 SQLITE_OPTIONS: Final = (
     '"OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, '
@@ -132,7 +135,7 @@ def _unusable_values() -> Iterator[CheckMessage]:
 
 @register(TAG)
 def check_database(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """E005: no such alias. W001: SQLite that fails with several writers."""
+    """E005: no such alias. E008: a connection to MySQL that lacks characters. W001: SQLite for one writer."""
     alias = director.DATABASE
     if not isinstance(alias, str):
         return []  # E003
@@ -141,7 +144,35 @@ def check_database(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckM
         hint = f"Name one of settings.DATABASES ({near})." if near else "Name one of settings.DATABASES."
         message = f"DIRECTOR['DATABASE'] is {alias!r}, which settings.DATABASES does not have."
         return [Error(message, hint=hint, id="director.E005")]
-    return _check_sqlite(alias)
+    return [*_check_sqlite(alias), *_check_mysql(alias)]
+
+
+def _check_mysql(alias: str) -> list[CheckMessage]:
+    database = connections.settings[alias]
+    charset = database.get("OPTIONS", {}).get("charset", UTF8MB4)
+    if database["ENGINE"] != MYSQL or charset == UTF8MB4:
+        return []
+    message = (
+        f"The connection to the database {alias!r} has the character set {charset}: it can't send every text."
+    )
+    return [Error(message, hint='Leave OPTIONS["charset"] out, or write "utf8mb4".', id="director.E008")]
+
+
+@register(Tags.database)
+def check_charset(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """E008: a MySQL database that can't hold every text; asked by ``migrate`` and ``check --database``."""
+    alias = director.DATABASE
+    if alias not in (databases or ()) or connections[alias].vendor != "mysql":
+        return []
+    charset = stored_charset()
+    if charset == UTF8MB4:
+        return []
+    message = f"The database {alias!r} has the character set {charset}: it can't hold every text."
+    hint = (
+        "ALTER DATABASE … CHARACTER SET utf8mb4, and for tables that are there: ALTER TABLE … CONVERT TO "
+        "CHARACTER SET utf8mb4. Until then texts are stored with escapes."
+    )
+    return [Error(message, hint=hint, id="director.E008")]
 
 
 @register(TAG)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
-from typing import Final
 
 from django.db import DatabaseError, InterfaceError
 
 from .engine import workers
 from .engine.bounds import bounded
 from .engine.transactions import disconnect
+from .throttle import Throttle
 
 logger = logging.getLogger(__name__)
-
-WARN_PERIOD: Final = 60.0
-"""Seconds between two warnings that no sign could be written."""
 
 
 class Heartbeat(threading.Thread):
@@ -29,7 +25,7 @@ class Heartbeat(threading.Thread):
         self._worker = name
         self._is_watched = is_watched
         self._leaving = threading.Event()
-        self._warned_at = float("-inf")
+        self._warnings = Throttle()
 
     def run(self) -> None:
         """Beat, and say good-bye at the end."""
@@ -50,6 +46,5 @@ class Heartbeat(threading.Thread):
                 work()
         except (DatabaseError, InterfaceError) as error:
             disconnect()
-            if time.monotonic() - self._warned_at >= WARN_PERIOD:
-                self._warned_at = time.monotonic()
+            if self._warnings.passes("beat"):
                 logger.warning("The worker can't write that it is alive: %s", error, extra={"action": "beat"})

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import OperationalError
 
 from .clock import later
 from .conf import director
@@ -22,6 +22,7 @@ from .engine.bounds import bounded, charge, is_locked
 from .engine.claim import Claim
 from .engine.transactions import disconnect, statement
 from .models import Task
+from .throttle import Throttle
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self._pid = 0
+        self._refusals = Throttle()
         self._reset()
 
     def _reset(self) -> None:
@@ -72,8 +74,10 @@ class Keeper:
                 with bounded():
                     for claim in claims:
                         self._try_to_renew(claim)
-            except (DatabaseError, InterfaceError) as error:
-                logger.warning("A lease could not be renewed: %s", error, extra={"action": "renew"})
+            # Whatever it is: without this thread every long task of the process would be lost.
+            except Exception as error:
+                if self._refusals.passes(type(error).__name__):
+                    logger.warning("A lease could not be renewed: %s", error, extra={"action": "renew"})
             finally:
                 disconnect()
 

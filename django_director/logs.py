@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Final
 
-from django.db import DatabaseError, InterfaceError
-
 from .conf import KIB, director
 from .engine.claim import Claim
+from .engine.texts import storable
 from .engine.transactions import statement
 from .jsonvalues import storable_text
 from .models import TaskLog
@@ -61,11 +60,12 @@ class Lines:
             sequence=claim.sequence,
             attempt=claim.attempt,
             generation=claim.run.generation,
-            text=self.text,
         )
         try:
+            row.text = storable(self.text)
             statement(lambda: TaskLog.objects.bulk_create([row], ignore_conflicts=True))
-        except (DatabaseError, InterfaceError) as error:
+        # Whatever it is, a time limit included: the result shall not be lost for it.
+        except Exception as error:
             logger.warning("The log lines of task %s could not be kept: %s", claim.task_id, error)
 
 

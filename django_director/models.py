@@ -519,6 +519,10 @@ class Worker(models.Model):
 
     objects = DirectorManager()
 
+    class Meta:
+        base_manager_name = "objects"
+        default_permissions = ()
+
     def __str__(self) -> str:
         return self.name
 
@@ -532,6 +536,7 @@ class Installation(models.Model):
     objects = DirectorManager()
 
     class Meta:
+        base_manager_name = "objects"
         default_permissions = ()
 
     def __str__(self) -> str:

@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from celery.exceptions import Ignore
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
-from . import copies, identity, inputs, ownsteps
+from . import copies, identity, inputs, ownsteps, shutdown
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
 from .engine.claim import Claim
+from .engine.errors import is_of_data
 from .engine.reading import Ticket
-from .engine.transactions import connection, statement
+from .engine.sessions import engine_session, user_session
+from .engine.transactions import connection, disconnect, statement
 from .exceptions import InvalidResult
 from .failing import failure, record, shown
-from .jsonvalues import NotStorable, normalise
+from .jsonvalues import NotStorable, normalise, storable_text
 from .leases import keeper
 from .logs import Lines, captured
 from .models import Task
 from .status import RUN_FINISHED, STOP_SPARING
+from .throttle import Throttle
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
 
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
 CANCELED_PERIOD: Final = 1.0
 """Seconds for which ``context().canceled`` repeats its last answer."""
+
+_refusals: Final = Throttle()
 
 
 @dataclass(slots=True)
@@ -60,14 +71,32 @@ class Context:
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Show how far the task is. Ignored when the task is no longer this worker's."""
-        value = {"done": done, "total": total, "message": str(message)[:200]}
+        value = {"done": done, "total": total, "message": storable_text(str(message))[:200]}
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
-        statement(lambda: mine.update(progress=value))
+        with _harmless("show the progress of"):
+            statement(lambda: mine.update(progress=value))
 
     def _is_wanted(self) -> bool:
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
-        row = statement(lambda: mine.values_list("is_hook", "run__stop", "run__status").first())
+        row: Any = (True,)
+        with _harmless("ask whether anybody still wants"):
+            row = statement(lambda: mine.values_list("is_hook", "run__stop", "run__status").first())
         return row is not None and (row[0] or (row[1] in STOP_SPARING and row[2] not in RUN_FINISHED))
+
+
+@contextlib.contextmanager
+def _harmless(purpose: str) -> Iterator[None]:
+    """Let a task go on that only wanted to show or to ask something when the database does not answer.
+
+    Inside a transaction of the task's own the error is its to handle: PostgreSQL has spoiled the transaction.
+    """
+    try:
+        yield
+    except (DatabaseError, InterfaceError) as error:
+        if connection().in_atomic_block:
+            raise
+        if _refusals.passes(purpose):
+            logger.warning("The database does not let us %s a task: %s", purpose, str(error).strip())
 
 
 _context: ContextVar[Context | None] = ContextVar("director_context", default=None)
@@ -84,42 +113,77 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     ``Ignore``: the message is a duplicate or out of date. ``Retry``: the task runs again later. Anything else:
     the attempt failed; it is recorded already.
     """
-    claimed = claims.claim(ticket, str(task.request.hostname or ""), identity.worker_key())
-    if claimed is None:
-        copies.hand_on(task, ticket)
-        raise Ignore
     request: Any = task.request
-    request.retries = claimed.failures
-    request.director_policy = claimed.node.retry
-    return _attempt(task, claimed)
+    # A task of this very process, as in a test, is its caller's to connect.
+    with contextlib.nullcontext() if request.is_eager else _at_work():
+        claimed = claims.claim(ticket, str(request.hostname or ""), identity.worker_key())
+        if claimed is None:
+            copies.hand_on(task, ticket)
+            raise Ignore
+        request.retries = claimed.failures
+        request.director_policy = claimed.node.retry
+        return _attempt(task, claimed)
+
+
+@contextlib.contextmanager
+def _at_work() -> Iterator[None]:
+    with shutdown.watch.working(), engine_session():
+        yield
 
 
 def _attempt(task: DirectorTask, claimed: Claim) -> Any:
     lines = Lines()
-    was_atomic = connection().in_atomic_block
     with _in_context(claimed), keeper.keep(claimed):
         try:
             with captured(lines):
                 value = _do(task, claimed)
         except (Exception, SystemExit) as error:
-            _reset_connection(was_atomic)
-            lines.keep(claimed)
-            record(task, claimed, error)
+            _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error)))
             seen = shown(error)
             if seen is error:
                 raise
             raise seen from error
-        _reset_connection(was_atomic)
-        # Before the outcome: whoever sees that shall find the lines too.
-        lines.keep(claimed)
+        end: Callable[[], object]
         match value:
             case ownsteps.Skip():
-                _skip(claimed, value.reason)
+                end = partial(_insist, partial(_skip, claimed, value.reason))
             case ownsteps.HELD:
-                value = None
+                value, end = None, _nothing
             case _:
-                _commit(claimed, value)
+                end = partial(_commit, claimed, value)
+        _conclude(lines, claimed, end)
     return None if isinstance(value, ownsteps.Skip) else value
+
+
+def _conclude(lines: Lines, claimed: Claim, end: Callable[[], object]) -> None:
+    # Before the outcome: whoever sees that shall find the lines too. They must not cost it, even by a signal.
+    try:
+        lines.keep(claimed)
+    finally:
+        end()
+
+
+def _nothing() -> None:
+    """The end of a step that waits: whoever let it wait has written so."""
+
+
+def _insist(write: Callable[[], T]) -> T:
+    """Write what came of the code, once more if that is interrupted: the code is not to run again for it.
+
+    A soft time limit that is reached here was kept by the code. What ends the process goes on afterwards.
+    """
+    try:
+        return write()
+    except (DatabaseError, InterfaceError, UnicodeError, Ignore):
+        raise
+    except Exception:
+        # The connection may be in the middle of an answer.
+        disconnect()
+        return write()
+    except BaseException:
+        disconnect()
+        write()
+        raise
 
 
 def _do(task: DirectorTask, claimed: Claim) -> Any:
@@ -138,16 +202,17 @@ def _skip(claimed: Claim, reason: str) -> None:
 def _call(task: DirectorTask, claimed: Claim) -> Any:
     args, kwargs = inputs.arguments(task, claimed)
     process = os.getpid()
-    try:
-        value = task.run_plainly(*args, **kwargs)
-    finally:
-        if os.getpid() != process:
-            # A child that the task forked came back: the outcome and the connection are its parent's.
-            os._exit(0)
-    pending = task.request.get("director_retry")
-    if pending is not None:
-        raise pending
-    return normalise_result(value)
+    with user_session():
+        try:
+            value = task.run_plainly(*args, **kwargs)
+        finally:
+            if os.getpid() != process:
+                # A child that the task forked came back: the outcome and the connections are its parent's.
+                os._exit(0)
+        pending = task.request.get("director_retry")
+        if pending is not None:
+            raise pending
+        return normalise_result(value)
 
 
 def normalise_result(value: Any) -> Any:
@@ -163,10 +228,13 @@ def normalise_result(value: Any) -> Any:
 
 def _commit(claimed: Claim, value: Any) -> None:
     try:
-        committed = finish.finish(claimed, value)
-    except DatabaseError as error:
-        # The database refuses this very result: say so, without it.
-        finish.fail(claimed, failure(error, "the result could not be stored: "))
+        committed = _insist(partial(finish.finish, claimed, value))
+    except Exception as error:
+        if isinstance(error, DatabaseError | InterfaceError) and not is_of_data(error):
+            # The database has refused everything for as long as we wait. The lease tells, when it answers.
+            raise
+        # This very result can't be stored: say so, without it.
+        _insist(partial(finish.fail, claimed, failure(error, "the result could not be stored: ")))
         raise
     if not committed:
         raise Ignore
@@ -188,15 +256,3 @@ def _in_context(claimed: Claim) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
-
-
-def _reset_connection(was_atomic: bool) -> None:
-    """Undo what the user's code may have done to the connection, so that the outcome can be written."""
-    if was_atomic:
-        return
-    database = connection()
-    if database.in_atomic_block:
-        # A transaction that the code has begun and not ended is not ours to commit.
-        database.in_atomic_block = False
-        database.close()
-    database.close_if_unusable_or_obsolete()

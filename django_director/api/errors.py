@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
 from django_director import exceptions
+from django_director.engine.errors import is_of_data
 
 #: From the special to the general: the first that fits counts.
 STATUS: Final[tuple[tuple[type[exceptions.DirectorError], int], ...]] = (
@@ -39,6 +40,8 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, exceptions.DirectorError):
         code = next(code for kind, code in STATUS if isinstance(error, kind))
         return Refused(code, str(error))
+    if isinstance(error, OperationalError | DataError) and is_of_data(error):
+        return Refused(status.HTTP_400_BAD_REQUEST, "the database can't store this: characters or a size it lacks")
     if isinstance(error, OperationalError | InterfaceError):
         return Refused(status.HTTP_503_SERVICE_UNAVAILABLE, "the database does not answer; try again later")
     return error

@@ -13,7 +13,6 @@ from django_director import faults, users
 from django_director.clock import Now, iso, later
 from django_director.definitions.model import ApprovalStep, OnTimeout
 from django_director.exceptions import Conflict
-from django_director.jsonvalues import storable_text
 from django_director.models import Task
 from django_director.querysets import HEAVY_TASK_FIELDS
 from django_director.status import TASK_FINISHED, TaskStatus
@@ -21,6 +20,7 @@ from django_director.status import TASK_FINISHED, TaskStatus
 from . import finish, outbox
 from .claim import Claim
 from .finish import Failure
+from .texts import storable
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
 MAX_COMMENT: Final = 1000
@@ -85,7 +85,7 @@ def time_out(task: Task, as_of: Any) -> bool:
 def _decide(task: Task, verb: OnTimeout, user: Any, comment: str) -> Task:
     row, end = _read(task), _ENDS[verb]
     by = None if user is None else user.get_username() or None
-    comment = storable_text(comment)[:MAX_COMMENT].strip()
+    comment = storable(comment)[:MAX_COMMENT].strip()
     reason = (f"{end.word} by {by}" if by else end.word) + (f": {comment}" if comment else "")
     token = secrets.randbits(63)
     values = {"by": by, "comment": comment, "as_of": row.as_of, "claim": token}

@@ -8,8 +8,9 @@ from typing import Any, Final, NoReturn
 from django.contrib.auth import get_user_model
 
 from django_director.exceptions import DirectorError, Misuse
-from django_director.jsonvalues import storable_text
 from django_director.models import COMMENT_LENGTH, KEY_LENGTH
+
+from .texts import storable
 
 KEY_RULE: Final = f"give 1 to {KEY_LENGTH} printable characters"
 SHOWN: Final = 100
@@ -20,7 +21,7 @@ def checked_comment(comment: str) -> str:
     """The comment as a run keeps it: cut to its column, without what no database takes. Raises ``Misuse``."""
     if not isinstance(comment, str):
         _refuse("comment", "text", comment)
-    return storable_text(comment)[:COMMENT_LENGTH]
+    return storable(comment)[:COMMENT_LENGTH]
 
 
 def checked_user(user: Any) -> Any:

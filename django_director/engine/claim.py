@@ -36,6 +36,7 @@ from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 from . import hold, reading
 from .bounds import is_row_locked
 from .reading import Row, Ticket
+from .sessions import receiver_session
 from .transactions import PATIENCE, WORKER_PATIENCE, connection, statement
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,8 @@ def claim(ticket: Ticket, worker: str, worker_key: int | None = None) -> Claim |
     if signals.task_started.receivers:
         row = Task.objects.select_related("run").filter(pk=ticket.task_id)
         task = statement(row.get, patience=WORKER_PATIENCE)
-        signals.task_started.send_robust(sender=Task, task=task)
+        with receiver_session():
+            signals.task_started.send_robust(sender=Task, task=task)
     return _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
 
 

@@ -6,9 +6,9 @@ same transaction by what it leads to. ``False`` from any of them means: this att
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, QuerySet
@@ -17,33 +17,15 @@ from django_director import faults
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.graph import Graph, Node
-from django_director.jsonvalues import storable_text
 from django_director.models import Attempt, Run, Task
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hooks, items, outbox, settle, stop, success
 from .claim import Claim, RunSnapshot
+from .failures import Failure as Failure
+from .failures import stored
+from .texts import storable
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
-
-MAX_ERROR: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why an attempt failed, as people read it."""
-
-    error: str
-    traceback: str = ""
-    reason: str = ""
-    outcome: str = Attempt.Outcome.FAILED
-
-    def columns(self) -> dict[str, str]:
-        """As the columns of a task, cut to size: the end of a traceback says more than its beginning."""
-        return {
-            "error": storable_text(self.error)[:MAX_ERROR],
-            "traceback": storable_text(self.traceback)[-director.MAX_TRACEBACK :],
-            "reason": storable_text(self.reason)[:500],
-        }
 
 
 def finish(claim: Claim, result: Any) -> bool:
@@ -58,7 +40,7 @@ def finish(claim: Claim, result: Any) -> bool:
 
 def fail(claim: Claim, failure: Failure) -> bool:
     """Commit the failure of a claimed task and what follows from it."""
-    return transact(partial(_fail, claim, failure), patience=WORKER_PATIENCE)
+    return stored(failure, lambda text: transact(partial(_fail, claim, text), patience=WORKER_PATIENCE))
 
 
 def skip(claim: Claim, reason: str) -> bool:
@@ -68,7 +50,8 @@ def skip(claim: Claim, reason: str) -> bool:
 
 def retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
     """Let a claimed task wait ``delay`` seconds and run again."""
-    return transact(partial(_retry_later, claim, failure, delay), patience=WORKER_PATIENCE)
+    end = partial(_retry_later, claim)
+    return stored(failure, lambda text: transact(partial(end, text, delay), patience=WORKER_PATIENCE))
 
 
 def hand_back(claim: Claim) -> bool:
@@ -147,7 +130,7 @@ def _fail(claim: Claim, failure: Failure) -> bool:
 
 
 def _skip(claim: Claim, reason: str) -> bool:
-    if not _mine(claim).update(**_ended(TaskStatus.SKIPPED), reason=storable_text(reason)[:500]):
+    if not _mine(claim).update(**_ended(TaskStatus.SKIPPED), reason=storable(reason)[:500]):
         return _was_committed(claim, TaskStatus.SKIPPED)
     _settle(claim, TaskStatus.SKIPPED)
     return True

@@ -24,6 +24,7 @@ from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import admission, hooks, keys, outbox, rows, settle
 from .callers import checked_comment, checked_key, checked_moment, checked_user
+from .sessions import receiver_session
 from .transactions import after_commit, connection, statement, transact
 
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
@@ -303,6 +304,7 @@ def _begun(order: Order, run: Run) -> Run:
 
 def _announce(run: Run) -> None:
     faults.point("start.committed")
-    signals.run_started.send_robust(sender=Run, run=run)
-    if run.is_finished:
-        signals.run_finished.send_robust(sender=Run, run=run)
+    with receiver_session():
+        signals.run_started.send_robust(sender=Run, run=run)
+        if run.is_finished:
+            signals.run_finished.send_robust(sender=Run, run=run)

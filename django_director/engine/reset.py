@@ -19,7 +19,6 @@ from django_director.exceptions import Conflict
 from django_director.graph import spans
 from django_director.graph.items import Place
 from django_director.inserts import insert_from
-from django_director.jsonvalues import storable_text
 from django_director.models import Attempt, Run, Task
 from django_director.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -31,6 +30,7 @@ from .launch import time_limit
 from .plans import Plan
 from .previews import Preview
 from .recompute import go_on, write_gates
+from .texts import storable
 from .transactions import after_commit, transact
 
 _KEPT: Final = {
@@ -97,7 +97,7 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
         + (f" by {user}" if user is not None else "")
         + (f": {comment}" if comment else "")
     )
-    _carry_out(_of_skip(task), storable_text(reason)[:500])
+    _carry_out(_of_skip(task), storable(reason)[:500])
     return _as_it_is_now(task)
 
 

@@ -22,6 +22,7 @@ from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox
 from .outbox import RunRef
+from .sessions import receiver_session
 from .transactions import after_commit, statement
 
 _FAILED: Final = str(TaskStatus.FAILED)
@@ -140,12 +141,14 @@ def announce_task(task_id: UUID) -> None:
 
 def _send_task_finished(task_id: UUID) -> None:
     task = statement(Task.objects.select_related("run").filter(pk=task_id).get)
-    signals.task_finished.send_robust(sender=Task, task=task)
+    with receiver_session():
+        signals.task_finished.send_robust(sender=Task, task=task)
 
 
 def _send_finished(run_id: UUID) -> None:
     run = statement(Run.objects.select_related("workflow", "version").filter(pk=run_id).get)
-    signals.run_finished.send_robust(sender=Run, run=run)
+    with receiver_session():
+        signals.run_finished.send_robust(sender=Run, run=run)
 
 
 def first_error(run_id: UUID, graph: Graph) -> str:

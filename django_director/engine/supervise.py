@@ -23,6 +23,7 @@ from django.db.models import Q
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
+from django_director.throttle import Throttle
 
 from . import (
     admission,
@@ -38,6 +39,7 @@ from . import (
     unknown,
     workers,
 )
+from .sessions import engine_session
 from .transactions import BATCH, disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -111,7 +113,7 @@ class Supervisor:
         self._holds = False
         self._renewed = 0.0
         self._progress_at = time.monotonic()
-        self._warned: dict[str, float] = {}
+        self._warnings = Throttle()
 
     def stop(self) -> None:
         """Let ``run`` return after the present tick."""
@@ -133,11 +135,12 @@ class Supervisor:
 
     def run(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
         """Tick until ``stop`` is called or ``is_wanted`` says no; a broken database is waited for."""
-        while not self._stop.is_set() and is_wanted():
-            self.show_progress()
-            pause = self._guarded_tick()
-            self._stop.wait(pause)
-        self._release()
+        with engine_session():
+            while not self._stop.is_set() and is_wanted():
+                self.show_progress()
+                pause = self._guarded_tick()
+                self._stop.wait(pause)
+            self._release()
 
     def _guarded_tick(self) -> float:
         try:
@@ -225,9 +228,7 @@ class Supervisor:
         return 0
 
     def _warn(self, what: str, text: str, *args: object, exc_info: bool = False) -> None:
-        now = time.monotonic()
-        if now - self._warned.get(what, -math.inf) >= bounds.WARN_PERIOD:
-            self._warned[what] = now
+        if self._warnings.passes(what):
             logger.warning(text, *args, exc_info=exc_info, extra={"action": "supervise"})
 
     def _is_steady(self, seconds: float | None = None) -> bool:

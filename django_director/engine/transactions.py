@@ -14,24 +14,25 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
 
+from django_director import shutdown
 from django_director.conf import director
+from django_director.throttle import Throttle
 
 from . import bounds
-
-logger = logging.getLogger(__name__)
+from .errors import is_contention, is_loss, is_of_data
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 PATIENCE: Final = 5.0
 """Seconds a caller waits for the database to accept a transaction."""
 WORKER_PATIENCE: Final = 300.0
-"""The same for a worker with a result in its hands."""
+"""The same for a worker with a message or a result in its hands: it waits out all but an error of the data."""
 BATCH: Final = 500
 """How many rows one statement of the supervisor changes."""
 
-_POSTGRES: Final = frozenset({"40001", "40P01", "55P03"})
-#: MariaDB tells a deadlock over an auto-increment lock by 1467, a number of its own.
-_MYSQL: Final = frozenset({1020, 1205, 1213, 1467})
+_refusals: Final = Throttle()
 
 
 def connection() -> BaseDatabaseWrapper:
@@ -43,10 +44,12 @@ def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
     """Run ``work`` in a transaction and return what it returns.
 
     Deadlocks, serialisation failures and lost connections roll everything back and start ``work`` anew, for
-    ``patience`` seconds. Inside a transaction of the caller's there is one try: the rest is the caller's to redo.
-    ``work`` may run several times and must not do anything but write rows.
+    ``patience`` seconds; with ``WORKER_PATIENCE`` so does every error that is not of the data, on a new
+    connection: a time-out, a full disk, a column that is missing until a deployment is complete. Inside a
+    transaction of the caller's there is one try: the rest is the caller's to redo. ``work`` may run several times
+    and must not do anything but write rows.
     """
-    return _persevere(partial(_atomically, work), patience)
+    return _with_patience(partial(_atomically, work), patience, waits=True)
 
 
 def statement(work: Callable[[], T], *, patience: float = PATIENCE, waits: bool = True) -> T:
@@ -55,7 +58,9 @@ def statement(work: Callable[[], T], *, patience: float = PATIENCE, waits: bool 
     Without ``waits`` a row that is locked for longer than the statement waits is an error at once.
     """
     # The limit of a wait for locks is one of a transaction.
-    return transact(work, patience=patience) if bounds.is_bounded() else _persevere(work, patience, waits)
+    if bounds.is_bounded():
+        return transact(work, patience=patience)
+    return _with_patience(work, patience, waits)
 
 
 def update_unlocked(
@@ -102,15 +107,8 @@ def disconnect() -> None:
 
 
 def is_transient(error: DatabaseError | InterfaceError, used: object) -> bool:
-    """Say whether a transaction on the driver's connection ``used`` may succeed when it is tried again."""
-    cause = error.__cause__ or error
-    code = cause.args[0] if cause.args else None
-    return (
-        getattr(cause, "sqlstate", None) in _POSTGRES
-        or (isinstance(code, int) and code in _MYSQL)
-        or "is locked" in str(error)
-        or (isinstance(error, (OperationalError, InterfaceError)) and _is_lost(used))
-    )
+    """Say whether a transaction on the driver's connection ``used`` may succeed when it is tried again at once."""
+    return is_contention(error) or (is_loss(error) and _is_lost(used))
 
 
 def _atomically(work: Callable[[], T]) -> T:
@@ -119,9 +117,14 @@ def _atomically(work: Callable[[], T]) -> T:
         return work()
 
 
-def _persevere(work: Callable[[], T], patience: float, waits: bool = True) -> T:
-    deadline = time.monotonic() + patience
-    delay = 0.02
+def _with_patience(work: Callable[[], T], patience: float, waits: bool) -> T:
+    began = time.monotonic()
+    with shutdown.watch.waiting(began):
+        return _persevere(work, began, patience, waits)
+
+
+def _persevere(work: Callable[[], T], began: float, patience: float, waits: bool) -> T:
+    delay, tries = 0.02, 0
     while True:
         used, database = None, connection()
         try:
@@ -129,13 +132,38 @@ def _persevere(work: Callable[[], T], patience: float, waits: bool = True) -> T:
             used = database.connection
             return work()
         except (DatabaseError, InterfaceError) as error:
-            if database.in_atomic_block or time.monotonic() > deadline or not is_transient(error, used):
+            tries += 1
+            if database.in_atomic_block or _is_over(began, patience):
                 raise
             if (bounds.is_bounded() or not waits) and bounds.is_row_locked(error):
+                raise
+            if patience >= WORKER_PATIENCE:
+                _insist(error, tries)
+            elif not is_transient(error, used):
                 raise
         # Jitter keeps those who collided once from colliding again.
         time.sleep(delay * random.uniform(0.5, 1))
         delay = min(delay * 2, 1.0)
+
+
+def _is_over(began: float, patience: float) -> bool:
+    return time.monotonic() > min(began + patience, shutdown.ends_patience_of(began))
+
+
+def _insist(error: Any, tries: int) -> None:
+    """Make ready for another try, whatever went wrong; raises ``error`` when that would be of no use."""
+    if is_of_data(error):
+        raise error
+    if is_contention(error) and tries < 5:
+        return
+    # The cause may be this session: what a task has set, a server that has become read only, a lost connection.
+    disconnect()
+    if tries > 1 and _refusals.passes(type(error).__name__):
+        logger.warning(
+            "The database refuses what a worker has to write, which is tried again: %s",
+            str(error).strip(),
+            extra={"action": "persevere"},
+        )
 
 
 def _is_lost(used: object) -> bool:

@@ -19,6 +19,10 @@ class Migration(migrations.Migration):
                 ('seen_at', models.DateTimeField(help_text='When it gave its last sign of life.')),
                 ('is_watched', models.BooleanField(default=True, help_text='Whether its silence means that it is lost; else the leases of its tasks tell.')),
             ],
+            options={
+                'base_manager_name': 'objects',
+                'default_permissions': (),
+            },
         ),
         migrations.AddField(
             model_name='task',

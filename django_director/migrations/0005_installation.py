@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
                 ('uid', models.CharField(help_text='Random; every message carries it.', max_length=32)),
             ],
             options={
+                'base_manager_name': 'objects',
                 'default_permissions': (),
             },
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import logging
 import os
 import random
 import sys
@@ -301,3 +302,38 @@ def _count(**_: Any) -> None:
 @task(name="CONNECTIONS")
 def connections_opened(*args: Any, **kwargs: Any) -> dict[str, int]:
     return {"pid": os.getpid(), "opened": _opened}
+
+
+@task(name="SPOIL")
+def spoil(*args: Any, **kwargs: Any) -> str:
+    """Do something to this process's session that it does not undo; ``raw``: beneath Django."""
+    from django.db import connection, transaction
+
+    payload = kwargs["payload"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        if payload.get("autocommit"):
+            transaction.set_autocommit(False)
+            cursor.execute("UPDATE auth_group SET name = name")
+        for statement in payload.get("statements", []):
+            (cursor.cursor if payload.get("raw") else cursor).execute(statement)
+    return "spoilt"
+
+
+@task(name="STORE")
+def store(*args: Any, **kwargs: Any) -> int:
+    """What most tasks do: read and write rows with Django's connection."""
+    from django.contrib.auth.models import Group
+
+    return int(Group.objects.create(name=str(kwargs["workflow_id"])).pk)
+
+
+@task(name="EMOJI")
+def fail_with_emoji(*args: Any, **kwargs: Any) -> None:
+    """Fail, and log, with characters that not every character set has."""
+    payload = kwargs["payload"]
+    logging.getLogger(__name__).warning("logged: %s", payload["text"])
+    running = django_director.context()
+    assert running is not None
+    running.progress(1, 2, payload["text"])
+    raise ValueError(payload["text"])

@@ -97,6 +97,16 @@ def test_sqlite(settings, monkeypatch, options, words):
     assert all(word in messages[0].msg for word in words)
 
 
+@pytest.mark.parametrize(
+    ("options", "found"), [({}, []), ({"charset": "utf8mb4"}, []), ({"charset": "utf8"}, ["director.E008"])]
+)
+def test_a_connection_that_lacks_characters(settings, monkeypatch, options, found):
+    database = {"ENGINE": "django.db.backends.mysql", "NAME": "shop", "OPTIONS": options}
+    monkeypatch.setitem(connections.settings, "other", database)
+    settings.DIRECTOR = {"DATABASE": "other"}
+    assert ids(checks.check_database()) == found
+
+
 def test_problems_of_workflow_files(settings, tmp_path):
     (tmp_path / "workflows.yml").write_text("shop.A: {tasks: [NOTHING_LIKE_IT]}\n")
     settings.DIRECTOR = {"WORKFLOWS": [tmp_path / "workflows.yml"]}

@@ -1,0 +1,48 @@
+"""Why an attempt failed, and how that is written where the database can't hold every text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from django_director.conf import director
+from django_director.models import Attempt
+
+from .errors import is_of_data
+from .texts import storable
+
+MAX_ERROR: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt failed, as people read it."""
+
+    error: str
+    traceback: str = ""
+    reason: str = ""
+    outcome: str = Attempt.Outcome.FAILED
+
+    def in_ascii(self) -> Failure:
+        """Its error alone, with escapes."""
+        text = self.error[:MAX_ERROR].encode("ascii", "backslashreplace").decode()
+        return Failure(error=text.replace("\0", "\\x00"), outcome=self.outcome)
+
+    def columns(self) -> dict[str, str]:
+        """As the columns of a task, cut to size: the end of a traceback says more than its beginning."""
+        return {
+            "error": storable(self.error)[:MAX_ERROR],
+            "traceback": storable(self.traceback)[-director.MAX_TRACEBACK :],
+            "reason": storable(self.reason)[:500],
+        }
+
+
+def stored(failure: Failure, write: Callable[[Failure], bool]) -> bool:
+    """Write a failure; if the database can't hold its text after all, what is left of it in ASCII."""
+    try:
+        return write(failure)
+    except Exception as error:
+        if not is_of_data(error):
+            raise
+    return write(failure.in_ascii())
