@@ -74,6 +74,15 @@ class DirectorTask(BaseTask):
         except (TypeError, ValueError):
             return ANYTHING
 
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """As Celery's; inside a run it waits for the claim, or what it raises would be nobody's failure."""
+        if not self._has_ticket():
+            super().before_start(task_id, args, kwargs)
+
+    def start_plainly(self, args: Any, kwargs: Any) -> None:
+        """Call the user's ``before_start``, where there is one."""
+        super().before_start(str(self.request.id), args, kwargs)
+
     def run_plainly(self, *args: Any, **kwargs: Any) -> Any:
         """Run the user's function, through a ``__call__`` of its own base class when there is one."""
         custom = super().__call__
@@ -131,19 +140,22 @@ class DirectorTask(BaseTask):
 
     def _new_ticket(self) -> Ticket | None:
         """The ticket of the message being handled, unless it is in use already (a task that calls itself)."""
-        request: Any = self.request
-        header = (request.headers or {}).get(HEADER)
-        if not header or request.called_directly or self._in_run is not None:
+        if not self._has_ticket() or self._in_run is not None:
             return None
         from .engine.reading import Ticket  # needs models
 
-        return Ticket.read(request.id, header)
+        request: Any = self.request
+        return Ticket.read(request.id, request.headers[HEADER])
+
+    def _has_ticket(self) -> bool:
+        request: Any = self.request
+        return bool((request.headers or {}).get(HEADER)) and not request.called_directly
 
 
 class OutermostTask(DirectorTask):
-    """A ``DirectorTask`` whose class has a ``__call__`` of its own: that is called inside the run, as ``run`` is.
+    """A ``DirectorTask`` whose class has a ``__call__`` or ``before_start`` of its own: called inside the run.
 
-    It may never come to ours, and then nobody would claim the task.
+    A ``__call__`` may never come to ours, and then nobody would claim the task.
     """
 
     abstract = True
@@ -154,18 +166,35 @@ class OutermostTask(DirectorTask):
             return super().__call__(*args, **kwargs)
         return self._perform(ticket)
 
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        if not self._has_ticket():
+            super().before_start(task_id, args, kwargs)
+
+    def start_plainly(self, args: Any, kwargs: Any) -> None:
+        super().before_start(str(self.request.id), args, kwargs)
+
     def run_plainly(self, *args: Any, **kwargs: Any) -> Any:
-        return super().__call__(*args, **kwargs)
+        custom: Any = super().__call__
+        if custom.__func__ is DirectorTask.__call__:
+            return super().run_plainly(*args, **kwargs)
+        return custom(*args, **kwargs)
 
 
 def adopt(app: Celery) -> None:
     """Make every task with a ``base`` of its own a ``DirectorTask`` too, and one that is called as such."""
     for name, task in app.tasks.items():
         own: Any = type(task)
-        if name.startswith("celery.") or own.__call__ in (DirectorTask.__call__, OutermostTask.__call__):
+        if name.startswith("celery.") or _is_adopted(own):
             continue
         ours = OutermostTask if issubclass(own, DirectorTask) else DirectorTask
         task.__class__ = type(own.__name__, (ours, own), {"__module__": own.__module__})
+
+
+def _is_adopted(own: Any) -> bool:
+    return any(
+        own.__call__ is ours.__call__ and own.before_start is ours.before_start
+        for ours in (DirectorTask, OutermostTask)
+    )
 
 
 def _pin(app: Celery) -> None:
@@ -201,10 +230,15 @@ def prepare_worker(instance: Any, **_: Any) -> None:
         _keep_connections(app)
     _pin(app)
     adopt(app)
-    from . import remote  # noqa: F401 - registers an answer; imports what only a worker has
+    # They import what only a worker has; `remote` registers its answers.
+    from . import farewell, limits, remote  # noqa: F401
+
+    farewell.prepare()
+    signals.celeryd_after_setup.connect(limits.note_worker, weak=False)
 
     signals.worker_before_create_process.connect(supervision.prepare_to_fork, weak=False)
     app.steps["worker"].add(supervision.SupervisorStep)
+    app.steps["worker"].add(farewell.FarewellStep)
 
 
 @signals.task_failure.connect(weak=False)

@@ -18,6 +18,7 @@ from celery import bootsteps, platforms
 from celery.exceptions import TimeLimitExceeded
 from django.db import DatabaseError, InterfaceError, connections
 
+from . import farewell
 from .conf import director
 from .ids import parse_message_id
 
@@ -129,7 +130,8 @@ class SupervisorStep(bootsteps.StartStopStep):
             worker.pool.maintain_pool()
 
     def _revive(self, worker: Any) -> None:
-        if self.child is not None and not self.child.is_alive():
+        # A signal to the whole group has ended both.
+        if self.child is not None and not self.child.is_alive() and not farewell.is_going():
             logger.error("The supervisor has died; it is started again.")
             self._spawn(worker)
 

@@ -25,6 +25,7 @@ from .exceptions import InvalidResult
 from .failing import failure, record, shown
 from .jsonvalues import NotStorable, normalise
 from .leases import keeper
+from .limits import limit_of
 from .logs import Lines, captured
 from .models import Task
 from .status import RUN_FINISHED, STOP_SPARING
@@ -84,7 +85,7 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     ``Ignore``: the message is a duplicate or out of date. ``Retry``: the task runs again later. Anything else:
     the attempt failed; it is recorded already.
     """
-    claimed = claims.claim(ticket, str(task.request.hostname or ""))
+    claimed = claims.claim(ticket, str(task.request.hostname or ""), limit_of(task))
     if claimed is None:
         raise Ignore
     request: Any = task.request
@@ -95,19 +96,22 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
 
 def _attempt(task: DirectorTask, claimed: Claim) -> Any:
     lines = Lines()
+    seen: BaseException | None = None
     was_atomic = connection().in_atomic_block
     with _in_context(claimed), keeper.keep(claimed):
         try:
             with captured(lines):
                 value = _do(task, claimed)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             _reset_connection(was_atomic)
             lines.keep(claimed)
             record(task, claimed, error)
-            seen = shown(error)
+            seen = shown(task, error)
             if seen is error:
                 raise
-            raise seen from error
+        if seen is not None:
+            # Not where the error is handled: what can't be shown must not come along with it.
+            raise seen
         _reset_connection(was_atomic)
         # Before the outcome: whoever sees that shall find the lines too.
         lines.keep(claimed)
@@ -138,6 +142,7 @@ def _call(task: DirectorTask, claimed: Claim) -> Any:
     args, kwargs = inputs.arguments(task, claimed)
     process = os.getpid()
     try:
+        task.start_plainly(args, kwargs)
         value = task.run_plainly(*args, **kwargs)
     finally:
         if os.getpid() != process:

@@ -69,6 +69,8 @@ class Claim:
     """The value that comes from the steps before, or ``None``."""
     map_index: int = -1
     """The item it is for; -1 outside of maps."""
+    time_limit: float | None = None
+    """Seconds after which the attempt is over."""
     too_large: int = 0
     """The size of what was not read of the results of maps, for it is over ``MAX_INPUT``."""
     values: Values | None = None
@@ -77,8 +79,8 @@ class Claim:
     """The names that ``values`` know."""
 
 
-def claim(ticket: Ticket, worker: str) -> Claim | None:
-    """Claim the task of a message for ``worker``.
+def claim(ticket: Ticket, worker: str, time_limit: float | None = None) -> Claim | None:
+    """Claim the task of a message for ``worker``, which gives it ``time_limit`` seconds if its step does not.
 
     ``None``: the message is a duplicate, out of date, or its run was stopped or deleted; it is to be dropped.
     """
@@ -90,7 +92,8 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
     token = secrets.randbits(63)
     faults.point("claim.before")
     values = of_node(graph, node)
-    take = partial(_take, ticket, graph, node, values, worker, token)
+    limit = time_limit if node.timeout is None else node.timeout
+    take = partial(_take, ticket, graph, node, values, worker, token, limit)
     rows = statement(take, patience=WORKER_PATIENCE)
     if not rows:
         # Mostly a duplicate. Of a paused run it must not be sent again and again.
@@ -101,7 +104,7 @@ def claim(ticket: Ticket, worker: str) -> Claim | None:
         row = Task.objects.select_related("run").filter(pk=ticket.task_id)
         task = statement(row.get, patience=WORKER_PATIENCE)
         signals.task_started.send_robust(sender=Task, task=task)
-    return _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
+    return replace(_assembled(ticket, graph, node, token, rows, WORKER_PATIENCE), time_limit=limit)
 
 
 def look(task: Task) -> Claim:
@@ -147,12 +150,20 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
     return names | {"item": next(items, None), "index": claimed.map_index}
 
 
-def _take(ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, worker: str, token: int) -> list[Row]:
+def _take(
+    ticket: Ticket,
+    graph: Graph,
+    node: Node,
+    wanted: Values | None,
+    worker: str,
+    token: int,
+    limit: float | None,
+) -> list[Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
     values = {"task": ticket.task_id, "run": ticket.run_id, "sequence": ticket.sequence}
     values |= {"token": token, "worker": worker}
     before = reading.ids_before(ticket, node)
-    kind = (director.LEASE, node.timeout, node.runs_on)
+    kind = (director.LEASE, limit, node.runs_on)
     if can_pair() and wanted is None and len(before) < 2:
         taking = _taking_and_reading(*kind, len(before), node.takes_item, connection().in_atomic_block)
         params = values | {"before": before[0] if before else None}
