@@ -165,6 +165,18 @@ def report_lost(message_id: str, error: BaseException) -> None:
         connections.close_all()
 
 
+def report_running_on(message_ids: list[str]) -> None:
+    """Tell the engine what was given up and can't be killed; called in the worker's main process."""
+    from .engine import stop  # needs models
+
+    try:
+        stop.note_running_on(message_ids)
+    except (DatabaseError, InterfaceError) as problem:
+        logger.warning("It could not be written down that %s run on: %s", ", ".join(message_ids), problem)
+    finally:
+        connections.close_all()
+
+
 def report_unknown(message_id: str, consumer: Any) -> None:
     """Tell the engine, within moments, that this worker has dropped a message because it does not know the task.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -21,9 +22,9 @@ from .engine import finish
 from .engine.claim import Claim
 from .engine.reading import Ticket
 from .engine.transactions import connection, statement
-from .exceptions import InvalidResult
+from .exceptions import InvalidResult, Misuse
 from .failing import failure, record, shown
-from .jsonvalues import NotStorable, normalise
+from .jsonvalues import MAX_INT, NotStorable, normalise, storable_text
 from .leases import keeper
 from .limits import limit_of
 from .logs import Lines, captured
@@ -60,8 +61,15 @@ class Context:
         return self._canceled
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Show how far the task is. Ignored when the task is no longer this worker's."""
-        value = {"done": done, "total": total, "message": str(message)[:200]}
+        """Show how far the task is. Ignored when the task is no longer this worker's.
+
+        Raises ``Misuse`` for what is no number.
+        """
+        value = {
+            "done": _number("done", done),
+            "total": None if total is None else _number("total", total),
+            "message": storable_text(str(message)[:200]),
+        }
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
         statement(lambda: mine.update(progress=value))
 
@@ -69,6 +77,19 @@ class Context:
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
         row = statement(lambda: mine.values_list("is_hook", "run__stop", "run__status").first())
         return row is not None and (row[0] or (row[1] in STOP_SPARING and row[2] not in RUN_FINISHED))
+
+
+def _number(name: str, value: Any) -> float:
+    """The number as JSON has it. Raises ``Misuse``."""
+    if type(value) is int and abs(value) < MAX_INT:
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise Misuse(f"progress(): `{name}` is no number that can be shown")
+    return number
 
 
 _context: ContextVar[Context | None] = ContextVar("director_context", default=None)

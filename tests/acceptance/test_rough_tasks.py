@@ -14,7 +14,7 @@ from django_director.definitions.model import Retry
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import step
-from tests.testapp.rough_tasks import ERRORS
+from tests.testapp.rough_tasks import ERRORS, HANDLERS, SAYS
 
 from . import checker
 from .conftest import Site
@@ -25,21 +25,6 @@ pytestmark = pytest.mark.worker
 #: What a task sends to its own process, and whether that ends it. Celery lets pool processes ignore SIGINT.
 SIGNALS = {"SIGTERM": True, "SIGHUP": True, "SIGALRM": True, "SIGXCPU": True, "SIGINT": False}
 FATAL = [name for name, is_fatal in SIGNALS.items() if is_fatal]
-
-#: How the error of a task begins, where it is not as the exception's own text.
-SAYS = {
-    "BaseExceptionGroup": "BaseExceptionGroup: as asked (1 sub-exception)",
-    "Unprintable": "Unprintable: (its text can't be had: RuntimeError)",
-    "NoInit": "NoInit: only this",
-    "Large": "ValueError: xxx",
-}
-#: What comes of a task whose handler of that name raises.
-HANDLERS = {
-    "before_start": (RunStatus.FAILED, "before_start: RuntimeError: of before_start"),
-    "on_success": (RunStatus.SUCCESS, ""),
-    "on_failure": (RunStatus.FAILED, "on_failure: ValueError: its own"),
-    "after_return": (RunStatus.SUCCESS, ""),
-}
 
 
 @pytest.fixture
@@ -174,5 +159,42 @@ def test_handlers_that_raise_change_no_outcome(site: Site, raised: dict[str, tup
         site.define(f"rough.{name}", step(name))
         runs[name] = site.start(f"rough.{name}")
     site.wait(list(runs.values()), 20)
-    assert {name: (run.status, run.error) for name, run in runs.items()} == HANDLERS
+    assert {name: (str(run.status), run.error) for name, run in runs.items()} == HANDLERS
     assert {run.tasks.get().attempt for run in runs.values()} == {1}
+
+
+# Waiting inside a task, and giving one up
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_task_that_waits_for_a_run_without_a_timeout_is_refused(site: Site, pool: str):
+    site.kill()
+    site.worker(pool=pool, concurrency=1)
+    site.define("rough.WAITING", step("WAITING_FOR"))
+    site.define("rough.NEVER", step("NOOP", queue="nobody"))
+    never = site.start("rough.NEVER")
+    waiting = site.run("rough.WAITING", {"run": str(never.pk)})
+    assert waiting.status == RunStatus.FAILED
+    assert waiting.error.startswith("WAITING_FOR: Misuse: run.wait() inside a task without a timeout")
+    timed = site.run("rough.WAITING", {"run": str(never.pk), "timeout": 0.2})
+    assert timed.error.startswith("WAITING_FOR: TimeoutError: ")
+    engine.cancel(never)
+    done = site.run("example.ETL")
+    assert site.run("rough.WAITING", {"run": str(done.pk), "timeout": 5}).result == "success"
+
+
+@pytest.mark.parametrize(("pool", "ends"), [("threads", "; its code runs on"), ("prefork", "told to kill it")])
+def test_a_forced_cancel_says_what_it_knows_of_the_code(site: Site, trace: Path, pool: str, ends: str):
+    site.kill()
+    site.expected |= {"Task handler raised error", "exited with 'signal"}
+    site.worker(pool=pool, concurrency=1)
+    run = site.start("celery.TRACE", {"trace": str(trace), "seconds": 3})
+    wait_for(trace.exists, what="TRACE works")
+    wait_for(lambda: run.tasks.running().exists(), what="it is claimed")
+    engine.cancel(run, force=True)
+    run.wait(5)
+    wait_for(lambda: run.tasks.get(step="TRACE").reason.endswith(ends), 5, "the reason says it")
+    assert run.tasks.get(step="TRACE").status == TaskStatus.CANCELED
+    # The slot is free again, at once or when the code has come to its end.
+    assert site.run("example.ETL").result == 60
+    assert run.tasks.get(step="TRACE").status == TaskStatus.CANCELED

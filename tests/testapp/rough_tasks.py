@@ -75,6 +75,13 @@ ERRORS: dict[str, Any] = {
     "NoInit": lambda: NoInit("one", "two"),
     "Large": lambda: ValueError("x" * 10_000_000),
 }
+#: How the error of a task begins, where it is not as the exception's own text.
+SAYS = {
+    "BaseExceptionGroup": "BaseExceptionGroup: as asked (1 sub-exception)",
+    "Unprintable": "Unprintable: (its text can't be had: RuntimeError)",
+    "NoInit": "NoInit: only this",
+    "Large": "ValueError: xxx",
+}
 
 
 @shared_task(name="RAISE")
@@ -82,6 +89,15 @@ def raise_any(payload: dict[str, Any]) -> None:
     """Raise what the payload names."""
     _trace(payload["trace"])
     raise ERRORS[payload["error"]]()
+
+
+#: What comes of a task whose handler of that name raises.
+HANDLERS = {
+    "before_start": ("failed", "before_start: RuntimeError: of before_start"),
+    "on_success": ("success", ""),
+    "on_failure": ("failed", "on_failure: ValueError: its own"),
+    "after_return": ("success", ""),
+}
 
 
 class Handlers(Task):

@@ -13,7 +13,7 @@ LEVELS: list[set[str]] = [
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history"},
-    {"connecting", "dispatch", "broker"},
+    {"connecting", "dispatch", "intask", "broker"},
     {"engine"},
     {
         "leases",
@@ -48,6 +48,7 @@ MAY_IMPORT_CELERY = {
     *(
         "connecting",
         "dispatch",
+        "intask",
         "celery",
         "worker",
         "failing",
