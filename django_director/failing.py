@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,7 @@ HAND_BACKS: Final = 5
 """How often a task is handed back for nothing. A task may be what ends its worker each time."""
 CHAIN: Final = 100
 """How many errors behind an error are looked at."""
+TRIES: Final = 3
 NEVER_RETRIED: Final = (ArgumentsError, ExpressionError, Ignore, InputTooLarge, InvalidResult, Misuse, Reject)
 """The next attempt would fail in the same way."""
 NOT_FOR_CELERY: Final = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostError)
@@ -41,10 +43,11 @@ def record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
     if (why := _interruption(error)) is not None:
         _give_back(claimed, why, is_told=green.is_killed(error))
     elif green.is_time_out(error, claimed.time_limit):
-        timeouts.time_out_message(claimed.task_id, claimed.sequence, claimed.time_limit or 0)
+        limit = claimed.time_limit or 0
+        _insist(lambda: timeouts.time_out_message(claimed.task_id, claimed.sequence, limit))
     elif claimed.node.kind != "task" and not isinstance(error, DirectorError):
         # What goes wrong in what is ours is nobody's mistake in the workflow: it is tried again.
-        recovery.lose_message(claimed.task_id, claimed.sequence, errortexts.described(error))
+        _lose(claimed, errortexts.described(error))
     else:
         _fail(task, claimed, error)
 
@@ -99,7 +102,16 @@ def _give_back(claimed: Claim, why: str, is_told: bool) -> None:
     if given_back < HAND_BACKS and (is_told or farewell.is_expected(message_id)):
         finish.hand_back(claimed)
     else:
-        recovery.lose_message(claimed.task_id, claimed.sequence, why)
+        _lose(claimed, why)
+
+
+def _lose(claimed: Claim, why: str) -> None:
+    _insist(lambda: recovery.lose_message(claimed.task_id, claimed.sequence, why))
+
+
+def _insist(work: Callable[[], bool]) -> None:
+    """Do again what a sign of life may have come between: this process gives one itself, from another thread."""
+    any(work() for _ in range(TRIES))
 
 
 def shown(task: DirectorTask, error: BaseException) -> BaseException:

@@ -37,7 +37,11 @@ def _checked(checked: Site) -> None:
 
 
 @pytest.mark.fault(40)
-@pytest.mark.parametrize("pool", ["prefork", "threads", "gevent", "eventlet", "solo"])
+@pytest.mark.parametrize(
+    "pool",
+    ["prefork", "gevent", pytest.param("eventlet", marks=pytest.mark.slow), "threads"]
+    + [pytest.param("solo", marks=pytest.mark.slow)],
+)
 def test_a_time_limit_ends_an_attempt_once(site: Site, trace: Path, pool: str):
     if pool in ("gevent", "eventlet") and importlib.util.find_spec(pool) is None:
         pytest.skip(f"{pool} is not installed")
