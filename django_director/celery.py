@@ -76,7 +76,7 @@ class DirectorTask(BaseTask):
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         """As Celery's; inside a run it waits for the claim, or what it raises would be nobody's failure."""
-        if not self._has_ticket():
+        if not _header_of(self.request):
             super().before_start(task_id, args, kwargs)
 
     def start_plainly(self, args: Any, kwargs: Any) -> None:
@@ -140,16 +140,18 @@ class DirectorTask(BaseTask):
 
     def _new_ticket(self) -> Ticket | None:
         """The ticket of the message being handled, unless it is in use already (a task that calls itself)."""
-        if not self._has_ticket() or self._in_run is not None:
+        request: Any = self.request
+        header = _header_of(request)
+        if not header or self._in_run is not None:
             return None
         from .engine.reading import Ticket  # needs models
 
-        request: Any = self.request
-        return Ticket.read(request.id, request.headers[HEADER])
+        return Ticket.read(request.id, header)
 
-    def _has_ticket(self) -> bool:
-        request: Any = self.request
-        return bool((request.headers or {}).get(HEADER)) and not request.called_directly
+
+def _header_of(request: Any) -> Any:
+    """What a message of a run says of its task; nothing for other messages, and where there is none."""
+    return None if request.called_directly else (request.headers or {}).get(HEADER)
 
 
 class OutermostTask(DirectorTask):
@@ -167,7 +169,7 @@ class OutermostTask(DirectorTask):
         return self._perform(ticket)
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        if not self._has_ticket():
+        if not _header_of(self.request):
             super().before_start(task_id, args, kwargs)
 
     def start_plainly(self, args: Any, kwargs: Any) -> None:

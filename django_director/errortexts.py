@@ -1,4 +1,7 @@
-"""Errors as text, whatever their own methods do: they are written by anybody."""
+"""Errors as text, whatever their own methods do.
+
+They are written by anybody and may raise anything, so everything is caught here: the outcome must be written.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,6 @@ def text(value: object) -> str:
     """What ``str`` says of a value, or that it says nothing."""
     try:
         return str(value)
-    # A property or a method of the user's: it may raise anything.
     except BaseException as problem:
         return f"(its text can't be had: {name(problem)})"
 

@@ -32,6 +32,7 @@ HAND_BACKS: Final = 5
 CHAIN: Final = 100
 """How many errors behind an error are looked at."""
 TRIES: Final = 3
+"""How often a row is read anew that was renewed meanwhile."""
 NEVER_RETRIED: Final = (ArgumentsError, ExpressionError, Ignore, InputTooLarge, InvalidResult, Misuse, Reject)
 """The next attempt would fail in the same way."""
 NOT_FOR_CELERY: Final = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostError)

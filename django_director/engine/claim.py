@@ -104,7 +104,8 @@ def claim(ticket: Ticket, worker: str, time_limit: float | None = None) -> Claim
         row = Task.objects.select_related("run").filter(pk=ticket.task_id)
         task = statement(row.get, patience=WORKER_PATIENCE)
         signals.task_started.send_robust(sender=Task, task=task)
-    return replace(_assembled(ticket, graph, node, token, rows, WORKER_PATIENCE), time_limit=limit)
+    claimed = _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
+    return claimed if limit is None else replace(claimed, time_limit=limit)
 
 
 def look(task: Task) -> Claim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 from collections.abc import Iterator
@@ -183,8 +184,17 @@ def test_a_task_that_waits_for_a_run_without_a_timeout_is_refused(site: Site, po
     assert site.run("rough.WAITING", {"run": str(done.pk), "timeout": 5}).result == "success"
 
 
-@pytest.mark.parametrize(("pool", "ends"), [("threads", "; its code runs on"), ("prefork", "told to kill it")])
+@pytest.mark.parametrize(
+    ("pool", "ends"),
+    [
+        ("threads", "; its code runs on"),
+        ("prefork", "; its worker was told to kill it"),
+        ("gevent", "; its worker was told to kill it"),
+    ],
+)
 def test_a_forced_cancel_says_what_it_knows_of_the_code(site: Site, trace: Path, pool: str, ends: str):
+    if importlib.util.find_spec("gevent" if pool == "gevent" else "celery") is None:
+        pytest.skip(f"{pool} is not installed")
     site.kill()
     site.expected |= {"Task handler raised error", "exited with 'signal"}
     site.worker(pool=pool, concurrency=1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from django_director.definitions.model import Retry
 from django_director.status import RunStatus
 from tests.factories import step
 
@@ -28,6 +29,7 @@ LIMITS: dict[str, tuple[str, float, dict[str, Any], dict[str, Any]]] = {
     "step": ("LONG", 1.5, {"timeout": 1.5}, {}),
     "settings": ("LONG", GLOBAL, {}, {}),
     "message": ("LONG", 1.25, {}, {"TASK_TIME_LIMIT": 1.25}),
+    "again": ("LIMITED", 1, {"retry": Retry(max=1, delay=0, only=("TimeLimitExceeded",))}, {}),
 }
 
 
@@ -39,15 +41,20 @@ def _checked(checked: Site) -> None:
 @pytest.mark.fault(40)
 @pytest.mark.parametrize(
     "pool",
-    ["prefork", "gevent", pytest.param("eventlet", marks=pytest.mark.slow), "threads"]
-    + [pytest.param("solo", marks=pytest.mark.slow)],
+    [
+        "prefork",
+        "threads",
+        "gevent",
+        pytest.param("eventlet", marks=pytest.mark.slow),
+        pytest.param("solo", marks=pytest.mark.slow),
+    ],
 )
 def test_a_time_limit_ends_an_attempt_once(site: Site, trace: Path, pool: str):
     if pool in ("gevent", "eventlet") and importlib.util.find_spec(pool) is None:
         pytest.skip(f"{pool} is not installed")
     site.kill()
     site.expected |= {"Task handler raised error", "Hard time limit", "exited with 'signal", "Timed out"}
-    site.worker(pool=pool, concurrency=4, DIRECTOR_TEST_TIME_LIMIT=str(GLOBAL))
+    site.worker(pool=pool, concurrency=8, DIRECTOR_TEST_TIME_LIMIT=str(GLOBAL))
     # A worker that does one thing at a time does not hear of what else there is meanwhile.
     named = {name: LIMITS[name] for name in (["settings"] if pool == "solo" else LIMITS)}
     runs = {}
@@ -60,10 +67,13 @@ def test_a_time_limit_ends_an_attempt_once(site: Site, trace: Path, pool: str):
         row = runs[name].tasks.get(step=task)
         assert runs[name].status == RunStatus.FAILED
         assert row.error == f"TimeLimitExceeded: it ran longer than {seconds:g} s", name
-        assert (row.failures, row.crashes, row.attempts.count()) == (1, 0, 0)
+        again = name == "again"
+        assert (row.failures, row.crashes, row.attempts.count()) == (1 + again, 0, again)
         # A pool counts from the acceptance of the message.
         assert seconds - 1 < (row.finished_at - row.started_at).total_seconds() < seconds + LATEST
     # What comes next is served, and what runs on is not executed again, nor believed.
     assert site.run("example.ETL").result == 60
-    assert set(checker.executions(trace).values()) == {1}
+    executed = checker.executions(trace)
+    for name, run in runs.items():
+        assert executed[str(run.tasks.order_by("position")[0].pk)] == 1 + (name == "again")
     site.kill()
