@@ -19,7 +19,7 @@ from celery.exceptions import MaxRetriesExceededError
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
-from . import broker, losses, shutdown, supervision  # noqa: F401 - the broker registers its URL scheme
+from . import broker, losses, supervision  # noqa: F401 - the broker registers its URL scheme
 from .definitions.arguments import ANYTHING, Plans
 from .dispatch import HEADER
 from .exceptions import Misuse
@@ -73,6 +73,15 @@ class DirectorTask(BaseTask):
             return inspect.signature(getattr(self, "_orig_run", self.run))
         except (TypeError, ValueError):
             return ANYTHING
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """As Celery's; inside a run it waits for the claim, or what it raises would be nobody's failure."""
+        if not _header_of(self.request):
+            super().before_start(task_id, args, kwargs)
+
+    def start_plainly(self, args: Any, kwargs: Any) -> None:
+        """Call the user's ``before_start``, where there is one."""
+        super().before_start(str(self.request.id), args, kwargs)
 
     def run_plainly(self, *args: Any, **kwargs: Any) -> Any:
         """Run the user's function, through a ``__call__`` of its own base class when there is one."""
@@ -132,18 +141,23 @@ class DirectorTask(BaseTask):
     def _new_ticket(self) -> Ticket | None:
         """The ticket of the message being handled, unless it is in use already (a task that calls itself)."""
         request: Any = self.request
-        header = (request.headers or {}).get(HEADER)
-        if not header or request.called_directly or self._in_run is not None:
+        header = _header_of(request)
+        if not header or self._in_run is not None:
             return None
         from .engine.reading import Ticket  # needs models
 
         return Ticket.read(request.id, header)
 
 
-class OutermostTask(DirectorTask):
-    """A ``DirectorTask`` whose class has a ``__call__`` of its own: that is called inside the run, as ``run`` is.
+def _header_of(request: Any) -> Any:
+    """What a message of a run says of its task; nothing for other messages, and where there is none."""
+    return None if request.called_directly else (request.headers or {}).get(HEADER)
 
-    It may never come to ours, and then nobody would claim the task.
+
+class OutermostTask(DirectorTask):
+    """A ``DirectorTask`` whose class has a ``__call__`` or ``before_start`` of its own: called inside the run.
+
+    A ``__call__`` may never come to ours, and then nobody would claim the task.
     """
 
     abstract = True
@@ -154,8 +168,18 @@ class OutermostTask(DirectorTask):
             return super().__call__(*args, **kwargs)
         return self._perform(ticket)
 
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        if not _header_of(self.request):
+            super().before_start(task_id, args, kwargs)
+
+    def start_plainly(self, args: Any, kwargs: Any) -> None:
+        super().before_start(str(self.request.id), args, kwargs)
+
     def run_plainly(self, *args: Any, **kwargs: Any) -> Any:
-        return super().__call__(*args, **kwargs)
+        custom: Any = super().__call__
+        if custom.__func__ is DirectorTask.__call__:
+            return super().run_plainly(*args, **kwargs)
+        return custom(*args, **kwargs)
 
 
 def adopt(app: Celery) -> None:
@@ -166,10 +190,17 @@ def adopt(app: Celery) -> None:
         own: Any = type(task)
         # Before it has another class, whose own may hide a project's.
         task.Request = attentive(task.Request)
-        if name.startswith("celery.") or own.__call__ in (DirectorTask.__call__, OutermostTask.__call__):
+        if name.startswith("celery.") or _is_adopted(own):
             continue
         ours = OutermostTask if issubclass(own, DirectorTask) else DirectorTask
         task.__class__ = type(own.__name__, (ours, own), {"__module__": own.__module__})
+
+
+def _is_adopted(own: Any) -> bool:
+    return any(
+        own.__call__ is ours.__call__ and own.before_start is ours.before_start
+        for ours in (DirectorTask, OutermostTask)
+    )
 
 
 def _pin(app: Celery) -> None:
@@ -201,18 +232,20 @@ def prepare_worker(instance: Any, **_: Any) -> None:
     app = instance.app
     if not issubclass(app.Task, DirectorTask):
         return
-    shutdown.forget()
-    signals.worker_shutting_down.connect(shutdown.begin, weak=False)
     if app.conf.get("CELERY_DB_REUSE_MAX") is None:
         _keep_connections(app)
     _pin(app)
     adopt(app)
-    from . import remote, strangers  # noqa: F401 - registers an answer; imports what only a worker has
+    # They import what only a worker has; `remote` registers its answers.
+    from . import farewell, limits, remote, strangers  # noqa: F401
+
+    farewell.prepare()
+    signals.celeryd_after_setup.connect(limits.note_worker, weak=False)
 
     app.steps["consumer"].add(strangers.Step)
     signals.worker_before_create_process.connect(supervision.prepare_to_fork, weak=False)
     signals.worker_shutdown.connect(losses.say_farewell, weak=False)
-    app.steps["worker"].update((losses.LossStep, supervision.SupervisorStep))
+    app.steps["worker"].update((losses.LossStep, supervision.SupervisorStep, farewell.FarewellStep))
 
 
 @signals.task_unknown.connect(weak=False)

@@ -39,6 +39,8 @@ KEPT: Final = ("priority", "correlation_id", "reply_to", "delivery_mode")
 """The properties of a message that it keeps when it is sent again."""
 WHO_KNOWS: Final = "director_who_knows"
 """The remote control command that a worker answers with the tasks it knows."""
+KILL: Final = "director_kill"
+"""The remote control command by which a worker kills what it runs."""
 ANSWER_SECONDS: Final = 2.0
 """How long workers have for an answer."""
 
@@ -160,15 +162,14 @@ def send_again(
     return True
 
 
-def revoke(message_ids: Sequence[str]) -> None:
+def kill(message_ids: Sequence[str]) -> None:
     """Ask the workers to kill what runs under these Celery ids. Best effort, bounded like publishing."""
     app = _app()
     try:
         with connect(app) as connection:
-            arguments = {"task_id": list(message_ids), "terminate": True, "signal": "SIGKILL"}
-            mailbox(app, connection).abcast("revoke", arguments)
+            mailbox(app, connection).abcast(KILL, {"messages": list(message_ids)})
     except _broker_errors() as error:
-        logger.warning("The broker did not take the revocation (%s).", error.__class__.__name__)
+        logger.warning("The broker did not take the order to kill (%s).", error.__class__.__name__)
 
 
 def known(messages: Sequence[Message]) -> list[Message] | None:

@@ -5,72 +5,150 @@ from __future__ import annotations
 import random
 import signal
 import time
-import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+import billiard.common
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 
+from . import errortexts, farewell, green, ids
 from .definitions.arguments import ArgumentsError
-from .engine import finish, recovery
+from .engine import finish, outbox, recovery, timeouts
 from .engine.claim import Claim
-from .engine.finish import Failure
+from .engine.failures import MAX_ERROR, Failure
 from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
-from .retrying import next_delay
+from .retrying import HIGHEST, next_delay
 
 if TYPE_CHECKING:
     from .celery import DirectorTask
 
 PACKAGE: Final = f"{__package__}."
-SIGNAL_EXITS: Final = frozenset(signum - 256 for signum in signal.Signals)
-KILL_DELAY: Final = 0.3
+SIGNAL_EXITS: Final = {signum - 256: signum for signum in signal.Signals}
+"""What billiard's signal handler exits with in a pool process."""
+HAND_BACKS: Final = 5
+"""How often a task is handed back for nothing. A task may be what ends its worker each time."""
+CHAIN: Final = 100
+"""How many errors behind an error are looked at."""
+TRIES: Final = 3
+"""How often a row is read anew that was renewed meanwhile."""
 NEVER_RETRIED: Final = (ArgumentsError, ExpressionError, Ignore, InputTooLarge, InvalidResult, Misuse, Reject)
 """The next attempt would fail in the same way."""
+NOT_FOR_CELERY: Final = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostError)
+"""Exceptions from which Celery concludes on its process, or on the worker."""
 
 
 def record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
     """Write down what an error makes of the attempt: handed back, tried again, or failed."""
-    if _is_farewell(error):
-        # After a hard time limit the process is killed 0.1 s after the signal; its parent tells of that.
-        time.sleep(KILL_DELAY)
-        finish.hand_back(claimed)
-        return
-    if claimed.node.kind != "task" and not isinstance(error, DirectorError):
+    if (why := _interruption(error)) is not None:
+        _give_back(claimed, why, is_told=green.is_killed(error))
+    elif green.is_time_out(error, claimed.time_limit):
+        limit = claimed.time_limit or 0
+        _insist(lambda: timeouts.time_out_message(claimed.task_id, claimed.sequence, limit))
+    elif claimed.node.kind != "task" and not isinstance(error, DirectorError):
         # What goes wrong in what is ours is nobody's mistake in the workflow: it is tried again.
-        recovery.lose_message(claimed.task_id, claimed.sequence, f"{type(error).__name__}: {error}")
-        return
+        _lose(claimed, errortexts.described(error))
+    else:
+        _fail(task, claimed, error)
+
+
+def _fail(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
     cause = _cause(error)
-    delay = _delay(task, claimed, error, cause)
+    try:
+        delay = _delay(task, claimed, error, cause)
+    except Misuse as misuse:
+        cause, delay = misuse, None
     if delay is None:
         finish.fail(claimed, failure(cause))
     else:
         finish.retry_later(claimed, failure(cause), delay)
 
 
-def _is_farewell(error: BaseException) -> bool:
-    """Whether the process was told to end, by Celery or by a signal, while the task ran."""
-    if isinstance(error, (WorkerShutdown, WorkerTerminate)):
-        return True
-    # What billiard's signal handler exits with in a pool process; who swallows that keeps the process alive.
-    return isinstance(error, SystemExit) and error.code in SIGNAL_EXITS
+def _interruption(error: BaseException) -> str | None:
+    """What ended the process, or the greenlet, while the task ran; ``None``: the error is the task's own."""
+    if (exit_ := _signal_exit(error)) is not None:
+        return f"its process was ended by {SIGNAL_EXITS[exit_.code].name}"
+    if green.is_killed(error):
+        return "its greenlet was killed"
+    if isinstance(error, (WorkerShutdown, WorkerTerminate)) and farewell.is_going():
+        return "its worker ended"
+    return None
 
 
-def shown(error: BaseException) -> BaseException:
-    """What Celery shall see: never something that makes it drop, send again or end the process."""
-    if isinstance(error, (Ignore, Reject)):
-        return DirectorError(
-            f"a task in a run can't raise {type(error).__name__}: return a value, or raise an error to fail"
-        )
-    if isinstance(error, SystemExit) and not _is_farewell(error):
-        return DirectorError(f"the task called sys.exit({error.code!r}); raise an error to fail, or return")
-    return error
+def _signal_exit(error: BaseException | None) -> Any:
+    """The exit of this pool process that a signal caused; what the task does about it may raise in its turn."""
+    if not _has_signal():
+        return None
+    for _ in range(CHAIN):
+        if error is None or (isinstance(error, SystemExit) and error.code in SIGNAL_EXITS):
+            return error
+        error = error.__cause__ if error.__context__ is None else error.__context__
+    return None
+
+
+def _has_signal() -> bool:
+    common: Any = billiard.common
+    return bool(common._should_have_exited[0])
+
+
+def _give_back(claimed: Claim, why: str, is_told: bool) -> None:
+    """Queue the task again; as a crash, unless its worker goes away, or cancels it."""
+    if _has_signal():
+        # Else a worker that goes might end the process, by its second signal, before this is written.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    first = outbox.first_sequence(claimed.run.generation)
+    given_back = claimed.sequence - first - claimed.failures - claimed.crashes
+    message_id = ids.message_id(claimed.task_id, claimed.sequence)
+    if given_back < HAND_BACKS and (is_told or farewell.is_expected(message_id)):
+        finish.hand_back(claimed)
+    else:
+        _lose(claimed, why)
+
+
+def _lose(claimed: Claim, why: str) -> None:
+    _insist(lambda: recovery.lose_message(claimed.task_id, claimed.sequence, why))
+
+
+def _insist(work: Callable[[], bool]) -> None:
+    """Do again what a sign of life may have come between: this process gives one itself, from another thread."""
+    any(work() for _ in range(TRIES))
+
+
+def shown(task: DirectorTask, error: BaseException) -> BaseException:
+    """What Celery shall see: never something that makes it drop or send again, or that ends the process.
+
+    But for what ends the process anyway, and for somebody's Ctrl-C where there is no worker.
+    """
+    if (exit_ := _signal_exit(error)) is not None:
+        return exit_  # type: ignore[no-any-return]
+    if _interruption(error) is not None or (isinstance(error, KeyboardInterrupt) and task.request.is_eager):
+        return error
+    is_plain = isinstance(error, Exception) and not isinstance(error, (Ignore, Reject, *NOT_FOR_CELERY))
+    is_loggable = errortexts.is_loggable(error)
+    if is_plain and is_loggable and errortexts.is_picklable(error):
+        return error
+    seen = DirectorError(_misuse(error) or errortexts.described(error)[:MAX_ERROR])
+    seen.__cause__ = error if is_loggable else None
+    return seen
+
+
+def _misuse(error: BaseException) -> str:
+    """What to say to an exception that means something else to Celery, or to Python."""
+    if isinstance(error, (Ignore, Reject, WorkerShutdown, WorkerTerminate)):
+        what = errortexts.name(error)
+        return f"a task in a run can't raise {what}: return a value, or raise an error to fail"
+    if isinstance(error, SystemExit):
+        code = repr(error.code) if type(error.code) in (int, str, type(None)) else errortexts.text(error.code)
+        return f"the task called sys.exit({code}); raise an error to fail, or return"
+    return ""
 
 
 def failure(error: BaseException, prefix: str = "") -> Failure:
     """The error as people read it, with the part of its traceback that is theirs."""
-    seen = shown(error)
-    text = "".join(traceback.format_exception(type(error), error, _user_frames(error)))
-    return Failure(error=f"{prefix}{type(seen).__name__}: {seen}".rstrip(": "), traceback=text)
+    misuse = _misuse(error)
+    said = f"{DirectorError.__name__}: {misuse}" if misuse else errortexts.described(error)
+    return Failure(error=f"{prefix}{said}", traceback=errortexts.formatted(error, _user_frames(error)))
 
 
 def _user_frames(error: BaseException) -> TracebackType | None:
@@ -101,9 +179,15 @@ def _delay(task: DirectorTask, claimed: Claim, error: BaseException, cause: Base
 
 
 def _own_delay(task: DirectorTask, error: Retry) -> float:
+    """Seconds. Raises ``Misuse`` for what is no time."""
     when: Any = error.when
     if when is None:
-        return float(task.default_retry_delay)
-    if isinstance(when, (int, float)):
-        return float(when)
-    return max(0.0, float(when.timestamp() - time.time()))
+        when = task.default_retry_delay
+    try:
+        seconds = float(when if isinstance(when, (int, float)) else when.timestamp() - time.time())
+        if seconds != seconds:
+            raise ValueError
+    # Of the user's: a date's methods too.
+    except Exception as problem:
+        raise Misuse(f"self.retry() can't wait until {errortexts.text(when)}: that is no time") from problem
+    return min(max(0.0, seconds), HIGHEST)

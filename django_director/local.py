@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from .exceptions import Conflict
 from .models import Run, Task
 from .querysets import RunQuerySet, TaskQuerySet
 from .status import RunStatus, TaskStatus
+
+logger = logging.getLogger(__name__)
 
 BATCH: Final = 100
 PAUSE: Final = 0.05
@@ -143,7 +146,11 @@ def _execute(app: Celery, task: Task) -> None:
         return
     message = outbox.message_of(task, task.run.version.content_hash)
     tracer: Any = build_tracer(celery_task.name, celery_task, eager=True, app=app)
-    tracer(ids.message_id(task.pk, task.sequence), (), {}, request=_request(task, message.header))
+    try:
+        tracer(ids.message_id(task.pk, task.sequence), (), {}, request=_request(task, message.header))
+    # Of the task's own handlers, after its outcome was written. A worker logs them, too, and goes on.
+    except Exception:
+        logger.exception("A handler of task %s raised an error.", task.name)
 
 
 def _request(task: Task, header: dict[str, Any]) -> dict[str, Any]:

@@ -63,10 +63,12 @@ class Told(NamedTuple):
     worker: str
     losses: list[Loss]
     dropped: list[Message]
+    running_on: list[str]
+    """The Celery ids of what was given up and can't be killed."""
 
     @property
     def size(self) -> int:
-        return len(self.losses) + len(self.dropped)
+        return len(self.losses) + len(self.dropped) + len(self.running_on)
 
 
 class HelperProcess(Process):
@@ -115,6 +117,7 @@ class Reporter:
         self._worker: Any = None
         self._losses: dict[str, Loss] = {}
         self._dropped: list[Message] = []
+        self._running_on: list[str] = []
         self._helpers: list[tuple[float, HelperProcess | HelperThread]] = []
 
     @property
@@ -143,18 +146,25 @@ class Reporter:
         if is_first:
             self._call_after(DROP_PERIOD)
 
+    def run_on(self, message_ids: list[str]) -> None:
+        """What was given up of these messages can't be killed."""
+        with self._lock:
+            self._running_on += message_ids
+        self._call_after(LOSS_PERIOD)
+
     def hand_over(self) -> None:
         """Let a helper tell what was collected, unless as many as may be are at it."""
         with self._lock:
             self._helpers = [(since, helper) for since, helper in self._helpers if _goes_on(since, helper)]
-            if not (self._losses or self._dropped) or len(self._helpers) >= HELPERS:
+            told = Told(str(self._worker.hostname), self.waiting, self._dropped, self._running_on)
+            if not told.size or len(self._helpers) >= HELPERS:
                 return
             try:
-                helper = self._start(Told(str(self._worker.hostname), self.waiting, self._dropped))
+                helper = self._start(told)
             except OSError as problem:
                 logger.warning("There is no process for losses, they are told later: %s", problem)
                 return
-            self._losses, self._dropped = {}, []
+            self._losses, self._dropped, self._running_on = {}, [], []
             self._helpers.append((time.monotonic(), helper))
 
     def end(self) -> None:
@@ -236,14 +246,15 @@ def tell(told: Told) -> None:
 
 def _tell_once(told: Told) -> Told:
     """Return what is left to tell."""
-    from .engine import lost, transactions, unknown  # need models
+    from .engine import lost, stop, transactions, unknown  # need models
 
     try:
         losses = [loss for loss in told.losses if not _is_told(partial(lost.write_down, *loss))]
         noted = not told.dropped or _is_told(partial(unknown.note, told.dropped, told.worker))
+        said = not told.running_on or _is_told(partial(stop.note_running_on, told.running_on))
     finally:
         transactions.disconnect()
-    return Told(told.worker, losses, [] if noted else told.dropped)
+    return Told(told.worker, losses, [] if noted else told.dropped, [] if said else told.running_on)
 
 
 def _is_told(work: Callable[[], bool | None]) -> bool:

@@ -272,8 +272,9 @@ class Run(models.Model):
     def wait(self, timeout: float | None = None) -> RunStatus:
         """Return the outcome as soon as there is one.
 
-        Raises ``TimeoutError`` after ``timeout`` seconds and ``DirectorError`` inside a transaction, where the
-        run can't have been started yet.
+        Raises ``TimeoutError`` after ``timeout`` seconds, ``DirectorError`` inside a transaction, where the
+        run can't have been started yet, and ``Misuse`` inside a task without ``timeout``: the tasks that wait
+        could hold all the slots that the runs need.
         """
         from .engine.wait import wait  # an operation: it lives above the rows
 

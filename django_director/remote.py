@@ -1,13 +1,18 @@
-"""What a worker answers when the supervisor asks all of them; imported in workers only."""
+"""What a worker does when the engine asks all of them; imported in workers only."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from celery.worker import state as worker_state
 from celery.worker.control import Panel
 
 from . import installation
-from .dispatch import WHO_KNOWS
+from .dispatch import KILL, WHO_KNOWS
+from .losses import reporter
+
+logger = logging.getLogger(__name__)
 
 
 def who_knows(state: Any, wanted: list[list[str]], whose: str = "", **_: Any) -> list[int]:
@@ -27,5 +32,24 @@ def who_knows(state: Any, wanted: list[list[str]], whose: str = "", **_: Any) ->
     ]
 
 
+def kill(state: Any, messages: list[str], **_: Any) -> None:
+    """Kill what this worker runs of ``messages``, Celery ids; tell the engine of what its pool can't kill."""
+    requests: Any = worker_state.requests
+    running = [requests[message] for message in messages if message in requests]
+    left = [request.id for request in running if not _is_killed(request, state.consumer.pool)]
+    if left:
+        reporter.run_on(left)
+
+
+def _is_killed(request: Any, pool: Any) -> bool:
+    try:
+        request.terminate(pool, signal="SIGKILL")
+    except NotImplementedError:
+        logger.warning("The pool of this worker can't kill task %s: its code runs on.", request.id)
+        return False
+    return True
+
+
 _panel: Any = Panel
 _panel.register(name=WHO_KNOWS, type="inspect", visible=False)(who_knows)
+_panel.register(name=KILL, type="control", visible=False)(kill)

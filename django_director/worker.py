@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -25,10 +26,11 @@ from .engine.errors import is_of_data
 from .engine.reading import Ticket
 from .engine.sessions import engine_session, user_session
 from .engine.transactions import connection, disconnect, statement
-from .exceptions import InvalidResult
+from .exceptions import InvalidResult, Misuse
 from .failing import failure, record, shown
-from .jsonvalues import NotStorable, normalise, storable_text
+from .jsonvalues import MAX_INT, NotStorable, normalise, storable_text
 from .leases import keeper
+from .limits import limit_of
 from .logs import Lines, captured
 from .models import Task
 from .status import RUN_FINISHED, STOP_SPARING
@@ -70,8 +72,15 @@ class Context:
         return self._canceled
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Show how far the task is. Ignored when the task is no longer this worker's."""
-        value = {"done": done, "total": total, "message": storable_text(str(message))[:200]}
+        """Show how far the task is. Ignored when the task is no longer this worker's.
+
+        Raises ``Misuse`` for what is no number.
+        """
+        value = {
+            "done": _number("done", done),
+            "total": None if total is None else _number("total", total),
+            "message": storable_text(str(message)[:200]),
+        }
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
         with _harmless("show the progress of"):
             statement(lambda: mine.update(progress=value))
@@ -99,6 +108,19 @@ def _harmless(purpose: str) -> Iterator[None]:
             logger.warning("The database does not let us %s a task: %s", purpose, str(error).strip())
 
 
+def _number(name: str, value: Any) -> float:
+    """The number as JSON has it. Raises ``Misuse``."""
+    if type(value) is int and abs(value) < MAX_INT:
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise Misuse(f"progress(): `{name}` is no number that can be shown")
+    return number
+
+
 _context: ContextVar[Context | None] = ContextVar("director_context", default=None)
 
 
@@ -116,7 +138,7 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
     request: Any = task.request
     # A task of this very process, as in a test, is its caller's to connect.
     with contextlib.nullcontext() if request.is_eager else _at_work():
-        claimed = claims.claim(ticket, str(request.hostname or ""), identity.worker_key())
+        claimed = claims.claim(ticket, str(request.hostname or ""), limit_of(task), identity.worker_key())
         if claimed is None:
             copies.hand_on(task, ticket)
             raise Ignore
@@ -133,16 +155,19 @@ def _at_work() -> Iterator[None]:
 
 def _attempt(task: DirectorTask, claimed: Claim) -> Any:
     lines = Lines()
+    seen: BaseException | None = None
     with _in_context(claimed), keeper.keep(claimed):
         try:
             with captured(lines):
                 value = _do(task, claimed)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error)))
-            seen = shown(error)
+            seen = shown(task, error)
             if seen is error:
                 raise
-            raise seen from error
+        if seen is not None:
+            # Not where the error is handled: what can't be shown must not come along with it.
+            raise seen
         end: Callable[[], object]
         match value:
             case ownsteps.Skip():
@@ -204,6 +229,7 @@ def _call(task: DirectorTask, claimed: Claim) -> Any:
     process = os.getpid()
     with user_session():
         try:
+            task.start_plainly(args, kwargs)
             value = task.run_plainly(*args, **kwargs)
         finally:
             if os.getpid() != process:

@@ -79,6 +79,8 @@ class Claim:
     """The value that comes from the steps before, or ``None``."""
     map_index: int = -1
     """The item it is for; -1 outside of maps."""
+    time_limit: float | None = None
+    """Seconds after which the attempt is over."""
     too_large: int = 0
     """The size of what was not read of the results of maps, for it is over ``MAX_INPUT``."""
     values: Values | None = None
@@ -87,8 +89,12 @@ class Claim:
     """The names that ``values`` know."""
 
 
-def claim(ticket: Ticket, worker: str, worker_key: int | None = None) -> Claim | None:
+def claim(
+    ticket: Ticket, worker: str, time_limit: float | None = None, worker_key: int | None = None
+) -> Claim | None:
     """Claim the task of a message for the worker of this name and, if it gives signs of life, this key.
+
+    The worker gives the task ``time_limit`` seconds if its step does not.
 
     ``None``: the message is a duplicate, out of date, or its run was stopped or deleted; it is to be dropped.
     """
@@ -100,7 +106,8 @@ def claim(ticket: Ticket, worker: str, worker_key: int | None = None) -> Claim |
     token = secrets.randbits(63)
     faults.point("claim.before")
     values = of_node(graph, node)
-    take = partial(_take, ticket, graph, node, values, token, worker=worker, worker_key=worker_key)
+    limit = time_limit if node.timeout is None else node.timeout
+    take = partial(_take, ticket, graph, node, values, token, limit, worker=worker, worker_key=worker_key)
     try:
         rows = statement(take, patience=WORKER_PATIENCE, waits=False)
     except OperationalError as error:
@@ -119,7 +126,8 @@ def claim(ticket: Ticket, worker: str, worker_key: int | None = None) -> Claim |
         task = statement(row.get, patience=WORKER_PATIENCE)
         with receiver_session():
             signals.task_started.send_robust(sender=Task, task=task)
-    return _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
+    claimed = _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
+    return claimed if limit is None else replace(claimed, time_limit=limit)
 
 
 def look(task: Task) -> Claim:
@@ -165,11 +173,13 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
     return names | {"item": next(items, None), "index": claimed.map_index}
 
 
-def _take(ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, **by: Any) -> list[Row]:
+def _take(
+    ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: Any
+) -> list[Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
     values = {"task": ticket.task_id, "run": ticket.run_id, "sequence": ticket.sequence, "token": token} | by
     before = reading.ids_before(ticket, node)
-    kind = (director.LEASE, node.timeout, node.runs_on)
+    kind = (director.LEASE, limit, node.runs_on)
     if can_pair() and wanted is None and len(before) < 2:
         taking = _taking_and_reading(*kind, len(before), node.takes_item, connection().in_atomic_block)
         params = values | {"before": before[0] if before else None}

@@ -26,6 +26,10 @@ T = TypeVar("T")
 CHUNK: Final = 5_000
 CHILDREN_AT_ONCE: Final = 50
 """Of how many child runs a stop is carried out at once."""
+TOLD: Final = "; its worker was told to kill it"
+RUNS_ON: Final = "; its code runs on"
+REASON: Final = 400
+"""Characters that are left of a reason to which one of them is added."""
 REASONS: Final[dict[Any, str]] = {
     Stop.CANCEL: "canceled",
     Stop.TIMEOUT: "the run's time was up",
@@ -36,8 +40,9 @@ REASONS: Final[dict[Any, str]] = {
 
 
 def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
-    """Cancel a run: nothing of it starts any more; what runs is let end, or killed with ``force``.
+    """Cancel a run: nothing of it starts any more; what runs is let end, or is given up with ``force``.
 
+    What is given up is killed where its worker's pool can kill; else its code runs on, and is not believed.
     Running tasks learn of it by ``context().canceled``. Returns the run as it is now. Raises ``Conflict`` for a
     run that has an outcome, or that is being canceled already (``force`` may follow a cancel without it).
     """
@@ -83,7 +88,7 @@ def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
     faults.point("cancel.swept")
     stop_children(canceled, run_id, reason, force=force)
     if force and (messages := _while_stopped(canceled, partial(_kill, run_id, reason))):
-        dispatch.revoke(messages)
+        dispatch.kill(messages)
     close_if_idle(run_id)
 
 
@@ -258,6 +263,17 @@ def _kill(run_id: UUID, reason: str) -> list[str]:
         finished_at=Now(),
         lease_until=None,
         deadline_at=None,
-        reason=f"{reason}, killed"[:500],
+        reason=f"{reason[:REASON]}{TOLD}",
     )
     return messages
+
+
+def note_running_on(messages: Sequence[str]) -> None:
+    """Say of tasks that were given up, by the Celery ids of their messages, that nothing killed them."""
+    for message in messages:
+        task_id, sequence = ids.parse_message_id(message)
+        given_up = Task.objects.filter(pk=task_id, sequence=sequence, status=TaskStatus.CANCELED)
+        reason = statement(given_up.values_list("reason", flat=True).first) or ""
+        if reason.endswith(TOLD):
+            same = given_up.filter(reason=reason)
+            statement(partial(same.update, reason=reason.removesuffix(TOLD) + RUNS_ON))

@@ -43,7 +43,7 @@ def end_overdue_attempts() -> int:
     Their code may run on: what it comes to is not theirs to commit any more.
     """
     overdue = Task.objects.all_running().filter(deadline_at__lt=later(-MARGIN)).order_by("deadline_at")
-    return each(read(overdue), lambda task: _time_out(task, _timeout(task)), run_of)
+    return each(read(overdue), lambda task: _time_out(task, _given(task)), run_of)
 
 
 def stop_overdue_runs(runs: RunQuerySet | None = None) -> int:
@@ -81,8 +81,14 @@ def _step_limit(task: Task) -> float | None:
     return step.timeout if isinstance(step, WorkflowStep) else None
 
 
-def _timeout(task: Task) -> float:
-    return float(task.run.version.graph.node(task.position).timeout or 0)
+def _given(task: Task) -> float:
+    """The seconds that a running task had: by its step, or else by what its worker went by."""
+    timeout = task.run.version.graph.node(task.position).timeout
+    if timeout is not None:
+        return float(timeout)
+    if task.started_at is None or task.deadline_at is None:
+        return 0
+    return round((task.deadline_at - task.started_at).total_seconds(), 3)
 
 
 def _time_out(task: Task, seconds: float) -> bool:

@@ -16,7 +16,7 @@ from . import history  # noqa: F401 - connects its receivers
 app = Celery("tests", task_cls="django_director.celery:DirectorTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-for name in ("chaos_tasks", "policy_tasks", "lost_tasks"):
+for name in ("chaos_tasks", "policy_tasks", "lost_tasks", "rough_tasks"):
     app.autodiscover_tasks(["tests.testapp"], related_name=name)
 if os.environ.get("DIRECTOR_TEST_CODE") != "old":
     app.autodiscover_tasks(["tests.testapp"], related_name="new_tasks")

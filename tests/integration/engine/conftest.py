@@ -31,7 +31,7 @@ def modeled(monkeypatch: pytest.MonkeyPatch, settings: Any, transactional_db: No
     """What the state machine needs around it: its broker, and a history of all changes of status."""
     settings.DIRECTOR = {"MAX_CRASHES": 3}
     monkeypatch.setattr(dispatch, "_send", lambda message, *_: machine.sent.append(message))
-    monkeypatch.setattr(dispatch, "revoke", lambda ids: None)
+    monkeypatch.setattr(dispatch, "kill", lambda ids: None)
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     dispatch._pool.cache_clear()
     audit.install()

@@ -1,0 +1,18 @@
+"""What a pool of greenlets raises in a task: nothing else can end one. Known only where such a pool is in use."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def is_killed(error: BaseException) -> bool:
+    """Whether the error is what a greenlet gets that somebody kills."""
+    greenlet: Any = sys.modules.get("greenlet")
+    return greenlet is not None and isinstance(error, greenlet.GreenletExit)
+
+
+def is_time_out(error: BaseException, seconds: float | None) -> bool:
+    """Whether the error says that a time limit of ``seconds`` is over."""
+    gevent: Any = sys.modules.get("gevent")
+    return gevent is not None and isinstance(error, gevent.Timeout) and error.seconds == seconds
