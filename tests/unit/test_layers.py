@@ -28,6 +28,7 @@ LEVELS: list[set[str]] = [
         "celery",
         "local",
         "slots",
+        "firings",
         "timings",
         "project",
         "schedules",
