@@ -76,6 +76,7 @@ RULES: Final[dict[str, tuple[Fits, str]]] = {
     "DATABASE": (lambda value: isinstance(value, str), "the alias of a database"),
     "TICK": _NUMBER,
     "SUPERVISOR": (lambda value: value in ("worker", "process"), '"worker" or "process"'),
+    "MAX_MISSED_SLOTS": _COUNT,
     "MAX_CRASHES": _COUNT,
     "UNKNOWN_TASK_TTL": _NUMBER,
     "MAX_TASKS_PER_RUN": _COUNT,

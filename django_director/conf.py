@@ -28,6 +28,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "TICK": 1,
     # "worker": every Celery worker starts one; "process": only `manage.py superviseworkflows`.
     "SUPERVISOR": "worker",
+    # How many of the slots that a schedule missed while no worker ran are started: the last ones.
+    "MAX_MISSED_SLOTS": 1,
     # How often a task may lose its worker before it fails.
     "MAX_CRASHES": 3,
     # How long a task that no worker knows is offered before it fails.

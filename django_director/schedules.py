@@ -19,8 +19,9 @@ from celery import current_app
 from django.apps import apps
 from django.db import router, transaction
 
+from .clock import Now
 from .definitions.model import Definition, Schedule
-from .timings import Timing, next_run_at
+from .timings import Timing, aware, next_run_at
 
 if TYPE_CHECKING:
     from .models import Workflow
@@ -112,10 +113,33 @@ def describe_many(workflows: Iterable[Workflow]) -> dict[Any, list[Json]]:
     return found
 
 
-def timing(name: str) -> Timing | None:
-    """How the periodic task ``name`` falls due; ``None`` when there is none of this name any more."""
-    row = _rows().filter(name=name).first() if is_installed() else None
-    return None if row is None else Timing.of(row)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Periodic:
+    """A periodic task as it is now."""
+
+    timing: Timing
+    until: datetime
+    """The present time of the database, or when it was switched off or expired: no slot is due after it."""
+    workflow: str | None
+    payload: Any
+
+
+def periodic(name: str) -> Periodic | None:
+    """The periodic task ``name``; ``None`` when there is none of this name any more. One query."""
+    row = _rows().annotate(present=Now()).filter(name=name).first() if is_installed() else None
+    if row is None:
+        return None
+    # Beat writes no row that is off: it was changed when that happened. One that is sent once has no next slot.
+    changed = None if row.enabled and not row.one_off else row.date_changed
+    ends = [aware(moment) for moment in (row.present, row.expires, changed)]
+    given = _loaded(row.kwargs, dict)
+    second = next(iter(_loaded(row.args, list)[1:]), None)
+    return Periodic(
+        timing=Timing.of(row),
+        until=min(moment for moment in ends if moment is not None),
+        workflow=_workflow_of(row),
+        payload=given.get("payload", second),
+    )
 
 
 def row_name(workflow: str, number: int) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
 from typing import Any, Final
 
 from celery import schedules
@@ -12,6 +15,9 @@ from django.utils import timezone
 from . import slots
 
 _SUN: Final = timedelta(days=1)
+_CLOSEST: Final = timedelta(minutes=1)
+"""Between two slots of a crontab."""
+_INSTANT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,39 @@ class Timing:
             return cls(once=aware(row.clocked.clocked_time))
         # The sun: once a day, a few minutes earlier or later.
         return cls(interval=_SUN)
+
+    def is_missed(self, slot: datetime, until: datetime, limit: int) -> bool:
+        """Whether ``limit`` or more slots have fallen due after ``slot``: its own run is not wanted any more."""
+        if self.cron is not None and until - slot < limit * _CLOSEST:
+            return False
+        return self.count(slot, until, limit) >= limit
+
+    def count(self, after: datetime, until: datetime, limit: int) -> int:
+        """How many slots fall due after a slot and up to ``until``; counting ends at ``limit``.
+
+        Those of an interval are counted from ``after``. What happens once has none.
+        """
+        if self.cron is None:
+            return max(0, min(limit, (until - after) // self.interval)) if self.interval else 0
+        return sum(1 for _ in islice(self._of_cron(after, until), limit))
+
+    def last(self, after: datetime, until: datetime, number: int) -> datetime | None:
+        """The ``number``-th slot from the end among those after ``after``, or the first when they are fewer."""
+        if self.cron is None:
+            count = self.count(after, until, sys.maxsize)
+            return after + max(1, count - number + 1) * (self.interval or _SUN) if count else None
+        found, slot = None, slots.last_due(self.cron, until, self.zone)
+        while slot is not None and slot > after and number > 0:
+            found, number = slot, number - 1
+            slot = slots.last_due(self.cron, slot - _INSTANT, self.zone)
+        return found
+
+    def _of_cron(self, after: datetime, until: datetime) -> Iterator[datetime]:
+        assert self.cron is not None
+        slot = slots.next_due(self.cron, after, self.zone)
+        while slot is not None and slot <= until:
+            yield slot
+            slot = slots.next_due(self.cron, slot, self.zone)
 
 
 def next_run_at(row: Any, now: datetime) -> datetime | None:

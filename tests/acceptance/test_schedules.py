@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from django_director.models import Run
@@ -66,6 +69,24 @@ def test_two_beats_make_one_run_for_each_slot(site: Site):
     assert {(run.status, run.result, run.trigger) for run in runs} == {(RunStatus.SUCCESS, 2, Trigger.SCHEDULE)}
     sent = sum(beat.text().count("Sending due task every two seconds") for beat in beats)
     assert sent > len(runs), "the second beat's firings were duplicates"
+
+
+def test_a_worker_that_was_away_starts_the_last_slot_only(site: Site):
+    site.kill()
+    row = periodic("while nobody works", "example.RANDOMS", {"start": 1, "end": 1})
+    beat = site.beat()
+    wait_for(lambda: beat.text().count(f"Sending due task {row.name}") >= FIRINGS, 60, "messages")
+    came = timezone.now()
+    worker = site.worker()
+    wait_for(lambda: len(runs_of(row.name)) >= 3, 40, "runs")
+    beat.stop()
+    runs = runs_of(row.name)
+    site.wait(runs)
+    slots = [run.scheduled_for for run in runs]
+    assert min(slots) > came - timedelta(seconds=2 * SECONDS)
+    assert min(later - earlier for earlier, later in pairwise(slots)) > timedelta(seconds=SECONDS / 2)
+    (first, *_) = re.findall(rf"“{row.name}” has missed ([0-9]+) slots since", worker.text())
+    assert int(first) >= FIRINGS - 2
 
 
 def test_a_row_made_by_hand_runs_the_workflow_once(site: Site):

@@ -1,12 +1,16 @@
 import json
+import random
 import threading
+import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import celery
 import pytest
 from celery import Celery
 from django.db import connections
+from django.test import override_settings
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler
@@ -209,6 +213,13 @@ def fire(name=NAME, sent=None, payload=None, workflow="shop.ORDER"):
 MONDAY = datetime(2026, 11, 23, 6, 0, 1, tzinfo=UTC)
 
 
+@pytest.fixture
+def all_slots(settings):
+    """Every message starts the run of its own slot, however late it is."""
+    settings.DIRECTOR = {"MAX_MISSED_SLOTS": 10**9}
+
+
+@pytest.mark.usefixtures("all_slots")
 class TestFiring:
     def test_starts_a_run_for_the_slot(self):
         store(AT_7)
@@ -299,6 +310,160 @@ def test_the_message_that_beat_sends_is_understood(task_cls):
     assert abs(run.scheduled_for - datetime.now(UTC)) < timedelta(seconds=40)
 
 
+HOUR = timedelta(hours=1)
+WEEKEND = 48
+
+
+def hourly(kind):
+    """A schedule that was due 20 minutes ago, and that time: in this test no further slot falls due."""
+    last = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=20)
+    crontab = Schedule(kind="crontab", value=f"{last.minute} * * * *", payload={"order": 1})
+    return (crontab if kind == "crontab" else Schedule(kind="interval", value="3600", payload={"order": 1})), last
+
+
+def slots_of_runs():
+    return list(Run.objects.order_by("scheduled_for").values_list("scheduled_for", flat=True))
+
+
+def missed(caplog):
+    return [record.number for record in caplog.records if getattr(record, "action", "") == "missed_slots"]
+
+
+@pytest.mark.parametrize("kind", ["crontab", "interval"])
+class TestMissedSlots:
+    """What a worker that was away for two days finds of a schedule that is due each hour."""
+
+    def backlog(self, kind, *, until=0, drift=0.2):
+        """Store the schedule with a run before the weekend, and fire what beat has sent since."""
+        entry, last = hourly(kind)
+        store(entry)
+        sent = [
+            last - HOUR * ago + timedelta(seconds=drift * (WEEKEND - ago)) for ago in range(WEEKEND, until - 1, -1)
+        ]
+        with override_settings(DIRECTOR={"MAX_MISSED_SLOTS": 10**9}):
+            assert fire(sent=sent[0])
+        return last, sent[1:]
+
+    def test_only_the_last_one_starts(self, kind, caplog):
+        last, messages = self.backlog(kind)
+        started = [fire(sent=sent) for sent in messages]
+        assert [run for run in started if run] == started[:1]
+        assert slots_of_runs()[1:] == [last]
+        assert missed(caplog) == [WEEKEND - 1]
+        assert "director: shop.ORDER” has missed 47 slots since" in caplog.text
+
+    def test_so_many_of_the_last_start(self, kind, caplog, settings):
+        last, messages = self.backlog(kind)
+        settings.DIRECTOR = {"MAX_MISSED_SLOTS": 3}
+        started = [fire(sent=sent) for sent in messages]
+        assert len([run for run in started if run]) == 3
+        assert slots_of_runs()[1:] == [last - 2 * HOUR, last - HOUR, last]
+        assert missed(caplog) == [WEEKEND - 3]
+
+    def test_without_a_run_before(self, kind, caplog):
+        last, messages = self.backlog(kind)
+        Run.objects.all().delete()
+        for sent in messages:
+            fire(sent=sent)
+        (slot,) = slots_of_runs()
+        # The first slot of an interval is counted from when the workflow was stored.
+        assert slot == last or (kind == "interval" and last - HOUR <= slot <= timezone.now())
+        assert missed(caplog) in ([WEEKEND - 1], [WEEKEND])
+
+    def test_beat_was_off_too_and_sends_once_when_it_returns(self, kind):
+        last, messages = self.backlog(kind, until=24)
+        for sent in messages:
+            fire(sent=sent)
+        assert slots_of_runs()[1:] == [last]
+        assert fire() is None
+        assert slots_of_runs()[1:] == [last]
+
+    def test_only_beat_was_off(self, kind):
+        last, _ = self.backlog(kind, until=WEEKEND)
+        assert fire()
+        (slot,) = slots_of_runs()[1:]
+        assert abs(slot - last) <= HOUR / 2
+
+    def test_messages_in_any_order_start_one(self, kind):
+        last, messages = self.backlog(kind)
+        random.Random(7).shuffle(messages)
+        for sent in messages:
+            fire(sent=sent)
+        assert slots_of_runs()[1:] == [last]
+
+    def test_the_run_is_made_of_what_the_schedule_says_now(self, kind):
+        _, messages = self.backlog(kind)
+        PeriodicTask.objects.update(kwargs='{"name": "shop.ORDER", "payload": {"order": 2}}')
+        run = Run.objects.get(pk=fire(sent=messages[0], payload={"order": 1}))
+        assert run.payload == {"order": 2}
+        PeriodicTask.objects.update(kwargs="{}", args='["shop.ORDER", {"order": 3}]')
+        Run.objects.filter(pk=run.pk).delete()
+        assert Run.objects.get(pk=fire(sent=messages[0])).payload == {"order": 3}
+
+    def test_no_slot_is_due_after_it_was_switched_off(self, kind):
+        last, messages = self.backlog(kind, until=24)
+        switch(False)
+        PeriodicTask.objects.update(date_changed=messages[-1] + timedelta(minutes=5))
+        for sent in messages:
+            fire(sent=sent)
+        (slot,) = slots_of_runs()[1:]
+        assert slot == last - 24 * HOUR
+
+    def test_a_duplicate_that_is_late_starts_nothing_more(self, kind):
+        last, messages = self.backlog(kind)
+        for sent in messages:
+            fire(sent=sent)
+            assert fire(sent=sent + timedelta(seconds=3)) is None
+        assert slots_of_runs()[1:] == [last]
+
+
+def test_a_schedule_whose_queue_is_always_late_keeps_its_rhythm():
+    """Each message is later than the next slot: if all were left out, the workflow would never run again."""
+    seconds = 0.3
+    store(Schedule(kind="interval", value=str(seconds)))
+    for _ in range(10):
+        fire(sent=datetime.now(UTC) - timedelta(seconds=2.5 * seconds))
+        time.sleep(seconds)  # the pace of beat
+    slots = slots_of_runs()
+    assert len(slots) >= 8
+    assert min(later - earlier for earlier, later in pairwise(slots)) > timedelta(seconds=seconds * 0.6)
+
+
+def test_a_backlog_of_a_schedule_that_is_gone_starts_one():
+    store()
+    now = datetime.now(UTC)
+    started = [fire("renamed since", sent=now - ago * HOUR) for ago in (3, 2, 1)]
+    assert [run is not None for run in started] == [True, False, False]
+    assert fire("renamed since", sent=datetime.now(UTC))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["crontab", "interval"])
+def test_two_workers_that_come_back_start_one_run(kind):
+    entry, last = hourly(kind)
+    store(entry)
+    barrier, errors = threading.Barrier(2), []
+
+    def work(share):
+        try:
+            barrier.wait(20)
+            for ago in range(WEEKEND - share, 0, -2):
+                fire(sent=last - ago * HOUR + timedelta(seconds=0.2 * (WEEKEND - ago)))
+        except BaseException as error:  # shown by the main thread
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(share,)) for share in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert len(slots_of_runs()) == 1
+
+
+@pytest.mark.usefixtures("all_slots")
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("entry", [AT_7, MINUTELY], ids=["crontab", "interval"])
 def test_two_beats_at_once_start_one_run(entry):

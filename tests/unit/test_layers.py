@@ -39,6 +39,7 @@ LEVELS: list[set[str]] = [
         "celery",
         "local",
         "slots",
+        "firings",
         "timings",
         "project",
         "schedules",

@@ -1,0 +1,151 @@
+"""Which run a message of beat's starts.
+
+Beat goes on sending while no worker runs, so a worker that comes back finds a message for each slot since. Only
+the last ``MAX_MISSED_SLOTS`` of these are wanted, and the first messages start them: a message that is too late
+for its own slot starts the run of the first wanted slot that has none. So the last slot does not depend on a
+message that may not come, and a schedule whose queue is always late keeps its rhythm. If late messages were only
+left out, it would never start again.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.utils import timezone
+
+from . import slots
+from .conf import director
+from .engine import start
+from .models import Run, Workflow
+from .schedules import Periodic, periodic
+from .status import Trigger
+from .timings import aware
+
+logger = logging.getLogger(__name__)
+
+COUNTED: Final = 5_000
+"""Up to which number missed slots are counted."""
+_INSTANT: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """A message of beat's: of which schedule, and sent when."""
+
+    schedule: str
+    sent: datetime
+
+
+def start_due(firing: Firing, name: str, payload: Any) -> Run | None:
+    """Start the run that a message of beat's stands for; ``None`` when no run is missing. Raises as ``start``."""
+    entry = periodic(firing.schedule)
+    if entry is None:
+        return None if _is_covered(firing) else _start(firing, name, payload, firing.sent, firing.sent)
+    slot, since = _slot(firing, entry, name)
+    if entry.timing.is_missed(since, entry.until, director.MAX_MISSED_SLOTS):
+        return _catch_up(firing, entry, since, (entry.workflow or name, entry.payload))
+    run = None if slot is None else _start(firing, name, payload, slot, firing.sent)
+    if run is None:
+        logger.info(
+            "“%s” of %s is a duplicate: the run for its time exists already. Do two beats run?",
+            firing.schedule,
+            firing.sent.isoformat(),
+            extra={"action": "duplicate_schedule", "schedule": firing.schedule},
+        )
+    return run
+
+
+def _catch_up(firing: Firing, entry: Periodic, slot: datetime, call: tuple[str, Any]) -> Run | None:
+    """Start the first wanted slot that has no run, by a message that is too late for its own ``slot``.
+
+    The workflow and payload in ``call`` are those that the schedule has now, not those of the late message.
+    """
+    timing, newest = entry.timing, _newest(firing.schedule, entry)
+    is_first = newest is None or newest < slot
+    # The first finds its own slot among those without a run.
+    since = slot - (timing.interval or _INSTANT) if newest is None or is_first else newest
+    wanted = timing.last(since, entry.until, director.MAX_MISSED_SLOTS)
+    run = None if wanted is None else _start(firing, *call, wanted, wanted)
+    if run is not None and wanted is not None:
+        _report(firing, timing.count(since, wanted - _INSTANT, COUNTED), since=slot if is_first else since)
+    return run
+
+
+def _report(firing: Firing, number: int, since: datetime) -> None:
+    if number:
+        logger.warning(
+            "“%s” has missed %s slots since %s: their messages came too late. Of missed slots the last start,"
+            ' as many as DIRECTOR["MAX_MISSED_SLOTS"] says: %s',
+            firing.schedule,
+            f"{number:,}" if number < COUNTED else f"{number:,} or more",
+            since.isoformat(),
+            director.MAX_MISSED_SLOTS,
+            extra={"action": "missed_slots", "schedule": firing.schedule, "number": number},
+        )
+
+
+def _newest(schedule: str, entry: Periodic) -> datetime | None:
+    """From when the next slot of a schedule counts: the last run's slot, or for an interval, when it was sent."""
+    runs = Run.objects.filter(schedule=schedule, scheduled_for__isnull=False).order_by("-scheduled_for")
+    found = runs.values_list("scheduled_for", "sent_at").first()
+    if found is None:
+        return None
+    return aware((found[1] if entry.timing.interval else None) or found[0])
+
+
+def _is_covered(firing: Firing) -> bool:
+    """Whether a run has started since a message of a schedule that was deleted or renamed: then that is enough."""
+    runs = Run.objects.filter(schedule=firing.schedule).order_by("-scheduled_for")
+    created = aware(runs.values_list("created_at", flat=True).first())
+    return created is not None and created > firing.sent
+
+
+def _slot(firing: Firing, entry: Periodic, workflow: str) -> tuple[datetime | None, datetime]:
+    """The slot that a message stands for, ``None`` for a second message for it; and the time of that slot."""
+    timing = entry.timing
+    if timing.once is not None:
+        return timing.once, timing.once
+    if timing.cron is not None:
+        slot = slots.crontab_slot(timing.cron, firing.sent, timing.zone) or firing.sent
+        return slot, slot
+    return _interval_slot(firing, timing.interval or timedelta(0), workflow)
+
+
+def _interval_slot(firing: Firing, interval: timedelta, workflow: str) -> tuple[datetime | None, datetime]:
+    previous = _previous_sending(firing, interval)
+    # When the workflow and its schedule were synced together, beat first sends one interval after that.
+    since = (
+        None if previous else Workflow.objects.filter(name=workflow).values_list("created_at", flat=True).first()
+    )
+    slot = slots.interval_slot(firing.sent, interval, previous, aware(since) or firing.sent)
+    return slot, slot or previous or firing.sent
+
+
+def _previous_sending(firing: Firing, interval: timedelta) -> datetime | None:
+    """When the message of the last run before this one was sent; messages may be worked off out of order."""
+    latest = _stored(firing.sent + interval / 2)
+    runs = Run.objects.filter(schedule=firing.schedule, scheduled_for__lte=latest).order_by("-scheduled_for")
+    found = runs.values_list("sent_at", "scheduled_for").first()
+    return None if found is None else aware(found[0] or found[1])
+
+
+def _start(firing: Firing, name: str, payload: Any, slot: datetime, sent: datetime) -> Run | None:
+    """The run of this slot, or ``None`` when it has one already."""
+    run = start(
+        name,
+        payload,
+        trigger=Trigger.SCHEDULE,
+        schedule=firing.schedule,
+        scheduled_for=_stored(slot),
+        sent_at=_stored(sent),
+    )
+    return run if run.created else None
+
+
+def _stored(moment: datetime) -> datetime:
+    """As the database takes it: without a zone when ``USE_TZ`` is off."""
+    return moment if settings.USE_TZ else timezone.make_naive(moment)
