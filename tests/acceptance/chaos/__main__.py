@@ -35,8 +35,8 @@ EXPECTED = (
     "Task handler raised error: WorkerLostError",
     "Task handler raised error: Terminated",
     "The supervisor has died; it is started again",
-    # When the connection to RabbitMQ is lost, Celery lets its event loop do what it still has to: read that
-    # connection once more. It tells the second error, and connects anew.
+    # When the connection to RabbitMQ is lost, Celery lets its event loop do what it has left: read that connection
+    # once more. It tells that error too, and connects anew.
     "Error cleaning up after event loop: RecoverableConnectionError(None, 'Socket was disconnected'",
     "Error cleaning up after event loop: ConnectionResetError(104, ",
     "Error cleaning up after event loop: BrokenPipeError(32, ",
@@ -48,6 +48,8 @@ EXPECTED = (
     "Unrecoverable error: AttributeError(\"'NoneType' object has no attribute 'hostname'\")",
     "Unrecoverable error: UnpicklingError(",
 )
+#: The same for tasks that send their own process a signal.
+SIGNALED = ("exited with 'signal 15 (SIGTERM)'", "exited with 'signal 1 (SIGHUP)'", "exited with 'exitcode 70'")
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ from tests.acceptance.checker import Violation
 from tests.acceptance.queues import Queues
 
 from .load import Load
+from .plan import HURTING
 from .site import Site
 
 
@@ -120,10 +121,11 @@ class Verdict:
                 yield Violation("f", where, f"{what}{attempt.finished_at:%H:%M:%S.%f}: {attempt.error}")
 
     def _logs(self) -> Iterator[Violation]:
-        from .__main__ import EXPECTED
+        from .__main__ import EXPECTED, SIGNALED
 
+        expected = EXPECTED + SIGNALED if HURTING["signals"] in self.load.workflows else EXPECTED
         for program in self.site.programs:
-            yield from checker.logs(program.text(), program.log.name, EXPECTED, own_failures=["Planned("])
+            yield from checker.logs(program.text(), program.log.name, expected, own_failures=["Planned("])
 
 
 def _run_key(task: str) -> int:
