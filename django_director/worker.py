@@ -21,7 +21,7 @@ from .engine import claim as claims
 from .engine import finish
 from .engine.claim import Claim
 from .engine.reading import Ticket
-from .engine.transactions import connection, statement
+from .engine.transactions import connection, disconnect, statement
 from .exceptions import InvalidResult, Misuse
 from .failing import failure, record, shown
 from .jsonvalues import MAX_INT, NotStorable, normalise, storable_text
@@ -142,7 +142,7 @@ def _attempt(task: DirectorTask, claimed: Claim) -> Any:
             case ownsteps.HELD:
                 value = None
             case _:
-                _commit(claimed, value)
+                _commit_before_leaving(claimed, value)
     return None if isinstance(value, ownsteps.Skip) else value
 
 
@@ -184,6 +184,17 @@ def normalise_result(value: Any) -> Any:
             f"the task's result can't be stored: {error}; return plain JSON values, or store the data elsewhere "
             "and return where it is"
         ) from error
+
+
+def _commit_before_leaving(claimed: Claim, value: Any) -> None:
+    """Commit a result. The exit that a signal causes meanwhile waits for it: the code need not run again."""
+    try:
+        _commit(claimed, value)
+    except SystemExit:
+        # It may have come in the middle of a statement.
+        disconnect()
+        _commit(claimed, value)
+        raise
 
 
 def _commit(claimed: Claim, value: Any) -> None:
