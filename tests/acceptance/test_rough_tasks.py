@@ -109,6 +109,24 @@ def test_a_signal_to_the_whole_worker_ends_it_and_hands_the_task_back(alone: Sit
     engine.cancel(run)
 
 
+@pytest.mark.fault(5)
+def test_a_signal_before_the_commit_loses_no_result(alone: Site, trace: Path, tmp_path: Path):
+    alone.expected |= {"Task handler raised error", "exited with 'exitcode", "exited with 'signal"}
+    once = tmp_path / "once"
+    fault = {"DIRECTOR_FAULT": "finish.before:sleep:3", "DIRECTOR_FAULT_ONCE": str(once)}
+    worker = alone.worker(concurrency=1, prefetch=1, **fault)
+    run = alone.start("celery.TRACE", {"trace": str(trace)})
+    wait_for(once.exists, what="a result is to be written")
+    worker.signal(signal.SIGTERM)
+    assert worker.process is not None
+    worker.process.wait(30)
+    task = run.tasks.get(step="TRACE")
+    assert (task.status, task.crashes) == (TaskStatus.SUCCESS, 0)
+    alone.worker()
+    run.wait(30)
+    assert set(checker.executions(trace).values()) == {1}
+
+
 # Errors
 
 
