@@ -39,13 +39,15 @@ _IDLE_STATUS: Final = 0
 
 
 class _Sessions(threading.local):
-    """The connections of a thread that are not under their alias at the moment."""
+    """The connections of a thread in which the engine works: its own, and the user's."""
 
     own: Any = None
     theirs: Any = None
 
 
 _sessions: Final = _Sessions()
+#: The engine's connections that no thread uses now. A pool of greenlets has a new thread for each task.
+_idle: Final[list[Any]] = []
 
 
 @contextlib.contextmanager
@@ -58,16 +60,27 @@ def engine_session() -> Iterator[None]:
     if theirs.in_atomic_block or _sessions.theirs is not None:
         yield
         return
-    own = _sessions.own
-    if own is None or own.alias != alias:
-        own = _sessions.own = connections.create_connection(alias)
-    _refresh(own)
-    _sessions.theirs, connections[alias] = theirs, own
+    own = _take(alias)
+    _sessions.own, _sessions.theirs, connections[alias] = own, theirs, own
     try:
         yield
     finally:
-        _sessions.theirs, connections[alias] = None, theirs
+        _sessions.own, _sessions.theirs, connections[alias] = None, None, theirs
         _refresh(own)
+        _idle.append(own)
+
+
+def _take(alias: str) -> Any:
+    try:
+        own = _idle.pop()
+    except IndexError:
+        own = None
+    if own is None or own.alias != alias:
+        own = connections.create_connection(alias)
+        # One thread after the other.
+        own.inc_thread_sharing()
+    _refresh(own)
+    return own
 
 
 @contextlib.contextmanager
@@ -111,12 +124,16 @@ class _Watch:
         self.is_used = self.is_changed = False
 
     def __enter__(self) -> None:
+        self._outer = vars(self._database).get("connect")
         self._connect = self._database.connect
         self._database.connect = self._note_connection
         self._database.execute_wrappers.append(self)
 
     def __exit__(self, *_: object) -> None:
-        self._database.connect = self._connect
+        if self._outer is None:
+            del self._database.connect
+        else:
+            self._database.connect = self._outer
         with contextlib.suppress(ValueError):
             self._database.execute_wrappers.remove(self)
 
@@ -176,7 +193,9 @@ def replace(database: Any) -> None:
             driver.close()
     with contextlib.suppress(DatabaseError, InterfaceError):
         database.close()
-    database.connection = None
+    if database.closed_in_transaction:
+        # Django keeps what was closed within a transaction, for its errors.
+        database.connection = None
 
 
 def _is_idle(database: Any, is_used: bool) -> bool:

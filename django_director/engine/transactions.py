@@ -138,7 +138,7 @@ def _persevere(work: Callable[[], T], began: float, patience: float, waits: bool
             if (bounds.is_bounded() or not waits) and bounds.is_row_locked(error):
                 raise
             if patience >= WORKER_PATIENCE:
-                _insist(error, tries)
+                _make_ready(error, tries)
             elif not is_transient(error, used):
                 raise
         # Jitter keeps those who collided once from colliding again.
@@ -150,7 +150,7 @@ def _is_over(began: float, patience: float) -> bool:
     return time.monotonic() > min(began + patience, shutdown.ends_patience_of(began))
 
 
-def _insist(error: Any, tries: int) -> None:
+def _make_ready(error: Any, tries: int) -> None:
     """Make ready for another try, whatever went wrong; raises ``error`` when that would be of no use."""
     if is_of_data(error):
         raise error

@@ -239,7 +239,7 @@ def test_connections_used_up_and_sigterm(checked: Site, limited: str, trace: Pat
     assert worker.process is not None
     worker.process.wait(60)
     assert time.monotonic() - began < 15
-    assert run.tasks.get().status == "running", "left for its lease"
+    assert run.tasks.get().status in {"running", "queued"}, "left for its lease"
     lines = worker.text().splitlines()
     warnings = [line for line in lines if ": WARNING/" in line and "too many connections" in line]
     assert len(warnings) < 5, "\n".join(warnings)
@@ -277,7 +277,7 @@ def test_a_silent_database_and_sigterm(checked: Site, proxied: Proxy, trace: Pat
     assert worker.process is not None
     worker.process.wait(60)
     assert time.monotonic() - began < 20
-    assert run.tasks.get().status == "running", "left for its lease"
+    assert run.tasks.get().status in {"running", "queued"}, "left for its lease"
     checked.worker(queues="special", concurrency=1)
     run.wait(30)
     assert run.status == RunStatus.SUCCESS
