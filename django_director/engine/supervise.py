@@ -23,7 +23,19 @@ from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.models import Lease
 
-from . import admission, backlog, children, hold, itemrows, recovery, retention, timeouts, timers, unknown
+from . import (
+    admission,
+    backlog,
+    children,
+    hold,
+    itemrows,
+    recovery,
+    retention,
+    timeouts,
+    timers,
+    unknown,
+    unsendable,
+)
 from .transactions import disconnect, statement
 
 logger = logging.getLogger(__name__)
@@ -122,7 +134,8 @@ class Supervisor:
         if not due.is_idle:
             self._clock.moved = now
         report.woken = recovery.wake() if due.waking else 0
-        report.published = recovery.publish_due(self._queues) if due.publishing or report.woken else 0
+        if due.publishing or report.woken or self._queues.probes:
+            report.published = recovery.publish_due(self._queues)
         report.fired = timers.fire() if due.firing else 0
         report.timed_out = timeouts.stop_overdue_runs() if due.stopping else 0
         report.reported = children.report_all(recovery.BATCH) if due.reporting else 0
@@ -134,8 +147,8 @@ class Supervisor:
             self._clock.leases = now
             report.resumed = hold.follow_parents()
             if due.in_queue:
-                report.hastened = backlog.hasten()
-                report.unknown = unknown.fail()
+                report.hastened = backlog.hasten(self._queues)
+                report.unknown = unknown.fail() + unsendable.fail()
                 report.resumed += hold.bring_back_forgotten()
             if due.in_work and self._is_steady():
                 report.lost = recovery.expire_leases(self._is_steady)

@@ -13,7 +13,7 @@ LEVELS: list[set[str]] = [
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history"},
-    {"connecting", "dispatch", "broker"},
+    {"connecting", "messages", "routing", "refusals", "dispatch", "broker"},
     {"engine"},
     {
         "leases",
@@ -44,6 +44,7 @@ MAY_IMPORT_CELERY = {
     *(
         "connecting",
         "dispatch",
+        "routing",
         "celery",
         "worker",
         "failing",
