@@ -237,10 +237,9 @@ def _send(message: Message, producer: Any, declared: dict[str, Any]) -> None:
     app: Any = routing.app()
     options = routing.routed(message)
     queue = options.get("queue")
-    if name := name_of(queue):
-        if name in declared and declared[name] == queue:
-            options["declare"] = []
-        declared[name] = queue
+    name = name_of(queue)
+    if name and name in declared and declared[name] == queue:
+        options["declare"] = []
     app.send_task(
         message.name,
         task_type=app.tasks.get(message.name),
@@ -258,6 +257,7 @@ def _send(message: Message, producer: Any, declared: dict[str, Any]) -> None:
         parent_id=str(message.run_id),
         **options,
     )
+    declared[name] = queue
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A queue in which nothing runs, for days: a few probes are sent, and all that is lost when one of them is taken."""
+"""A queue in which nothing runs: only a few probes are sent again, and all that is lost when one is taken."""
 
 from __future__ import annotations
 
