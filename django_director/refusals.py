@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
 import time
 from collections.abc import Sequence
@@ -28,8 +29,8 @@ class _NeverRaised(Exception):
 #: Older Kombu has no batches.
 BatchPublishError: Final[type[Exception]] = getattr(exceptions, "BatchPublishError", _NeverRaised)
 MAX_TEXT: Final = 500
-OF_ONE_KEY: Final = ("WRONGTYPE", "NOPERM")
-"""How Redis's answers begin that are about a single queue. Others, as OOM and READONLY, are about all of them."""
+OF_ONE_KEY: Final = re.compile(r"(?:^|caused error: )(?:WRONGTYPE|NOPERM)\b")
+"""Redis's answers that are about a single queue. Others, as OOM and READONLY, are about all of them."""
 ELSEWHERE: Final = "down or inaccessible"
 """What RabbitMQ says of a queue whose node is away."""
 REPORT_SECONDS: Final = 60.0
@@ -56,7 +57,7 @@ def is_of_broker(error: BaseException, connection: Any) -> bool:
     if isinstance(cause, (OSError, DatabaseError, LimitExceeded, OperationalError, *connection.connection_errors)):
         return True
     if isinstance(cause, connection.channel_errors):
-        return is_redis(connection) and not str(cause).startswith(OF_ONE_KEY)
+        return is_redis(connection) and not OF_ONE_KEY.search(str(cause))
     return not connection.connected
 
 

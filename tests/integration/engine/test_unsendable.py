@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from celery import current_app
 from celery.exceptions import QueueNotFound
 from django.db import DataError
+from kombu import Connection
 from kombu.exceptions import EncodeError, OperationalError
 
 from django_director import dispatch, engine, refusals, routing
@@ -277,3 +279,46 @@ def test_a_broker_without_a_transport_is_no_error_of_the_caller(monkeypatch, dja
     with django_capture_on_commit_callbacks(execute=True):
         run = driver.start("A")
     assert run.tasks.get().next_dispatch_at == run.tasks.get().queued_at
+
+
+def test_redis_refuses_one_of_a_batch(monkeypatch, django_capture_on_commit_callbacks):
+    """Its answer to a batch says that one was refused, not which."""
+    url = os.environ.get("CELERY_BROKER_URL", "")
+    if not url.startswith("redis"):
+        pytest.skip("skipped: the broker is not Redis")
+    import redis
+
+    monkeypatch.setattr(current_app.conf, "broker_url", url)
+    monkeypatch.setattr(current_app.amqp.queues, "create_missing", True)
+    dispatch._pool.cache_clear()
+    with redis.Redis.from_url(url) as client:
+        client.delete("unsendable.fine", "unsendable.taken")
+        client.set("unsendable.taken", "a text")
+        queues = ["unsendable.taken" if n == 70 else "unsendable.fine" for n in range(120)]
+        steps = [step(f"S{n}", task="A", queue=queue) for n, queue in enumerate(queues)]
+        with django_capture_on_commit_callbacks(execute=True):
+            run = driver.start(group("G", *steps))
+        names = set(received("unsendable.fine"))
+        client.delete("unsendable.fine", "unsendable.taken")
+    assert names == {"A"}
+    refused = run.tasks.get(step="S70")
+    assert "can't be sent to queue `unsendable.taken`: ResponseError: " in refused.reason
+    assert "WRONGTYPE" in refused.reason
+    assert not run.tasks.exclude(step="S70").exclude(reason="").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "is_of_broker"),
+    [
+        ("OOM command not allowed", True),
+        ("READONLY You can't write", True),
+        ("WRONGTYPE Operation against a key", False),
+        ("NOPERM this user has no permissions", False),
+    ],
+)
+def test_redis_answers_for_one_queue_or_for_all(text: str, is_of_broker: bool):
+    pytest.importorskip("redis")
+    from redis.exceptions import ResponseError
+
+    connection = Connection("redis://")
+    assert refusals.is_of_broker(ResponseError(text), connection) == is_of_broker
