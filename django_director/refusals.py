@@ -15,7 +15,7 @@ from kombu.exceptions import LimitExceeded, OperationalError, SerializationError
 
 from .jsonvalues import storable_text
 from .messages import Refusal
-from .routing import Unroutable
+from .routing import Unroutable, said
 
 logger = logging.getLogger(__name__)
 _reported: dict[str, float] = {}
@@ -83,7 +83,7 @@ def text_of(error: BaseException, queue: str) -> str:
     """Why a message can't be sent, as people read it and as it is stored."""
     cause = cause_of(error)
     try:
-        what = str(cause)
+        what = said(cause)
     # An exception of the project's may fail to say what it is.
     except Exception:
         what = ""

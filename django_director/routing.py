@@ -5,15 +5,17 @@ A project's routers are asked here, and may raise anything.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+import re
+from typing import Any, Final, cast
+from uuid import UUID
 
 from celery import Celery, current_app
+from celery.exceptions import QueueNotFound
 
 from .conf import director
+from .messages import Message
 
-if TYPE_CHECKING:
-    from .messages import Message
-
+_MISSING: Final = re.compile(r"^Queue '(.+)' missing from task_queues$")
 UNROUTED: Final = frozenset({"time_limit", "soft_time_limit", "ignore_result"})
 
 
@@ -33,6 +35,11 @@ class AsRouted:
     def route(options: dict[str, Any], *_: Any) -> dict[str, Any]:
         """The options as they are."""
         return options
+
+
+def said(error: BaseException) -> str:
+    """What an error says; a ``KeyError``, as Celery's for an unknown queue is, would put it in quotes."""
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
 def app() -> Celery:
@@ -83,6 +90,21 @@ def own_options(celery: Celery, name: str) -> dict[str, Any]:
     task: Any = celery.tasks.get(name)
     own: dict[str, Any] = task._get_exec_options() if task is not None else {}
     return {key: value for key, value in own.items() if value is not None}
+
+
+def refused_queue(name: str, queue: str) -> str | None:
+    """The queue for which Celery would refuse a task of this name, sent with a definition's ``queue``.
+
+    ``None``: it would not, or a project's router can't be asked now, as it may need a database.
+    """
+    nobody = UUID(int=0)
+    message = Message(task_id=nobody, run_id=nobody, sequence=0, position=0, version="", name=name, queue=queue)
+    try:
+        routed(message)
+    except Unroutable as error:
+        refused = _MISSING.search(said(error.__cause__)) if isinstance(error.__cause__, QueueNotFound) else None
+        return refused and (refused[1] or error.queue)
+    return None
 
 
 def destination(name: str, queue: str) -> str:

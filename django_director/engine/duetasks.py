@@ -64,7 +64,7 @@ class DueTask(NamedTuple):
 
 
 def due(limit: int) -> list[DueTask]:
-    """Those that are due, oldest first: at most ``limit``, and fewer when only tasks offered again would fill it."""
+    """Those that are due, oldest first: ``limit`` of them, or fewer when others wait that are offered again."""
     rows = Task.objects.queued().filter(next_dispatch_at__lte=Now()).order_by("next_dispatch_at")
     # Whole rows take longer to make than to read, and there may be many.
     rows = rows.annotate(as_of=Now()).values_list(*DueTask._fields)

@@ -5,7 +5,9 @@ They are tried again and again, beside all others, and fail when that has been s
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
+from uuid import UUID
 
 from django_director.clock import Now, later
 from django_director.conf import director
@@ -24,6 +26,15 @@ def fail() -> int:
     # What is due was not tried of late: the broker may have been away.
     tried = expired.filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(PARKED))
     return sum(transact(partial(_fail, task)) for task in read(tried))
+
+
+def reasons(runs: Collection[UUID]) -> dict[UUID, str]:
+    """By run: a task of it that can't be sent and why, of those that have any. One query; none without runs."""
+    if not runs:
+        return {}
+    tasks = Task.objects.filter(run__in=list(runs), unsendable_since__isnull=False).queued().order_by("-position")
+    found = tasks.only("run_id", "step", "map_index", "reason")
+    return {task.run_id: f"{task.label} {task.reason}" for task in found}
 
 
 def _fail(task: Task) -> bool:

@@ -324,3 +324,16 @@ def test_the_number_of_queries_does_not_grow(workflow, command, django_assert_ma
         command("listruns")
     with django_assert_max_num_queries(6):
         command("listworkflows")
+
+
+def test_what_can_not_be_sent_is_said_of_its_task_and_its_run(workflow, command):
+    why = "can't be sent to queue `slow`: QueueNotFound: Queue 'slow' missing from task_queues"
+    run = factories.make_run(workflow, tasks={"EXTRACT": "success", "RANDOM": "running", "RANDOM-2": "queued"})
+    other = factories.make_run(workflow, tasks={"EXTRACT": "queued"})
+    run.tasks.filter(step="RANDOM-2").update(unsendable_since=timezone.now(), reason=why)
+    lines = {line.split("\t")[0]: line.split("\t")[-1] for line in command("listruns").lines}
+    assert lines == {str(other.pk): "", str(run.pk): f"RANDOM-2 {why}"}
+    (row,) = (line for line in command("showrun", str(run.pk)).lines if line.startswith("RANDOM-2"))
+    assert row.split("\t")[-1] == why
+    (task,) = (task for task in run_as_json(run, with_payload=False)["tasks"] if task["step"] == "RANDOM-2")
+    assert (task["status"], task["reason"]) == ("queued", why)

@@ -25,7 +25,7 @@ from tests.factories import definition, group, make_workflow, step
 from . import driver
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault(35)]
-WHY = "can't be sent to queue `other`: QueueNotFound: \"Queue 'other' missing from task_queues\""
+WHY = "can't be sent to queue `other`: QueueNotFound: Queue 'other' missing from task_queues"
 
 
 @pytest.fixture(autouse=True)
