@@ -9,7 +9,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_director import engine
 from django_director.definitions.model import Concurrency, Retry
 from django_director.models import Run, Workflow
-from django_director.representation import run_as_json, runs_as_json, workflows_as_json
+from django_director.representation import run_as_json, runs_as_json, task_as_json, workflows_as_json
 from tests import factories
 from tests.asking import asked
 
@@ -335,5 +335,5 @@ def test_what_can_not_be_sent_is_said_of_its_task_and_its_run(workflow, command)
     assert lines == {str(other.pk): "", str(run.pk): f"RANDOM-2 {why}"}
     (row,) = (line for line in command("showrun", str(run.pk)).lines if line.startswith("RANDOM-2"))
     assert row.split("\t")[-1] == why
-    (task,) = (task for task in run_as_json(run, with_payload=False)["tasks"] if task["step"] == "RANDOM-2")
-    assert (task["status"], task["reason"]) == ("queued", why)
+    shown = task_as_json(run.tasks.get(step="RANDOM-2"), with_payload=False)
+    assert (shown["status"], shown["reason"]) == ("queued", why)
