@@ -219,7 +219,7 @@ def test_a_queue_that_celery_would_refuse(project):
     first, second = done.stdout.splitlines()
     assert first == "flows/main.yml:1:18: D407 the queue “slo” is none that Celery knows (did you mean “slow”?)"
     assert second == (
-        "flows/main.yml:1:38: D407 the queue “nowhere”, to which Celery's settings send it, is none that Celery "
+        "flows/main.yml:1:39: D407 the queue “nowhere”, to which Celery's settings send it, is none that Celery "
         "knows (declare it in `task_queues` of the Celery app, or set `task_create_missing_queues`)"
     )
     assert "D407" in project.manage("check").stderr
