@@ -13,18 +13,17 @@ import os
 import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
-from celery import Celery, current_app
 from kombu import pools
-from kombu.exceptions import KombuError
 
-from . import faults, ids, installation
-from .conf import director
+from . import faults, ids, installation, refusals, routing
 from .connecting import TIMEOUT, connect, connect_to_publish, mailbox
+from .messages import Message, Publication, Refusal
+from .routing import AsRouted, Unroutable, destination, name_of
 
 logger = logging.getLogger(__name__)
 
@@ -43,31 +42,6 @@ KILL: Final = "director_kill"
 """The remote control command by which a worker kills what it runs."""
 ANSWER_SECONDS: Final = 2.0
 """How long workers have for an answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What is sent for one task: about 1 kB on the wire, whatever the size of the workflow."""
-
-    task_id: UUID
-    sequence: int
-    name: str
-    queue: str
-    run_id: UUID
-    position: int
-    version: str
-    """The content hash of the definition."""
-    map_index: int = -1
-    """The item it is for; -1 outside of maps."""
-    retries: int = 0
-    time_limit: float | None = None
-    """Seconds after which the worker ends it, in place of the task's own limit."""
-    priority: int | None = None
-
-    @property
-    def header(self) -> dict[str, Any]:
-        header = {"run": str(self.run_id), "position": self.position, "version": self.version}
-        return header if self.map_index < 0 else header | {"index": self.map_index}
 
 
 class _Breaker:
@@ -106,36 +80,118 @@ def withheld(runs: Container[UUID] | None = None) -> Iterator[None]:
         _withheld.reset(token)
 
 
-def publish(messages: Sequence[Message]) -> int:
-    """Send messages in order; return how many were handed to the broker. Never raises for a broker's failure."""
+def publish(messages: Sequence[Message]) -> Publication:
+    """Send messages in order. Never raises for a broker's failure, nor for a message that can't be sent."""
     if (withheld_for := _withheld.get()) is not None:
         (own,) = withheld_for
-        return len(messages) if own is None or all(message.run_id in own for message in messages) else 0
+        is_own = own is None or all(message.run_id in own for message in messages)
+        return Publication(sent=list(messages)) if is_own else Publication(untried=list(messages))
     if not messages or breaker.is_open:
-        return 0
-    sent, is_batch, declared = 0, False, set[str]()
+        return Publication(untried=list(messages))
+    publication = Publication()
     try:
-        with _pool(os.getpid()).acquire(block=True, timeout=TIMEOUT) as producer:
-            is_batch = len(messages) > 1 and getattr(producer, "supports_batch_publish", False)
-            with producer.batch(max_size=BATCH) if is_batch else contextlib.nullcontext():
-                for message in messages:
-                    faults.point("publish.before")
-                    _send(message, producer, declared)
-                    sent += 1
-                    faults.point("publish.half")
-    except _broker_errors() as error:
-        # Of a batch nobody knows what has arrived; to send twice is harmless.
-        sent = 0 if is_batch else sent
+        with _producer() as producer:
+            _Sending(producer, publication).all(messages)
+    except _BrokerLost as error:
         breaker.trip()
+        publication.untried += messages[len(publication.sent) + len(publication.refused) :]
         logger.warning(
             "The broker did not take %d of %d messages (%s); they are sent when it answers again.",
-            len(messages) - sent,
+            len(publication.untried),
             len(messages),
-            error.__class__.__name__,
+            type(error.__cause__).__name__,
             extra={"action": "publish"},
         )
+    refusals.report(publication.refused)
     faults.point("publish.after")
-    return sent
+    return publication
+
+
+class _BrokerLost(Exception):
+    """No message can be sent; the cause says why."""
+
+
+class _Sending:
+    """Sends messages over one producer, as a batch where the broker has that."""
+
+    def __init__(self, producer: Any, publication: Publication) -> None:
+        self._producer = producer
+        self._publication = publication
+        self._declared: dict[str, Any] = {}
+        self._refused: dict[tuple[str, str], Refusal] = {}
+        """What was refused is not tried for each message of its kind: a refusal may take a round trip."""
+
+    def all(self, messages: Sequence[Message]) -> None:
+        """Send them in order. Raises ``_BrokerLost``."""
+        is_batch = len(messages) > 1 and getattr(self._producer, "supports_batch_publish", False)
+        if not is_batch:
+            self._each(messages)
+        elif not self._as_batch(messages):
+            # The broker refuses one of them, nobody knows which; to send twice is harmless.
+            self._declared.clear()
+            self._each(messages)
+
+    def _as_batch(self, messages: Sequence[Message]) -> bool:
+        try:
+            with self._producer.batch(max_size=BATCH):
+                self._each(messages)
+        except (_BrokerLost, refusals.BatchPublishError) as error:
+            # Nobody knows what has arrived.
+            self._publication.sent.clear()
+            self._publication.refused.clear()
+            if isinstance(error, _BrokerLost):
+                raise
+            self._raise_if_lost(error)
+            return False
+        return True
+
+    def _each(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            faults.point("publish.before")
+            refusal = self._send(message)
+            if refusal is None:
+                self._publication.sent.append(message)
+            else:
+                self._publication.refused.append(refusal)
+            faults.point("publish.half")
+
+    def _send(self, message: Message) -> Refusal | None:
+        kind = message.name, message.queue
+        if kind in self._refused:
+            return replace(self._refused[kind], message=message)
+        error = self._try(message)
+        connection = self._producer.connection
+        if error is not None and refusals.closes_channel(error, connection):
+            # The one before may have spoiled the channel in which this one has met the error.
+            connection.revive(None)
+            self._producer.revive(connection)
+            error = self._try(message)
+        if error is None:
+            return None
+        queue = error.queue if isinstance(error, Unroutable) else destination(*kind)
+        refusal = Refusal(
+            message=message,
+            why=refusals.text_of(error, queue),
+            is_final=refusals.is_final(error, connection),
+        )
+        self._refused[kind] = refusal
+        return refusal
+
+    def _try(self, message: Message) -> Exception | None:
+        """Send one and return what is wrong with it, if anything."""
+        try:
+            _send(message, self._producer, self._declared)
+        except refusals.BatchPublishError:
+            raise
+        # What a project's routers, serializers and options may raise, as well as any broker.
+        except Exception as error:
+            self._raise_if_lost(error)
+            return error
+        return None
+
+    def _raise_if_lost(self, error: Exception) -> None:
+        if refusals.is_of_broker(error, self._producer.connection):
+            raise _BrokerLost from refusals.cause_of(error)
 
 
 def send_again(
@@ -150,67 +206,73 @@ def send_again(
     kept = {key: properties[key] for key in KEPT if properties.get(key) is not None}
     # Kombu has undone a compression.
     others = {key: value for key, value in headers.items() if key != "compression"}
+    coding |= {"compression": headers.get("compression"), "headers": others}
     try:
-        with _pool(os.getpid()).acquire(block=True, timeout=TIMEOUT) as producer:
-            coding |= {"compression": headers.get("compression"), "headers": others}
+        with _producer() as producer:
             # By the exchange without a name, which every queue has: another may lead to several queues.
             producer.publish(body, exchange="", routing_key=queue, retry=False, **kept, **coding)
-    except _broker_errors() as error:
+    # Whatever it is, the message is not lost: it was not acknowledged, or its own supervisor sends it again.
+    except Exception as error:
         breaker.trip()
-        logger.warning("The broker did not take a message back (%s).", error.__class__.__name__)
+        logger.warning("The broker did not take a message back (%s).", type(error.__cause__ or error).__name__)
         return False
     return True
 
 
 def kill(message_ids: Sequence[str]) -> None:
     """Ask the workers to kill what runs under these Celery ids. Best effort, bounded like publishing."""
-    app = _app()
+    app = routing.app()
     try:
         with connect(app) as connection:
             mailbox(app, connection).abcast(KILL, {"messages": list(message_ids)})
-    except _broker_errors() as error:
-        logger.warning("The broker did not take the order to kill (%s).", error.__class__.__name__)
+    # A stop is carried out whatever a broker, or a project's own `control`, says to this.
+    except Exception as error:
+        logger.warning("The broker did not take the order to kill (%s).", type(error).__name__)
 
 
 def known(messages: Sequence[Message]) -> list[Message] | None:
     """Ask all workers; return those messages whose task one knows that takes from the queue they go to.
 
-    ``None``: the broker did not take the question. A worker without remote control does not answer.
+    ``None``: the broker did not take the question. A worker without remote control does not answer. What can't be
+    routed is not asked for.
     """
     if breaker.is_open:
         return None
-    app = _app()
-    wanted = [[message.name, _queue_of(app, message)] for message in messages]
+    app = routing.app()
+    places = {message: _queue_of(message) for message in messages}
+    asked = [message for message, queue in places.items() if queue is not None]
     try:
         with connect(app) as connection:
-            asked = mailbox(app, connection)
-            question = {"wanted": wanted, "whose": installation.current()}
-            answers: Any = asked.multi_call(WHO_KNOWS, question, timeout=ANSWER_SECONDS)
-    except _broker_errors() as error:
+            question = {
+                "wanted": [[message.name, places[message]] for message in asked],
+                "whose": installation.current(),
+            }
+            answers: Any = mailbox(app, connection).multi_call(WHO_KNOWS, question, timeout=ANSWER_SECONDS)
+    # As above; nobody is taken for unknown then.
+    except Exception as error:
         breaker.trip()
-        logger.warning("The broker did not take a question (%s).", error.__class__.__name__)
+        logger.warning("The broker did not take a question (%s).", type(error).__name__)
         return None
     # Of a worker that does not know the question the answer is an error, and no list.
-    said = [places for answer in answers or () for places in answer.values() if isinstance(places, list)]
-    return [messages[place] for place in sorted({place for places in said for place in places})]
+    said = [found for answer in answers or () for found in answer.values() if isinstance(found, list)]
+    return [asked[place] for place in sorted({place for found in said for place in found})]
 
 
-def _queue_of(app: Celery, message: Message) -> str:
-    """The queue that a message goes to; empty where its options name an exchange instead."""
-    queue = app.amqp.router.route(_options(app, message), message.name).get("queue")
-    return str(getattr(queue, "name", queue) or "")
+def _queue_of(message: Message) -> str | None:
+    """The queue that a message goes to; empty where its options name an exchange instead, ``None`` for nowhere."""
+    try:
+        return name_of(routing.routed(message).get("queue"))
+    except Unroutable:
+        return None
 
 
-def _send(message: Message, producer: Any, declared: set[str]) -> None:
-    app = _app()
-    options = _options(app, message)
-    router: Any = app.amqp.router
-    queue = options.get("queue", None if router.routes else "")
-    if isinstance(queue, str):
-        # Else a project's router chooses, perhaps another one for each message.
-        if queue in declared:
-            options["declare"] = []
-        declared.add(queue)
+def _send(message: Message, producer: Any, declared: dict[str, Any]) -> None:
+    app: Any = routing.app()
+    options = routing.routed(message)
+    queue = options.get("queue")
+    name = name_of(queue)
+    if name and name in declared and declared[name] == queue:
+        options["declare"] = []
     app.send_task(
         message.name,
         task_type=app.tasks.get(message.name),
@@ -218,6 +280,7 @@ def _send(message: Message, producer: Any, declared: set[str]) -> None:
         headers={HEADER: message.header | {INSTALLATION: installation.current()}},
         retries=message.retries,
         producer=producer,
+        router=AsRouted,
         retry=False,
         add_to_parent=False,
         # There are none: saying so spares Celery a fifth of the time that a message takes.
@@ -227,67 +290,26 @@ def _send(message: Message, producer: Any, declared: set[str]) -> None:
         parent_id=str(message.run_id),
         **options,
     )
+    declared[name] = queue
 
 
-def _options(app: Celery, message: Message) -> dict[str, Any]:
-    """The task's own options, as ``apply_async`` would take them, and the definition's queue."""
-    task: Any = app.tasks.get(message.name)
-    own: dict[str, Any] = task._get_exec_options() if task is not None else {}
-    # A row does not expire: what its message would lose, the supervisor would send again.
-    options = {key: value for key, value in own.items() if value is not None and key != "expires"}
-    if message.queue:
-        for key in ("exchange", "routing_key"):
-            options.pop(key, None)
-        options["queue"] = message.queue
-    elif director.DEFAULT_QUEUE and not _is_routed(app, message.name, options):
-        options["queue"] = director.DEFAULT_QUEUE
-    if message.priority is not None:
-        options["priority"] = message.priority
-    if message.time_limit is not None:
-        options["time_limit"] = message.time_limit
-    elif director.TASK_TIME_LIMIT and not options.get("time_limit") and not app.conf.task_time_limit:
-        options["time_limit"] = director.TASK_TIME_LIMIT
-    return options
-
-
-def _is_routed(app: Celery, name: str, options: dict[str, Any]) -> bool:
-    return bool(options.get("queue") or options.get("exchange") or app.amqp.router.lookup_route(name))
-
-
-def destination(name: str, queue: str) -> str:
-    """Where the messages of a task go: a definition's ``queue``, or what Celery's options and routes say.
-
-    A word to tell queues apart by, no more. Without a queue, tasks of one name are taken to share one.
-    """
-    if queue:
-        return queue
-    app = _app()
-    task: Any = app.tasks.get(name)
-    own: dict[str, Any] = task._get_exec_options() if task is not None else {}
-    # As `send_task` asks, so that no router of a project meets anything new.
-    route: Any = own if own.get("queue") else app.amqp.router.lookup_route(name, (), {}, {})
-    if not route:
-        return str(director.DEFAULT_QUEUE or app.conf.task_default_queue)
-    chosen = route if isinstance(route, str) else route.get("queue")
-    return str(getattr(chosen, "name", chosen) or name)
-
-
-def _app() -> Celery:
-    app: Any = current_app
-    return cast("Celery", app._get_current_object())
-
-
-def _broker_errors() -> tuple[type[BaseException], ...]:
-    """What may be raised for a broker that is down, silent or out of order; depends on the transport."""
-    known: list[type[BaseException]] = [KombuError, OSError]
-    with contextlib.suppress(KombuError, ImportError, KeyError), _app().connection_for_write() as connection:
-        known += [*connection.connection_errors, *connection.channel_errors]
-    return tuple(known)
+@contextlib.contextmanager
+def _producer() -> Iterator[Any]:
+    """A producer that is connected. Raises ``_BrokerLost``."""
+    with contextlib.ExitStack() as stack:
+        try:
+            producer: Any = stack.enter_context(_pool(os.getpid()).acquire(block=True, timeout=TIMEOUT))
+            # Connects: what is raised here is no message's doing.
+            _ = producer.channel
+        # A transport may raise anything, also for a URL that it can't use.
+        except Exception as error:
+            raise _BrokerLost from refusals.cause_of(error)
+        yield producer
 
 
 @cache
 def _pool(pid: int) -> Any:
     # Keyed by process: a forked child must not write on its parent's socket.
-    app = _app()
+    app = routing.app()
     connection = connect_to_publish(app)
     return pools.ProducerPool(connections=connection.Pool(limit=10), limit=10, Producer=app.amqp.Producer)

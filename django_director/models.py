@@ -311,6 +311,7 @@ class Task(models.Model):
         help_text="When its time is up: an attempt has run too long, nobody has decided, a wait is over.",
     )
     unknown_since = models.DateTimeField(null=True, help_text="Since when a worker says it has no such task.")
+    unsendable_since = models.DateTimeField(null=True, help_text="Since when its message can't be sent.")
 
     attempt = models.PositiveIntegerField(default=0, help_text="The last attempt started.")
     failures = models.PositiveIntegerField(default=0)

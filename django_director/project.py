@@ -16,10 +16,12 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_permission_codename
 
+from . import routing
 from .conf import director
 from .definitions import (
     Problem,
     Reading,
+    check_destinations,
     check_permissions,
     check_retries,
     check_tasks,
@@ -30,6 +32,7 @@ from .definitions import (
 )
 from .definitions.arguments import ANYTHING, Plans
 from .definitions.problems import Place
+from .graph import OWN_TASK
 
 SKIP_CHECKS: Final = "CELERY_SKIP_CHECKS"
 LIBRARY: Final = str(Path(os.__file__).parent)
@@ -111,8 +114,14 @@ def _with_tasks(reading: Reading) -> Reading:
     # The project's modules are run here, and may raise anything; what they raise is reported.
     except Exception as error:
         return reading.adding([_import_problem(error)])
-    problems = check_tasks(reading.definitions, lambda name: _signature(app, name), known)
-    return reading.adding([*problems, *check_retries(reading.definitions, import_name)])
+    definitions = reading.definitions
+    problems = check_tasks(definitions, lambda name: _signature(app, name), known)
+    problems += check_destinations(definitions, routing.refused_queue, OWN_TASK, _queues(app))
+    return reading.adding([*problems, *check_retries(definitions, import_name)])
+
+
+def _queues(app: Celery) -> list[str]:
+    return [str(name) for name in app.amqp.queues]
 
 
 @contextmanager

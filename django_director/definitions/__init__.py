@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .arguments import ArgumentsError, Plan, Plans, plan
 from .codes import CODES
+from .destinations import check_destinations
 from .editors import editor_schema
 from .model import (
     ApprovalStep,
@@ -48,6 +49,7 @@ __all__ = [
     "WaitStep",
     "WorkflowStep",
     "as_json",
+    "check_destinations",
     "check_permissions",
     "check_retries",
     "check_tasks",

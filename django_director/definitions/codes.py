@@ -59,6 +59,7 @@ UNEXPECTED_ARGUMENT: Final = "D403"
 IMPORT: Final = "D404"
 SETTING: Final = "D405"
 EXCEPTION: Final = "D406"
+REFUSED_QUEUE: Final = "D407"
 
 EXPRESSION: Final = "D501"
 SCOPE: Final = "D502"
@@ -131,6 +132,7 @@ CODES: Final[dict[str, str]] = {
     IMPORT: "the project's tasks can't be imported",
     SETTING: "the setting that names the files is not usable",
     EXCEPTION: "`retry` names an exception class that can't be imported",
+    REFUSED_QUEUE: "Celery would refuse the queue of a step",
     EXPRESSION: "an expression that can't be read",
     SCOPE: "an expression uses a name that is not known where it stands",
     NOT_BEFORE: "an expression uses a step that does not come before it",

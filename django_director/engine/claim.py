@@ -226,6 +226,9 @@ def _taken(lease: float, timeout: float | None) -> dict[str, Any]:
         "started_at": Now(),
         "next_dispatch_at": None,
         "unknown_since": None,
+        "unsendable_since": None,
+        # It said why the task was not taken.
+        "reason": "",
     }
 
 

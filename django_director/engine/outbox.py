@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
@@ -11,18 +12,20 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Case, F, Q, When
+from django.db.models.functions import Coalesce
 
 from django_director import dispatch, ids
 from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.dispatch import Message
 from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place
+from django_director.messages import Message, Refusal
 from django_director.models import Task, graph_of
 from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepared
-from django_director.querysets import batches
+from django_director.querysets import TaskQuerySet, batches
 from django_director.status import TaskStatus
 
+from .offers import OFFERS, next_offer
 from .transactions import after_commit, update_unlocked
 
 logger = logging.getLogger(__name__)
@@ -191,20 +194,47 @@ def message_of(task: TaskRow, version: str, *, sequence: int | None = None) -> M
 
 def publish(messages: Sequence[Message]) -> None:
     """Publish; what the broker did not take is due at once, for the supervisor."""
-    sent = dispatch.publish(messages)
-    if sent == len(messages):
+    publication = dispatch.publish(messages)
+    if not publication.untried and not publication.refused:
         return
     try:
-        expedite(message.task_id for message in messages[sent:])
+        expedite(message.task_id for message in publication.untried)
+        put_off(publication.refused)
     except (DatabaseError, InterfaceError) as error:
         # Committed before: these rows are due after the grace in any case.
-        logger.warning("%d tasks are sent after the grace: %s", len(messages) - sent, error)
+        late = len(messages) - len(publication.sent)
+        logger.warning("%d tasks are sent after the grace: %s", late, error)
 
 
-def expedite(task_ids: Iterable[UUID]) -> None:
-    """Make queued tasks due now."""
-    rows = Task.objects.filter(pk__in=list(task_ids)).queued()
-    update_unlocked(rows, lambda queued: queued.queued().update(next_dispatch_at=UNSENT), limit=CHUNK)
+def expedite(task_ids: Iterable[UUID]) -> int:
+    """Make queued tasks due now, but those whose rows are locked; return how many."""
+    chosen = list(task_ids)
+    if not chosen:
+        return 0
+    rows = Task.objects.filter(pk__in=chosen).queued()
+    return update_unlocked(rows, lambda queued: queued.queued().update(next_dispatch_at=UNSENT), limit=CHUNK)
+
+
+def put_off(refused: Iterable[Refusal]) -> None:
+    """Write down why these tasks can't be sent; the supervisor tries again soon, and others go on."""
+    by_reason: defaultdict[tuple[str, bool], list[UUID]] = defaultdict(list)
+    for refusal in refused:
+        by_reason[refusal.why, refusal.is_final].append(refusal.message.task_id)
+    for (why, is_final), task_ids in by_reason.items():
+        changes: dict[str, Any] = {
+            # Before `unsendable_since`: MySQL evaluates assignments in order.
+            "next_dispatch_at": next_offer("unsendable_since") if is_final else later(OFFERS[-1]),
+            # What may pass by itself does not fail, however long it takes.
+            "unsendable_since": Coalesce("unsendable_since", Now()) if is_final else Now(),
+            "reason": why,
+        }
+        for start in range(0, len(task_ids), CHUNK):
+            chunk = Task.objects.queued().filter(pk__in=task_ids[start : start + CHUNK])
+            update_unlocked(chunk, partial(_put_off, changes), limit=CHUNK)
+
+
+def _put_off(changes: dict[str, Any], tasks: TaskQuerySet) -> int:
+    return tasks.queued().update(**changes)
 
 
 def _next_dispatch(positions: int, ready: Sequence[Span]) -> Any:

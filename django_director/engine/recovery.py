@@ -12,16 +12,17 @@ from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Subquery
 
-from django_director import dispatch, faults
+from django_director import dispatch, faults, refusals, routing
 from django_director.clock import Now, later
-from django_director.conf import director
+from django_director.conf import MAX_GRACE, director
 from django_director.models import Attempt, Lease, Run, Task
 from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import backlog, finish, hold, outbox, recompute, stop
+from . import backlog, duetasks, finish, hold, outbox, probes, recompute, stop
 from .bounds import avoided, each
+from .duetasks import DueTask
 from .finish import Failure
 from .transactions import BATCH, statement, update_unlocked
 
@@ -29,46 +30,6 @@ logger = logging.getLogger(__name__)
 
 EARLY_BATCHES: Final = 20
 """How many batches one tick puts off before it publishes one."""
-
-
-class DueTask(NamedTuple):
-    """A queued task that is to be published."""
-
-    pk: UUID
-    run_id: UUID
-    position: int
-    map_index: int
-    name: str
-    queue: str
-    sequence: int
-    failures: int
-    dispatches: int
-    queued_at: datetime | None
-    next_dispatch_at: datetime
-    unknown_since: datetime | None
-    is_hook: bool
-    run__paused_at: datetime | None
-    run__version__content_hash: str
-    as_of: datetime
-
-    @property
-    def is_held(self) -> bool:
-        return self.run__paused_at is not None and not self.is_hook
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether its message may be in its queue: it was sent, and no worker has said that it dropped it."""
-        return self.queued_at is not None and self.next_dispatch_at > self.queued_at and self.unknown_since is None
-
-    @property
-    def kind(self) -> tuple[str, str]:
-        """What decides on its queue."""
-        return self.name, self.queue
-
-    @property
-    def age(self) -> float:
-        """Seconds since it was queued."""
-        return (self.as_of - (self.queued_at or self.as_of)).total_seconds()
 
 
 class Due(NamedTuple):
@@ -157,67 +118,72 @@ def _wake(tasks: TaskQuerySet) -> int:
 def publish_due(watch: backlog.Watch | None = None) -> int:
     """Publish queued tasks that are due, oldest first; return how many the broker took.
 
-    ``BATCH`` of them: there may be more. That is never said for tasks that a worker did not know: their offers
-    are bounded by the ticks, for a worker drops them faster than another can take them. Whoever asks again and
-    again gives the same ``watch``; without one a queue is believed to be as it looks now.
+    ``BATCH`` of them, or more: there may be more. That is never said for tasks that a worker did not know: their
+    offers are bounded by the ticks, for a worker drops them faster than another can take them. Whoever asks again
+    and again gives the same ``watch``; without one a queue is believed to be as it looks now.
     """
     watch = watch or backlog.Watch(looks=1)
+    watch.begin()
+    probes.release(watch)
+    published = 0
     for _ in range(EARLY_BATCHES):
-        due = _without_paused(_due())
-        if not due or dispatch.breaker.is_open:
-            return 0
-        waits = backlog.waits()
-        tasks, early = _divide(due, waits, watch)
+        found = duetasks.due(BATCH)
+        wanted = _without_paused(found)
+        if not wanted or dispatch.breaker.is_open:
+            break
+        tasks, early = _divide(wanted, watch)
         for delay, chunk in early.items():
-            _postpone(chunk, delay, due[0].as_of)
-        if sum(map(len, early.values())) < len(due):
-            return _publish(tasks, waits)
-    return 0
+            _postpone(chunk, delay, wanted[0].as_of)
+        sent, refused = _publish(tasks, watch.waits)
+        published += sent
+        if sent >= BATCH // 2 or len(found) < BATCH or not (early or refused):
+            break
+    return published if len(found) == BATCH else min(published, BATCH - 1)
 
 
-def _divide(
-    due: list[DueTask], waits: backlog.Waits, watch: backlog.Watch
-) -> tuple[list[DueTask], dict[float, list[UUID]]]:
-    """Those to publish now, and those that are behind others by the seconds until they are looked at again."""
-    queues = {kind: dispatch.destination(*kind) for kind in {task.kind for task in due if task.is_sent}}
-    doubtful = watch.doubtful(queues.values(), waits)
+def _divide(found: list[DueTask], watch: backlog.Watch) -> tuple[list[DueTask], dict[float, list[UUID]]]:
+    """Those to publish now, and those that are left alone for so many seconds: their messages wait in a queue."""
+    queues = {kind: routing.destination(*kind) for kind in {task.kind for task in found if task.is_sent}}
+    doubtful = watch.doubtful(queues.values())
     tasks: list[DueTask] = []
     early: defaultdict[float, list[UUID]] = defaultdict(list)
-    for task in due:
+    for task in found:
         queue = queues[task.kind] if task.is_sent else None
-        wait = None if queue is None else waits.get(queue)
+        wait = None if queue is None else watch.waits.get(queue)
         if wait is not None and wait.explains(task.age):
             early[wait.until_next_look].append(task.pk)
-        elif queue not in doubtful:
+        elif queue is None or wait is not None:
             tasks.append(task)
+        elif queue in doubtful:
+            continue
+        elif task.pk in probes.of(watch, queue):
+            tasks.append(task)
+        else:
+            early[MAX_GRACE].append(task.pk)
     return tasks, early
 
 
-def _publish(tasks: list[DueTask], waits: backlog.Waits) -> int:
+def _publish(tasks: list[DueTask], waits: backlog.Waits) -> tuple[int, int]:
+    """Publish these; return how many the broker took, and how many can't be sent."""
     if not tasks:
-        return 0
+        return 0, 0
+    messages, unreadable = duetasks.messages(tasks)
     faults.point("supervise.claimed")
-    sent = dispatch.publish([outbox.message_of(task, task.run__version__content_hash) for task in tasks])
+    publication = dispatch.publish(messages)
     faults.point("supervise.published")
-    by_delay: defaultdict[float, list[UUID]] = defaultdict(list)
-    for task in tasks[:sent]:
-        by_delay[backlog.delay(task.name, task.queue, task.dispatches, waits)].append(task.pk)
-    for delay, chunk in by_delay.items():
-        _postpone(chunk, delay, tasks[0].as_of, dispatches=F("dispatches") + 1)
-    return sent
-
-
-def _due() -> list[DueTask]:
-    due = Task.objects.queued().filter(next_dispatch_at__lte=Now()).order_by("next_dispatch_at")
-    # Whole rows take longer to make than to read, and there may be many.
-    due = due.annotate(as_of=Now()).values_list(*DueTask._fields)
-    tasks = [DueTask(*row) for row in due[:BATCH]]
-    again = [task for task in tasks if task.unknown_since is not None]
-    if len(tasks) < BATCH or not again:
-        return tasks
-    # A backlog that one worker drops must not hold up what all know.
-    fresh = [DueTask(*row) for row in due.filter(unknown_since=None)[:BATCH]]
-    return fresh + again[: max(0, BATCH - 1 - len(fresh))]
+    sent = {message.task_id for message in publication.sent}
+    by_changes: defaultdict[tuple[float, bool], list[UUID]] = defaultdict(list)
+    for task in tasks:
+        if task.pk in sent:
+            wait = backlog.delay(task.name, task.queue, task.dispatches, waits)
+            by_changes[wait, task.unsendable_since is not None].append(task.pk)
+    for (wait, is_again), chunk in by_changes.items():
+        changes = {"unsendable_since": None, "reason": ""} if is_again else {}
+        _postpone(chunk, wait, tasks[0].as_of, dispatches=F("dispatches") + 1, **changes)
+    refusals.report(unreadable)
+    refused = [*publication.refused, *unreadable]
+    outbox.put_off(refused)
+    return len(sent), len(refused)
 
 
 def _without_paused(tasks: list[DueTask]) -> list[DueTask]:
@@ -282,6 +248,9 @@ def read(tasks: TaskQuerySet) -> list[Task]:
 
 
 def lose(task: Task, why: str) -> bool:
+    failure = Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)
+    if not finish.lose(task, failure):
+        return False
     logger.warning(
         "Task %s of run %s lost its worker %s: %s.",
         task.step,
@@ -290,16 +259,11 @@ def lose(task: Task, why: str) -> bool:
         why,
         extra={"action": "lose", "run_id": str(task.run_id), "task": str(task.pk)},
     )
-    failure = Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)
-    return finish.lose(task, failure)
+    return True
 
 
 def _postpone(chunk: list[UUID], delay: float, as_of: datetime, **changes: Any) -> None:
     # What a worker has said since, that it does not know the task, stands.
-    statement(
-        lambda: (
-            Task.objects.filter(pk__in=chunk, next_dispatch_at__lte=as_of)
-            .queued()
-            .update(next_dispatch_at=later(delay), **changes)
-        )
-    )
+    due = Task.objects.filter(pk__in=chunk, next_dispatch_at__lte=as_of).queued()
+    changes |= {"next_dispatch_at": later(delay)}
+    update_unlocked(due, lambda tasks: tasks.filter(next_dispatch_at__lte=as_of).queued().update(**changes))

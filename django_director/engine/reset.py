@@ -49,6 +49,7 @@ _UNTOUCHED: Final[dict[str, Any]] = {
     "decision": None,
     "decided_by_id": "",
     "unknown_since": None,
+    "unsendable_since": None,
     "dispatches": 0,
     "failures": 0,
     "crashes": 0,

@@ -37,6 +37,7 @@ from . import (
     timeouts,
     timers,
     unknown,
+    unsendable,
     workers,
 )
 from .sessions import engine_session
@@ -176,7 +177,7 @@ class Supervisor:
     def _do_due(self, due: recovery.Due, report: Report) -> None:
         do = self._do
         report.woken = do("wake", recovery.wake) if due.waking else 0
-        if due.publishing or report.woken:
+        if due.publishing or report.woken or self._queues.probes:
             report.published = do("publish", partial(recovery.publish_due, self._queues))
         report.fired = do("fire", timers.fire) if due.firing else 0
         report.timed_out = do("stop", timeouts.stop_overdue_runs) if due.stopping else 0
@@ -196,8 +197,8 @@ class Supervisor:
             clock.leases = now
             report.resumed = do("follow", hold.follow_parents)
             if due.in_queue:
-                report.hastened = do("hasten", backlog.hasten)
-                report.unknown = do("unknown", unknown.fail)
+                report.hastened = do("hasten", partial(backlog.hasten, self._queues))
+                report.unknown = do("unknown", unknown.fail) + do("unsendable", unsendable.fail)
                 report.resumed += do("bring back", hold.bring_back_forgotten)
             if due.in_work and self._is_steady():
                 report.lost += do("expire", partial(recovery.expire_leases, self._is_steady))

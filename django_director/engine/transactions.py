@@ -22,6 +22,7 @@ from . import bounds
 from .errors import is_contention, is_loss, is_of_data
 
 T = TypeVar("T")
+QueryType = TypeVar("QueryType", bound=QuerySet[Any])
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +71,24 @@ def update_unlocked(
 
     ``update`` is one statement and asks again for what it relies on. On SQLite, where rows have no locks, all.
     """
-    features = connection().features
-    if features.has_select_for_update_skip_locked:
-        of = ("self",) if features.has_select_for_update_of else ()
-        free = rows.select_for_update(skip_locked=True, of=of).values_list("pk", flat=True)[:limit]
-        return transact(lambda: _update(rows.model, list(free.all()), update), patience=patience)
+    if connection().features.has_select_for_update_skip_locked:
+        return transact(lambda: _update(rows.model, _lock(rows, limit), update), patience=patience)
     chosen = list(rows.values_list("pk", flat=True)[:limit])
     return statement(partial(_update, rows.model, chosen, update), patience=patience)
+
+
+def unlocked(rows: QueryType, limit: int) -> QueryType:
+    """At most ``limit`` of ``rows``, without those that are locked now. ``rows`` joins no other table."""
+    if not connection().features.has_select_for_update_skip_locked:
+        return rows[:limit]
+    chosen = transact(partial(_lock, rows, limit))
+    return rows.filter(pk__in=chosen)
+
+
+def _lock(rows: QuerySet[Any], limit: int) -> list[Any]:
+    of = ("self",) if connection().features.has_select_for_update_of else ()
+    free = rows.select_for_update(skip_locked=True, of=of)
+    return list(free.values_list("pk", flat=True)[:limit])
 
 
 def _update(model: type[Model], chosen: list[Any], update: Callable[[Any], int]) -> int:

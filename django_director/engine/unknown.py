@@ -12,24 +12,22 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Case, When
 from django.db.models.functions import Coalesce
 
 from django_director import dispatch
 from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.dispatch import Message
+from django_director.messages import Message
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 
 from . import finish, outbox
 from .bounds import each
 from .finish import Failure
+from .offers import next_offer
 from .recovery import read, run_of
 from .transactions import BATCH, transact, update_unlocked
 
-OFFERS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
-"""Seconds until a task is offered again: about as long as it has been unknown by then."""
 SPREAD: Final = 8
 """Among how many moments, up to twice as late, what was dropped at once is spread."""
 
@@ -82,12 +80,9 @@ def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
 
 def _offer_again(task_ids: list[UUID], sequence: int, stretch: float, reason: str) -> None:
     # A worker that drops messages takes the next at once: of a burst, one that works would get hardly any.
-    *short, longest = OFFERS
-    offers = [When(unknown_since__gt=later(-2 * delay), then=later(delay * stretch)) for delay in short]
-    first = When(unknown_since=None, then=later(OFFERS[0] * stretch))
     changes: dict[str, Any] = {
         # Before `unknown_since`: MySQL evaluates assignments in order.
-        "next_dispatch_at": Case(first, *offers, default=later(longest * stretch)),
+        "next_dispatch_at": next_offer("unknown_since", stretch),
         "unknown_since": Coalesce("unknown_since", Now()),
         # It has arrived: the broker delivers.
         "dispatches": 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Any
@@ -81,9 +81,16 @@ def _folded(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
     yield from (_task_row(out, task, task["label"]) for task in islice(failed, ITEMS_SHOWN))
 
 
-def show_runs(out: Printer, runs: Iterable[Json], asking: Container[UUID]) -> None:
-    """A line for each run; ``asking`` holds those that wait for people to decide."""
-    out.table(RUN_HEADERS, [_run_row(run, is_asking=UUID(run["id"]) in asking) for run in runs])
+def show_runs(out: Printer, runs: Iterable[Json], asking: Container[UUID], unsendable: Mapping[UUID, str]) -> None:
+    """A line for each run.
+
+    ``asking`` holds those that wait for people to decide; ``unsendable`` says what can't be sent of others.
+    """
+    stuck = {str(run): text for run, text in unsendable.items()}
+    out.table(
+        RUN_HEADERS,
+        [_run_row(run, stuck.get(run["id"], ""), is_asking=UUID(run["id"]) in asking) for run in runs],
+    )
 
 
 def moment(text: str | None) -> datetime | None:
@@ -116,7 +123,7 @@ def _why(out: Printer, task: Json) -> str:
     return f"{text}: {task['prompt']}" if task["asked_at"] and task["prompt"] else text
 
 
-def _run_row(run: Json, *, is_asking: bool) -> list[Cell]:
+def _run_row(run: Json, stuck: str, *, is_asking: bool) -> list[Cell]:
     return [
         run["id"],
         run["workflow"],
@@ -125,7 +132,7 @@ def _run_row(run: Json, *, is_asking: bool) -> list[Cell]:
         moment(run["created_at"]),
         run["duration"],
         ended(run["task_counts"]),
-        _why_not_ended(run, is_asking=is_asking) or (run["error"] or "")[:REASON_SHOWN],
+        (_why_not_ended(run, is_asking=is_asking) or stuck or run["error"] or "")[:REASON_SHOWN],
     ]
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.core.management.base import OutputWrapper
 from django.db.models import Count
 
-from django_director.engine import waiting
+from django_director.engine import unsendable, waiting
 from django_director.models import Run, Task
 from django_director.status import TASK_FINISHED, TASK_UNSTARTED, RunStatus, TaskStatus
 
@@ -97,9 +97,10 @@ class Progress:
         if run.status == RunStatus.PENDING:
             self.stream.write((_CLEAR if self.live else "") + f"it {waiting.of_run(run)}", style_func=str)
         elif not run.tasks.exclude(status__in=TASK_UNSTARTED).exists():
+            why = unsendable.reasons([run.pk]).get(run.pk) or "does a Celery worker run?"
             self.stream.write(
                 (_CLEAR if self.live else "")
-                + "nothing has started yet: does a Celery worker run? (“runworkflow --local” needs none)",
+                + f"nothing has started yet: {why} (“runworkflow --local” needs none)",
                 style_func=str,
             )
 

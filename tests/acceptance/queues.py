@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Max
 from django.utils import timezone
 
 from django_director.conf import director
@@ -24,8 +25,8 @@ class Queues:
 
     * What is due is published within a grace.
     * While a queue is short, nothing stays in it for longer than twice the grace. A queue is long while all
-      processes are busy, or where twice its present wait is longer than the grace. What was published in vain
-      before, as there was no worker, may be put off by twice as much each time.
+      processes are busy, or where twice its present wait is longer than the grace. Of a queue to which a probe was
+      published in vain before, as there was no worker, all may be put off by twice as much each time.
     * While something of a queue runs, nothing in it is put off for longer than the grace or twice its wait.
     """
 
@@ -35,12 +36,15 @@ class Queues:
         self._looks: list[tuple[datetime, dict[str, float]]] = []
         self._short_since: dict[str, datetime] = {}
         self._parked_since: dict[UUID, datetime] = {}
+        self._vain: dict[str, int] = {}
+        """How often one was published again, at most, by queue."""
 
     def look(self, now: datetime | None = None) -> list[checker.Violation]:
         """What is wrong now."""
         now = now or timezone.now()
         self._remember(now)
         startable = Task.objects.queued().filter(run__paused_at=None).select_related("run__workflow")
+        self._vain = dict(Task.objects.queued().order_by().values_list("queue").annotate(Max("dispatches")))
         return [
             checker.Violation("g", f"{checker.name_of(task.run)}, step {task.step}", what)
             for task in startable
@@ -55,7 +59,7 @@ class Queues:
         if unpublished > grace:
             yield f"due for {unpublished.total_seconds():.1f} s, {times}"
         waited = now - max(task.queued_at, self._short_since.get(task.queue, self._healthy_since))
-        if waited > grace * max(2.0, 1 + 2.0 ** (min(task.dispatches, 16) - 1)):
+        if waited > grace * max(2.0, 1 + 2.0 ** (min(self._vain.get(task.queue, 0), 16) - 1)):
             yield f"queued for {waited.total_seconds():.1f} s, {times}"
         put_off = (task.next_dispatch_at - now).total_seconds()
         if put_off > hold.PARKED:

@@ -202,3 +202,33 @@ def test_the_sample_elsewhere_says_what_is_missing(project):
     assert "WORKFLOWS" in done.stderr
     assert "installed apps" in done.stderr
     assert (project.folder / "new" / "place" / "tasks.py").exists()
+
+
+def test_a_queue_that_celery_would_refuse(project):
+    queues = 'CELERY_TASK_CREATE_MISSING_QUEUES = False\nCELERY_TASK_QUEUES = {"celery": {}, "slow": {}}\n'
+    routes = 'CELERY_TASK_ROUTES = {"STORE": {"queue": "nowhere"}}\n'
+    configured = 'app.config_from_object("django.conf:settings", namespace="CELERY")\napp.autodiscover'
+    project.write("proj/settings.py", SETTINGS + queues + routes)
+    project.write("proj/celery.py", APP.replace("app.autodiscover", configured))
+    project.write(
+        "flows/main.yml",
+        "shop.A: {tasks: [FETCH: {queue: slo}, STORE, FETCH: {queue: slow}, FETCH: {queue: slo}]}\n",
+    )
+    done = project.manage("checkworkflows")
+    assert done.returncode == 1, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "flows/main.yml:1:18: D407 the queue “slo” is none that Celery knows (did you mean “slow”?)"
+    assert second == (
+        "flows/main.yml:1:39: D407 the queue “nowhere”, to which Celery's settings send it, is none that Celery "
+        "knows (declare it in `task_queues` of the Celery app, or set `task_create_missing_queues`)"
+    )
+    assert "D407" in project.manage("check").stderr
+
+
+def test_a_router_that_fails_is_asked_again_when_something_is_sent(project):
+    """It may need the database, and this command needs none."""
+    project.write(
+        "proj/celery.py", APP + "def route(*args, **kwargs): raise OSError\napp.conf.task_routes = [route]\n"
+    )
+    done = project.manage("checkworkflows")
+    assert done.returncode == 0, done.stdout

@@ -13,7 +13,7 @@ LEVELS: list[set[str]] = [
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
-    {"connecting", "installation", "dispatch", "intask", "broker"},
+    {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "intask", "broker"},
     {"engine"},
     {
         "identity",
@@ -58,6 +58,7 @@ MAY_IMPORT_CELERY = {
         "connecting",
         "dispatch",
         "intask",
+        "routing",
         "celery",
         "worker",
         "failing",

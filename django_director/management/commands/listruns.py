@@ -5,11 +5,12 @@ from typing import Any
 from uuid import UUID
 
 from django_director import questions
+from django_director.engine import unsendable
 from django_director.lookups import SHOWN_STATUSES, find_run, find_workflow, shown_as
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import show_runs
 from django_director.models import Run
-from django_director.representation import runs_as_json
+from django_director.representation import Json, runs_as_json
 from django_director.status import TaskStatus
 
 LIMIT = 20
@@ -48,10 +49,18 @@ class Command(DirectorCommand):
         if as_json:
             self.out.json(found)
             return
-        waiting = [UUID(run["id"]) for run in found if TaskStatus.WAITING in run["task_counts"]]
-        show_runs(self.out, found, questions.counts(waiting))
+        show_runs(self.out, found, questions.counts(_with(found, TaskStatus.WAITING)), _unsendable(found))
         if not found:
             self.talk("no runs")
+
+
+def _with(runs: list[Json], status: TaskStatus) -> list[UUID]:
+    """The runs that have a task of this status."""
+    return [UUID(run["id"]) for run in runs if status in run["task_counts"]]
+
+
+def _unsendable(runs: list[Json]) -> dict[UUID, str]:
+    return unsendable.reasons(_with([run for run in runs if not run["finished_at"]], TaskStatus.QUEUED))
 
 
 def _positive(text: str) -> int:

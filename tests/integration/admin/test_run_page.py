@@ -208,3 +208,13 @@ def test_the_page_asks_for_its_permission(client_of):
     run = factories.make_run(order())
     assert client_of("view_workflow").get(address("run_change", run.pk)).status_code == 403
     assert client_of(name="bob").get(address("run_live", run.pk)).status_code == 403
+
+
+def test_what_can_not_be_sent_is_said_of_its_task(viewer):
+    run = factories.make_run(order(), tasks={"FETCH": "queued"})
+    task = run.tasks.get(step="FETCH")
+    run.tasks.filter(pk=task.pk).update(unsendable_since=timezone.now(), reason="can't be sent to queue `q`: No")
+    said = "can&#x27;t be sent to queue `q`: No"
+    assert said in text(page_of(viewer, run))
+    for page in (address("task_change", task.pk), address("task_changelist")):
+        assert said in text(viewer.get(page))

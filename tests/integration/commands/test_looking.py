@@ -9,7 +9,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_director import engine
 from django_director.definitions.model import Concurrency, Retry
 from django_director.models import Run, Workflow
-from django_director.representation import run_as_json, runs_as_json, workflows_as_json
+from django_director.representation import run_as_json, runs_as_json, task_as_json, workflows_as_json
 from tests import factories
 from tests.asking import asked
 
@@ -324,3 +324,16 @@ def test_the_number_of_queries_does_not_grow(workflow, command, django_assert_ma
         command("listruns")
     with django_assert_max_num_queries(6):
         command("listworkflows")
+
+
+def test_what_can_not_be_sent_is_said_of_its_task_and_its_run(workflow, command):
+    why = "can't be sent to queue `slow`: QueueNotFound: Queue 'slow' missing from task_queues"
+    run = factories.make_run(workflow, tasks={"EXTRACT": "success", "RANDOM": "running", "RANDOM-2": "queued"})
+    other = factories.make_run(workflow, tasks={"EXTRACT": "queued"})
+    run.tasks.filter(step="RANDOM-2").update(unsendable_since=timezone.now(), reason=why)
+    lines = {line.split("\t")[0]: line.split("\t")[-1] for line in command("listruns").lines}
+    assert lines == {str(other.pk): "", str(run.pk): f"RANDOM-2 {why}"}
+    (row,) = (line for line in command("showrun", str(run.pk)).lines if line.startswith("RANDOM-2"))
+    assert row.split("\t")[-1] == why
+    shown = task_as_json(run.tasks.get(step="RANDOM-2"), with_payload=False)
+    assert (shown["status"], shown["reason"]) == ("queued", why)

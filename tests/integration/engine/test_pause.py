@@ -14,6 +14,7 @@ from django_director.engine import claim as claims
 from django_director.engine.finish import Failure
 from django_director.engine.supervise import Supervisor
 from django_director.exceptions import Conflict
+from django_director.messages import Publication
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import group, step
@@ -27,7 +28,7 @@ PAST = "2026-01-01T00:00:00Z"
 @pytest.fixture
 def published(monkeypatch):
     sent: list[dispatch.Message] = []
-    monkeypatch.setattr(dispatch, "publish", lambda messages: sent.extend(messages) or len(messages))
+    monkeypatch.setattr(dispatch, "publish", lambda messages: sent.extend(messages) or Publication(sent=messages))
     dispatch.breaker.reset()
     return sent
 

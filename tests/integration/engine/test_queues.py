@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import current_app, shared_task
 
-from django_director import dispatch, engine
+from django_director import dispatch, engine, routing
 from django_director.definitions import read
 from tests.factories import make_workflow
 
@@ -34,7 +34,7 @@ def sent(monkeypatch) -> Any:
 
     def send(message: dispatch.Message, *_: Any) -> None:
         app = current_app._get_current_object()
-        queue = app.amqp.router.route(dict(dispatch._options(app, message)), message.name)["queue"]
+        queue = app.amqp.router.route(routing.options(app, message), message.name)["queue"]
         found.append(getattr(queue, "name", queue))
 
     # As `queue=` of the decorator, of which Celery warns.

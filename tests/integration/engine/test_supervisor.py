@@ -112,12 +112,18 @@ def test_each_tick_looks_once_at_a_queue_in_which_nothing_runs(published):
     assert [message.position for message in published] == [run.tasks.get(step="Z").position]
 
 
-def test_a_queue_that_is_seen_to_run_is_not_dry():
+def test_a_queue_that_is_seen_to_run_is_not_dry(monkeypatch):
     watch = backlog.Watch(looks=4)
     wait = backlog.Wait(100, 0)
-    looks: list[backlog.Waits] = [{}, {}, {"q": wait}, {}, {}, {}, {}]
-    assert [watch.doubtful(["q"], known) for known in looks] == [{"q"}, {"q"}, set(), {"q"}, {"q"}, {"q"}, set()]
-    assert watch.doubtful(["other"], {}) == {"other"}
+    looks = iter([{}, {}, {"q": wait}, {}, {}, {}, {}])
+    monkeypatch.setattr(backlog, "waits", lambda: next(looks))
+
+    def doubtful(*queues: str) -> set[str]:
+        watch.begin()
+        return watch.doubtful(queues) | watch.doubtful(queues)
+
+    assert [doubtful("q") for _ in range(6)] == [{"q"}, {"q"}, set(), {"q"}, {"q"}, {"q"}]
+    assert doubtful("q", "other") == {"other"}
 
 
 def test_what_a_backlog_has_put_off_is_hastened_when_it_is_over(published):
@@ -136,9 +142,9 @@ def test_what_a_backlog_has_put_off_is_hastened_when_nothing_runs_any_more(publi
     _run_since(run, "X", 7200, 0)
     assert _next_delay(run, "Y") == 14_400
     run.tasks.filter(step="X").update(status=TaskStatus.SUCCESS, finished_at=later(0), lease_until=None)
-    # As where there is no worker: it was published once again.
-    assert (backlog.hasten(), _due_in(run, "Y")) == (1, 120)
-    assert backlog.hasten() == 0
+    watch = backlog.Watch(LOOKS)
+    assert (backlog.hasten(watch), _due_in(run, "Y"), _due_in(run, "Z")) == (2, 0, 0), "they are the probes"
+    assert backlog.hasten(watch) == 0
 
 
 def test_what_was_sent_in_vain_is_hastened_when_a_worker_comes(published):
@@ -146,7 +152,6 @@ def test_what_was_sent_in_vain_is_hastened_when_a_worker_comes(published):
     for _ in range(4):
         delay = _next_delay(run, "Y")
     assert delay == 480
-    assert backlog.hasten() == 0, "nobody knows of a worker"
     _run_since(run, "X", 0, 0)
     assert Supervisor().tick().hastened == 1
     assert _due_in(run, "Y") == 60
@@ -157,8 +162,11 @@ def test_a_queue_is_not_hastened_by_another(published):
     run.tasks.filter(step="Y").update(queue="other")
     for _ in range(3):
         _next_delay(run, "Y")
+    watch = backlog.Watch(LOOKS)
+    assert backlog.hasten(watch) == 1, "it is the probe of its queue"
+    run.tasks.filter(step="Y").update(next_dispatch_at=later(240))
     _run_since(run, "X", 0, 0)
-    assert backlog.hasten() == 0
+    assert backlog.hasten(watch) == 0
 
 
 def test_a_queue_is_what_celery_routes_to(published, monkeypatch):

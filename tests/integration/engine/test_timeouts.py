@@ -8,7 +8,7 @@ import pytest
 from celery import current_app
 from django.utils import timezone
 
-from django_director import dispatch, engine
+from django_director import dispatch, engine, routing
 from django_director.clock import later
 from django_director.definitions.model import Retry
 from django_director.engine import claim as claims
@@ -94,7 +94,7 @@ def published(monkeypatch):
     """Messages that would have been sent, and the options of each."""
     sent: list[dict] = []
     monkeypatch.setattr(
-        dispatch, "_send", lambda message, *_: sent.append(dispatch._options(dispatch._app(), message))
+        dispatch, "_send", lambda message, *_: sent.append(routing.options(routing.app(), message))
     )
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     dispatch._pool.cache_clear()
