@@ -93,7 +93,7 @@ def _offer_again(task_ids: list[UUID], sequence: int, stretch: float, reason: st
     }
     for start in range(0, len(task_ids), BATCH):
         chunk = Task.objects.queued().filter(pk__in=task_ids[start : start + BATCH], sequence=sequence)
-        transact(partial(_update_free, chunk, changes))
+        statement(partial(_update_free, chunk, changes))
 
 
 def _update_free(tasks: TaskQuerySet, changes: dict[str, Any]) -> None:
