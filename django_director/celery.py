@@ -183,7 +183,10 @@ class OutermostTask(DirectorTask):
 
 
 def adopt(app: Celery) -> None:
-    """Make every task with a ``base`` of its own a ``DirectorTask`` too, and one that is called as such."""
+    """Make every task with a ``base`` of its own a ``DirectorTask`` too, and one that is called as such.
+
+    Its requests tell of lost attempts, also those of a class of its own.
+    """
     from .requests import attentive  # imports what only a worker has
 
     for name, task in app.tasks.items():

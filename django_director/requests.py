@@ -46,8 +46,8 @@ class Attentive(Base):
         if not self.request_dict.get(HEADER):
             return
         match error:
-            case TimeLimitExceeded():
-                reporter.lose(self.id, str(error), float(error.args[0]))
+            case TimeLimitExceeded(args=(int() | float() as seconds,)):
+                reporter.lose(self.id, str(error), float(seconds))
             case WorkerLostError():
                 reporter.lose(self.id, str(error))
             case Terminated():

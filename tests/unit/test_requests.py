@@ -63,7 +63,7 @@ def test_a_time_limit_is_heard_once(reporter: Reporter):
     assert reporter.waiting == [Loss(TASK, 3, "TimeLimitExceeded(5,)", 5)]
 
 
-@pytest.mark.parametrize("error", [ValueError("the task's own"), TimeoutError()])
+@pytest.mark.parametrize("error", [ValueError("the task's own"), TimeLimitExceeded()])
 def test_what_a_task_raises_is_no_loss(reporter: Reporter, error: BaseException):
     fail(request(DirectorRequest, **OURS), error)
     request(DirectorRequest, **OURS).on_timeout(soft=True, timeout=5)
