@@ -84,6 +84,9 @@ PASSING = {
 OF_DATA = {"postgresql": ["22001", "23514"], "mysql": [1406, 1366, 4025]}
 
 
+NONE = [pytest.param(None, marks=pytest.mark.skip("skipped: triggers of SQLite raise no error of another kind"))]
+
+
 def raising(code: Any) -> str:
     if connection.vendor == "postgresql":
         return f"RAISE EXCEPTION 'as asked' USING ERRCODE = '{code}'"
@@ -91,7 +94,7 @@ def raising(code: Any) -> str:
 
 
 @pytest.mark.fault(42)
-@pytest.mark.parametrize("code", PASSING.get(connection.vendor, []))
+@pytest.mark.parametrize("code", PASSING.get(connection.vendor, NONE))
 def test_a_passing_refusal_costs_no_result(checked: Site, worker: Worker, trace: Path, code):
     with refusing(raising(code)) as refused:
         run = checked.start("fault.HELD", {"trace": str(trace)})
@@ -104,7 +107,7 @@ def test_a_passing_refusal_costs_no_result(checked: Site, worker: Worker, trace:
 
 
 @pytest.mark.fault(42)
-@pytest.mark.parametrize("code", OF_DATA.get(connection.vendor, []))
+@pytest.mark.parametrize("code", OF_DATA.get(connection.vendor, NONE))
 def test_data_that_the_database_refuses_fail_their_task_once(checked: Site, worker: Worker, trace: Path, code):
     with refusing(raising(code)):
         run = checked.start("fault.HELD", {"trace": str(trace)})
