@@ -11,24 +11,6 @@ COLUMNS = {"run": ("user_id", "user_key", "user_name"), "task": ("decided_by_id"
 """By model: the column of the foreign key, and those for the user's key, under its passing name, and name."""
 
 
-def drop_constraints(apps, schema_editor):
-    """Remove the foreign keys that an earlier 0001 made. MySQL drops no index that one of them needs."""
-    connection = schema_editor.connection
-    for name, column in (("run", "user_id"), ("task", "decided_by_id")):
-        model = apps.get_model("django_director", name)
-        table = model._meta.db_table
-        with connection.cursor() as cursor:
-            found = connection.introspection.get_constraints(cursor, table)
-        names = [key for key, facts in found.items() if facts["foreign_key"] and facts["columns"] == [column]]
-        if names and connection.vendor == "sqlite":
-            # There a constraint is a part of the table's text, and keeps its column from being dropped.
-            schema_editor._remake_table(model)
-            continue
-        for key in names:
-            quoted = {"table": schema_editor.quote_name(table), "name": schema_editor.quote_name(key)}
-            schema_editor.execute(schema_editor.sql_delete_fk % quoted)
-
-
 def copy_users(apps, schema_editor):
     """Write the key and the name of each user beside the foreign key."""
     names = {}
@@ -80,8 +62,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # Not atomic: MySQL changes no table in a transaction.
-        migrations.RunPython(drop_constraints, migrations.RunPython.noop, atomic=False),
         migrations.RemoveIndex(model_name="task", name="director_task_decided"),
         migrations.AddField(
             model_name="run",
