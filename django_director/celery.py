@@ -19,7 +19,7 @@ from celery.exceptions import MaxRetriesExceededError
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
-from . import broker, losses, supervision  # noqa: F401 - the broker registers its URL scheme
+from . import broker, farewell, limits, losses, supervision  # noqa: F401 - the broker registers its URL scheme
 from .definitions.arguments import ANYTHING, Plans
 from .dispatch import HEADER
 from .exceptions import Misuse
@@ -239,8 +239,7 @@ def prepare_worker(instance: Any, **_: Any) -> None:
         _keep_connections(app)
     _pin(app)
     adopt(app)
-    # They import what only a worker has; `remote` registers its answers.
-    from . import farewell, limits, remote, strangers  # noqa: F401
+    from . import remote, strangers  # noqa: F401 - registers its answers; imports what only a worker has
 
     farewell.prepare()
     signals.celeryd_after_setup.connect(limits.note_worker, weak=False)

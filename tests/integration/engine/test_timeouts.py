@@ -49,6 +49,21 @@ def test_the_deadline_counts_from_the_start_of_the_attempt():
     assert run.tasks.get(step="B").deadline_at is None
 
 
+@pytest.mark.fault(40)
+@pytest.mark.parametrize(("timeout", "limit"), [(None, 7.5), (60, 60)])
+def test_a_worker_gives_the_deadline_that_the_step_does_not(timeout: float | None, limit: float):
+    run = driver.start(step("A", timeout=timeout))
+    claimed = claims.claim(driver.ticket(run.tasks.get()), "tests", 7.5)
+    assert claimed is not None
+    assert claimed.time_limit == limit
+    task = run.tasks.get()
+    assert (task.deadline_at - task.started_at).total_seconds() == pytest.approx(limit, abs=0.01)
+    past = timedelta(hours=1)
+    run.tasks.update(started_at=task.started_at - past, deadline_at=task.deadline_at - past)
+    assert timeouts.end_overdue_attempts() == 1
+    assert run.tasks.get().error == f"TimeLimitExceeded: it ran longer than {limit:g} s"
+
+
 def test_what_nothing_kills_is_failed_by_its_deadline_and_fenced():
     run = driver.start(step("A", timeout=60), "B")
     claimed = overrun(run)
