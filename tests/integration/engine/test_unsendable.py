@@ -33,6 +33,8 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A broker in this process, and a Celery that makes no queue by itself."""
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     monkeypatch.setattr(current_app.amqp.queues, "create_missing", False)
+    # Another test may have made it.
+    monkeypatch.delitem(current_app.amqp.queues, "other", raising=False)
     refusals._reported.clear()
     dispatch._pool.cache_clear()
     dispatch.breaker.reset()
