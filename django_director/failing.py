@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = f"{__package__}."
 SIGNAL_EXITS: Final = frozenset(signum - 256 for signum in signal.Signals)
-KILL_DELAY: Final = 0.3
+KILL_DELAY: Final = 0.2
 NEVER_RETRIED: Final = (ArgumentsError, ExpressionError, Ignore, InputTooLarge, InvalidResult, Misuse, Reject)
 """The next attempt would fail in the same way."""
 

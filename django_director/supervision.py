@@ -107,7 +107,9 @@ class SupervisorStep(bootsteps.StartStopStep):
         self.child.start()
 
     def _revive(self, worker: Any) -> None:
-        if self.child is not None and not self.child.is_alive():
+        # A signal to the whole group ends the supervisor before a worker that still has tasks to finish.
+        is_running = worker.blueprint.state == bootsteps.RUN
+        if is_running and self.child is not None and not self.child.is_alive():
             logger.error("The supervisor has died; it is started again.")
             self._spawn(worker)
 
