@@ -193,7 +193,8 @@ class SupervisorStep(bootsteps.StartStopStep):
 
     def _revive(self, worker: Any) -> None:
         child = self.child
-        if child is None:
+        # A signal to the whole group ends the supervisor before a worker that still has tasks to finish.
+        if child is None or worker.blueprint.state != bootsteps.RUN:
             return
         if not child.is_alive():
             logger.error("The supervisor has died; it is started again.")
