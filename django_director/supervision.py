@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_bootsteps: Any = bootsteps
+RUN = _bootsteps.RUN
+
 REVIVE_PERIOD = 1.0
 """Seconds between two looks whether the supervisor is alive."""
 WATCH_PERIOD = 1.0
@@ -194,7 +197,7 @@ class SupervisorStep(bootsteps.StartStopStep):
     def _revive(self, worker: Any) -> None:
         child = self.child
         # A signal to the whole group ends the supervisor before a worker that still has tasks to finish.
-        if child is None or worker.blueprint.state != bootsteps.RUN:
+        if child is None or worker.blueprint.state != RUN:
             return
         if not child.is_alive():
             logger.error("The supervisor has died; it is started again.")

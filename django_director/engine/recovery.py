@@ -214,7 +214,7 @@ def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
 def lose_message(task_id: UUID, sequence: int, why: str) -> bool:
     """Take the running task of a message from its worker, which is known to be gone."""
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(lose(task, why) for task in read(running)) > 0
+    return sum(lose(task, why) for task in statement(partial(read, running))) > 0
 
 
 def audit() -> int:

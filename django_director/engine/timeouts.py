@@ -23,7 +23,7 @@ from .bounds import each
 from .finish import Failure
 from .launch import time_limit
 from .recovery import read, run_of
-from .transactions import BATCH, transact, update_unlocked
+from .transactions import BATCH, statement, transact, update_unlocked
 
 MARGIN: Final = 2.0
 """Seconds left to the worker, which ends an attempt by killing its process where it can."""
@@ -34,7 +34,7 @@ QUIET: Final = 3.0
 def time_out_message(task_id: UUID, sequence: int, seconds: float) -> bool:
     """End the running task of a message from outside its process, which its time limit has killed."""
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(_time_out(task, seconds) for task in read(running)) > 0
+    return sum(_time_out(task, seconds) for task in statement(partial(read, running))) > 0
 
 
 def end_overdue_attempts() -> int:
