@@ -87,6 +87,9 @@ def unlocked(rows: QueryType, limit: int) -> QueryType:
 
 def _lock(rows: QuerySet[Any], limit: int) -> list[Any]:
     of = ("self",) if connection().features.has_select_for_update_of else ()
+    if not rows.query.order_by:
+        # By their usual order tasks are joined with their runs, and MariaDB would lock those too.
+        rows = rows.order_by("pk")
     free = rows.select_for_update(skip_locked=True, of=of)
     return list(free.values_list("pk", flat=True)[:limit])
 
