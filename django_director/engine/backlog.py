@@ -131,7 +131,8 @@ def hasten(watch: Watch | None = None) -> int:
     What is parked stays so, see ``hold``.
     """
     watch = watch or Watch(looks=1)
-    known = waits()
+    watch.begin()
+    known = watch.waits
     late = Task.objects.queued().filter(
         next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(hold.PARKED)
     )
@@ -139,11 +140,13 @@ def hasten(watch: Watch | None = None) -> int:
     for name, chosen, dispatches in late.order_by().values_list("name", "queue", "dispatches").distinct():
         kind = late.filter(name=name, queue=chosen, dispatches=dispatches)
         seconds = delay(name, chosen, dispatches, known)
-        if (queue := routing.destination(name, chosen)) not in known:
+        queue = routing.destination(name, chosen)
+        if queue not in known:
             is_new = queue not in watch.probes
             found = probes.of(watch, queue)
             hastened += len(found) if is_new else _hasten(kind.filter(pk__in=found), seconds)
-            seconds = MAX_GRACE
+            # Where tasks are short none may run just now.
+            seconds = seconds if watch.doubtful([queue]) else MAX_GRACE
         hastened += _hasten(kind, seconds)
     return hastened
 

@@ -108,7 +108,7 @@ def write_counters(run_id: UUID, node: Node, found: Items, count: int) -> None:
 def top_up() -> int:
     """Queue items that `max_parallel` holds back although fewer are in work; return how many.
 
-    That can't come from the engine, but from a hand in the database.
+    That comes from a hand in the database, or from a session that had locked an item when its turn came.
     """
     versions = WorkflowVersion.objects.filter(pk__in=Run.objects.active().order_by().values("version"))
     released = 0

@@ -97,6 +97,9 @@ def release(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) 
     chosen = _lowest(run, graph, node, number, first, near)
     if len(chosen) < number:
         chosen = _lowest(run, graph, node, number, first)
+    if len(chosen) < number and first:
+        # Below the first there is one only if its row was locked, and by somebody who did not take it.
+        chosen = _lowest(run, graph, node, number, 0)
     outbox.queue_items(run, graph, chosen)
     return len(chosen)
 

@@ -228,8 +228,8 @@ def audit() -> int:
 
 
 def _recompute(run: Run) -> int:
-    logger.error("Run %s had no outcome and nothing to do; recomputed.", run.pk, extra={"run_id": str(run.pk)})
     recompute.recompute(run)
+    logger.error("Run %s had no outcome and nothing to do; recomputed.", run.pk, extra={"run_id": str(run.pk)})
     return 1
 
 

@@ -91,6 +91,7 @@ class _Clock:
 
     workers: float = 0.0
     leases: float = 0.0
+    maps: float = 0.0
     audit: float = 0.0
     retention: float = 0.0
     moved: float = -math.inf
@@ -202,10 +203,12 @@ class Supervisor:
                 report.resumed += do("bring back", hold.bring_back_forgotten)
             if due.in_work and self._is_steady():
                 report.lost += do("expire", partial(recovery.expire_leases, self._is_steady))
+        if now - clock.maps >= min(30.0, director.LEASE / 2):
+            clock.maps = now
+            report.released = do("top up", itemrows.top_up)
         if now - clock.audit >= director.LEASE:
             clock.audit = now
             report.recomputed = do("audit", recovery.audit)
-            report.released = do("top up", itemrows.top_up)
         if now - clock.retention >= RETENTION_PERIOD:
             self._clean(report, now)
 

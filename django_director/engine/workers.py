@@ -52,7 +52,9 @@ def lose_silent() -> int:
     if not silent:
         return 0
     why = f"it gave no sign for {patience():g} s"
-    lost = each(read(_running(silent)), lambda task: lose(task, why), run_of)
+    # A claim and a renewed lease are signs of life too.
+    quiet = _running(silent).filter(lease_until__lt=later(director.LEASE - patience()))
+    lost = each(read(quiet), lambda task: lose(task, why), run_of)
     gone = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), seen_at__lt=later(-FORGET_SECONDS))
     statement(gone.delete)
     return lost

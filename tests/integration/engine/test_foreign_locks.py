@@ -12,7 +12,9 @@ import pytest
 from django.db import connections
 
 from django_director import engine
-from django_director.engine import bounds
+from django_director.clock import later
+from django_director.conf import director
+from django_director.engine import bounds, workers
 from django_director.engine import claim as claims
 from django_director.engine.supervise import LEASE_NAME, Supervisor
 from django_director.exceptions import Conflict
@@ -60,7 +62,7 @@ def supervisor() -> Supervisor:
 
 def tick(made: Supervisor) -> None:
     """One whole tick, with all that is for some ticks only."""
-    for name in ("workers", "leases", "audit"):
+    for name in ("workers", "leases", "maps", "audit"):
         setattr(made._clock, name, 0.0)
     began = time.monotonic()
     made.tick()
@@ -91,7 +93,7 @@ def of_a_silent_worker(name: str) -> Run:
     run = driver.start("A", name=name)
     driver.claim(run, "A")
     worker = Worker.objects.create(key=abs(hash(name)) % 10**9, name=name, started_at=PAST, seen_at=PAST)
-    run.tasks.update(worker_key=worker.pk)
+    run.tasks.update(worker_key=worker.pk, lease_until=later(director.LEASE - workers.patience() - 1))
     return run
 
 
@@ -288,3 +290,38 @@ def test_a_locked_row_is_a_conflict_that_says_so(published, monkeypatch):
     ):
         engine.cancel(run)
     assert engine.cancel(run).status == RunStatus.CANCELED
+
+
+def test_an_item_whose_row_was_locked_is_not_forgotten(published):
+    """The next item is found by skipping locked rows: those of others who take one, as a rule."""
+    run = driver.start(mapped("M", "X", over="range(4)", max_parallel=1), name="test.MAP")
+    driver.expand(run, "M")
+    with locked(run.tasks.filter(step="X", map_index=1)):
+        driver.succeed(run, "X", index=0)
+        driver.succeed(run, "X", index=2)
+    # Behind it nothing is left, so the end of the last one takes it up.
+    driver.succeed(run, "X", index=3)
+    driver.succeed(run, "X", index=1)
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_an_item_whose_row_stays_locked_to_the_end_is_begun_by_the_supervisor(published, caplog):
+    run = driver.start(mapped("M", "X", over="range(2)", max_parallel=1), name="test.MAP")
+    driver.expand(run, "M")
+    made = supervisor()
+    with locked(run.tasks.filter(step="X", map_index=1)):
+        driver.succeed(run, "X", index=0)
+        tick(made)
+    bounds.forget()
+    tick(made)
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
+    assert "had no outcome" not in caplog.text
+
+
+def test_a_claim_is_a_sign_of_life(published):
+    run = of_a_silent_worker("test.CLAIMED")
+    run.tasks.update(lease_until=later(director.LEASE - 1))
+    tick(supervisor())
+    assert run.tasks.get().crashes == 0
