@@ -32,8 +32,10 @@ COOL_DOWN: Final = 5.0
 BATCH: Final = 50
 """Messages that go to the broker together, where it can: the first shall not wait for the last."""
 HEADER: Final = "director"
+BEAT_HEADER: Final = "director_beat"
+"""The header of messages that beat sends for schedules, which are about no task yet."""
 INSTALLATION: Final = "installation"
-"""The key in our header that says whose a message is."""
+"""The key in either header that says whose a message is."""
 KEPT: Final = ("priority", "correlation_id", "reply_to", "delivery_mode")
 """The properties of a message that it keeps when it is sent again."""
 WHO_KNOWS: Final = "director_who_knows"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery import bootsteps
 
 from . import dispatch, installation
-from .dispatch import HEADER, INSTALLATION
+from .dispatch import BEAT_HEADER, HEADER, INSTALLATION
 
 if TYPE_CHECKING:
     StrategiesByName = dict[str, Any]
@@ -89,8 +89,8 @@ class Border:
 
     def meet(self, strategy: Callable[..., Any], message: Any, payload: Any, ack: Any, *more: Any) -> Any:
         """Do what Celery does with a message, unless it is of another installation."""
-        header = (message.headers or {}).get(HEADER)
-        if isinstance(header, dict) and self._is_foreign(header, message):
+        header = header_of(message.headers or {})
+        if header and self._is_foreign(header, message):
             return self._refuse(message, header, ack)
         return strategy(message, payload, ack, *more)
 
@@ -170,6 +170,12 @@ class Border:
         )
 
 
+def header_of(headers: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Our header of a message, for a task or for a schedule; empty for a message that is none of ours."""
+    found = headers.get(HEADER) or headers.get(BEAT_HEADER)
+    return found if isinstance(found, dict) else {}
+
+
 def counted(header: Mapping[str, Any], key: str) -> int:
     """How often a message was handed on, as its header says; it may be anybody's."""
     found = header.get(key)
@@ -178,8 +184,9 @@ def counted(header: Mapping[str, Any], key: str) -> int:
 
 def marked(headers: Mapping[str, Any], key: str, worker: str) -> dict[str, Any]:
     """The headers of a message that is handed on once more, by ``worker``."""
-    header = headers[HEADER]
-    return {**headers, HEADER: {**header, key: counted(header, key) + 1, BY: worker}}
+    name = HEADER if headers.get(HEADER) else BEAT_HEADER
+    header = headers[name]
+    return {**headers, name: {**header, key: counted(header, key) + 1, BY: worker}}
 
 
 def queue_of(app: Any, delivery_info: Mapping[str, Any] | None) -> str:

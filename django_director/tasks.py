@@ -10,7 +10,8 @@ import celery
 from celery import shared_task, signals
 from django.db import InterfaceError, OperationalError
 
-from . import firings, schedules
+from . import firings, installation, schedules
+from .dispatch import BEAT_HEADER, INSTALLATION
 from .engine import start
 from .firings import Firing
 from .graph import OWN_TASK
@@ -24,8 +25,9 @@ BEAT_SAYS_SO: Final = celery.VERSION >= (5, 7)
 
 @signals.before_task_publish.connect(sender=schedules.TASK, dispatch_uid="django_director.sent_at")
 def note_sending(headers: dict[str, Any], **_: Any) -> None:
-    """Write the time of sending into the message; one that is sent again keeps its first."""
+    """Write into the message when it is sent, and by whom; one that is sent again keeps its first."""
     headers.setdefault(SENT_AT, datetime.now(UTC).isoformat())
+    headers.setdefault(BEAT_HEADER, {INSTALLATION: installation.current()})
 
 
 @shared_task(

@@ -41,6 +41,6 @@ def reasons(runs: Collection[UUID]) -> dict[UUID, str]:
 def _fail(task: Task) -> bool:
     failure = Failure(
         error=f"Unsendable: for {director.UNKNOWN_TASK_TTL} s the task “{task.name}” {task.reason}; "
-        "correct the queue or the route, then retry the run"
+        "correct the route or CELERY_TASK_QUEUES and retry the run, or the queue in its file, sync and relaunch it"
     )
     return finish.fail_row(task, failure)

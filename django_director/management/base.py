@@ -11,10 +11,18 @@ from typing import Any, Final, NoReturn
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, DataError, InterfaceError, OperationalError, ProgrammingError
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    DataError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+)
 from django.utils.connection import ConnectionDoesNotExist
 
 from django_director.authorization import require
+from django_director.conf import director
 from django_director.engine.errors import is_of_data
 from django_director.exceptions import DirectorError
 from django_director.history import record
@@ -155,7 +163,8 @@ def _database_error(error: Exception) -> Exception:
     text = str(error).strip()
     for kind, phrases in _MISSING.items():
         if isinstance(error, kind) and any(phrase in text.lower() for phrase in phrases):
-            return CommandError(f"run “manage.py migrate” first; the database says: {text.splitlines()[0]}")
+            alias = "" if director.DATABASE == DEFAULT_DB_ALIAS else f" --database {director.DATABASE}"
+            return CommandError(f"run “manage.py migrate{alias}” first; the database says: {text.splitlines()[0]}")
     if isinstance(error, OperationalError | DataError) and is_of_data(error):
         return CommandError(f"the database can't store this: {text}")
     if isinstance(error, OperationalError | InterfaceError):

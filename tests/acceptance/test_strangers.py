@@ -144,6 +144,18 @@ def test_a_stranger_that_does_not_know_the_task(site: Site, shared: str, other: 
     assert "unregistered" not in foreign.text()
 
 
+def test_what_beat_sends_starts_its_run_in_its_own_project(site: Site, shared: str, other: Project, trace: Path):
+    own, foreign = worker(site, shared), stranger(site, other)
+    before = Run.objects.count()
+    for _ in range(RUNS):
+        current_app.send_task("django_director.run_workflow", args=["fault.LONG", {"trace": str(trace)}])
+    wait_for(lambda: Run.objects.count() == before + RUNS, SECONDS, "each message has started a run here")
+    runs = list(Run.objects.order_by("-created_at")[:RUNS])
+    assert_ended_undisturbed(runs, own)
+    assert other.rows("SELECT count(*) FROM django_director_run") == [(0,)]
+    assert foreign.text().count(TAKEN.format(queue="celery", broker=without_user(shared))) == 1
+
+
 @pytest.mark.slow
 def test_a_busy_stranger_holds_nothing_back(site: Site, shared: str, other: Project, trace: Path):
     """Also what it has prefetched is handed on at once."""
