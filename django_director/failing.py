@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from .definitions.arguments import ArgumentsError
 from .engine import finish, outbox, recovery, timeouts
 from .engine.claim import Claim
 from .engine.failures import MAX_ERROR, Failure
+from .engine.transactions import WORKER_PATIENCE
 from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
 from .retrying import HIGHEST, next_delay
 
@@ -107,7 +109,8 @@ def _give_back(claimed: Claim, why: str, is_told: bool) -> None:
 
 
 def _lose(claimed: Claim, why: str) -> None:
-    _insist(lambda: recovery.lose_message(claimed.task_id, claimed.sequence, why))
+    lose = partial(recovery.lose_message, claimed.task_id, claimed.sequence, why, patience=WORKER_PATIENCE)
+    _insist(lose)
 
 
 def _insist(work: Callable[[], bool]) -> None:

@@ -24,7 +24,7 @@ from . import backlog, duetasks, finish, hold, outbox, probes, recompute, stop
 from .bounds import avoided, each
 from .duetasks import DueTask
 from .finish import Failure
-from .transactions import BATCH, statement, update_unlocked
+from .transactions import BATCH, PATIENCE, statement, update_unlocked
 
 logger = logging.getLogger(__name__)
 
@@ -211,10 +211,14 @@ def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
     return each(lapsed, lambda task: lose(task, why), run_of)
 
 
-def lose_message(task_id: UUID, sequence: int, why: str) -> bool:
-    """Take the running task of a message from its worker, which is known to be gone."""
+def lose_message(task_id: UUID, sequence: int, why: str, *, patience: float = PATIENCE) -> bool:
+    """Take the running task of a message from its worker, which is known to be gone.
+
+    For ``patience`` see ``transact``.
+    """
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(lose(task, why) for task in statement(partial(read, running))) > 0
+    found = statement(partial(read, running), patience=patience)
+    return sum(lose(task, why, patience=patience) for task in found) > 0
 
 
 def audit() -> int:
@@ -247,9 +251,9 @@ def read(tasks: TaskQuerySet) -> list[Task]:
     return list(tasks.select_related("run__version").defer(*heavy)[:BATCH])
 
 
-def lose(task: Task, why: str) -> bool:
+def lose(task: Task, why: str, *, patience: float = PATIENCE) -> bool:
     failure = Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)
-    if not finish.lose(task, failure):
+    if not finish.lose(task, failure, patience=patience):
         return False
     logger.warning(
         "Task %s of run %s lost its worker %s: %s.",

@@ -81,6 +81,8 @@ class Site:
         self.done: Counter[str] = Counter()
         #: When the processes of which worker were killed or frozen: from, to.
         self.hits: defaultdict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
+        #: The workers that were told to end while the database was broken.
+        self.gave_up: set[str] = set()
         #: In which runs a foreign session held a row: from, to.
         self.locked: defaultdict[UUID, list[tuple[datetime, datetime]]] = defaultdict(list)
         #: While this file is there, a worker stops before it commits the end of a task; by the worker's name.
@@ -196,7 +198,7 @@ class Site:
             stranger.kill()
 
     def stop_worker(self, fault: Fault) -> None:
-        worker = self.workers[fault.target]
+        worker, begin = self.workers[fault.target], datetime.now(UTC)
         assert worker.process is not None
         worker.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -207,6 +209,10 @@ class Site:
             with self._hit(worker):
                 worker.kill()
         worker.signal(signal.SIGKILL)
+        if self._held_until > begin:
+            # The patience with a database that is away ends with the worker.
+            self.gave_up.add(worker.hostname)
+            self.hits[worker.hostname].append((begin, max(datetime.now(UTC), self._held_until)))
         time.sleep(fault.seconds)
         self.workers[fault.target] = self._new_worker()
 

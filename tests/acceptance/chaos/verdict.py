@@ -109,7 +109,7 @@ class Verdict:
         """(f) A lost attempt has a cause. A slow or absent database is none.
 
         Its worker was killed or frozen, its task ends its own process, or a foreign session held its rows, so that
-        its lease could not be renewed.
+        its lease could not be renewed. Or its worker was told to end while the database was away.
         """
         for attempt in Attempt.objects.filter(outcome="lost").select_related("task__run__workflow"):
             task = attempt.task
@@ -125,7 +125,9 @@ class Verdict:
 
         expected = EXPECTED + SIGNALED if HURTING["signals"] in self.load.workflows else EXPECTED
         for program in self.site.programs:
-            yield from checker.logs(program.text(), program.log.name, expected, own_failures=["Planned("])
+            gave_up = getattr(program, "hostname", "") in self.site.gave_up
+            own = ["Planned(", "OperationalError("] if gave_up else ["Planned("]
+            yield from checker.logs(program.text(), program.log.name, expected, own_failures=own)
 
 
 def _run_key(task: str) -> int:
