@@ -93,7 +93,8 @@ def test_it_is_as_any_other_when_it_could_be_sent(django_capture_on_commit_callb
     run.tasks.filter(step="BAD").update(next_dispatch_at=later(-1))
     assert recovery.publish_due() == 1
     bad = run.tasks.get(step="BAD")
-    assert (bad.unsendable_since, bad.reason, due_in(bad)) == (None, "", 60)
+    assert (bad.unsendable_since, bad.reason) == (None, "")
+    assert 55 <= due_in(bad) <= 60
     assert received("other") == ["BAD"]
     current_app.amqp.queues.pop("other")
 
