@@ -232,6 +232,18 @@ def kill(message_ids: Sequence[str]) -> None:
         logger.warning("The broker did not take the order to kill (%s).", type(error).__name__)
 
 
+def answers() -> bool:
+    """Say whether the broker can be reached; takes a few seconds at most."""
+    try:
+        with connect(routing.app()) as connection:
+            connection.connect()
+    # A transport may raise anything, also for a URL that it can't use.
+    except Exception as error:
+        logger.info("The broker does not answer (%s).", type(error).__name__)
+        return False
+    return True
+
+
 def known(messages: Sequence[Message]) -> list[Message] | None:
     """Ask all workers; return those messages whose task one knows that takes from the queue they go to.
 

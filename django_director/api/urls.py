@@ -9,10 +9,11 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from . import runs, tasks, workflows
-from .views import NoRoute, Ping
+from .views import Health, NoRoute, Ping
 
 _named = [
     path("ping/", Ping.as_view(), name="api-ping"),
+    path("health/", Health.as_view(), name="api-health"),
     path("workflows/", workflows.WorkflowList.as_view(), name="api-workflows"),
     path("workflows/<str:name>/", workflows.WorkflowDetail.as_view(), name="api-workflow"),
     path("workflows/<str:name>/runs/", workflows.WorkflowRuns.as_view(), name="api-workflow-runs"),

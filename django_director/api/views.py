@@ -21,15 +21,15 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
 from rest_framework.views import APIView
 
-from django_director import __version__
-from django_director.authorization import is_allowed
+from django_director import __version__, health
+from django_director.authorization import is_allowed, require
 from django_director.conf import KIB, director
 from django_director.exceptions import UnknownRun
 from django_director.hints import question
 from django_director.models import Workflow
 
 from .errors import Refused, invalid, translate
-from .serializers import StatusesField
+from .serializers import NoOptions, StatusesField
 from .throttling import DirectorThrottle
 
 _S = TypeVar("_S", bound="Serializer[Any]")
@@ -63,6 +63,16 @@ class Ping(DirectorView):
 
     def get(self, request: Request) -> Response:
         return Response({"message": "pong", "version": __version__})
+
+
+class Health(DirectorView):
+    """``GET health/``: whether database, broker and supervisor work; 503 when one does not."""
+
+    def get(self, request: Request) -> Response:
+        require(request.user, "view_run")
+        query(request, NoOptions)
+        found = health.read()
+        return Response(found, status.HTTP_200_OK if found["healthy"] else status.HTTP_503_SERVICE_UNAVAILABLE)
 
 
 class NoRoute(DirectorView):

@@ -50,7 +50,7 @@ LEVELS: list[set[str]] = [
     },
     {
         *("admin", "api", "management", "checks", "testing", "pytest_plugin", "urls"),
-        *("authorization", "masking", "representation", "lookups", "hooknames", "questions"),
+        *("health", "authorization", "masking", "representation", "lookups", "hooknames", "questions"),
     },
 ]
 MAY_IMPORT_CELERY = {

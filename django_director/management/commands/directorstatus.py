@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django_director import health
+from django_director.management.base import FAILED, DirectorCommand, add_json_argument
+
+
+class Command(DirectorCommand):
+    help = "Say whether database, broker, supervisor and workers are there; exit 1 when something is wrong."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_json_argument(parser)
+
+    def run_command(self, *, as_json: bool, **options: Any) -> None:
+        found = health.read()
+        if as_json:
+            self.out.json(found)
+        else:
+            self._show(found)
+        if not found["healthy"]:
+            raise SystemExit(FAILED)
+
+    def _show(self, found: health.Json) -> None:
+        self.out.line(f"database    {'answers' if found['database'] else 'does not answer'}")
+        self.out.line(f"broker      {'answers' if found['broker'] else 'does not answer'}")
+        supervisor, oldest = found["supervisor"], found["oldest_queued"]
+        seen = f"{supervisor['name']}, {supervisor['seconds']:g} s ago" if supervisor else "none"
+        self.out.line(f"supervisor  {seen}")
+        for worker in found["workers"]:
+            lost = ", counts as lost" if health.is_silent(worker) else ""
+            self.out.line(f"worker      {worker['name']}, {worker['seconds']:g} s ago{lost}")
+        waits = f"the oldest task waits for {oldest['seconds']:g} s" if oldest else "no task waits for a worker"
+        self.out.line(f"queues      {waits}")
+        for problem in found["problems"]:
+            self.out.line(f"problem     {problem}")
