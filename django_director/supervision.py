@@ -36,7 +36,7 @@ FROZEN_SECONDS = 8.0
 """Without a sign for so long the process is replaced: sooner than its worker would count as lost."""
 STUCK_SECONDS = 60.0
 """Without progress for so long the supervisor waits for something that does not come."""
-LEAVE_SECONDS = 2.0
+LEAVE_SECONDS = 4.0
 """How long the end of a worker waits for the database to take note of it."""
 MARGIN = 1.0
 """Seconds after that until a process which has not ended is killed."""

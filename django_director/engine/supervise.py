@@ -112,6 +112,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._clock = _Clock()
         self._queues = backlog.Watch(LOOKS)
+        self._vigil = workers.Vigil()
         self._holds = False
         self._renewed = 0.0
         self._progress_at = time.monotonic()
@@ -192,8 +193,8 @@ class Supervisor:
         do, clock = self._do, self._clock
         if now - clock.workers >= workers.beat_period():
             clock.workers = now
-            if due.in_work and self._is_steady(workers.patience() * QUIET_SHARE):
-                report.lost += do("lose", workers.lose_silent)
+            if (due.in_work or due.in_queue) and self._is_steady(workers.patience() * QUIET_SHARE):
+                report.lost += do("lose", partial(workers.lose_silent, self._vigil))
         if now - clock.leases >= min(15.0, director.LEASE / 6):
             clock.leases = now
             report.resumed = do("follow", hold.follow_parents)

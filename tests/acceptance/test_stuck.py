@@ -148,7 +148,7 @@ def test_with_the_defaults_a_lost_worker_is_found_soon(alone: Site, trace: Path)
     wait_for(lambda: run.tasks.filter(crashes=1).exists(), FOUND, "the lost attempt is found")
     assert time.monotonic() - began < FOUND
     (lost,) = Task.objects.get(run=run, crashes=1).attempts.all()
-    assert "gave no sign for 15 s" in lost.error
+    assert "gave no sign for 12 s" in lost.error
     engine.cancel(run, force=True)
     run.wait(20)
 

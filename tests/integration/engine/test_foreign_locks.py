@@ -12,11 +12,11 @@ import pytest
 from django.db import connections
 
 from django_director import engine
-from django_director.clock import later
+from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.engine import bounds, workers
 from django_director.engine import claim as claims
-from django_director.engine.supervise import LEASE_NAME, Supervisor
+from django_director.engine.supervise import LEASE_NAME, LOOKS, Supervisor
 from django_director.exceptions import Conflict
 from django_director.models import Lease, Run, Task, Worker
 from django_director.status import RunStatus, TaskStatus
@@ -61,7 +61,9 @@ def supervisor() -> Supervisor:
 
 
 def tick(made: Supervisor) -> None:
-    """One whole tick, with all that is for some ticks only."""
+    """One whole tick, with all that is for some ticks only; who was suspected before has been so for long."""
+    suspects = made._vigil._suspects
+    made._vigil._suspects = {key: (seen_at, since - 1_000) for key, (seen_at, since) in suspects.items()}
     for name in ("workers", "leases", "maps", "audit"):
         setattr(made._clock, name, 0.0)
     began = time.monotonic()
@@ -323,5 +325,33 @@ def test_an_item_whose_row_stays_locked_to_the_end_is_begun_by_the_supervisor(pu
 def test_a_claim_is_a_sign_of_life(published):
     run = of_a_silent_worker("test.CLAIMED")
     run.tasks.update(lease_until=later(director.LEASE - 1))
-    tick(supervisor())
+    made = supervisor()
+    tick(made)
+    tick(made)
     assert run.tasks.get().crashes == 0
+
+
+def test_a_worker_that_could_not_write_its_sign_is_not_lost(published):
+    run = of_a_silent_worker("test.HELD")
+    made = supervisor()
+    with locked(Worker.objects.all()):
+        tick(made)
+    # The lock has ended, and the worker will write within moments.
+    tick(made)
+    assert run.tasks.get().crashes == 0
+    Worker.objects.update(seen_at=Now())
+    tick(made)
+    assert run.tasks.get().crashes == 0
+
+
+def test_what_a_lost_worker_had_taken_is_sent_again_at_once(published):
+    of_a_silent_worker("test.LOST")
+    run = driver.start("A", name="test.TAKEN")
+    run.tasks.update(queued_at=later(-30), next_dispatch_at=later(30))
+    published.clear()
+    made = supervisor()
+    for _ in range(2):
+        tick(made)
+    for _ in range(LOOKS):
+        tick(made)
+    assert run.pk in {message.run_id for message in published}
