@@ -25,21 +25,30 @@ from tests.factories import definition, group, make_workflow, step
 from . import driver
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault(35)]
+GIVEN = os.environ.get("CELERY_BROKER_URL", "")
 WHY = "can't be sent to queue `other`: QueueNotFound: Queue 'other' missing from task_queues"
 
 
 @pytest.fixture(autouse=True)
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A broker in this process, and a Celery that makes no queue by itself."""
-    monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
+    use(monkeypatch, "memory://")
     monkeypatch.setattr(current_app.amqp.queues, "create_missing", False)
     # Another test may have made it.
     monkeypatch.delitem(current_app.amqp.queues, "other", raising=False)
     refusals._reported.clear()
     dispatch._pool.cache_clear()
     dispatch.breaker.reset()
+    # A broker in memory is one for all tests.
+    received("other")
     yield
     dispatch._pool.cache_clear()
+
+
+def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Let Celery take this broker: it looks into its environment first."""
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
+    monkeypatch.setattr(current_app.conf, "broker_url", url)
 
 
 def received(queue: str = "celery") -> list[str]:
@@ -277,7 +286,7 @@ def test_a_definition_that_can_not_be_read_harms_no_other(monkeypatch, django_ca
 
 
 def test_a_broker_without_a_transport_is_no_error_of_the_caller(monkeypatch, django_capture_on_commit_callbacks):
-    monkeypatch.setattr(current_app.conf, "broker_url", "nonsense://")
+    use(monkeypatch, "nonsense://")
     dispatch._pool.cache_clear()
     with django_capture_on_commit_callbacks(execute=True):
         run = driver.start("A")
@@ -286,12 +295,12 @@ def test_a_broker_without_a_transport_is_no_error_of_the_caller(monkeypatch, dja
 
 def test_redis_refuses_one_of_a_batch(monkeypatch, django_capture_on_commit_callbacks):
     """Its answer to a batch says that one was refused, not which."""
-    url = os.environ.get("CELERY_BROKER_URL", "")
+    url = GIVEN
     if not url.startswith("redis"):
         pytest.skip("skipped: the broker is not Redis")
     import redis
 
-    monkeypatch.setattr(current_app.conf, "broker_url", url)
+    use(monkeypatch, url)
     monkeypatch.setattr(current_app.amqp.queues, "create_missing", True)
     dispatch._pool.cache_clear()
     with redis.Redis.from_url(url) as client:
