@@ -38,6 +38,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0, what: str = ""
         time.sleep(0.05)
 
 
+def pid_in(trace: Path) -> int:
+    """The process of the first execution that is written down, when its line is whole: the file is there before."""
+    line: str = wait_for(lambda: trace.exists() and trace.read_text().partition("\n")[1] and trace.read_text())
+    return int(line.split()[2])
+
+
 def database_url(alias: str = DEFAULT_DB_ALIAS) -> str:
     """The test database of this process, as a URL for others."""
     connection = connections[alias]

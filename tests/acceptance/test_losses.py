@@ -57,8 +57,11 @@ def start_hanging(site: Site, trace: Path, name: str = "HANG_ONCE") -> tuple[Run
     """A run whose task hangs, and the process that it hangs in."""
     site.define(f"lost.{name}", name, "NOOP")
     run = site.start(f"lost.{name}", {"trace": str(trace)})
-    wait_for(trace.exists, what="the task hangs")
-    return run, int(trace.read_text().split()[2])
+    # The file is there a moment before its line.
+    line = wait_for(
+        lambda: trace.exists() and trace.read_text().endswith("\n") and trace.read_text(), what="it hangs"
+    )
+    return run, int(line.split()[2])
 
 
 def assert_survived(run: Run, trace: Path) -> Task:
