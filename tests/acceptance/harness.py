@@ -39,7 +39,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0, what: str = ""
 
 
 def pid_in(trace: Path) -> int:
-    """The process of the first execution that is written down, when its line is whole: the file is there before."""
+    """The process of the first execution in a trace, once its line is whole: the file is there before."""
     line: str = wait_for(lambda: trace.exists() and trace.read_text().partition("\n")[1] and trace.read_text())
     return int(line.split()[2])
 

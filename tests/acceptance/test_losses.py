@@ -17,7 +17,7 @@ from django_director.status import RunStatus, TaskStatus
 
 from . import checker
 from .conftest import Site
-from .harness import Worker, wait_for
+from .harness import Worker, pid_in, wait_for
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(60)]
 
@@ -57,11 +57,7 @@ def start_hanging(site: Site, trace: Path, name: str = "HANG_ONCE") -> tuple[Run
     """A run whose task hangs, and the process that it hangs in."""
     site.define(f"lost.{name}", name, "NOOP")
     run = site.start(f"lost.{name}", {"trace": str(trace)})
-    # The file is there a moment before its line.
-    line = wait_for(
-        lambda: trace.exists() and trace.read_text().endswith("\n") and trace.read_text(), what="it hangs"
-    )
-    return run, int(line.split()[2])
+    return run, pid_in(trace)
 
 
 def assert_survived(run: Run, trace: Path) -> Task:

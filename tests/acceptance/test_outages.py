@@ -18,7 +18,7 @@ from tests.services import needs_mysqlclient, require_service
 
 from . import checker
 from .conftest import Site
-from .harness import Worker, database_url, manage, wait_for
+from .harness import Worker, database_url, manage, pid_in, wait_for
 from .redis_server import Redis
 from .tcp_proxy import Proxy
 
@@ -260,7 +260,7 @@ def test_a_worker_that_has_lost_a_process_waits_for_no_silent_database(
     run = outage.start("lost.SILENT", {"trace": str(trace)})
     wait_for(trace.exists, what="a task hangs")
     proxy.freeze()
-    os.kill(int(trace.read_text().split()[2]), signal.SIGKILL)
+    os.kill(pid_in(trace), signal.SIGKILL)
     wait_for(lambda: "Task handler raised error" in worker.text(), 5, "its worker knows")
     for _ in range(3):
         assert current_app.control.ping(destination=[worker.hostname], timeout=5, limit=1), "it listens"

@@ -19,7 +19,7 @@ from tests.testapp.rough_tasks import ERRORS, HANDLERS, SAYS
 
 from . import checker
 from .conftest import Site
-from .harness import wait_for
+from .harness import pid_in, wait_for
 
 pytestmark = pytest.mark.worker
 
@@ -81,7 +81,7 @@ def test_a_signal_from_outside_is_a_crash_of_that_attempt(site: Site, trace: Pat
     site.expected |= {"Task handler raised error", "exited with 'signal", "exited with 'exitcode"}
     run = site.start("celery.TRACE", {"trace": str(trace), "seconds": 4})
     wait_for(trace.exists, what="a task works")
-    os.kill(int(trace.read_text().split()[2]), signal.SIGTERM)
+    os.kill(pid_in(trace), signal.SIGTERM)
     run.wait(30)
     task = run.tasks.get(step="TRACE")
     assert (run.status, task.crashes, task.attempts.count()) == (RunStatus.SUCCESS, 1, 1)

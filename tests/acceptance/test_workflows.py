@@ -16,7 +16,7 @@ from django_director.status import RunStatus, TaskStatus
 
 from . import checker
 from .conftest import Site
-from .harness import Worker, is_alive, wait_for
+from .harness import Worker, is_alive, pid_in, wait_for
 
 pytestmark = pytest.mark.worker
 KILLED = "exited with 'signal 9 (SIGKILL)'"
@@ -269,7 +269,7 @@ def test_a_forced_cancel_kills_the_process(site: Site, trace: Path):
     run = site.start("celery.TRACE", {"trace": str(trace), "seconds": 60})
     running_task(run, "TRACE")
     wait_for(trace.exists, what="TRACE works")
-    pid = int(trace.read_text().split()[2])
+    pid = pid_in(trace)
     began = time.monotonic()
     engine.cancel(run, force=True)
     run.wait(5)
