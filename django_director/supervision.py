@@ -45,8 +45,8 @@ MARGIN = 1.0
 class SupervisorProcess(Process):
     """The supervisor as a child of a worker, started the way Celery starts its embedded beat.
 
-    Beside it a thread writes the worker's signs of life. The process ends with its parent, however that ends. The
-    first SIGTERM ends the supervisor alone, as the worker may still have tasks to finish; the second one ends all.
+    Beside it a thread writes the worker's signs of life. The process ends with its parent, however that ends. A
+    SIGTERM ends the supervisor alone, as the worker may still have tasks to finish; ``end`` ends all.
     """
 
     def __init__(self, app: Any, name: str, key: int) -> None:
@@ -56,8 +56,9 @@ class SupervisorProcess(Process):
         self.daemon = True
         self.worker = name
         self.key = key
-        # Shared with the child: the moment of its last sign, by a clock that both read alike.
-        self._sign = mmap.mmap(-1, 8)
+        # Shared with the child: the moment of its last sign, by a clock that both read alike, and whether it is to
+        # end. Two signals that come at once are one.
+        self._shared = mmap.mmap(-1, 9)
         self._give_sign()
 
     def run(self) -> None:
@@ -72,7 +73,7 @@ class SupervisorProcess(Process):
         heartbeat.start()
         if director.SUPERVISOR == "worker":
             self._supervisor.run(self._has_parent)
-        while self._has_parent() and not self._leaving.wait(WATCH_PERIOD):
+        while self._has_parent() and not (self._is_to_end or self._leaving.wait(WATCH_PERIOD)):
             self._supervisor.show_progress()
         if self._supervisor.is_stopped:
             heartbeat.leave(LEAVE_SECONDS)
@@ -82,15 +83,21 @@ class SupervisorProcess(Process):
     @property
     def is_stuck(self) -> bool:
         """Whether the process gives no sign any more, as one that is frozen."""
-        (at,) = struct.unpack("d", self._sign[:8])
+        (at,) = struct.unpack("d", self._shared[:8])
         return bool(time.monotonic() - at > FROZEN_SECONDS)
 
     def end(self, seconds: float) -> None:
-        """Let it go on for so long, and no longer."""
+        """Tell it to end; give it so long, and no longer."""
+        self._shared[8] = 1
+        self.terminate()
         processes.end(self, seconds)
 
+    @property
+    def _is_to_end(self) -> bool:
+        return self._shared[8] != 0
+
     def _on_sigterm(self, *_: Any) -> None:
-        if self._supervisor.is_stopped:
+        if self._is_to_end:
             self._leaving.set()
             threading.Timer(LEAVE_SECONDS, os._exit, [0]).start()
         self._supervisor.stop()
@@ -99,7 +106,7 @@ class SupervisorProcess(Process):
         return os.getppid() == self._parent
 
     def _give_sign(self) -> None:
-        self._sign[:8] = struct.pack("d", time.monotonic())
+        self._shared[:8] = struct.pack("d", time.monotonic())
 
     def _watch(self) -> None:
         while self._supervisor.silence < STUCK_SECONDS:
@@ -181,7 +188,6 @@ class SupervisorStep(bootsteps.StartStopStep):
         """The pool has ended by now."""
         child, self.child = self.child, None
         if child is not None:
-            child.terminate()
             child.end(LEAVE_SECONDS + MARGIN)
 
     def _spawn(self, worker: Any) -> None:
