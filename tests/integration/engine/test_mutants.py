@@ -252,11 +252,11 @@ def _release_two(run: Any, graph: Any, node: Any, number: int, first: int = 0) -
     return items_release(run, graph, node, number + 1, first)
 
 
-def _take_though_paused(ticket: Ticket, *args: Any) -> Any:
+def _take_though_paused(ticket: Ticket, *args: Any, **by: Any) -> Any:
     paused = Run.objects.filter(pk=ticket.run_id, paused_at__isnull=False)
     since = list(paused.values_list("paused_at", flat=True))
     paused.update(paused_at=None)
-    rows = claims_take(ticket, *args)
+    rows = claims_take(ticket, *args, **by)
     Run.objects.filter(pk=ticket.run_id).update(paused_at=since[0] if since else None)
     return rows
 
