@@ -162,7 +162,8 @@ def test_sigquit_hands_the_task_back(alone: Site, trace: Path):
 @pytest.mark.slow
 def test_a_supervisor_apart(alone: Site):
     worker = alone.worker(DIRECTOR_TEST_SUPERVISOR="process")
-    assert len(worker.children()) == 2, "the pool only"
+    assert len(worker.children()) == 3, "the pool, and who writes its signs of life"
+    assert not Lease.objects.filter(name="supervisor").exists(), "nobody supervises"
     run = alone.start("celery.BOUND", {"failures": 1, "countdown": 1})
     wait_for(lambda: run.tasks.waiting().exists(), what="the task waits for its retry")
 
