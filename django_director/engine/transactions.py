@@ -104,7 +104,7 @@ def after_commit(work: Callable[[], object]) -> None:
     # Django logs the name of what failed, and a partial has none: that would be an error after all.
     def call() -> None:
         try:
-            with bounds.bounded():
+            with bounds.bounded(bounds.VERB_SECONDS):
                 work()
         except OperationalError as error:
             if not bounds.is_locked(error):
