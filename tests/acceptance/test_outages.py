@@ -33,7 +33,8 @@ PATIENCE = 10.0
 @pytest.fixture
 def outage(checked: Site) -> Iterator[Site]:
     """Celery reports the broker's absence as errors; it is what these tests are about."""
-    checked.expected |= {"consumer: Cannot connect", "Connection to broker lost"}
+    # A message that Celery has taken before can't be acknowledged then.
+    checked.expected |= {"consumer: Cannot connect", "Connection to broker lost", "Couldn't ack "}
     yield checked
     checked.check()
     checked.kill()
