@@ -131,7 +131,7 @@ class Update:
         self.statement = Statement(*query.get_compiler(director.DATABASE).as_sql())
 
     def waiting(self, seconds: int) -> Update:
-        """The same for a transaction of its own, which gives up after waiting so long for a lock.
+        """This statement as one that gives up after waiting ``seconds`` for a lock, in a transaction of its own.
 
         MySQL has nothing of that kind; there the session's own limit stands.
         """
