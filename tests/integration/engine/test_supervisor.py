@@ -147,6 +147,15 @@ def test_what_a_backlog_has_put_off_is_hastened_when_nothing_runs_any_more(publi
     assert backlog.hasten(watch) == 0
 
 
+def test_where_nothing_runs_at_one_look_the_others_are_hastened_as_before(published):
+    """Tasks may be short: a queue is dry after several looks only, and then all but its probes are left alone."""
+    run = driver.start(group("G", *"ABCDEF"))
+    run.tasks.update(next_dispatch_at=later(1_000), dispatches=1)
+    watch = backlog.Watch(LOOKS)
+    backlog.hasten(watch)
+    assert sorted(_due_in(run, step) for step in "ABCDEF") == [0, 0, 0, 120, 120, 120]
+
+
 def test_what_was_sent_in_vain_is_hastened_when_a_worker_comes(published):
     run = driver.start(group("G", "X", "Y"))
     for _ in range(4):
