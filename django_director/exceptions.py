@@ -117,3 +117,14 @@ class NotAllowed(DirectorError):
 
 class Conflict(DirectorError):
     """The state does not allow this now."""
+
+
+class LockedRow(Conflict):
+    """Another database session has locked ``what`` is to be written."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"{what} is locked by another database session; try again later")
+
+    def __reduce__(self) -> tuple[type[LockedRow], tuple[str]]:
+        return type(self), (self.what,)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import billiard.common
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
+from django.db import OperationalError
 
 from . import errortexts, farewell, green, ids
 from .definitions.arguments import ArgumentsError
-from .engine import finish, outbox, recovery, timeouts
+from .engine import finish, outbox, recovery, timeouts, unwritten
+from .engine.bounds import is_row_locked
 from .engine.claim import Claim
 from .engine.failures import MAX_ERROR, Failure
 from .engine.transactions import WORKER_PATIENCE
@@ -47,7 +49,9 @@ def record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
         _give_back(claimed, why, is_told=green.is_killed(error))
     elif green.is_time_out(error, claimed.time_limit):
         limit = claimed.time_limit or 0
-        _insist(lambda: timeouts.time_out_message(claimed.task_id, claimed.sequence, limit))
+        _end_late(claimed, limit)
+    elif claimed.node.kind != "task" and is_row_locked(error):
+        unwritten.keep(claimed, unwritten.End.PUT_OFF, {})
     elif claimed.node.kind != "task" and not isinstance(error, DirectorError):
         # What goes wrong in what is ours is nobody's mistake in the workflow: it is tried again.
         _lose(claimed, errortexts.described(error))
@@ -110,12 +114,21 @@ def _give_back(claimed: Claim, why: str, is_told: bool) -> None:
 
 def _lose(claimed: Claim, why: str) -> None:
     lose = partial(recovery.lose_message, claimed.task_id, claimed.sequence, why, patience=WORKER_PATIENCE)
-    _insist(lose)
+    unwritten.or_keep(partial(_insist, lose), claimed, unwritten.End.LOSS, lambda: {"why": why})
 
 
-def _insist(work: Callable[[], bool]) -> None:
+def _end_late(claimed: Claim, limit: float) -> None:
+    try:
+        _insist(lambda: timeouts.time_out_message(claimed.task_id, claimed.sequence, limit))
+    except OperationalError as error:
+        # Then the supervisor does it, as soon as the row is free: the deadline has passed.
+        if not is_row_locked(error):
+            raise
+
+
+def _insist(work: Callable[[], bool]) -> bool:
     """Do again what a sign of life may have come between: this process gives one itself, from another thread."""
-    any(work() for _ in range(TRIES))
+    return any(work() for _ in range(TRIES))
 
 
 def shown(task: DirectorTask, error: BaseException) -> BaseException:

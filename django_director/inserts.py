@@ -19,6 +19,7 @@ from .prepared import Param, Select, Statement
 
 BATCH: Final = 2_000
 """How many rows one statement inserts at most."""
+LOCK_SECONDS: Final = 3
 ROOT: Final = '"root"'
 CREATED_AT: Final = '"created_at"'
 """Quoted for PostgreSQL."""
@@ -43,6 +44,7 @@ class Insert:
     def __init__(self, model: type[models.Model], **values: Any) -> None:
         connection = connections[director.DATABASE]
         self.row = self._statement = inserting(model, **values)
+        self.row.sql = _giving_up(self.row.sql)
         self._field = _field(model, "created_at")
         self._read: Select | None = None
         if connection.features.can_return_columns_from_insert:
@@ -65,6 +67,13 @@ class Insert:
         for convert in converters:
             value = convert(value, column, connection)
         return value
+
+
+def _giving_up(sql: str) -> str:
+    """The same for MariaDB, which limits the wait for the rows that a new one refers to by its statement."""
+    connection: Any = connections[director.DATABASE]
+    is_mariadb = connection.vendor == "mysql" and connection.mysql_is_mariadb
+    return f"SET STATEMENT innodb_lock_wait_timeout={LOCK_SECONDS} FOR {sql}" if is_mariadb else sql
 
 
 class InsertMany:

@@ -8,20 +8,25 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
+
+from django.db.models import Value
 
 from .conf import KIB, director
+from .engine.bounds import limits_rows
 from .engine.claim import Claim
 from .engine.texts import storable
 from .engine.transactions import statement
 from .jsonvalues import storable_text
 from .models import TaskLog
+from .prepared import waiting_at_most
 
 logger = logging.getLogger(__name__)
 
 LEVEL: Final = logging.INFO
 MAX_BYTES: Final = 64 * KIB
 """What is kept of one attempt."""
+LOCK_SECONDS: Final = 2
 DROPPED: Final = "… {count:,} earlier lines were dropped: the last {limit} KiB of an attempt are kept.\n"
 CUT: Final = "… the beginning of this line was dropped: "
 
@@ -62,11 +67,16 @@ class Lines:
             generation=claim.run.generation,
         )
         try:
-            row.text = storable(self.text)
+            row.text = _limited(storable(self.text))
             statement(lambda: TaskLog.objects.bulk_create([row], ignore_conflicts=True))
         # Whatever it is, a time limit included: the result shall not be lost for it.
         except Exception as error:
             logger.warning("The log lines of task %s could not be kept: %s", claim.task_id, error)
+
+
+def _limited(text: str) -> Any:
+    """The text; its INSERT does not wait long for the lock of a task's row, which its foreign key needs."""
+    return waiting_at_most(LOCK_SECONDS, Value(text)) if limits_rows() else text
 
 
 def _size(line: str) -> int:

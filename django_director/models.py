@@ -529,6 +529,38 @@ class Worker(models.Model):
         return self.name
 
 
+class UnwrittenOutcome(models.Model):
+    """What came of an attempt whose rows another session has locked; the supervisor writes it when they are free.
+
+    It refers to nothing in the database's sense: a foreign key would wait for the same lock.
+    """
+
+    class End(models.TextChoices):
+        SUCCESS = "success"
+        FAILURE = "failure"
+        RETRY = "retry"
+        SKIP = "skip"
+        HAND_BACK = "hand_back"
+        LOSS = "loss"
+        PUT_OFF = "put_off"
+
+    claim = models.BigIntegerField(primary_key=True, help_text="The claim of the attempt.")
+    task_id = models.UUIDField()
+    run_id = models.UUIDField()
+    end = models.CharField(max_length=10, choices=End.choices)
+    content = models.JSONField(help_text="What that end needs: a result, or an error.")
+    created_at = models.DateTimeField(db_index=True)
+
+    objects = DirectorManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.end} of task {self.task_id}"
+
+
 class Installation(models.Model):
     """The one row that tells this database from those of other installations on the same broker."""
 

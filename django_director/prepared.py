@@ -13,7 +13,7 @@ from functools import cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from django.db import connections, models
-from django.db.models import Exists
+from django.db.models import Case, Exists, When
 from django.db.models.expressions import Expression
 from django.db.models.sql import UpdateQuery
 
@@ -66,8 +66,13 @@ SOON_DURABLE: Final = _Flag("set_config('synchronous_commit', 'off', true) IS NO
 
 
 def wait_at_most(seconds: int) -> Expression:
-    """A condition that is true; the statement gives up after waiting so long for a lock. PostgreSQL only."""
+    """A condition that is true; its transaction gives up after waiting so long for a lock. PostgreSQL only."""
     return _Flag(f"set_config('lock_timeout', '{seconds}s', true) IS NOT NULL")
+
+
+def waiting_at_most(seconds: int, value: Any) -> Expression:
+    """``value``, and what ``wait_at_most`` does, for where there is no condition: in a row to be inserted."""
+    return Case(When(wait_at_most(seconds), then=value))
 
 
 def can_pair() -> bool:
@@ -129,18 +134,6 @@ class Update:
         query: Any = rows.query.chain(UpdateQuery)
         query.add_update_values(changes)
         self.statement = Statement(*query.get_compiler(director.DATABASE).as_sql())
-
-    def waiting(self, seconds: int) -> Update:
-        """This statement as one that gives up after waiting ``seconds`` for a lock, in a transaction of its own.
-
-        MySQL has nothing of that kind; there the session's own limit stands.
-        """
-        connection: Any = connections[director.DATABASE]
-        if connection.vendor == "postgresql":
-            return Update(self._rows.filter(wait_at_most(seconds)), **self._changes)
-        if connection.vendor == "mysql" and connection.mysql_is_mariadb:
-            self.statement.sql = f"SET STATEMENT innodb_lock_wait_timeout={seconds} FOR {self.statement.sql}"
-        return self
 
     def if_first_matched(self) -> Update:
         """The same as the second part of a ``Pair``."""

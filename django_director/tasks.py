@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError
 from . import firings, installation, schedules
 from .dispatch import BEAT_HEADER, INSTALLATION
 from .engine import start
+from .exceptions import LockedRow
 from .firings import Firing
 from .graph import OWN_TASK
 from .status import Trigger
@@ -37,7 +38,7 @@ def note_sending(headers: dict[str, Any], **_: Any) -> None:
     # A slot is started once, so a message may well be delivered twice, and must not be lost with its worker.
     acks_late=True,
     reject_on_worker_lost=True,
-    autoretry_for=(OperationalError, InterfaceError),
+    autoretry_for=(OperationalError, InterfaceError, LockedRow),
     retry_backoff=True,
     retry_backoff_max=300,
     max_retries=20,

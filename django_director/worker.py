@@ -21,6 +21,7 @@ from . import copies, identity, inputs, ownsteps, shutdown
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
+from .engine.bounds import limited
 from .engine.claim import Claim
 from .engine.errors import is_of_data
 from .engine.reading import Ticket
@@ -83,7 +84,7 @@ class Context:
         }
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
         with _harmless("show the progress of"):
-            statement(lambda: mine.update(progress=value))
+            statement(lambda: limited(mine).update(progress=value))
 
     def _is_wanted(self) -> bool:
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)

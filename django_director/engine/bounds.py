@@ -18,19 +18,24 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import QuerySet
 
 from django_director.conf import director
-from django_director.exceptions import Conflict
+from django_director.exceptions import LockedRow
+from django_director.prepared import wait_at_most
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+RowsType = TypeVar("RowsType", bound=QuerySet[Any])
 
 LOCK_SECONDS: Final = 1.0
 """How long one tick of the supervisor waits for locks, all its transactions together."""
 VERB_SECONDS: Final = 5.0
 """How long somebody who asks for something waits for locks."""
+ROW_SECONDS: Final = 3
+"""How long a worker waits for a lock, with a message or an outcome in its hands: others need its process."""
 LEAST_SECONDS: Final = 0.05
 """How long each transaction may wait when that is spent."""
 FIRST_PAUSE: Final = 1.0
@@ -50,6 +55,8 @@ class _Bound:
 
     seconds: float
     restore: Callable[[], None] | None = None
+    session_seconds: int | None = None
+    """What the session waits, where that is how it is limited."""
 
     @property
     def next_wait(self) -> float:
@@ -57,6 +64,7 @@ class _Bound:
 
 
 _bound: ContextVar[_Bound | None] = ContextVar("director_bound", default=None)
+_own: ContextVar[bool] = ContextVar("director_own_transaction", default=False)
 
 
 @contextlib.contextmanager
@@ -84,18 +92,54 @@ def is_bounded() -> bool:
 def limit_locks(database: BaseDatabaseWrapper) -> None:
     """Limit the waits of the transaction that has begun, if they are bounded."""
     bound = _bound.get()
-    # Inside another transaction the limit would be one of all the rest of that.
-    if bound is None or database.vendor == "sqlite" or database.savepoint_ids:
+    if bound is None or database.vendor == "sqlite" or not is_own():
         return
     with database.cursor() as cursor:
         if database.vendor == "postgresql":
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(bound.next_wait * 1000)}ms"])
-        elif bound.restore is None:
-            # There is nothing smaller than a session, and for MySQL nothing smaller than a second.
-            cursor.execute(f"SELECT @@SESSION.{_MYSQL_WAIT}")
-            (before,) = cursor.fetchone()
-            cursor.execute(f"SET SESSION {_MYSQL_WAIT} = 1")
-            bound.restore = lambda: _restore(database, before)
+        else:
+            _limit_session(bound, database, cursor)
+
+
+def _limit_session(bound: _Bound, database: Any, cursor: Any) -> None:
+    # There is nothing smaller than a session. MariaDB's need not wait at all, MySQL's waits a second at least.
+    if bound.restore is None:
+        cursor.execute(f"SELECT @@SESSION.{_MYSQL_WAIT}")
+        (before,) = cursor.fetchone()
+        bound.restore = lambda: _restore(database, before)
+    seconds = max(0 if database.mysql_is_mariadb else 1, int(bound.next_wait))
+    if seconds != bound.session_seconds:
+        cursor.execute(f"SET SESSION {_MYSQL_WAIT} = %s", [seconds])
+        bound.session_seconds = seconds
+
+
+@contextlib.contextmanager
+def own_transaction() -> Iterator[None]:
+    """Say that the transaction of this block is the engine's, so that what is set for it concerns nobody else."""
+    token = _own.set(True)
+    try:
+        yield
+    finally:
+        _own.reset(token)
+
+
+def is_own() -> bool:
+    """Say whether a statement stands in a transaction of the engine's, or would be one of its own."""
+    return _own.get() or not connections[director.DATABASE].in_atomic_block
+
+
+def limits_rows() -> bool:
+    """Say whether a statement can, and shall, limit how long its transaction waits for locks; see ``limited``."""
+    return connections[director.DATABASE].vendor == "postgresql" and not is_bounded() and is_own()
+
+
+def limited(rows: RowsType) -> RowsType:
+    """These rows, for a statement that limits the waits of its transaction to ``ROW_SECONDS``; no query more.
+
+    Where that is impossible, or nobody's business here, just the rows. MySQL knows limits of a session only, and
+    a worker's own connection has one, see ``sessions``.
+    """
+    return rows.filter(wait_at_most(ROW_SECONDS)) if limits_rows() else rows
 
 
 def charge(seconds: float) -> None:
@@ -119,7 +163,7 @@ def is_row_locked(error: BaseException) -> bool:
 
 
 def patient(verb: Callable[P, T]) -> Callable[P, T]:
-    """Let what is asked of a run or a task wait ``VERB_SECONDS`` for locks, and raise ``Conflict`` after that."""
+    """Let what is asked of a run or a task wait ``VERB_SECONDS`` for locks, and raise ``LockedRow`` after that."""
 
     @wraps(verb)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -130,8 +174,7 @@ def patient(verb: Callable[P, T]) -> Callable[P, T]:
             if not is_locked(error):
                 raise
             what = next(iter([*args, *kwargs.values()]))
-            named = f"{type(what).__name__.lower()} {what}"
-            raise Conflict(f"{named} is locked by another database session; try again later") from error
+            raise LockedRow(f"{type(what).__name__.lower()} {what}") from error
 
     return wrapped
 

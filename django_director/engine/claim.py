@@ -34,15 +34,12 @@ from django_director.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hold, reading
-from .bounds import is_row_locked
+from .bounds import ROW_SECONDS, is_row_locked, limits_rows
 from .reading import Row, Ticket
 from .sessions import receiver_session
 from .transactions import PATIENCE, WORKER_PATIENCE, connection, statement
 
 logger = logging.getLogger(__name__)
-
-LOCK_SECONDS = 5
-"""How long a claim waits for a lock on its row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +106,7 @@ def claim(
     limit = time_limit if node.timeout is None else node.timeout
     take = partial(_take, ticket, graph, node, values, token, limit, worker=worker, worker_key=worker_key)
     try:
-        rows = statement(take, patience=WORKER_PATIENCE, waits=False)
+        rows = statement(take, patience=WORKER_PATIENCE)
     except OperationalError as error:
         if not is_row_locked(error):
             raise
@@ -128,6 +125,31 @@ def claim(
             signals.task_started.send_robust(sender=Task, task=task)
     claimed = _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
     return claimed if limit is None else replace(claimed, time_limit=limit)
+
+
+def of_row(task: Task) -> Claim:
+    """The claim that a running task's row tells of, as far as it takes to end it: without what it was given.
+
+    ``task`` comes with its run and version.
+    """
+    graph = task.run.version.graph
+    assert task.claim is not None
+    return Claim(
+        task_id=task.pk,
+        token=task.claim,
+        sequence=task.sequence,
+        attempt=task.attempt,
+        failures=task.failures,
+        crashes=task.crashes,
+        reruns=task.reruns,
+        is_hook=task.is_hook,
+        run=RunSnapshot.of(task.run, task.run.generation),
+        graph=graph,
+        node=graph.node(task.position),
+        payload=None,
+        upstream=None,
+        map_index=task.map_index,
+    )
 
 
 def look(task: Task) -> Claim:
@@ -179,9 +201,11 @@ def _take(
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
     values = {"task": ticket.task_id, "run": ticket.run_id, "sequence": ticket.sequence, "token": token} | by
     before = reading.ids_before(ticket, node)
-    kind = (director.LEASE, limit, node.runs_on)
+    kind = (director.LEASE, limit, node.runs_on, limits_rows())
     if can_pair() and wanted is None and len(before) < 2:
-        taking = _taking_and_reading(*kind, len(before), node.takes_item, connection().in_atomic_block)
+        # A claim that a crash of the database undoes is made again. But a caller's transaction is not ours.
+        may_be_undone = not connection().in_atomic_block
+        taking = _taking_and_reading(*kind, len(before), node.takes_item, may_be_undone)
         params = values | {"before": before[0] if before else None}
         if rows := reading.few_rows(taking, node, **params):
             return rows
@@ -193,25 +217,33 @@ def _take(
 
 
 @prepared
-def _taking(lease: float, timeout: float | None, runs_on: bool) -> Update:
-    return Update(_claimable(runs_on), **_taken(lease, timeout)).waiting(LOCK_SECONDS)
+def _taking(lease: float, timeout: float | None, runs_on: bool, limited: bool) -> Update:
+    return Update(_claimable(runs_on, limited), **_taken(lease, timeout))
 
 
 @prepared
 def _taking_and_reading(
-    lease: float, timeout: float | None, runs_on: bool, upstream: int, has_item: bool, durable: bool
+    lease: float,
+    timeout: float | None,
+    runs_on: bool,
+    limited: bool,
+    upstream: int,
+    has_item: bool,
+    may_be_undone: bool,
 ) -> Select:
-    # A claim that a crash of the database undoes is made again. Inside a transaction the rest of it is not ours.
-    rows = _claimable(runs_on) if durable else _claimable(runs_on).filter(SOON_DURABLE, wait_at_most(LOCK_SECONDS))
+    rows = _claimable(runs_on, limited)
+    if may_be_undone:
+        rows = rows.filter(SOON_DURABLE)
     return reading.reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
 
 
-def _claimable(runs_on: bool) -> TaskQuerySet:
+def _claimable(runs_on: bool, limited: bool) -> TaskQuerySet:
     # Not the `run_id` of the row: PostgreSQL might then read all runs that are running, to look it up among them.
     may_start = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, paused_at=None)
     may_start = may_start.filter(stop__in=STOP_SPARING) if runs_on else may_start.filter(stop=Stop.NONE)
     own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
-    return own.filter(Q(is_hook=True) | Exists(may_start))
+    own = own.filter(Q(is_hook=True) | Exists(may_start))
+    return own.filter(wait_at_most(ROW_SECONDS)) if limited else own
 
 
 def _taken(lease: float, timeout: float | None) -> dict[str, Any]:

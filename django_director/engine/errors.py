@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 
-#: Serialisation failure, deadlock, lock not available.
-_CONTENTION: Final = frozenset({"40001", "40P01", "55P03"})
+#: Serialisation failure, deadlock.
+_CONTENTION: Final = frozenset({"40001", "40P01"})
 #: MariaDB tells a deadlock over an auto-increment lock by 1467, a number of its own.
-_MYSQL_CONTENTION: Final = frozenset({1020, 1205, 1213, 1467})
+_MYSQL_CONTENTION: Final = frozenset({1020, 1213, 1467})
 #: Classes of SQLSTATE: data exception, integrity constraint violation, a limit of the program exceeded.
 _DATA: Final = ("22", "23", "54")
 #: What the driver does not call a DataError: a packet, a row or a text that is too large; a text that the

@@ -6,6 +6,7 @@ same transaction by what it leads to. ``False`` from any of them means: this att
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,42 +22,54 @@ from django_director.models import Attempt, Run, Task
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hooks, items, outbox, settle, stop, success
+from .bounds import limited, limits_rows
 from .claim import Claim, RunSnapshot
 from .failures import Failure as Failure
 from .failures import stored
 from .texts import storable
 from .transactions import PATIENCE, WORKER_PATIENCE, after_commit, statement, transact
+from .unwritten import KEPT, End, of_failure, or_keep
 
 
 def finish(claim: Claim, result: Any) -> bool:
     """Commit the (normalised) result of a claimed task and what follows from its success."""
     faults.point("finish.before")
-    if statement(partial(success.at_once, claim, result), patience=WORKER_PATIENCE):
-        settle.announce_task(claim.task_id)
-        faults.point("finish.committed")
-        return True
-    return transact(partial(_finish, claim, result), patience=WORKER_PATIENCE)
+    return or_keep(partial(_finish, claim, result), claim, End.SUCCESS, lambda: {"result": result})
 
 
 def fail(claim: Claim, failure: Failure) -> bool:
     """Commit the failure of a claimed task and what follows from it."""
-    return stored(failure, lambda text: transact(partial(_fail, claim, text), patience=WORKER_PATIENCE))
+
+    def write(text: Failure) -> bool:
+        return or_keep(_patiently(failed, claim, text), claim, End.FAILURE, partial(of_failure, text))
+
+    return stored(failure, write)
 
 
 def skip(claim: Claim, reason: str) -> bool:
     """Commit that a claimed task is skipped, and what follows from that."""
-    return transact(partial(_skip, claim, reason), patience=WORKER_PATIENCE)
+    return or_keep(_patiently(skipped, claim, reason), claim, End.SKIP, lambda: {"reason": storable(reason)})
 
 
 def retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
     """Let a claimed task wait ``delay`` seconds and run again."""
-    end = partial(_retry_later, claim)
-    return stored(failure, lambda text: transact(partial(end, text, delay), patience=WORKER_PATIENCE))
+
+    def write(text: Failure) -> bool:
+        def content() -> dict[str, Any]:
+            return {"failure": of_failure(text), "delay": delay}
+
+        return or_keep(_patiently(retried, claim, text, delay), claim, End.RETRY, content)
+
+    return stored(failure, write)
 
 
 def hand_back(claim: Claim) -> bool:
     """Queue a claimed task again because its worker goes away in good order; nothing is spent."""
-    return transact(partial(_hand_back, claim))
+    return or_keep(partial(transact, partial(handed_back, claim)), claim, End.HAND_BACK, dict)
+
+
+def _patiently(end: Callable[..., bool], *args: Any) -> Callable[[], bool]:
+    return partial(transact, partial(end, *args), patience=WORKER_PATIENCE)
 
 
 def lose(task: Task, failure: Failure, *, patience: float = PATIENCE) -> bool:
@@ -65,7 +78,7 @@ def lose(task: Task, failure: Failure, *, patience: float = PATIENCE) -> bool:
     ``task`` is the row as it was read, with its run: ``sequence``, ``claim`` and the end of its lease are the
     fence, so a sign of life since then counts.
     """
-    return transact(partial(_lose, task, failure), patience=patience)
+    return transact(partial(lost, task, failure), patience=patience)
 
 
 def hold(claim: Claim, **columns: Any) -> bool:
@@ -111,7 +124,17 @@ def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) 
 
 
 def _finish(claim: Claim, result: Any) -> bool:
-    if not success.succeeding().execute(task=claim.task_id, token=claim.token, result=result):
+    if statement(partial(success.at_once, claim, result), patience=WORKER_PATIENCE):
+        settle.announce_task(claim.task_id)
+        faults.point("finish.committed")
+        return True
+    return transact(partial(succeeded, claim, result), patience=WORKER_PATIENCE)
+
+
+def succeeded(claim: Claim, result: Any) -> bool:
+    """What ``finish`` commits; part of a transaction, as are all that follow."""
+    ending = success.succeeding(limits_rows())
+    if not ending.execute(task=claim.task_id, token=claim.token, result=result):
         return _was_committed(claim, TaskStatus.SUCCESS)
     faults.point("finish.updated")
     _settle(claim, TaskStatus.SUCCESS)
@@ -120,7 +143,8 @@ def _finish(claim: Claim, result: Any) -> bool:
     return True
 
 
-def _fail(claim: Claim, failure: Failure) -> bool:
+def failed(claim: Claim, failure: Failure) -> bool:
+    """What ``fail`` commits."""
     changes = _ended(TaskStatus.FAILED) | failure.columns()
     if not _mine(claim).update(**changes, failures=F("failures") + 1):
         return _was_committed(claim, TaskStatus.FAILED)
@@ -129,7 +153,8 @@ def _fail(claim: Claim, failure: Failure) -> bool:
     return True
 
 
-def _skip(claim: Claim, reason: str) -> bool:
+def skipped(claim: Claim, reason: str) -> bool:
+    """What ``skip`` commits."""
     if not _mine(claim).update(**_ended(TaskStatus.SKIPPED), reason=storable(reason)[:500]):
         return _was_committed(claim, TaskStatus.SKIPPED)
     _settle(claim, TaskStatus.SKIPPED)
@@ -153,7 +178,8 @@ def _follow_up(run: RunSnapshot, graph: Graph, node: Node, index: int, status: T
         after_commit(partial(stop.carry_on, run.pk))
 
 
-def _retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
+def retried(claim: Claim, failure: Failure, delay: float) -> bool:
+    """What ``retry_later`` commits."""
     if not _try_again(_mine(claim), claim.task_id, claim.sequence, failure, delay):
         return False
     if delay <= 0:
@@ -161,14 +187,16 @@ def _retry_later(claim: Claim, failure: Failure, delay: float) -> bool:
     return True
 
 
-def _hand_back(claim: Claim) -> bool:
+def handed_back(claim: Claim) -> bool:
+    """What ``hand_back`` commits."""
     if not _mine(claim).update(**_queued_again(claim.sequence)):
         return False
     _publish_again(claim)
     return True
 
 
-def _lose(task: Task, failure: Failure) -> bool:
+def lost(task: Task, failure: Failure) -> bool:
+    """What ``lose`` commits."""
     row = _as_read(task).running()
     columns = failure.columns()
     if row.filter(crashes__lt=director.MAX_CRASHES - 1).update(
@@ -232,11 +260,12 @@ def _publish_again(claim: Claim) -> None:
 
 
 def _as_read(task: Task) -> Any:
-    return Task.objects.filter(pk=task.pk, sequence=task.sequence, claim=task.claim, lease_until=task.lease_until)
+    rows = Task.objects.filter(pk=task.pk, sequence=task.sequence, claim=task.claim, lease_until=task.lease_until)
+    return limited(rows if task.claim is None else rows.exclude(KEPT))
 
 
 def _mine(claim: Claim) -> QuerySet[Task]:
-    return Task.objects.filter(pk=claim.task_id, claim=claim.token).running()
+    return limited(Task.objects.filter(pk=claim.task_id, claim=claim.token).running())
 
 
 def _was_committed(claim: Claim, status: TaskStatus) -> bool:

@@ -9,12 +9,19 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError
 
 from django_director import faults, history, ids, signals
 from django_director.conf import director
 from django_director.definitions import payloads
-from django_director.exceptions import Conflict, DirectorError, InactiveWorkflow, InvalidPayload, UnknownWorkflow
+from django_director.exceptions import (
+    Conflict,
+    DirectorError,
+    InactiveWorkflow,
+    InvalidPayload,
+    LockedRow,
+    UnknownWorkflow,
+)
 from django_director.graph import MAX_LEVELS, Span
 from django_director.hints import question
 from django_director.jsonvalues import NotStorable, normalise
@@ -23,6 +30,7 @@ from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import admission, hooks, keys, outbox, rows, settle
+from .bounds import is_row_locked
 from .callers import checked_comment, checked_key, checked_moment, checked_user
 from .sessions import receiver_session
 from .transactions import after_commit, connection, statement, transact
@@ -117,6 +125,10 @@ def start_version(
         if earlier is None:
             raise
         return earlier
+    except OperationalError as error:
+        if not is_row_locked(error):
+            raise
+        raise LockedRow(f"the workflow “{version.workflow.name}”") from error
     if run.status == RunStatus.PENDING and not connection().in_atomic_block:
         # It may have got its slot since.
         run.refresh_from_db(fields=_CHANGING)

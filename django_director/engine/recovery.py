@@ -15,7 +15,7 @@ from django.db.models import Exists, F, OuterRef, Subquery
 from django_director import dispatch, faults, refusals, routing
 from django_director.clock import Now, later
 from django_director.conf import MAX_GRACE, director
-from django_director.models import Attempt, Lease, Run, Task
+from django_director.models import Attempt, Lease, Run, Task, UnwrittenOutcome
 from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -43,6 +43,7 @@ class Due(NamedTuple):
     firing: bool = True
     admitting: bool = True
     reporting: bool = True
+    writing: bool = True
     in_queue: bool = True
     in_work: bool = True
     delayed: bool = True
@@ -82,6 +83,7 @@ def _looking() -> Select:
         .values("deadline_at"),
         "admitting": Run.objects.due_for_admission().order_by("next_admission_at").values("next_admission_at"),
         "reporting": Run.objects.reporting().order_by("finished_at").values("finished_at"),
+        "writing": UnwrittenOutcome.objects.order_by("created_at").values("created_at"),
         "in_queue": Task.objects.all_queued().order_by("next_dispatch_at").values("next_dispatch_at"),
         "in_work": Task.objects.all_running().order_by("lease_until").values("lease_until"),
         "delayed": Task.objects.waiting()
@@ -252,8 +254,7 @@ def read(tasks: TaskQuerySet) -> list[Task]:
 
 
 def lose(task: Task, why: str, *, patience: float = PATIENCE) -> bool:
-    failure = Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)
-    if not finish.lose(task, failure, patience=patience):
+    if not finish.lose(task, loss(why), patience=patience):
         return False
     logger.warning(
         "Task %s of run %s lost its worker %s: %s.",
@@ -264,6 +265,11 @@ def lose(task: Task, why: str, *, patience: float = PATIENCE) -> bool:
         extra={"action": "lose", "run_id": str(task.run_id), "task": str(task.pk)},
     )
     return True
+
+
+def loss(why: str) -> Failure:
+    """What the row of a task says whose worker was lost."""
+    return Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)
 
 
 def _postpone(chunk: list[UUID], delay: float, as_of: datetime, **changes: Any) -> None:

@@ -15,10 +15,11 @@ from django_director.conf import director
 from django_director.graph import Graph, Span, Tally
 from django_director.inserts import BATCH, Insert, InsertMany, InsertTree, as_text, rows_as_text
 from django_director.models import Gate, Run, Task
-from django_director.prepared import UUID_FIELD, Param, can_pair, prepared
+from django_director.prepared import UUID_FIELD, Param, can_pair, prepared, waiting_at_most
 from django_director.status import RunStatus, TaskStatus
 
 from . import outbox
+from .bounds import ROW_SECONDS, limits_rows
 
 State = tuple[str, int, str | None, str | None, str | None, str | None]
 
@@ -50,7 +51,8 @@ def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> 
     if timeout is not None and not_before is not None:
         run.deadline_at, timeout = not_before + timedelta(seconds=timeout), None
     given, values = _given(run)
-    _started(run, _inserting_run(given, run.is_finished, timeout).execute(**values), timeout)
+    inserting = _inserting_run(given, run.is_finished, timeout, limits_rows())
+    _started(run, inserting.execute(**values), timeout)
 
 
 def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
@@ -60,7 +62,9 @@ def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
     """
     timeout = graph.definition.timeout
     given, values = _given(run)
-    inserting = _inserting_tree(given, run.is_finished, timeout, bool(graph.gates), note is not None)
+    inserting = _inserting_tree(
+        given, run.is_finished, timeout, bool(graph.gates), note is not None, limits_rows()
+    )
     values |= {
         "run": run.pk,
         "tasks": rows_as_text(list(_task_rows(run.pk, graph, _states(graph, str, _ready_states(str, None))))),
@@ -114,7 +118,8 @@ def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) ->
 def _insert_pending(run: Run, not_before: datetime | None) -> None:
     run.queued_at = run.next_admission_at = not_before
     given, values = _given(run)
-    run.created_at = _inserting_pending(given, not_before is not None, director.DISPATCH_GRACE).execute(**values)
+    inserting = _inserting_pending(given, not_before is not None, director.DISPATCH_GRACE, limits_rows())
+    run.created_at = inserting.execute(**values)
     if not_before is None:
         run.queued_at = run.created_at
         run.next_admission_at = run.created_at + timedelta(seconds=director.DISPATCH_GRACE)
@@ -122,10 +127,15 @@ def _insert_pending(run: Run, not_before: datetime | None) -> None:
 
 
 @prepared
-def _inserting_pending(given: tuple[str, ...], is_delayed: bool, grace: float) -> Insert:
+def _inserting_pending(given: tuple[str, ...], is_delayed: bool, grace: float, limited: bool) -> Insert:
     # Who inserts it tries to get the slot after the commit; the supervisor looks when that is overdue.
     times = {} if is_delayed else {"queued_at": Now(), "next_admission_at": later(grace)}
-    return Insert(Run, **_params(given) | times | {"created_at": Now()})
+    return Insert(Run, **_params(given) | times | {"created_at": _created(limited)})
+
+
+def _created(limited: bool) -> Any:
+    """The time; whoever has locked the row of the workflow, which the run refers to, is not waited for long."""
+    return waiting_at_most(ROW_SECONDS, Now()) if limited else Now()
 
 
 def _params(given: tuple[str, ...]) -> dict[str, Any]:
@@ -133,10 +143,11 @@ def _params(given: tuple[str, ...]) -> dict[str, Any]:
 
 
 @prepared
-def _inserting_run(given: tuple[str, ...], is_finished: bool, timeout: float | None) -> Insert:
-    now = ("created_at", "started_at", "finished_at") if is_finished else ("created_at", "started_at")
+def _inserting_run(given: tuple[str, ...], is_finished: bool, timeout: float | None, limited: bool) -> Insert:
+    now = ("started_at", "finished_at") if is_finished else ("started_at",)
+    times = dict.fromkeys(now, Now()) | {"created_at": _created(limited)}
     deadline = {} if timeout is None else {"deadline_at": later(timeout)}
-    return Insert(Run, **_params(given) | dict.fromkeys(now, Now()) | deadline)
+    return Insert(Run, **_params(given) | times | deadline)
 
 
 @prepared
@@ -151,14 +162,19 @@ def _inserting_gates() -> InsertMany:
 
 @prepared
 def _inserting_tree(
-    given: tuple[str, ...], is_finished: bool, timeout: float | None, has_gates: bool, has_note: bool
+    given: tuple[str, ...],
+    is_finished: bool,
+    timeout: float | None,
+    has_gates: bool,
+    has_note: bool,
+    limited: bool,
 ) -> InsertTree:
     parts = [InsertMany(Task, TASK_COLUMNS, given_as="tasks", elapsed=ELAPSED, run_id=RUN).statement]
     if has_gates:
         parts.append(InsertMany(Gate, GATE_COLUMNS, given_as="gates", run_id=RUN).statement)
     if has_note:
         parts.append(history.noting())
-    return InsertTree(_inserting_run(given, is_finished, timeout), *parts)
+    return InsertTree(_inserting_run(given, is_finished, timeout, limited), *parts)
 
 
 def _gate_rows(graph: Graph, tallies: Sequence[Tally]) -> Iterator[tuple[int, ...]]:

@@ -16,10 +16,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from django.db import DatabaseError, InterfaceError, connections
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 from django_director import shutdown
 from django_director.conf import director
 
+from .bounds import ROW_SECONDS
 from .transactions import connection
 
 IDLE: Final = 60.0
@@ -34,6 +37,8 @@ _PLAIN: Final = frozenset(
         *("EXPLAIN", "SHOW", "FETCH", "MOVE", "CLOSE", "NOTIFY", "CALL"),
     )
 )
+_OWN: Final = "director_own"
+"""Marks a connection as the engine's own."""
 _IDLE_STATUS: Final = 0
 """libpq's PQTRANS_IDLE."""
 
@@ -77,10 +82,22 @@ def _take(alias: str) -> Any:
         own = None
     if own is None or own.alias != alias:
         own = connections.create_connection(alias)
+        setattr(own, _OWN, True)
         # One thread after the other.
         own.inc_thread_sharing()
     _refresh(own)
     return own
+
+
+@receiver(connection_created, dispatch_uid="django_director.sessions")
+def _limit_waits(connection: Any, **_: Any) -> None:
+    """Let a session of the engine's own wait for locks as long as a worker may, where that is one of a session.
+
+    PostgreSQL has it for a transaction too, see ``bounds.limited``; there a pooler may lend the session to others.
+    """
+    if connection.vendor == "mysql" and getattr(connection, _OWN, False):
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [ROW_SECONDS])
 
 
 @contextlib.contextmanager

@@ -16,19 +16,30 @@ from django_director.clock import Now
 from django_director.conf import director
 from django_director.graph import Junction, Span, Tally, items
 from django_director.models import Task
-from django_director.prepared import INTEGER, UUID_FIELD, Locked, Pair, Param, Update, can_pair, prepared
+from django_director.prepared import (
+    INTEGER,
+    UUID_FIELD,
+    Locked,
+    Pair,
+    Param,
+    Update,
+    can_pair,
+    prepared,
+    wait_at_most,
+)
 from django_director.status import RunStatus, TaskStatus
 
 from . import hooks, outbox, settle
+from .bounds import ROW_SECONDS, limits_rows
 from .claim import Claim
 from .transactions import after_commit
 
 
 @prepared
-def succeeding() -> Update:
+def succeeding(limited: bool) -> Update:
     """Make the claimed task a success: parameters ``task``, ``token``, ``result``."""
     return Update(
-        _mine(),
+        _mine(limited),
         status=TaskStatus.SUCCESS,
         finished_at=Now(),
         lease_until=None,
@@ -41,8 +52,9 @@ def succeeding() -> Update:
     )
 
 
-def _mine() -> QuerySet[Task]:
-    return Task.objects.filter(pk=Param("task", UUID_FIELD), claim=Param("token", INTEGER)).running()
+def _mine(limited: bool) -> QuerySet[Task]:
+    mine = Task.objects.filter(pk=Param("task", UUID_FIELD), claim=Param("token", INTEGER)).running()
+    return mine.filter(wait_at_most(ROW_SECONDS)) if limited else mine
 
 
 def at_once(claim: Claim, result: Any) -> bool:
@@ -77,7 +89,8 @@ def _item(claim: Claim, result: Any) -> bool:
         return around.max_parallel is None and _count(number, values)
     sequence = outbox.first_sequence(run.generation)
     following = ids.item_id(run.pk, way.ready, claim.map_index)
-    finished, queued = _queueing_item(director.DISPATCH_GRACE).execute(**values, next=following, sequence=sequence)
+    pair = _queueing_item(director.DISPATCH_GRACE, limits_rows())
+    finished, queued = pair.execute(**values, next=following, sequence=sequence)
     if queued:
         message = outbox.item_message(run.pk, claim.graph, way.ready, claim.map_index, sequence)
         after_commit(partial(outbox.publish, [message]))
@@ -85,27 +98,27 @@ def _item(claim: Claim, result: Any) -> bool:
 
 
 @prepared
-def _queueing_item(grace: float) -> Pair:
-    return Pair(succeeding(), outbox.queueing_item(grace))
+def _queueing_item(grace: float, limited: bool) -> Pair:
+    return Pair(succeeding(limited), outbox.queueing_item(grace))
 
 
 def _count(number: int, values: dict[str, Any]) -> bool:
     """One of several members that is not the last."""
-    _, finished = _counting().execute(**values, seq=number)
+    _, finished = _counting(limits_rows()).execute(**values, seq=number)
     return finished > 0
 
 
 @prepared
-def _counting() -> Pair:
+def _counting(limited: bool) -> Pair:
     # The task is locked first, as everywhere: whoever waits for it may find that the gate has counted already.
-    return Pair(settle.counting_success(Locked(_mine())), succeeding())
+    return Pair(settle.counting_success(Locked(_mine(limited))), succeeding(limited))
 
 
 def _queue(claim: Claim, span: Span, values: dict[str, Any]) -> bool:
     """A step of a chain, or the one before a group."""
     start, stop = span
     sequence = outbox.first_sequence(claim.run.generation)
-    pair = _queueing(director.DISPATCH_GRACE)
+    pair = _queueing(director.DISPATCH_GRACE, limits_rows())
     finished, queued = pair.execute(**values, start=start, stop=stop, sequence=sequence)
     if queued == stop - start:
         outbox.publish_after_commit(claim.run, claim.graph, [span])
@@ -113,8 +126,8 @@ def _queue(claim: Claim, span: Span, values: dict[str, Any]) -> bool:
 
 
 @prepared
-def _queueing(grace: float) -> Pair:
-    return Pair(succeeding(), outbox.queueing(grace))
+def _queueing(grace: float, limited: bool) -> Pair:
+    return Pair(succeeding(limited), outbox.queueing(grace))
 
 
 def _only_span(junction: Junction) -> Span | None:
@@ -131,7 +144,7 @@ def _end(claim: Claim, values: dict[str, Any]) -> bool:
     """The only last task of a run without hooks for its outcome."""
     if hooks.chains(claim.graph, RunStatus.SUCCESS):
         return False
-    finished, closed = _ending(settle.holds_slot(claim.graph)).execute(
+    finished, closed = _ending(settle.holds_slot(claim.graph), limits_rows()).execute(
         **values, outcome=RunStatus.SUCCESS, error=""
     )
     if closed:
@@ -140,5 +153,5 @@ def _end(claim: Claim, values: dict[str, Any]) -> bool:
 
 
 @prepared
-def _ending(frees_slot: bool) -> Pair:
-    return Pair(succeeding(), settle.ending(frees_slot))
+def _ending(frees_slot: bool, limited: bool) -> Pair:
+    return Pair(succeeding(limited), settle.ending(frees_slot))

@@ -39,6 +39,7 @@ from . import (
     unknown,
     unsendable,
     workers,
+    writing,
 )
 from .sessions import engine_session
 from .transactions import BATCH, disconnect, statement
@@ -68,6 +69,7 @@ class Report:
 
     published: int = 0
     woken: int = 0
+    written: int = 0
     fired: int = 0
     hastened: int = 0
     lost: int = 0
@@ -181,6 +183,8 @@ class Supervisor:
         report.woken = do("wake", recovery.wake) if due.waking else 0
         if due.publishing or report.woken or self._queues.probes:
             report.published = do("publish", partial(recovery.publish_due, self._queues))
+        # Before anything is taken from workers that have done their part.
+        report.written = do("write", partial(writing.write_all, BATCH)) if due.writing else 0
         report.fired = do("fire", timers.fire) if due.firing else 0
         report.timed_out = do("stop", timeouts.stop_overdue_runs) if due.stopping else 0
         report.reported = do("report", partial(children.report_all, BATCH)) if due.reporting else 0

@@ -46,22 +46,20 @@ def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
 
     Deadlocks, serialisation failures and lost connections roll everything back and start ``work`` anew, for
     ``patience`` seconds; with ``WORKER_PATIENCE`` so does every error that is not of the data, on a new
-    connection: a time-out, a full disk, a column that is missing until a deployment is complete. Inside a
-    transaction of the caller's there is one try: the rest is the caller's to redo. ``work`` may run several times
-    and must not do anything but write rows.
+    connection: a time-out, a full disk, a column that is missing until a deployment is complete. A lock that lasts
+    longer than a statement waits is raised at once, see ``bounds``. Inside a transaction of the caller's there is
+    one try: the rest is the caller's to redo. ``work`` may run several times and must not do anything but write
+    rows.
     """
-    return _with_patience(partial(_atomically, work), patience, waits=True)
+    return _with_patience(partial(_atomically, work), patience)
 
 
-def statement(work: Callable[[], T], *, patience: float = PATIENCE, waits: bool = True) -> T:
-    """As ``transact``, for ``work`` that is one statement and so needs no transaction.
-
-    Without ``waits`` a row that is locked for longer than the statement waits is an error at once.
-    """
+def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
+    """As ``transact``, for ``work`` that is one statement and so needs no transaction."""
     # The limit of a wait for locks is one of a transaction.
     if bounds.is_bounded():
         return transact(work, patience=patience)
-    return _with_patience(work, patience, waits)
+    return _with_patience(work, patience)
 
 
 def update_unlocked(
@@ -127,18 +125,22 @@ def is_transient(error: DatabaseError | InterfaceError, used: object) -> bool:
 
 
 def _atomically(work: Callable[[], T]) -> T:
+    is_own = bounds.is_own()
     with transaction.atomic(using=director.DATABASE):
-        bounds.limit_locks(connection())
-        return work()
+        if not is_own:
+            return work()
+        with bounds.own_transaction():
+            bounds.limit_locks(connection())
+            return work()
 
 
-def _with_patience(work: Callable[[], T], patience: float, waits: bool) -> T:
+def _with_patience(work: Callable[[], T], patience: float) -> T:
     began = time.monotonic()
     with shutdown.watch.waiting(began):
-        return _persevere(work, began, patience, waits)
+        return _persevere(work, began, patience)
 
 
-def _persevere(work: Callable[[], T], began: float, patience: float, waits: bool) -> T:
+def _persevere(work: Callable[[], T], began: float, patience: float) -> T:
     delay, tries = 0.02, 0
     while True:
         used, database = None, connection()
@@ -150,7 +152,8 @@ def _persevere(work: Callable[[], T], began: float, patience: float, waits: bool
             tries += 1
             if database.in_atomic_block or _is_over(began, patience):
                 raise
-            if (bounds.is_bounded() or not waits) and bounds.is_row_locked(error):
+            if bounds.is_row_locked(error):
+                # It has waited as long as it shall.
                 raise
             if patience >= WORKER_PATIENCE:
                 _make_ready(error, tries)

@@ -15,10 +15,11 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_director import engine
-from django_director.models import Lease, Run, Task
+from django_director.clock import Now
+from django_director.models import Lease, Run, Task, Workflow
 from django_director.models import Worker as WorkerRow
 from django_director.status import RunStatus, TaskStatus
-from tests.factories import step, wait
+from tests.factories import child, step, wait
 
 from .conftest import Site
 from .harness import Worker, is_alive, wait_for
@@ -96,6 +97,41 @@ def test_with_the_defaults_locked_rows_make_nobody_late(alone: Site):
         assert not Run.objects.filter(pk__in=[first.pk, second.pk]).finished().exists()
     alone.wait([first, second], 40)
     assert any("has locked one of its rows" in program.text() for program in alone.programs)
+
+
+@needs_row_locks
+@pytest.mark.fault(33)
+@pytest.mark.parametrize("what", ["task", "run"])
+def test_a_process_does_not_stay_with_a_task_that_has_ended_on_a_locked_row(alone: Site, trace: Path, what: str):
+    """With one process all that is unrelated would stand."""
+    worker = alone.worker(concurrency=1)
+    undisturbed = run_with_a_wait_and_a_retry(alone)
+    run = alone.start("fault.LONG", {"trace": str(trace), "seconds": 1})
+    wait_for(trace.exists, what="it works")
+    with locked(Task.objects.filter(run=run) if what == "task" else Run.objects.filter(pk=run.pk)):
+        assert run_with_a_wait_and_a_retry(alone) < undisturbed + 1 + SLACK
+        assert "what came of its task" in worker.text()
+        # Longer than its lease.
+        wait_for(lambda: Task.objects.filter(run=run, lease_until__lt=Now()).exists())
+    assert run.wait(40) == RunStatus.SUCCESS
+    assert run.tasks.get().crashes == 0
+    assert len(trace.read_text().splitlines()) == 1
+
+
+@needs_row_locks
+@pytest.mark.fault(33)
+@pytest.mark.slow
+def test_a_step_whose_workflow_is_locked_waits_without_a_process(alone: Site):
+    alone.worker(concurrency=1)
+    undisturbed = run_with_a_wait_and_a_retry(alone)
+    alone.define("stuck.INNER", step("I", task="NOOP"))
+    alone.define("stuck.OUTER", child("C", "stuck.INNER"))
+    with locked(Workflow.objects.filter(name="stuck.INNER")):
+        run = alone.start("stuck.OUTER")
+        wait_for(lambda: run.tasks.exclude(worker="").exists(), what="it is claimed")
+        assert run_with_a_wait_and_a_retry(alone) < undisturbed + SLACK
+    assert run.wait(40) == RunStatus.SUCCESS
+    assert run.tasks.get().crashes == 0
 
 
 @needs_row_locks

@@ -1,0 +1,77 @@
+"""Outcomes that can't be written, for another session has locked a row: kept in a table of their own.
+
+A process of a worker that waited for the lock would run nothing else, and soon all would wait. So it keeps what
+came of the attempt and goes on; the supervisor writes it when the row is free, see ``writing``. Until then nobody
+takes the task for lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.db import OperationalError
+from django.db.models import Exists, OuterRef
+
+from django_director.clock import Now
+from django_director.models import UnwrittenOutcome
+from django_director.throttle import Throttle
+
+from .bounds import is_row_locked
+from .claim import Claim
+from .failures import Failure
+from .transactions import WORKER_PATIENCE, connection, transact
+
+logger = logging.getLogger(__name__)
+
+End = UnwrittenOutcome.End
+KEPT: Final = Exists(UnwrittenOutcome.objects.filter(pk=OuterRef("claim")))
+"""Of a task: what came of its attempt is kept."""
+
+_locks: Final = Throttle()
+
+
+def or_keep(write: Callable[[], bool], claim: Claim, end: End, content: Callable[[], dict[str, Any]]) -> bool:
+    """Write what came of a claimed task, or keep it where a row stays locked; ``False``: the task is not ours.
+
+    ``content`` is what ``end`` needs: ``result``, the fields of a ``Failure``, ``reason``, ``delay`` (seconds).
+    """
+    try:
+        return write()
+    except OperationalError as error:
+        if not is_row_locked(error) or connection().in_atomic_block:
+            raise
+    return keep(claim, end, content())
+
+
+def keep(claim: Claim, end: End, content: dict[str, Any]) -> bool:
+    """Keep what came of a claimed task; twice is as once."""
+    transact(lambda: _insert(claim, end, content), patience=WORKER_PATIENCE)
+    if _locks.passes(""):
+        logger.warning(
+            "Another database session has locked rows of run %s: what came of its task %s is kept, and is written "
+            "when the lock has ended.",
+            claim.run.pk,
+            claim.task_id,
+            extra={"action": "keep", "run_id": str(claim.run.pk), "task": str(claim.task_id)},
+        )
+    return True
+
+
+def of_failure(failure: Failure) -> dict[str, Any]:
+    """The content of an end by a failure."""
+    return {**failure.columns(), "outcome": failure.outcome}
+
+
+def _insert(claim: Claim, end: End, content: dict[str, Any]) -> None:
+    # The answer to our own commit may have been lost.
+    if not UnwrittenOutcome.objects.filter(pk=claim.token).exists():
+        UnwrittenOutcome.objects.create(
+            claim=claim.token,
+            task_id=claim.task_id,
+            run_id=claim.run.pk,
+            end=end,
+            content=content,
+            created_at=Now(),
+        )

@@ -1,0 +1,67 @@
+"""Write the outcomes that were kept while another session had locked their rows, see ``unwritten``."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+from django_director.clock import Now, later
+from django_director.models import Task, UnwrittenOutcome
+
+from . import finish, recovery
+from .bounds import avoided, bounded, each
+from .claim import Claim, of_row
+from .errors import is_of_data
+from .failures import Failure
+from .transactions import transact
+from .unwritten import End
+
+LOCK_SECONDS: Final = 0.1
+"""How long each is waited for: it was locked a moment ago."""
+LOOK_AGAIN: Final = 15.0
+"""Seconds until a step of ours is done again that could not be done for a lock: each try costs ``ROW_SECONDS``."""
+
+
+def write_all(limit: int) -> int:
+    """Write what is kept and not locked any more, oldest first; return how many tasks ended by that."""
+    kept = UnwrittenOutcome.objects.exclude(run_id__in=avoided()).annotate(now=Now()).order_by("created_at")
+    return each(list(kept[:limit]), _write, lambda outcome: outcome.run_id)
+
+
+def _write(kept: Any) -> bool:
+    running = Task.objects.running().filter(pk=kept.task_id, claim=kept.claim)
+    task = next(iter(recovery.read(running)), None)
+    try:
+        with bounded(LOCK_SECONDS):
+            return transact(partial(_replace, kept, task))
+    except Exception as error:
+        if not is_of_data(error):
+            raise
+        kept.end, kept.content = End.FAILURE, {"error": f"the result could not be stored: {error}"}
+        return transact(partial(_replace, kept, task))
+
+
+def _replace(kept: Any, task: Task | None) -> bool:
+    """Let the task's row say what is kept. ``None``: the attempt is not the task's any more."""
+    gone, _ = UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
+    return bool(gone) and task is not None and _end(kept, task, of_row(task))
+
+
+def _end(kept: Any, task: Task, claim: Claim) -> bool:
+    content = kept.content
+    match kept.end:
+        case End.SUCCESS:
+            return finish.succeeded(claim, content["result"])
+        case End.FAILURE:
+            return finish.failed(claim, Failure(**content))
+        case End.RETRY:
+            passed = (kept.now - kept.created_at).total_seconds()
+            return finish.retried(claim, Failure(**content["failure"]), content["delay"] - passed)
+        case End.SKIP:
+            return finish.skipped(claim, content["reason"])
+        case End.HAND_BACK:
+            return finish.handed_back(claim)
+        case End.LOSS:
+            return finish.lost(task, recovery.loss(content["why"]))
+        case _:
+            return finish.hold(claim, not_before=later(LOOK_AGAIN))

@@ -1,0 +1,196 @@
+"""An attempt ends while another session has locked its rows: its process goes on, and its outcome is written."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+
+from django_director import engine, failing
+from django_director.definitions.model import Concurrency
+from django_director.engine import bounds, finish, sessions, unwritten
+from django_director.engine.claim import Claim
+from django_director.engine.failures import Failure
+from django_director.engine.sessions import engine_session
+from django_director.engine.unwritten import End
+from django_director.exceptions import LockedRow
+from django_director.models import Gate, Run, Task, UnwrittenOutcome, Workflow
+from django_director.status import RunStatus, TaskStatus
+from tests.factories import group
+
+from . import driver
+from .interleaving import held_elsewhere, needs_several_writers, own_connection
+from .test_foreign_locks import PAST, supervisor, tick
+
+pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers, pytest.mark.fault(33)]
+SOON = bounds.ROW_SECONDS + 2
+"""Seconds in which a worker's process must have come away from a lock."""
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    bounds.forget()
+    unwritten._locks.reset()
+    yield
+    bounds.forget()
+    while sessions._idle:
+        sessions._idle.pop().close()
+
+
+def lose(claimed: Claim) -> bool:
+    failing._lose(claimed, "its process was ended by SIGTERM")
+    return True
+
+
+def put_off(claimed: Claim) -> bool:
+    return unwritten.keep(claimed, End.PUT_OFF, {})
+
+
+ENDS: dict[str, tuple[Callable[[Claim], bool], Callable[[Task], object]]] = {
+    "finish": (lambda claim: finish.finish(claim, {"n": 1}), lambda task: task.result == {"n": 1}),
+    "fail": (
+        lambda claim: finish.fail(claim, Failure(error="ValueError: no 😀", traceback="line")),
+        lambda task: (task.status, task.error, task.traceback) == ("failed", "ValueError: no 😀", "line"),
+    ),
+    "retry": (
+        lambda claim: finish.retry_later(claim, Failure(error="ValueError: again"), 600),
+        lambda task: (
+            (task.status, task.failures, task.attempts.get().error) == ("waiting", 1, "ValueError: again")
+        ),
+    ),
+    "retry at once": (
+        lambda claim: finish.retry_later(claim, Failure(error="ValueError: again"), 1),
+        lambda task: (task.status, task.failures) == ("queued", 1),
+    ),
+    "skip": (
+        lambda claim: finish.skip(claim, "`when` is false"),
+        lambda task: (task.status, task.reason) == ("skipped", "`when` is false"),
+    ),
+    "hand back": (finish.hand_back, lambda task: (task.status, task.crashes) == ("queued", 0)),
+    "lose": (lose, lambda task: task.crashes == 1 and "SIGTERM" in task.error),
+    "put off": (
+        put_off,
+        lambda task: (task.status, task.crashes) == ("waiting", 0) and task.not_before is not None,
+    ),
+}
+
+
+def in_worker(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What ``work`` returns or raises in a process of a worker, and the seconds that it took."""
+    began = time.monotonic()
+
+    def job() -> Any:
+        with engine_session():
+            return work()
+
+    return own_connection(job), time.monotonic() - began
+
+
+def all_at_once(works: list[Callable[[], Any]]) -> list[tuple[Any, float]]:
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(in_worker, works))
+
+
+@pytest.mark.parametrize("what", ["task", "run"])
+def test_whatever_came_of_an_attempt_is_written_when_the_lock_has_ended(published, what: str):
+    runs = {name: driver.start("A", name="test.LOCKED") for name in ENDS}
+    claims = {name: driver.claim(run, "A") for name, run in runs.items()}
+    Task.objects.update(lease_until=PAST, deadline_at=PAST)
+    made = supervisor()
+    rows = Task.objects.filter(run__in=runs.values()) if what == "task" else Run.objects.all()
+    with held_elsewhere(rows):
+        found = all_at_once([partial(end, claims[name]) for name, (end, _) in ENDS.items()])
+        for name, (result, seconds) in zip(ENDS, found, strict=True):
+            assert result in (True, None), (name, result)
+            assert seconds < SOON, name
+        kept = UnwrittenOutcome.objects.count()
+        assert kept == len(ENDS) if what == "task" else kept > 0
+        if what == "task":
+            tick(made)
+            assert Task.objects.running().count() == len(ENDS)
+    bounds.forget()
+    for _ in range(2):
+        tick(made)
+    for name, (_, is_as_wanted) in ENDS.items():
+        assert is_as_wanted(runs[name].tasks.get()), (name, runs[name].tasks.values())
+    assert not UnwrittenOutcome.objects.exists()
+    assert Run.objects.get(pk=runs["finish"].pk).status == RunStatus.SUCCESS
+
+
+def test_nobody_takes_a_task_whose_outcome_is_kept_although_its_row_is_free(published):
+    """Between the end of the lock and the writing."""
+    run = driver.start("A", name="test.KEPT")
+    claimed = driver.claim(run, "A")
+    unwritten.keep(claimed, End.SUCCESS, {"result": 7})
+    run.tasks.update(lease_until=PAST, deadline_at=PAST)
+    task = Task.objects.select_related("run__version").get(run=run)
+    assert not finish.lose(task, Failure(error="WorkerLost: x"))
+    assert not failing.timeouts.time_out_message(task.pk, task.sequence, 1)
+    tick(supervisor())
+    assert run.tasks.get().result == 7
+
+
+def test_keeping_twice_is_as_once(published):
+    run = driver.start("A", name="test.TWICE")
+    claimed = driver.claim(run, "A")
+    for _ in range(2):
+        unwritten.keep(claimed, End.SUCCESS, {"result": 1})
+    tick(supervisor())
+    tick(supervisor())
+    assert run.tasks.get().status == TaskStatus.SUCCESS
+
+
+def test_what_was_taken_by_force_meanwhile_is_not_written(published):
+    run = driver.start("A", name="test.FORCED")
+    unwritten.keep(driver.claim(run, "A"), End.SUCCESS, {"result": 1})
+    engine.cancel(run, force=True)
+    tick(supervisor())
+    assert run.tasks.get().status == TaskStatus.CANCELED
+    assert not UnwrittenOutcome.objects.exists()
+
+
+def test_of_a_deleted_run_nothing_is_left(published):
+    run = driver.start("A", name="test.DELETED")
+    unwritten.keep(driver.claim(run, "A"), End.SUCCESS, {"result": 1})
+    Task.objects.filter(run=run).delete()
+    tick(supervisor())
+    assert not UnwrittenOutcome.objects.exists()
+
+
+def test_a_join_whose_counter_is_locked_counts_later(published):
+    run = driver.start(group("G", "X", "Y"), "Z", name="test.JOIN")
+    x = driver.claim(run, "X")
+    with held_elsewhere(Gate.objects.filter(run=run)):
+        result, seconds = in_worker(partial(finish.finish, x, 1))
+    assert (result, seconds < SOON) == (True, True)
+    assert UnwrittenOutcome.objects.count() == 1
+    tick(supervisor())
+    driver.check_gates(run)
+    assert run.tasks.get(step="X").result == 1
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_locks_are_told_of_once(published, caplog):
+    runs = [driver.start("A", name="test.LOCKED") for _ in range(3)]
+    with caplog.at_level(logging.WARNING, "django_director"):
+        for run in runs:
+            unwritten.keep(driver.claim(run, "A"), End.SUCCESS, {"result": 1})
+    (text,) = [record.getMessage() for record in caplog.records if "what came of" in record.getMessage()]
+    assert str(runs[0].pk) in text
+
+
+@pytest.mark.parametrize("fields", [{}, {"concurrency": Concurrency(limit=1, key=None, on_conflict="queue")}])
+def test_nobody_waits_long_to_start_a_workflow_whose_row_is_locked(published, fields: dict[str, Any]):
+    run = driver.start("A", name="test.LOCKED", **fields)
+    with held_elsewhere(Workflow.objects.filter(pk=run.workflow_id)):
+        result, seconds = in_worker(partial(engine.start, "test.LOCKED"))
+        assert isinstance(result, LockedRow), result
+        assert "“test.LOCKED” is locked" in str(result)
+        assert seconds < SOON
+    assert engine.start("test.LOCKED").pk != run.pk
