@@ -13,7 +13,7 @@ from .clock import Now, iso, later
 from .engine.hold import PARKED
 from .engine.supervise import LEASE_NAME
 from .engine.workers import patience
-from .models import Lease, Task, Worker
+from .models import Lease, Task, UnwrittenOutcome, Worker
 
 Json = dict[str, Any]
 
@@ -30,7 +30,7 @@ def read() -> Json:
     try:
         found |= _rows()
     except (DatabaseError, InterfaceError) as error:
-        found |= {"database": False, "supervisor": None, "workers": [], "oldest_queued": None}
+        found |= {"database": False, "supervisor": None, "workers": [], "oldest_queued": None, "unwritten": 0}
         found["problems"].append(f"the database does not answer as it should: {_first_line(error)}")
     else:
         found["problems"] += _of_supervisor(found["supervisor"])
@@ -50,6 +50,7 @@ def _rows() -> Json:
             for worker in workers
         ],
         "oldest_queued": _oldest_queued(),
+        "unwritten": UnwrittenOutcome.objects.count(),
     }
 
 

@@ -14,10 +14,12 @@ from rest_framework.test import APIClient
 
 from django_director import health
 from django_director.clock import Now, later
-from django_director.engine import hold
+from django_director.engine import hold, unwritten
 from django_director.engine.supervise import LEASE_NAME, Supervisor
 from django_director.models import Lease, Worker
 from tests import factories
+
+from .engine import driver
 
 pytestmark = pytest.mark.django_db
 URL = "/director/api/health/"
@@ -75,6 +77,16 @@ def test_nobody_supervises(beat: float | None):
     code, text = status()
     assert code == 1
     assert problem in text
+
+
+def test_outcomes_that_wait_for_a_lock_are_counted():
+    well()
+    run = driver.start("A")
+    unwritten.keep(driver.claim(run, "A"), unwritten.End.SUCCESS, {"result": 1})
+    assert client().get(URL).data["unwritten"] == 1
+    code, text = status()
+    assert code == 0, "a lock is no reason to take the site away"
+    assert "1 outcomes wait" in text
 
 
 def test_a_supervisor_that_has_ended_in_good_order_is_none():

@@ -33,5 +33,7 @@ class Command(DirectorCommand):
             self.out.line(f"worker      {worker['name']}, {worker['seconds']:g} s ago{lost}")
         waits = f"the oldest task waits for {oldest['seconds']:g} s" if oldest else "no task waits for a worker"
         self.out.line(f"queues      {waits}")
+        if found["unwritten"]:
+            self.out.line(f"locks       {found['unwritten']:,} outcomes wait until other sessions end their locks")
         for problem in found["problems"]:
             self.out.line(f"problem     {problem}")

@@ -64,7 +64,7 @@ ENDS: dict[str, tuple[Callable[[Claim], bool], Callable[[Task], object]]] = {
         ),
     ),
     "retry at once": (
-        lambda claim: finish.retry_later(claim, Failure(error="ValueError: again"), 1),
+        lambda claim: finish.retry_later(claim, Failure(error="ValueError: again"), 0),
         lambda task: (task.status, task.failures) == ("queued", 1),
     ),
     "skip": (
