@@ -41,6 +41,8 @@ LONGEST: Final = 1.0
 """Seconds for which it is held then: twice as long each time, so that a busy worker of its own may get to it."""
 PERIOD: Final = 60.0
 """Seconds between two warnings of one kind about one queue."""
+UNKNOWN_PERIOD: Final = 5.0
+"""Seconds until a worker asks again who it is: it takes the messages of others until it knows."""
 BOOT_PATIENCE: Final = 5.0
 PATIENCE: Final = 1.0
 """Seconds for which the main process waits for the database to say who it is: as it starts, and later."""
@@ -96,7 +98,7 @@ class Border:
 
     def _is_foreign(self, header: Mapping[str, Any], message: Any) -> bool:
         sender, own = header.get(INSTALLATION), installation.known()
-        if sender and sender != own and time.monotonic() - self._learned_at > PERIOD:
+        if sender and sender != own and time.monotonic() - self._learned_at > (PERIOD if own else UNKNOWN_PERIOD):
             # Our database may have got another id, or one at all.
             self._learned_at = time.monotonic()
             installation.learn(PATIENCE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import logging
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -106,6 +107,22 @@ def test_what_is_ours_is_taken_and_so_is_what_says_nothing(header: dict[str, Any
     post, message = Post(), published(**header)
     post.meet(message)
     assert (post.taken, post.acknowledged, take_all()) == ([message], 0, [])
+
+
+def test_a_worker_that_did_not_learn_who_it_is_asks_again_soon(monkeypatch: pytest.MonkeyPatch):
+    """As when its database was silent while it started."""
+    monkeypatch.setattr(installation, "known", lambda: "")
+    monkeypatch.setattr(
+        installation, "learn", lambda patience: monkeypatch.setattr(installation, "known", lambda: "us")
+    )
+    post, message = Post(), published(installation="them")
+    post.border._learned_at = time.monotonic()
+    post.meet(message)
+    assert post.taken == [message], "at once it would be asked for each message"
+    post.border._learned_at -= strangers.UNKNOWN_PERIOD + 1
+    post.meet(message)
+    assert len(post.taken) == 1
+    assert len(take_all()) == 1
 
 
 @pytest.mark.parametrize("header", ["director", {"installation": ["x"], "handed_on": "often"}])
