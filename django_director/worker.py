@@ -17,7 +17,7 @@ from uuid import UUID
 from celery.exceptions import Ignore
 from django.db import DatabaseError, InterfaceError
 
-from . import copies, identity, inputs, ownsteps, shutdown
+from . import copies, errortexts, identity, inputs, leftovers, ownsteps, shutdown
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
@@ -229,8 +229,7 @@ def _call(task: DirectorTask, claimed: Claim) -> Any:
     process = os.getpid()
     with user_session():
         try:
-            task.start_plainly(args, kwargs)
-            value = task.run_plainly(*args, **kwargs)
+            value = _run_code(task, args, kwargs)
         finally:
             if os.getpid() != process:
                 # A child that the task forked came back: the outcome and the connections are its parent's.
@@ -239,6 +238,23 @@ def _call(task: DirectorTask, claimed: Claim) -> Any:
         if pending is not None:
             raise pending
         return normalise_result(value)
+
+
+def _run_code(task: DirectorTask, args: Any, kwargs: Any) -> Any:
+    """Run the user's code; neither what it leaves behind nor what it raises harms what follows."""
+    had_alarm = leftovers.has_alarm()
+    try:
+        try:
+            task.start_plainly(args, kwargs)
+            return task.run_plainly(*args, **kwargs)
+        finally:
+            leftovers.clear(had_alarm)
+    except BaseException as error:
+        seen = errortexts.tamed(error)
+        if seen is error:
+            raise
+    # Not where the error is handled: it must not come along.
+    raise seen
 
 
 def normalise_result(value: Any) -> Any:
