@@ -132,8 +132,8 @@ def context() -> Context | None:
 def perform(task: DirectorTask, ticket: Ticket) -> Any:
     """Run one message. Returns the task's value, or raises what Celery shall see of it.
 
-    ``Ignore``: the message is a duplicate or out of date. ``Retry``: the task runs again later. Anything else:
-    the attempt failed; it is recorded already.
+    ``Ignore``: the message is a duplicate or out of date. ``Retry``: the attempt failed and the task runs again
+    later. Anything else: the task failed. What is so is recorded already.
     """
     request: Any = task.request
     # A task of this very process, as in a test, is its caller's to connect.
@@ -161,8 +161,8 @@ def _attempt(task: DirectorTask, claimed: Claim) -> Any:
             with captured(lines):
                 value = _do(task, claimed)
         except BaseException as error:
-            _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error)))
-            seen = shown(task, error)
+            delay = _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error)))
+            seen = shown(task, claimed, error, delay)
             if seen is error:
                 raise
         if seen is not None:
@@ -180,12 +180,13 @@ def _attempt(task: DirectorTask, claimed: Claim) -> Any:
     return None if isinstance(value, ownsteps.Skip) else value
 
 
-def _conclude(lines: Lines, claimed: Claim, end: Callable[[], object]) -> None:
+def _conclude(lines: Lines, claimed: Claim, end: Callable[[], T]) -> T:
     # Before the outcome: whoever sees that shall find the lines too. They must not cost it, even by a signal.
     try:
         lines.keep(claimed)
     finally:
-        end()
+        came = end()
+    return came
 
 
 def _nothing() -> None:

@@ -168,6 +168,7 @@ def test_such_errors_are_tried_again_as_any(site: Site, raised: dict[str, tuple[
     task = run.tasks.get()
     assert (run.status, task.failures, task.crashes) == (RunStatus.FAILED, 2, 0)
     assert task.attempts.get().error == "CancelledError: as asked"
+    assert "retry: Retry in 0s: attempt 1 of 2 failed: CancelledError: as asked" in site.programs[-1].text()
     assert set(checker.executions(trace).values()) == {2}
 
 
