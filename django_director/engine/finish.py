@@ -25,7 +25,7 @@ from .claim import Claim, RunSnapshot
 from .failures import Failure as Failure
 from .failures import stored
 from .texts import storable
-from .transactions import PATIENCE, WORKER_PATIENCE, after_commit, statement, transact
+from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
 
 def finish(claim: Claim, result: Any) -> bool:
@@ -59,13 +59,13 @@ def hand_back(claim: Claim) -> bool:
     return transact(partial(_hand_back, claim))
 
 
-def lose(task: Task, failure: Failure, *, patience: float = PATIENCE) -> bool:
+def lose(task: Task, failure: Failure) -> bool:
     """Queue a running task again, or fail it for good, because its worker is gone.
 
     ``task`` is the row as it was read, with its run: ``sequence``, ``claim`` and the end of its lease are the
     fence, so a sign of life since then counts.
     """
-    return transact(partial(_lose, task, failure), patience=patience)
+    return transact(partial(_lose, task, failure))
 
 
 def hold(claim: Claim, **columns: Any) -> bool:
