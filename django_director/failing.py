@@ -132,6 +132,8 @@ def shown(task: DirectorTask, claimed: Claim, error: BaseException, delay: float
         return exit_  # type: ignore[no-any-return]
     if _interruption(error) is not None or (isinstance(error, KeyboardInterrupt) and task.request.is_eager):
         return error
+    if green.is_time_out(error, claimed.time_limit):
+        return DirectorError(timeouts.describe(claimed.time_limit or 0))
     if delay is not None:
         return _retry(claimed, _cause(error), delay)
     return _presentable(_cause(error))
