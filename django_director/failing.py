@@ -43,8 +43,11 @@ NOT_FOR_CELERY: Final = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostE
 """Exceptions from which Celery concludes on its process, or on the worker."""
 
 
-def record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
-    """Write down what an error makes of the attempt: handed back, tried again, or failed."""
+def record(task: DirectorTask, claimed: Claim, error: BaseException) -> float | None:
+    """Write down what an error makes of the attempt: handed back, tried again, or failed.
+
+    Returns in how many seconds a further attempt follows, where the task's failure leads to one.
+    """
     if (why := _interruption(error)) is not None:
         _give_back(claimed, why, is_told=green.is_killed(error))
     elif green.is_time_out(error, claimed.time_limit):
@@ -56,10 +59,11 @@ def record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
         # What goes wrong in what is ours is nobody's mistake in the workflow: it is tried again.
         _lose(claimed, errortexts.described(error))
     else:
-        _fail(task, claimed, error)
+        return _fail(task, claimed, error)
+    return None
 
 
-def _fail(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
+def _fail(task: DirectorTask, claimed: Claim, error: BaseException) -> float | None:
     cause = _cause(error)
     try:
         delay = _delay(task, claimed, error, cause)
@@ -67,8 +71,8 @@ def _fail(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
         cause, delay = misuse, None
     if delay is None:
         finish.fail(claimed, failure(cause))
-    else:
-        finish.retry_later(claimed, failure(cause), delay)
+        return None
+    return delay if finish.retry_later(claimed, failure(cause), delay) else None
 
 
 def _interruption(error: BaseException) -> str | None:
@@ -131,19 +135,40 @@ def _insist(work: Callable[[], bool]) -> bool:
     return any(work() for _ in range(TRIES))
 
 
-def shown(task: DirectorTask, error: BaseException) -> BaseException:
+def shown(task: DirectorTask, claimed: Claim, error: BaseException, delay: float | None) -> BaseException:
     """What Celery shall see: never something that makes it drop or send again, or that ends the process.
 
-    But for what ends the process anyway, and for somebody's Ctrl-C where there is no worker.
+    But for what ends the process anyway, and for somebody's Ctrl-C where there is no worker. A task that is tried
+    again in ``delay`` seconds is a retry to Celery, whoever decided so, and any other is a failure.
     """
     if (exit_ := _signal_exit(error)) is not None:
         return exit_  # type: ignore[no-any-return]
     if _interruption(error) is not None or (isinstance(error, KeyboardInterrupt) and task.request.is_eager):
         return error
-    is_plain = isinstance(error, Exception) and not isinstance(error, (Ignore, Reject, *NOT_FOR_CELERY))
+    if green.is_time_out(error, claimed.time_limit):
+        return DirectorError(timeouts.describe(claimed.time_limit or 0))
+    if delay is not None:
+        return _retry(claimed, _cause(error), delay)
+    return _presentable(_cause(error))
+
+
+def _retry(claimed: Claim, cause: BaseException, delay: float) -> Retry:
+    policy, seen = claimed.node.retry, _presentable(cause)
+    number = f"attempt {claimed.failures + 1}" + ("" if policy is None else f" of {policy.max + 1}")
+    text = f"Retry in {round(delay, 1):.12g}s: {number} failed: {errortexts.described(cause)[:MAX_ERROR]}"
+    # It may be a fraction of a second, whatever the stubs say.
+    when: Any = delay
+    retry = Retry(text, exc=seen, when=when)
+    retry.__cause__ = seen
+    return retry
+
+
+def _presentable(error: BaseException) -> Exception:
+    """The error, or one in its place where Celery would conclude something from it, or could not bear it."""
+    is_plain = isinstance(error, Exception) and not isinstance(error, (Ignore, Reject, Retry, *NOT_FOR_CELERY))
     is_loggable = errortexts.is_loggable(error)
     if is_plain and is_loggable and errortexts.is_picklable(error):
-        return error
+        return error  # type: ignore[return-value]
     seen = DirectorError(_misuse(error) or errortexts.described(error)[:MAX_ERROR])
     seen.__cause__ = error if is_loggable else None
     return seen
@@ -180,7 +205,7 @@ def _cause(error: BaseException) -> BaseException:
     if isinstance(error, Retry):
         for cause in (error.exc, error.__context__):
             if isinstance(cause, BaseException):
-                return cause
+                return errortexts.tamed(cause)
     return error
 
 

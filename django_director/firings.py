@@ -50,13 +50,22 @@ def start_due(firing: Firing, name: str, payload: Any) -> Run | None:
         return _catch_up(firing, entry, since, (entry.workflow or name, entry.payload))
     run = None if slot is None else _start(firing, name, payload, slot, firing.sent)
     if run is None:
-        logger.info(
-            "“%s” of %s is a duplicate: the run for its time exists already. Do two beats run?",
-            firing.schedule,
-            firing.sent.isoformat(),
-            extra={"action": "duplicate_schedule", "schedule": firing.schedule},
-        )
+        _report_duplicate(firing, entry.timing.interval)
     return run
+
+
+def _report_duplicate(firing: Firing, interval: timedelta | None) -> None:
+    latest = firing.sent + max((interval or timedelta(0)) / 2, slots.TOLERANCE)
+    sent, slot = _latest(firing, latest) or (None, None)
+    # Not one that caught up, which has no message of its own, and not this very message before.
+    is_by_another = sent not in (slot, firing.sent)
+    logger.info(
+        "“%s” of %s starts nothing: the run for its time exists already%s.",
+        firing.schedule,
+        firing.sent.isoformat(),
+        ", by another message; two beats may run, or one was started anew" if is_by_another else "",
+        extra={"action": "duplicate_schedule", "schedule": firing.schedule},
+    )
 
 
 def _catch_up(firing: Firing, entry: Periodic, slot: datetime, call: tuple[str, Any]) -> Run | None:
@@ -127,10 +136,17 @@ def _interval_slot(firing: Firing, interval: timedelta, workflow: str) -> tuple[
 
 def _previous_sending(firing: Firing, interval: timedelta) -> datetime | None:
     """When the message of the last run before this one was sent; messages may be worked off out of order."""
-    latest = _stored(firing.sent + interval / 2)
-    runs = Run.objects.filter(schedule=firing.schedule, scheduled_for__lte=latest).order_by("-scheduled_for")
+    found = _latest(firing, firing.sent + interval / 2)
+    return None if found is None else found[0] or found[1]
+
+
+def _latest(firing: Firing, until: datetime) -> tuple[datetime | None, datetime | None] | None:
+    """When the message of the schedule's last run up to then was sent, and the slot of that run."""
+    runs = Run.objects.filter(schedule=firing.schedule, scheduled_for__lte=_stored(until)).order_by(
+        "-scheduled_for"
+    )
     found = runs.values_list("sent_at", "scheduled_for").first()
-    return None if found is None else aware(found[0] or found[1])
+    return None if found is None else (aware(found[0]), aware(found[1]))
 
 
 def _start(firing: Firing, name: str, payload: Any, slot: datetime, sent: datetime) -> Run | None:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from typing import Final
 
 from django.db import DatabaseError, InterfaceError
 
+from .clock import later
+from .conf import director
 from .engine import workers
 from .engine.bounds import bounded
+from .engine.supervise import LEASE_NAME
 from .engine.transactions import disconnect
+from .models import Lease
 from .throttle import Throttle
 
 logger = logging.getLogger(__name__)
+
+REMINDER: Final = 3_600.0
+"""Seconds between two warnings that no supervisor works."""
 
 
 class Heartbeat(threading.Thread):
@@ -26,11 +35,15 @@ class Heartbeat(threading.Thread):
         self._is_watched = is_watched
         self._leaving = threading.Event()
         self._warnings = Throttle()
+        self._reminders = Throttle(REMINDER)
+        self._looked_at = time.monotonic()
 
     def run(self) -> None:
         """Beat, and say good-bye at the end."""
         while not self._leaving.is_set():
             self._try(lambda: workers.beat(self._key, self._worker, is_watched=self._is_watched))
+            if director.SUPERVISOR != "worker" and time.monotonic() - self._looked_at > director.LEASE:
+                self._try(self._look_for_supervisor)
             self._leaving.wait(workers.beat_period())
         self._try(lambda: workers.leave(self._key))
         disconnect()
@@ -39,6 +52,19 @@ class Heartbeat(threading.Thread):
         """Write that the worker ends; wait for that for ``seconds`` at most."""
         self._leaving.set()
         self.join(seconds)
+
+    def _look_for_supervisor(self) -> None:
+        """Warn where the supervisor is a process of its own, and none has worked for as long as a lease."""
+        self._looked_at = time.monotonic()
+        if Lease.objects.filter(name=LEASE_NAME, beat_at__gt=later(-director.LEASE)).exists():
+            self._reminders.reset()
+        elif self._reminders.passes("supervisor"):
+            logger.warning(
+                "No supervisor has worked for %g s: nothing finds lost workers, wakes what waits, or sends again"
+                " what was lost. DIRECTOR['SUPERVISOR'] is \"process\": run `manage.py superviseworkflows`.",
+                director.LEASE,
+                extra={"action": "supervise"},
+            )
 
     def _try(self, work: Callable[[], None]) -> None:
         try:

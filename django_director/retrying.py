@@ -45,7 +45,8 @@ def _is_named(name: str, error: type[BaseException]) -> bool:
     if "." not in name:
         return any(base.__name__ == name for base in error.__mro__)
     named = _named(name)
-    return named is not None and issubclass(error, named)
+    # As `except` does, and not by `issubclass`: that asks the class, which may raise.
+    return named is not None and any(base is named for base in error.__mro__)
 
 
 @cache

@@ -17,7 +17,7 @@ from uuid import UUID
 from celery.exceptions import Ignore
 from django.db import DatabaseError, InterfaceError
 
-from . import copies, identity, inputs, ownsteps, shutdown
+from . import copies, errortexts, identity, inputs, leftovers, ownsteps, shutdown
 from .conf import director
 from .engine import claim as claims
 from .engine import finish
@@ -133,8 +133,8 @@ def context() -> Context | None:
 def perform(task: DirectorTask, ticket: Ticket) -> Any:
     """Run one message. Returns the task's value, or raises what Celery shall see of it.
 
-    ``Ignore``: the message is a duplicate or out of date. ``Retry``: the task runs again later. Anything else:
-    the attempt failed; it is recorded already.
+    ``Ignore``: the message is a duplicate or out of date. ``Retry``: the attempt failed and the task runs again
+    later. Anything else: the task failed. What is so is recorded already.
     """
     request: Any = task.request
     # A task of this very process, as in a test, is its caller's to connect.
@@ -162,8 +162,8 @@ def _attempt(task: DirectorTask, claimed: Claim) -> Any:
             with captured(lines):
                 value = _do(task, claimed)
         except BaseException as error:
-            _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error)))
-            seen = shown(task, error)
+            delay = _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error)))
+            seen = shown(task, claimed, error, delay)
             if seen is error:
                 raise
         if seen is not None:
@@ -181,12 +181,13 @@ def _attempt(task: DirectorTask, claimed: Claim) -> Any:
     return None if isinstance(value, ownsteps.Skip) else value
 
 
-def _conclude(lines: Lines, claimed: Claim, end: Callable[[], object]) -> None:
+def _conclude(lines: Lines, claimed: Claim, end: Callable[[], T]) -> T:
     # Before the outcome: whoever sees that shall find the lines too. They must not cost it, even by a signal.
     try:
         lines.keep(claimed)
     finally:
-        end()
+        came = end()
+    return came
 
 
 def _nothing() -> None:
@@ -230,8 +231,7 @@ def _call(task: DirectorTask, claimed: Claim) -> Any:
     process = os.getpid()
     with user_session():
         try:
-            task.start_plainly(args, kwargs)
-            value = task.run_plainly(*args, **kwargs)
+            value = _run_code(task, args, kwargs)
         finally:
             if os.getpid() != process:
                 # A child that the task forked came back: the outcome and the connections are its parent's.
@@ -240,6 +240,23 @@ def _call(task: DirectorTask, claimed: Claim) -> Any:
         if pending is not None:
             raise pending
         return normalise_result(value)
+
+
+def _run_code(task: DirectorTask, args: Any, kwargs: Any) -> Any:
+    """Run the user's code; neither what it leaves behind nor what it raises harms what follows."""
+    had_alarm = leftovers.has_alarm()
+    try:
+        try:
+            task.start_plainly(args, kwargs)
+            return task.run_plainly(*args, **kwargs)
+        finally:
+            leftovers.clear(had_alarm)
+    except BaseException as error:
+        seen = errortexts.tamed(error)
+        if seen is error:
+            raise
+    # Not where the error is handled: it must not come along.
+    raise seen
 
 
 def normalise_result(value: Any) -> Any:

@@ -23,6 +23,7 @@ from django.db.models import QuerySet
 from django_director.conf import director
 from django_director.exceptions import LockedRow
 from django_director.prepared import wait_at_most
+from django_director.throttle import Throttle
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,6 @@ LEAST_SECONDS: Final = 0.05
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 15.0
 """Seconds for which what was locked is left alone: twice as many each time."""
-WARN_PERIOD: Final = 60.0
-"""Seconds between two warnings about one run."""
 
 _POSTGRES_LOCKED: Final = "55P03"
 _MYSQL_LOCKED: Final = frozenset({1205, 3572})
@@ -185,7 +184,7 @@ class _Avoided:
 
     until: float = 0.0
     pause: float = FIRST_PAUSE / 2
-    warned_at: float = field(default=float("-inf"))
+    warnings: Throttle = field(default_factory=Throttle)
 
 
 _avoided: dict[Any, _Avoided] = {}
@@ -232,12 +231,10 @@ def _one(item: T, work: Callable[[T], int], run: Any) -> int:
 
 def _avoid(run: Any, error: Exception) -> None:
     avoided = _avoided.setdefault(run, _Avoided())
-    now = time.monotonic()
     avoided.pause = min(avoided.pause * 2, LONGEST_PAUSE)
-    avoided.until = now + avoided.pause
-    if now - avoided.warned_at < WARN_PERIOD:
+    avoided.until = time.monotonic() + avoided.pause
+    if not avoided.warnings.passes("avoided"):
         return
-    avoided.warned_at = now
     extra = {"action": "supervise", "run_id": str(run)}
     if is_locked(error):
         logger.warning(

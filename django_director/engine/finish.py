@@ -27,7 +27,7 @@ from .claim import Claim, RunSnapshot
 from .failures import Failure as Failure
 from .failures import stored
 from .texts import storable
-from .transactions import PATIENCE, WORKER_PATIENCE, after_commit, statement, transact
+from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 from .unwritten import KEPT, End, of_failure, or_keep
 
 
@@ -72,13 +72,13 @@ def _patiently(end: Callable[..., bool], *args: Any) -> Callable[[], bool]:
     return partial(transact, partial(end, *args), patience=WORKER_PATIENCE)
 
 
-def lose(task: Task, failure: Failure, *, patience: float = PATIENCE) -> bool:
+def lose(task: Task, failure: Failure) -> bool:
     """Queue a running task again, or fail it for good, because its worker is gone.
 
     ``task`` is the row as it was read, with its run: ``sequence``, ``claim`` and the end of its lease are the
     fence, so a sign of life since then counts.
     """
-    return transact(partial(lost, task, failure), patience=patience)
+    return transact(partial(lost, task, failure))
 
 
 def hold(claim: Claim, **columns: Any) -> bool:

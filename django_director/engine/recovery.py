@@ -24,7 +24,7 @@ from . import backlog, duetasks, finish, hold, outbox, probes, recompute, stop
 from .bounds import avoided, each
 from .duetasks import DueTask
 from .finish import Failure
-from .transactions import BATCH, PATIENCE, statement, update_unlocked
+from .transactions import BATCH, PATIENCE, statement, transact, update_unlocked
 
 logger = logging.getLogger(__name__)
 
@@ -216,11 +216,10 @@ def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
 def lose_message(task_id: UUID, sequence: int, why: str, *, patience: float = PATIENCE) -> bool:
     """Take the running task of a message from its worker, which is known to be gone.
 
-    For ``patience`` see ``transact``.
+    For ``patience`` see ``transact``. Each try reads the row anew: meanwhile its lease may be renewed.
     """
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    found = statement(partial(read, running), patience=patience)
-    return sum(lose(task, why, patience=patience) for task in found) > 0
+    return transact(lambda: any(lose(task, why) for task in read(running)), patience=patience)
 
 
 def audit() -> int:
@@ -253,8 +252,8 @@ def read(tasks: TaskQuerySet) -> list[Task]:
     return list(tasks.select_related("run__version").defer(*heavy)[:BATCH])
 
 
-def lose(task: Task, why: str, *, patience: float = PATIENCE) -> bool:
-    if not finish.lose(task, loss(why), patience=patience):
+def lose(task: Task, why: str) -> bool:
+    if not finish.lose(task, loss(why)):
         return False
     logger.warning(
         "Task %s of run %s lost its worker %s: %s.",

@@ -91,9 +91,13 @@ def _given(task: Task) -> float:
     return round((task.deadline_at - task.started_at).total_seconds(), 3)
 
 
+def describe(seconds: float) -> str:
+    """What is said of an attempt that ran longer than so many seconds, whoever ended it."""
+    return f"{TimeLimitExceeded.__name__}: it ran longer than {seconds:g} s"
+
+
 def _time_out(task: Task, seconds: float) -> bool:
-    error = f"TimeLimitExceeded: it ran longer than {seconds:g} s"
-    failure = Failure(error=error, outcome=Attempt.Outcome.TIMED_OUT)
+    failure = Failure(error=describe(seconds), outcome=Attempt.Outcome.TIMED_OUT)
     policy = task.run.version.graph.node(task.position).retry
     delay = None
     if policy is not None:

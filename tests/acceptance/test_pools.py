@@ -160,6 +160,15 @@ def test_sigquit_hands_the_task_back(alone: Site, trace: Path):
 
 @pytest.mark.fault(21)
 @pytest.mark.slow
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_says_that_no_supervisor_works(alone: Site, pool: str):
+    worker = alone.worker(pool=pool, DIRECTOR_TEST_SUPERVISOR="process")
+    wait_for(lambda: "No supervisor has worked for 3 s" in worker.text(), 15, "it says so")
+    assert worker.text().count("No supervisor has worked") == 1
+
+
+@pytest.mark.fault(21)
+@pytest.mark.slow
 def test_a_supervisor_apart(alone: Site):
     worker = alone.worker(DIRECTOR_TEST_SUPERVISOR="process")
     assert len(worker.children()) == 3, "the pool, and who writes its signs of life"

@@ -15,15 +15,17 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 
+from django_director import engine
 from django_director.checks import check_charset
 from django_director.engine import texts
+from django_director.engine.transactions import PATIENCE
 from django_director.models import Attempt, Run, Task, TaskLog
 from django_director.status import RunStatus
 from tests.services import needs_mysqlclient
 
 from . import checker
 from .conftest import Site
-from .harness import Worker, database_url, wait_for
+from .harness import Worker, database_url, pid_in, wait_for
 from .tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.worker, pytest.mark.timeout(120)]
@@ -40,13 +42,13 @@ def worker(site: Site) -> Worker:
 
 
 @contextlib.contextmanager
-def refusing(error: str) -> Iterator[Callable[[], int]]:
-    """Let the database raise an error wherever a task would become a success; yields how often it did."""
+def refusing(error: str, what: str = "NEW.status = 'success'") -> Iterator[Callable[[], int]]:
+    """Let the database raise an error wherever a task would become a success, or so; yields how often it did."""
     is_postgresql = connection.vendor == "postgresql"
     counting = (
         f"PERFORM nextval('{COUNTER}')" if is_postgresql else f"UPDATE {COUNTER} SET last_value = last_value + 1"
     )
-    body = f"BEGIN IF NEW.status = 'success' THEN {counting}; {error}; END IF;"
+    body = f"BEGIN IF {what} THEN {counting}; {error}; END IF;"
     trigger = f"CREATE TRIGGER {TRIGGER} BEFORE UPDATE ON django_director_task FOR EACH ROW"
     if is_postgresql:
         function = f"CREATE FUNCTION {TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS $$ {body} RETURN NEW; END $$"
@@ -84,7 +86,8 @@ PASSING = {
 OF_DATA = {"postgresql": ["22001", "23514"], "mysql": [1406, 1366, 4025]}
 
 
-NONE = [pytest.param(None, marks=pytest.mark.skip("skipped: triggers of SQLite raise no error of another kind"))]
+WHY_NOT = "skipped: triggers of SQLite raise no error of another kind"
+NONE = [pytest.param(None, marks=pytest.mark.skip(WHY_NOT))]
 
 
 def raising(code: Any) -> str:
@@ -104,6 +107,25 @@ def test_a_passing_refusal_costs_no_result(checked: Site, worker: Worker, trace:
     assert run.status == RunStatus.SUCCESS, run.error
     assert (run.tasks.first().attempt, run.tasks.first().attempts.count()) == (1, 0)
     assert checker.executions(trace).total() == 1
+
+
+@pytest.mark.fault(42)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason=WHY_NOT)
+def test_a_process_that_is_ended_waits_out_a_refusal_to_say_so(checked: Site, worker: Worker, trace: Path):
+    """As long as for a result: else its parent would write of a lost process, without the signal."""
+    checked.expected |= {"Task handler raised error", "exited with 'exitcode"}
+    code = PASSING[connection.vendor][0]
+    with refusing(raising(code), "NEW.crashes > OLD.crashes") as refused:
+        run = checked.start("fault.HELD", {"trace": str(trace), "seconds": 60})
+        os.kill(pid_in(trace), signal.SIGTERM)
+        wait_for(refused, what="the crash is refused")
+        began = time.monotonic()
+        wait_for(lambda: time.monotonic() - began > PATIENCE + 1 and refused() >= 3, what="it is refused for long")
+        assert (run.tasks.get(step="TRACE").status, run.tasks.get(step="TRACE").crashes) == ("running", 0)
+    wait_for(lambda: run.tasks.get(step="TRACE").crashes, what="the crash is written")
+    assert run.tasks.get(step="TRACE").attempts.get().error == "WorkerLost: its process was ended by SIGTERM"
+    engine.cancel(run, force=True)
+    run.wait(30)
 
 
 @pytest.mark.fault(42)

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 from django_director import engine, failing
 from django_director.definitions.model import Retry
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import step
-from tests.testapp.rough_tasks import ERRORS, HANDLERS, SAYS
+from tests.testapp.rough_tasks import ERRORS, HANDLERS, LEFT, SAYS
 
 from . import checker
 from .conftest import Site
@@ -167,6 +168,7 @@ def test_such_errors_are_tried_again_as_any(site: Site, raised: dict[str, tuple[
     task = run.tasks.get()
     assert (run.status, task.failures, task.crashes) == (RunStatus.FAILED, 2, 0)
     assert task.attempts.get().error == "CancelledError: as asked"
+    assert "retry: Retry in 0s: attempt 1 of 2 failed: CancelledError: as asked" in site.programs[-1].text()
     assert set(checker.executions(trace).values()) == {2}
 
 
@@ -180,6 +182,35 @@ def test_handlers_that_raise_change_no_outcome(site: Site, raised: dict[str, tup
     site.wait(list(runs.values()), 20)
     assert {name: (str(run.status), run.error) for name, run in runs.items()} == HANDLERS
     assert {run.tasks.get().attempt for run in runs.values()} == {1}
+
+
+# What is left behind in the process
+
+
+@pytest.mark.fault(39)
+@pytest.mark.parametrize("raises", [False, True])
+def test_what_a_task_leaves_behind_costs_no_outcome(alone: Site, tmp_path: Path, raises: bool):
+    """One process has all of it, one after the other; the last can't but end it."""
+    alone.expected |= {"Task handler raised error", "exited with 'exitcode"}
+    alone.worker(concurrency=1)
+    alone.define("rough.LEAVE", step("LEAVE"), "NOOP")
+    expected = (RunStatus.FAILED, "LEAVE: ValueError: as asked") if raises else (RunStatus.SUCCESS, "")
+    pids = set()
+    # SQLite goes on with the numbers of closed files, whatever has them now.
+    for what in list(LEFT)[: -1 if connection.vendor == "sqlite" else None]:
+        trace = tmp_path / what
+        run = alone.start("rough.LEAVE", {"trace": str(trace), "what": what, "raises": raises})
+        run.wait(30)
+        task = run.tasks.get(step="LEAVE")
+        assert (what, run.status, run.error) == (what, *expected)
+        assert (what, task.attempt, task.crashes) == (what, 1, 0)
+        # Longer than an alarm that goes on.
+        follower = alone.start("celery.TRACE", {"trace": str(trace), "seconds": 0.5 if what == "alarm" else 0})
+        follower.wait(30)
+        assert (what, follower.status, follower.tasks.first().crashes) == (what, RunStatus.SUCCESS, 0)
+        assert (what, *checker.executions(trace).values()) == (what, 1, 1)
+        pids.add(pid_in(trace))
+    assert len(pids) == 1, "no process has ended before the last"
 
 
 # Waiting inside a task, and giving one up

@@ -54,7 +54,7 @@ def test_a_time_limit_ends_an_attempt_once(site: Site, trace: Path, pool: str):
         pytest.skip(f"{pool} is not installed")
     site.kill()
     site.expected |= {"Task handler raised error", "Hard time limit", "exited with 'signal", "Timed out"}
-    site.worker(pool=pool, concurrency=8, DIRECTOR_TEST_TIME_LIMIT=str(GLOBAL))
+    worker = site.worker(pool=pool, concurrency=8, DIRECTOR_TEST_TIME_LIMIT=str(GLOBAL))
     # A worker that does one thing at a time does not hear of what else there is meanwhile.
     named = {name: LIMITS[name] for name in (["settings"] if pool == "solo" else LIMITS)}
     runs = {}
@@ -71,6 +71,7 @@ def test_a_time_limit_ends_an_attempt_once(site: Site, trace: Path, pool: str):
         assert (row.failures, row.crashes, row.attempts.count()) == (1 + again, 0, again)
         # A pool counts from the acceptance of the message.
         assert seconds - 1 < (row.finished_at - row.started_at).total_seconds() < seconds + LATEST
+    assert pool != "gevent" or "DirectorError('TimeLimitExceeded: it ran longer than 1 s')" in worker.text()
     # What comes next is served, and what runs on is not executed again, nor believed.
     assert site.run("example.ETL").result == 60
     executed = checker.executions(trace)

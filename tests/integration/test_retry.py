@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from celery import signals
 from django.utils import timezone
 
 from django_director import engine, local, testing
@@ -110,6 +111,46 @@ def test_exceptions_and_asking_share_one_counter():
     failed, passed = run("MIXED", Retry(max=3)), run("MIXED", Retry(max=3), failures=3)
     assert (failed.status, failed.attempt) == (TaskStatus.FAILED, 4)
     assert (passed.status, passed.attempt, passed.failures) == (TaskStatus.SUCCESS, 4, 3)
+
+
+@pytest.fixture
+def seen():
+    """What receivers of Celery's signals see, in order."""
+    noted = []
+
+    def note_failure(exception: Any, **_: Any) -> None:
+        noted.append(("failure", str(exception)))
+
+    def note_retry(reason: Any, **_: Any) -> None:
+        noted.append(("retry", str(reason)))
+
+    signals.task_failure.connect(note_failure)
+    signals.task_retry.connect(note_retry)
+    yield noted
+    signals.task_failure.disconnect(note_failure)
+    signals.task_retry.disconnect(note_retry)
+
+
+@pytest.mark.parametrize("name", ["FLAKY", "ASKING"])
+def test_celery_sees_a_retry_and_at_last_a_failure(seen: list[Any], caplog: pytest.LogCaptureFixture, name: str):
+    caplog.set_level("INFO", "celery.app.trace")
+    run(name, Retry(max=2))
+    tried = "Retry in 0s: attempt {} of 3 failed: ValueError: not yet"
+    assert seen == [("retry", tried.format(1)), ("retry", tried.format(2)), ("failure", "not yet")]
+    said = [(record.levelname, record.getMessage()) for record in caplog.records if name in record.getMessage()]
+    assert [level for level, _ in said] == ["INFO", "INFO", "ERROR"]
+    assert said[0][1].endswith(f"retry: {tried.format(1)}")
+
+
+def test_celery_sees_a_tasks_own_retry(seen: list[Any]):
+    run("ASKING", how="bare")
+    assert [kind for kind, _ in seen] == ["retry", "failure"]
+    assert seen[0][1] == "Retry in 3600s: attempt 1 failed: ValueError: not yet"
+
+
+def test_what_asks_in_vain_for_a_retry_is_a_failure_to_celery_too(seen: list[Any]):
+    run("ASKING", Retry(max=2, only=("KeyError",)))
+    assert seen == [("failure", "not yet")]
 
 
 def test_a_number_is_so_many_further_attempts(tmp_path):

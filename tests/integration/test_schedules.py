@@ -233,7 +233,14 @@ class TestFiring:
         fire(sent=MONDAY)
         assert fire(sent=MONDAY + timedelta(seconds=3)) is None
         assert Run.objects.count() == 1
-        assert "duplicate" in caplog.text
+        assert "two beats may run" in caplog.text
+
+    def test_a_message_that_comes_twice_is_nobodys_second_beat(self, caplog):
+        store(AT_7)
+        caplog.set_level("INFO", "django_director")
+        fire(sent=MONDAY)
+        assert fire(sent=MONDAY) is None
+        assert "the run for its time exists already." in caplog.text
 
     def test_the_next_slot_has_a_run_of_its_own(self):
         store(AT_7)
@@ -408,6 +415,14 @@ class TestMissedSlots:
             fire(sent=sent)
         (slot,) = slots_of_runs()[1:]
         assert slot == last - 24 * HOUR
+
+    def test_the_message_whose_run_has_caught_up_is_nobodys_second_beat(self, kind, caplog):
+        _, messages = self.backlog(kind)
+        caplog.set_level("INFO", "django_director")
+        for sent in messages:
+            fire(sent=sent)
+        assert "the run for its time exists already." in caplog.text
+        assert "two beats" not in caplog.text
 
     def test_a_duplicate_that_is_late_starts_nothing_more(self, kind):
         last, messages = self.backlog(kind)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import signal
+import socket
+import sys
+import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 from celery import Task, shared_task
+from celery.exceptions import Retry
 
 import django_director
 from django_director.models import Run
@@ -64,6 +71,59 @@ class NoInit(Exception):
         super().__init__("only this")
 
 
+def _raise(*_: Any) -> Any:
+    raise OwnBaseException("not to be had")
+
+
+class _Unnamed(type):
+    """Of a class whose names nobody can ask for."""
+
+    __name__ = __module__ = __mro__ = property(_raise)
+
+
+class _Mute(type):
+    """Of a class that answers nothing at all."""
+
+    __getattribute__ = __instancecheck__ = __eq__ = __hash__ = _raise
+
+
+class Unnamed(ValueError, metaclass=_Unnamed):
+    pass
+
+
+class Mute(ValueError, metaclass=_Mute):
+    __getattribute__ = __setattr__ = __eq__ = __hash__ = __bool__ = __reduce_ex__ = _raise
+
+
+class Pretender(ValueError):
+    """Says that it is of another class."""
+
+    __class__ = property(lambda _: Retry)  # type: ignore[assignment]
+
+
+class Traceless(ValueError):
+    """Has a traceback that is none, and can't be set."""
+
+    __traceback__ = property(lambda _: 1)  # type: ignore[assignment]
+
+
+class Causeless(ValueError):
+    """Can't be asked for what is behind it."""
+
+    __cause__ = __context__ = __suppress_context__ = property(_raise)  # type: ignore[assignment]
+
+
+class _Text(str):
+    """A text that can't be used."""
+
+    __format__ = __len__ = __add__ = __eq__ = __hash__ = rstrip = encode = replace = __getitem__ = _raise
+
+
+class OddText(ValueError):
+    def __str__(self) -> str:
+        return _Text("as asked")
+
+
 ERRORS: dict[str, Any] = {
     "CancelledError": lambda: asyncio.CancelledError("as asked"),
     "GeneratorExit": lambda: GeneratorExit("as asked"),
@@ -74,6 +134,12 @@ ERRORS: dict[str, Any] = {
     "Unprintable": Unprintable,
     "NoInit": lambda: NoInit("one", "two"),
     "Large": lambda: ValueError("x" * 10_000_000),
+    "Unnamed": lambda: Unnamed("as asked"),
+    "Mute": lambda: Mute("as asked"),
+    "Pretender": lambda: Pretender("as asked"),
+    "Traceless": lambda: Traceless("as asked"),
+    "Causeless": lambda: Causeless("as asked"),
+    "OddText": lambda: OddText("as asked"),
 }
 #: How the error of a task begins, where it is not as the exception's own text.
 SAYS = {
@@ -163,3 +229,47 @@ def wait_for_run(payload: dict[str, Any]) -> str:
     """Wait inside a task for another run."""
     run = Run.objects.get(pk=payload["run"])
     return str(run.wait(payload.get("timeout")))
+
+
+def _lower_recursion_limit() -> None:
+    """As low as it can be set here."""
+    for limit in range(10, 1000):
+        with contextlib.suppress(RecursionError):
+            sys.setrecursionlimit(limit)
+            return
+
+
+def _leave_deleted_folder() -> None:
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
+    Path(folder).rmdir()
+
+
+def _remove_output() -> None:
+    sys.stdout = sys.stderr = None  # type: ignore[assignment]
+
+
+#: What a task may leave behind in its process; the last costs the process.
+LEFT: dict[str, Any] = {
+    "recursion limit": _lower_recursion_limit,
+    "alarm": lambda: signal.setitimer(signal.ITIMER_REAL, 0.3),
+    "deleted folder": _leave_deleted_folder,
+    "no output": _remove_output,
+    "standard error closed": lambda: os.close(2),
+    "warnings": lambda: warnings.simplefilter("error"),
+    "socket timeout": lambda: socket.setdefaulttimeout(0.0001),
+    "logging": lambda: logging.disable(logging.CRITICAL),
+    "umask": lambda: os.umask(0o777),
+    "ignored signal": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "all files closed": lambda: os.closerange(0, 1024),
+}
+
+
+@shared_task(name="LEAVE")
+def leave_behind(payload: dict[str, Any]) -> str:
+    """Leave something behind in the process, and return or raise."""
+    _trace(payload["trace"])
+    LEFT[payload["what"]]()
+    if payload["raises"]:
+        raise ValueError("as asked")
+    return "done"

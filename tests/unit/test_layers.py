@@ -29,6 +29,7 @@ LEVELS: list[set[str]] = [
         "green",
         "limits",
         "errortexts",
+        "leftovers",
         "moments",
         "ownsteps",
         "strangers",
