@@ -123,6 +123,16 @@ def reset_publishing() -> None:
     dispatch.breaker.reset()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
+    """Show the ends of the programs' logs with a failure: they are gone afterwards."""
+    report = yield
+    site = getattr(item, "funcargs", {}).get("site")
+    if report.when == "call" and report.failed and site is not None:
+        report.sections += [(f"log of {program.log.stem}", program.tail()) for program in site.programs]
+    return report
+
+
 @pytest.fixture
 def use_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Let this process publish to another broker for one test."""
