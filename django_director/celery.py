@@ -19,7 +19,7 @@ from celery.exceptions import MaxRetriesExceededError
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
-from . import broker, farewell, limits, losses, supervision  # noqa: F401 - the broker registers its URL scheme
+from . import broker, farewell, frozen, limits, losses, supervision  # noqa: F401 - the broker registers its URL scheme
 from .definitions.arguments import ANYTHING, Plans
 from .dispatch import HEADER
 from .exceptions import Misuse
@@ -246,6 +246,7 @@ def prepare_worker(instance: Any, **_: Any) -> None:
 
     app.steps["consumer"].add(strangers.Step)
     signals.worker_before_create_process.connect(supervision.prepare_to_fork, weak=False)
+    signals.worker_process_init.connect(frozen.take_place, weak=False)
     signals.worker_shutdown.connect(losses.say_farewell, weak=False)
     app.steps["worker"].update((losses.LossStep, supervision.SupervisorStep, farewell.FarewellStep))
 

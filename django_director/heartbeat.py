@@ -1,4 +1,7 @@
-"""The signs of life of a worker, written by a thread beside its supervisor."""
+"""The signs of life of a worker, written by a thread beside its supervisor.
+
+The same thread asks which frozen processes of the pool nobody waits for.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,11 @@ from django.db import DatabaseError, InterfaceError
 
 from .clock import later
 from .conf import director
-from .engine import workers
+from .engine import lost, workers
 from .engine.bounds import bounded
 from .engine.supervise import LEASE_NAME
 from .engine.transactions import disconnect
+from .frozen import Watcher
 from .models import Lease
 from .throttle import Throttle
 
@@ -26,13 +30,17 @@ REMINDER: Final = 3_600.0
 
 
 class Heartbeat(threading.Thread):
-    """Writes a worker's signs of life until ``leave``."""
+    """Writes a worker's signs of life until ``leave``.
 
-    def __init__(self, key: int, name: str, *, is_watched: bool) -> None:
+    ``watcher`` is that of a pool of processes beside it. Without one a task can hold up the signs, and nobody
+    judges the worker by them.
+    """
+
+    def __init__(self, key: int, name: str, watcher: Watcher | None = None) -> None:
         super().__init__(name="director-heartbeat", daemon=True)
         self._key = key
         self._worker = name
-        self._is_watched = is_watched
+        self._watcher = watcher
         self._leaving = threading.Event()
         self._warnings = Throttle()
         self._reminders = Throttle(REMINDER)
@@ -41,7 +49,7 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         """Beat, and say good-bye at the end."""
         while not self._leaving.is_set():
-            self._try(lambda: workers.beat(self._key, self._worker, is_watched=self._is_watched))
+            self._try(self._beat)
             if director.SUPERVISOR != "worker" and time.monotonic() - self._looked_at > director.LEASE:
                 self._try(self._look_for_supervisor)
             self._leaving.wait(workers.beat_period())
@@ -52,6 +60,11 @@ class Heartbeat(threading.Thread):
         """Write that the worker ends; wait for that for ``seconds`` at most."""
         self._leaving.set()
         self.join(seconds)
+
+    def _beat(self) -> None:
+        workers.beat(self._key, self._worker, is_watched=self._watcher is not None)
+        if self._watcher is not None:
+            self._watcher.kill_lost(lost.still_held)
 
     def _look_for_supervisor(self) -> None:
         """Warn where the supervisor is a process of its own, and none has worked for as long as a lease."""

@@ -22,6 +22,7 @@ from .engine.bounds import bounded, charge, is_locked
 from .engine.claim import Claim
 from .engine.transactions import disconnect, statement
 from .models import Task
+from .signs import page
 from .throttle import Throttle
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Keeper:
     def keep(self, claim: Claim) -> Iterator[None]:
         """Keep a claim's lease alive until the block ends."""
         self._ensure_thread()
+        page.show_claim(claim.task_id, claim.token)
         due = time.monotonic() + director.RENEW
         with self._changed:
             self._due[claim.token] = (due, claim)
@@ -57,6 +59,7 @@ class Keeper:
         try:
             yield
         finally:
+            page.hide_claim()
             with self._changed:
                 self._due.pop(claim.token, None)
 

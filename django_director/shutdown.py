@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from .signs import page
+
 logger = logging.getLogger(__name__)
 
 GRACE: Final = 5.0
@@ -112,6 +114,7 @@ class Watch:
 
     def _run(self) -> None:
         while not (has_begun() and self.hangs()):
+            page.move()
             time.sleep(PERIOD)
         logger.warning("The database does not answer, and the worker is to end: this process is ended.")
         os._exit(EXIT_CODE)

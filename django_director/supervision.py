@@ -16,7 +16,7 @@ from billiard.context import Process
 from celery import bootsteps, signals
 from django.db import connections
 
-from . import identity, processes
+from . import frozen, identity, processes
 from .conf import director
 
 if TYPE_CHECKING:
@@ -67,9 +67,10 @@ class SupervisorProcess(Process):
         self._parent = os.getppid()
         self._leaving = threading.Event()
         self._supervisor = _new_supervisor()
+        self._watcher = frozen.Watcher()
         signal.signal(signal.SIGTERM, self._on_sigterm)
         threading.Thread(target=self._watch, name="director-watch", daemon=True).start()
-        heartbeat = _new_heartbeat(self.key, self.worker, is_watched=True)
+        heartbeat = _new_heartbeat(self.key, self.worker, watcher=self._watcher)
         heartbeat.start()
         if director.SUPERVISOR == "worker":
             self._supervisor.run(self._has_parent)
@@ -111,6 +112,7 @@ class SupervisorProcess(Process):
     def _watch(self) -> None:
         while self._supervisor.silence < STUCK_SECONDS:
             self._give_sign()
+            self._watcher.look()
             time.sleep(WATCH_PERIOD)
         logger.error("The supervisor has done nothing for %g s; its process ends, for a new one.", STUCK_SECONDS)
         os._exit(1)
@@ -123,7 +125,7 @@ class SupervisorThread(threading.Thread):
         super().__init__(name="Supervisor", daemon=True)
         self.supervisor = _new_supervisor()
         # A task that lets no other thread run would hold them up.
-        self._heartbeat = _new_heartbeat(key, name, is_watched=False)
+        self._heartbeat = _new_heartbeat(key, name)
 
     def run(self) -> None:
         """Supervise until ``terminate``."""
@@ -226,10 +228,10 @@ def prepare_to_fork(**_: Any) -> None:
     gc.freeze()
 
 
-def _new_heartbeat(key: int, name: str, *, is_watched: bool) -> Heartbeat:
+def _new_heartbeat(key: int, name: str, watcher: frozen.Watcher | None = None) -> Heartbeat:
     from .heartbeat import Heartbeat  # needs models
 
-    return Heartbeat(key, name, is_watched=is_watched)
+    return Heartbeat(key, name, watcher)
 
 
 def _new_supervisor() -> Supervisor:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
 from uuid import UUID
 
 from django.db import OperationalError
 
+from django_director.clock import Now
+from django_director.models import Task
+
 from . import recovery, timeouts
 from .bounds import bounded, is_locked
+from .transactions import statement
+
+
+class Held(Protocol):
+    """A claim, as far as it takes to find its row."""
+
+    @property
+    def task_id(self) -> UUID: ...
+    @property
+    def token(self) -> int: ...
 
 
 def write_down(task_id: UUID, sequence: int, why: str, seconds: float | None = None) -> bool:
@@ -26,3 +41,15 @@ def write_down(task_id: UUID, sequence: int, why: str, seconds: float | None = N
             raise
         return False
     return True
+
+
+def still_held(claims: Iterable[Held], is_leased: bool) -> set[int]:
+    """The tokens of those claims whose rows are still theirs.
+
+    If ``is_leased``, of those only whose leases have not run out.
+    """
+    chosen = {claim.token: claim.task_id for claim in claims}
+    mine = Task.objects.running().filter(pk__in=chosen.values(), claim__in=chosen)
+    if is_leased:
+        mine = mine.filter(lease_until__gte=Now())
+    return statement(lambda: set(mine.values_list("claim", flat=True)))

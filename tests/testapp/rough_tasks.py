@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -41,6 +42,17 @@ def send_signal(payload: dict[str, Any]) -> str:
         os.kill(os.getpid(), number)
     time.sleep(payload.get("seconds", 0.2))
     return "lived on"
+
+
+@shared_task(name="HOLD_GIL")
+def hold_gil(payload: dict[str, Any]) -> str:
+    """Be in C code for some seconds that lets no other thread of its process run, as a broken library does."""
+    _trace(payload["trace"])
+    if payload.get("once") and Path(payload["trace"]).read_text().count("\n") > 1:
+        return "survived"
+    # Functions of a PyDLL keep the lock.
+    ctypes.PyDLL(None).sleep(payload["seconds"])
+    return "survived"
 
 
 class OwnBaseException(BaseException):

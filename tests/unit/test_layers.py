@@ -9,7 +9,7 @@ import django_director
 
 PACKAGE = Path(django_director.__file__).parent
 LEVELS: list[set[str]] = [
-    {"exceptions", "status", "ids", "faults", "jsonvalues", "hints", "shutdown", "throttle"},
+    {"exceptions", "status", "ids", "faults", "jsonvalues", "hints", "shutdown", "signs", "throttle"},
     {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
@@ -17,6 +17,7 @@ LEVELS: list[set[str]] = [
     {"engine"},
     {
         "identity",
+        "frozen",
         "heartbeat",
         "leases",
         "losses",

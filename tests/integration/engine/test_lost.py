@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from django_director.clock import later
 from django_director.engine import lost, unknown
 from django_director.engine.claim import Claim
 from django_director.models import Run, Task
@@ -81,3 +82,17 @@ def within_seconds(seconds: float, work: Callable[[], Any]) -> Any:
         return work()
     finally:
         assert time.monotonic() - began < seconds
+
+
+@pytest.mark.fault(38)
+def test_a_claim_is_held_until_its_task_is_another_attempts():
+    run = driver.start(group("G", "A", "B"))
+    claims = [driver.claim(run, step) for step in "AB"]
+    tokens = {claim.token for claim in claims}
+    Task.objects.filter(pk=claims[0].task_id).update(lease_until=later(-1))
+    # That its lease is over may be the database's fault.
+    assert lost.still_held(claims, False) == tokens
+    assert lost.still_held(claims, True) == {claims[1].token}
+    assert lose(claims[0])
+    assert lost.still_held(claims, False) == {claims[1].token}
+    assert driver.claim(run, "A").token not in lost.still_held(claims, False)
