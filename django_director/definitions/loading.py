@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 import yaml
 
 from . import codes
+from .commas import mend_items, mend_pairs
 from .report import Report
 from .scalars import Ambiguous, Value, resolve
 from .syntax import report_syntax
@@ -112,7 +113,8 @@ class _Composer:
             value = self.resolve(event, text)
         if "\0" in text or not _is_utf8(text):
             self.error(codes.CHARACTER, event, "the text holds a character that can't be stored", "take it out")
-        return ScalarNode(value=value, text=text, offset=_offset(event, text), **_mark(event))
+        is_plain = not event.style and event.tag is None
+        return ScalarNode(value=value, text=text, offset=_offset(event, text), is_plain=is_plain, **_mark(event))
 
     def resolve(self, event: Any, text: str) -> Value:
         if text not in self.resolved:
@@ -132,6 +134,8 @@ class _Composer:
         node = ListNode(**_mark(event))
         while not isinstance(item := self.next(), yaml.SequenceEndEvent):
             node.items.append(self.node(item, level))
+        if event.flow_style:
+            node.items = mend_items(node.items, self.report)
         node.height = 1 + max((item.height for item in node.items), default=0)
         return node
 
@@ -139,11 +143,14 @@ class _Composer:
         node = MappingNode(**_mark(event))
         merged: list[MappingNode] = []
         height = 0
+        pairs: list[tuple[Node, Node]] = []
         while not isinstance(key_event := self.next(), yaml.MappingEndEvent):
-            key = self.node(key_event, level)
-            value = self.node(self.next(), level)
+            pairs.append((self.node(key_event, level), self.node(self.next(), level)))
+        if event.flow_style:
+            pairs = mend_pairs(pairs, self.report)
+        for key, value in pairs:
             height = max(height, key.height, value.height)
-            if isinstance(key, ScalarNode) and key.text == MERGE and not getattr(key_event, "style", None):
+            if isinstance(key, ScalarNode) and key.text == MERGE and key.is_plain:
                 merged += self.merged(key, value)
             else:
                 self.add(node, key, value, level)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from django_director.hints import did_you_mean
 
 from . import codes, cron
+from .misread import note_misread
 from .model import Retention, Schedule
 from .payloads import errors_of
 from .report import Report
@@ -142,6 +143,7 @@ def _read_payload(node: MappingNode, schema: Any, report: Report) -> Any:
     payload = {} if given is None else plain(given)
     if given is not None:
         note_text(given, "payload", report)
+        note_misread(given, "payload", report)
     if schema is None:
         return payload
     for error in errors_of(schema, payload):

@@ -139,5 +139,7 @@ def read_names(mapping: MappingNode, key: str, report: Report, *, hint: str) -> 
         return names
     wrong = next(item for item in items if not text_of(item))
     what = "an empty one" if is_null(wrong) or text_of(wrong) == "" else describe(wrong)
+    if isinstance(wrong, ScalarNode) and isinstance(wrong.value, bool):
+        hint = f'{QUOTES}: "{wrong.text}"'
     report.error(codes.VALUE, wrong, f"`{key}` must be a list of names, and has {what}", hint)
     return None
