@@ -81,6 +81,7 @@ NO_TIMEOUT: Final = "D911"
 EMPTY_WORKFLOW: Final = "D912"
 STATUS: Final = "D913"
 MISREAD: Final = "D914"
+FILLED: Final = "D915"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -154,4 +155,5 @@ CODES: Final[dict[str, str]] = {
     EMPTY_WORKFLOW: "note: a workflow without steps",
     STATUS: "note: an expression compares a status with a word that is none",
     MISREAD: "note: a value without quotes that YAML reads as something else than it looks",
+    FILLED: "note: a misspelt key of `with` that `**kwargs` takes, while the upstream result fills the parameter",
 }

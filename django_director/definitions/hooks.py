@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import codes
+from . import codes, foreign
 from .drafts import Draft
 from .names import Names, not_before
 from .report import Report
@@ -28,7 +28,7 @@ def read_hooks(node: Node | None, report: Report) -> dict[str, list[Draft]]:
         message = f"`hooks` must be a mapping, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `hooks: {failure: TASK}`")
         return {}
-    node = report.check_keys(node, "in `hooks`", HOOKS)
+    node = report.check_keys(node, "in `hooks`", HOOKS, foreign=foreign.OF_HOOKS)
     report = report.inside(known=IN_HOOK)
     hooks = {outcome: _read_outcome(outcome, node.get(outcome), report) for outcome in HOOKS}
     return {outcome: drafts for outcome, drafts in hooks.items() if drafts}

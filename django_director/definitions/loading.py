@@ -18,6 +18,8 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_LEVELS: Final = 32
 MAX_NODES: Final = 200_000
 MERGE: Final = "<<"
+_OF_A_WORKFLOW: Final = 2
+"""The level of its keys."""
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 QUOTES: Final = "put it in quotes"
@@ -121,6 +123,7 @@ class _Composer:
             try:
                 self.resolved[text] = resolve(text)
             except Ambiguous as error:
+                self.report.budget.misread.add((event.start_mark.line + 1, event.start_mark.column + 1))
                 self.error(
                     codes.AMBIGUOUS,
                     event,
@@ -178,7 +181,7 @@ class _Composer:
                 _IN_QUOTES if isinstance(key, MappingNode) else _NO_KEY,
             )
         elif not isinstance(key.value, str):
-            self.report.error(codes.KEY_NOT_TEXT, key, not_text("key", key), f'{QUOTES}: "{key.text}"')
+            self.report.error(codes.KEY_NOT_TEXT, key, not_text("key", key), _key_hint(key, level))
         elif (first := node.entries.get(key.value)) is not None:
             self.duplicate(first.key, key, level)
         else:
@@ -216,6 +219,13 @@ class _Composer:
 
     def error(self, code: str, event: Any, message: str, hint: str) -> None:
         self.report.error(code, Node(**_mark(event)), message, hint)
+
+
+def _key_hint(key: ScalarNode, level: int) -> str:
+    """The hint for a key that is no text; in a workflow, `on` is what GitHub Actions has for schedules."""
+    if level == _OF_A_WORKFLOW and key.text.lower() == "on":
+        return "a schedule is written as `periodic: {interval: 10m}`"
+    return f'{QUOTES}: "{key.text}"'
 
 
 def is_private(name: str) -> bool:

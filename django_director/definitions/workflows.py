@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from . import codes
+from . import codes, foreign
 from .drafts import Draft, walk
 from .freezing import Freezer
 from .hooks import HOOKS, check_hooks, hook_id, read_hooks
@@ -71,7 +71,7 @@ def _check_name(name: str, key: Node, report: Report) -> bool:
 def _read_body(
     name: str, entry: Entry, body: MappingNode, source: str, folder: Path, report: Report
 ) -> Definition:
-    body = report.check_keys(body, "in the workflow", KEYS, _ELSEWHERE)
+    body = report.check_keys(body, "in the workflow", KEYS, _ELSEWHERE, foreign.OF_WORKFLOWS)
     schema = read_schema(body.get("schema"), folder, report)
     report = report.inside(schema=schema)
     drafts = _read_tasks(entry.key, body, report)
