@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from celery import Celery, current_app
+from celery.utils.imports import load_extension_class_names, symbol_by_name
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_permission_codename
@@ -169,3 +170,17 @@ def _raised_at(error: Exception) -> Place:
 def _is_own(filename: str) -> bool:
     is_library = filename.startswith(LIBRARY) or "site-packages" in Path(filename).parts
     return not is_library and not filename.startswith("<")
+
+
+def scheduler_of(app: Celery) -> str:
+    """Why beat would not send what the database says, with the scheduler of this app; empty when it would."""
+    from django_celery_beat.schedulers import DatabaseScheduler  # its models need installed apps
+
+    name = app.conf.beat_scheduler
+    try:
+        aliases: dict[str, str] = dict(load_extension_class_names("celery.beat_schedulers"))  # type: ignore[arg-type]
+        scheduler = symbol_by_name(name, aliases=aliases)
+    except (ImportError, AttributeError, ValueError) as error:
+        return f"“{name}” can't be imported ({error})"
+    is_ours = isinstance(scheduler, type) and issubclass(scheduler, DatabaseScheduler)
+    return "" if is_ours else f"“{name}” does not read the database"
