@@ -6,7 +6,7 @@ import inspect
 import os
 import pkgutil
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -44,15 +44,33 @@ def read_project() -> Reading:
 
     Nothing is raised for what is wrong in files or in the project's task modules: it is in ``problems``.
     """
+    reading = _read_files()
+    if not director.AUTHORIZE:
+        reading = reading.adding(check_permissions(reading.definitions, _permissions()))
+    return _with_tasks(reading) if reading.definitions else reading
+
+
+def _read_files() -> Reading:
     configured = director.WORKFLOWS
     if not _is_usable(configured):
         return Reading(problems=(_unusable_setting(configured),))
     base = getattr(settings, "BASE_DIR", None)
     paths = [Path(config.path) for config in apps.get_app_configs()]
-    reading = read(workflow_files(configured, Path(base) if base else None, paths))
-    if not director.AUTHORIZE:
-        reading = reading.adding(check_permissions(reading.definitions, _permissions()))
-    return _with_tasks(reading) if reading.definitions else reading
+    return read(workflow_files(configured, Path(base) if base else None, paths))
+
+
+def place_in_files(name: str) -> Place | None:
+    """Where a workflow of this name stands in the files, whatever the database knows."""
+    return next((found.place for found in _read_files().definitions if found.name == name), None)
+
+
+def known_tasks() -> Collection[str] | None:
+    """The names of the tasks that the project's code has, which is imported for that; ``None`` if it can't be."""
+    try:
+        return set(_imported(_current_app()).tasks)
+    # As where the steps are checked, which tells what was raised.
+    except Exception:
+        return None
 
 
 def import_name(name: str) -> object:
@@ -109,9 +127,7 @@ def _unusable_setting(configured: object) -> Problem:
 def _with_tasks(reading: Reading) -> Reading:
     app = _current_app()
     try:
-        with _without_checks():
-            app.loader.import_default_modules()
-        known = set(app.tasks)
+        known = set(_imported(app).tasks)
     # The project's modules are run here, and may raise anything; what they raise is reported.
     except Exception as error:
         return reading.adding([_import_problem(error)])
@@ -119,6 +135,12 @@ def _with_tasks(reading: Reading) -> Reading:
     problems = check_tasks(definitions, lambda name: _signature(app, name), known)
     problems += check_destinations(definitions, routing.refused_queue, OWN_TASK, _queues(app))
     return reading.adding([*problems, *check_retries(definitions, import_name)])
+
+
+def _imported(app: Celery) -> Celery:
+    with _without_checks():
+        app.loader.import_default_modules()
+    return app
 
 
 def _queues(app: Celery) -> list[str]:

@@ -42,6 +42,7 @@ LEVELS: list[set[str]] = [
         "firings",
         "timings",
         "project",
+        "orphans",
         "schedules",
         "sync",
         "unapplying",
