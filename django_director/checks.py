@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from django.db import connections, models, router
 
 from .authorization import deciding
 from .conf import DEFAULTS, director
+from .definitions import Definition
 from .engine.texts import stored_charset
 from .exceptions import InvalidSettings
 from .hints import did_you_mean
@@ -30,6 +31,9 @@ SQLITE_OPTIONS: Final = (
 MAX_PROBLEMS: Final = 10
 """How many problems of the workflow files are warnings of their own: `check` runs before most commands."""
 TASK_CLS: Final = 'app = Celery("proj", task_cls="django_director.celery:DirectorTask")'
+
+SCHEDULER: Final = 'CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"'
+SCHEDULES_LISTED: Final = 5
 
 AppConfigs = Sequence[AppConfig] | None
 Fits = Callable[[Any], bool]
@@ -252,11 +256,37 @@ def check_celery(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMes
 
 @register(TAG)
 def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """W003: the first problems of the workflow files, as ``checkworkflows`` shows them all."""
+    """W003: the first problems of the workflow files, as ``checkworkflows`` shows them all.
+
+    W005: `periodic` without django-celery-beat. W006: with it, where beat would not read the database.
+    """
     from .project import read_project  # imports Celery, as above
 
-    problems = [str(problem) for problem in read_project().problems]
+    reading = read_project()
+    problems = [str(problem) for problem in reading.problems]
     if len(problems) > MAX_PROBLEMS:
         problems[MAX_PROBLEMS:] = [f"The workflow files have {len(problems) - MAX_PROBLEMS:,} more problems."]
     hint = "Nothing is stored until `manage.py checkworkflows` is content."
-    return [Warning(problem, hint=hint, id="director.W003") for problem in problems]
+    told = [Warning(problem, hint=hint, id="director.W003") for problem in problems]
+    return [*told, *_check_schedules(reading.definitions)]
+
+
+def _check_schedules(definitions: Iterable[Definition]) -> list[CheckMessage]:
+    from .project import celery_app, scheduler_of  # imports Celery, as above
+
+    named = [definition.name for definition in definitions if definition.schedules]
+    if not named:
+        return []
+    listed = ", ".join(named[:SCHEDULES_LISTED]) + (", …" if len(named) > SCHEDULES_LISTED else "")
+    if not apps.is_installed("django_celery_beat"):
+        message = f"{listed}: `periodic` starts nothing, for django_celery_beat is not in INSTALLED_APPS."
+        hint = f"Add it, set {SCHEDULER}, and run `migrate`, `syncworkflows` and `celery -A proj beat`."
+        return [Warning(message, hint=hint, id="director.W005")]
+    app = celery_app()
+    if app is None:
+        return []  # W002
+    if wrong := scheduler_of(app):
+        message = f"{listed}: `periodic` starts nothing with beat's scheduler as it is set: {wrong}."
+        hint = f"Set {SCHEDULER}. If beat gets it by `--scheduler`, silence this warning."
+        return [Warning(message, hint=hint, id="director.W006")]
+    return []

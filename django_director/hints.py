@@ -14,10 +14,10 @@ LISTED: Final = 8
 """How many known names a hint lists at most."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name most like ``name``, whatever its case; empty when none is near."""
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known name most like ``name``, whatever its case; empty when none is near: at least ``cutoff`` of 1."""
     by_start = {candidate.lower()[:MAX_COMPARED]: candidate for candidate in sorted(known, reverse=True)}
-    found = get_close_matches(name.lower()[:MAX_COMPARED], by_start, n=1)
+    found = get_close_matches(name.lower()[:MAX_COMPARED], by_start, n=1, cutoff=cutoff)
     return by_start[found[0]] if found else ""
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
+from .definitions import HOOK_PREFIX
 from .engine import workflow_named
 from .exceptions import DirectorError, UnknownRun, UnknownTask, UnknownWorkflow
 from .hints import question
@@ -76,7 +77,7 @@ def _task_of(run: Run, text: str) -> Task:
         tasks = tasks.filter(step=step, map_index=int(index))
     else:
         tasks = tasks.filter(step=text)
-    found: list[Task] = list(tasks[:2])
+    found: list[Task] = list(tasks[:2]) or _hooks_of(run, text)
     if not found:
         raise UnknownTask(_unknown_step(run, text))
     # A map and what it does for its items may have one id: without an index that is the map.
@@ -84,6 +85,16 @@ def _task_of(run: Run, text: str) -> Task:
         raise UnknownTask(f"“{text}” stands for several tasks of run {run.pk}; add an index, as {text}:0")
     found[0].run = run
     return found[0]
+
+
+def _hooks_of(run: Run, label: str) -> list[Task]:
+    """The hooks that people read as ``label``, those of the last outcome first."""
+    steps = [f"{HOOK_PREFIX}{outcome}.{label}" for outcome in ("success", "failure", "canceled", "always")]
+    found = list(run.tasks.filter(step__in=steps, is_hook=True).order_by("-generation", "position"))
+    if len({task.step for task in found}) > 1:
+        listed = ", ".join(sorted({f"{run.pk}:{task.step}" for task in found}))
+        raise UnknownTask(f"“{label}” stands for several hooks of run {run.pk}: {listed}")
+    return found[:1]
 
 
 def _unknown_step(run: Run, text: str) -> str:

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from . import ids, querysets, results, users
 from .clock import iso
-from .definitions import from_json
+from .definitions import HOOK_PREFIX, from_json, hook_label
 from .graph import Graph, compile_definition
 from .indexes import PartialIndex
 from .querysets import DirectorManager
@@ -394,7 +394,9 @@ class Task(models.Model):
 
     @property
     def label(self) -> str:
-        """What people read: the step's id, with the index of a map's instance."""
+        """What people read: the step's id, with the index of a map's instance; a hook's as the file has it."""
+        if self.step.startswith(HOOK_PREFIX) and self.is_hook:
+            return hook_label(self.step)
         return self.step if self.map_index < 0 else f"{self.step}[{self.map_index}]"
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from .definitions import hook_label
 from .graph import Graph
 
 MEMBERS_NAMED: Final = 6
@@ -54,5 +55,5 @@ def mermaid(graph: Graph) -> Iterator[str]:
         yield from (f"  {source} --> t{head}" for source in sources for head in heads)
     for outcome, chain in graph.hooks.items():
         for node in chain:
-            yield f'  t{node.position}(["{outcome}: {node.step.id}"])'
+            yield f'  t{node.position}(["{outcome}: {hook_label(node.step.id)}"])'
             yield from (f"  t{before} --> t{node.position}" for before in node.upstream)

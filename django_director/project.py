@@ -6,12 +6,13 @@ import inspect
 import os
 import pkgutil
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from celery import Celery, current_app
+from celery.utils.imports import load_extension_class_names, symbol_by_name
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_permission_codename
@@ -43,15 +44,33 @@ def read_project() -> Reading:
 
     Nothing is raised for what is wrong in files or in the project's task modules: it is in ``problems``.
     """
+    reading = _read_files()
+    if not director.AUTHORIZE:
+        reading = reading.adding(check_permissions(reading.definitions, _permissions()))
+    return _with_tasks(reading) if reading.definitions else reading
+
+
+def _read_files() -> Reading:
     configured = director.WORKFLOWS
     if not _is_usable(configured):
         return Reading(problems=(_unusable_setting(configured),))
     base = getattr(settings, "BASE_DIR", None)
     paths = [Path(config.path) for config in apps.get_app_configs()]
-    reading = read(workflow_files(configured, Path(base) if base else None, paths))
-    if not director.AUTHORIZE:
-        reading = reading.adding(check_permissions(reading.definitions, _permissions()))
-    return _with_tasks(reading) if reading.definitions else reading
+    return read(workflow_files(configured, Path(base) if base else None, paths))
+
+
+def place_in_files(name: str) -> Place | None:
+    """Where a workflow of this name stands in the files, whatever the database knows."""
+    return next((found.place for found in _read_files().definitions if found.name == name), None)
+
+
+def known_tasks() -> Collection[str] | None:
+    """The names of the tasks that the project's code has, which is imported for that; ``None`` if it can't be."""
+    try:
+        return set(_imported(_current_app()).tasks)
+    # As where the steps are checked, which tells what was raised.
+    except Exception:
+        return None
 
 
 def import_name(name: str) -> object:
@@ -108,9 +127,7 @@ def _unusable_setting(configured: object) -> Problem:
 def _with_tasks(reading: Reading) -> Reading:
     app = _current_app()
     try:
-        with _without_checks():
-            app.loader.import_default_modules()
-        known = set(app.tasks)
+        known = set(_imported(app).tasks)
     # The project's modules are run here, and may raise anything; what they raise is reported.
     except Exception as error:
         return reading.adding([_import_problem(error)])
@@ -118,6 +135,12 @@ def _with_tasks(reading: Reading) -> Reading:
     problems = check_tasks(definitions, lambda name: _signature(app, name), known)
     problems += check_destinations(definitions, routing.refused_queue, OWN_TASK, _queues(app))
     return reading.adding([*problems, *check_retries(definitions, import_name)])
+
+
+def _imported(app: Celery) -> Celery:
+    with _without_checks():
+        app.loader.import_default_modules()
+    return app
 
 
 def _queues(app: Celery) -> list[str]:
@@ -169,3 +192,17 @@ def _raised_at(error: Exception) -> Place:
 def _is_own(filename: str) -> bool:
     is_library = filename.startswith(LIBRARY) or "site-packages" in Path(filename).parts
     return not is_library and not filename.startswith("<")
+
+
+def scheduler_of(app: Celery) -> str:
+    """Why beat would not send what the database says, with the scheduler of this app; empty when it would."""
+    from django_celery_beat.schedulers import DatabaseScheduler  # its models need installed apps
+
+    name = app.conf.beat_scheduler
+    try:
+        aliases: dict[str, str] = dict(load_extension_class_names("celery.beat_schedulers"))  # type: ignore[arg-type]
+        scheduler = symbol_by_name(name, aliases=aliases)
+    except (ImportError, AttributeError, ValueError) as error:
+        return f"“{name}” can't be imported ({error})"
+    is_ours = isinstance(scheduler, type) and issubclass(scheduler, DatabaseScheduler)
+    return "" if is_ours else f"“{name}” does not read the database"

@@ -5,7 +5,7 @@ A slot names a firing. Beat does not say which it meant, it only sends; and two 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
@@ -19,8 +19,6 @@ More than half: two beats that send half an interval apart would each find the o
 """
 HORIZON: Final = 366 * 41
 """Days in which every possible crontab falls due: 29 February on one weekday, with 2100 no leap year."""
-BY_THE_CLOCK: Final = 24
-"""A crontab due as often in a day goes by elapsed time: it is due again in an hour that comes twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +38,8 @@ class Cron:
             and day.isoweekday() % 7 in self.days_of_week
         )
 
-    @property
-    def goes_by_elapsed_time(self) -> bool:
-        return len(self.minutes) * len(self.hours) >= BY_THE_CLOCK
+    def has_time(self, local: datetime) -> bool:
+        return local.minute in self.minutes and local.hour in self.hours and self.has_day(local.date())
 
 
 def last_due(cron: Cron, moment: datetime, zone: tzinfo) -> datetime | None:
@@ -50,8 +47,9 @@ def last_due(cron: Cron, moment: datetime, zone: tzinfo) -> datetime | None:
     today = moment.astimezone(zone).date()
     for day in _days(cron, today + timedelta(days=1), -1):
         for hour in sorted(cron.hours, reverse=True):
-            if _instants(cron, day, hour, min(cron.minutes), zone)[0] <= moment:
-                return max(at for at in _of_hour(cron, day, hour, zone) if at <= moment)
+            due = [at for at in _of_hour(cron, day, hour, zone) if at <= moment]
+            if due:
+                return max(due)
     return None
 
 
@@ -60,8 +58,9 @@ def next_due(cron: Cron, moment: datetime, zone: tzinfo) -> datetime | None:
     today = moment.astimezone(zone).date()
     for day in _days(cron, today - timedelta(days=1), 1):
         for hour in sorted(cron.hours):
-            if _instants(cron, day, hour, max(cron.minutes), zone)[-1] > moment:
-                return min(at for at in _of_hour(cron, day, hour, zone) if at > moment)
+            due = [at for at in _of_hour(cron, day, hour, zone) if at > moment]
+            if due:
+                return min(due)
     return None
 
 
@@ -105,31 +104,17 @@ def _days(cron: Cron, start: date, step: int) -> Iterator[date]:
 
 
 def _of_hour(cron: Cron, day: date, hour: int, zone: tzinfo) -> Iterator[datetime]:
+    """The due times of an hour. Of one that the clocks jump over, beat sends the first, and goes on from there."""
+    first = min(cron.minutes)
     for minute in cron.minutes:
-        yield from _instants(cron, day, hour, minute, zone)
+        due = _instant(day, hour, minute, zone)
+        if minute == first or cron.has_time(due.astimezone(zone)):
+            yield due
 
 
-def _instants(cron: Cron, day: date, hour: int, minute: int, zone: tzinfo) -> Sequence[datetime]:
-    """When a local time is: usually once, in autumn perhaps twice, in spring perhaps never.
+def _instant(day: date, hour: int, minute: int, zone: tzinfo) -> datetime:
+    """When beat sends for a local time: one that comes twice in autumn the first time only.
 
-    A time that the clocks jump over counts as the moment of the jump: whenever beat then sends, it is later.
+    One that the clocks jump over in spring is read with the offset of before the jump, an hour later by the clock.
     """
-    local = datetime.combine(day, time(hour, minute), zone)
-    first, second = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
-    if first == second:
-        return (first,)
-    if first > second:
-        return (_jump(second, first, zone),)
-    return (first, second) if cron.goes_by_elapsed_time else (first,)
-
-
-def _jump(before: datetime, after: datetime, zone: tzinfo) -> datetime:
-    """The moment in ``[before, after]`` at which the offset of ``zone`` changes."""
-    offset = before.astimezone(zone).utcoffset()
-    while after - before > TOLERANCE:
-        middle = before + (after - before) / 2
-        if middle.astimezone(zone).utcoffset() == offset:
-            before = middle
-        else:
-            after = middle
-    return after.replace(second=0, microsecond=0)
+    return datetime.combine(day, time(hour, minute), zone).astimezone(UTC)

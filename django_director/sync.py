@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from .definitions.model import Definition, Retention
 from .engine.transactions import transact
 from .exceptions import InvalidDefinitions
 from .models import Lease, Workflow, WorkflowVersion
+from .orphans import orphaned_tasks
 
 LOCK: Final = "sync"
 SYNC_PATIENCE: Final = 30.0
@@ -43,6 +44,8 @@ class SyncReport:
     deactivated: Sequence[str] = ()
     schedules: Sequence[str] = ()
     """Periodic tasks with what happens to them."""
+    warnings: Sequence[str] = ()
+    """Of runs in flight that need a task which no longer exists."""
 
     @property
     def is_due(self) -> bool:
@@ -55,7 +58,9 @@ def sync(*, dry_run: bool = False) -> SyncReport:
     reading = project.read_project()
     if reading.problems:
         raise InvalidDefinitions(reading.problems)
-    return store(reading.definitions, dry_run=dry_run)
+    report = store(reading.definitions, dry_run=dry_run)
+    known = project.known_tasks()
+    return report if known is None else replace(report, warnings=orphaned_tasks(known))
 
 
 def store(definitions: Iterable[Definition], *, dry_run: bool = False) -> SyncReport:
@@ -255,6 +260,8 @@ def sync_after_migrate(sender: AppConfig, using: str, verbosity: int = 1, stdout
     except InvalidDefinitions as error:
         print(f"Workflows not synced, because of problems in their files:\n{error}", file=sys.stderr)
         return
+    for warning in report.warnings:
+        print(f"Warning: {warning}.", file=sys.stderr)
     if verbosity:
         write(report, lambda line: print(line, file=stdout or sys.stdout))
 

@@ -7,6 +7,7 @@ from .codes import CODES
 from .destinations import check_destinations
 from .editors import editor_schema
 from .model import (
+    HOOK_PREFIX,
     ApprovalStep,
     Concurrency,
     Container,
@@ -19,6 +20,7 @@ from .model import (
     TaskStep,
     WaitStep,
     WorkflowStep,
+    hook_label,
 )
 from .permissions import check_permissions
 from .problems import Place, Problem
@@ -30,6 +32,7 @@ from .tasks import check_tasks
 
 __all__ = [
     "CODES",
+    "HOOK_PREFIX",
     "ApprovalStep",
     "ArgumentsError",
     "Concurrency",
@@ -56,6 +59,7 @@ __all__ = [
     "content_hash",
     "editor_schema",
     "from_json",
+    "hook_label",
     "plan",
     "read",
     "shown_path",

@@ -18,6 +18,7 @@ from inspect import Parameter, Signature
 from typing import Any, Final
 
 from django_director.exceptions import DirectorError
+from django_director.hints import nearest, question
 
 from . import codes
 
@@ -79,6 +80,12 @@ class Plan:
 
         return tuple(value(slot) for slot in self.args), {slot.name: value(slot) for slot in self.kwargs}
 
+    @property
+    def filled_by_upstream(self) -> str:
+        """The parameter that the upstream result goes to; empty for ``*args`` and for none."""
+        slots = (slot.name for slot in (*self.args, *self.kwargs) if slot.source is _From.UPSTREAM)
+        return next((name for name in slots if name != "*"), "")
+
 
 def plan(signature: Signature, given: frozenset[str], has_upstream: bool) -> Plan:
     """Work out a call from the names that ``with:`` gives. Raises ``ArgumentsError``."""
@@ -136,7 +143,7 @@ class _Planner:
             raise ArgumentsError(
                 f"it does not take the argument `{name}` of `with`",
                 code=codes.UNEXPECTED_ARGUMENT,
-                hint=f"it takes {takes}",
+                hint=question(name, self.by_keyword - self.given, "`{}`") or f"it takes {takes}",
             )
 
     def named(self, parameter: Parameter) -> _Slot | None:
@@ -168,6 +175,8 @@ class _Planner:
     def missing_hint(self, parameter: Parameter) -> str:
         if parameter.kind is Parameter.POSITIONAL_ONLY:
             return "give the parameter a default; it can't be given by name"
+        if near := nearest(parameter.name, self.given - self.by_keyword):
+            return f"write `{parameter.name}` in `with` in place of `{near}`"
         first = "" if self.has_upstream else "; a first step receives no result"
         return f"add `with: {{{parameter.name}: …}}`, or give the parameter a default{first}"
 

@@ -85,8 +85,15 @@ def _check_recursion(calls: Sequence[Call]) -> None:
         cycle = in_order(children)[1]
         if not cycle:
             return
-        call = made[cycle[0], cycle[1 % len(cycle)]]
+        pair = _closing(cycle, list(made))
+        call = made[pair]
         message = f"the workflow would start itself: {shown([names[number] for number in cycle])}"
         call.report.error(codes.RECURSION, call.node, message, "take one of these steps out")
         # Cut it there, to find those that are left.
-        children[cycle[0]] = [number for number in children[cycle[0]] if number != cycle[1 % len(cycle)]]
+        children[pair[0]] = [number for number in children[pair[0]] if number != pair[1]]
+
+
+def _closing(cycle: Sequence[int], calls: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The last of the calls that make the cycle, in the order of the files."""
+    pairs = set(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+    return next(pair for pair in reversed(calls) if pair in pairs)

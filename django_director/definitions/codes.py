@@ -17,6 +17,7 @@ DOCUMENTS: Final = "D010"
 MERGE: Final = "D011"
 NOT_A_MAPPING: Final = "D012"
 CHARACTER: Final = "D013"
+CUT: Final = "D014"
 
 WORKFLOW_NAME: Final = "D101"
 WORKFLOW_TWICE: Final = "D102"
@@ -79,6 +80,8 @@ EMPTY_KEY: Final = "D910"
 NO_TIMEOUT: Final = "D911"
 EMPTY_WORKFLOW: Final = "D912"
 STATUS: Final = "D913"
+MISREAD: Final = "D914"
+FILLED: Final = "D915"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -94,6 +97,7 @@ CODES: Final[dict[str, str]] = {
     MERGE: "a merge key without a mapping",
     NOT_A_MAPPING: "the file is not a mapping of workflows",
     CHARACTER: "a character that databases can't store",
+    CUT: "a comma without quotes, inside `{…}` or `[…]`, that cuts a value in two",
     WORKFLOW_NAME: "a workflow's name is not project.NAME",
     WORKFLOW_TWICE: "two workflows have one name",
     WORKFLOW_FORM: "a workflow is not a mapping",
@@ -150,4 +154,6 @@ CODES: Final[dict[str, str]] = {
     NO_TIMEOUT: "note: an approval with `on_timeout` and without `timeout`",
     EMPTY_WORKFLOW: "note: a workflow without steps",
     STATUS: "note: an expression compares a status with a word that is none",
+    MISREAD: "note: a value without quotes that YAML reads as something else than it looks",
+    FILLED: "note: a misspelt key of `with` that `**kwargs` takes, while the upstream result fills the parameter",
 }

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from itertools import chain, count
 from typing import Final
 
-from . import codes
+from . import codes, foreign
 from .drafts import Draft
-from .names import Names, not_before
+from .names import Names
+from .naming import ID, ID_HINT
 from .report import Report
 from .scopes import IN_HOOK, check_use
 from .steps import read_step
 from .tree import ListNode, MappingNode, Node, describe
+from .values import NAME_LENGTH
 
 HOOKS: Final = ("success", "failure", "canceled", "always")
-
-
-def hook_id(outcome: str, number: int = 1) -> str:
-    """The id of the first hook of an outcome, of the second, and so on."""
-    return f"hooks.{outcome}" if number == 1 else f"hooks.{outcome}-{number}"
 
 
 def read_hooks(node: Node | None, report: Report) -> dict[str, list[Draft]]:
@@ -28,7 +27,7 @@ def read_hooks(node: Node | None, report: Report) -> dict[str, list[Draft]]:
         message = f"`hooks` must be a mapping, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `hooks: {failure: TASK}`")
         return {}
-    node = report.check_keys(node, "in `hooks`", HOOKS)
+    node = report.check_keys(node, "in `hooks`", HOOKS, foreign=foreign.OF_HOOKS)
     report = report.inside(known=IN_HOOK)
     hooks = {outcome: _read_outcome(outcome, node.get(outcome), report) for outcome in HOOKS}
     return {outcome: drafts for outcome, drafts in hooks.items() if drafts}
@@ -37,15 +36,30 @@ def read_hooks(node: Node | None, report: Report) -> dict[str, list[Draft]]:
 def _read_outcome(outcome: str, node: Node | None, report: Report) -> list[Draft]:
     if node is None:
         return []
-    report = report.inside(step=hook_id(outcome))
+    report = report.inside(step=f"hooks.{outcome}")
     is_list = isinstance(node, ListNode)
-    drafts = []
+    drafts: list[Draft] = []
     for item in node.items if isinstance(node, ListNode) else [node]:
         draft = read_step(item, report, "hook")
         if draft is not None and _is_task(draft, outcome, item, report, is_list=is_list):
+            draft.id = _id(outcome, draft.name, {other.id for other in drafts})
             drafts.append(draft)
-            draft.id = hook_id(outcome, len(drafts))
+            _check_name(draft, report)
     return drafts
+
+
+def _id(outcome: str, name: str, taken: Collection[str]) -> str:
+    """The name that was written, after the outcome; one that stands there again gets a number."""
+    names = (f"hooks.{outcome}.{name}{end}" for end in chain([""], (f"-{number}" for number in count(2))))
+    return next(name for name in names if name not in taken)
+
+
+def _check_name(draft: Draft, report: Report) -> None:
+    if draft.explicit and not ID.fullmatch(draft.name):
+        report.error(codes.STEP_ID, draft.node, f"“{draft.name}” can't be the id of a hook", ID_HINT)
+    if len(draft.id) > NAME_LENGTH:
+        message = f"the hook's id, “{draft.id[:20]}…”, has more than {NAME_LENGTH} characters"
+        report.error(codes.TOO_LONG, draft.node, message, "give it a shorter one: `ID: {task: …}`")
 
 
 def _is_task(draft: Draft, outcome: str, node: Node, report: Report, *, is_list: bool) -> bool:
@@ -64,16 +78,20 @@ def _is_task(draft: Draft, outcome: str, node: Node, report: Report, *, is_list:
 
 
 def check_hooks(hooks: dict[str, list[Draft]], names: Names, report: Report) -> None:
-    """Report what is wrong with what the expressions of hooks use: every step has ended before them."""
+    """Report what is wrong with what the expressions of hooks use: every step has ended before them, no hook."""
+    known = {name for drafts in hooks.values() for draft in drafts for name in (draft.id, draft.name)}
     for drafts in hooks.values():
-        ids = [draft.id for draft in drafts]
-        for number, draft in enumerate(drafts):
+        for draft in drafts:
             own = report.inside(step=draft.id)
             for use in draft.uses:
                 if not check_use(use, IN_HOOK, own) or use.reference.root != "tasks":
                     continue
-                name = use.reference.path[0]
-                if name not in ids:
+                name = str(use.reference.path[0])
+                if name in known and name not in names.by_id and name not in names.by_name:
+                    message = f"`{use.key}` uses the hook “{name}”, and expressions know steps only"
+                    own.error(codes.SCOPE, use.node, message, _RECEIVED)
+                else:
                     names.used(use, own)
-                elif name not in ids[:number]:
-                    not_before(use, drafts[ids.index(str(name))], own)
+
+
+_RECEIVED: Final = "a hook gets the result of the one before it in its list, by position"

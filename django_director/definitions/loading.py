@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 import yaml
 
 from . import codes
+from .commas import mend_items, mend_pairs
 from .report import Report
 from .scalars import Ambiguous, Value, resolve
 from .syntax import report_syntax
@@ -17,6 +18,8 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_LEVELS: Final = 32
 MAX_NODES: Final = 200_000
 MERGE: Final = "<<"
+_OF_A_WORKFLOW: Final = 2
+"""The level of its keys."""
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 QUOTES: Final = "put it in quotes"
@@ -112,13 +115,15 @@ class _Composer:
             value = self.resolve(event, text)
         if "\0" in text or not _is_utf8(text):
             self.error(codes.CHARACTER, event, "the text holds a character that can't be stored", "take it out")
-        return ScalarNode(value=value, text=text, offset=_offset(event, text), **_mark(event))
+        is_plain = not event.style and event.tag is None
+        return ScalarNode(value=value, text=text, offset=_offset(event, text), is_plain=is_plain, **_mark(event))
 
     def resolve(self, event: Any, text: str) -> Value:
         if text not in self.resolved:
             try:
                 self.resolved[text] = resolve(text)
             except Ambiguous as error:
+                self.report.budget.misread.add((event.start_mark.line + 1, event.start_mark.column + 1))
                 self.error(
                     codes.AMBIGUOUS,
                     event,
@@ -132,6 +137,8 @@ class _Composer:
         node = ListNode(**_mark(event))
         while not isinstance(item := self.next(), yaml.SequenceEndEvent):
             node.items.append(self.node(item, level))
+        if event.flow_style:
+            node.items = mend_items(node.items, self.report)
         node.height = 1 + max((item.height for item in node.items), default=0)
         return node
 
@@ -139,11 +146,14 @@ class _Composer:
         node = MappingNode(**_mark(event))
         merged: list[MappingNode] = []
         height = 0
+        pairs: list[tuple[Node, Node]] = []
         while not isinstance(key_event := self.next(), yaml.MappingEndEvent):
-            key = self.node(key_event, level)
-            value = self.node(self.next(), level)
+            pairs.append((self.node(key_event, level), self.node(self.next(), level)))
+        if event.flow_style:
+            pairs = mend_pairs(pairs, self.report)
+        for key, value in pairs:
             height = max(height, key.height, value.height)
-            if isinstance(key, ScalarNode) and key.text == MERGE and not getattr(key_event, "style", None):
+            if isinstance(key, ScalarNode) and key.text == MERGE and key.is_plain:
                 merged += self.merged(key, value)
             else:
                 self.add(node, key, value, level)
@@ -171,7 +181,7 @@ class _Composer:
                 _IN_QUOTES if isinstance(key, MappingNode) else _NO_KEY,
             )
         elif not isinstance(key.value, str):
-            self.report.error(codes.KEY_NOT_TEXT, key, not_text("key", key), f'{QUOTES}: "{key.text}"')
+            self.report.error(codes.KEY_NOT_TEXT, key, not_text("key", key), _key_hint(key, level))
         elif (first := node.entries.get(key.value)) is not None:
             self.duplicate(first.key, key, level)
         else:
@@ -209,6 +219,13 @@ class _Composer:
 
     def error(self, code: str, event: Any, message: str, hint: str) -> None:
         self.report.error(code, Node(**_mark(event)), message, hint)
+
+
+def _key_hint(key: ScalarNode, level: int) -> str:
+    """The hint for a key that is no text; in a workflow, `on` is what GitHub Actions has for schedules."""
+    if level == _OF_A_WORKFLOW and key.text.lower() == "on":
+        return "a schedule is written as `periodic: {interval: 10m}`"
+    return f'{QUOTES}: "{key.text}"'
 
 
 def is_private(name: str) -> bool:

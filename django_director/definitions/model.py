@@ -220,3 +220,13 @@ def _task_steps(steps: tuple[Step, ...]) -> Iterator[TaskStep]:
             yield from _task_steps(step.members)
         elif isinstance(step, MapStep):
             yield from step.body
+
+
+HOOK_PREFIX: Final = "hooks."
+"""What the ids of hooks begin with: ``hooks.failure.PAGE``."""
+
+
+def hook_label(id: str) -> str:
+    """The id that the file has for a hook, or its task's name: ``PAGE`` of ``hooks.failure.PAGE``."""
+    parts = id.split(".", 2)
+    return parts[2] if len(parts) > 2 else id

@@ -109,8 +109,8 @@ class Names:
             hint = "give the one that is meant an id of its own: `ID: {task: …}`"
             report.error(codes.SEVERAL_STEPS, node, message, hint)
             return None
-        if target is None:
-            report.error(codes.UNKNOWN_STEP, node, f"no step is called “{name}”", self.hint(name))
+        if target is None and not report.has_lost(name):
+            report.error(codes.UNKNOWN_STEP, node, f"no step is called “{name}”", self.hint(name), about=name)
         return target
 
     def hint(self, name: str) -> str:

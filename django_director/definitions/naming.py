@@ -13,6 +13,7 @@ from .report import Report
 from .values import NAME_LENGTH
 
 ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+ID_HINT: Final = "letters, digits, `_` and `-`, not beginning with a digit or `-`"
 
 
 def name_steps(drafts: list[Draft], reserved: Iterable[str], report: Report) -> None:
@@ -34,8 +35,7 @@ def _take(draft: Draft, taken: dict[str, Draft | None], report: Report) -> bool:
     """Take the explicit id; false when the draft is a group whose name is to get a number."""
     report = report.inside(step=draft.name)
     if not ID.fullmatch(draft.name):
-        hint = "letters, digits, `_` and `-`, not beginning with a digit or `-`"
-        report.error(codes.STEP_ID, draft.node, f"“{draft.name}” can't be the id of a step", hint)
+        report.error(codes.STEP_ID, draft.node, f"“{draft.name}” can't be the id of a step", ID_HINT)
     first = taken.get(draft.name)
     if first is None:
         draft.id = draft.name

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from . import codes
+from . import codes, foreign
 from .drafts import Draft
 from .model import NONE_FAILED, RULES, Retry
 from .report import Report
@@ -27,6 +27,8 @@ COMMON_KEYS: Final = ("description", "needs", "when", "trigger_rule")
 RUNNING_KEYS: Final = ("retry", "timeout", "queue", "priority")
 """What ``defaults`` has too."""
 TASK_KEYS: Final = ("task", "queue", "with", *COMMON_KEYS, "continue_on_error", "retry", "timeout", "priority")
+CONTAINER_KEYS: Final = ("type", "tasks", *COMMON_KEYS)
+MAP_KEYS: Final = ("type", "over", "tasks", "max_parallel", *TASK_KEYS)
 RETRY_KEYS: Final = ("max", "delay", "backoff", "max_delay", "jitter", "only", "never")
 ELSEWHERE: Final[Mapping[str, str]] = {
     key: f"`{key}` belongs to a step with `{owner}`"
@@ -51,7 +53,7 @@ def read_common(draft: Draft, body: MappingNode, report: Report) -> None:
     draft.needs = read_names(body, "needs", report, hint="write `needs: [ID]`")
     draft.uses = uses = list(draft.uses)
     draft.when = read_expression(body, "when", report, uses)
-    draft.trigger_rule = read_word(body, "trigger_rule", RULES, report) or NONE_FAILED
+    draft.trigger_rule = read_word(body, "trigger_rule", RULES, report, foreign.RULES) or NONE_FAILED
 
 
 def read_task_options(draft: Draft, body: MappingNode, report: Report) -> None:
@@ -86,7 +88,7 @@ def read_retry(body: MappingNode, report: Report) -> Retry | None:
     if node is None:
         return None
     if isinstance(node, MappingNode):
-        return _read_retry(report.check_keys(node, "in `retry`", RETRY_KEYS), report)
+        return _read_retry(report.check_keys(node, "in `retry`", RETRY_KEYS, foreign=foreign.OF_RETRY), report)
     if isinstance(node, ListNode) or number_of(node) is None:
         message = f"`retry` must be a number or a mapping, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `retry: 3` or `retry: {max: 3, delay: 10s}`")

@@ -109,12 +109,14 @@ class _Order:
             self.before[self.begins[id(draft)]] = []
 
     def blamed(self, following: dict[int, int]) -> tuple[Draft, Node]:
-        """The first `needs` of a cycle: there is one, for the order of a list never makes a cycle alone."""
-        for point in sorted(following):
-            for target, node in self.needed.get(id(self.points[point]), ()):
-                if self.ends[id(target)] == following[point]:
-                    return self.points[point], node
-        raise AssertionError("a cycle without `needs`")
+        """The `needs` that closes a cycle, the last one in the file: the order of a list makes none alone."""
+        found = [
+            (self.points[point], node)
+            for point in following
+            for target, node in self.needed.get(id(self.points[point]), ())
+            if self.ends[id(target)] == following[point]
+        ]
+        return max(found, key=lambda pair: (pair[1].line, pair[1].column))
 
     def check_uses(self, report: Report) -> None:
         """Each step that an expression uses must come before it."""

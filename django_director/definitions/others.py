@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from . import codes
+from . import codes, foreign
 from .children import Call
 from .drafts import Draft
 from .model import ON_TIMEOUT
-from .options import COMMON_KEYS, read_common
+from .options import COMMON_KEYS, ELSEWHERE, read_common
 from .report import Report
 from .tree import MappingNode, ScalarNode, describe, text_of
 from .values import read_duration, read_text, read_word
@@ -21,12 +21,12 @@ WAIT_KEYS: Final = ("type", "for", "until", *COMMON_KEYS)
 
 _PERMISSION: Final = re.compile(r"\w+\.\w+")
 
-_OF_TASKS: Final = {"with": "what a child workflow gets is its `payload`"}
-
 
 def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
     """`workflow:`; the call is noted in the report, to be checked when all files are read."""
-    body = report.check_keys(body, f"in the step “{draft.name}”", CHILD_KEYS, _OF_TASKS)
+    body = report.check_keys(
+        body, f"in the step “{draft.name}”", CHILD_KEYS, ELSEWHERE, foreign=foreign.OF_CHILDREN
+    )
     read_common(draft, body, report)
     name = read_text(body, "workflow", report)
     if body.get("workflow") is None:
@@ -44,7 +44,13 @@ def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
 
 def read_approval(draft: Draft, body: MappingNode, report: Report) -> None:
     """`type: approval`."""
-    body = report.check_keys(body, f"in the approval “{draft.name}”", APPROVAL_KEYS)
+    body = report.check_keys(
+        body,
+        f"in the approval “{draft.name}”",
+        APPROVAL_KEYS,
+        ELSEWHERE,
+        foreign=foreign.OF_APPROVALS | foreign.OF_STEPS,
+    )
     read_common(draft, body, report)
     on_timeout = read_word(body, "on_timeout", ON_TIMEOUT, report)
     draft.own = {
@@ -86,7 +92,9 @@ _FOR: Final = "write `for: 90s`, or an expression that gives one: `for: ${{ payl
 
 def read_wait(draft: Draft, body: MappingNode, report: Report) -> None:
     """`type: wait`."""
-    body = report.check_keys(body, f"in the wait “{draft.name}”", WAIT_KEYS)
+    body = report.check_keys(
+        body, f"in the wait “{draft.name}”", WAIT_KEYS, ELSEWHERE, foreign=foreign.OF_WAITS | foreign.OF_STEPS
+    )
     read_common(draft, body, report)
     draft.uses = uses = list(draft.uses)
     draft.own = {

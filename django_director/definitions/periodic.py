@@ -8,12 +8,13 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django_director.hints import did_you_mean
 
-from . import codes, cron
+from . import codes, cron, foreign
+from .misread import note_misread
 from .model import Retention, Schedule
 from .payloads import errors_of
 from .report import Report
-from .tree import ListNode, MappingNode, Node, ScalarNode, at, describe, plain
-from .values import MAX_INT, read_flag, read_text
+from .tree import ListNode, MappingNode, Node, ScalarNode, at, describe, plain, text_of
+from .values import MAX_INT, parse_duration, read_flag, read_text
 from .writing import note_text
 
 TIMINGS: Final = ("interval", "crontab", "schedule")
@@ -37,7 +38,7 @@ def _read_entry(node: Node, schema: Any, report: Report) -> Schedule | None:
         message = f"`periodic` must be a mapping or a list of mappings, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `periodic: {interval: 60}`")
         return None
-    report.check_keys(node, "in `periodic`", KEYS)
+    node = report.check_keys(node, "in `periodic`", KEYS, foreign=foreign.OF_SCHEDULES)
     timing = _read_timing(node, report)
     timezone = _read_timezone(node, report)
     enabled = read_flag(node, "enabled", report)
@@ -79,9 +80,11 @@ def _seconds(node: Node) -> float | None:
 
 def _read_interval(key: str, node: Node, report: Report) -> Timing | None:
     seconds = _seconds(node)
+    if seconds is None:
+        seconds = parse_duration(text_of(node) or "")
     if seconds is None or not math.isfinite(seconds) or not 0 < seconds <= MAX_INT:
-        message = f"`{key}` must be a number of seconds above 0 and up to {MAX_INT:,}"
-        report.error(codes.INTERVAL, node, message, "write `interval: 60` for each minute")
+        message = f"`{key}` must be a duration above 0 and up to {MAX_INT:,} seconds"
+        report.error(codes.INTERVAL, node, message, "write `interval: 60`, or 90s, 10m, 1h30m, 2d")
         return None
     # Fractions are kept as microseconds, in a column of 32 bits.
     if seconds != int(seconds) and not 1 <= seconds * 1_000_000 <= MAX_INT:
@@ -142,6 +145,7 @@ def _read_payload(node: MappingNode, schema: Any, report: Report) -> Any:
     payload = {} if given is None else plain(given)
     if given is not None:
         note_text(given, "payload", report)
+        note_misread(given, "payload", report)
     if schema is None:
         return payload
     for error in errors_of(schema, payload):
@@ -152,6 +156,9 @@ def _read_payload(node: MappingNode, schema: Any, report: Report) -> Any:
     return payload
 
 
+_OF_RETENTION: Final = {"keep": "write `offset: 50`", "count": "write `offset: 50`", "age": "write `days: 90`"}
+
+
 def read_retention(node: Node | None, report: Report) -> Retention | None:
     """What is kept of finished runs; ``None`` when the file does not say."""
     if node is None:
@@ -160,7 +167,7 @@ def read_retention(node: Node | None, report: Report) -> Retention | None:
         message = f"`retention` must be a mapping, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `retention: {offset: 50, days: 90}`")
         return None
-    report.check_keys(node, "in `retention`", ("offset", "days"))
+    node = report.check_keys(node, "in `retention`", ("offset", "days"), foreign=_OF_RETENTION)
     offset = _read_number(node, "offset", -1, "-1 for no limit", report)
     days = _read_number(node, "days", 1, "leave it out for no limit", report)
     return None if offset is None and days is None else Retention(offset=offset, days=days)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from . import codes
+from . import codes, foreign
 from .model import ON_CONFLICT, Concurrency, Retry
 from .names import Names
 from .options import RUNNING_KEYS, read_priority, read_retry
@@ -35,7 +35,7 @@ def read_defaults(node: Node | None, report: Report) -> Defaults:
         message = f"`defaults` must be a mapping, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `defaults: {retry: 2, timeout: 10m}`")
         return Defaults()
-    node = report.check_keys(node, "in `defaults`", RUNNING_KEYS)
+    node = report.check_keys(node, "in `defaults`", RUNNING_KEYS, foreign=foreign.OF_STEPS)
     return Defaults(
         retry=read_retry(node, report),
         timeout=read_duration(node, "timeout", report),
@@ -66,7 +66,7 @@ def _read_concurrency(node: Node | None, report: Report) -> Concurrency | None:
         message = f"`concurrency` must be a mapping, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `concurrency: {limit: 1}`")
         return None
-    node = report.check_keys(node, "in `concurrency`", CONCURRENCY_KEYS)
+    node = report.check_keys(node, "in `concurrency`", CONCURRENCY_KEYS, foreign=foreign.OF_CONCURRENCY)
     uses: list[Use] = []
     limit = read_whole(node, "limit", 1, MAX_INT, report)
     key = read_expression(node, "key", report.inside(known=AT_START), uses)

@@ -31,6 +31,8 @@ class Problem:
     workflow: str | None = None
     step: str | None = None
     level: str = "error"
+    about: str = ""
+    """The name that a step would have if it were right: what is said of it elsewhere is no problem of its own."""
 
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""

@@ -34,11 +34,11 @@ class Queues:
         """Note customs for what is none of these drafts."""
         names = {name for draft in drafts for name in (draft.id, draft.name, draft.task) if name}
         for number, (name, key) in enumerate(self.keys.items()):
-            if name not in names:
+            if name not in names and not report.has_lost(name):
                 near = question(name, names) if number < MAX_HINTS else ""
                 hint = near or "take it out if that is meant"
                 message = f"`queue.customs` names “{name}”, which is no step or task of the workflow"
-                report.note(codes.UNUSED_QUEUE, key, message, hint)
+                report.note(codes.UNUSED_QUEUE, key, message, hint, about=name)
 
 
 def read_queues(node: Node | None, report: Report) -> Queues:
@@ -46,7 +46,7 @@ def read_queues(node: Node | None, report: Report) -> Queues:
     if node is None:
         return Queues()
     if isinstance(node, MappingNode):
-        report.check_keys(node, "in `queue`", ("default", "customs"))
+        node = report.check_keys(node, "in `queue`", ("default", "customs"))
         queues = Queues(default=read_text(node, "default", report))
         _read_customs(node.get("customs"), queues, report)
         return queues

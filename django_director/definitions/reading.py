@@ -43,8 +43,8 @@ class Reading:
         new = [problem for problem in problems if problem.place not in misread]
         return replace(
             self,
-            problems=_ordered([*self.problems, *_of_level("error", new)], self.files),
-            notes=_ordered([*self.notes, *_of_level("note", new)], self.files),
+            problems=_ordered(_causes([*self.problems, *_of_level("error", new)], new), self.files),
+            notes=_ordered(_causes([*self.notes, *_of_level("note", new)], new), self.files),
         )
 
 
@@ -82,6 +82,13 @@ def shown_path(path: Path) -> str:
 
 def _of_level(level: str, problems: Iterable[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.level == level]
+
+
+def _causes(problems: Iterable[Problem], new: Iterable[Problem]) -> list[Problem]:
+    """The problems without those of names that no step has because its task is misspelt, which is reported."""
+    meant = {(problem.workflow, problem.about) for problem in new if problem.code == codes.UNKNOWN_TASK}
+    followers = (codes.UNKNOWN_STEP, codes.UNUSED_QUEUE)
+    return [p for p in problems if p.code not in followers or (p.workflow, p.about) not in meant]
 
 
 def _ordered(problems: Iterable[Problem], files: Sequence[str]) -> tuple[Problem, ...]:

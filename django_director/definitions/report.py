@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from django_director.hints import did_you_mean
+from django_director.hints import did_you_mean, nearest
 
 from . import codes
+from .foreign import Words, hint_for, same_as
 from .problems import Place, Problem
 from .scopes import IN_STEP
-from .tree import MappingNode, Node, is_null
+from .tree import Entry, MappingNode, Node, is_null
 
 if TYPE_CHECKING:
     from .children import Call
 
+CERTAIN: Final = 0.75
+"""How much a wrong key must be like a known one to be read as that."""
+
+_OF_VALUES: Final = (codes.VALUE, codes.DURATION, codes.INTERVAL, codes.CRONTAB)
 _REQUIRED: Final = ("tasks", "type", "task", "workflow", "over", "for", "until", "max")
 
 
@@ -30,6 +35,10 @@ class Budget:
     """Of wrong keys of payloads: the nearest name costs a comparison with each."""
     noted: set[tuple[int, int]] = field(default_factory=set)
     """Where a text that is nearly an expression, or an empty key, has been noted."""
+    misread: set[tuple[int, int]] = field(default_factory=set)
+    """Where a value stands that YAML reads otherwise than it looks, which has been reported."""
+    lost: set[tuple[str | None, str]] = field(default_factory=set)
+    """By workflow: the names of steps that could not be read, so that nothing else is said of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +79,22 @@ class Report:
             return Place(path=self.path)
         return Place(path=self.path, line=node.line, column=node.column)
 
-    def error(self, code: str, node: Node | None, message: str, hint: str) -> None:
-        self._add(code, node, message, hint, "error")
+    def error(self, code: str, node: Node | None, message: str, hint: str, *, about: str = "") -> None:
+        self._add(code, node, message, hint, "error", about)
 
-    def note(self, code: str, node: Node | None, message: str, hint: str) -> None:
-        self._add(code, node, message, hint, "note")
+    def note(self, code: str, node: Node | None, message: str, hint: str, *, about: str = "") -> None:
+        self._add(code, node, message, hint, "note", about)
 
-    def _add(self, code: str, node: Node | None, message: str, hint: str, level: str) -> None:
+    def lose(self, *names: str) -> None:
+        """Remember steps of which something is wrong that has been reported, and that can't be read."""
+        self.budget.lost.update((self.workflow, name) for name in names)
+
+    def has_lost(self, name: str) -> bool:
+        return (self.workflow, name) in self.budget.lost
+
+    def _add(self, code: str, node: Node | None, message: str, hint: str, level: str, about: str) -> None:
+        if code in _OF_VALUES and node is not None and (node.line, node.column) in self.budget.misread:
+            return
         self.problems.append(
             Problem(
                 place=self.place(node),
@@ -86,6 +104,7 @@ class Report:
                 workflow=self.workflow,
                 step=self.step,
                 level=level,
+                about=about,
             )
         )
 
@@ -105,17 +124,41 @@ class Report:
         where: str,
         known: Collection[str],
         elsewhere: Mapping[str, str] = MappingProxyType({}),
+        foreign: Words = MappingProxyType({}),
     ) -> MappingNode:
         """The mapping without the keys that are not ``known``; each of these is reported.
 
-        ``elsewhere`` has the hints for keys that belong to something else.
+        ``elsewhere`` has the hints for keys that belong to something else, ``foreign`` those for words of other
+        engines. A key that is nearly a known one is read as that, so that nothing that follows from it is told.
         """
-        unknown = [name for name in mapping.entries if name not in known]
-        for name in unknown:
-            if not name.startswith("x-"):
-                hint = elsewhere.get(name) or did_you_mean(name, known, listed=len(known))
-                self.error(codes.UNKNOWN_KEY, mapping.entries[name].key, f"unknown key `{name}` {where}", hint)
         self._note_empty(mapping, known)
+        unknown = [name for name in mapping.entries if name not in known]
         if not unknown:
             return mapping
-        return replace(mapping, entries={key: mapping.entries[key] for key in mapping.entries if key in known})
+        entries = {key: entry for key, entry in mapping.entries.items() if key in known}
+        for name in unknown:
+            if name.startswith("x-"):
+                continue
+            hint = elsewhere.get(name) or hint_for(name, foreign)
+            self._unknown(mapping, name, where, hint or did_you_mean(name, known, listed=len(known)))
+            meant = same_as(name, known) if hint else nearest(name, known, CERTAIN)
+            if meant in known:
+                entries.setdefault(meant, mapping.entries[name])
+        return replace(mapping, entries=entries)
+
+    def mend_keys(
+        self, mapping: MappingNode, where: str, known: Collection[str], meant: Sequence[str]
+    ) -> MappingNode:
+        """The mapping, with each key that is unknown and nearly one of ``meant`` as that one; it is reported."""
+        entries: dict[str, Entry] = {}
+        for name, entry in mapping.entries.items():
+            near = "" if name in known or name.startswith("x-") else nearest(name, meant, CERTAIN)
+            if near and near not in mapping.entries and near not in entries:
+                self._unknown(mapping, name, where, did_you_mean(name, meant))
+            else:
+                near = ""
+            entries[near or name] = entry
+        return replace(mapping, entries=entries)
+
+    def _unknown(self, mapping: MappingNode, name: str, where: str, hint: str) -> None:
+        self.error(codes.UNKNOWN_KEY, mapping.entries[name].key, f"unknown key `{name}` {where}", hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
 
 import yaml
@@ -11,6 +12,7 @@ MAX_DIGITS: Final = 100
 MAX_INT: Final = 2**63
 
 _RESOLVERS: Final = yaml.SafeLoader.yaml_implicit_resolvers
+_ELSEWHERE: Final = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+|0o[0-7]+")
 _TRUE: Final = frozenset({"yes", "true", "on"})
 
 Value = None | bool | int | float | str
@@ -26,6 +28,11 @@ def resolve(text: str) -> Value:
         if pattern.match(text):
             return _construct(tag.rpartition(":")[2], text)
     return text
+
+
+def is_number_elsewhere(text: str) -> bool:
+    """Whether JSON or YAML 1.2 has a number where YAML 1.1 reads text: `1e3`, `0o17`."""
+    return _ELSEWHERE.fullmatch(text) is not None
 
 
 def _construct(kind: str, text: str) -> Value:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from django_director.jsonvalues import NotStorable, normalise
 
 from . import codes
+from .misread import note_misread_schema
 from .payloads import PayloadError, Schema, problems_of
 from .report import Report
 from .tree import MappingNode, Node, at, describe, plain, text_of
@@ -29,6 +30,7 @@ def read_schema(node: Node | None, folder: Path, report: Report) -> Schema | Non
     if node is None:
         return None
     if isinstance(node, MappingNode):
+        note_misread_schema(node, report)
         return _checked(plain(node), node, "the schema", report)
     name = text_of(node)
     if not name:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, cast
 
-from django_director.hints import did_you_mean
+from django_director.hints import did_you_mean, nearest
 
-from . import codes
-from .drafts import Draft, Kind
+from . import codes, foreign
+from .drafts import Draft, Kind, walk
 from .loading import QUOTES, not_text
+from .malformed import OPTIONS, read_many_keys, read_without_options
 from .maps import check_over, is_for_map, share
-from .options import COMMON_KEYS, ELSEWHERE, TASK_KEYS, read_common, read_task_options
-from .others import APPROVAL_KEYS, CHILD_KEYS, WAIT_KEYS, read_approval, read_child, read_wait
+from .options import CONTAINER_KEYS, ELSEWHERE, MAP_KEYS, TASK_KEYS, read_common, read_task_options
+from .others import read_approval, read_child, read_wait
 from .report import Report
 from .scopes import IN_MAP
-from .tree import Entry, ListNode, MappingNode, Node, ScalarNode, describe, is_null, text_of
+from .tree import ListNode, MappingNode, Node, ScalarNode, describe, is_null, text_of
 from .values import MAX_INT, read_text, read_whole
 from .writing import read_expression
 
 TYPES: Final = ("group", "chain", "map", "approval", "wait")
-CONTAINER_KEYS: Final = ("type", "tasks", *COMMON_KEYS)
-MAP_KEYS: Final = ("type", "over", "tasks", "max_parallel", *TASK_KEYS)
-_OWNERS: Final = ("task", "type", "workflow")
-_OPTIONS: Final = frozenset((*MAP_KEYS, *CHILD_KEYS, *APPROVAL_KEYS, *WAIT_KEYS))
-_NAME: Final = re.compile(r"[\w.-]{1,80}")
+_DECIDING: Final = ("type", "tasks", "task", "workflow")
+"""The keys that say of what kind a step is."""
 
 Within = Literal["tasks", "group", "chain", "map", "hook"]
 """What a list of steps belongs to."""
@@ -70,54 +67,24 @@ def _name(node: ScalarNode, report: Report) -> str | None:
 def _read_mapping(node: MappingNode, report: Report, within: Within) -> Draft | None:
     entries = list(node.entries.values())
     if len(entries) != 1:
-        report.error(codes.STEP_KEYS, node, *_wrong_keys(entries))
-        return None
+        return read_many_keys(node, report, lambda key, body: _with_options(key.text, key, body, report, within))
     key, body = entries[0].key, entries[0].value
     name = key.text
     report = report.inside(step=name)
     if is_null(body):
         return Draft(name=name, kind="task", task=name, node=key)
     if not isinstance(body, MappingNode):
-        report.error(
-            codes.STEP_OPTIONS,
-            body,
-            f"the options of “{name}” must be a mapping, not {describe(body)}",
-            _options_hint(name, body),
-        )
-        return None
+        return read_without_options(key, body, report)
     return _with_options(name, key, body, report, within)
 
 
-def _options_hint(name: str, body: Node) -> str:
-    text = text_of(body) or ""
-    if name in _OWNERS:
-        return f"write `- ID: {{{name}: {text if _NAME.fullmatch(text) else '…'}}}`"
-    options = f"task: {text}" if _NAME.fullmatch(text) else "queue: slow"
-    return f"write `{name}: {{{options}}}`, or the options on lines of their own under `{name}:`"
-
-
-def _wrong_keys(entries: list[Entry]) -> tuple[str, str]:
-    if not entries:
-        return "the step is an empty mapping", "write the task's name after the dash"
-    names = [entry.key.text for entry in entries]
-    listed = ", ".join(f"`{name}`" for name in names)
-    message = f"the step has {len(names)} keys, {listed}, and must have one"
-    if is_null(entries[0].value):
-        inner = "type" if "type" in names[1:] else names[1]
-        return message, f"indent `{inner}:` under `{names[0]}:`"
-    first = next((entry for entry in entries if entry.key.text in _OWNERS), None)
-    if first is not None and _OPTIONS.issuperset(names):
-        value = text_of(first.value) or ""
-        return message, f"write `- ID: {{{first.key.text}: {value if _NAME.fullmatch(value) else '…'}, …}}`"
-    return message, "begin each step with a dash of its own"
-
-
-def _with_options(name: str, key: ScalarNode, body: MappingNode, report: Report, within: Within) -> Draft | None:
+def _with_options(name: str, key: ScalarNode, body: MappingNode, report: Report, within: Within) -> Draft:
+    body = report.mend_keys(body, f"in the step “{name}”", OPTIONS, _DECIDING)
     if "type" not in body.entries and "tasks" not in body.entries and "workflow" not in body.entries:
         return _task(name, key, body, report)
     kind = _kind(name, key, body, report)
     if kind is None:
-        return None
+        return _of_no_kind(name, key, body, report, within)
     draft = Draft(name=name, kind=kind, node=key, explicit=True)
     _READERS[kind](draft, body, report)
     if kind == "chain" and within in ("tasks", "chain"):
@@ -126,9 +93,10 @@ def _with_options(name: str, key: ScalarNode, body: MappingNode, report: Report,
 
 
 def _task(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Draft:
-    body = report.check_keys(body, f"in the step “{name}”", TASK_KEYS, ELSEWHERE)
+    is_id = any(foreign.hint_for(word, foreign.OF_STEPS) in foreign.KINDS for word in body.entries)
+    body = report.check_keys(body, f"in the step “{name}”", TASK_KEYS, ELSEWHERE, foreign.OF_STEPS)
     given = "task" in body.entries
-    task = (_read_task(body, report) if given else name) or ""
+    task = (_read_task(body, report) if given else "" if is_id else name) or ""
     draft = Draft(name=name, kind="task", task=task, explicit=given, node=key)
     read_common(draft, body, report)
     read_task_options(draft, body, report)
@@ -151,20 +119,43 @@ def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind
     if kind in TYPES:
         return cast(Kind, kind)
     if node is not None:
-        shown = kind if kind is not None else describe(node)
-        report.error(codes.STEP_TYPE, node, f"unknown type “{shown}” of “{name}”", did_you_mean(shown, TYPES))
-    elif "workflow" in body.entries:
+        return _kind_meant(name, node, kind if kind is not None else describe(node), report)
+    if "workflow" in body.entries:
         return "workflow"
-    else:
-        has = "`tasks` and no `type`" if "tasks" in body.entries else "an empty `type`"
-        message = f"“{name}” has {has}"
-        report.error(codes.STEP_TYPE, key, message, "add `type: group` or `type: chain`")
+    has = "`tasks` and no `type`" if "tasks" in body.entries else "an empty `type`"
+    message = f"“{name}” has {has}"
+    report.error(codes.STEP_TYPE, key, message, "add `type: group` or `type: chain`")
     return None
+
+
+def _kind_meant(name: str, node: Node, shown: str, report: Report) -> Kind | None:
+    """Report a type that is none; the kind that its hint names is the one that is read."""
+    hint = foreign.hint_for(shown, foreign.TYPES)
+    near = "" if hint else nearest(shown, TYPES)
+    message = f"unknown type “{shown}” of “{name}”"
+    report.error(codes.STEP_TYPE, node, message, hint or did_you_mean(shown, TYPES))
+    return cast(Kind | None, foreign.CONTAINERS.get(hint) or near or None)
+
+
+def _of_no_kind(name: str, key: ScalarNode, body: MappingNode, report: Report, within: Within) -> Draft:
+    """What stands for a step whose kind is not known: it has its id and its place, and so have its members."""
+    draft = Draft(name=name, kind="task", node=key, explicit=True)
+    tasks = body.get("tasks")
+    if isinstance(tasks, ListNode) and within not in ("map", "hook"):
+        draft.kind = "group"
+        draft.members = read_steps(tasks, report, "group")
+        for member in walk(draft.members):
+            # In a chain it would receive something else, so its call can't be judged.
+            member.task = ""
+    read_common(draft, body, report)
+    return draft
 
 
 def _container(draft: Draft, body: MappingNode, report: Report) -> None:
     kind = cast(Literal["group", "chain"], draft.kind)
-    body = report.check_keys(body, f"in the {kind} “{draft.name}”", CONTAINER_KEYS)
+    body = report.check_keys(
+        body, f"in the {kind} “{draft.name}”", CONTAINER_KEYS, ELSEWHERE, foreign=foreign.OF_STEPS
+    )
     read_common(draft, body, report)
     tasks = body.get("tasks")
     if isinstance(tasks, ListNode):
@@ -201,7 +192,7 @@ def _note_lone_chain(draft: Draft, report: Report) -> None:
 
 
 def _map(draft: Draft, body: MappingNode, report: Report) -> None:
-    body = report.check_keys(body, f"in the map “{draft.name}”", MAP_KEYS, ELSEWHERE)
+    body = report.check_keys(body, f"in the map “{draft.name}”", MAP_KEYS, ELSEWHERE, foreign.OF_MAPS)
     read_common(draft, body, report)
     draft.uses = uses = list(draft.uses)
     draft.own = {

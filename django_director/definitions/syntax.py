@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import yaml
 
 from . import codes
 from .report import Report
 from .tree import Node
+
+_OPENED: Final = 'inside `{…}` and `[…]` an expression stands in quotes: "${{ … }}"'
+_BRACKETS: Final = "close what is open; inside `{…}` and `[…]` a value with brackets or a comma stands in quotes"
 
 
 def report_syntax(error: yaml.MarkedYAMLError, text: str, report: Report) -> None:
@@ -22,6 +27,8 @@ def _syntax_hint(what: str, node: Node | None, text: str) -> str:
     line = lines[node.line - 1] if node and node.line <= len(lines) else ""
     if "\t" in line:
         return "use spaces, not tabs"
+    if "flow mapping" in what or "flow sequence" in what:
+        return _OPENED if "${{" in line else _BRACKETS
     if "mapping values" in what:
         return "put texts with “: ” in quotes, and check the indent"
     return "check the indent, the brackets and the quotes of this line and the one before"

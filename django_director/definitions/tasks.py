@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from inspect import Signature
 from typing import Final
 
-from django_director.hints import MAX_HINTS, question
+from django_director.hints import MAX_HINTS, nearest
 
 from . import codes
-from .arguments import ArgumentsError, Plans
+from .arguments import ArgumentsError, Plan, Plans
 from .model import Definition, TaskStep
 from .problems import Problem
 from .receiving import with_upstream
+from .report import CERTAIN
 
 SignatureOf = Callable[[str], Signature | None]
 
@@ -35,7 +36,7 @@ class _Checker:
     signature_of: SignatureOf
     known: Collection[str]
     plans: dict[str, Plans | None] = field(default_factory=dict)
-    hints: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def check(self, definition: Definition) -> Iterator[Problem]:
         for step, has_upstream in with_upstream(definition):
@@ -49,15 +50,16 @@ class _Checker:
             return None
         if step.task not in self.known:
             message, code = f"no Celery task is called “{step.task}”", codes.UNKNOWN_TASK
-            return _problem(definition, step, code, message, self.hint(step.task))
+            hint, near = self.hint(step.task)
+            return _problem(definition, step, code, message, hint, about=near)
         plans = self.plans_of(step.task)
         if plans is None:
             return None
         try:
-            plans.plan(step.kwargs, has_upstream)
+            plan = plans.plan(step.kwargs, has_upstream)
         except ArgumentsError as error:
             return _problem(definition, step, error.code, f"the task “{step.task}”: {error}", error.hint)
-        return None
+        return _note_filled(definition, step, plans, plan)
 
     def plans_of(self, name: str) -> Plans | None:
         if name not in self.plans:
@@ -65,17 +67,38 @@ class _Checker:
             self.plans[name] = None if signature is None else Plans(signature)
         return self.plans[name]
 
-    def hint(self, name: str) -> str:
+    def hint(self, name: str) -> tuple[str, str]:
+        """The hint for an unknown task, and the name that is nearly it."""
         if name not in self.hints:
-            near = question(name, self.known) if len(self.hints) < MAX_HINTS else ""
-            self.hints[name] = near or _NO_TASK
+            near = nearest(name, self.known) if len(self.hints) < MAX_HINTS else ""
+            self.hints[name] = (f"did you mean “{near}”?" if near else _NO_TASK), near
         return self.hints[name]
+
+
+def _note_filled(definition: Definition, step: TaskStep, plans: Plans, plan: Plan) -> Problem | None:
+    """Note a misspelt key of `with` that ``**kwargs`` takes, while the upstream result fills the parameter."""
+    filled = plan.filled_by_upstream
+    surplus = step.kwargs.keys() - plans.signature.parameters.keys()
+    near = nearest(filled, surplus, CERTAIN) if filled else ""
+    if not near:
+        return None
+    message = f"the task “{step.task}”: `{filled}` gets the result of the step before, and `with` has `{near}`"
+    hint = f"write `{filled}` in `with`, if that is meant"
+    return _problem(definition, step, codes.FILLED, message, hint, level="note")
 
 
 _NO_TASK: Final = "is its module imported? Celery reads `tasks.py` of each installed app"
 
 
-def _problem(definition: Definition, step: TaskStep, code: str, message: str, hint: str) -> Problem:
+def _problem(
+    definition: Definition,
+    step: TaskStep,
+    code: str,
+    message: str,
+    hint: str,
+    about: str = "",
+    level: str = "error",
+) -> Problem:
     return Problem(
         place=step.place,
         code=code,
@@ -83,4 +106,6 @@ def _problem(definition: Definition, step: TaskStep, code: str, message: str, hi
         hint=hint,
         workflow=definition.name,
         step=step.id,
+        about=about,
+        level=level,
     )

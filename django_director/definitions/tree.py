@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .scalars import is_number_elsewhere
+
 
 @dataclass(slots=True, kw_only=True)
 class Node:
@@ -24,6 +26,8 @@ class ScalarNode(Node):
     """As written in the file, without quotes."""
     offset: int = -1
     """Columns from where the scalar begins to its text, when that stands in the file as it is; else -1."""
+    is_plain: bool = False
+    """Written without quotes, so that YAML decides what it is."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +91,8 @@ def describe(node: Node) -> str:
     if isinstance(node, ListNode):
         return "a list"
     assert isinstance(node, ScalarNode)
+    if isinstance(node.value, str) and node.is_plain and is_number_elsewhere(node.text):
+        return f"{node.text}, which YAML reads as text"
     return _KINDS[type(node.value)].format(node.text)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from django_director.hints import did_you_mean
 
 from . import codes
+from .foreign import Words, hint_for
 from .loading import QUOTES
 from .report import Report
 from .tree import ListNode, MappingNode, Node, ScalarNode, describe, is_null, text_of
@@ -61,8 +63,13 @@ def read_flag(mapping: MappingNode, key: str, report: Report) -> bool | None:
     return None
 
 
-def read_word(mapping: MappingNode, key: str, words: Sequence[Word], report: Report) -> Word | None:
-    """One of some words; ``None`` when it is missing, null, or wrong and reported."""
+def read_word(
+    mapping: MappingNode, key: str, words: Sequence[Word], report: Report, foreign: Words = MappingProxyType({})
+) -> Word | None:
+    """One of some words; ``None`` when it is missing, null, or wrong and reported.
+
+    ``foreign`` has the hints for words of other engines.
+    """
     node = mapping.get(key)
     if node is None:
         return None
@@ -72,7 +79,7 @@ def read_word(mapping: MappingNode, key: str, words: Sequence[Word], report: Rep
             return word
     shown = describe(node) if text is None else f"“{text}”"
     message = f"`{key}` can't be {shown}"
-    report.error(codes.VALUE, node, message, did_you_mean(text or "", words))
+    report.error(codes.VALUE, node, message, hint_for(text or "", foreign) or did_you_mean(text or "", words))
     return None
 
 
@@ -139,5 +146,7 @@ def read_names(mapping: MappingNode, key: str, report: Report, *, hint: str) -> 
         return names
     wrong = next(item for item in items if not text_of(item))
     what = "an empty one" if is_null(wrong) or text_of(wrong) == "" else describe(wrong)
+    if isinstance(wrong, ScalarNode) and isinstance(wrong.value, bool):
+        hint = f'{QUOTES}: "{wrong.text}"'
     report.error(codes.VALUE, wrong, f"`{key}` must be a list of names, and has {what}", hint)
     return None

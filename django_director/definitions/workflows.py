@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-from . import codes
+from . import codes, foreign
 from .drafts import Draft, walk
 from .freezing import Freezer
-from .hooks import HOOKS, check_hooks, hook_id, read_hooks
+from .hooks import check_hooks, read_hooks
 from .model import Definition
 from .names import Names
 from .naming import name_steps
@@ -71,13 +71,13 @@ def _check_name(name: str, key: Node, report: Report) -> bool:
 def _read_body(
     name: str, entry: Entry, body: MappingNode, source: str, folder: Path, report: Report
 ) -> Definition:
-    body = report.check_keys(body, "in the workflow", KEYS, _ELSEWHERE)
+    body = report.check_keys(body, "in the workflow", KEYS, _ELSEWHERE, foreign.OF_WORKFLOWS)
     schema = read_schema(body.get("schema"), folder, report)
     report = report.inside(schema=schema)
     drafts = _read_tasks(entry.key, body, report)
     hooks = read_hooks(body.get("hooks"), report)
     every_hook = [draft for hook in hooks.values() for draft in hook]
-    name_steps(drafts, {*map(hook_id, HOOKS), *(hook.id for hook in every_hook)}, report)
+    name_steps(drafts, [hook.id for hook in every_hook], report)
     names = Names(drafts)
     check_order(drafts, names, report)
     check_hooks(hooks, names, report)

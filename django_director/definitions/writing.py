@@ -14,6 +14,7 @@ from django_director.expressions import ConstantError, Reference, compile_expres
 
 from . import codes
 from .loading import MAX_BYTES
+from .misread import note_misread
 from .report import Report
 from .tree import ListNode, MappingNode, Node, ScalarNode, describe, plain, text_of
 
@@ -48,6 +49,8 @@ def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[U
         for scalar in expressions_in(node):
             hint = f'write the whole list as one expression: `{key}: "${{{{ [payload.a, payload.b] }}}}"`'
             report.error(codes.EXPRESSION, scalar, f"`{key}`: the values of a list stand for themselves", hint)
+        if isinstance(node, ListNode):
+            note_misread(node, key, report)
         return plain(node)
     assert isinstance(node, ScalarNode)
     if not _can_afford(node, report):
@@ -88,6 +91,7 @@ def _is_number(node: Node) -> bool:
 
 def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
     """A value with expressions inside ``${{ … }}``, as it is written. What these use is added to ``uses``."""
+    note_misread(node, key, report)
     for scalar in texts_with(".", node):
         _note_bare(scalar, key, report)
     for scalar in texts_with("{{", node):

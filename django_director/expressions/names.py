@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from django_director.hints import MAX_COMPARED, did_you_mean, question
 
+from .elsewhere import root_hint_elsewhere
 from .limits import Fault
 
 Root = Literal["payload", "tasks", "run", "item", "index"]
@@ -109,6 +110,8 @@ def _step_hint(text: str, start: int) -> str:
 
 def root_hint(word: str, known: Set[str]) -> str:
     """What may have been meant by an unknown name."""
+    if foreign := root_hint_elsewhere(word, known):
+        return foreign
     roots = [root for root in ROOTS if root in known]
     listed = ", ".join(f"`{root}`" for root in roots)
     return question(word, roots, "`{}`") or f"known: {listed}; a text stands in quotes"

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 
 from django_director.hints import MAX_COMPARED, did_you_mean
 
+from . import elsewhere
 from .cursor import FOREIGN_WORDS, Cursor
 from .functions import DEFAULT, DEFAULT_USAGE, FUNCTIONS
 from .limits import MAX_INT, MAX_NESTING, Fault
@@ -239,7 +240,7 @@ class Parser(Cursor):
         if word != DEFAULT and word not in FUNCTIONS:
             raise Fault(
                 f"unknown function `{word}`",
-                did_you_mean(word, _FUNCTIONS, listed=len(_FUNCTIONS)),
+                elsewhere.FUNCTIONS.get(word) or did_you_mean(word, _FUNCTIONS, listed=len(_FUNCTIONS)),
                 at=token.start,
             )
         arguments = self._list(self.advance(), ")", of_default=word == DEFAULT)

@@ -23,7 +23,7 @@ from .shapes import MAX_LEVELS, NOTHING, Shape, spans
 
 Draft = dict[str, Any]
 Heads = dict[Rule, list[int]]
-Key = tuple[frozenset[Entry], Entry | None]
+Key = tuple[frozenset[Entry], Entry | None, bool]
 
 
 @dataclass(slots=True)
@@ -32,6 +32,8 @@ class _Wait:
 
     entries: list[Entry]
     guard: Entry | None = None
+    by_ends: bool = False
+    """A container stands for its ends: for `any_success` one of these that succeeded is enough."""
     heads: Heads = field(default_factory=dict)
     fed: list[Draft] = field(default_factory=list)
     """The junctions of entries that count here."""
@@ -43,10 +45,17 @@ class _Wait:
     @property
     def place(self) -> tuple[int, bool]:
         """By the deepest task: a junction comes after every junction that leads to it."""
-        members = [max(entry.counted()) for entry in self.entries]
+        members = [max(self.counted(entry)) for entry in self.entries]
         if self.guard is not None:
             members.append(self.guard.position)
         return max(members), self.is_combination
+
+    def counted(self, entry: Entry) -> list[int]:
+        return entry.ends() if self.by_ends else entry.counted()
+
+    def of(self, entry: Entry) -> bool:
+        """Whether an entry of this is counted by its ends: a step is its own end, however it is counted."""
+        return self.by_ends and not entry.has_row
 
 
 def compile_definition(definition: Definition, content_hash: str = "") -> Graph:
@@ -118,37 +127,39 @@ class _Compiler:
         """What waits for nothing, and all else by what it waits for, in the order of the file."""
         starts: Heads = {}
         waits: dict[Key, _Wait] = {}
-        by_source: dict[Source, Heads] = {}
+        by_source: dict[tuple[Source, bool], Heads] = {}
         for row in self.entries.rows:
             source = effective(row.source)
-            heads = by_source.get(source)
+            by_ends = row.rule == "any_success" and not all(entry.has_row for entry in source.entries)
+            heads = by_source.get((source, by_ends))
             if heads is None:
-                heads = by_source[source] = self.heads(source, starts, waits)
+                heads = by_source[source, by_ends] = self.heads(source, by_ends, starts, waits)
             heads.setdefault(row.rule, []).append(row.position)
         return starts, list(waits.values())
 
-    def heads(self, source: Source, starts: Heads, waits: dict[Key, _Wait]) -> Heads:
+    def heads(self, source: Source, by_ends: bool, starts: Heads, waits: dict[Key, _Wait]) -> Heads:
         entries = list(dict.fromkeys(source.entries))
         if not entries:
             return starts
-        wait = waits.setdefault((frozenset(entries), source.guard), _Wait(entries, source.guard))
+        key = frozenset(entries), source.guard, by_ends
+        wait = waits.setdefault(key, _Wait(entries, source.guard, by_ends))
         if wait.is_combination:
             for entry in entries:
-                waits.setdefault((frozenset((entry,)), None), _Wait([entry]))
+                waits.setdefault((frozenset((entry,)), None, wait.of(entry)), _Wait([entry], None, wait.of(entry)))
         return wait.heads
 
     def join_all(self, waits: list[_Wait], nodes: list[Draft]) -> None:
-        combinations: dict[Entry, list[_Wait]] = {}
+        combinations: dict[tuple[Entry, bool], list[_Wait]] = {}
         for wait in waits:
             for entry in wait.entries if wait.is_combination else ():
-                combinations.setdefault(entry, []).append(wait)
+                combinations.setdefault((entry, wait.of(entry)), []).append(wait)
         for wait in sorted(waits, key=lambda wait: wait.place):
             if wait.is_combination:
                 self.combine(wait, nodes)
                 continue
             (entry,) = wait.entries
-            draft = self.join(_members(entry.counted(), nodes), heads=wait.heads)
-            for combination in combinations.get(entry, ()):
+            draft = self.join(_members(wait.counted(entry), nodes), heads=wait.heads, by_ends=wait.by_ends)
+            for combination in combinations.get((entry, wait.by_ends), ()):
                 combination.fed.append(draft)
         root = self.entries.root
         if self.entries.rows:

@@ -155,6 +155,8 @@ class Junction:
     heads: tuple[Release, ...] = ()
     is_end: bool = False
     """Its opening ends the run."""
+    by_ends: bool = False
+    """It counts the ends of a container, for `any_success`."""
 
     @property
     def has_gate(self) -> bool:
@@ -168,9 +170,15 @@ class Junction:
         return spans(position for release in self.heads for position in expand(release.spans))
 
     def collapsed(self, tally: Tally) -> Tally:
-        """The status of an entry, as it counts elsewhere: failed if a task is, skipped if all are."""
+        """The status of an entry, as it counts elsewhere: failed if a task is, skipped if all are.
+
+        By its ends it is a success if one of them is.
+        """
         if self.entries is not None:
             return tally
+        if self.by_ends:
+            is_success = tally.failed + tally.skipped < self.size
+            return Tally(1) if is_success else Tally(1, int(tally.failed > 0), int(not tally.failed))
         return Tally(1, int(tally.failed > 0), int(tally.skipped == self.size))
 
     def verdict(self, rule: Rule, collapsed: Tally) -> str:

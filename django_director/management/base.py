@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import (
     DEFAULT_DB_ALIAS,
     DatabaseError,
@@ -24,9 +24,10 @@ from django.utils.connection import ConnectionDoesNotExist
 from django_director.authorization import require
 from django_director.conf import director
 from django_director.engine.errors import is_of_data
-from django_director.exceptions import DirectorError
+from django_director.exceptions import DirectorError, UnknownWorkflow
 from django_director.history import record
 from django_director.models import Run, Workflow
+from django_director.project import place_in_files
 
 from .output import Printer
 
@@ -51,6 +52,12 @@ class DirectorCommand(BaseCommand):
     requires_system_checks: list[str] = []
     out: Printer
 
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """A parser that takes options and arguments in any order: `runworkflow NAME --wait PAYLOAD`."""
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
+        return parser
+
     def execute(self, *args: Any, **options: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             # An arrow or a name must not break a command where the terminal knows ASCII only.
@@ -58,6 +65,8 @@ class DirectorCommand(BaseCommand):
                 stream.reconfigure(errors="replace")
         try:
             return super().execute(*args, **options)
+        except UnknownWorkflow as error:
+            raise CommandError(_not_synced(error) or str(error)) from error
         except DirectorError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError) as error:
@@ -156,6 +165,14 @@ def _payload_text(text: str) -> tuple[str, str]:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON value")
+
+
+def _not_synced(error: UnknownWorkflow) -> str:
+    """What to do about a workflow that stands in a file and is not in the database; empty for another."""
+    place = place_in_files(error.name)
+    if place is None:
+        return ""
+    return f"the workflow “{error.name}” stands in {place} and is not synced: run “manage.py syncworkflows” first"
 
 
 def _database_error(error: Exception) -> Exception:

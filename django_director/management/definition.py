@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from django_director.definitions.model import (
+    HOOK_PREFIX,
     NONE_FAILED,
     ON_TIMEOUT,
     ApprovalStep,
@@ -20,6 +21,7 @@ from django_director.definitions.model import (
     TaskStep,
     WaitStep,
     WorkflowStep,
+    hook_label,
 )
 from django_director.masking import mask
 from django_director.models import Workflow
@@ -45,11 +47,15 @@ def tree(steps: Iterable[Step], indent: str = "") -> Iterator[str]:
     """The steps as indented lines, what holds for each below it, then its members."""
     for step in steps:
         notes = _notes(step)
-        yield f"{indent}{step.id}" + (f"  [{', '.join(notes)}]" if notes else "")
+        yield f"{indent}{_label(step)}" + (f"  [{', '.join(notes)}]" if notes else "")
         for name, value in _details(step):
             if value is not None:
                 yield f"{indent}    {name}: {value}"
         yield from tree(_members(step), indent + "  ")
+
+
+def _label(step: Step) -> str:
+    return hook_label(step.id) if step.id.startswith(HOOK_PREFIX) else step.id
 
 
 def _members(step: Step) -> tuple[Step, ...]:
@@ -60,7 +66,7 @@ def _members(step: Step) -> tuple[Step, ...]:
 
 def _notes(step: Step) -> list[str]:
     notes: list[str] = [step.kind] if step.kind not in ("task", "workflow") else []
-    if isinstance(step, TaskStep) and step.task != step.id:
+    if isinstance(step, TaskStep) and step.task != _label(step):
         notes.append(f"task {step.task}")
     if isinstance(step, WorkflowStep):
         notes.append(f"workflow {step.workflow}")

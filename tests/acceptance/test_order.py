@@ -104,7 +104,10 @@ def test_it_is_approved_through_a_command_and_survives_kill_9_at_ten_random_mome
     assert tasks["COOL_DOWN"]["duration"] >= 30
     assert tasks["PRICE"]["result"]["total"] == "1800.00"
     assert run["result"] == {"shipment": 1, "order": 7}
-    assert {task["step"] for task in run["tasks"] if task["is_hook"]} == {"hooks.success", "hooks.always"}
+    assert {task["step"] for task in run["tasks"] if task["is_hook"]} == {
+        "hooks.success.MAIL_OK",
+        "hooks.always.METRICS",
+    }
     ask = "from example_project.shop.models import Shipment; print(list(Shipment.objects.values_list()))"
     shipped = shop.manage("shell", "-v0", "-c", ask)
     assert shipped.startswith("[(1, 7, Decimal('1800.00'), 'eva', ")

@@ -11,8 +11,8 @@ from tests.integration.commands.conftest import command  # noqa: F401
 pytestmark = pytest.mark.django_db
 
 HOOKS = {
-    "failure": (factories.step("hooks.failure", task="MAIL"),),
-    "always": (factories.step("hooks.always", task="METRICS"),),
+    "failure": (factories.step("hooks.failure.MAIL", task="MAIL"),),
+    "always": (factories.step("hooks.always.METRICS", task="METRICS"),),
 }
 
 
@@ -35,7 +35,7 @@ def test_of_one_outcome_the_number_says_nothing(viewer, command):  # noqa: F811
     assert page.count(">failure hook</span>") == page.count(">always hook</span>") == 1
     assert "after outcome" not in page
     printed = {line.split("\t")[0] for line in command("showrun", str(run.pk)).lines[-2:]}
-    assert printed == {"hooks.failure (failure hook)", "hooks.always (always hook)"}
+    assert printed == {"MAIL (failure hook)", "METRICS (always hook)"}
 
 
 def test_of_several_outcomes_each_is_named(viewer, command):  # noqa: F811
@@ -46,5 +46,5 @@ def test_of_several_outcomes_each_is_named(viewer, command):  # noqa: F811
     printed = command("showrun", str(run.pk)).out
     for name in names:
         assert page.count(name) == listed.count(name) == printed.count(f"({name})") == 1
-    hook = run.tasks.get(step="hooks.failure", generation=1)
+    hook = run.tasks.get(step="hooks.failure.MAIL", generation=1)
     assert f"<dd>{names[1]}</dd>" in text(viewer.get(address("task_change", hook.pk)))

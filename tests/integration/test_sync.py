@@ -11,7 +11,7 @@ from django_director.definitions import from_json
 from django_director.definitions.model import Retention, Schedule
 from django_director.exceptions import InvalidDefinitions
 from django_director.models import Workflow, WorkflowVersion
-from tests.factories import definition, make_run, step
+from tests.factories import definition, make_run, make_workflow, mapped, step
 
 pytestmark = pytest.mark.django_db
 
@@ -210,3 +210,40 @@ class TestAfterMigrate:
         settings.DIRECTOR = {"WORKFLOWS": [str(workflows_file)]}
         call_command("migrate", verbosity=0)
         assert not Workflow.objects.exists()
+
+
+class TestTasksThatAreGone:
+    """Runs in flight keep their version, whose tasks a deployment may have taken away."""
+
+    @pytest.fixture(autouse=True)
+    def files(self, settings, tmp_path):
+        (tmp_path / "w.yml").write_text("")
+        settings.DIRECTOR = {"WORKFLOWS": [str(tmp_path / "w.yml")]}
+
+    def run(self, *statuses, **fields):
+        old = definition("shop.ORDER", step("A", task="EXTRACT"), step("B", task="shop.gone"), **fields)
+        row = Workflow.objects.filter(name="shop.ORDER").first() or make_workflow(old)
+        return make_run(row, *statuses)
+
+    def test_a_run_that_needs_one(self, capsys):
+        self.run("running", {"A": "running", "B": "pending"})
+        self.run("running", {"A": "success", "B": "queued"})
+        call_command("syncworkflows")
+        told = capsys.readouterr().err
+        assert "2 runs in flight need the task “shop.gone”, which no longer exists: shop.ORDER (2)" in told
+        assert "fails after 600 s" in told
+        assert "EXTRACT" not in told
+
+    def test_what_has_ended_needs_none(self, capsys):
+        self.run("success", {"A": "success", "B": "success"})
+        self.run("running", {"A": "running", "B": "skipped"})
+        call_command("syncworkflows", "--dry-run")
+        assert "shop.gone" not in capsys.readouterr().err
+
+    def test_hooks_and_maps_to_come(self, capsys):
+        hooks = {"always": (step("hooks.always.H", task="shop.hook"),)}
+        old = definition("shop.M", mapped("M", step("I", task="shop.item"), over=[1]), hooks=hooks)
+        make_run(make_workflow(old), "running", {"M": "pending"})
+        call_command("syncworkflows")
+        told = capsys.readouterr().err
+        assert ["“shop.hook”" in told, "“shop.item”" in told, "1 run in flight needs" in told] == [True] * 3

@@ -10,7 +10,7 @@ from django_director import checks
 from django_director.conf import DEFAULTS
 from django_director.definitions.values import NAME_LENGTH
 from django_director.models import NAME_LENGTH as COLUMN
-from django_director.project import read_project
+from django_director.project import celery_app, read_project
 from django_director.querysets import DirectorManager
 
 
@@ -170,3 +170,62 @@ def test_many_problems_do_not_flood_every_command(settings, tmp_path):
     messages = checks.check_workflows()
     assert len(messages) == checks.MAX_PROBLEMS + 1
     assert messages[-1].msg == "The workflow files have 1,224 more problems."
+
+
+class TestSchedules:
+    """`periodic` is silent when nothing reads it, so `check` is not."""
+
+    @pytest.fixture(autouse=True)
+    def files(self, settings, tmp_path):
+        text = "shop.A: {tasks: [tests.testapp.tasks.echo], periodic: {interval: 60}}\n"
+        (tmp_path / "w.yml").write_text(text)
+        settings.DIRECTOR = {"WORKFLOWS": [str(tmp_path / "w.yml")]}
+
+    @pytest.fixture
+    def scheduler(self, monkeypatch):
+        app = celery_app()
+        assert app is not None
+        return lambda name: monkeypatch.setitem(app.conf, "beat_scheduler", name)
+
+    def said(self):
+        return [message for message in checks.check_workflows() if message.id != "director.W003"]
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "django",
+            "django_celery_beat.schedulers:DatabaseScheduler",
+            "django_celery_beat.schedulers.DatabaseScheduler",
+        ],
+    )
+    def test_with_a_beat_that_reads_the_database_nothing_is_said(self, scheduler, name):
+        scheduler(name)
+        assert self.said() == []
+
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            ("celery.beat:PersistentScheduler", "does not read the database"),
+            ("no.such:Scheduler", "can't be imported"),
+            ("django_celery_beat.schedulers:Databse", "can't be imported"),
+        ],
+    )
+    def test_another_scheduler(self, scheduler, name, why):
+        scheduler(name)
+        (message,) = self.said()
+        assert (message.id, "shop.A: `periodic` starts nothing" in message.msg) == ("director.W006", True)
+        assert name in message.msg
+        assert why in message.msg
+        assert "django_celery_beat.schedulers:DatabaseScheduler" in message.hint
+
+    def test_without_django_celery_beat(self, monkeypatch):
+        is_installed = apps.is_installed
+        monkeypatch.setattr(apps, "is_installed", lambda name: name != "django_celery_beat" and is_installed(name))
+        (message,) = self.said()
+        assert (message.id, "INSTALLED_APPS" in message.msg) == ("director.W005", True)
+        assert "syncworkflows" in message.hint
+
+    def test_without_schedules_nothing_is_said(self, settings, tmp_path, scheduler):
+        (tmp_path / "w.yml").write_text("shop.A: {tasks: []}\n")
+        scheduler("celery.beat:PersistentScheduler")
+        assert self.said() == []

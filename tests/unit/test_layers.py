@@ -44,6 +44,7 @@ LEVELS: list[set[str]] = [
         "firings",
         "timings",
         "project",
+        "orphans",
         "schedules",
         "sync",
         "unapplying",

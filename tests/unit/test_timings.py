@@ -60,7 +60,7 @@ class TestSummerTime:
     """In Paris 02:30 does not exist on 29 March 2026 and comes twice on 25 October 2026."""
 
     def test_the_night_that_is_jumped_over_is_missed_by_the_next(self):
-        slot, following = at("2026-03-29T01:00"), at("2026-03-30T00:30")
+        slot, following = at("2026-03-29T01:30"), at("2026-03-30T00:30")
         assert not NIGHTLY.is_missed(slot, following - MINUTE, 1)
         assert NIGHTLY.is_missed(slot, following, 1)
         assert NIGHTLY.last(at("2026-03-27T01:30"), following - MINUTE, 1) == slot
@@ -70,10 +70,11 @@ class TestSummerTime:
         assert not NIGHTLY.is_missed(slot, at("2026-10-25T01:30:01"), 1)
         assert NIGHTLY.count(at("2026-10-24T00:30"), at("2026-10-26T01:30"), 9) == 2
 
-    def test_elapsed_time_counts_where_a_schedule_goes_by_it(self):
+    def test_no_slot_is_missed_in_an_hour_that_comes_again(self):
         before = at("2026-10-24T22:00")
-        assert HALF_HOURLY.count(before, before + 10 * HOUR, 99) == 20
-        assert HALF_HOURLY.last(before, before + 2.7 * HOUR, 2) == before + 2 * HOUR
+        assert HALF_HOURLY.count(before, before + 10 * HOUR, 99) == 18
+        assert HALF_HOURLY.last(before, before + 3.7 * HOUR, 2) == before + 2 * HOUR
+        assert not HALF_HOURLY.is_missed(at("2026-10-25T00:30"), at("2026-10-25T01:50"), 1)
         spring = at("2026-03-28T23:00")
         assert HALF_HOURLY.count(spring, spring + 5 * HOUR, 99) == 10
 

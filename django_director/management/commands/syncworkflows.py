@@ -25,6 +25,8 @@ class Command(DirectorCommand):
         except InvalidDefinitions as error:
             raise CommandError(f"{error}\nNothing was changed.") from error
         sync.write(report, self.out.line)
+        for warning in report.warnings:
+            self.talk(f"warning: {warning}")
         if check and report.is_due:
             self.fail("A sync is due: run “manage.py syncworkflows”.")
         if dry_run and report.is_due:

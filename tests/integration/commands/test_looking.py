@@ -117,8 +117,8 @@ def test_a_workflow_is_shown_with_all_that_holds_for_its_steps(command):
             factories.wait("U", until='"2026-12-24"', description="Until Christmas"),
             factories.child("SUB", "shop.CHILD", payload={"order": 1}, timeout=3600),
             hooks={
-                "always": (factories.step("hooks.always", task="METRICS"),),
-                "failure": (factories.step("hooks.failure", task="MAIL", retry=Retry(max=0)),),
+                "always": (factories.step("hooks.always.METRICS", task="METRICS"),),
+                "failure": (factories.step("hooks.failure.MAIL", task="MAIL", retry=Retry(max=0)),),
             },
             timeout=259_200,
             fail_fast=True,
@@ -172,10 +172,10 @@ def test_a_workflow_is_shown_with_all_that_holds_for_its_steps(command):
         '      payload: {"order": 1}',
         "      timeout: 1h",
         "hook on failure:",
-        "  hooks.failure  [task MAIL]",
+        "  MAIL",
         "      retry: max 0",
         "hook on always:",
-        "  hooks.always  [task METRICS]",
+        "  METRICS",
     ]
 
 

@@ -149,3 +149,48 @@ def test_a_terminal_shows_one_live_line(on_terminal):
 
 def test_quiet(command):
     assert command("runworkflow", "shop.ETL", "--local", verbosity=0).talk == ""
+
+
+PAYLOAD = '{"order": 7}'
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("shop.ECHO", "--wait", PAYLOAD, "--timeout", "0"),
+        ("--wait", "--timeout", "0", "shop.ECHO", PAYLOAD),
+        ("shop.ECHO", "--comment", "by hand", "--wait", "--timeout", "0", PAYLOAD),
+        ("shop.ECHO", PAYLOAD, "--wait", "--timeout", "0"),
+    ],
+)
+def test_options_and_arguments_in_any_order(failing, arguments):
+    assert failing("runworkflow", *arguments).returncode == 3
+    assert Run.objects.get().payload == {"order": 7}
+
+
+def test_a_relaunch_takes_its_payload_after_options_too(command):
+    command("runworkflow", "shop.ECHO", '{"order": 1}')
+    command("relaunchworkflow", str(Run.objects.get().pk), "--comment", "again", '{"order": 2}')
+    assert [run.payload for run in Run.objects.order_by("created_at")] == [{"order": 1}, {"order": 2}]
+
+
+class TestNotSynced:
+    @pytest.fixture(autouse=True)
+    def file(self, settings, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "flows.yml").write_text("shop.NEW: {tasks: []}\nshop.OLD: {tasks: []}\n")
+        settings.DIRECTOR = {"WORKFLOWS": [str(tmp_path / "flows.yml")]}
+
+    @pytest.mark.parametrize("name", ["runworkflow", "showworkflow", "listruns"])
+    def test_a_workflow_that_is_only_in_a_file(self, failing, name):
+        message = (
+            "the workflow “shop.NEW” stands in flows.yml:1:1 and is not synced: run “manage.py syncworkflows”"
+        )
+        assert str(failing(name, "shop.NEW")) == f"{message} first"
+
+    def test_one_that_has_come_back(self, failing):
+        factories.make_workflow(factories.definition("shop.OLD", "A"), is_active=False)
+        assert "stands in flows.yml:2:1 and is not synced" in str(failing("runworkflow", "shop.OLD"))
+
+    def test_one_that_is_nowhere(self, failing):
+        assert str(failing("runworkflow", "shop.ECO")) == "unknown workflow “shop.ECO” (did you mean “shop.ECHO”?)"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def run():
     tasks = (factories.step("A"), factories.group("G", "B", "C"), factories.step("D"))
-    hook = factories.step("hooks.failure")
+    hook = factories.step("hooks.failure.PAGE", task="PAGE")
     workflow = factories.make_workflow(factories.definition("shop.ORDER", *tasks, hooks={"failure": (hook,)}))
     statuses = {"A": "success", "B": "failed", "C": "success", "D": "upstream_failed"}
     return factories.make_run(workflow, "failed", statuses)
@@ -72,7 +72,7 @@ def test_a_conflict_is_told(run, failing):
 def test_how_a_task_is_named(run):
     assert find_task(f"{run.pk.hex}:B").step == "B"
     hooks = [factories.make_task(run, 4, "success", pk=ids.hook_id(run.pk, n, 4), generation=n) for n in (0, 1)]
-    assert find_task(f"{run.pk}:hooks.failure") == hooks[1]
+    assert find_task(f"{run.pk}:hooks.failure.PAGE") == find_task(f"{run.pk}:PAGE") == hooks[1]
     position = run.tasks.get(step="D").position
     for index in (0, 3):
         factories.make_task(run, position, pk=ids.new_id(), map_index=index, generation=0)
@@ -84,7 +84,10 @@ def test_how_a_task_is_named(run):
     ("text", "message"),
     [
         ("{run}:G", "“G” is a group or chain of run {run}, not a task; name one of its steps"),
-        ("{run}:hooks.failur", "run {run} has no task “hooks.failur” (did you mean “hooks.failure”?)"),
+        (
+            "{run}:hooks.failur",
+            "run {run} has no task “hooks.failur” (did you mean “hooks.failure.PAGE”?)",
+        ),
         ("{run}:B:0", "run {run} has no task “B:0”"),
         ("{run}:B:99999999999", "run {run} has no task “B:99999999999”"),
         ("{run}:", "run {run} has no task “”"),

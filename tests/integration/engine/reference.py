@@ -129,6 +129,23 @@ class Reference:
             return "failed"
         return "skipped" if set(statuses) == {"skipped"} else "success"
 
+    def ends(self, entry: Entry) -> Iterator[str]:
+        """The rows after which nothing comes in an entry."""
+        if isinstance(entry, Head) or not isinstance(entry, Container):
+            yield from self.ids(entry)
+            return
+        inside = [step for step in self.steps.values() if step.id in self.rows and self.is_inside(step, entry)]
+        followed = {id(found) for step in inside for found in self.waits_for(step)}
+        last = [member for member in entry.members if id(member) not in followed and not self.is_empty(member)]
+        ends = [id for member in last for id in self.ends(member)]
+        yield from ends or ([entry.id] if entry.id in self.heads else [])
+
+    def status_by_ends(self, entry: Entry) -> str:
+        statuses = {"success" if self.is_forgiven(id) else self.rows[id] for id in self.ends(entry)}
+        if "success" in statuses:
+            return "success"
+        return "skipped" if statuses == {"skipped"} else "failed"
+
     def has_ended(self, id: str) -> bool:
         """What was canceled keeps its place in the order."""
         if self.rows[id] == "canceled":
@@ -147,7 +164,8 @@ class Reference:
         entries = self.waits_for(step)
         if not all(self.has_ended(id) for entry in entries for id in self.ids(entry)):
             return None
-        statuses = [self.status(entry) for entry in entries]
+        look = self.status_by_ends if step.trigger_rule == "any_success" else self.status
+        statuses = [look(entry) for entry in entries]
         holds = {
             "none_failed": "failed" not in statuses,
             "all_success": set(statuses) <= {"success"},

@@ -19,7 +19,10 @@ def STORE(rows: Any, payload: Any) -> None: ...
 def CHARGE(order: Any, amount: Any) -> None: ...
 
 
-SIGNATURES = {task.__name__: inspect.signature(task) for task in (FETCH, STORE, CHARGE)}
+def SEND(order: Any, amount: Any, **kwargs: Any) -> None: ...
+
+
+SIGNATURES = {task.__name__: inspect.signature(task) for task in (FETCH, STORE, CHARGE, SEND)}
 
 
 def read_text(folder: Path, text: str) -> Reading:

@@ -69,8 +69,8 @@ example.QUEUE: {tasks: [A], queue: q1, periodic: {interval: 60}}
     ]
     assert [step.queue for step in randoms.steps()] == ["q1", "q1", "q2"]
     assert {k: (h.id, h.task, h.queue) for k, (h,) in randoms.hooks.items()} == {
-        "success": ("hooks.success", "MAIL", "mails"),
-        "failure": ("hooks.failure", "PAGE", "q1"),
+        "success": ("hooks.success.MAIL", "MAIL", "mails"),
+        "failure": ("hooks.failure.PAGE", "PAGE", "q1"),
     }
     (schedule,) = randoms.schedules
     assert (schedule.kind, schedule.value, schedule.payload) == ("crontab", "0 */3 * * 1", {"user": False})
