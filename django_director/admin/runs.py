@@ -34,7 +34,7 @@ from django_director.representation import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import confirm, formatting, operations, run_page, search
-from .base import Missing, ReadOnlyAdmin
+from .base import Missing, ReadOnlyAdmin, SafeList
 from .relaunch_form import RelaunchForm
 from .run_state import RunState, etag
 
@@ -46,7 +46,7 @@ ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
 """What a list of runs may be asked for that child runs can be."""
 
 
-class RunList(ChangeList):
+class RunList(SafeList):
     """Counts the tasks of the page's runs in one query, asks what the pending ones wait for in another, and for
     whom those wait that have waiting tasks in a third."""
 

@@ -27,7 +27,7 @@ from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.status import Trigger
 
 from . import formatting
-from .base import ReadOnlyAdmin
+from .base import ReadOnlyAdmin, SafeList
 from .payload_form import PayloadForm
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ RUNS_SHOWN: Final = 20
 VERSIONS_SHOWN: Final = 20
 
 
-class WorkflowList(ChangeList):
+class WorkflowList(SafeList):
     """Finds the last runs of all workflows of the page in two queries."""
 
     def get_results(self, request: HttpRequest) -> None:
