@@ -23,6 +23,7 @@ from .engine.claim import Claim
 from .engine.failures import MAX_ERROR, Failure
 from .engine.transactions import WORKER_PATIENCE
 from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
+from .redaction import Redactor
 from .retrying import HIGHEST, next_delay
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ NOT_FOR_CELERY: Final = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostE
 """Exceptions from which Celery concludes on its process, or on the worker."""
 
 
-def record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
+def record(task: DirectorTask, claimed: Claim, error: BaseException, texts: Redactor) -> None:
     """Write down what an error makes of the attempt: handed back, tried again, or failed."""
     if (why := _interruption(error)) is not None:
         _give_back(claimed, why, is_told=green.is_killed(error))
@@ -54,21 +55,21 @@ def record(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
         unwritten.keep(claimed, unwritten.End.PUT_OFF, {})
     elif claimed.node.kind != "task" and not isinstance(error, DirectorError):
         # What goes wrong in what is ours is nobody's mistake in the workflow: it is tried again.
-        _lose(claimed, errortexts.described(error))
+        _lose(claimed, texts.text(errortexts.described(error)))
     else:
-        _fail(task, claimed, error)
+        _fail(task, claimed, error, texts)
 
 
-def _fail(task: DirectorTask, claimed: Claim, error: BaseException) -> None:
+def _fail(task: DirectorTask, claimed: Claim, error: BaseException, texts: Redactor) -> None:
     cause = _cause(error)
     try:
         delay = _delay(task, claimed, error, cause)
     except Misuse as misuse:
         cause, delay = misuse, None
     if delay is None:
-        finish.fail(claimed, failure(cause))
+        finish.fail(claimed, failure(cause, texts))
     else:
-        finish.retry_later(claimed, failure(cause), delay)
+        finish.retry_later(claimed, failure(cause, texts), delay)
 
 
 def _interruption(error: BaseException) -> str | None:
@@ -160,11 +161,12 @@ def _misuse(error: BaseException) -> str:
     return ""
 
 
-def failure(error: BaseException, prefix: str = "") -> Failure:
-    """The error as people read it, with the part of its traceback that is theirs."""
+def failure(error: BaseException, texts: Redactor, prefix: str = "") -> Failure:
+    """The error as people read it, with the part of its traceback that is theirs, and without secrets."""
     misuse = _misuse(error)
     said = f"{DirectorError.__name__}: {misuse}" if misuse else errortexts.described(error)
-    return Failure(error=f"{prefix}{said}", traceback=errortexts.formatted(error, _user_frames(error)))
+    traceback = errortexts.formatted(error, _user_frames(error))
+    return Failure(error=texts.text(f"{prefix}{said}"), traceback=texts.text(traceback))
 
 
 def _user_frames(error: BaseException) -> TracebackType | None:

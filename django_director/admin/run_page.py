@@ -27,7 +27,8 @@ def context(
     request: HttpRequest, run: Run, permitted: list[str], site: str, *, sees_payload: bool
 ) -> dict[str, Any]:
     """What the template needs, in a fixed number of queries."""
-    state = RunState(run, site, page=request.GET.get("page"), status=request.GET.get("status"))
+    asked_for = {"page": request.GET.get("page"), "status": request.GET.get("status")}
+    state = RunState(run, site, sees_payload=sees_payload, **asked_for)
     finished, total = state.progress
     asked = questions.read(run, state.asked[:ASKED_SHOWN])
     chosen = {"status": state.status} if state.status else {}
@@ -94,7 +95,6 @@ def _values(run: Run) -> dict[str, Any]:
     return {
         "payload": formatting.json_text(run.payload, run.version.graph.definition.schema),
         "result": _result(run),
-        "error": formatting.limited(run.error),
     }
 
 

@@ -201,7 +201,9 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         """The state of a run as JSON, or 304 when the page has it."""
         run = self._visible_run(request, run_id)
         site = self.admin_site.name
-        state = RunState(run, site, page=request.GET.get("page"), status=request.GET.get("status"))
+        sees_payload = self.allows(request, "view_payload", run)
+        asked_for = {"page": request.GET.get("page"), "status": request.GET.get("status")}
+        state = RunState(run, site, sees_payload=sees_payload, **asked_for)
         data = state.as_json(self._permitted(request, run))
         tag = etag(data)
         known = request.headers.get("If-None-Match", "").removeprefix("W/")

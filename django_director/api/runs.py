@@ -35,7 +35,8 @@ class RunList(DirectorView):
     def get(self, request: Request) -> Response:
         runs = visible(request.user, "view_run", Run.objects.for_listing(), "workflow")
         runs = filtered(runs, query(request, RunFilters, PARAMETERS))
-        return BY_RUN.respond(request, runs, runs_as_json)
+        sees = partial(sees_payload, request)
+        return BY_RUN.respond(request, runs, partial(runs_as_json, sees_payload=sees))
 
 
 class RunDetail(DirectorView):

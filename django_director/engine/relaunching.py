@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_director.exceptions import InvalidPayload
 from django_director.models import Run, Workflow, WorkflowVersion
 
 from .callers import checked_comment, checked_user
@@ -34,21 +37,34 @@ def relaunch(
 
     ``version`` is ``current`` or ``same`` (the one ``run`` had). Raises as ``start`` does.
     """
-    return start_version(
-        relaunch_version(run, version),
-        run.payload if payload is None else payload,
-        user=checked_user(user),
-        comment=checked_comment(comment),
-        trigger="relaunch",
-        relaunched_from=run,
-    )
+    with _unquoted(payload is None):
+        return start_version(
+            relaunch_version(run, version),
+            run.payload if payload is None else payload,
+            user=checked_user(user),
+            comment=checked_comment(comment),
+            trigger="relaunch",
+            relaunched_from=run,
+        )
 
 
 def preview_relaunch(run: Run, payload: Any = None, *, version: str = "current") -> RelaunchPreview:
     """Say what ``relaunch`` would start, without doing it. Raises what it would."""
     chosen = relaunch_version(run, version)
     given = run.payload if payload is None else payload
-    return RelaunchPreview(version=chosen, payload=checked_payload(chosen, given))
+    with _unquoted(payload is None):
+        return RelaunchPreview(version=chosen, payload=checked_payload(chosen, given))
+
+
+@contextlib.contextmanager
+def _unquoted(is_stored: bool) -> Iterator[None]:
+    """Quote nothing of a payload that is stored: the user may not be one who may see it."""
+    try:
+        yield
+    except InvalidPayload as error:
+        if not is_stored:
+            raise
+        raise InvalidPayload(error.plain) from None
 
 
 def relaunch_version(run: Run, version: str) -> WorkflowVersion:

@@ -10,7 +10,7 @@ import django_director
 PACKAGE = Path(django_director.__file__).parent
 LEVELS: list[set[str]] = [
     {"exceptions", "status", "ids", "faults", "jsonvalues", "hints", "shutdown", "throttle"},
-    {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
+    {"definitions", "expressions", "conf", "signals", "clock", "indexes", "masking", "redaction"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
     {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "intask", "broker"},
@@ -33,6 +33,7 @@ LEVELS: list[set[str]] = [
         "ownsteps",
         "strangers",
         "copies",
+        "steplines",
         "worker",
         "supervision",
         "remote",
@@ -50,7 +51,16 @@ LEVELS: list[set[str]] = [
     },
     {
         *("admin", "api", "management", "checks", "testing", "pytest_plugin", "urls"),
-        *("health", "authorization", "masking", "representation", "lookups", "hooknames", "questions"),
+        *(
+            "health",
+            "authorization",
+            "visible_errors",
+            "masked_source",
+            "representation",
+            "lookups",
+            "hooknames",
+            "questions",
+        ),
     },
 ]
 MAY_IMPORT_CELERY = {
@@ -60,6 +70,7 @@ MAY_IMPORT_CELERY = {
         "intask",
         "routing",
         "celery",
+        "steplines",
         "worker",
         "failing",
         "farewell",
