@@ -23,6 +23,7 @@ from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
 from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
+from django_director.masked_source import masked_source
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.status import Trigger
 
@@ -135,7 +136,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
             "version": version,
             "description": version.graph.definition.description if version else "",
             "graph": _graph(version) if version else "",
-            "source": formatting.limited(version.source) if version else None,
+            "source": formatting.limited(_source(version)) if version else None,
             "updated": formatting.moment(obj.updated_at),
             "versions": _versions(obj),
             "schedules": _schedules(obj),
@@ -215,6 +216,10 @@ def _graph(version: WorkflowVersion) -> SafeString:
         % {"total": len(version.graph.nodes)},
         link=lambda box: None,
     )
+
+
+def _source(version: WorkflowVersion) -> str:
+    return masked_source(version.source, version.graph.definition.schema)
 
 
 def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:
