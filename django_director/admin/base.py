@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from django_director.authorization import deciding, is_allowed, missing_for
+from django_director.authorization import deciding, is_allowed, missing_for, visible
 from django_director.conf import director
 from django_director.exceptions import InvalidSettings
 from django_director.masking import patterns
@@ -57,6 +57,16 @@ class SafeList(ChangeList):
         if any("\0" in text for values in request.GET.lists() for text in values[1]):
             raise IncorrectLookupParameters
         return found
+
+
+class VisibleWorkflowFilter(admin.RelatedFieldListFilter):
+    """By workflow, of those that the user may see in the list: a name may tell something too."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        return field.get_choices(
+            include_blank=False, ordering=ordering, limit_choices_to=model_admin.visible_workflows(request)
+        )
 
 
 class Missing(PermissionDenied):
@@ -133,6 +143,14 @@ class ReadOnlyAdmin(BaseAdmin[M]):
             needed = "" if director.AUTHORIZE else missing_for(request.user, missing.action, missing.workflow)
             context = {"title": _("Not allowed"), "needed": needed}
             return self.render(request, "forbidden.html", context, status=403)
+
+    def visible_workflows(self, request: HttpRequest) -> dict[str, Any]:
+        """What to filter workflows by, so that only those are left whose rows the user may see; a query more
+        only where the project decides itself."""
+        if not director.AUTHORIZE:
+            return {}
+        allowed = visible(request.user, self.view_action, Workflow.objects.all())
+        return {"pk__in": list(allowed.values_list("pk", flat=True))}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return SafeList

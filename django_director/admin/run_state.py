@@ -71,10 +71,18 @@ class RunState:
     """The statuses of a run's tasks, in two queries whatever their number; three where steps are workflows."""
 
     def __init__(
-        self, run: Run, site: str, *, sees_payload: bool, page: str | None = None, status: str | None = None
+        self,
+        run: Run,
+        site: str,
+        *,
+        sees_payload: bool,
+        sees_tasks: bool,
+        page: str | None = None,
+        status: str | None = None,
     ) -> None:
         self.run = run
         self.sees_payload = sees_payload
+        self.sees_tasks = sees_tasks
         self.links = Links(run, site, TASKS_PER_PAGE)
         self.status = status if status in TaskStatus.values else None
         self._page = page
@@ -143,7 +151,7 @@ class RunState:
     @cached_property
     def asked(self) -> list[UUID]:
         """The tasks whose approvals wait for somebody, in this run and below it: the oldest few."""
-        if not self.shown_counts[TaskStatus.WAITING]:
+        if not self.sees_tasks or not self.shown_counts[TaskStatus.WAITING]:
             return []
         return questions.first(self.run, ASKED_SHOWN + 1)
 
@@ -180,11 +188,13 @@ class RunState:
             "asked": " ".join(map(str, self.asked)),
             "buttons": [name for name in permitted if operations.ALL[name].is_possible(self.run)],
             "counts": {status: f"{number:,}" for status, _, number in self.filters if number},
-            "boxes": [
+            "boxes": []
+            if not self.sees_tasks
+            else [
                 [face.status, self.picture.fitted(face.note), face.title, self.links.to_child(box)]
                 for face, box in zip(self.faces, self.picture.boxes, strict=True)
             ],
-            "rows": [row.as_json() for row in self.rows],
+            "rows": [row.as_json() for row in self.rows] if self.sees_tasks else [],
             "icons": PATHS,
         }
 

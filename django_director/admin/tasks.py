@@ -28,7 +28,7 @@ from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
 from . import arguments, confirm, decisions, formatting, search, task_operations
-from .base import ReadOnlyAdmin, SafeList
+from .base import ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
 from .task_operations import TaskOperation
 
 UPSTREAM_SHOWN: Final = 20
@@ -68,7 +68,12 @@ class TaskList(SafeList):
 class TaskAdmin(ReadOnlyAdmin[Task]):
     view_action = "view_task"
     list_display = ("label", "state", "workflow_name", "run_id_short", "attempt", "started", "took", "error_text")
-    list_filter = (("status", StatusFilter), decisions.WaitingFilter, "is_hook", "run__workflow")
+    list_filter = (
+        ("status", StatusFilter),
+        decisions.WaitingFilter,
+        "is_hook",
+        ("run__workflow", VisibleWorkflowFilter),
+    )
     search_fields = ("step",)
     search_help_text = gettext_lazy(
         "The beginning of an id of a task or run, or the exact name of a step or Celery task"

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from django_director import engine, schedules
-from django_director.authorization import visible
+from django_director.authorization import is_allowed, visible
 from django_director.conf import director
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
@@ -46,7 +46,7 @@ class WorkflowList(SafeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        runs = last_runs(self.result_list)
+        runs = last_runs([row for row in self.result_list if is_allowed(request.user, "view_run", row)])
         timings = schedules.describe_many(self.result_list)
         for workflow in self.result_list:
             workflow.last_runs = runs[workflow.pk]

@@ -22,7 +22,7 @@ from django_director.representation import run_as_json, runs_as_json, tasks_as_j
 from .graph import graph_as_json
 from .pagination import PARAMETERS, Keyset
 from .serializers import CancelRequest, NoOptions, RelaunchRequest, RunFilters
-from .views import DirectorView, actor, as_uuid, body, query, sees_payload
+from .views import DirectorView, actor, as_uuid, body, is_hidden, query, require_any, sees_payload
 
 BY_RUN: Final = Keyset(("-id",))
 BY_TASK: Final = Keyset(("position", "map_index", "generation"))
@@ -118,6 +118,9 @@ class RunRelaunch(DirectorView):
     def post(self, request: Request, run_id: str) -> Response:
         old = _run(request, run_id, "retry")
         data = body(request, RelaunchRequest)
+        if data.get("payload") not in (None, old.payload):
+            # Else who may only repeat could start anything.
+            require(request.user, "run", old.workflow)
         run = engine.relaunch(old, user=actor(request), **data)
         record(request.user, run, f"Relaunched from {old.pk} (API)")
         return _answer(request, run, status.HTTP_201_CREATED)
@@ -156,9 +159,10 @@ def _matches(text: str) -> Q:
 
 def _run(request: Request, run_id: str, action: str) -> Run:
     """The run of a route, if the user may do ``action`` with it."""
+    require_any(request, action)
     runs = Run.objects.select_related("workflow", "version")
     run: Run | None = runs.filter(pk=as_uuid(run_id, "run")).first()
-    if run is None:
+    if run is None or is_hidden(request, run.workflow, action, "view_run"):
         raise UnknownRun(f"no run has the id {run_id}")
     require(request.user, action, run.workflow)
     return run

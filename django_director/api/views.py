@@ -162,6 +162,22 @@ def actor(request: Request) -> Any:
     return request.user if isinstance(request.user, get_user_model()) else None
 
 
+def require_any(request: Request, action: str) -> None:
+    """Refuse who may do ``action`` with no workflow, before anything is looked up: a 404 tells what there is.
+
+    Not where the project decides itself: its rules may know single workflows only.
+    """
+    if not director.AUTHORIZE:
+        require(request.user, action)
+
+
+def is_hidden(request: Request, workflow: Workflow, action: str, view: str) -> bool:
+    """Whether the project hides a workflow from the user: then it is not there, in place of a 403 that tells."""
+    if not director.AUTHORIZE:
+        return False
+    return not any(is_allowed(request.user, each, workflow) for each in (action, view))
+
+
 def sees_payload(request: Request, workflow: Workflow) -> bool:
     return is_allowed(request.user, "view_payload", workflow)
 

@@ -11,14 +11,15 @@ from rest_framework.response import Response
 from django_director import engine
 from django_director.authorization import is_allowed, require, visible
 from django_director.engine.callers import KEY_RULE, is_key
-from django_director.lookups import find_workflow
+from django_director.exceptions import NotAllowed, UnknownWorkflow
+from django_director.hints import question
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json
 from django_director.status import Trigger
 
 from .errors import invalid
 from .serializers import NoOptions, StartRequest
-from .views import DirectorView, actor, body, query, sees_payload
+from .views import DirectorView, actor, body, is_hidden, query, require_any, sees_payload
 
 
 class WorkflowList(DirectorView):
@@ -34,8 +35,7 @@ class WorkflowDetail(DirectorView):
     """``GET workflows/{name}/``."""
 
     def get(self, request: Request, name: str) -> Response:
-        workflow = find_workflow(name)
-        require(request.user, "view_workflow", workflow)
+        workflow = _workflow(request, name, "view_workflow")
         query(request, NoOptions)
         return Response(_seen_by(request, [workflow])[0])
 
@@ -44,8 +44,7 @@ class WorkflowRuns(DirectorView):
     """``POST workflows/{name}/runs/``: 201 with the new run, 200 with that of the idempotency key."""
 
     def post(self, request: Request, name: str) -> Response:
-        workflow = find_workflow(name)
-        require(request.user, "run", workflow)
+        workflow = _workflow(request, name, "run")
         data = body(request, StartRequest)
         run = engine.start(
             workflow,
@@ -61,6 +60,25 @@ class WorkflowRuns(DirectorView):
             run_as_json(run, with_payload=sees_payload(request, workflow), counts=counts),
             status=status.HTTP_201_CREATED if run.created else status.HTTP_200_OK,
         )
+
+
+def _workflow(request: Request, name: str, action: str) -> Workflow:
+    """The workflow of a route, if the user may do ``action`` with it."""
+    require_any(request, action)
+    workflow = engine.workflow_named(name)
+    if workflow is None or is_hidden(request, workflow, action, "view_workflow"):
+        raise UnknownWorkflow(name, question(name, _known_to(request)))
+    require(request.user, action, workflow)
+    return workflow
+
+
+def _known_to(request: Request) -> list[str]:
+    """The names that may be suggested to the user."""
+    try:
+        workflows = visible(request.user, "view_workflow", Workflow.objects.all())
+    except NotAllowed:
+        return []
+    return list(workflows.values_list("name", flat=True))
 
 
 def _seen_by(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]]:

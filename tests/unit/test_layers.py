@@ -14,6 +14,7 @@ LEVELS: list[set[str]] = [
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
     {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "intask", "broker"},
+    {"authorization"},
     {"engine"},
     {
         "identity",
