@@ -20,9 +20,10 @@ from django_director.querysets import RunQuerySet
 from django_director.representation import run_as_json, runs_as_json, tasks_as_json
 
 from .graph import graph_as_json
+from .names import is_hidden
 from .pagination import PARAMETERS, Keyset
 from .serializers import CancelRequest, NoOptions, RelaunchRequest, RunFilters
-from .views import DirectorView, actor, as_uuid, body, is_hidden, query, require_any, sees_payload
+from .views import DirectorView, actor, as_uuid, body, query, require_any, sees_payload
 
 BY_RUN: Final = Keyset(("-id",))
 BY_TASK: Final = Keyset(("position", "map_index", "generation"))
@@ -162,7 +163,7 @@ def _run(request: Request, run_id: str, action: str) -> Run:
     require_any(request, action)
     runs = Run.objects.select_related("workflow", "version")
     run: Run | None = runs.filter(pk=as_uuid(run_id, "run")).first()
-    if run is None or is_hidden(request, run.workflow, action, "view_run"):
+    if run is None or is_hidden(request.user, run.workflow, action, "view_run"):
         raise UnknownRun(f"no run has the id {run_id}")
     require(request.user, action, run.workflow)
     return run

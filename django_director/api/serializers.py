@@ -8,9 +8,11 @@ from rest_framework import serializers
 
 from django_director.exceptions import UnknownWorkflow
 from django_director.hints import question
-from django_director.lookups import SHOWN_STATUSES, find_workflow
+from django_director.lookups import SHOWN_STATUSES
 from django_director.models import COMMENT_LENGTH
 from django_director.status import Trigger
+
+from . import names
 
 SKIP_COMMENT_LENGTH = 300
 """With who it was, it is the task's reason."""
@@ -69,6 +71,6 @@ class RunFilters(serializers.Serializer[Any]):
 
     def validate_workflow(self, name: str) -> str:
         try:
-            return find_workflow(name).name
+            return names.find(self.context["request"].user, name, "view_run").name
         except UnknownWorkflow as error:
             raise serializers.ValidationError(str(error)) from error

@@ -12,8 +12,9 @@ from django_director.history import record_on_task, said
 from django_director.models import Task
 from django_director.representation import task_as_json
 
+from .names import is_hidden
 from .serializers import DecisionRequest, NoOptions, SkipRequest
-from .views import DirectorView, actor, as_uuid, body, is_hidden, query, require_any, sees_payload
+from .views import DirectorView, actor, as_uuid, body, query, require_any, sees_payload
 
 
 class TaskDetail(DirectorView):
@@ -76,7 +77,7 @@ def _task(request: Request, task_id: str, action: str | None) -> Task:
     tasks = Task.objects.select_related("run__workflow", "run__version")
     task: Task | None = tasks.filter(pk=as_uuid(task_id, "task")).first()
     asked = None if task is None else action or to_decide(task)
-    if task is None or asked is None or is_hidden(request, task.run.workflow, asked, "view_task"):
+    if task is None or asked is None or is_hidden(request.user, task.run.workflow, asked, "view_task"):
         raise UnknownTask(f"no task has the id {task_id}")
     require(request.user, asked, task.run.workflow)
     return task

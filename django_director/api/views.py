@@ -136,7 +136,7 @@ def query(request: Request, kind: type[_S], others: Iterable[str] = ()) -> dict[
     given = request.query_params
     known = {*kind().fields, *others, api_settings.URL_FORMAT_OVERRIDE}
     errors = {name: _unknown_parameter(name, known) for name in given if name not in known}
-    serializer = kind(data=given)
+    serializer = kind(data=given, context={"request": request})
     serializer.is_valid()
     errors |= dict(serializer.errors)
     errors |= {name: _repeated(name, values, kind) for name, values in given.lists() if len(values) > 1}
@@ -169,13 +169,6 @@ def require_any(request: Request, action: str) -> None:
     """
     if not director.AUTHORIZE:
         require(request.user, action)
-
-
-def is_hidden(request: Request, workflow: Workflow, action: str, view: str) -> bool:
-    """Whether the project hides a workflow from the user: then it is not there, in place of a 403 that tells."""
-    if not director.AUTHORIZE:
-        return False
-    return not any(is_allowed(request.user, each, workflow) for each in (action, view))
 
 
 def sees_payload(request: Request, workflow: Workflow) -> bool:

@@ -11,15 +11,14 @@ from rest_framework.response import Response
 from django_director import engine
 from django_director.authorization import is_allowed, require, visible
 from django_director.engine.callers import KEY_RULE, is_key
-from django_director.exceptions import NotAllowed, UnknownWorkflow
-from django_director.hints import question
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json
 from django_director.status import Trigger
 
+from . import names
 from .errors import invalid
 from .serializers import NoOptions, StartRequest
-from .views import DirectorView, actor, body, is_hidden, query, require_any, sees_payload
+from .views import DirectorView, actor, body, query, require_any, sees_payload
 
 
 class WorkflowList(DirectorView):
@@ -65,20 +64,9 @@ class WorkflowRuns(DirectorView):
 def _workflow(request: Request, name: str, action: str) -> Workflow:
     """The workflow of a route, if the user may do ``action`` with it."""
     require_any(request, action)
-    workflow = engine.workflow_named(name)
-    if workflow is None or is_hidden(request, workflow, action, "view_workflow"):
-        raise UnknownWorkflow(name, question(name, _known_to(request)))
+    workflow = names.find(request.user, name, action, "view_workflow")
     require(request.user, action, workflow)
     return workflow
-
-
-def _known_to(request: Request) -> list[str]:
-    """The names that may be suggested to the user."""
-    try:
-        workflows = visible(request.user, "view_workflow", Workflow.objects.all())
-    except NotAllowed:
-        return []
-    return list(workflows.values_list("name", flat=True))
 
 
 def _seen_by(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]]:

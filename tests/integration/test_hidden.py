@@ -130,6 +130,15 @@ def test_what_is_hidden_answers_as_what_is_not_there(hidden, client_of):
         assert len(texts) == 1, texts
 
 
+def test_a_filter_knows_no_hidden_name(hidden, client_of):
+    client = client_of(*EVERYTHING)
+    answers = [client.get(f"{API}/runs/", {"workflow": name}) for name in (HIDDEN, "secret.MERGE")]
+    assert [answer.status_code for answer in answers] == [400, 400]
+    texts = [answer.content.decode().replace(HIDDEN, "X").replace("secret.MERGE", "X") for answer in answers]
+    assert texts[0] == texts[1]
+    assert client.get(f"{API}/runs/", {"workflow": "shop.ORDER"}).status_code == 200
+
+
 def test_who_has_no_permission_learns_no_names_by_404(client_of):
     factories.make_run()
     client = client_of()
