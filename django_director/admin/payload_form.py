@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from django import forms
 from django.contrib.admin import widgets
@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from django_director.drawing.picture import shorten
 from django_director.exceptions import InvalidPayload
+from django_director.jsonvalues import parse
 from django_director.masking import MASKED, mask_schema, restore
 
 WHOLE: Final = "payload"
@@ -42,7 +43,7 @@ class JsonField(forms.CharField):
         if not text.strip():
             return MISSING
         try:
-            return json.loads(text, parse_constant=_refuse)
+            return parse(text)
         except ValueError as error:
             raise ValidationError(_("Not valid JSON: %(error)s") % {"error": error}) from error
         except RecursionError as error:
@@ -140,10 +141,6 @@ def _initial(field: forms.Field, value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = is_number if isinstance(field, forms.IntegerField) else isinstance(value, str) and value != ""
     return value if fits else MISSING
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _properties(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

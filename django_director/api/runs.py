@@ -23,7 +23,7 @@ from .graph import graph_as_json
 from .names import is_hidden
 from .pagination import PARAMETERS, Keyset
 from .serializers import CancelRequest, NoOptions, RelaunchRequest, RunFilters
-from .views import DirectorView, actor, as_uuid, body, query, require_any, sees_payload
+from .views import DirectorView, actor, as_uuid, body, idempotency_key, query, require_any, sees_payload
 
 BY_RUN: Final = Keyset(("-id",))
 BY_TASK: Final = Keyset(("position", "map_index", "generation"))
@@ -114,7 +114,9 @@ class RunRetry(DirectorView):
 
 
 class RunRelaunch(DirectorView):
-    """``POST runs/{id}/relaunch/``: 201 with a new run."""
+    """``POST runs/{id}/relaunch/``: 201 with a new run, 200 with that of the idempotency key."""
+
+    takes_key = True
 
     def post(self, request: Request, run_id: str) -> Response:
         old = _run(request, run_id, "retry")
@@ -122,7 +124,9 @@ class RunRelaunch(DirectorView):
         if data.get("payload") not in (None, old.payload):
             # Else who may only repeat could start anything.
             require(request.user, "run", old.workflow)
-        run = engine.relaunch(old, user=actor(request), **data)
+        run = engine.relaunch(old, user=actor(request), idempotency_key=idempotency_key(request), **data)
+        if not run.created:
+            return _answer(request, run)
         record(request.user, run, f"Relaunched from {old.pk} (API)")
         return _answer(request, run, status.HTTP_201_CREATED)
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from django_director.exceptions import UnknownWorkflow
 from django_director.hints import question
+from django_director.jsonvalues import StrictDecoder
 from django_director.lookups import SHOWN_STATUSES
 from django_director.models import COMMENT_LENGTH
 from django_director.status import Trigger
@@ -19,7 +20,7 @@ SKIP_COMMENT_LENGTH = 300
 
 
 class StartRequest(serializers.Serializer[Any]):
-    payload = serializers.JSONField(default=dict)
+    payload = serializers.JSONField(default=dict, decoder=StrictDecoder)
     comment = serializers.CharField(default="", allow_blank=True, max_length=COMMENT_LENGTH)
 
 
@@ -38,7 +39,7 @@ class NoOptions(serializers.Serializer[Any]):
 class RelaunchRequest(serializers.Serializer[Any]):
     """Without ``payload``, or with ``null``: the payload of the old run."""
 
-    payload = serializers.JSONField(default=None, allow_null=True)
+    payload = serializers.JSONField(default=None, allow_null=True, decoder=StrictDecoder)
     version = serializers.ChoiceField(choices=["current", "same"], default="current")
     comment = serializers.CharField(default="", allow_blank=True, max_length=COMMENT_LENGTH)
 

@@ -10,15 +10,13 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.authorization import is_allowed, require, visible
-from django_director.engine.callers import KEY_RULE, is_key
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json
 from django_director.status import Trigger
 
 from . import names
-from .errors import invalid
 from .serializers import NoOptions, StartRequest
-from .views import DirectorView, actor, body, query, require_any, sees_payload
+from .views import DirectorView, actor, body, idempotency_key, query, require_any, sees_payload
 
 
 class WorkflowList(DirectorView):
@@ -42,6 +40,8 @@ class WorkflowDetail(DirectorView):
 class WorkflowRuns(DirectorView):
     """``POST workflows/{name}/runs/``: 201 with the new run, 200 with that of the idempotency key."""
 
+    takes_key = True
+
     def post(self, request: Request, name: str) -> Response:
         workflow = _workflow(request, name, "run")
         data = body(request, StartRequest)
@@ -50,7 +50,7 @@ class WorkflowRuns(DirectorView):
             data["payload"],
             comment=data["comment"],
             user=actor(request),
-            idempotency_key=_idempotency_key(request),
+            idempotency_key=idempotency_key(request),
             trigger=Trigger.API,
             note="Started (API)",
         )
@@ -76,10 +76,3 @@ def _seen_by(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]
         if not is_allowed(request.user, "view_run", workflow):
             data["last_run"] = None
     return shown
-
-
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not is_key(key):
-        raise invalid("invalid request", {"Idempotency-Key": [KEY_RULE]})
-    return key

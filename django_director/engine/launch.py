@@ -239,6 +239,8 @@ def _earlier_run(order: Order) -> Run | None:
         run = runs.filter(workflow=order.version.workflow_id, idempotency_key=key).first()
         if run is not None and run.user_id != users.key_of(order.fields.get("user")):
             raise Conflict(f"the idempotency key “{key}” was used by another user")
+        if run is not None and run.relaunched_from_id != _pk(order.fields.get("relaunched_from")):
+            raise Conflict(f"the idempotency key “{key}” was used for another request, by run {run.pk}")
         if run is not None and run.payload != order.payload:
             raise Conflict(f"the idempotency key “{key}” was used with another payload, by run {run.pk}")
     if run is None and slot is not None:
@@ -246,6 +248,10 @@ def _earlier_run(order: Order) -> Run | None:
     if run is not None:
         run.created = False
     return run
+
+
+def _pk(row: Any) -> Any:
+    return None if row is None else row.pk
 
 
 def with_key(order: Order) -> Order:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from django_director.exceptions import InvalidPayload
 from django_director.models import Run, Workflow, WorkflowVersion
 
-from .callers import checked_comment, checked_user
+from .callers import checked_comment, checked_key, checked_user
 from .launch import checked_payload, current_version, start_version
 
 VERSIONS: Final = ("current", "same")
@@ -31,11 +31,18 @@ class RelaunchPreview:
 
 
 def relaunch(
-    run: Run, payload: Any = None, *, user: Any = None, version: str = "current", comment: str = ""
+    run: Run,
+    payload: Any = None,
+    *,
+    user: Any = None,
+    version: str = "current",
+    comment: str = "",
+    idempotency_key: str | None = None,
 ) -> Run:
     """Start a new run of the same workflow, with the same payload unless another is given.
 
-    ``version`` is ``current`` or ``same`` (the one ``run`` had). Raises as ``start`` does.
+    ``version`` is ``current`` or ``same`` (the one ``run`` had). A second call with the same
+    ``idempotency_key`` returns the run of the first. Raises as ``start`` does.
     """
     with _unquoted(payload is None):
         return start_version(
@@ -43,6 +50,7 @@ def relaunch(
             run.payload if payload is None else payload,
             user=checked_user(user),
             comment=checked_comment(comment),
+            idempotency_key=checked_key(idempotency_key),
             trigger="relaunch",
             relaunched_from=run,
         )
