@@ -16,7 +16,7 @@ from .conf import DEFAULTS, director
 from .engine.texts import stored_charset
 from .exceptions import InvalidSettings
 from .hints import did_you_mean
-from .masking import patterns
+from .masking import secret_keys
 
 TAG: Final = "director"
 SQLITE: Final = "django.db.backends.sqlite3"
@@ -124,7 +124,7 @@ def _wrong_values() -> Iterator[CheckMessage]:
 
 
 def _unusable_values() -> Iterator[CheckMessage]:
-    for key, use in (("AUTHORIZE", deciding), ("MASK", patterns)):
+    for key, use in (("AUTHORIZE", deciding), ("MASK", secret_keys)):
         fits, kind = RULES[key]
         if not fits(getattr(director, key)):
             continue  # E003

@@ -19,6 +19,8 @@ _CONDITIONAL: Final = ("then", "else")
 
 
 SHORT_KEY: Final = 200
+"""Characters. A longer key is none that is asked for again."""
+KEYS_KNOWN: Final = 4_096
 _URL_PASSWORD: Final = re.compile(r"(?<=://)([^\s/?#:@]*):([^\s/?#]+)@")
 """User and password of an address; a password may hold an ``@`` that should have been escaped."""
 _IN_URL: Final = f":{MASKED}@"
@@ -36,12 +38,12 @@ def mask(value: Any, schema: Any = None) -> Any:
     ``value`` beside a ``name`` that does, the password in an address (``scheme://user:password@host``), and what
     ``schema`` (a JSON Schema) calls ``writeOnly``; ``None`` stays, for it keeps no secret.
     """
-    return _Masker(patterns(), schema).masked(value, [schema], 0)
+    return _Masker(secret_keys(), schema).masked(value, [schema], 0)
 
 
 def hidden_in(value: Any, schema: Any = None) -> list[Any]:
     """The values that ``mask`` hides."""
-    masker = _Masker(patterns(), schema)
+    masker = _Masker(secret_keys(), schema)
     masker.masked(value, [schema], 0)
     return masker.hidden
 
@@ -53,7 +55,7 @@ def mask_urls(text: str) -> str:
 
 def is_secret_key(key: str) -> bool:
     """Whether a value is hidden for the key it stands under."""
-    return _matches(patterns(), key)
+    return secret_keys().is_secret(key)
 
 
 def mask_schema(schema: Any) -> Any:
@@ -109,8 +111,8 @@ def holds_mask(value: Any) -> bool:
 
 
 class _Masker:
-    def __init__(self, patterns: tuple[re.Pattern[str], ...], root: Any) -> None:
-        self.patterns = patterns
+    def __init__(self, keys: Keys, root: Any) -> None:
+        self.keys = keys
         self.root = root
         self.hidden: list[Any] = []
 
@@ -136,7 +138,7 @@ class _Masker:
         ]
 
     def _member(self, key: str, value: Any, schemas: list[Any], depth: int) -> Any:
-        if value is not None and self._is_secret_key(key):
+        if value is not None and self.keys.is_secret(key):
             return self._hide(value)
         return self._child(value, [schema for part in schemas for schema in _of_key(part, key)], depth)
 
@@ -155,12 +157,9 @@ class _Masker:
             self.hidden += [found[2] for found in _URL_PASSWORD.finditer(value)]
         return masked
 
-    def _is_secret_key(self, key: str) -> bool:
-        return _matches(self.patterns, key)
-
     def _names_a_secret(self, value: dict[Any, Any]) -> bool:
         names = (value.get(name) for name in NAMES)
-        return any(isinstance(name, str) and self._is_secret_key(name) for name in names)
+        return any(isinstance(name, str) and self.keys.is_secret(name) for name in names)
 
     def _is_secret(self, schema: Any) -> bool:
         return any(part.get("writeOnly") is True for part in self._parts(schema, set()))
@@ -210,25 +209,32 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _matches(patterns: tuple[re.Pattern[str], ...], key: str) -> bool:
-    # Payloads repeat a few keys; a long one is no key that somebody will look up again.
-    return _known_matches(patterns, key) if len(key) <= SHORT_KEY else _known_matches.__wrapped__(patterns, key)
+class Keys:
+    """The expressions of ``DIRECTOR["MASK"]``; remembers what it was asked, for payloads repeat a few keys."""
+
+    def __init__(self, patterns: list[re.Pattern[str]]) -> None:
+        self._patterns = patterns
+        self._known: dict[str, bool] = {}
+
+    def is_secret(self, key: str) -> bool:
+        """Whether a value is hidden for the key it stands under."""
+        known = self._known.get(key)
+        if known is None:
+            known = any(pattern.search(key) for pattern in self._patterns)
+            if len(key) <= SHORT_KEY and len(self._known) < KEYS_KNOWN:
+                self._known[key] = known
+        return known
 
 
-@lru_cache(maxsize=4096)
-def _known_matches(patterns: tuple[re.Pattern[str], ...], key: str) -> bool:
-    return any(pattern.search(key) for pattern in patterns)
-
-
-def patterns() -> tuple[re.Pattern[str], ...]:
-    """The expressions of ``DIRECTOR["MASK"]``. Raises ``InvalidSettings``."""
+def secret_keys() -> Keys:
+    """Which keys are secret by ``DIRECTOR["MASK"]``. Raises ``InvalidSettings``."""
     given = director.MASK or ()
     return _compiled((given,) if isinstance(given, str) else tuple(given))
 
 
 @lru_cache(maxsize=8)
-def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+def _compiled(patterns: tuple[str, ...]) -> Keys:
     try:
-        return tuple(re.compile(pattern) for pattern in patterns)
+        return Keys([re.compile(pattern) for pattern in patterns])
     except re.error as error:
         raise InvalidSettings(f'DIRECTOR["MASK"] is not a regular expression: {error}') from error

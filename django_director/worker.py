@@ -33,7 +33,7 @@ from .jsonvalues import MAX_INT, NotStorable, normalise, storable_text
 from .leases import keeper
 from .limits import limit_of
 from .logs import Lines, captured
-from .masking import is_secret_key
+from .masking import secret_keys
 from .models import Task
 from .redaction import Redactor
 from .status import RUN_FINISHED, STOP_SPARING
@@ -234,7 +234,9 @@ def _skip(claimed: Claim, reason: str) -> None:
 
 def _call(task: DirectorTask, claimed: Claim, texts: Redactor) -> Any:
     args, kwargs = inputs.arguments(task, claimed)
-    texts.add([value for name, value in kwargs.items() if is_secret_key(name)])
+    keys = secret_keys()
+    if secret := [value for name, value in kwargs.items() if keys.is_secret(name)]:
+        texts.add(secret)
     process = os.getpid()
     with user_session():
         try:

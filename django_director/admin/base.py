@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django_director.authorization import deciding, is_allowed, missing_for, visible
 from django_director.conf import director
 from django_director.exceptions import InvalidSettings
-from django_director.masking import patterns
+from django_director.masking import secret_keys
 from django_director.models import Workflow
 
 M = TypeVar("M", bound=Model)
@@ -134,7 +134,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         try:
             # Templates mask too, when it is too late for a page that says so.
             deciding()
-            patterns()
+            secret_keys()
             return view(request, *args, **kwargs)
         except InvalidSettings as error:
             context = {"title": _("Settings that can't be used"), "error": error}
