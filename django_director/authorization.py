@@ -52,6 +52,16 @@ def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> 
     return workflow is None or _is_looking(action) or _is_in_groups(user, workflow)
 
 
+def may_start_as_step(user: Any, workflow: Workflow) -> bool:
+    """Whether a run of ``user`` may start the workflow as a step; ``user`` is ``None`` for one who was deleted.
+
+    Its groups are asked for and no permission: to run the workflow that has the step is to run the step.
+    """
+    if director.AUTHORIZE:
+        return is_allowed(user, "run", workflow)
+    return user is not None and _is_in_groups(user, workflow)
+
+
 def to_decide(task: Task) -> str:
     """The action that deciding on an approval is."""
     step = task.run.version.graph.node(task.position).step

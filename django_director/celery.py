@@ -19,7 +19,7 @@ from celery.exceptions import MaxRetriesExceededError
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
-from . import broker, farewell, frozen, limits, losses, supervision  # noqa: F401 - the broker registers its URL scheme
+from . import broker, farewell, frozen, limits, losses, steplines, supervision  # noqa: F401 - registers its URL scheme
 from .definitions.arguments import ANYTHING, Plans
 from .dispatch import HEADER
 from .exceptions import Misuse
@@ -227,6 +227,9 @@ def _refresh_connections(sender: Any, **_: Any) -> None:
     # An eager task may run inside a transaction of its caller's.
     if not sender.request.is_eager:
         close_old_connections()
+
+
+steplines.clean()
 
 
 @signals.celeryd_init.connect(weak=False)

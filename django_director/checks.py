@@ -17,7 +17,7 @@ from .definitions import Definition
 from .engine.texts import stored_charset
 from .exceptions import InvalidSettings
 from .hints import did_you_mean
-from .masking import patterns
+from .masking import secret_keys
 
 TAG: Final = "director"
 SQLITE: Final = "django.db.backends.sqlite3"
@@ -128,7 +128,7 @@ def _wrong_values() -> Iterator[CheckMessage]:
 
 
 def _unusable_values() -> Iterator[CheckMessage]:
-    for key, use in (("AUTHORIZE", deciding), ("MASK", patterns)):
+    for key, use in (("AUTHORIZE", deciding), ("MASK", secret_keys)):
         fits, kind = RULES[key]
         if not fits(getattr(director, key)):
             continue  # E003

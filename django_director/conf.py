@@ -12,6 +12,24 @@ from django.core.signals import setting_changed
 
 KIB: Final = 1024
 
+_WORD: Final = r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]))"
+"""Where a word of a key begins: ``db_pwd``, ``dbPwd``, ``DBPwd``."""
+_END: Final = r"(?:[_ .-]?\d+)?$"
+SECRET_KEYS: Final = [
+    # Anywhere in a key.
+    r"(?i)passw(?:or)?d|passphrase|secret(?!ar)|authorization|credential",
+    r"(?i)connection[_ .-]?string|database[_ .-]?url",
+    # Not what counts the tokens of a text, as `total_tokens`.
+    r"(?i)token(?!i[sz])(?!s(?![A-Za-z]))|^tokens$|(?:access|api|auth|refresh|bearer|secret)[_ .-]?tokens",
+    r"(?i:(?:api|access|private|ssh|secret|signing|encryption|master)[_ .-]?keys?)(?![a-z])",
+    r"(?i:card[_ .-]?(?:number|no))(?![a-z])",
+    # Whole words of a key.
+    _WORD + r"(?i:pwd|dsn|jwt|otp|cvv|cvc|iban)(?![a-z])",
+    # The last word: not `pass_count`, `auth_method` or `signature_date`.
+    _WORD + r"(?i:pass|auth|bearer|cookies?|signature|pin)" + _END,
+]
+"""The keys that are taken for secret where ``DIRECTOR["MASK"]`` does not say another thing."""
+
 DEFAULTS: Final[dict[str, Any]] = {
     # Files, or folders of *.yml; None: BASE_DIR / "workflows.yml" if there is one.
     "WORKFLOWS": None,
@@ -49,8 +67,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "CAPTURE_LOGS": True,
     # Dotted path of the function that says who may do what; None: django_director.authorization.is_allowed.
     "AUTHORIZE": None,
-    # Regular expression for keys whose values are hidden in pages and the API.
-    "MASK": r"(?i)password|passwd|token|secret|authorization|api_?key|credential|private_?key",
+    # Regular expressions for keys whose values are hidden in pages, the API and texts.
+    "MASK": SECRET_KEYS,
 }
 
 MAX_GRACE: Final = 3600

@@ -52,10 +52,14 @@ class ChildNotStarted(DirectorError):
 
 
 class InvalidPayload(DirectorError):
-    """The payload does not fit: ``errors`` lists each reason as ``{"path": …, "message": …}``."""
+    """The payload does not fit: ``errors`` lists each reason as ``{"path": …, "message": …}``.
 
-    def __init__(self, errors: Sequence[dict[str, Any]]) -> None:
+    ``plain`` says the same without quoting the payload, for those who may not see it.
+    """
+
+    def __init__(self, errors: Sequence[dict[str, Any]], plain: Sequence[dict[str, Any]] | None = None) -> None:
         self.errors = list(errors)
+        self.plain = self.errors if plain is None else list(plain)
         lines = (f"{e['path']}: {e['message']}" if e["path"] else str(e["message"]) for e in errors)
         super().__init__("invalid payload: " + "; ".join(lines))
 

@@ -23,6 +23,7 @@ from .engine.claim import Claim
 from .engine.failures import MAX_ERROR, Failure
 from .engine.transactions import WORKER_PATIENCE
 from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
+from .redaction import Redactor
 from .retrying import HIGHEST, next_delay
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ NOT_FOR_CELERY: Final = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostE
 """Exceptions from which Celery concludes on its process, or on the worker."""
 
 
-def record(task: DirectorTask, claimed: Claim, error: BaseException) -> float | None:
+def record(task: DirectorTask, claimed: Claim, error: BaseException, texts: Redactor) -> float | None:
     """Write down what an error makes of the attempt: handed back, tried again, or failed.
 
     Returns in how many seconds a further attempt follows, where the task's failure leads to one.
@@ -57,22 +58,22 @@ def record(task: DirectorTask, claimed: Claim, error: BaseException) -> float | 
         unwritten.keep(claimed, unwritten.End.PUT_OFF, {})
     elif claimed.node.kind != "task" and not isinstance(error, DirectorError):
         # What goes wrong in what is ours is nobody's mistake in the workflow: it is tried again.
-        _lose(claimed, errortexts.described(error))
+        _lose(claimed, texts.text(errortexts.described(error)))
     else:
-        return _fail(task, claimed, error)
+        return _fail(task, claimed, error, texts)
     return None
 
 
-def _fail(task: DirectorTask, claimed: Claim, error: BaseException) -> float | None:
+def _fail(task: DirectorTask, claimed: Claim, error: BaseException, texts: Redactor) -> float | None:
     cause = _cause(error)
     try:
         delay = _delay(task, claimed, error, cause)
     except Misuse as misuse:
         cause, delay = misuse, None
     if delay is None:
-        finish.fail(claimed, failure(cause))
+        finish.fail(claimed, failure(cause, texts))
         return None
-    return delay if finish.retry_later(claimed, failure(cause), delay) else None
+    return delay if finish.retry_later(claimed, failure(cause, texts), delay) else None
 
 
 def _interruption(error: BaseException) -> str | None:
@@ -185,11 +186,12 @@ def _misuse(error: BaseException) -> str:
     return ""
 
 
-def failure(error: BaseException, prefix: str = "") -> Failure:
-    """The error as people read it, with the part of its traceback that is theirs."""
+def failure(error: BaseException, texts: Redactor, prefix: str = "") -> Failure:
+    """The error as people read it, with the part of its traceback that is theirs, and without secrets."""
     misuse = _misuse(error)
     said = f"{DirectorError.__name__}: {misuse}" if misuse else errortexts.described(error)
-    return Failure(error=f"{prefix}{said}", traceback=errortexts.formatted(error, _user_frames(error)))
+    traceback = errortexts.formatted(error, _user_frames(error))
+    return Failure(error=texts.text(f"{prefix}{said}"), traceback=texts.text(traceback))
 
 
 def _user_frames(error: BaseException) -> TracebackType | None:

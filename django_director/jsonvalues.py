@@ -8,20 +8,49 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from django.core.serializers.json import DjangoJSONEncoder
 
 MAX_DEPTH: Final = 30
 """MariaDB's JSON functions accept 32 levels."""
 MAX_INT: Final = 2**63
+MAX_KEY_SHOWN: Final = 100
 
 _UNSTORABLE: Final = re.compile(r"\\u0000|\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\)\\ud[c-f][0-9a-f]{2}")
 
 
 class NotStorable(ValueError):
     """The value, or something in it, can't be stored as JSON. The message says what and where."""
+
+
+class StrictDecoder(json.JSONDecoder):
+    """Reads JSON that people or clients give: a key that stands twice in one object is an error, and so is NaN.
+
+    Python's own takes the last of them, and a run would start with what nobody looked at.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "object_pairs_hook": _unique, "parse_constant": _no_constant})
+
+
+def parse(text: str) -> Any:
+    """The value of a JSON text. Raises ``ValueError``, also for a key given twice, and ``RecursionError``."""
+    return json.loads(text, cls=StrictDecoder)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {json.dumps(twice[:MAX_KEY_SHOWN])} stands twice in one object")
+    return found
+
+
+def _no_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")
 
 
 def normalise(value: Any, limit: int) -> Any:

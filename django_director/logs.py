@@ -20,6 +20,7 @@ from .engine.transactions import statement
 from .jsonvalues import storable_text
 from .models import TaskLog
 from .prepared import waiting_at_most
+from .redaction import Redactor
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +35,16 @@ CUT: Final = "… the beginning of this line was dropped: "
 class Lines:
     """The last lines of an attempt, as many as fit."""
 
-    def __init__(self) -> None:
+    def __init__(self, texts: Redactor) -> None:
+        self._texts = texts
         self._lines: deque[str] = deque()
         self._bytes = 0
         self._dropped = 0
 
     def add(self, line: str) -> None:
-        """Add a line, or several as a traceback has."""
+        """Add a line, or several as a traceback has, without the secrets of the run."""
+        # Before anything is cut: of half a secret nobody would know that it is one.
+        line = self._texts.text(line)
         data = line.encode()
         if len(data) >= MAX_BYTES:
             line = CUT + data[-MAX_BYTES + 1024 :].decode(errors="ignore")

@@ -18,13 +18,70 @@ _COMBINING: Final = ("allOf", "anyOf", "oneOf")
 _CONDITIONAL: Final = ("then", "else")
 
 
+SHORT_KEY: Final = 200
+"""Characters. A longer key is none that is asked for again."""
+KEYS_KNOWN: Final = 4_096
+_URL_PASSWORD: Final = re.compile(r"(?<=://)([^\s/?#:@]*):([^\s/?#]+)@")
+"""User and password of an address; a password may hold an ``@`` that should have been escaped."""
+_IN_URL: Final = f":{MASKED}@"
+NAMES: Final = ("name", "key", "Name", "Key")
+"""Where lists of settings, as those of containers, hold the name of a ``value``."""
+VALUES: Final = ("value", "Value")
+EXAMPLES: Final = ("default", "const", "enum", "examples", "example")
+"""What of a schema is a value."""
+
+
 def mask(value: Any, schema: Any = None) -> Any:
     """A copy of a JSON value in which secrets read ``********``.
 
-    Secret is what stands under a key that matches ``DIRECTOR["MASK"]`` (an expression, or a list of them),
-    or what ``schema`` (a JSON Schema) calls ``writeOnly``; ``None`` stays, for it keeps no secret.
+    Secret is what stands under a key that matches ``DIRECTOR["MASK"]`` (an expression, or a list of them), the
+    ``value`` beside a ``name`` that does, the password in an address (``scheme://user:password@host``), and what
+    ``schema`` (a JSON Schema) calls ``writeOnly``; ``None`` stays, for it keeps no secret.
     """
-    return _Masker(patterns(), schema).masked(value, [schema], 0)
+    return _Masker(secret_keys(), schema).masked(value, [schema], 0)
+
+
+def hidden_in(value: Any, schema: Any = None) -> list[Any]:
+    """The values that ``mask`` hides."""
+    masker = _Masker(secret_keys(), schema)
+    masker.masked(value, [schema], 0)
+    return masker.hidden
+
+
+def mask_urls(text: str) -> str:
+    """The text without the passwords of the addresses in it."""
+    return _URL_PASSWORD.sub(rf"\1{_IN_URL}", text) if "://" in text else text
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether a value is hidden for the key it stands under."""
+    return secret_keys().is_secret(key)
+
+
+def mask_schema(schema: Any) -> Any:
+    """A copy of a JSON Schema without the values it gives to what is secret: defaults, constants and examples."""
+    return _masked_schema(schema, False, 0)
+
+
+def _masked_schema(schema: Any, is_secret: bool, depth: int) -> Any:
+    if isinstance(schema, list):
+        return [_masked_schema(part, is_secret, depth + 1) for part in schema]
+    if not isinstance(schema, dict) or depth >= MAX_DEPTH:
+        return schema
+    is_secret = is_secret or schema.get("writeOnly") is True
+    return {key: _schema_part(key, part, is_secret, depth + 1) for key, part in schema.items()}
+
+
+def _schema_part(key: str, part: Any, is_secret: bool, depth: int) -> Any:
+    if key in EXAMPLES:
+        return MASKED if is_secret and part is not None else mask(part)
+    if key in ("properties", "patternProperties") and isinstance(part, dict):
+        return {
+            name: _masked_schema(sub, is_secret or is_secret_key(str(name)), depth) for name, sub in part.items()
+        }
+    if key in ("$defs", "definitions", "dependentSchemas") and isinstance(part, dict):
+        return {name: _masked_schema(sub, is_secret, depth) for name, sub in part.items()}
+    return _masked_schema(part, is_secret, depth)
 
 
 def restore(entered: Any, original: Any, shown: Any) -> Any:
@@ -32,7 +89,7 @@ def restore(entered: Any, original: Any, shown: Any) -> Any:
 
     What can't be told to be the same place, as in a list that has grown, stays ``********``; see ``holds_mask``.
     """
-    if entered == shown == MASKED:
+    if isinstance(entered, str) and entered == shown and holds_mask(shown):
         return original
     if isinstance(entered, dict) and isinstance(original, dict) and isinstance(shown, dict):
         return {
@@ -45,39 +102,64 @@ def restore(entered: Any, original: Any, shown: Any) -> Any:
 
 
 def holds_mask(value: Any) -> bool:
-    """Whether ``********`` stands somewhere in a JSON value as a value."""
+    """Whether ``********`` stands somewhere in a JSON value as a value, or as the password of an address."""
     if isinstance(value, dict):
         return any(map(holds_mask, value.values()))
-    return any(map(holds_mask, value)) if isinstance(value, list) else value == MASKED
+    if isinstance(value, list):
+        return any(map(holds_mask, value))
+    return isinstance(value, str) and (value == MASKED or _IN_URL in value)
 
 
 class _Masker:
-    def __init__(self, patterns: tuple[re.Pattern[str], ...], root: Any) -> None:
-        self.patterns = patterns
+    def __init__(self, keys: Keys, root: Any) -> None:
+        self.keys = keys
         self.root = root
+        self.hidden: list[Any] = []
 
     def masked(self, value: Any, schemas: list[Any], depth: int) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
         if not isinstance(value, dict | list | tuple):
             return value
         if depth >= MAX_DEPTH:
-            return MASKED
+            return self._hide(value)
         schemas = [part for schema in schemas for part in self._parts(schema, set())]
         if isinstance(value, dict):
-            return {key: self._member(str(key), item, schemas, depth) for key, item in value.items()}
+            secret = VALUES if self._names_a_secret(value) else ()
+            return {
+                key: self._hide(item)
+                if item is not None and key in secret
+                else self._member(str(key), item, schemas, depth)
+                for key, item in value.items()
+            }
         return [
             self._child(item, [schema for part in schemas for schema in _of_item(part, index)], depth)
             for index, item in enumerate(value)
         ]
 
     def _member(self, key: str, value: Any, schemas: list[Any], depth: int) -> Any:
-        if value is not None and any(pattern.search(key) for pattern in self.patterns):
-            return MASKED
+        if value is not None and self.keys.is_secret(key):
+            return self._hide(value)
         return self._child(value, [schema for part in schemas for schema in _of_key(part, key)], depth)
 
     def _child(self, value: Any, schemas: list[Any], depth: int) -> Any:
         if value is not None and any(self._is_secret(schema) for schema in schemas):
-            return MASKED
+            return self._hide(value)
         return self.masked(value, schemas, depth + 1)
+
+    def _hide(self, value: Any) -> str:
+        self.hidden.append(value)
+        return MASKED
+
+    def _text(self, value: str) -> str:
+        masked = mask_urls(value)
+        if masked != value:
+            self.hidden += [found[2] for found in _URL_PASSWORD.finditer(value)]
+        return masked
+
+    def _names_a_secret(self, value: dict[Any, Any]) -> bool:
+        names = (value.get(name) for name in NAMES)
+        return any(isinstance(name, str) and self.keys.is_secret(name) for name in names)
 
     def _is_secret(self, schema: Any) -> bool:
         return any(part.get("writeOnly") is True for part in self._parts(schema, set()))
@@ -127,15 +209,32 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def patterns() -> tuple[re.Pattern[str], ...]:
-    """The expressions of ``DIRECTOR["MASK"]``. Raises ``InvalidSettings``."""
+class Keys:
+    """The expressions of ``DIRECTOR["MASK"]``; remembers what it was asked, for payloads repeat a few keys."""
+
+    def __init__(self, patterns: list[re.Pattern[str]]) -> None:
+        self._patterns = patterns
+        self._known: dict[str, bool] = {}
+
+    def is_secret(self, key: str) -> bool:
+        """Whether a value is hidden for the key it stands under."""
+        known = self._known.get(key)
+        if known is None:
+            known = any(pattern.search(key) for pattern in self._patterns)
+            if len(key) <= SHORT_KEY and len(self._known) < KEYS_KNOWN:
+                self._known[key] = known
+        return known
+
+
+def secret_keys() -> Keys:
+    """Which keys are secret by ``DIRECTOR["MASK"]``. Raises ``InvalidSettings``."""
     given = director.MASK or ()
     return _compiled((given,) if isinstance(given, str) else tuple(given))
 
 
 @lru_cache(maxsize=8)
-def _compiled(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
+def _compiled(patterns: tuple[str, ...]) -> Keys:
     try:
-        return tuple(re.compile(pattern) for pattern in patterns)
+        return Keys([re.compile(pattern) for pattern in patterns])
     except re.error as error:
         raise InvalidSettings(f'DIRECTOR["MASK"] is not a regular expression: {error}') from error

@@ -6,20 +6,21 @@ the caller says that the reader may see it, and is masked even then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, OuterRef, Subquery
 
+from . import visible_errors
 from .clock import iso
 from .definitions.model import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
 from .engine import keys, waiting
 from .exceptions import InvalidPayload
 from .graph import OWN_TASK
 from .hooknames import outcome_of
-from .masking import MASKED, mask
+from .masking import MASKED, mask, mask_schema
 from .models import Run, Task, Workflow, WorkflowVersion
 from .schedules import describe_many
 from .status import TaskStatus
@@ -40,7 +41,8 @@ def run_as_json(
 
     ``counts`` are its task counts where they are known; else they are asked for.
     """
-    data = _run(run, task_counts([run])[run.pk] if counts is None else counts, waiting.of_run(run))
+    found = task_counts([run])[run.pk] if counts is None else counts
+    data = _run(run, found, waiting.of_run(run), sees_payload=with_payload)
     if with_payload:
         data["concurrency_key"] = shown_key(run)
         data["payload"] = mask(run.payload, run.version.graph.definition.schema)
@@ -51,14 +53,16 @@ def run_as_json(
     return data
 
 
-def runs_as_json(runs: Iterable[Run]) -> list[Json]:
+def runs_as_json(runs: Iterable[Run], *, sees_payload: Callable[[Workflow], bool]) -> list[Json]:
     """Runs of a list: one query more, or two with pending ones; ``payload`` and ``result`` are ``None``.
 
-    Ask for them by ``Run.objects.for_listing()``.
+    ``sees_payload`` says of which workflows the reader may see errors as they are. Ask for the runs by
+    ``Run.objects.for_listing()``.
     """
     listed = list(runs)
     counts, places = task_counts(listed), waiting.of_runs(listed)
-    return [_run(run, counts[run.pk], places.get(run.pk)) for run in listed]
+    seen = {run.workflow_id: sees_payload(run.workflow) for run in listed}
+    return [_run(run, counts[run.pk], places.get(run.pk), sees_payload=seen[run.workflow_id]) for run in listed]
 
 
 def shown_key(run: Run) -> str | None:
@@ -152,7 +156,7 @@ def time_as_json(value: datetime | None) -> str | None:
     return iso(value)
 
 
-def _run(run: Run, counts: dict[str, int], place: waiting.Waiting | None) -> Json:
+def _run(run: Run, counts: dict[str, int], place: waiting.Waiting | None, *, sees_payload: bool) -> Json:
     return {
         "id": str(run.pk),
         "workflow": run.workflow.name,
@@ -164,7 +168,7 @@ def _run(run: Run, counts: dict[str, int], place: waiting.Waiting | None) -> Jso
         "payload": None,
         "result": None,
         "result_error": None,
-        "error": run.error or None,
+        "error": visible_errors.of_run(run, sees_payload=sees_payload) or None,
         "idempotency_key": run.idempotency_key,
         "concurrency_key": None,
         "waiting": None if place is None else _waiting(place),
@@ -209,14 +213,14 @@ def _short_run(run: Run) -> Json:
 def _tasks(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> Iterator[Json]:
     upstream = _Upstream(run.version.graph)
     for task in tasks:
-        data = _task(task, run) | {"upstream": upstream.of(task)}
+        data = _task(task, run, sees_payload=with_payload) | {"upstream": upstream.of(task)}
         if with_payload:
             data["result"] = mask(task.result)
             data["traceback"] = task.traceback or None
         yield data
 
 
-def _task(task: Task, run: Run) -> Json:
+def _task(task: Task, run: Run, *, sees_payload: bool) -> Json:
     node = run.version.graph.node(task.position)
     step = node.step
     return {
@@ -237,7 +241,7 @@ def _task(task: Task, run: Run) -> Json:
         "worker": task.worker or None,
         "result": None,
         "result_error": None,
-        "error": task.error or None,
+        "error": visible_errors.of_task(task.error, sees_payload=sees_payload) or None,
         "traceback": None,
         "reason": task.reason or None,
         "progress": task.progress,
@@ -280,7 +284,7 @@ def _workflow(workflow: Workflow, version: WorkflowVersion | None) -> Json:
         "version": version.number if version else None,
         "is_active": workflow.is_active,
         "schedules": [],
-        "schema": definition.schema,
+        "schema": mask_schema(definition.schema),
         "steps": [step_as_json(step) for step in definition.tasks],
         "hooks": {outcome: list(map(step_as_json, steps)) for outcome, steps in definition.hooks.items()},
         "last_run": None,

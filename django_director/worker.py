@@ -33,7 +33,9 @@ from .jsonvalues import MAX_INT, NotStorable, normalise, storable_text
 from .leases import keeper
 from .limits import limit_of
 from .logs import Lines, captured
+from .masking import secret_keys
 from .models import Task
+from .redaction import Redactor
 from .status import RUN_FINISHED, STOP_SPARING
 from .throttle import Throttle
 
@@ -61,6 +63,7 @@ class Context:
     idempotency_key: str
     """The same for every attempt of this task; new when a task that had succeeded is run again."""
     _token: int
+    _texts: Redactor
     _asked_at: float = field(default=float("-inf"))
     _canceled: bool = False
 
@@ -80,7 +83,7 @@ class Context:
         value = {
             "done": _number("done", done),
             "total": None if total is None else _number("total", total),
-            "message": storable_text(str(message)[:200]),
+            "message": storable_text(self._texts.text(str(message))[:200]),
         }
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
         with _harmless("show the progress of"):
@@ -145,7 +148,11 @@ def perform(task: DirectorTask, ticket: Ticket) -> Any:
             raise Ignore
         request.retries = claimed.failures
         request.director_policy = claimed.node.retry
-        return _attempt(task, claimed)
+        texts = Redactor(claimed.payload, claimed.graph.definition.schema, claimed.run.pk)
+        # What Celery logs of the step is cleaned by it.
+        request.director_texts = texts
+        request.director_value = value = _attempt(task, claimed, texts)
+        return value
 
 
 @contextlib.contextmanager
@@ -154,15 +161,15 @@ def _at_work() -> Iterator[None]:
         yield
 
 
-def _attempt(task: DirectorTask, claimed: Claim) -> Any:
-    lines = Lines()
+def _attempt(task: DirectorTask, claimed: Claim, texts: Redactor) -> Any:
+    lines = Lines(texts)
     seen: BaseException | None = None
-    with _in_context(claimed), keeper.keep(claimed):
+    with _in_context(claimed, texts), keeper.keep(claimed):
         try:
             with captured(lines):
-                value = _do(task, claimed)
+                value = _do(task, claimed, texts)
         except BaseException as error:
-            delay = _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error)))
+            delay = _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error, texts)))
             seen = shown(task, claimed, error, delay)
             if seen is error:
                 raise
@@ -176,7 +183,7 @@ def _attempt(task: DirectorTask, claimed: Claim) -> Any:
             case ownsteps.HELD:
                 value, end = None, _nothing
             case _:
-                end = partial(_commit, claimed, value)
+                end = partial(_commit, claimed, value, texts)
         _conclude(lines, claimed, end)
     return None if isinstance(value, ownsteps.Skip) else value
 
@@ -213,12 +220,12 @@ def _insist(write: Callable[[], T]) -> T:
         raise
 
 
-def _do(task: DirectorTask, claimed: Claim) -> Any:
+def _do(task: DirectorTask, claimed: Claim, texts: Redactor) -> Any:
     """Do the step and return what came of it: a value, ``ownsteps.HELD`` or an ``ownsteps.Skip``."""
     if not inputs.judge(claimed):
         text = " ".join(str(claimed.node.step.when).split())
         return ownsteps.Skip(f"`when` is false: {text}")
-    return _call(task, claimed) if claimed.node.kind == "task" else ownsteps.perform(claimed)
+    return _call(task, claimed, texts) if claimed.node.kind == "task" else ownsteps.perform(claimed)
 
 
 def _skip(claimed: Claim, reason: str) -> None:
@@ -226,8 +233,11 @@ def _skip(claimed: Claim, reason: str) -> None:
         raise Ignore
 
 
-def _call(task: DirectorTask, claimed: Claim) -> Any:
+def _call(task: DirectorTask, claimed: Claim, texts: Redactor) -> Any:
     args, kwargs = inputs.arguments(task, claimed)
+    keys = secret_keys()
+    if secret := [value for name, value in kwargs.items() if keys.is_secret(name)]:
+        texts.add(secret)
     process = os.getpid()
     with user_session():
         try:
@@ -270,7 +280,7 @@ def normalise_result(value: Any) -> Any:
         ) from error
 
 
-def _commit(claimed: Claim, value: Any) -> None:
+def _commit(claimed: Claim, value: Any, texts: Redactor) -> None:
     try:
         committed = _insist(partial(finish.finish, claimed, value))
     except Exception as error:
@@ -278,14 +288,14 @@ def _commit(claimed: Claim, value: Any) -> None:
             # The database has refused everything for as long as we wait. The lease tells, when it answers.
             raise
         # This very result can't be stored: say so, without it.
-        _insist(partial(finish.fail, claimed, failure(error, "the result could not be stored: ")))
+        _insist(partial(finish.fail, claimed, failure(error, texts, "the result could not be stored: ")))
         raise
     if not committed:
         raise Ignore
 
 
 @contextlib.contextmanager
-def _in_context(claimed: Claim) -> Iterator[None]:
+def _in_context(claimed: Claim, texts: Redactor) -> Iterator[None]:
     key = f"{claimed.task_id}-{claimed.reruns}"
     token = _context.set(
         Context(
@@ -294,6 +304,7 @@ def _in_context(claimed: Claim) -> Iterator[None]:
             attempt=claimed.attempt,
             idempotency_key=key,
             _token=claimed.token,
+            _texts=texts,
         )
     )
     try:

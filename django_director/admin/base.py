@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import get_fields_from_path, unquote
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model
@@ -15,10 +17,10 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from django_director.authorization import deciding, is_allowed, missing_for
+from django_director.authorization import deciding, is_allowed, missing_for, visible
 from django_director.conf import director
 from django_director.exceptions import InvalidSettings
-from django_director.masking import patterns
+from django_director.masking import secret_keys
 from django_director.models import Workflow
 
 M = TypeVar("M", bound=Model)
@@ -44,6 +46,27 @@ class BoundedPaginator(BasePaginator):
     @cached_property
     def count(self) -> int:
         return int(self.object_list.order_by()[: self.limit].count())  # type: ignore[attr-defined]
+
+
+class SafeList(ChangeList):
+    """A list whose address may hold anything: what the database would refuse is sent back as Django does it."""
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        found = super().get_filters(request)
+        # PostgreSQL refuses NUL only when the query runs, where Django expects no failure.
+        if any("\0" in text for values in request.GET.lists() for text in values[1]):
+            raise IncorrectLookupParameters
+        return found
+
+
+class VisibleWorkflowFilter(admin.RelatedFieldListFilter):
+    """By workflow, of those that the user may see in the list: a name may tell something too."""
+
+    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+        ordering = self.field_admin_ordering(field, request, model_admin)
+        return field.get_choices(
+            include_blank=False, ordering=ordering, limit_choices_to=model_admin.visible_workflows(request)
+        )
 
 
 class Missing(PermissionDenied):
@@ -111,7 +134,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         try:
             # Templates mask too, when it is too late for a page that says so.
             deciding()
-            patterns()
+            secret_keys()
             return view(request, *args, **kwargs)
         except InvalidSettings as error:
             context = {"title": _("Settings that can't be used"), "error": error}
@@ -120,6 +143,39 @@ class ReadOnlyAdmin(BaseAdmin[M]):
             needed = "" if director.AUTHORIZE else missing_for(request.user, missing.action, missing.workflow)
             context = {"title": _("Not allowed"), "needed": needed}
             return self.render(request, "forbidden.html", context, status=403)
+
+    def visible_workflows(self, request: HttpRequest) -> dict[str, Any]:
+        """What to filter workflows by, so that only those are left whose rows the user may see; a query more
+        only where the project decides itself."""
+        if not director.AUTHORIZE:
+            return {}
+        allowed = visible(request.user, self.view_action, Workflow.objects.all())
+        return {"pk__in": list(allowed.values_list("pk", flat=True))}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return SafeList
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Whether a query string may filter the list: only by ``list_filter``.
+
+        Django lets it use any look-up of any column. One that starts with a guess tells by its number of rows
+        whether the guess is right, so that every payload could be read letter by letter.
+        """
+        return request is not None and lookup in self.declared_filters(request)
+
+    def declared_filters(self, request: HttpRequest) -> frozenset[str]:
+        """The parameters of the filters of ``list_filter``."""
+        return frozenset(
+            name for entry in self.get_list_filter(request) for name in self._parameters(entry, request)
+        )
+
+    def _parameters(self, entry: Any, request: HttpRequest) -> Iterable[str]:
+        if isinstance(entry, type) and issubclass(entry, admin.SimpleListFilter):
+            return [str(entry.parameter_name)]
+        path, make = entry if isinstance(entry, tuple | list) else (entry, admin.FieldListFilter.create)
+        field = get_fields_from_path(self.model, path)[-1]
+        made = make(field, request, {}, self.model, self, field_path=path)
+        return [str(name) for name in made.expected_parameters()]
 
     def workflow_of(self, obj: M) -> Workflow:
         """The workflow that decides about access to the object."""

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_director import engine
+from django_director import engine, visible_errors
 from django_director.authorization import is_allowed, needed_for, require, to_decide
 from django_director.definitions.model import ApprovalStep
 from django_director.engine.approvals import MAX_COMMENT
@@ -192,6 +192,12 @@ def waiting_text(task: Task) -> str:
     if task.asked_at is not None and (asked := prompt(task)):
         parts.append(f"“{formatting.name(asked)}”")
     return " ".join(parts)
+
+
+def why(task: Task, *, sees_payload: bool) -> str:
+    """Why a task is in its status, on one line of a list."""
+    error = visible_errors.of_task(task.error, sees_payload=sees_payload)
+    return formatting.error_line(waiting_text(task) or error or task.reason)
 
 
 def badge(task: Task) -> SafeString:

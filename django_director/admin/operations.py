@@ -43,8 +43,13 @@ class Operation:
     """What the object's history says."""
     done: Callable[[int], str]
     """What the message says, for so many runs."""
-    shows_payload: bool = False
-    """Whether its page has the payload: then that asks for a permission too."""
+    also: tuple[str, ...] = ()
+    """Further actions it asks for: to start with another payload is to run, and its page shows the payload."""
+
+    @property
+    def changes_payload(self) -> bool:
+        """Whether it has a form for the payload."""
+        return bool(self.also)
 
 
 def is_root(run: Run) -> bool:
@@ -134,7 +139,7 @@ ALL: Final = {
             is_possible=lambda run: run.is_finished,
             history="Relaunched with changes (admin)",
             done=_relaunched,
-            shows_payload=True,
+            also=("run", "view_payload"),
         ),
     )
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from django import forms
 from django.contrib.admin import widgets
@@ -18,6 +18,8 @@ from django.utils.translation import gettext as _
 
 from django_director.drawing.picture import shorten
 from django_director.exceptions import InvalidPayload
+from django_director.jsonvalues import parse
+from django_director.masking import MASKED, mask_schema, restore
 
 WHOLE: Final = "payload"
 COMMENT: Final = "comment"
@@ -41,7 +43,7 @@ class JsonField(forms.CharField):
         if not text.strip():
             return MISSING
         try:
-            return json.loads(text, parse_constant=_refuse)
+            return parse(text)
         except ValueError as error:
             raise ValidationError(_("Not valid JSON: %(error)s") % {"error": error}) from error
         except RecursionError as error:
@@ -61,7 +63,11 @@ class PayloadForm(forms.Form):
     def __init__(self, schema: Any, data: Any = None, given: Any = MISSING) -> None:
         """``given``: a payload to begin with, in place of the schema's defaults."""
         super().__init__(data)
-        self.properties = dict(_properties(schema))
+        # Defaults of secret properties are hidden, and taken as they are where they were left alone.
+        shown = mask_schema(schema)
+        self.properties = dict(_properties(shown))
+        self._defaults = {} if given is not MISSING else _defaults_of(schema)
+        self._shown = _defaults_of(shown)
         for name, rule in self.properties.items():
             required = name in schema.get("required", ())
             self.fields[key_of(name)] = _field(name, rule, required=required)
@@ -73,7 +79,7 @@ class PayloadForm(forms.Form):
             self.fields[WHOLE] = JsonField(
                 label=_("Payload"),
                 help_text=_("A JSON value; without one the payload is {}."),
-                initial=_dump(_default(schema) if given is MISSING else given),
+                initial=_dump(_default(shown) if given is MISSING else given),
                 required=False,
             )
         self.fields[COMMENT] = forms.CharField(
@@ -97,9 +103,15 @@ class PayloadForm(forms.Form):
     def payload(self) -> Any:
         if not self.properties:
             value = self.cleaned_data[WHOLE]
-            return {} if value is MISSING else value
+            return {} if value is MISSING else self._restored(WHOLE, value)
         entered = ((name, self._entered(key_of(name))) for name in self.properties)
-        return {name: value for name, value in entered if value is not MISSING}
+        return {name: self._restored(name, value) for name, value in entered if value is not MISSING}
+
+    def _restored(self, name: str, value: Any) -> Any:
+        """What was entered, with the hidden parts of the default that were left alone."""
+        if name not in self._defaults:
+            return value
+        return restore(value, self._defaults[name], self._shown[name])
 
     def _entered(self, key: str) -> Any:
         """What a field holds; an empty one means that the property is left out, unless ``null`` was chosen."""
@@ -131,10 +143,6 @@ def _initial(field: forms.Field, value: Any) -> Any:
     return value if fits else MISSING
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _properties(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The properties that get a field each: none unless the schema is a plain object."""
     if not isinstance(schema, dict) or schema.get("type") != "object" or not _is_plain(schema):
@@ -157,8 +165,19 @@ def _default(schema: Any) -> Any:
     return schema.get("default", {}) if isinstance(schema, dict) else {}
 
 
+def _defaults_of(schema: Any) -> dict[str, Any]:
+    """The default of each property that gets a field, or of the payload as a whole."""
+    properties = dict(_properties(schema))
+    if not properties:
+        return {WHOLE: _default(schema)}
+    return {name: rule["default"] for name, rule in properties.items() if "default" in rule}
+
+
 def _field(name: str, rule: Mapping[str, Any], *, required: bool) -> forms.Field:
     initial = rule.get("default", MISSING)
+    if initial == MASKED and rule.get("type") != "string":
+        # No number, and no JSON; a field that is left empty takes the default.
+        initial = MISSING
     common: dict[str, Any] = {
         "label": shorten(str(rule.get("title") or name), LABEL_LENGTH),
         "help_text": _help(name, rule),

@@ -24,10 +24,11 @@ RESULT_PARTS: Final = 200
 
 
 def context(
-    request: HttpRequest, run: Run, permitted: list[str], site: str, *, sees_payload: bool
+    request: HttpRequest, run: Run, permitted: list[str], site: str, *, sees_payload: bool, sees_tasks: bool
 ) -> dict[str, Any]:
     """What the template needs, in a fixed number of queries."""
-    state = RunState(run, site, page=request.GET.get("page"), status=request.GET.get("status"))
+    asked_for = {"page": request.GET.get("page"), "status": request.GET.get("status")}
+    state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks, **asked_for)
     finished, total = state.progress
     asked = questions.read(run, state.asked[:ASKED_SHOWN])
     chosen = {"status": state.status} if state.status else {}
@@ -51,9 +52,9 @@ def context(
         "asked_ids": " ".join(map(str, state.asked)),
         "more_asked": len(state.asked) > ASKED_SHOWN,
         "parent": run.parent_task,
-        "graph": graph(state),
+        "graph": graph(state) if sees_tasks else "",
         "filters": [(status, label, number, icon(status)) for status, label, number in state.filters],
-        "rows": [(row, formatting.badge(row.status)) for row in state.rows],
+        "rows": [(row, formatting.badge(row.status)) for row in state.rows] if sees_tasks else [],
         "live_query": urlencode({"page": state.page, **chosen}),
         "previous_page": _page_link(state.page - 1, state.pages, chosen),
         "next_page": _page_link(state.page + 1, state.pages, chosen),
@@ -94,7 +95,6 @@ def _values(run: Run) -> dict[str, Any]:
     return {
         "payload": formatting.json_text(run.payload, run.version.graph.definition.schema),
         "result": _result(run),
-        "error": formatting.limited(run.error),
     }
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from django_director import hooknames, questions
+from django_director import hooknames, questions, visible_errors
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
@@ -70,8 +70,19 @@ class Row:
 class RunState:
     """The statuses of a run's tasks, in two queries whatever their number; three where steps are workflows."""
 
-    def __init__(self, run: Run, site: str, *, page: str | None = None, status: str | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        site: str,
+        *,
+        sees_payload: bool,
+        sees_tasks: bool,
+        page: str | None = None,
+        status: str | None = None,
+    ) -> None:
         self.run = run
+        self.sees_payload = sees_payload
+        self.sees_tasks = sees_tasks
         self.links = Links(run, site, TASKS_PER_PAGE)
         self.status = status if status in TaskStatus.values else None
         self._page = page
@@ -93,6 +104,11 @@ class RunState:
     def waiting(self) -> waiting.Waiting | None:
         """What a pending run waits for; a query more."""
         return waiting.of_run(self.run)
+
+    @property
+    def error(self) -> str:
+        """Why the run failed, as far as the user may know."""
+        return visible_errors.of_run(self.run, sees_payload=self.sees_payload)
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -126,7 +142,7 @@ class RunState:
     def rows(self) -> list[Row]:
         start = (self.page - 1) * TASKS_PER_PAGE
         tasks = self._tasks()[start : start + TASKS_PER_PAGE]
-        return [_row(task, self.run, self.links) for task in tasks]
+        return [_row(task, self.run, self.links, sees_payload=self.sees_payload) for task in tasks]
 
     def _tasks(self) -> QuerySet[Task]:
         tasks = self.run.tasks.for_listing().in_order()
@@ -135,7 +151,7 @@ class RunState:
     @cached_property
     def asked(self) -> list[UUID]:
         """The tasks whose approvals wait for somebody, in this run and below it: the oldest few."""
-        if not self.shown_counts[TaskStatus.WAITING]:
+        if not self.sees_tasks or not self.shown_counts[TaskStatus.WAITING]:
             return []
         return questions.first(self.run, ASKED_SHOWN + 1)
 
@@ -165,18 +181,20 @@ class RunState:
             "progress": f"{finished:,} / {total:,}",
             "duration": formatting.seconds(self.run.duration),
             "since": since(self.run),
-            "error": self.run.error,
+            "error": self.error,
             "waiting": str(self.waiting or ""),
             "is_live": self.is_live,
             "poll": self.poll,
             "asked": " ".join(map(str, self.asked)),
             "buttons": [name for name in permitted if operations.ALL[name].is_possible(self.run)],
             "counts": {status: f"{number:,}" for status, _, number in self.filters if number},
-            "boxes": [
+            "boxes": []
+            if not self.sees_tasks
+            else [
                 [face.status, self.picture.fitted(face.note), face.title, self.links.to_child(box)]
                 for face, box in zip(self.faces, self.picture.boxes, strict=True)
             ],
-            "rows": [row.as_json() for row in self.rows],
+            "rows": [row.as_json() for row in self.rows] if self.sees_tasks else [],
             "icons": PATHS,
         }
 
@@ -192,7 +210,7 @@ def etag(data: dict[str, Any]) -> str:
     return f'"{hashlib.sha256(json.dumps(data).encode()).hexdigest()[:32]}"'
 
 
-def _row(task: Task, run: Run, links: Links) -> Row:
+def _row(task: Task, run: Run, links: Links, *, sees_payload: bool) -> Row:
     task.run = run
     is_running = task.status == TaskStatus.RUNNING
     return Row(
@@ -205,6 +223,6 @@ def _row(task: Task, run: Run, links: Links) -> Row:
         started=formatting.moment(task.started_at),
         duration=formatting.elapsed(task) if is_running else formatting.seconds(task.duration),
         since=since(task) if is_running else None,
-        error=formatting.error_line(decisions.waiting_text(task) or task.error or task.reason),
+        error=decisions.why(task, sees_payload=sees_payload),
         child=links.of_row(task),
     )

@@ -34,7 +34,7 @@ from django_director.representation import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import confirm, formatting, operations, run_page, search
-from .base import Missing, ReadOnlyAdmin
+from .base import Missing, ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
 from .relaunch_form import RelaunchForm
 from .run_state import RunState, etag
 
@@ -46,7 +46,7 @@ ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
 """What a list of runs may be asked for that child runs can be."""
 
 
-class RunList(ChangeList):
+class RunList(SafeList):
     """Counts the tasks of the page's runs in one query, asks what the pending ones wait for in another, and for
     whom those wait that have waiting tasks in a third."""
 
@@ -100,7 +100,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     view_action = "view_run"
     list_display = ("run", "state", "workflow_name", "progress", "took", "started", "trigger", "who")
     list_display_links = ("run",)
-    list_filter = (FamilyFilter, StatusFilter, "trigger", "created_at", "workflow")
+    list_filter = (FamilyFilter, StatusFilter, "trigger", "created_at", ("workflow", VisibleWorkflowFilter))
     search_fields = ("comment",)
     search_help_text = _(
         "The beginning of an id, a workflow's or user's exact name, an idempotency key, or words of the comment"
@@ -194,14 +194,18 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     def page(self, request: HttpRequest, obj: Run) -> HttpResponse:
         permitted = self._permitted(request, obj)
         sees_payload = self.allows(request, "view_payload", obj)
-        context = run_page.context(request, obj, permitted, self.admin_site.name, sees_payload=sees_payload)
+        sees = {"sees_payload": sees_payload, "sees_tasks": self.allows(request, "view_task", obj)}
+        context = run_page.context(request, obj, permitted, self.admin_site.name, **sees)
         return self.render(request, "run.html", context)
 
     def live(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
         """The state of a run as JSON, or 304 when the page has it."""
         run = self._visible_run(request, run_id)
         site = self.admin_site.name
-        state = RunState(run, site, page=request.GET.get("page"), status=request.GET.get("status"))
+        sees_payload = self.allows(request, "view_payload", run)
+        asked_for = {"page": request.GET.get("page"), "status": request.GET.get("status")}
+        sees_tasks = self.allows(request, "view_task", run)
+        state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks, **asked_for)
         data = state.as_json(self._permitted(request, run))
         tag = etag(data)
         known = request.headers.get("If-None-Match", "").removeprefix("W/")
@@ -214,9 +218,9 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         """GET shows what would happen; POST does it."""
         run = self._visible_run(request, run_id)
         operation = operations.ALL[name]
-        self.demand(request, operation.permission, run)
-        if operation.shows_payload:
-            self.demand(request, "view_payload", run)
+        for action in (operation.permission, *operation.also):
+            self.demand(request, action, run)
+        if operation.changes_payload:
             return self._relaunch_with_changes(request, run)
         if request.method == "POST":
             return self._to_page(operations.on_one(request, operation, run))
@@ -245,6 +249,5 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         return [
             operation.name
             for operation in operations.ALL.values()
-            if self.allows(request, operation.permission, run)
-            and (not operation.shows_payload or self.allows(request, "view_payload", run))
+            if all(self.allows(request, action, run) for action in (operation.permission, *operation.also))
         ]

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
@@ -16,8 +17,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_director import hooknames
-from django_director.authorization import to_decide, visible
+from django_director import hooknames, visible_errors
+from django_director.authorization import is_allowed, to_decide, visible
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
 from django_director.graph import OWN_TASK, Node
@@ -27,7 +28,7 @@ from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 
 from . import arguments, confirm, decisions, formatting, search, task_operations
-from .base import ReadOnlyAdmin
+from .base import ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
 from .task_operations import TaskOperation
 
 UPSTREAM_SHOWN: Final = 20
@@ -49,11 +50,30 @@ class StatusFilter(admin.ChoicesFieldListFilter):
         return found
 
 
+class TaskList(SafeList):
+    """Knows of each task whether the user may see what its error says."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        seen: dict[int, bool] = {}
+        for task in self.result_list:
+            workflow = task.run.workflow
+            if workflow.pk not in seen:
+                seen[workflow.pk] = is_allowed(request.user, "view_payload", workflow)
+            task.sees_payload = seen[workflow.pk]
+
+
 @admin.register(Task)
 class TaskAdmin(ReadOnlyAdmin[Task]):
     view_action = "view_task"
     list_display = ("label", "state", "workflow_name", "run_id_short", "attempt", "started", "took", "error_text")
-    list_filter = (("status", StatusFilter), decisions.WaitingFilter, "is_hook", "run__workflow")
+    list_filter = (
+        ("status", StatusFilter),
+        decisions.WaitingFilter,
+        "is_hook",
+        ("run__workflow", VisibleWorkflowFilter),
+    )
     search_fields = ("step",)
     search_help_text = gettext_lazy(
         "The beginning of an id of a task or run, or the exact name of a step or Celery task"
@@ -74,6 +94,9 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
             allowed = visible(request.user, self.view_action, Workflow.objects.all())
             tasks = tasks.filter(run__workflow__in=allowed)
         return tasks.order_by("-pk")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return TaskList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
@@ -121,7 +144,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("error"))
     def error_text(self, task: Task) -> str:
-        return formatting.error_line(decisions.waiting_text(task) or task.error or task.reason)
+        return decisions.why(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
 
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
@@ -183,13 +206,13 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
                 formatting.badge(attempt.outcome, str(attempt.get_outcome_display())),
                 formatting.moment(attempt.started_at),
                 formatting.moment(attempt.finished_at),
-                formatting.limited(attempt.error),
+                formatting.limited(visible_errors.of_task(attempt.error, sees_payload=sees_payload)),
                 formatting.limited(attempt.traceback) if sees_payload else None,
             )
             for attempt in attempts
         ],
         "logs": _logs(task) if sees_payload else [],
-        "error": formatting.limited(task.error),
+        "error": formatting.limited(visible_errors.of_task(task.error, sees_payload=sees_payload)),
         "sees_payload": sees_payload,
         "masked_note": formatting.masked_note(),
         **(_values(task, node) if sees_payload else {}),

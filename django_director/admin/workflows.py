@@ -17,17 +17,18 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from django_director import engine, schedules
-from django_director.authorization import visible
+from django_director.authorization import is_allowed, visible
 from django_director.conf import director
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
 from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
+from django_director.masked_source import masked_source
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.status import Trigger
 
 from . import formatting
-from .base import ReadOnlyAdmin
+from .base import ReadOnlyAdmin, SafeList
 from .payload_form import PayloadForm
 
 if TYPE_CHECKING:
@@ -39,13 +40,13 @@ RUNS_SHOWN: Final = 20
 VERSIONS_SHOWN: Final = 20
 
 
-class WorkflowList(ChangeList):
+class WorkflowList(SafeList):
     """Finds the last runs of all workflows of the page in two queries."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        runs = last_runs(self.result_list)
+        runs = last_runs([row for row in self.result_list if is_allowed(request.user, "view_run", row)])
         timings = schedules.describe_many(self.result_list)
         for workflow in self.result_list:
             workflow.last_runs = runs[workflow.pk]
@@ -135,7 +136,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
             "version": version,
             "description": version.graph.definition.description if version else "",
             "graph": _graph(version) if version else "",
-            "source": formatting.limited(version.source) if version else None,
+            "source": formatting.limited(_source(version)) if version else None,
             "updated": formatting.moment(obj.updated_at),
             "versions": _versions(obj),
             "schedules": _schedules(obj),
@@ -215,6 +216,10 @@ def _graph(version: WorkflowVersion) -> SafeString:
         % {"total": len(version.graph.nodes)},
         link=lambda box: None,
     )
+
+
+def _source(version: WorkflowVersion) -> str:
+    return masked_source(version.source, version.graph.definition.schema)
 
 
 def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:

@@ -20,9 +20,10 @@ from django_director.querysets import RunQuerySet
 from django_director.representation import run_as_json, runs_as_json, tasks_as_json
 
 from .graph import graph_as_json
+from .names import is_hidden
 from .pagination import PARAMETERS, Keyset
 from .serializers import CancelRequest, NoOptions, RelaunchRequest, RunFilters
-from .views import DirectorView, actor, as_uuid, body, query, sees_payload
+from .views import DirectorView, actor, as_uuid, body, idempotency_key, query, require_any, sees_payload
 
 BY_RUN: Final = Keyset(("-id",))
 BY_TASK: Final = Keyset(("position", "map_index", "generation"))
@@ -35,7 +36,8 @@ class RunList(DirectorView):
     def get(self, request: Request) -> Response:
         runs = visible(request.user, "view_run", Run.objects.for_listing(), "workflow")
         runs = filtered(runs, query(request, RunFilters, PARAMETERS))
-        return BY_RUN.respond(request, runs, runs_as_json)
+        sees = partial(sees_payload, request)
+        return BY_RUN.respond(request, runs, partial(runs_as_json, sees_payload=sees))
 
 
 class RunDetail(DirectorView):
@@ -112,12 +114,19 @@ class RunRetry(DirectorView):
 
 
 class RunRelaunch(DirectorView):
-    """``POST runs/{id}/relaunch/``: 201 with a new run."""
+    """``POST runs/{id}/relaunch/``: 201 with a new run, 200 with that of the idempotency key."""
+
+    takes_key = True
 
     def post(self, request: Request, run_id: str) -> Response:
         old = _run(request, run_id, "retry")
         data = body(request, RelaunchRequest)
-        run = engine.relaunch(old, user=actor(request), **data)
+        if data.get("payload") not in (None, old.payload):
+            # Else who may only repeat could start anything.
+            require(request.user, "run", old.workflow)
+        run = engine.relaunch(old, user=actor(request), idempotency_key=idempotency_key(request), **data)
+        if not run.created:
+            return _answer(request, run)
         record(request.user, run, f"Relaunched from {old.pk} (API)")
         return _answer(request, run, status.HTTP_201_CREATED)
 
@@ -155,9 +164,10 @@ def _matches(text: str) -> Q:
 
 def _run(request: Request, run_id: str, action: str) -> Run:
     """The run of a route, if the user may do ``action`` with it."""
+    require_any(request, action)
     runs = Run.objects.select_related("workflow", "version")
     run: Run | None = runs.filter(pk=as_uuid(run_id, "run")).first()
-    if run is None:
+    if run is None or is_hidden(request.user, run.workflow, action, "view_run"):
         raise UnknownRun(f"no run has the id {run_id}")
     require(request.user, action, run.workflow)
     return run

@@ -8,16 +8,19 @@ from rest_framework import serializers
 
 from django_director.exceptions import UnknownWorkflow
 from django_director.hints import question
-from django_director.lookups import SHOWN_STATUSES, find_workflow
+from django_director.jsonvalues import StrictDecoder
+from django_director.lookups import SHOWN_STATUSES
 from django_director.models import COMMENT_LENGTH
 from django_director.status import Trigger
+
+from . import names
 
 SKIP_COMMENT_LENGTH = 300
 """With who it was, it is the task's reason."""
 
 
 class StartRequest(serializers.Serializer[Any]):
-    payload = serializers.JSONField(default=dict)
+    payload = serializers.JSONField(default=dict, decoder=StrictDecoder)
     comment = serializers.CharField(default="", allow_blank=True, max_length=COMMENT_LENGTH)
 
 
@@ -36,7 +39,7 @@ class NoOptions(serializers.Serializer[Any]):
 class RelaunchRequest(serializers.Serializer[Any]):
     """Without ``payload``, or with ``null``: the payload of the old run."""
 
-    payload = serializers.JSONField(default=None, allow_null=True)
+    payload = serializers.JSONField(default=None, allow_null=True, decoder=StrictDecoder)
     version = serializers.ChoiceField(choices=["current", "same"], default="current")
     comment = serializers.CharField(default="", allow_blank=True, max_length=COMMENT_LENGTH)
 
@@ -69,6 +72,6 @@ class RunFilters(serializers.Serializer[Any]):
 
     def validate_workflow(self, name: str) -> str:
         try:
-            return find_workflow(name).name
+            return names.find(self.context["request"].user, name, "view_run").name
         except UnknownWorkflow as error:
             raise serializers.ValidationError(str(error)) from error

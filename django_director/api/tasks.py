@@ -12,8 +12,9 @@ from django_director.history import record_on_task, said
 from django_director.models import Task
 from django_director.representation import task_as_json
 
+from .names import is_hidden
 from .serializers import DecisionRequest, NoOptions, SkipRequest
-from .views import DirectorView, actor, as_uuid, body, query, sees_payload
+from .views import DirectorView, actor, as_uuid, body, query, require_any, sees_payload
 
 
 class TaskDetail(DirectorView):
@@ -71,11 +72,14 @@ class TaskReject(DirectorView):
 
 def _task(request: Request, task_id: str, action: str | None) -> Task:
     """The task of a route, if the user may do ``action`` with its workflow; ``None``: decide on it."""
+    if action is not None:
+        require_any(request, action)
     tasks = Task.objects.select_related("run__workflow", "run__version")
     task: Task | None = tasks.filter(pk=as_uuid(task_id, "task")).first()
-    if task is None:
+    asked = None if task is None else action or to_decide(task)
+    if task is None or asked is None or is_hidden(request.user, task.run.workflow, asked, "view_task"):
         raise UnknownTask(f"no task has the id {task_id}")
-    require(request.user, to_decide(task) if action is None else action, task.run.workflow)
+    require(request.user, asked, task.run.workflow)
     return task
 
 

@@ -12,7 +12,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import QueryDict
 from rest_framework import status
 from rest_framework.exceptions import NotFound, ParseError
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,16 +24,19 @@ from rest_framework.views import APIView
 from django_director import __version__, health
 from django_director.authorization import is_allowed, require
 from django_director.conf import KIB, director
+from django_director.engine.callers import KEY_RULE, is_key
 from django_director.exceptions import UnknownRun
 from django_director.hints import question
 from django_director.models import Workflow
 
 from .errors import Refused, invalid, translate
+from .parsers import StrictJSONParser
 from .serializers import NoOptions, StatusesField
 from .throttling import DirectorThrottle
 
 _S = TypeVar("_S", bound="Serializer[Any]")
 
+KEY_HEADER = "Idempotency-Key"
 ESCAPED = 6
 """How many bytes one character may take in a body: ``\\u0041``."""
 MAX_NAMED = 20
@@ -46,9 +49,18 @@ class DirectorView(APIView):
     """Signed-in users only, by the authentication that the project sets."""
 
     permission_classes = [IsAuthenticated]
-    parser_classes = [JSONParser, FormParser, MultiPartParser]
+    parser_classes = [StrictJSONParser, FormParser, MultiPartParser]
     versioning_class = None
     throttle_scope = "director"
+    takes_key = False
+    """Whether a POST takes the header ``Idempotency-Key``."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        _check_length(request)
+        if request.method == "POST" and KEY_HEADER in request.headers and not self.takes_key:
+            # Who sends it counts on it: a second call would act a second time.
+            raise invalid("invalid request", {KEY_HEADER: "this request takes no idempotency key"})
 
     def handle_exception(self, exc: Exception) -> Response:
         return super().handle_exception(translate(exc))
@@ -83,6 +95,25 @@ class NoRoute(DirectorView):
         raise NotFound(f"there is no route {request.path}")
 
 
+def idempotency_key(request: Request) -> str | None:
+    """The header's value. Answers 400 for what is no key."""
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not is_key(key):
+        raise invalid("invalid request", {KEY_HEADER: [KEY_RULE]})
+    return key
+
+
+def _check_length(request: Request) -> None:
+    """Answer 411 to a body without a length where the server hands none over: WSGI has no end of a stream.
+
+    Django reads nothing then, and a run would start with an empty payload.
+    """
+    meta = request.META
+    if "wsgi.input" in meta and meta.get("HTTP_TRANSFER_ENCODING") and not meta.get("CONTENT_LENGTH"):
+        text = "a body in chunks can't be read here: send its Content-Length"
+        raise Refused(status.HTTP_411_LENGTH_REQUIRED, text)
+
+
 def body(request: Request, kind: type[_S]) -> dict[str, Any]:
     """The request's body as a serializer reads it. Answers 400 and 413 for what it can't be.
 
@@ -108,6 +139,10 @@ def body(request: Request, kind: type[_S]) -> dict[str, Any]:
 def _unknown_keys(data: Any, known: list[str]) -> dict[str, str]:
     if not isinstance(data, Mapping):
         return {}
+    if isinstance(data, QueryDict) and (twice := [key for key, given in data.lists() if len(given) > 1]):
+        return {
+            _printable(key): f"given {len(data.getlist(key))} times; give it once" for key in twice[:MAX_NAMED]
+        }
     # Django's own field in every form.
     ignored = {"csrfmiddlewaretoken"} if isinstance(data, QueryDict) else set()
     unknown = (key for key in data if key not in known and key not in ignored)
@@ -136,7 +171,7 @@ def query(request: Request, kind: type[_S], others: Iterable[str] = ()) -> dict[
     given = request.query_params
     known = {*kind().fields, *others, api_settings.URL_FORMAT_OVERRIDE}
     errors = {name: _unknown_parameter(name, known) for name in given if name not in known}
-    serializer = kind(data=given)
+    serializer = kind(data=given, context={"request": request})
     serializer.is_valid()
     errors |= dict(serializer.errors)
     errors |= {name: _repeated(name, values, kind) for name, values in given.lists() if len(values) > 1}
@@ -160,6 +195,15 @@ def _unknown_parameter(name: str, known: Iterable[str | None]) -> str:
 def actor(request: Request) -> Any:
     """The user for a run's row: ``None`` for one who is no row, as with some token authentications."""
     return request.user if isinstance(request.user, get_user_model()) else None
+
+
+def require_any(request: Request, action: str) -> None:
+    """Refuse who may do ``action`` with no workflow, before anything is looked up: a 404 tells what there is.
+
+    Not where the project decides itself: its rules may know single workflows only.
+    """
+    if not director.AUTHORIZE:
+        require(request.user, action)
 
 
 def sees_payload(request: Request, workflow: Workflow) -> bool:

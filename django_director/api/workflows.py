@@ -10,15 +10,13 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.authorization import is_allowed, require, visible
-from django_director.engine.callers import KEY_RULE, is_key
-from django_director.lookups import find_workflow
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json
 from django_director.status import Trigger
 
-from .errors import invalid
+from . import names
 from .serializers import NoOptions, StartRequest
-from .views import DirectorView, actor, body, query, sees_payload
+from .views import DirectorView, actor, body, idempotency_key, query, require_any, sees_payload
 
 
 class WorkflowList(DirectorView):
@@ -34,8 +32,7 @@ class WorkflowDetail(DirectorView):
     """``GET workflows/{name}/``."""
 
     def get(self, request: Request, name: str) -> Response:
-        workflow = find_workflow(name)
-        require(request.user, "view_workflow", workflow)
+        workflow = _workflow(request, name, "view_workflow")
         query(request, NoOptions)
         return Response(_seen_by(request, [workflow])[0])
 
@@ -43,16 +40,17 @@ class WorkflowDetail(DirectorView):
 class WorkflowRuns(DirectorView):
     """``POST workflows/{name}/runs/``: 201 with the new run, 200 with that of the idempotency key."""
 
+    takes_key = True
+
     def post(self, request: Request, name: str) -> Response:
-        workflow = find_workflow(name)
-        require(request.user, "run", workflow)
+        workflow = _workflow(request, name, "run")
         data = body(request, StartRequest)
         run = engine.start(
             workflow,
             data["payload"],
             comment=data["comment"],
             user=actor(request),
-            idempotency_key=_idempotency_key(request),
+            idempotency_key=idempotency_key(request),
             trigger=Trigger.API,
             note="Started (API)",
         )
@@ -63,6 +61,14 @@ class WorkflowRuns(DirectorView):
         )
 
 
+def _workflow(request: Request, name: str, action: str) -> Workflow:
+    """The workflow of a route, if the user may do ``action`` with it."""
+    require_any(request, action)
+    workflow = names.find(request.user, name, action, "view_workflow")
+    require(request.user, action, workflow)
+    return workflow
+
+
 def _seen_by(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]]:
     """Without the last run where the user may not see runs."""
     shown = workflows_as_json(workflows)
@@ -70,10 +76,3 @@ def _seen_by(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]
         if not is_allowed(request.user, "view_run", workflow):
             data["last_run"] = None
     return shown
-
-
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not is_key(key):
-        raise invalid("invalid request", {"Idempotency-Key": [KEY_RULE]})
-    return key

@@ -8,10 +8,10 @@ branch (``anyOf``, ``oneOf``, ``if``) is to be chosen first, its defaults are no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -24,6 +24,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from django_director.exceptions import InvalidPayload
+from django_director.masking import MASKED, mask, mask_schema
 
 MAX_MESSAGE: Final = 300
 """A message quotes the value; a large value would drown the reason."""
@@ -41,6 +42,8 @@ class PayloadError:
     path: str
     """The same as a JSON path: ``$.a.b[0]``."""
     message: str
+    plain: str = ""
+    """The same without the value."""
 
 
 def validate(schema: Schema | None, payload: Any) -> Any:
@@ -52,7 +55,10 @@ def validate(schema: Schema | None, payload: Any) -> Any:
         return payload
     filled, errors = _compiled(_key(schema)).apply(payload)
     if errors:
-        raise InvalidPayload([{"path": error.path, "message": error.message} for error in errors])
+        raise InvalidPayload(
+            [{"path": error.path, "message": error.message} for error in errors],
+            [{"path": error.path, "message": error.plain or error.message} for error in errors],
+        )
     return filled
 
 
@@ -68,7 +74,7 @@ def problems_of(schema: Schema) -> list[PayloadError]:
     checker = validator_for(schema, default=Draft202012Validator)
     meta = checker(checker.META_SCHEMA, registry=SPECIFICATIONS, format_checker=checker.FORMAT_CHECKER)
     try:
-        errors = _ordered(meta.iter_errors(schema))
+        errors = _ordered(meta.iter_errors(schema), _Quotes(schema, None))
         return errors or _Compiled(schema).problems()
     except RecursionError:
         return [PayloadError(keys=(), path="$", message=TOO_DEEP)]
@@ -101,7 +107,7 @@ class _Compiled:
             if self.has_defaults:
                 payload = deepcopy(payload)
                 self._fill(self.schema, payload, self.resolver, frozenset())
-            return payload, _ordered(self.validator.iter_errors(payload))
+            return payload, _ordered(self.validator.iter_errors(payload), _Quotes(payload, self.schema))
         except RecursionError:
             return payload, [PayloadError(keys=(), path="$", message=TOO_DEEP)]
 
@@ -162,7 +168,8 @@ class _Compiled:
         for name, part in schema.get("properties", {}).items():
             keys = (*path, "properties", name)
             if isinstance(part, dict) and "default" in part and not self._fits(part):
-                shown = json.dumps(part["default"])[:MAX_MESSAGE]
+                shown = json.dumps(mask_schema({"properties": {name: part}})["properties"][name]["default"])
+                shown = shown[:MAX_MESSAGE]
                 message = f"the default of “{name}”, {shown}, does not fit its own schema"
                 yield PayloadError(keys=(*keys, "default"), path=_json_path(keys), message=message)
             yield from self._wrong_defaults(part, keys)
@@ -181,9 +188,44 @@ def _resolves(resolver: Any, reference: str) -> bool:
     return True
 
 
-def _ordered(errors: Iterator[ValidationError]) -> list[PayloadError]:
+class _Quotes:
+    """The values that messages quote, with secrets masked."""
+
+    def __init__(self, value: Any, schema: Any) -> None:
+        self.value = value
+        self.schema = schema
+
+    @cached_property
+    def masked(self) -> Any:
+        return mask(self.value, self.schema)
+
+    def message(self, error: ValidationError) -> str:
+        """What is wrong, without secrets: a schema's own words where nothing else is sure."""
+        shown = self._at(error.absolute_path)
+        if shown == error.instance:
+            return str(error.message)
+        quoted = repr(error.instance)
+        if shown != MASKED and quoted in error.message:
+            return str(error.message.replace(quoted, repr(shown)))
+        return f"it does not fit `{error.validator}` (its value is hidden)"
+
+    def _at(self, path: Iterable[str | int]) -> Any:
+        found = self.masked
+        for key in path:
+            if found == MASKED:
+                break
+            found = found[key]
+        return found
+
+
+def _ordered(errors: Iterator[ValidationError], quotes: _Quotes) -> list[PayloadError]:
     found = [
-        PayloadError(keys=tuple(error.absolute_path), path=error.json_path, message=_short(error.message))
+        PayloadError(
+            keys=tuple(error.absolute_path),
+            path=error.json_path,
+            message=_short(quotes.message(error)),
+            plain=f"it does not fit `{error.validator}`",
+        )
         for error, _ in zip(errors, range(MAX_ERRORS), strict=False)
     ]
     return sorted(found, key=lambda error: (error.path, error.message))

@@ -15,10 +15,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from django_director import faults
+from django_director.authorization import may_start_as_step
 from django_director.clock import Now, later
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
-from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult
+from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult, NotAllowed
 from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Attempt, Run, Task, Workflow
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Trigger
@@ -137,6 +138,7 @@ def _order(claim: Claim, payload: Any) -> Order:
     try:
         version = launch.current_version(step.workflow)
         _check_recursion(parent, version.workflow)
+        _check_groups(parent, version.workflow)
         order = launch.order(
             version,
             payload,
@@ -159,6 +161,13 @@ def _check_recursion(parent: Run, workflow: Workflow) -> None:
         names = [run.workflow.name for run in reversed(above)]
         names = names[names.index(workflow.name) :]
         raise DirectorError(f"the workflow would start itself: {' → '.join([*names, workflow.name])}")
+
+
+def _check_groups(parent: Run, workflow: Workflow) -> None:
+    """Whether who started the root may start the child; what a schedule or the site's own code starts, may."""
+    if workflow.allowed_groups and parent.user_id and not may_start_as_step(parent.user, workflow):
+        groups = ", ".join(workflow.allowed_groups)
+        raise NotAllowed(f"user “{parent.user_name}”, who started the run, is in none of the groups {groups}")
 
 
 def _begin(claim: Claim, order: Order) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, OperationalError
 
-from django_director import faults, history, ids, signals
+from django_director import faults, history, ids, signals, users
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import (
@@ -237,6 +237,10 @@ def _earlier_run(order: Order) -> Run | None:
     key, slot = order.fields.get("idempotency_key"), order.fields.get("scheduled_for")
     if key is not None:
         run = runs.filter(workflow=order.version.workflow_id, idempotency_key=key).first()
+        if run is not None and run.user_id != users.key_of(order.fields.get("user")):
+            raise Conflict(f"the idempotency key “{key}” was used by another user")
+        if run is not None and run.relaunched_from_id != _pk(order.fields.get("relaunched_from")):
+            raise Conflict(f"the idempotency key “{key}” was used for another request, by run {run.pk}")
         if run is not None and run.payload != order.payload:
             raise Conflict(f"the idempotency key “{key}” was used with another payload, by run {run.pk}")
     if run is None and slot is not None:
@@ -244,6 +248,10 @@ def _earlier_run(order: Order) -> Run | None:
     if run is not None:
         run.created = False
     return run
+
+
+def _pk(row: Any) -> Any:
+    return None if row is None else row.pk
 
 
 def with_key(order: Order) -> Order:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_director.exceptions import InvalidPayload
 from django_director.models import Run, Workflow, WorkflowVersion
 
-from .callers import checked_comment, checked_user
+from .callers import checked_comment, checked_key, checked_user
 from .launch import checked_payload, current_version, start_version
 
 VERSIONS: Final = ("current", "same")
@@ -28,27 +31,48 @@ class RelaunchPreview:
 
 
 def relaunch(
-    run: Run, payload: Any = None, *, user: Any = None, version: str = "current", comment: str = ""
+    run: Run,
+    payload: Any = None,
+    *,
+    user: Any = None,
+    version: str = "current",
+    comment: str = "",
+    idempotency_key: str | None = None,
 ) -> Run:
     """Start a new run of the same workflow, with the same payload unless another is given.
 
-    ``version`` is ``current`` or ``same`` (the one ``run`` had). Raises as ``start`` does.
+    ``version`` is ``current`` or ``same`` (the one ``run`` had). A second call with the same
+    ``idempotency_key`` returns the run of the first. Raises as ``start`` does.
     """
-    return start_version(
-        relaunch_version(run, version),
-        run.payload if payload is None else payload,
-        user=checked_user(user),
-        comment=checked_comment(comment),
-        trigger="relaunch",
-        relaunched_from=run,
-    )
+    with _unquoted(payload is None):
+        return start_version(
+            relaunch_version(run, version),
+            run.payload if payload is None else payload,
+            user=checked_user(user),
+            comment=checked_comment(comment),
+            idempotency_key=checked_key(idempotency_key),
+            trigger="relaunch",
+            relaunched_from=run,
+        )
 
 
 def preview_relaunch(run: Run, payload: Any = None, *, version: str = "current") -> RelaunchPreview:
     """Say what ``relaunch`` would start, without doing it. Raises what it would."""
     chosen = relaunch_version(run, version)
     given = run.payload if payload is None else payload
-    return RelaunchPreview(version=chosen, payload=checked_payload(chosen, given))
+    with _unquoted(payload is None):
+        return RelaunchPreview(version=chosen, payload=checked_payload(chosen, given))
+
+
+@contextlib.contextmanager
+def _unquoted(is_stored: bool) -> Iterator[None]:
+    """Quote nothing of a payload that is stored: the user may not be one who may see it."""
+    try:
+        yield
+    except InvalidPayload as error:
+        if not is_stored:
+            raise
+        raise InvalidPayload(error.plain) from None
 
 
 def relaunch_version(run: Run, version: str) -> WorkflowVersion:

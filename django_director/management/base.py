@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from argparse import ArgumentParser, _ActionsContainer
@@ -26,6 +25,7 @@ from django_director.conf import director
 from django_director.engine.errors import is_of_data
 from django_director.exceptions import DirectorError, UnknownWorkflow
 from django_director.history import record
+from django_director.jsonvalues import parse
 from django_director.models import Run, Workflow
 from django_director.project import place_in_files
 
@@ -143,7 +143,7 @@ def read_payload(text: str | None) -> Any:
         return None
     source, text = _payload_text(text)
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return parse(text)
     except RecursionError:
         raise CommandError(f"{source} is nested too deeply") from None
     except ValueError as error:
@@ -161,10 +161,6 @@ def _payload_text(text: str) -> tuple[str, str]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise CommandError(f"the payload can't be read from “{text[1:]}”: {reason}") from error
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON value")
 
 
 def _not_synced(error: UnknownWorkflow) -> str:

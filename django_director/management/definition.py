@@ -146,7 +146,8 @@ def _value(value: Any) -> str | None:
     """An expression as it stands, another value as JSON, secrets masked."""
     if value is None:
         return None
-    return _text(value if isinstance(value, str) else json.dumps(mask(value), ensure_ascii=False, default=str))
+    shown = mask(value)
+    return _text(shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False, default=str))
 
 
 def _text(text: str) -> str | None:

@@ -95,7 +95,7 @@ def test_what_may_be_secret_is_left_out_unless_allowed():
     shown = run_as_json(run, with_payload=False, with_tasks=True)
     assert (shown["payload"], shown["result"]) == (None, None)
     assert {(task["result"], task["traceback"], task["error"]) for task in shown["tasks"]} == {
-        (None, None, "ValueError: 5")
+        (None, None, "ValueError")
     }
 
 
@@ -134,7 +134,7 @@ def test_the_number_of_queries_does_not_grow_with_the_runs(django_assert_num_que
         for _ in range(3):
             factories.make_run(workflow, "failed", {"A": "success", "B": "failed"}, user=ann)
     with django_assert_num_queries(2):
-        shown = runs_as_json(Run.objects.for_listing())
+        shown = runs_as_json(Run.objects.for_listing(), sees_payload=lambda _: True)
     assert len(shown) == 6
     assert all(set(run) == RUN_KEYS for run in shown)
     assert all(run["task_counts"] == {"success": 1, "failed": 1} for run in shown)

@@ -10,10 +10,11 @@ import django_director
 PACKAGE = Path(django_director.__file__).parent
 LEVELS: list[set[str]] = [
     {"exceptions", "status", "ids", "faults", "jsonvalues", "hints", "shutdown", "signs", "throttle"},
-    {"definitions", "expressions", "conf", "signals", "clock", "indexes"},
+    {"definitions", "expressions", "conf", "signals", "clock", "indexes", "masking", "redaction"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
     {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "intask", "broker"},
+    {"authorization"},
     {"engine"},
     {
         "identity",
@@ -35,6 +36,7 @@ LEVELS: list[set[str]] = [
         "ownsteps",
         "strangers",
         "copies",
+        "steplines",
         "worker",
         "supervision",
         "remote",
@@ -53,7 +55,16 @@ LEVELS: list[set[str]] = [
     },
     {
         *("admin", "api", "management", "checks", "testing", "pytest_plugin", "urls"),
-        *("health", "authorization", "masking", "representation", "lookups", "hooknames", "questions"),
+        *(
+            "health",
+            "authorization",
+            "visible_errors",
+            "masked_source",
+            "representation",
+            "lookups",
+            "hooknames",
+            "questions",
+        ),
     },
 ]
 MAY_IMPORT_CELERY = {
@@ -63,6 +74,7 @@ MAY_IMPORT_CELERY = {
         "intask",
         "routing",
         "celery",
+        "steplines",
         "worker",
         "failing",
         "farewell",

@@ -1,9 +1,13 @@
 import copy
+import json
+import time
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from django_director.exceptions import InvalidSettings
-from django_director.masking import MASKED, MAX_DEPTH, mask
+from django_director.masking import MASKED, MAX_DEPTH, hidden_in, holds_mask, mask, mask_schema, restore
+from django_director.redaction import Redactor
 
 
 @pytest.mark.parametrize(
@@ -89,3 +93,131 @@ def test_write_only_properties_of_the_schema_are_hidden():
 @pytest.mark.parametrize("schema", [True, False, {"$ref": "#"}, {"$ref": "#/nowhere/0"}, {"properties": 3}])
 def test_any_schema_is_survived(schema):
     assert mask({"a": {"b": [1]}}, schema) == {"a": {"b": [1]}}
+
+
+SECRET = (
+    *("api-key", "x-api-key", "X-API-Key", "pwd", "db_pwd", "dbPwd", "pass", "DB_PASS", "smtpPass", "passphrase"),
+    *("access_key", "accessKeyId", "AWS_ACCESS_KEY_ID", "private-key", "ssh_key", "sshKey", "dsn", "SENTRY_DSN"),
+    *(
+        "database_url",
+        "DATABASE_URL",
+        "connection_string",
+        "connectionString",
+        "jwt",
+        "otp",
+        "cookie",
+        "Set-Cookie",
+    ),
+    *("auth", "basic_auth", "bearer", "signature", "x-hub-signature-256", "pin", "PIN", "card_pin", "cvv", "cvc"),
+    *("card_number", "cardNumber", "iban", "IBAN", "token", "tokens", "access_tokens", "TOKEN", "tokenValue"),
+    *("userpassword", "passwordHash", "clientSecret", "secrets", "authorization", "credentials", "passwd"),
+)
+OPEN = (
+    *("total_tokens", "max_tokens", "totalTokens", "secretary", "tokenize", "tokenizer", "TOKENIZER", "passenger"),
+    *("compass", "pass_count", "passed", "author", "authors", "auth_method", "authored", "pinned", "pint", "spin"),
+    *(
+        "shipping",
+        "signature_date",
+        "monkey",
+        "key",
+        "keys",
+        "keyboard",
+        "cookiecutter",
+        "urban",
+        "card",
+        "otpion",
+    ),
+    *("name", "value", "order", "bearing", "design", "database", "url", "connection", "assignature_x"),
+)
+
+
+@pytest.mark.parametrize("key", SECRET)
+def test_keys_that_are_secret(key):
+    assert mask({key: "x"}) == {key: MASKED}
+
+
+@pytest.mark.parametrize("key", OPEN)
+def test_keys_that_are_not(key):
+    assert mask({key: "x"}) == {key: "x"}
+
+
+def test_passwords_in_addresses_are_hidden_and_nothing_else_of_them():
+    value = {"db": "postgres://shop:s3cr/et@db:5432/shop?x=1", "ok": "postgres://shop:s3cret@db:5432/shop?x=1"}
+    assert mask(value)["ok"] == "postgres://shop:********@db:5432/shop?x=1"
+    assert mask(["see redis://:s3cret@h/0 and http://u:p@q@h"]) == [
+        "see redis://:********@h/0 and http://u:********@h"
+    ]
+    for text in ("http://host:8080/a@b", "https://ann@host/", "a:b@c", "http://host:8080/", "mailto:ann@host"):
+        assert mask(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("name", "value"), ("key", "value"), ("Name", "Value"), ("Key", "Value")]
+)
+def test_a_value_beside_the_name_of_a_secret_is_hidden(name, value):
+    pairs = [{name: "DB_PASSWORD", value: "s3cret"}, {name: "COLOUR", value: "red"}]
+    assert mask(pairs) == [{name: "DB_PASSWORD", value: MASKED}, {name: "COLOUR", value: "red"}]
+
+
+def test_what_is_hidden_is_known():
+    value = {"password": "a", "db": "x://u:b@h", "env": [{"name": "TOKEN", "value": "c"}], "open": "d", "pin": 4}
+    assert hidden_in(value, {"properties": {"open": {"writeOnly": True}}}) == ["a", "b", "c", "d", 4]
+
+
+def test_defaults_of_what_is_secret_are_hidden_in_a_schema():
+    schema = {
+        "properties": {
+            "password": {"type": "string", "default": "s3cret", "minLength": 3},
+            "ssn": {"writeOnly": True, "default": "123", "examples": ["456"]},
+            "login": {"default": {"user": "ann", "token": "t"}},
+            "size": {"default": 7, "enum": [7, 8]},
+        },
+        "$defs": {"token": {"default": 5}},
+    }
+    masked = mask_schema(schema)
+    assert masked["properties"] == {
+        "password": {"type": "string", "default": MASKED, "minLength": 3},
+        "ssn": {"writeOnly": True, "default": MASKED, "examples": MASKED},
+        "login": {"default": {"user": "ann", "token": MASKED}},
+        "size": {"default": 7, "enum": [7, 8]},
+    }
+    assert masked["$defs"] == schema["$defs"]
+
+
+def test_a_masked_address_comes_back_when_it_was_left_alone():
+    original = {"db": "x://u:b@h", "n": 1}
+    shown = mask(original)
+    assert restore({"db": shown["db"], "n": 2}, original, shown) == {"db": "x://u:b@h", "n": 2}
+    assert holds_mask({"db": "x://u:********@other"})
+    assert not holds_mask({"db": "x://u:b@h"})
+
+
+def test_spellings_of_a_secret_in_texts():
+    secret = 'a"b\\c d/é\nsecond line'
+    texts = Redactor(
+        {"password": secret, "pin": "1234", "cvv": "77", "token": 987654321, "otp": True}, None, object()
+    )
+    for text in (
+        secret,
+        repr(secret),
+        json.dumps(secret),
+        quote(secret),
+        f"x={quote_plus(secret)}",
+        "second line",
+    ):
+        assert "second" not in texts.text(text)
+    assert texts.text("pin 1234, card 12345, 77 True") == f"pin {MASKED}, card 12345, 77 True"
+    assert texts.text("n=987654321;") == f"n={MASKED};"
+    assert texts.text("at http://u:p@h") == "at http://u:********@h"
+
+
+def test_the_longer_of_two_secrets_goes_first():
+    texts = Redactor({"password": "abcdefgh", "token": "abcdefgh-long"}, None, object())
+    assert texts.text("abcdefgh-long abcdefgh") == f"{MASKED} {MASKED}"
+
+
+def test_ten_thousand_secrets_cost_no_seconds():
+    texts = Redactor({f"password{n}": f"secret-number-{n}" for n in range(20_000)}, None, object())
+    began = time.perf_counter()
+    texts.text("x" * 64_000)
+    assert time.perf_counter() - began < 5

@@ -45,7 +45,7 @@ class Command(DirectorCommand):
             runs = runs.roots()
         if status:
             runs = shown_as(runs, status)
-        found = runs_as_json(runs[:limit])
+        found = runs_as_json(runs[:limit], sees_payload=lambda _: True)
         if as_json:
             self.out.json(found)
             return

@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django_director import engine
+from django_director.authorization import require
 from django_director.management.base import add_payload_argument, read_payload
 from django_director.management.runs import WaitingRunCommand
 from django_director.masking import mask
@@ -31,6 +32,8 @@ class Command(WaitingRunCommand):
 
     def take_up(self, run: Run, user: Any, **options: Any) -> Run:
         given, version = read_payload(options["payload"]), options["chosen_version"]
+        if user is not None and given not in (None, run.payload):
+            require(user, "run", run.workflow)
         new = engine.relaunch(run, given, user=user, version=version, comment=options["comment"])
         self.note(user, new, f"Relaunched from {run.pk}")
         self.done(new, "started run")

@@ -29,7 +29,7 @@ def test_an_operation_on_a_run(viewer, name, permission, method):
 
 
 def test_a_relaunch_with_changes_needs_to_see_the_payload(client_of):
-    client = client_of("view_run", "retry_run")
+    client = client_of("view_run", "retry_run", "run_workflow")
     run = factories.make_run(order(), "failed")
     assert "<code>django_director.view_payload</code>" in refused(client, "run_relaunch_with_changes", run.pk)
 

@@ -173,3 +173,37 @@ def test_starting_asks_for_its_permission_and_a_token(viewer, client_of, workflo
     assert submit(careful, workflow, order="7").status_code == 403
     assert "Run…" not in text(viewer.get(address("workflow_changelist")))
     assert not Run.objects.exists()
+
+
+SECRETS = {
+    "type": "object",
+    "properties": {
+        "password": {"type": "string", "default": "s3cret-1"},
+        "pin": {"type": "integer", "default": 98765},
+        "login": {"type": "object", "default": {"user": "ann", "token": "s3cret-2"}},
+        "ssn": {"writeOnly": True, "enum": ["s3cret-3", "s3cret-4"], "default": "s3cret-3"},
+    },
+}
+
+
+def test_defaults_of_secrets_are_not_shown_and_count_where_they_are_left_alone(operator):
+    workflow = order("shop.SECRET", schema=SECRETS)
+    url = address("workflow_run", workflow.pk)
+    page = operator.get(url)
+    assert "s3cret" not in text(page)
+    assert "98765" not in text(page)
+    form = page.context["form"]
+    operator.post(
+        url, {name: "" if field.initial is None else field.initial for name, field in form.fields.items()}
+    )
+    assert Run.objects.get().payload == {name: rule["default"] for name, rule in SECRETS["properties"].items()}
+
+
+def test_a_default_that_is_hidden_may_be_changed(operator):
+    workflow = order("shop.SECRET", schema=SECRETS)
+    entered = {"password": "mine", "pin": "5", "login": '{"user": "eve", "token": "********"}', "ssn": "s3cret-4"}
+    data = {key_of(name): value for name, value in entered.items()}
+    response = operator.post(address("workflow_run", workflow.pk), data | {key_of("ssn"): '"s3cret-4"'})
+    assert response.status_code == 302
+    login = {"user": "eve", "token": "s3cret-2"}
+    assert Run.objects.get().payload == {"password": "mine", "pin": 5, "login": login, "ssn": "s3cret-4"}

@@ -1,0 +1,206 @@
+"""Secrets of a run's payload, in everything that its tasks and we ourselves say."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from celery import shared_task
+from django.test import Client
+
+import django_director
+from django_director import visible_errors
+from django_director.definitions.model import Retry
+from django_director.exceptions import InvalidPayload
+from django_director.masking import MASKED
+from django_director.models import Attempt, Run, TaskLog
+from django_director.testing import run_workflow
+from tests import factories
+from tests.factories import child, definition, make_workflow, step
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "hunter2-Pa55"
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "ssn": {"type": "string", "writeOnly": True, "pattern": "^[0-9]+$"},
+        "pin": {"type": "integer"},
+    },
+}
+SEEN_AS = logging.getLogger("tests.secrets")
+PROGRESS: list[Any] = []
+
+
+@shared_task(name="tests.secrets.TELL")
+def tell(payload: Any, **kwargs: Any) -> None:
+    SEEN_AS.warning("logging in with %s", payload)
+    context = django_director.context()
+    assert context is not None
+    context.progress(1, 2, f"as {payload['password']}")
+    PROGRESS.append(Run.objects.get(pk=context.run_id).tasks.get(step="A").progress)
+    raise ValueError(f"{payload['password']!r} was refused, {payload.get('ssn')}")
+
+
+@shared_task(name="tests.secrets.GIVE")
+def give(payload: Any) -> Any:
+    return {"token": "t0ken-of-result", "said": f"by {payload['password']}", "rows": 3}
+
+
+@shared_task(name="tests.secrets.OWN")
+def own(key: str, api_key: str) -> None:
+    raise ValueError(f"{key} {api_key}")
+
+
+def flow(*steps: Any, schema: Any = SCHEMA) -> None:
+    make_workflow(definition("test.SECRET", *steps, schema=schema))
+
+
+def stored_texts() -> str:
+    """Everything that the database holds of the attempts."""
+    rows = [*Run.objects.values_list("error"), *Attempt.objects.values_list("error", "traceback")]
+    rows += TaskLog.objects.values_list("text")
+    for run in Run.objects.all():
+        rows += run.tasks.values_list("error", "traceback", "reason", "progress")
+    return json.dumps([list(row) for row in rows])
+
+
+def test_errors_tracebacks_log_lines_and_progress_hold_no_secret_of_the_payload():
+    PROGRESS.clear()
+    flow(step("A", task="tests.secrets.TELL", retry=Retry(max=1, delay=0)))
+    run = run_workflow("test.SECRET", {"password": PASSWORD, "ssn": "123456789"})
+    assert run.tasks.get().attempts.count() == 1
+    assert run.error == f"A: ValueError: '{MASKED}' was refused, {MASKED}"
+    assert TaskLog.objects.count() == 2
+    assert PROGRESS[0]["message"] == f"as {MASKED}"
+    texts = stored_texts()
+    assert PASSWORD not in texts
+    assert "123456789" not in texts
+    assert "logging in with" in texts
+
+
+def test_arguments_under_secret_keys_are_replaced_too():
+    flow(step("A", task="tests.secrets.OWN", kwargs={"key": "open-text", "api_key": "k-1234567"}))
+    run = run_workflow("test.SECRET", {})
+    assert run.error == f"A: ValueError: open-text {MASKED}"
+
+
+def test_what_celery_logs_of_a_step_holds_no_secret(caplog):
+    caplog.set_level(logging.INFO, "celery.app.trace")
+    flow(step("A", task="tests.secrets.GIVE"), step("B", task="tests.secrets.TELL"))
+    run = run_workflow("test.SECRET", {"password": PASSWORD})
+    assert run.tasks.get(step="A").result["token"] == "t0ken-of-result"
+    lines = [logging.Formatter().format(record) for record in caplog.records if record.name == "celery.app.trace"]
+    assert any("succeeded" in line and f"'token': '{MASKED}'" in line and "'rows': 3" in line for line in lines)
+    assert any("raised unexpected" in line and "Traceback" in line and MASKED in line for line in lines)
+    assert not any(PASSWORD in line or "t0ken-of-result" in line for line in lines)
+    data = [record.data for record in caplog.records if hasattr(record, "data")]
+    assert data
+    assert PASSWORD not in str(data)
+
+
+def test_what_celery_logs_of_other_tasks_is_as_it_was(caplog):
+    caplog.set_level(logging.INFO, "celery.app.trace")
+    give.apply(kwargs={"payload": {"password": PASSWORD}}, throw=True)
+    assert "t0ken-of-result" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [({"ssn": "not-a-number"}, "$.ssn"), ({"pin": "12a4"}, "$.pin"), ({"ssn": ["12a4"]}, "$.ssn")],
+)
+def test_a_refused_payload_quotes_no_secret(payload, path):
+    flow("NOOP")
+    with pytest.raises(InvalidPayload) as caught:
+        run_workflow("test.SECRET", payload)
+    assert caught.value.errors[0]["path"] == path
+    assert "not-a-number" not in str(caught.value)
+    assert "12a4" not in str(caught.value)
+
+
+def test_a_value_around_a_secret_is_quoted_without_it():
+    flow(
+        "NOOP",
+        schema={"type": "object", "properties": {"login": {"maxProperties": 1}, "size": {"type": "integer"}}},
+    )
+    with pytest.raises(InvalidPayload) as caught:
+        run_workflow("test.SECRET", {"login": {"user": "ann", "password": PASSWORD}, "size": "big"})
+    text = str(caught.value)
+    assert PASSWORD not in text
+    assert "'user': 'ann'" in text
+    assert "'big' is not of type 'integer'" in text
+
+
+def test_a_child_refused_by_its_schema_quotes_no_secret():
+    make_workflow(definition("test.CHILD", "NOOP", schema=SCHEMA))
+    flow(child("A", "test.CHILD", payload={"ssn": "not-a-number"}), schema=None)
+    run = run_workflow("test.SECRET", {})
+    assert "can't be started" in run.error
+    assert "$.ssn" in run.error
+    assert "not-a-number" not in run.error
+
+
+def test_a_relaunch_quotes_nothing_of_a_payload_that_its_caller_may_never_have_seen(client):
+    run = factories.make_run(make_workflow("test.SECRET"), "failed", {"A": "failed"}, payload={"size": "Pa55"})
+    flow("A", "B", schema={"type": "object", "properties": {"size": {"type": "integer"}}})
+    with pytest.raises(InvalidPayload) as caught:
+        django_director.relaunch(run)
+    assert caught.value.errors == [{"path": "$.size", "message": "it does not fit `type`"}]
+    assert "Pa55" not in str(caught.value)
+    with pytest.raises(InvalidPayload, match="'Pa56' is not of type"):
+        django_director.relaunch(run, {"size": "Pa56"})
+    client.force_login(factories.make_user("eve", "retry_run", "view_run"))
+    assert "Pa55" not in client.post(f"/director/api/runs/{run.pk}/relaunch/").content.decode()
+
+
+ERRORS = {
+    "ValueError: Pa55": "ValueError",
+    "ValueError": "ValueError",
+    "ValueError:": "ValueError",
+    "ValueError:\nPa55": "ValueError",
+    "Rejected by ann: Pa55": "Rejected by ann",
+    "2 of 10 items failed": "2 of 10 items failed",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("error", "shown"), ERRORS.items())
+def test_the_class_of_an_error_is_what_anybody_may_see(error, shown):
+    assert visible_errors.of_task(error, sees_payload=False) == shown
+    assert visible_errors.of_task(error, sees_payload=True) == error
+    run = Run(error=f"A[3]: {error}" if error else "")
+    assert visible_errors.of_run(run, sees_payload=False) == (f"A[3]: {shown}" if error else "")
+
+
+def test_why_a_run_was_stopped_may_be_seen():
+    for error in ("TimeLimitExceeded: the run took longer than 3 s", "canceled: run 7 has taken its place"):
+        assert visible_errors.of_run(Run(error=error), sees_payload=False) == error
+
+
+@pytest.fixture
+def failed():
+    run = factories.make_run(status="failed", tasks={"A": "failed"}, error="A: ValueError: Pa55")
+    task = run.tasks.get(step="A")
+    run.tasks.filter(pk=task.pk).update(error="ValueError: Pa55", traceback="Pa55")
+    Attempt.objects.create(
+        task=task, number=1, outcome="failed", error="KeyError: Pa55", finished_at=run.created_at
+    )
+    return task
+
+
+@pytest.mark.parametrize("may", [False, True])
+def test_errors_on_every_face_ask_for_the_permission(failed, may):
+    client = Client()
+    client.user = factories.make_user("eve", "view_workflow", "view_run", "view_task", *["view_payload"] * may)
+    client.user.is_staff = True
+    client.user.save()
+    client.force_login(client.user)
+    run, admin, api = failed.run_id, "/admin/django_director", "/director/api"
+    faces = [f"{admin}/task/", f"{admin}/task/{failed.pk}/change/", f"{admin}/run/{run}/change/"]
+    faces += [f"{admin}/run/{run}/live/", f"{api}/runs/", f"{api}/runs/{run}/", f"{api}/runs/{run}/tasks/"]
+    for face in [*faces, f"{api}/tasks/{failed.pk}/"]:
+        page = client.get(face).content.decode()
+        assert "ValueError" in page, face
+        assert ("Pa55" in page) is may, face
