@@ -41,6 +41,9 @@ EXPECTED = (
     "Error cleaning up after event loop: ConnectionResetError(104, ",
     "Error cleaning up after event loop: BrokenPipeError(32, ",
     "Error cleaning up after event loop: OSError('Server unexpectedly closed connection')",
+    # The same, when the worker is told to end in that moment.
+    "Error on stopping Hub: ConnectionResetError(104, ",
+    "Error on stopping Hub: BrokenPipeError(32, ",
     # While Celery looks for its broker it does not hear that a new process is up, and ends it after 4 s.
     "Timed out waiting for UP message",
     # Celery 5.7 ends a worker whose broker leaves while its consumer starts, or while it reads from its pool: its
