@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_missing_supervisor_is_warned_of_once_until_one_has_worked(caplog):
-    heartbeat = Heartbeat(1, "w1@host", is_watched=True)
+    heartbeat = Heartbeat(1, "w1@host")
     lease = Lease.objects.filter(name=LEASE_NAME)
 
     def warnings() -> int:
