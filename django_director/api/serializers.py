@@ -12,7 +12,6 @@ from django_director.lookups import SHOWN_STATUSES, find_workflow
 from django_director.models import COMMENT_LENGTH
 from django_director.status import Trigger
 
-SKIP_COMMENT_LENGTH = 300
 """With who it was, it is the task's reason."""
 
 
@@ -42,7 +41,7 @@ class RelaunchRequest(serializers.Serializer[Any]):
 
 
 class SkipRequest(serializers.Serializer[Any]):
-    comment = serializers.CharField(default="", allow_blank=True, max_length=SKIP_COMMENT_LENGTH)
+    comment = serializers.CharField(default="", allow_blank=True, max_length=COMMENT_LENGTH)
 
 
 class StatusesField(serializers.Field[list[str], str, list[str], Any]):
