@@ -56,13 +56,14 @@ def _no_constant(constant: str) -> NoReturn:
 def normalise(value: Any, limit: int) -> Any:
     """Return ``value`` as it will be read back.
 
-    Raises ``NotStorable`` for what JSON or a database can't hold, and above ``limit`` bytes of JSON text.
+    Raises ``NotStorable`` for what JSON or a database can't hold, and above ``limit`` bytes of JSON text in UTF-8.
     """
     if value is None or value is True or value is False:
         return value
     text = _dump(value)
-    if len(text) > limit:
-        raise NotStorable(f"it has {len(text):,} bytes as JSON, the limit is {limit:,}")
+    # With its escapes the text is never shorter than in UTF-8, so mostly nothing more is counted.
+    if len(text) > limit and (size := len(_dump(value, is_ascii=False).encode(errors="surrogatepass"))) > limit:
+        raise NotStorable(f"it has {size:,} bytes as JSON, the limit is {limit:,}")
     if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
         _inspect(value if _UNSTORABLE.search(text) else json.loads(text))
     return json.loads(text, parse_int=_checked_int)
@@ -73,9 +74,11 @@ def storable_text(text: str) -> str:
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
-def _dump(value: Any) -> str:
+def _dump(value: Any, *, is_ascii: bool = True) -> str:
     try:
-        return json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"))
+        return json.dumps(
+            value, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"), ensure_ascii=is_ascii
+        )
     except (TypeError, ValueError, RecursionError) as error:
         _inspect(value)
         raise NotStorable(f"it can't be written as JSON: {error}") from error

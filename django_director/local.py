@@ -115,7 +115,7 @@ def _step(app: Celery, own: _Family, skip_delays: bool) -> bool:
     if skip_delays:
         timers.end_waits(tasks)
     timers.fire(tasks)
-    queued = list(tasks.queued().select_related("run__version").order_by("run", "position")[:BATCH])
+    queued = list(tasks.queued().select_related("run__version").order_by("run_id", "position")[:BATCH])
     for task in queued:
         _execute(app, task)
     # In a transaction of the caller's nobody has told the steps that wait for child runs.

@@ -23,6 +23,8 @@ NAME_LENGTH = 200
 STATUS_LENGTH = 16
 KEY_LENGTH = 200
 COMMENT_LENGTH = 1000
+REASON_LENGTH = 1300
+"""Room for a comment, and who gave it."""
 GRAPHS_KEPT = 256
 
 _STARTER = users.Reference("user_id")
@@ -321,7 +323,7 @@ class Task(models.Model):
     result = models.JSONField(encoder=DjangoJSONEncoder, null=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
-    reason = models.CharField(max_length=500, blank=True, help_text="Why it is in this status.")
+    reason = models.CharField(max_length=REASON_LENGTH, blank=True, help_text="Why it is in this status.")
     progress = models.JSONField(null=True)
     child_run = models.UUIDField(null=True, help_text="The child run that the step has started last.")
 

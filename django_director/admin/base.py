@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path, unquote
@@ -38,6 +39,15 @@ else:
     class BaseAdmin(admin.ModelAdmin, Generic[M]): ...
 
 
+class MoreThan(int):
+    """A number that counting ended at, which the admin's own templates write as what it is."""
+
+    def __str__(self) -> str:
+        # With separators Django writes the digits of a number itself, and would tear words apart.
+        number = int.__repr__(self)
+        return number if settings.USE_THOUSAND_SEPARATOR else _("more than %(number)s") % {"number": number}
+
+
 class BoundedPaginator(BasePaginator):
     """Counts no more rows than anybody pages through: counting millions takes seconds."""
 
@@ -45,7 +55,8 @@ class BoundedPaginator(BasePaginator):
 
     @cached_property
     def count(self) -> int:
-        return int(self.object_list.order_by()[: self.limit].count())  # type: ignore[attr-defined]
+        found = int(self.object_list.order_by()[: self.limit + 1].count())  # type: ignore[attr-defined]
+        return MoreThan(self.limit) if found > self.limit else found
 
 
 class SafeList(ChangeList):

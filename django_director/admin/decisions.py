@@ -19,10 +19,9 @@ from django.utils.translation import gettext_lazy
 from django_director import engine, visible_errors
 from django_director.authorization import is_allowed, needed_for, require, to_decide
 from django_director.definitions.model import ApprovalStep
-from django_director.engine.approvals import MAX_COMMENT
 from django_director.exceptions import DirectorError
 from django_director.history import record_on_task, said
-from django_director.models import Task
+from django_director.models import COMMENT_LENGTH, Task
 from django_director.status import TaskStatus
 
 from . import formatting
@@ -71,7 +70,7 @@ class DecisionForm(forms.Form):
     comment = forms.CharField(
         label=gettext_lazy("Comment"),
         required=False,
-        max_length=MAX_COMMENT,
+        max_length=COMMENT_LENGTH,
         widget=forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField"}),
     )
     asked = forms.IntegerField(widget=forms.HiddenInput)

@@ -20,6 +20,7 @@ from django_director.drawing.picture import shorten
 from django_director.exceptions import InvalidPayload
 from django_director.jsonvalues import parse
 from django_director.masking import MASKED, mask_schema, restore
+from django_director.models import COMMENT_LENGTH
 
 WHOLE: Final = "payload"
 COMMENT: Final = "comment"
@@ -84,7 +85,7 @@ class PayloadForm(forms.Form):
             )
         self.fields[COMMENT] = forms.CharField(
             label=_("Comment"),
-            max_length=1000,
+            max_length=COMMENT_LENGTH,
             required=False,
             widget=widgets.AdminTextInputWidget,
             help_text=_("Shown with the run."),

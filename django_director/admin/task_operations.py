@@ -15,12 +15,10 @@ from django_director import engine
 from django_director.authorization import require
 from django_director.exceptions import DirectorError
 from django_director.history import record_on_task
-from django_director.models import Task
+from django_director.models import COMMENT_LENGTH, Task
 from django_director.status import TASK_RETRYABLE
 
 from . import formatting
-
-COMMENT_LENGTH: Final = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ ALL: Final = {
 
 def on_task(request: HttpRequest, operation: TaskOperation, task: Task) -> Task:
     """Do it and write it down; what the state does not allow becomes a warning."""
-    comment = request.POST.get("comment", "").strip()[: operation.comment_length]
+    comment = request.POST.get("comment", "") if operation.comment_length else ""
     try:
         require(request.user, operation.permission, task.run.workflow)
         task = operation.perform(task, request.user, comment)

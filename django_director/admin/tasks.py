@@ -79,7 +79,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         "The beginning of an id of a task or run, or the exact name of a step or Celery task"
     )
     # The last runs first: the id of a hook says nothing of its time.
-    ordering = ["-run", "-position", "-map_index", "-generation"]
+    ordering = ["-run_id", "-position", "-map_index", "-generation"]
 
     def workflow_of(self, obj: Task) -> Workflow:
         return obj.run.workflow
@@ -130,7 +130,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
     def workflow_name(self, task: Task) -> str:
         return formatting.name(task.run.workflow.name)
 
-    @admin.display(description=gettext_lazy("run"), ordering="run")
+    @admin.display(description=gettext_lazy("run"), ordering="run_id")
     def run_id_short(self, task: Task) -> SafeString:
         return formatting.unbroken(formatting.short_id(task.run_id))
 

@@ -15,9 +15,6 @@ from django_director.status import Trigger
 
 from . import names
 
-SKIP_COMMENT_LENGTH = 300
-"""With who it was, it is the task's reason."""
-
 
 class StartRequest(serializers.Serializer[Any]):
     payload = serializers.JSONField(default=dict, decoder=StrictDecoder)
@@ -45,7 +42,7 @@ class RelaunchRequest(serializers.Serializer[Any]):
 
 
 class SkipRequest(serializers.Serializer[Any]):
-    comment = serializers.CharField(default="", allow_blank=True, max_length=SKIP_COMMENT_LENGTH)
+    comment = serializers.CharField(default="", allow_blank=True, max_length=COMMENT_LENGTH)
 
 
 class StatusesField(serializers.Field[list[str], str, list[str], Any]):

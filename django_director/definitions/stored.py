@@ -2,6 +2,7 @@
 
 Stable over releases: what is not said is not there, so a definition that uses nothing new has the form, and the
 hash, that it always had. It is without places: moving a definition inside its file does not make a new version.
+Databases sort the keys of JSON, so mappings whose order people see (schemas, ``with``) are kept as text.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from .model import (
 )
 
 FORMAT: Final = 1
+_ORDERED: Final = "$ordered"
+"""The only key of a value that is kept as text."""
 
 Json = dict[str, Any]
 
@@ -39,7 +42,7 @@ def as_json(definition: Definition) -> Json:
         "description": definition.description,
         "tasks": [_step_as_json(step) for step in definition.tasks],
         "hooks": {outcome: _hooks_as_json(steps) for outcome, steps in definition.hooks.items()},
-        "schema": definition.schema,
+        "schema": _in_order(definition.schema),
     }
     concurrency = definition.concurrency
     return data | _said(
@@ -66,13 +69,31 @@ def from_json(data: Mapping[str, Any]) -> Definition:
         description=data["description"],
         tasks=tuple(_step_from_json(step) for step in data["tasks"]),
         hooks={outcome: _hooks_from_json(steps) for outcome, steps in data["hooks"].items()},
-        schema=data["schema"],
+        schema=_as_written(data["schema"]),
         timeout=data.get("timeout"),
         fail_fast=data.get("fail_fast", False),
         concurrency=Concurrency(**data["concurrency"]) if "concurrency" in data else None,
         result=data.get("result"),
         allowed_groups=tuple(data.get("allowed_groups", ())),
     )
+
+
+def _in_order(value: Any) -> Any:
+    """A value as text where a mapping in it has an order to be kept."""
+    text = json.dumps(value, separators=(",", ":"))
+    return {_ORDERED: text} if _has_order(value) or _ORDERED in text else value
+
+
+def _has_order(value: Any) -> bool:
+    if isinstance(value, dict):
+        return len(value) > 1 or any(map(_has_order, value.values()))
+    return isinstance(value, list) and any(map(_has_order, value))
+
+
+def _as_written(value: Any) -> Any:
+    """The inverse of ``_in_order``."""
+    is_text = isinstance(value, dict) and value.keys() == {_ORDERED}
+    return json.loads(value[_ORDERED]) if is_text else value
 
 
 def _said(**values: Any) -> Json:
@@ -107,7 +128,7 @@ def _task_as_json(step: TaskStep) -> Json:
         timeout=step.timeout,
         priority=step.priority,
         continue_on_error=step.continue_on_error or None,
-        **{"with": step.kwargs or None},
+        **{"with": _in_order(step.kwargs) if step.kwargs else None},
     )
 
 
@@ -121,10 +142,10 @@ def _own_as_json(step: Step) -> Json:
             return {"tasks": [_step_as_json(member) for member in step.members]}
         case MapStep():
             body = [_step_as_json(member) for member in step.body]
-            return {"over": step.over, "tasks": body} | _said(max_parallel=step.max_parallel)
+            return {"over": _in_order(step.over), "tasks": body} | _said(max_parallel=step.max_parallel)
         case WorkflowStep():
             return {"workflow": step.workflow} | _said(
-                payload=None if step.payload == {} else step.payload, timeout=step.timeout
+                payload=None if step.payload == {} else _in_order(step.payload), timeout=step.timeout
             )
         case ApprovalStep() | WaitStep():
             usual, own = type(step)(id=step.id), _OWN[step.kind]
@@ -166,7 +187,7 @@ def _task_from_json(data: Json) -> TaskStep:
     return TaskStep(
         **_common(data),
         task=data["task"] if "task" in data else data["id"],
-        kwargs=data.get("with", {}),
+        kwargs=_as_written(data.get("with", {})),
         retry=_retry_from_json(data["retry"]) if "retry" in data else None,
         timeout=data.get("timeout"),
         priority=data.get("priority"),
@@ -186,16 +207,15 @@ def _container(data: Json) -> Container:
 def _map(data: Json) -> MapStep:
     return MapStep(
         **_common(data),
-        over=data["over"],
+        over=_as_written(data["over"]),
         body=tuple(map(_task_from_json, data["tasks"])),
         max_parallel=data.get("max_parallel"),
     )
 
 
 def _workflow(data: Json) -> WorkflowStep:
-    return WorkflowStep(
-        **_common(data), workflow=data["workflow"], payload=data.get("payload", {}), timeout=data.get("timeout")
-    )
+    payload = _as_written(data.get("payload", {}))
+    return WorkflowStep(**_common(data), workflow=data["workflow"], payload=payload, timeout=data.get("timeout"))
 
 
 def _approval(data: Json) -> ApprovalStep:

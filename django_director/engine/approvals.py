@@ -13,17 +13,16 @@ from django_director import faults, users
 from django_director.clock import Now, iso, later
 from django_director.definitions.model import ApprovalStep, OnTimeout
 from django_director.exceptions import Conflict
-from django_director.models import Task
+from django_director.models import REASON_LENGTH, Task
 from django_director.querysets import HEAVY_TASK_FIELDS
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import finish, outbox
+from .callers import checked_comment
 from .claim import Claim
 from .finish import Failure
-from .texts import storable
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
-MAX_COMMENT: Final = 1000
 ASKED: Final = "waits for approval"
 
 
@@ -52,7 +51,7 @@ def ask(claim: Claim, timeout: float | None) -> bool:
 def approve(task: Task, *, user: Any = None, comment: str = "") -> Task:
     """Let the run go on from an approval. Returns the task as it is now.
 
-    ``comment`` is kept with the decision, up to 1,000 characters. Raises ``Conflict`` for a task that does not
+    ``comment`` is kept with the decision. Raises ``Conflict`` for a task that does not
     wait for a decision, which says who has decided.
     """
     return _decide(task, "approve", user, comment)
@@ -85,7 +84,7 @@ def time_out(task: Task, as_of: Any) -> bool:
 def _decide(task: Task, verb: OnTimeout, user: Any, comment: str) -> Task:
     row, end = _read(task), _ENDS[verb]
     by = None if user is None else user.get_username() or None
-    comment = storable(comment)[:MAX_COMMENT].strip()
+    comment = checked_comment(comment)
     reason = (f"{end.word} by {by}" if by else end.word) + (f": {comment}" if comment else "")
     token = secrets.randbits(63)
     values = {"by": by, "comment": comment, "as_of": row.as_of, "claim": token}
@@ -120,7 +119,7 @@ def _end(task: Task, end: _End, reason: str, *, by: str | None, comment: str, as
     if end.status == TaskStatus.FAILED:
         columns |= Failure(error=reason[0].upper() + reason[1:], reason=reason).columns()
     else:
-        columns |= {"reason": reason[:500]}
+        columns |= {"reason": reason[:REASON_LENGTH]}
     decision = {"approved": end.approved, "by": by, "comment": comment, "at": iso(as_of)}
     return finish.end_waiting(task, end.status, decision=decision, asked_at=None, **columns)
 

@@ -18,10 +18,16 @@ SHOWN: Final = 100
 
 
 def checked_comment(comment: str) -> str:
-    """The comment as a run keeps it: cut to its column, without what no database takes. Raises ``Misuse``."""
+    """The comment as it is kept, on every face: without what no database takes, and without blanks around it.
+
+    Raises ``Misuse``, and ``DirectorError`` for one that is too long.
+    """
     if not isinstance(comment, str):
         _refuse("comment", "text", comment)
-    return storable(comment)[:COMMENT_LENGTH]
+    comment = storable(comment).strip()
+    if len(comment) > COMMENT_LENGTH:
+        raise DirectorError(f"the comment has {len(comment):,} characters; {COMMENT_LENGTH:,} are possible")
+    return comment
 
 
 def checked_user(user: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from django_director.conf import director
-from django_director.models import Attempt
+from django_director.models import REASON_LENGTH, Attempt
 
 from .errors import is_of_data
 from .texts import storable
@@ -34,7 +34,7 @@ class Failure:
         return {
             "error": storable(self.error)[:MAX_ERROR],
             "traceback": storable(self.traceback)[-director.MAX_TRACEBACK :],
-            "reason": storable(self.reason)[:500],
+            "reason": storable(self.reason)[:REASON_LENGTH],
         }
 
 

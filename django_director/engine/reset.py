@@ -19,11 +19,12 @@ from django_director.exceptions import Conflict
 from django_director.graph import spans
 from django_director.graph.items import Place
 from django_director.inserts import insert_from
-from django_director.models import Attempt, Run, Task
+from django_director.models import REASON_LENGTH, Attempt, Run, Task
 from django_director.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import admission, family, itemrows, outbox, plans, previews, settle
+from .callers import checked_comment
 from .claim import RunSnapshot
 from .itemplans import ItemPlan
 from .launch import time_limit
@@ -93,12 +94,13 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
     The task's ``reason`` says who did it, and the ``comment``. Returns the task as it is now. Raises ``Conflict``
     for any other task.
     """
+    comment = checked_comment(comment)
     reason = (
         TaskStatus.SKIPPED.label
         + (f" by {user}" if user is not None else "")
         + (f": {comment}" if comment else "")
     )
-    _carry_out(_of_skip(task), storable(reason)[:500])
+    _carry_out(_of_skip(task), storable(reason)[:REASON_LENGTH])
     return _as_it_is_now(task)
 
 

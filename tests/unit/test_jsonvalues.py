@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import json
 import uuid
 
 import pytest
@@ -90,3 +91,12 @@ json_values = st.recursive(
 @given(json_values)
 def test_plain_json_comes_back_as_it_was(value):
     assert normalise(value, 10**9) == value
+
+
+@pytest.mark.parametrize("text", ["x", "é", "€", "😀", "\x1f", "\\u00e9", '"'])
+def test_the_limit_counts_bytes_of_utf_8(text):
+    value = {"text": text * 50, text: [text]}
+    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    assert normalise(value, size) == value
+    with pytest.raises(NotStorable, match=f"it has {size} bytes as JSON, the limit is {size - 1}"):
+        normalise(value, size - 1)

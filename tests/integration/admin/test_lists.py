@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.core.paginator import Paginator
 from django.db import connection
@@ -134,6 +136,40 @@ def test_the_paginator_counts_no_further_than_its_limit(monkeypatch):
     monkeypatch.setattr(BoundedPaginator, "limit", 2)
     assert BoundedPaginator(Run.objects.order_by("pk"), 1).count == 2
     assert Paginator(Run.objects.order_by("pk"), 1).count == 3
+
+
+@pytest.mark.parametrize(("runs", "said"), [(2, "2 runs"), (3, "more than 2 runs")])
+def test_a_list_that_is_longer_than_what_is_counted_says_so(operator, monkeypatch, runs, said):
+    monkeypatch.setattr(BoundedPaginator, "limit", 2)
+    workflow = order()
+    for _ in range(runs):
+        factories.make_run(workflow)
+    assert re.search(rf"\n{said}\n", text(operator.get(address("run_changelist"))))
+    found = text(operator.get(address("run_changelist"), {"q": workflow.name}))
+    assert f"{said.replace(' runs', ' results')} (" in found
+
+
+@pytest.mark.parametrize("separated", [False, True])
+def test_numbers_in_lists_are_whole_whatever_the_settings(operator, settings, monkeypatch, separated):
+    settings.USE_THOUSAND_SEPARATOR = separated
+    monkeypatch.setattr(BoundedPaginator, "limit", 1)
+    for _ in range(2):
+        factories.make_run()
+    assert ("more than 1 runs" in text(operator.get(address("run_changelist")))) is not separated
+
+
+def test_the_newest_tasks_come_first(operator):
+    workflow = order()
+    runs = [factories.make_run(workflow) for _ in range(3)]
+    listed = [task.run_id for task in operator.get(address("task_changelist")).context["cl"].result_list]
+    assert list(dict.fromkeys(listed)) == [run.pk for run in reversed(runs)]
+    # By a click on the column: the oldest first, then the newest.
+    columns = operator.get(address("task_changelist")).context["cl"].list_display
+    number = columns.index("run_id_short")
+    for sign, expected in (("", runs), ("-", runs[::-1])):
+        page = operator.get(address("task_changelist"), {"o": f"{sign}{number}"})
+        listed = [task.run_id for task in page.context["cl"].result_list]
+        assert list(dict.fromkeys(listed)) == [run.pk for run in expected]
 
 
 def test_nobody_adds_changes_or_deletes_rows(client, django_user_model):

@@ -49,7 +49,7 @@ def test_skip_asks_for_a_comment(operator):
     task = task_of(run, "PRICE")
     preview = text(operator.get(address("task_skip", task.pk)))
     assert "“PRICE” counts as skipped: what comes after it gets nothing from it." in preview
-    assert 'name="comment" maxlength="300"' in preview
+    assert 'name="comment" maxlength="1000"' in preview
     page = operator.post(address("task_skip", task.pk), {"comment": " by <b>hand</b> "}, follow=True)
     assert messages(page) == ["“PRICE” is skipped, and everything downstream of it runs again."]
     task.refresh_from_db()

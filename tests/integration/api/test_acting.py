@@ -219,7 +219,7 @@ def test_a_task_that_is_not_there_is_a_404(operator):
 
 
 @pytest.mark.parametrize(
-    ("verb", "body"), [("rerun", {"comment": "x"}), ("skip", {"coment": "x"}), ("skip", {"comment": "x" * 301})]
+    ("verb", "body"), [("rerun", {"comment": "x"}), ("skip", {"coment": "x"}), ("skip", {"comment": "x" * 1001})]
 )
 def test_what_a_task_is_not_told_is_a_400(failed, operator, verb, body):
     run, task = failed

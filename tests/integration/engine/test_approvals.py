@@ -16,7 +16,7 @@ from django_director.clock import Now
 from django_director.engine import finish, recovery, stop, timeouts, timers
 from django_director.engine.claim import Claim
 from django_director.engine.supervise import LEASE_NAME, Supervisor
-from django_director.exceptions import Conflict
+from django_director.exceptions import Conflict, DirectorError
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import approval, chain, definition, group, make_admin, make_user, make_workflow, step
@@ -95,11 +95,14 @@ def test_without_a_user_nobody_is_named():
     assert Task.objects.get(pk=task.pk).decision["by"] is None
 
 
-def test_a_comment_is_kept_up_to_1000_characters_and_without_what_no_database_takes():
+def test_a_comment_is_kept_whole_and_without_what_no_database_takes():
     _, task = asked()
-    decision = engine.reject(task, comment="a\0\ud800" + "x" * 2000).decision
-    assert decision["comment"].startswith("a�?x")
-    assert len(decision["comment"]) == 1000
+    comment = "a\0\ud800" + "x" * 997
+    with pytest.raises(DirectorError, match="the comment has 1,001 characters; 1,000 are possible"):
+        engine.reject(task, comment=f"{comment}x")
+    task = engine.reject(task, comment=f" {comment}\n")
+    assert task.decision["comment"] == "a\N{REPLACEMENT CHARACTER}?" + "x" * 997
+    assert task.reason.endswith("x" * 997)
 
 
 # Who is first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import date, timedelta
 from typing import Any
 
@@ -29,7 +30,7 @@ from django_director.exceptions import (
 from django_director.models import Attempt, Gate, Run, Task
 from django_director.prepared import can_pair
 from django_director.status import RunStatus, TaskStatus
-from tests.factories import chain, definition, group, make_workflow
+from tests.factories import chain, definition, group, make_run, make_workflow
 
 from . import driver
 
@@ -410,11 +411,26 @@ def test_a_key_may_be_as_long_as_its_column():
 def test_a_comment_is_kept_without_what_no_database_takes():
     make_workflow(definition("test.FLOW", "A"))
     run = engine.start("test.FLOW", comment="a\0b\ud83d")
-    again = engine.relaunch(run, comment="\0" * 1001)
+    again = engine.relaunch(run, comment="\0" * 1000)
     run.refresh_from_db()
     again.refresh_from_db()
     assert run.comment == "a\N{REPLACEMENT CHARACTER}b?"
     assert again.comment == "\N{REPLACEMENT CHARACTER}" * 1000
+
+
+@pytest.mark.parametrize("act", ["start", "relaunch", "skip"])
+def test_a_comment_that_is_too_long_is_refused_wherever_it_is_given(act):
+    workflow = make_workflow(definition("test.FLOW", "A"))
+    run = make_run(workflow, "failed", {"A": "failed"})
+    for comment, is_possible in (("x" * 1000, True), ("x" * 1001, False)):
+        with nullcontext() if is_possible else pytest.raises(DirectorError, match="1,001 characters; 1,000 are"):
+            if act == "start":
+                assert engine.start("test.FLOW", comment=f" {comment} ").comment == comment
+            elif act == "relaunch":
+                assert engine.relaunch(run, comment=comment).comment == comment
+            else:
+                assert engine.skip(run.tasks.get(), comment=comment).reason == f"skipped: {comment}"
+                run = make_run(workflow, "failed", {"A": "failed"})
 
 
 @pytest.mark.parametrize(

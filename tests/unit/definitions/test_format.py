@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -239,3 +241,42 @@ def test_nothing_in_a_file_raises(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.yml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     read([path])
+
+
+def test_databases_that_sort_keys_change_no_order(tmp_path):
+    """PostgreSQL and MySQL sort the keys of JSON: run forms and arguments came shuffled."""
+    text = """shop.A:
+  tasks:
+    - A: {with: {zebra: 1, ape: {y: 1, b: 2}, bee: 3}}
+    - M: {type: map, over: [{z: 1, a: 2}], task: A, with: {zz: 1, b: 2}}
+    - C: {workflow: shop.B, payload: {zebra: 1, ape: 2}}
+  schema: {type: object, properties: {zip: {}, street: {}, a: {}}, required: [zip]}
+shop.B: {tasks: []}
+"""
+    first, _ = read_text(tmp_path, text).definitions
+    stored = json.loads(json.dumps(as_json(first), sort_keys=True))
+    again = from_json(stored)
+    assert repr(again.tasks) == repr(from_json(as_json(first)).tasks)
+    assert list(again.schema["properties"]) == ["zip", "street", "a"]
+    task, mapped, child = again.tasks
+    assert (list(task.kwargs), list(task.kwargs["ape"])) == (["zebra", "ape", "bee"], ["y", "b"])
+    assert (list(mapped.over[0]), list(mapped.body[0].kwargs)) == (["z", "a"], ["zz", "b"])
+    assert list(child.payload) == ["zebra", "ape"]
+
+
+def test_another_order_is_another_version_and_one_key_needs_no_text(tmp_path):
+    one_way, other_way = (
+        one(tmp_path, f"shop.A: {{tasks: [A: {{with: {keys}}}]}}\n") for keys in ("{b: 1, a: 2}", "{a: 2, b: 1}")
+    )
+    assert content_hash(one_way) != content_hash(other_way)
+    single = one(tmp_path, "shop.A: {tasks: [A: {with: {a: [1, {b: 2}]}}]}\n")
+    assert as_json(single)["tasks"][0]["with"] == {"a": [1, {"b": 2}]}
+    odd = one(tmp_path, "shop.A: {tasks: [A: {with: {$ordered: '[1]'}}]}\n")
+    assert from_json(as_json(odd)).tasks[0].kwargs == {"$ordered": "[1]"}
+
+
+def test_what_was_stored_with_its_keys_as_they_were_is_read(tmp_path):
+    stored = as_json(one(tmp_path, "shop.A: {tasks: [A]}\n")) | {"schema": {"type": "object", "properties": {}}}
+    stored["tasks"][0]["with"] = {"a": 1, "b": 2}
+    read_back = from_json(stored)
+    assert (read_back.schema, read_back.tasks[0].kwargs) == (stored["schema"], {"a": 1, "b": 2})

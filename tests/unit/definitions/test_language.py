@@ -151,7 +151,7 @@ def test_what_was_there_before_has_the_hash_it_had(tmp_path):
   schema: {type: object, properties: {n: {type: integer, default: 0}}}
 """,
     )
-    assert content_hash(definition) == "b43b7e6cdc0863da229d2180364f370ef6632094e0647d6efcab4216e8710e67"
+    assert content_hash(definition) == "b4e42fb7f521543bf622b83c7a2d072bc28cd653b22cefb70b879135ff64db7c"
 
 
 STEP = "shop.A:\n  tasks:\n    - FETCH: {%s}\n"
