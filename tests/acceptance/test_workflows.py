@@ -60,6 +60,19 @@ def test_payload_and_workflow_id(site: Site):
     assert run.result["workflow_id"] == str(run.pk)
 
 
+def test_what_the_worker_logs_holds_no_secret(site: Site, worker: Worker, tmp_path: Path):
+    site.define("test.SECRETS", "RETURN", "RAISE")
+    secret = "hunter2-Pa55"
+    value = {"token": "t0ken-of-result", "rows": 37}
+    payload = {"value": value, "password": secret, "trace": str(tmp_path / "trace"), "error": secret}
+    run = site.run("test.SECRETS", payload)
+    assert run.error == "RAISE: KeyError: '********'"
+    for line in ("'rows': 37", "KeyError('********')", "KeyError: '********'"):
+        wait_for(lambda line=line: line in worker.text(), what=line)
+    assert secret not in worker.text()
+    assert "t0ken-of-result" not in worker.text()
+
+
 def test_schema_of_a_file_gives_defaults(site: Site):
     run = site.run("example.SCHEMA", {"amount": 3})
     assert run.result["payload"] == {"amount": 3, "currency": "EUR"}
