@@ -228,7 +228,7 @@ def _without_fence(claimed: Claim) -> Any:
     return Task.objects.filter(pk=claimed.task_id).running()
 
 
-def _succeeding_without_fence() -> Update:
+def _succeeding_without_fence(limited: bool) -> Update:
     running = Task.objects.filter(pk=Param("task", UUID_FIELD)).running()
     result = Param("result", Task._meta.get_field("result"))
     return Update(running, **finish._ended(TaskStatus.SUCCESS), result=result)
