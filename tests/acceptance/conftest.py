@@ -120,6 +120,8 @@ def reset_publishing() -> None:
     if dispatch._pool.cache_info().currsize:
         dispatch._pool(os.getpid()).force_close_all()
     dispatch._pool.cache_clear()
+    # Celery's own pool goes to the broker of its first use.
+    current_app.amqp._producer_pool = None
     dispatch.breaker.reset()
 
 
