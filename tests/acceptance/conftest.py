@@ -17,6 +17,7 @@ from django.test.utils import setup_databases, teardown_databases
 
 from django_director import dispatch, engine, sync
 from django_director.models import Lease, Run
+from django_director.models import Worker as WorkerRow
 from tests.factories import definition, make_workflow
 from tests.services import require_broker, unmet
 
@@ -88,8 +89,9 @@ class Site:
         """End all processes at once: a stop in good order takes seconds, and has its own test."""
         while self.programs:
             self.programs.pop().kill()
-        # The lease of a supervisor that was killed: the next tests need not wait for its end.
+        # Of those that were killed: the next tests need not wait for the end of a lease, and nobody is missed.
         Lease.objects.all().delete()
+        WorkerRow.objects.all().delete()
 
     def empty_broker(self) -> None:
         """Lose every message, as a broker without persistence does."""

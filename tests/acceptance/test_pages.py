@@ -122,7 +122,7 @@ def test_every_page_fits_its_window_under_a_strict_policy(width, scheme, open_pa
     hostile = "<b>" + "p" * 300 + "\u202eabc\n" + "q " * 900
     asking, approval = asked(factories.approval("OK", prompt=hostile, timeout=60), "SHIP", name="shop.ASK")
     decided = asked(factories.approval("OK", prompt=hostile), "SHIP", name="shop.DECIDED")[1]
-    engine.reject(decided, comment=hostile)
+    engine.reject(decided, comment=hostile[:1_000])
     for path in (
         address("run_change", asking.pk),
         address("task_change", approval.pk),
