@@ -34,6 +34,6 @@ class Command(DirectorCommand):
         waits = f"the oldest task waits for {oldest['seconds']:g} s" if oldest else "no task waits for a worker"
         self.out.line(f"queues      {waits}")
         if found["unwritten"]:
-            self.out.line(f"locks       {found['unwritten']:,} outcomes wait until other sessions end their locks")
+            self.out.line(f"locks       outcomes that wait for other database sessions: {found['unwritten']:,}")
         for problem in found["problems"]:
             self.out.line(f"problem     {problem}")
