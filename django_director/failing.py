@@ -148,6 +148,9 @@ def shown(task: DirectorTask, claimed: Claim, error: BaseException, delay: float
         return error
     if green.is_time_out(error, claimed.time_limit):
         return DirectorError(timeouts.describe(claimed.time_limit or 0))
+    if claimed.node.kind != "task" and is_row_locked(error):
+        # It is done again, see `record`.
+        return Ignore()
     if delay is not None:
         return _retry(claimed, _cause(error), delay)
     return _presentable(_cause(error))

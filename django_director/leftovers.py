@@ -10,12 +10,13 @@ import signal
 import sys
 from typing import Final
 
+TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _RECURSION_LIMIT: Final = sys.getrecursionlimit()
 
 
 def has_alarm() -> bool:
-    """Whether the process gets a SIGALRM sooner or later, as from a test runner that limits its tests."""
-    return signal.getitimer(signal.ITIMER_REAL)[0] > 0
+    """Whether a timer's signal comes sooner or later, as from a test runner that limits its tests."""
+    return any(signal.getitimer(timer)[0] > 0 for timer in TIMERS)
 
 
 def clear(had_alarm: bool) -> None:
@@ -23,4 +24,5 @@ def clear(had_alarm: bool) -> None:
     if sys.getrecursionlimit() < _RECURSION_LIMIT:
         sys.setrecursionlimit(_RECURSION_LIMIT)
     if not had_alarm and has_alarm():
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in TIMERS:
+            signal.setitimer(timer, 0)

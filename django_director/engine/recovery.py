@@ -201,14 +201,18 @@ def close_stopped() -> int:
     return each(list(stopping[:BATCH]), stop.carry_on, lambda run_id: run_id)
 
 
-def expire_leases(is_steady: Callable[[], bool] = lambda: True) -> int:
+def expire_leases(
+    is_steady: Callable[[], bool] = lambda: True, confirmed: Callable[[list[Task]], list[Task]] = list
+) -> int:
     """Take running tasks from workers that gave no sign for a lease; return how many.
 
     ``is_steady`` is asked after they were read: where the answer took long, the workers could not renew either.
+    ``confirmed`` says which are to be taken now.
     """
     lapsed = read(Task.objects.running().filter(lease_until__lt=Now()))
     if not is_steady():
         return 0
+    lapsed = confirmed(lapsed)
     why = f"it gave no sign for {director.LEASE} s"
     return each(lapsed, lambda task: lose(task, why), run_of)
 

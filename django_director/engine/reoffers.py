@@ -32,7 +32,7 @@ MOST: Final = 200
 TRIES: Final = 2
 """How often the same one is: the silent worker may take the second one too, as RabbitMQ deals in turn."""
 PAUSE: Final = 0.4
-"""Seconds after which a message should have been taken, and between two tries; each of a chain may be late by it."""
+"""Seconds after which a message should have been taken, and between two tries; each message may be late by it."""
 
 Key = tuple[UUID, int]
 """The id and the sequence of a queued task: its message."""

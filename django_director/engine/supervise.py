@@ -32,6 +32,7 @@ from . import (
     children,
     hold,
     itemrows,
+    lapses,
     recovery,
     reoffers,
     retention,
@@ -117,6 +118,7 @@ class Supervisor:
         self._queues = backlog.Watch(LOOKS)
         self._vigil = workers.Vigil()
         self._reoffers = reoffers.Reoffers()
+        self._lapses = lapses.Lapses()
         self._holds = False
         self._renewed = 0.0
         self._progress_at = time.monotonic()
@@ -211,7 +213,9 @@ class Supervisor:
                 report.unknown = do("unknown", unknown.fail) + do("unsendable", unsendable.fail)
                 report.resumed += do("bring back", hold.bring_back_forgotten)
             if due.in_work and self._is_steady():
-                report.lost += do("expire", partial(recovery.expire_leases, self._is_steady))
+                report.lost += do(
+                    "expire", partial(recovery.expire_leases, self._is_steady, self._lapses.confirmed)
+                )
         if now - clock.maps >= min(30.0, director.LEASE / 2):
             clock.maps = now
             report.released = do("top up", itemrows.top_up)

@@ -8,8 +8,11 @@ takes the task for lost.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import OperationalError
 from django.db.models import Exists, OuterRef
@@ -29,7 +32,12 @@ End = UnwrittenOutcome.End
 KEPT: Final = Exists(UnwrittenOutcome.objects.filter(pk=OuterRef("claim")))
 """Of a task: what came of its attempt is kept."""
 
+REMEMBERED: Final = 15.0
+"""Seconds for which a process takes a run for locked: what ends in it then is left to the supervisor at once."""
+
 _locks: Final = Throttle()
+_locked_at: Final[dict[UUID, float]] = {}
+"""When a row of which run was found locked."""
 
 
 def or_keep(write: Callable[[], bool], claim: Claim, end: End, content: Callable[[], dict[str, Any]]) -> bool:
@@ -37,12 +45,22 @@ def or_keep(write: Callable[[], bool], claim: Claim, end: End, content: Callable
 
     ``content`` is what ``end`` needs: ``result``, the fields of a ``Failure``, ``reason``, ``delay`` (seconds).
     """
-    try:
-        return write()
-    except OperationalError as error:
-        if not is_row_locked(error) or connection().in_atomic_block:
-            raise
+    if time.monotonic() - _locked_at.get(claim.run.pk, -math.inf) >= REMEMBERED:
+        try:
+            return write()
+        except OperationalError as error:
+            if not is_row_locked(error) or connection().in_atomic_block:
+                raise
+            _remember(claim.run.pk)
     return keep(claim, end, content())
+
+
+def _remember(run_id: UUID) -> None:
+    """Let what else ends in this run not wait too: a join has one counter for all its members."""
+    now = time.monotonic()
+    for run in [run for run, at in _locked_at.items() if now - at >= REMEMBERED]:
+        del _locked_at[run]
+    _locked_at[run_id] = now
 
 
 def keep(claim: Claim, end: End, content: dict[str, Any]) -> bool:

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from django_director import engine, failing
+from django_director.clock import Now
 from django_director.definitions.model import Concurrency
-from django_director.engine import bounds, finish, sessions, unwritten
+from django_director.engine import bounds, finish, lapses, sessions, unwritten
 from django_director.engine.claim import Claim
 from django_director.engine.failures import Failure
 from django_director.engine.sessions import engine_session
 from django_director.engine.unwritten import End
 from django_director.exceptions import LockedRow
-from django_director.models import Gate, Run, Task, UnwrittenOutcome, Workflow
+from django_director.models import Gate, Run, Task, UnwrittenOutcome, Worker, Workflow
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import group
 
@@ -36,6 +37,7 @@ SOON = bounds.ROW_SECONDS + 2
 def fresh() -> Iterator[None]:
     bounds.forget()
     unwritten._locks.reset()
+    unwritten._locked_at.clear()
     yield
     bounds.forget()
     while sessions._idle:
@@ -172,8 +174,49 @@ def test_a_join_whose_counter_is_locked_counts_later(published):
     tick(supervisor())
     driver.check_gates(run)
     assert run.tasks.get(step="X").result == 1
+    unwritten._locked_at.clear()
     driver.drain(run)
     assert run.status == RunStatus.SUCCESS
+
+
+def test_the_members_of_a_join_do_not_all_wait_for_its_counter(published):
+    """One after the other they would hold a process for as long as the group is wide."""
+    run = driver.start(group("G", *[f"M{n}" for n in range(6)]), "Z", name="test.WIDE")
+    members = [driver.claim(run, f"M{n}") for n in range(6)]
+    with held_elsewhere(Gate.objects.filter(run=run)):
+        result, seconds = in_worker(lambda: [finish.finish(member, 1) for member in members])
+    assert result == [True] * 6
+    assert seconds < SOON
+    tick(supervisor())
+    driver.check_gates(run)
+    unwritten._locked_at.clear()
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_a_living_worker_has_time_to_renew_a_lease_that_was_locked(published, monkeypatch):
+    run = driver.start("A", name="test.LOCKED")
+    driver.claim(run, "A")
+    alive = Worker.objects.create(key=5, name="w", started_at=Now(), seen_at=Now())
+    run.tasks.update(lease_until=PAST, worker_key=alive.pk)
+    made = supervisor()
+    with held_elsewhere(Task.objects.filter(run=run)):
+        tick(made)
+    tick(made)
+    assert run.tasks.get().crashes == 0, "the worker had no time to renew it"
+    monkeypatch.setattr(lapses, "CONFIRMATION", 0)
+    tick(made)
+    assert run.tasks.get().crashes == 1, "nobody renews it"
+
+
+def test_force_that_meets_a_lock_is_not_reported_as_done(published, monkeypatch):
+    monkeypatch.setattr(bounds, "VERB_SECONDS", 0.5)
+    run = driver.start("A", name="test.LOCKED")
+    driver.claim(run, "A")
+    with held_elsewhere(Task.objects.filter(run=run)), pytest.raises(LockedRow):
+        engine.cancel(run, force=True)
+    assert engine.cancel(run, force=True).status == RunStatus.CANCELED
+    assert run.tasks.get().status == TaskStatus.CANCELED
 
 
 def test_locks_are_told_of_once(published, caplog):
