@@ -103,6 +103,7 @@ def test_only_what_a_list_declares_may_filter_it(model, viewer):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_a_filter_that_is_not_declared_is_a_bad_request(model, viewer, rows):
     model_admin = admin.site.get_model_admin(model)
