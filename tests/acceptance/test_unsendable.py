@@ -51,7 +51,8 @@ def beside(site: Site, trace: Path, *bad: Any) -> Run:
     """A run with ``bad`` in the middle of a group; runs beside it and the group's other members end in time."""
     members = [step(f"M{number}", task="TRACE") for number in range(4)]
     site.define("unsendable.RUN", "NOOP", group("G", *members[:2], *bad, *members[2:]))
-    supervisor = Lease.objects.get(name=LEASE_NAME).holder
+    lease = wait_for(lambda: Lease.objects.filter(name=LEASE_NAME).first(), what="somebody supervises")
+    supervisor = lease.holder
     run = site.start("unsendable.RUN", {"trace": str(trace)})
     wait_for(lambda: run.tasks.filter(unsendable_since__isnull=False).exists(), what="it can't be sent")
     began = time.monotonic()
