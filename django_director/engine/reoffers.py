@@ -31,8 +31,8 @@ MOST: Final = 200
 """How many messages are sent again for one silent worker in all."""
 TRIES: Final = 2
 """How often the same one is: the silent worker may take the second one too, as RabbitMQ deals in turn."""
-PAUSE: Final = 0.4
-"""Seconds after which a message should have been taken, and between two tries; each message may be late by it."""
+PAUSE: Final = 1.0
+"""Seconds after which a message should have been taken, and between two tries."""
 
 Key = tuple[UUID, int]
 """The id and the sequence of a queued task: its message."""
@@ -70,7 +70,6 @@ class Reoffers:
         if not silent:
             self._sent.clear()
             return 0
-        self._due_at = time.monotonic() + min(director.TICK, PAUSE / 2)
         chosen = [key for key, age in _waiting() if self._sent[key] < min(TRIES * silent, age // PAUSE)]
         chosen = chosen[: max(0, MOST * silent - self._sent.total())]
         self._sent.update(chosen)
