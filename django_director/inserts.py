@@ -15,11 +15,10 @@ from typing import Any, Final
 from django.db import connections, models
 
 from .conf import director
-from .prepared import Param, Select, Statement
+from .prepared import ROW_SECONDS, Param, Select, Statement
 
 BATCH: Final = 2_000
 """How many rows one statement inserts at most."""
-LOCK_SECONDS: Final = 3
 ROOT: Final = '"root"'
 CREATED_AT: Final = '"created_at"'
 """Quoted for PostgreSQL."""
@@ -70,10 +69,10 @@ class Insert:
 
 
 def _giving_up(sql: str) -> str:
-    """The same for MariaDB, which limits the wait for the rows that a new one refers to by its statement."""
+    """The INSERT, which on MariaDB waits ``ROW_SECONDS`` at most for the rows that the new one refers to."""
     connection: Any = connections[director.DATABASE]
     is_mariadb = connection.vendor == "mysql" and connection.mysql_is_mariadb
-    return f"SET STATEMENT innodb_lock_wait_timeout={LOCK_SECONDS} FOR {sql}" if is_mariadb else sql
+    return f"SET STATEMENT innodb_lock_wait_timeout={ROW_SECONDS} FOR {sql}" if is_mariadb else sql
 
 
 class InsertMany:

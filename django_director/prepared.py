@@ -65,6 +65,10 @@ SOON_DURABLE: Final = _Flag("set_config('synchronous_commit', 'off', true) IS NO
 """True. The commit then waits for no disk: a crash of PostgreSQL may undo the transaction, never a part of it."""
 
 
+ROW_SECONDS: Final = 3
+"""How long a worker waits for a lock, with a message or an outcome in its hands, and a start waits."""
+
+
 def wait_at_most(seconds: int) -> Expression:
     """A condition that is true; its transaction gives up after waiting so long for a lock. PostgreSQL only."""
     return _Flag(f"set_config('lock_timeout', '{seconds}s', true) IS NOT NULL")

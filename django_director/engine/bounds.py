@@ -22,6 +22,7 @@ from django.db.models import QuerySet
 
 from django_director.conf import director
 from django_director.exceptions import LockedRow
+from django_director.prepared import ROW_SECONDS as ROW_SECONDS
 from django_director.prepared import wait_at_most
 from django_director.throttle import Throttle
 
@@ -35,8 +36,6 @@ LOCK_SECONDS: Final = 1.0
 """How long one tick of the supervisor waits for locks, all its transactions together."""
 VERB_SECONDS: Final = 5.0
 """How long somebody who asks for something waits for locks."""
-ROW_SECONDS: Final = 3
-"""How long a worker waits for a lock, with a message or an outcome in its hands: others need its process."""
 LEAST_SECONDS: Final = 0.05
 """How long each transaction may wait when that is spent."""
 FIRST_PAUSE: Final = 1.0

@@ -45,11 +45,14 @@ def or_keep(write: Callable[[], bool], claim: Claim, end: End, content: Callable
 
     ``content`` is what ``end`` needs: ``result``, the fields of a ``Failure``, ``reason``, ``delay`` (seconds).
     """
+    if connection().in_atomic_block:
+        # The caller's transaction: what comes of it is the caller's to see, now.
+        return write()
     if time.monotonic() - _locked_at.get(claim.run.pk, -math.inf) >= REMEMBERED:
         try:
             return write()
         except OperationalError as error:
-            if not is_row_locked(error) or connection().in_atomic_block:
+            if not is_row_locked(error):
                 raise
             _remember(claim.run.pk)
     return keep(claim, end, content())

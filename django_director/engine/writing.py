@@ -13,7 +13,7 @@ from .bounds import avoided, bounded, each
 from .claim import Claim, of_row
 from .errors import is_of_data
 from .failures import Failure
-from .transactions import transact
+from .transactions import statement, transact
 from .unwritten import End
 
 LOCK_SECONDS: Final = 0.1
@@ -29,8 +29,9 @@ def write_all(limit: int) -> int:
 
 
 def _write(kept: Any) -> bool:
+    # Not by `recovery.read`, which leaves out runs that are avoided: what is not found here is dropped.
     running = Task.objects.running().filter(pk=kept.task_id, claim=kept.claim)
-    task = next(iter(recovery.read(running)), None)
+    task = statement(running.select_related("run__version").defer("run__payload").first)
     try:
         with bounded(LOCK_SECONDS):
             return transact(partial(_replace, kept, task))

@@ -14,7 +14,7 @@ import pytest
 from django_director import engine, failing
 from django_director.clock import Now
 from django_director.definitions.model import Concurrency
-from django_director.engine import bounds, finish, lapses, sessions, unwritten
+from django_director.engine import bounds, finish, lapses, sessions, unwritten, writing
 from django_director.engine.claim import Claim
 from django_director.engine.failures import Failure
 from django_director.engine.sessions import engine_session
@@ -135,6 +135,15 @@ def test_nobody_takes_a_task_whose_outcome_is_kept_although_its_row_is_free(publ
     assert not failing.timeouts.time_out_message(task.pk, task.sequence, 1)
     tick(supervisor())
     assert run.tasks.get().result == 7
+
+
+def test_what_is_kept_of_a_run_that_is_left_alone_is_not_dropped(published):
+    run = driver.start("A", name="test.AVOIDED")
+    unwritten.keep(driver.claim(run, "A"), End.SUCCESS, {"result": 1})
+    bounds._avoided[run.pk] = bounds._Avoided(until=time.monotonic() + 60)
+    (kept,) = UnwrittenOutcome.objects.annotate(now=Now())
+    assert writing._write(kept)
+    assert run.tasks.get().result == 1
 
 
 def test_keeping_twice_is_as_once(published):
