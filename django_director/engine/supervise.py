@@ -34,6 +34,7 @@ from . import (
     itemrows,
     lapses,
     recovery,
+    reoffers,
     retention,
     timeouts,
     timers,
@@ -48,7 +49,7 @@ from .transactions import BATCH, disconnect, statement
 logger = logging.getLogger(__name__)
 
 LEASE_NAME: Final = "supervisor"
-LEASE_SECONDS: Final = 4.5
+LEASE_SECONDS: Final = 3.6
 """How long a supervisor that gives no sign keeps the others out; less where tasks' leases are shorter."""
 SLOW_TICK: Final = 10.0
 """Seconds after which a tick is warned of."""
@@ -116,6 +117,7 @@ class Supervisor:
         self._clock = _Clock()
         self._queues = backlog.Watch(LOOKS)
         self._vigil = workers.Vigil()
+        self._reoffers = reoffers.Reoffers()
         self._lapses = lapses.Lapses()
         self._holds = False
         self._renewed = 0.0
@@ -201,11 +203,13 @@ class Supervisor:
             clock.workers = now
             if (due.in_work or due.in_queue) and self._is_steady(workers.patience() * QUIET_SHARE):
                 report.lost += do("lose", partial(workers.lose_silent, self._vigil))
+        if self._reoffers.is_due() and due.in_queue:
+            report.hastened += do("offer", self._reoffers.send)
         if now - clock.leases >= min(15.0, director.LEASE / 6):
             clock.leases = now
             report.resumed = do("follow", hold.follow_parents)
             if due.in_queue:
-                report.hastened = do("hasten", partial(backlog.hasten, self._queues))
+                report.hastened += do("hasten", partial(backlog.hasten, self._queues))
                 report.unknown = do("unknown", unknown.fail) + do("unsendable", unsendable.fail)
                 report.resumed += do("bring back", hold.bring_back_forgotten)
             if due.in_work and self._is_steady():
