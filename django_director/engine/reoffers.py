@@ -35,7 +35,7 @@ MOST: Final = 200
 """How many messages are sent again for one silent worker in all."""
 TRIES: Final = 2
 """How often the same one is: the silent worker may take the second one too, as RabbitMQ deals in turn."""
-PAUSE: Final = 0.4
+PAUSE: Final = 0.3
 """Seconds after which a message should have been taken, and between two tries; each message may be late by it."""
 
 Key = tuple[UUID, int]

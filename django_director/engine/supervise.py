@@ -51,6 +51,8 @@ logger = logging.getLogger(__name__)
 LEASE_NAME: Final = "supervisor"
 LEASE_SECONDS: Final = 3.6
 """How long a supervisor that gives no sign keeps the others out; less where tasks' leases are shorter."""
+LEAST_PAUSE: Final = 0.05
+"""Seconds after which one that stands by looks at a lease that is about to end."""
 SLOW_TICK: Final = 10.0
 """Seconds after which a tick is warned of."""
 QUIET_SHARE: Final = 0.75
@@ -121,6 +123,8 @@ class Supervisor:
         self._lapses = lapses.Lapses()
         self._holds = False
         self._renewed = 0.0
+        self._free_in = 0.0
+        """Seconds until another supervisor's lease ends if it is not renewed."""
         self._progress_at = time.monotonic()
         self._warnings = Throttle()
 
@@ -155,7 +159,7 @@ class Supervisor:
         try:
             if not self._is_held() and not self._acquire():
                 self._notice_gap(time.monotonic())
-                return _lease_seconds() / 3
+                return min(_lease_seconds() / 3, max(self._free_in, LEAST_PAUSE))
             report = self.tick()
         except (DatabaseError, InterfaceError) as error:
             self._warn("tick", "The supervisor can't work: %s", error)
@@ -286,7 +290,8 @@ class Supervisor:
     def _take_lease(self) -> bool:
         mine = Lease.objects.filter(Q(holder=self.name) | Q(until__lt=Now()), name=LEASE_NAME)
         changes = {"holder": self.name, "until": later(_lease_seconds()), "beat_at": Now()}
-        before = None if self._holds else Lease.objects.filter(name=LEASE_NAME).first()
+        before = None if self._holds else Lease.objects.annotate(now=Now()).filter(name=LEASE_NAME).first()
+        self._free_in = 0.0 if before is None else (before.until - before.now).total_seconds()
         held = bool(statement(lambda: mine.update(**changes)))
         if not held and before is None and not self._holds:
             lease = Lease(name=LEASE_NAME, holder=self.name, until=Now(), beat_at=Now())
