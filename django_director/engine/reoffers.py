@@ -27,7 +27,7 @@ from django_director.models import Task, Worker
 
 from . import backlog, duetasks, hold
 from .duetasks import DueTask
-from .workers import FORGET_SECONDS, beat_period
+from .workers import beat_period
 
 FEW: Final = 50
 """More messages than this that wait at one time are a backlog."""
@@ -35,8 +35,12 @@ MOST: Final = 200
 """How many messages are sent again for one silent worker in all."""
 TRIES: Final = 2
 """How often the same one is: the silent worker may take the second one too, as RabbitMQ deals in turn."""
+MOST_TRIES: Final = 5
+"""How often the same one is at most, however many workers are silent."""
 PAUSE: Final = 0.3
-"""Seconds after which a message should have been taken, and between two tries; each message may be late by it."""
+"""Seconds after which a message should have been taken; each further try waits for twice as long."""
+SILENT_FOR: Final = 300.0
+"""Seconds after which a silent worker takes no messages any more: a broker has given up its connection."""
 
 Key = tuple[UUID, int]
 """The id and the sequence of a queued task: its message."""
@@ -75,12 +79,18 @@ class Reoffers:
             self._sent.clear()
             return 0
         self._due_at = time.monotonic() + min(director.TICK, PAUSE / 2)
-        chosen = [task for task in _waiting() if self._sent[_key(task)] < min(TRIES * silent, task.age // PAUSE)]
+        tries = min(TRIES * silent, MOST_TRIES)
+        chosen = [task for task in _waiting() if self._sent[_key(task)] < min(tries, _tries(task.age))]
         chosen = chosen[: max(0, MOST * silent - self._sent.total())]
         messages, _ = duetasks.messages(chosen)
         sent = dispatch.publish(messages).sent
         self._sent.update((message.task_id, message.sequence) for message in sent)
         return len(sent)
+
+
+def _tries(age: float) -> int:
+    """How often a message of this age, in seconds, may have been sent again."""
+    return math.floor(math.log2(max(age, PAUSE / 2) / PAUSE)) + 1
 
 
 def _key(task: DueTask) -> Key:
@@ -89,7 +99,7 @@ def _key(task: DueTask) -> Key:
 
 def _silent_beside_others() -> int:
     """How many workers are silent, if another one is not: else nobody would be there to take a message."""
-    seen = Worker.objects.filter(is_watched=True, seen_at__gte=later(-FORGET_SECONDS))
+    seen = Worker.objects.filter(is_watched=True, seen_at__gte=later(-SILENT_FOR))
     times = list(seen.annotate(now=Now()).values_list("seen_at", "now"))
     silent = sum((now - seen_at).total_seconds() > silence() for seen_at, now in times)
     return silent if silent < len(times) else 0

@@ -11,8 +11,8 @@ from django_director import dispatch
 from django_director.clock import later
 from django_director.conf import director
 from django_director.engine import hold, reoffers
-from django_director.engine.reoffers import FEW, MOST, TRIES, Reoffers, silence
-from django_director.engine.workers import FORGET_SECONDS, beat_period
+from django_director.engine.reoffers import FEW, MOST, MOST_TRIES, SILENT_FOR, TRIES, Reoffers, silence
+from django_director.engine.workers import beat_period
 from django_director.models import Run, Worker
 from tests.factories import group
 
@@ -78,17 +78,21 @@ def test_a_paused_run_is_left_alone(silent: Worker, late: Run):
     assert Reoffers().send() == 0
 
 
-@pytest.mark.parametrize("silent_ones", [1, 2])
-def test_the_same_is_sent_a_few_times_for_each_silent_worker(published, silent: Worker, silent_ones: int):
+@pytest.mark.parametrize("silent_ones", [1, 2, 9])
+def test_the_same_is_sent_a_few_times_for_each_silent_worker(
+    published, silent: Worker, silent_ones: int, monkeypatch: pytest.MonkeyPatch
+):
     for _ in range(silent_ones - 1):
         worker(silence() + 60)
     run = run_of(1, 0)
     published.clear()
     offers = Reoffers()
-    for age in range(1, 6):
-        run.tasks.update(queued_at=later(-age * PAUSE - 0.1))
-        offers.send()
-    assert len(published) == TRIES * silent_ones
+    monkeypatch.setattr(director, "DISPATCH_GRACE", 2**9 * PAUSE)
+    for number in range(1, 9):
+        run.tasks.update(queued_at=later(-(2 ** (number - 1)) * PAUSE - 0.1))
+        for _ in range(2):
+            offers.send()
+        assert len(published) == min(number, TRIES * silent_ones, MOST_TRIES)
 
 
 def test_a_task_that_is_queued_anew_is_another_message(silent: Worker, late: Run):
@@ -103,7 +107,7 @@ def test_a_task_that_is_queued_anew_is_another_message(silent: Worker, late: Run
     [
         pytest.param([0, beat_period()], id="nobody is silent"),
         pytest.param([silence() + 1, silence() + 2], id="all are: the database was away"),
-        pytest.param([0, FORGET_SECONDS + 1], id="one that has been forgotten"),
+        pytest.param([0, SILENT_FOR + 1], id="one that is gone for long"),
         pytest.param([silence() + 1], id="there is no other worker"),
         pytest.param([], id="there is no worker"),
     ],
