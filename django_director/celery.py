@@ -33,6 +33,8 @@ else:
     # Celery's classes are generic for type checkers only.
     BaseTask = DjangoTask
 
+__all__ = ["DirectorTask"]
+
 logger = logging.getLogger(__name__)
 
 KEEP_CONNECTIONS: Final = 2**31

@@ -291,7 +291,14 @@ def _send(message: Message, producer: Any, declared: dict[str, Any]) -> None:
         message.name,
         task_type=app.tasks.get(message.name),
         task_id=ids.message_id(message.task_id, message.sequence),
-        headers={HEADER: message.header | {INSTALLATION: installation.current()}},
+        headers={
+            HEADER: message.header | {INSTALLATION: installation.current()},
+            "ignore_result": options.pop("ignore_result", None),
+        },
+        # Said to Celery here, and not in the header to the worker: nobody in this process waits for the result.
+        # Some backends would subscribe to it, which costs a round trip, fails when they are away, and is never
+        # undone.
+        ignore_result=True,
         retries=message.retries,
         producer=producer,
         router=AsRouted,

@@ -248,13 +248,18 @@ def _task(task: Task, run: Run, *, sees_payload: bool) -> Json:
         "prompt": step.prompt or None if isinstance(step, ApprovalStep) else None,
         "decision": task.decision,
         "asked_at": time_as_json(task.asked_at),
-        "waits_until": time_as_json(task.deadline_at) if task.status == TaskStatus.WAITING else None,
+        "waits_until": time_as_json(_end_of_wait(task)),
         "child_run": _id(task.child_run),
         "queued_at": time_as_json(task.queued_at),
         "started_at": time_as_json(task.started_at),
         "finished_at": time_as_json(task.finished_at),
         "duration": task.duration,
     }
+
+
+def _end_of_wait(task: Task) -> datetime | None:
+    """When what a task waits for ends by itself: an approval, a wait, the delay of an attempt or of the start."""
+    return task.deadline_at or task.not_before if task.status == TaskStatus.WAITING else None
 
 
 def _logs(task: Task) -> list[Json]:

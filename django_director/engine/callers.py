@@ -8,7 +8,8 @@ from typing import Any, Final, NoReturn
 from django.contrib.auth import get_user_model
 
 from django_director.exceptions import DirectorError, Misuse
-from django_director.models import COMMENT_LENGTH, KEY_LENGTH
+from django_director.models import COMMENT_LENGTH, KEY_LENGTH, Workflow
+from django_director.status import Trigger
 
 from .texts import storable
 
@@ -60,6 +61,20 @@ def checked_moment(not_before: datetime | None) -> datetime | None:
     if not_before is not None and not isinstance(not_before, datetime):
         _refuse("not_before", "a datetime, or None", not_before)
     return not_before
+
+
+def checked_trigger(trigger: str) -> Trigger:
+    """How a run is started, a word that filters and pages know. Raises ``Misuse``."""
+    if trigger not in Trigger.values:
+        _refuse("trigger", f"one of {', '.join(Trigger.values)}", trigger)
+    return Trigger(trigger)
+
+
+def checked_name(name: str | Workflow) -> str | Workflow:
+    """What names a workflow to start. Raises ``Misuse``."""
+    if not isinstance(name, str | Workflow):
+        _refuse("name", "the name of a workflow, or its row", name)
+    return name
 
 
 def _refuse(name: str, kind: str, given: Any) -> NoReturn:

@@ -31,7 +31,7 @@ from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import admission, hooks, keys, outbox, rows, settle
 from .bounds import met_lock
-from .callers import checked_comment, checked_key, checked_moment, checked_user
+from .callers import checked_comment, checked_key, checked_moment, checked_name, checked_trigger, checked_user
 from .sessions import receiver_session
 from .transactions import after_commit, connection, statement, transact
 
@@ -86,7 +86,7 @@ def start(
     is not 1 to 200 printable characters, and ``Misuse``, a ``TypeError``, for an argument of another type.
     """
     return start_version(
-        current_version(name),
+        current_version(checked_name(name)),
         payload,
         not_before=checked_moment(not_before),
         publish=publish,
@@ -94,7 +94,7 @@ def start(
         comment=checked_comment(comment),
         user=checked_user(user),
         idempotency_key=checked_key(idempotency_key),
-        trigger=trigger,
+        trigger=checked_trigger(trigger),
         schedule=schedule,
         scheduled_for=scheduled_for,
         sent_at=sent_at,

@@ -119,8 +119,15 @@ def _why(out: Printer, task: Json) -> str:
     text = task["error"] or task["reason"] or (f"child run {task['child_run']}" if task["child_run"] else "")
     until = moment(task["waits_until"])
     if until is not None:
-        text = f"{text} until {out.time(until)}" if text else f"waits until {out.time(until)}"
+        text = _with_time(task, text, out.time(until))
     return f"{text}: {task['prompt']}" if task["asked_at"] and task["prompt"] else text
+
+
+def _with_time(task: Json, text: str, until: str) -> str:
+    """What a waiting task waits for, with the time at which that ends by itself."""
+    if task["kind"] in ("approval", "wait") and task["attempt"]:
+        return f"{text} until {until}" if text else f"waits until {until}"
+    return f"tried again at {until}: {text}" if text else f"not before {until}"
 
 
 def _run_row(run: Json, stuck: str, *, is_asking: bool) -> list[Cell]:

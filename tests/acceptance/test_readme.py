@@ -2,61 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from .harness import ROOT, wait_for
+from .new_project import COMMAND, Project, make_project
 
 README = (ROOT / "README.md").read_text()
-BLOCK = re.compile(r"^`(?P<path>[\w/.]+)`[^\n]*:\n\n```\w+\n(?P<text>.*?)^```$", re.M | re.S)
-COMMAND = re.compile(r"^\$ python (manage\.py .*)$", re.M)
 
 pytestmark = [pytest.mark.worker, pytest.mark.slow]
 
 
-class Project:
-    """A project in a folder of its own, with an environment of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("D")}
-        self.environment |= {"PYTHONPATH": str(ROOT), "DJANGO_SUPERUSER_PASSWORD": "secret"}
-        for name in ("CELERY_BROKER_URL", "PYTEST_CURRENT_TEST"):
-            self.environment.pop(name, None)
-
-    def python(self, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *words],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
-        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder = tmp_path_factory.mktemp("readme")
-    project = Project(folder)
-    project.python("-m", "django", "startproject", "shop", ".")
-    project.python("manage.py", "startapp", "orders")
-    for found in BLOCK.finditer(README):
-        path = folder / found["path"]
-        before = path.read_text() if path.name == "settings.py" else ""
-        path.write_text(before + found["text"])
-    return project
+    return make_project(tmp_path_factory.mktemp("readme"), "shop", "orders", README)
 
 
 @pytest.mark.timeout(240)

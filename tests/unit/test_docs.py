@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import get_commands, load_command_class
 
 import django_director
 from django_director import checks
 from django_director.conf import DEFAULTS
 from django_director.definitions import CODES
+from django_director.models import Run, Task
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(django_director.__file__).parent
@@ -65,6 +68,18 @@ def test_every_command_with_its_options(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_readme_has_every_command(name):
     assert re.search(rf"`{name}\b", (ROOT / "README.md").read_text())
+
+
+def test_the_router_of_the_docs_keeps_our_tables_in_one_database():
+    page = (ROOT / "docs" / "how-to" / "existing-project.md").read_text()
+    made: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(class Router:.*?)```", page, re.S)[0], made)
+    router = made["Router"]()
+    assert {router.db_for_read(Run), router.db_for_write(Run), router.db_for_read(User)} == {"director", None}
+    assert router.allow_migrate("director", "django_director") is True
+    assert router.allow_migrate("default", "django_director") is False
+    assert router.allow_migrate("director", "auth") is None
+    assert (router.allow_relation(Run(), Task()), router.allow_relation(Run(), User())) == (True, None)
 
 
 def test_links_lead_somewhere():

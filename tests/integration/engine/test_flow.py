@@ -30,7 +30,7 @@ from django_director.exceptions import (
 )
 from django_director.models import Attempt, Gate, Run, Task
 from django_director.prepared import can_pair
-from django_director.status import RunStatus, TaskStatus
+from django_director.status import RunStatus, TaskStatus, Trigger
 from tests.factories import chain, definition, group, make_run, make_workflow
 
 from . import driver
@@ -444,6 +444,10 @@ def test_a_comment_that_is_too_long_is_refused_wherever_it_is_given(act):
         ({"comment": 5}, "comment must be text, not 5"),
         ({"comment": None}, "comment must be text, not None"),
         ({"idempotency_key": 7}, "idempotency_key must be text, or None, not 7"),
+        (
+            {"trigger": "cron"},
+            f"trigger must be one of {', '.join(Trigger.values)}, not 'cron'",
+        ),
         ({"not_before": "tomorrow"}, "not_before must be a datetime, or None, not 'tomorrow'"),
         (
             {"not_before": date(2026, 1, 1)},
@@ -457,6 +461,13 @@ def test_an_argument_of_the_wrong_kind_is_named(wrong, words):
         engine.start("test.FLOW", **wrong)
     assert str(caught.value) == words
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("wrong", [5, None, ["test.FLOW"]])
+def test_a_workflow_is_named_by_text_or_given_as_its_row(wrong):
+    with pytest.raises(Misuse) as caught:
+        engine.start(wrong)
+    assert str(caught.value) == f"name must be the name of a workflow, or its row, not {wrong!r}"
 
 
 def test_a_user_that_is_no_row_is_none():
