@@ -13,7 +13,7 @@ LEVELS: list[set[str]] = [
     {"definitions", "expressions", "conf", "signals", "clock", "indexes", "masking", "redaction"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
-    {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "intask", "broker"},
+    {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "deadend", "intask", "broker"},
     {"authorization"},
     {"engine"},
     {
@@ -70,6 +70,7 @@ LEVELS: list[set[str]] = [
 MAY_IMPORT_CELERY = {
     *(
         "connecting",
+        "deadend",
         "dispatch",
         "intask",
         "routing",
