@@ -5,7 +5,12 @@ A project's routers are asked here, and may raise anything.
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import re
+from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -15,6 +20,9 @@ from celery.exceptions import QueueNotFound
 from .conf import director
 from .messages import Message
 
+logger = logging.getLogger(__name__)
+
+SKIP_CHECKS: Final = "CELERY_SKIP_CHECKS"
 _MISSING: Final = re.compile(r"^Queue '(.+)' missing from task_queues$")
 UNROUTED: Final = frozenset({"time_limit", "soft_time_limit", "ignore_result"})
 
@@ -85,8 +93,35 @@ def options(celery: Celery, message: Message) -> dict[str, Any]:
     return found
 
 
+@contextlib.contextmanager
+def without_checks() -> Iterator[None]:
+    """Keep Celery from running Django's checks while it imports tasks: one of them is what reads the files."""
+    before = os.environ.get(SKIP_CHECKS)
+    os.environ[SKIP_CHECKS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SKIP_CHECKS]
+        else:
+            os.environ[SKIP_CHECKS] = before
+
+
+@cache
+def _import_tasks(celery: Celery) -> None:
+    """Import the project's tasks, once in a process: a web server has no reason to, and yet sends them."""
+    try:
+        with without_checks():
+            celery.loader.import_default_modules()
+    # The project's modules are run here; `check` tells what is wrong with them.
+    except Exception as error:
+        logger.warning("The project's tasks can't be imported, so that their own options are not known: %s", error)
+
+
 def own_options(celery: Celery, name: str) -> dict[str, Any]:
     """The options that a task's decorator names."""
+    if name not in celery.tasks:
+        _import_tasks(celery)
     task: Any = celery.tasks.get(name)
     own: dict[str, Any] = task._get_exec_options() if task is not None else {}
     return {key: value for key, value in own.items() if value is not None}
