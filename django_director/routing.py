@@ -145,23 +145,30 @@ def refused_queue(name: str, queue: str) -> str | None:
 def destination(name: str, queue: str) -> str:
     """Where the messages of a task go: a definition's ``queue``, or what Celery's options and routes say.
 
-    A word to tell queues apart by, no more. Without a queue, or where a project's router fails, tasks of one name
-    are taken to share one.
+    A word to tell queues apart by, no more. Where the queue's name is not known, tasks of one name are taken to
+    share one.
     """
+    return queue_of(name, queue) or name
+
+
+def queue_of(name: str, queue: str) -> str:
+    """The name of that queue; empty where options name an exchange in its place, and where a router fails."""
     try:
-        return queue or _destination(app(), name)
+        return queue or _queue_of(app(), name)
     # Whoever sends one of them says what is wrong; to look at queues must harm nobody else's.
     except Exception:
-        return name
+        return ""
 
 
-def _destination(celery: Celery, name: str) -> str:
+def _queue_of(celery: Celery, name: str) -> str:
     own = own_options(celery, name)
+    if own.get("exchange") and not own.get("queue"):
+        return ""
     # As `send_task` asks, so that no router of a project meets anything new.
     route: Any = own if own.get("queue") else celery.amqp.router.lookup_route(name, (), {}, {})
     if not route:
         return str(director.DEFAULT_QUEUE or celery.conf.task_default_queue)
-    return name_of(route if isinstance(route, str) else route.get("queue")) or name
+    return name_of(route if isinstance(route, str) else route.get("queue"))
 
 
 def name_of(queue: Any) -> str:

@@ -18,6 +18,7 @@ LEVELS: list[set[str]] = [
     {"engine"},
     {
         "identity",
+        "consumed",
         "frozen",
         "heartbeat",
         "leases",
@@ -57,6 +58,8 @@ LEVELS: list[set[str]] = [
         *("admin", "api", "management", "checks", "testing", "pytest_plugin", "urls"),
         *(
             "health",
+            "served",
+            "beats",
             "authorization",
             "visible_errors",
             "masked_source",
@@ -91,6 +94,7 @@ MAY_IMPORT_CELERY = {
         "broker",
         "schedules",
         "timings",
+        "beats",
         "project",
         "checks",
     ),
