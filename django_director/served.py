@@ -6,10 +6,11 @@ nobody is told of a missing worker by mistake.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from django.db.models import Count, Min
 
@@ -19,6 +20,8 @@ from .conf import director
 from .engine.hold import PARKED
 from .engine.workers import patience
 from .models import Task, Worker
+from .status import TaskStatus
+from .timings import aware
 
 UNSERVED_SECONDS: Final = 300.0
 """For so long the oldest task of a queue without a worker must have waited for that to be a problem."""
@@ -84,9 +87,38 @@ def backlogs() -> list[Backlog]:
     return sorted(found.values(), key=lambda backlog: backlog.since)
 
 
+def oldest_of(runs: Collection[UUID]) -> dict[UUID, tuple[str, datetime]]:
+    """By run: the queue of the task that waits longest in one, and since when. One query; none without runs."""
+    if not runs:
+        return {}
+    queued = Task.objects.filter(run__in=list(runs)).queued().order_by()
+    found: dict[UUID, tuple[str, datetime]] = {}
+    for run, name, chosen, at in queued.values_list("run", "name", "queue").annotate(since=Min("queued_at")):
+        queue, since = routing.queue_of(name, chosen), aware(at)
+        if queue and since is not None and (run not in found or since < found[run][1]):
+            found[run] = queue, since
+    return found
+
+
 def of_task(task: Task) -> str:
     """The name of the queue that a queued task waits in; empty where Celery's options name none."""
     return routing.queue_of(task.name, task.queue)
+
+
+class Names:
+    """Names the queues of many tasks; Celery is asked once for each kind of task."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], str] = {}
+
+    def of(self, task: Task) -> str:
+        """The queue that a queued task waits in, of another the one that the definition names; may be empty."""
+        if task.status != TaskStatus.QUEUED:
+            return task.queue
+        kind = task.name, task.queue
+        if kind not in self._known:
+            self._known[kind] = of_task(task)
+        return self._known[kind]
 
 
 def cure(queue: str) -> str:
