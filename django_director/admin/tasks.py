@@ -143,8 +143,9 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         return formatting.unbroken(formatting.elapsed(task))
 
     @admin.display(description=gettext_lazy("error"))
-    def error_text(self, task: Task) -> str:
-        return decisions.why(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
+    def error_text(self, task: Task) -> SafeString | str:
+        why = decisions.why(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
+        return format_html('<span class="director-line">{}</span>', why) if why else ""
 
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
