@@ -1,4 +1,4 @@
-"""Where a JSON Schema calls the values of a payload ``writeOnly``: its places, each looked at once for all values there."""
+"""Where a JSON Schema calls values ``writeOnly``: its places, each worked out once for all values there."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ MOST_SECONDS: Final = 0.5
 """That the searches of one payload may take; whatever is not decided then is taken for a match, and hidden."""
 
 
+_UNKNOWN: Final = object()
+
+
 class Place:
     """All schemas that apply to one value."""
 
-    __slots__ = ("has_patterns", "is_secret", "items", "keys", "rest", "schemas")
+    __slots__ = ("has_patterns", "is_secret", "items", "keys", "others", "rest", "schemas")
 
     def __init__(self, schemas: list[Mapping[str, Any]]) -> None:
         self.schemas = schemas
         self.is_secret = any(schema.get("writeOnly") is True for schema in schemas)
         self.has_patterns = any(schema.get("patternProperties") for schema in schemas)
         self.keys: dict[str, Place | None] = {}
-        """By key, and under the empty index those that no schema names."""
+        self.others: Any = _UNKNOWN
+        """The place under all keys that no schema names."""
         self.items: dict[int, Place | None] = {}
         self.rest = max((len(_list(schema.get("prefixItems"))) for schema in schemas), default=0)
         """The first index from which on all items are of one place."""
@@ -41,12 +45,15 @@ class Places:
 
     def of_key(self, place: Place, key: str) -> Place | None:
         """The place of what stands under a key; ``None``: no schema speaks of it."""
-        is_named = place.has_patterns or any(key in _mapping(part.get("properties")) for part in place.schemas)
-        known, name = (place.keys, key) if is_named else (place.items, -1)
-        if name not in known:  # type: ignore[comparison-overlap]
+        if not place.has_patterns and all(key not in _mapping(part.get("properties")) for part in place.schemas):
+            if place.others is _UNKNOWN:
+                place.others = self._place(part.get("additionalProperties") for part in place.schemas)
+            others: Place | None = place.others
+            return others
+        if key not in place.keys:
             found = self._place(schema for part in place.schemas for schema in self._of_key(part, key))
-            known[name] = found  # type: ignore[index]
-        return known[name]  # type: ignore[index]
+            place.keys[key] = found
+        return place.keys[key]
 
     def of_item(self, place: Place, index: int) -> Place | None:
         """The place of an item of a list."""

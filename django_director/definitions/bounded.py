@@ -1,7 +1,7 @@
 """Validators of JSON Schema whose work is bounded, whatever schema and payload are.
 
-They are those of ``jsonschema`` with some keywords replaced, and with a look at the clock before each part. A part of a
-schema that has a ``$schema`` of its own, and what ``$ref`` leads to, is checked by such validators too.
+They are those of ``jsonschema`` with some keywords replaced, and with a look at the clock before each part. A part
+of a schema that has a ``$schema`` of its own, and what ``$ref`` leads to, is checked by such validators too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def _is_pattern(text: object) -> bool:
 @cache
 def bounded(kind: Any) -> Any:
     """The class ``kind`` of ``jsonschema``, bounded. Its validators work inside ``work.limited`` only."""
-    made: Any = extend(kind, {name: keyword for name, keyword in REPLACED.items() if name in kind.VALIDATORS})
+    replaced = {name: keyword for name, keyword in REPLACED.items() if name in kind.VALIDATORS}
+    made: Any = extend(kind, replaced)  # type: ignore[no-untyped-call]
     identity = kind.ID_OF(kind.META_SCHEMA) or "urn:unknown-dialect"
     specification: Specification[Any] = specification_with(identity, default=Specification.OPAQUE)
     made.RESOURCE = staticmethod(specification.create_resource)
@@ -54,10 +55,11 @@ def bounded(kind: Any) -> Any:
 
 
 def _as_bounded(validator: Any) -> Any:
-    """The same validator, bounded: for a part with a `$schema` of its own jsonschema chooses one of its classes."""
+    """The same validator, bounded: where a part has a ``$schema``, jsonschema takes one of its own classes."""
     if hasattr(type(validator), "IS_BOUNDED"):
         return validator
-    return bounded(type(validator))(
+    kind: Any = type(validator)
+    return bounded(kind)(
         validator.schema,
         registry=validator._registry,
         _resolver=validator._resolver,

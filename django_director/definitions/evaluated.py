@@ -1,4 +1,4 @@
-"""What of a value the other keywords of a schema have judged: ``unevaluatedProperties`` and ``unevaluatedItems``."""
+"""What ``unevaluatedProperties`` and ``unevaluatedItems`` leave alone: what other keywords have judged."""
 
 from __future__ import annotations
 

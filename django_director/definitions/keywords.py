@@ -1,4 +1,4 @@
-"""Keywords of JSON Schema whose work in ``jsonschema`` grows faster than the payload, or that search with a pattern.
+"""Keywords of JSON Schema whose work in ``jsonschema`` grows faster than the payload, or that use a pattern.
 
 Each is a generator of errors, as ``jsonschema`` has them; what they say is worded in ``reasons``.
 """
@@ -23,8 +23,8 @@ Errors = Iterator[ValidationError]
 def canonical(value: Any) -> str:
     """A text that two JSON values share exactly when they are equal to JSON Schema.
 
-    ``1`` and ``1.0`` are equal, ``1`` and ``true`` are not, and the order of keys means nothing. A text and no tuple:
-    Python spreads texts by a secret, so nobody can send values that all fall into one place of a set.
+    ``1`` and ``1.0`` are equal, ``1`` and ``true`` are not, and the order of keys means nothing. A text and no
+    tuple: Python hashes texts with a secret, so nobody can send values that all fall into one place of a set.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     # Only numbers are written in several ways.
@@ -76,7 +76,7 @@ def multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Errors
 
 
 def _exact(number: Any) -> int | Fraction:
-    return Fraction(repr(number)) if isinstance(number, float) else number  # type: ignore[no-any-return]
+    return Fraction(repr(number)) if isinstance(number, float) else number
 
 
 def pattern(validator: Any, expression: str, instance: Any, schema: Any) -> Errors:

@@ -93,8 +93,9 @@ def _type(error: ValidationError, shown: str) -> str:
 
 
 def _enum(error: ValidationError, shown: str) -> str:
-    choices = [short(written(choice)) for choice in error.validator_value[:MAX_CHOICES]]
-    more = len(error.validator_value) - len(choices)
+    values: Any = error.validator_value
+    choices = [short(written(choice)) for choice in values[:MAX_CHOICES]]
+    more = len(values) - len(choices)
     return f"{shown} is not one of {', '.join(choices)}" + (f" and {more:,} more" if more else "")
 
 
@@ -119,7 +120,7 @@ _WORDS: Final[dict[str, Callable[[ValidationError, str], str]]] = {
     "type": _type,
     "enum": _enum,
     "const": lambda error, shown: f"{shown} is not {short(written(error.validator_value))}",
-    "pattern": lambda error, shown: f"{shown} does not match the pattern {short(error.validator_value)}",
+    "pattern": lambda error, shown: f"{shown} does not match the pattern {short(str(error.validator_value))}",
     "format": _format,
     "multipleOf": lambda error, shown: f"{shown} is not a multiple of {error.validator_value}",
     "divisibleBy": lambda error, shown: f"{shown} is not a multiple of {error.validator_value}",

@@ -14,7 +14,7 @@ SECONDS: Final = 1.0
 """Of processor time that one payload may take."""
 MIN_PAUSE: Final = 0.005
 SHORT: Final = 64
-"""Characters. What a search in a shorter text may take is not counted before it: asking the clock costs as much."""
+"""Characters. Before a search in a shorter text the clock is not asked: that would cost as much."""
 
 
 TOO_LONG: Final = "it takes more than a second to check this against the schema"
