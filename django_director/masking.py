@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
 from .conf import director
-from .exceptions import InvalidSettings
+from .exceptions import InvalidPayload, InvalidSettings
 from .patterns import BadPattern, PatternTooSlow, compiled, search
 from .secretplaces import Place, Places
 
@@ -101,11 +102,27 @@ def restore(entered: Any, original: Any, shown: Any) -> Any:
 
 def holds_mask(value: Any) -> bool:
     """Whether ``********`` stands somewhere in a JSON value as a value, or as the password of an address."""
-    if isinstance(value, dict):
-        return any(map(holds_mask, value.values()))
-    if isinstance(value, list):
-        return any(map(holds_mask, value))
-    return isinstance(value, str) and (value == MASKED or _IN_URL in value)
+    return any(text == MASKED or _IN_URL in text for text in _texts(value))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a JSON value. Without recursion: nobody may have looked yet how deep it is."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict | list):
+            left += part.values() if isinstance(part, dict) else part
+
+
+def refuse_mask(payload: Any, schema: Any) -> None:
+    """Raise ``InvalidPayload`` where ``********`` stands in place of a secret, as in a payload that was copied."""
+    if holds_mask(payload) and (
+        holds_mask(hidden_in(payload, schema)) or any(_IN_URL in text for text in _texts(payload))
+    ):
+        text = f"{MASKED} stands for a value that is hidden: give the value itself"
+        raise InvalidPayload([{"path": "$", "message": text}])
 
 
 class _Masker:
