@@ -74,13 +74,20 @@ def misspelt(schema: Any) -> Iterator[tuple[Keys, str]]:
 
 def _nearest(word: str) -> str:
     """The keyword that was most likely meant; a word of the project's own, as `title_de`, is none."""
-    if not 4 <= len(word) <= 40 or word.lower().startswith("x-"):
+    if not SHORTEST <= len(word) <= LONGEST or word.lower().startswith("x-"):
         return ""
-    best = max(KEYWORDS, key=lambda known: SequenceMatcher(None, word.lower(), known.lower()).ratio())
-    return best if SequenceMatcher(None, word.lower(), best.lower()).ratio() >= LIKE else ""
+    likeness, best = max((_likeness(word.lower(), known.lower()), known) for known in LONG_KEYWORDS)
+    return best if likeness >= LIKE else ""
+
+
+def _likeness(one: str, other: str) -> float:
+    return 1 if sorted(one) == sorted(other) else SequenceMatcher(None, one, other).ratio()
 
 
 LIKE: Final = 0.82
+SHORTEST: Final = 4
+"""Characters of a word that is taken for a typing error. Short words are like many others: `note` like `not`."""
+LONGEST: Final = 40
 
 
 def _keywords() -> frozenset[str]:
@@ -92,3 +99,4 @@ def _keywords() -> frozenset[str]:
 
 
 KEYWORDS: Final = _keywords()
+LONG_KEYWORDS: Final = sorted(word for word in KEYWORDS if len(word) >= SHORTEST)
