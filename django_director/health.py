@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
 from django.db.models import Min
 
 from . import dispatch
 from .clock import Now, iso, later
+from .conf import director
+from .engine.errors import is_unmigrated
 from .engine.hold import PARKED
 from .engine.supervise import LEASE_NAME
 from .engine.workers import patience
@@ -31,7 +33,7 @@ def read() -> Json:
         found |= _rows()
     except (DatabaseError, InterfaceError) as error:
         found |= {"database": False, "supervisor": None, "workers": [], "oldest_queued": None, "unwritten": 0}
-        found["problems"].append(f"the database does not answer as it should: {_first_line(error)}")
+        found["problems"].append(_of_database(error))
     else:
         found["problems"] += _of_supervisor(found["supervisor"])
     if not found["broker"]:
@@ -61,6 +63,19 @@ def _oldest_queued() -> Json | None:
     if oldest["since"] is None:
         return None
     return {"queued_at": iso(oldest["since"]), "seconds": _seconds(oldest["since"], oldest["now"])}
+
+
+def _of_database(error: Exception) -> str:
+    if is_unmigrated(error):
+        return f"the database lacks tables: run “{migrate()}” ({_first_line(error)})"
+    return f"the database does not answer as it should: {_first_line(error)}"
+
+
+def migrate() -> str:
+    """The command that makes our tables."""
+    return "manage.py migrate" + (
+        "" if director.DATABASE == DEFAULT_DB_ALIAS else f" --database {director.DATABASE}"
+    )
 
 
 def _of_supervisor(supervisor: Json | None) -> list[str]:

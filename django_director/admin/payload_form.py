@@ -246,15 +246,18 @@ def _choice_field(values: list[Any], initial: Any, common: dict[str, Any]) -> fo
 
 
 def _text(**options: Any) -> forms.Field:
-    return forms.CharField(**{"widget": widgets.AdminTextInputWidget, "strip": False} | options)
+    options.setdefault("widget", widgets.AdminTextInputWidget)
+    return forms.CharField(strip=False, **options)
 
 
 def _integer(**options: Any) -> forms.Field:
-    return forms.IntegerField(**{"widget": widgets.AdminIntegerFieldWidget} | options)
+    options.setdefault("widget", widgets.AdminIntegerFieldWidget)
+    return forms.IntegerField(**options)
 
 
 def _decimal(**options: Any) -> forms.Field:
-    return forms.FloatField(**{"widget": forms.NumberInput(attrs={"step": "any"})} | options)
+    options.setdefault("widget", forms.NumberInput(attrs={"step": "any"}))
+    return forms.FloatField(**options)
 
 
 _SIMPLE: Final = {"string": _text, "integer": _integer, "number": _decimal}
