@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
 
 from . import beats, dispatch, served
 from .clock import Now, iso
 from .conf import director
+from .engine.errors import is_unmigrated
 from .engine.supervise import LEASE_NAME
 from .models import Lease, UnwrittenOutcome, Worker
 from .served import Backlog, Workers
@@ -32,7 +33,7 @@ def read(*, with_names: bool = True) -> Json:
     except (DatabaseError, InterfaceError) as error:
         found |= {"database": False, "supervisor": None, "workers": [], "queues": []}
         found |= {"oldest_queued": None, "late_schedules": [], "unwritten": 0}
-        found["problems"].append(f"the database does not answer as it should: {_first_line(error)}")
+        found["problems"].append(_of_database(error))
     else:
         found["problems"] += _of_supervisor(found["supervisor"])
         found["problems"] += map(_of_queue, filter(_is_unserved, found["queues"]))
@@ -98,6 +99,19 @@ def _of_queue(queue: Json) -> str:
     return (
         f"no worker takes tasks from queue `{queue['name']}`: {waits}, the oldest since {queue['queued_at']}; "
         f"{served.cure(queue['name'])}"
+    )
+
+
+def _of_database(error: Exception) -> str:
+    if is_unmigrated(error):
+        return f"the database lacks tables: run “{migrate()}” ({_first_line(error)})"
+    return f"the database does not answer as it should: {_first_line(error)}"
+
+
+def migrate() -> str:
+    """The command that makes our tables."""
+    return "manage.py migrate" + (
+        "" if director.DATABASE == DEFAULT_DB_ALIAS else f" --database {director.DATABASE}"
     )
 
 

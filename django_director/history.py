@@ -34,7 +34,10 @@ def record(user: Any, obj: Model, message: str) -> None:
 
 
 def record_on_task(user: Any, task: Task, message: str) -> None:
-    """The same for a task, in its history and in that of its run."""
+    """The same for a task, in its history and in that of its run.
+
+    ``message`` holds no comment: the history of a run is for all who may see the run.
+    """
     record(user, task, message)
     record(user, task.run, f"{task.label}: {message}")
 
@@ -52,11 +55,6 @@ def record_many(user: Any, objects: Iterable[Model], message: str) -> None:
         action_flag=CHANGE,
         change_message=message,
     )
-
-
-def said(what: str, comment: str) -> str:
-    """What somebody did, with the comment: "Rejected: too expensive"."""
-    return f"{what}: {comment}" if comment else what
 
 
 def is_elsewhere(user: Any) -> bool:

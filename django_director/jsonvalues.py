@@ -69,6 +69,14 @@ def normalise(value: Any, limit: int) -> Any:
     return json.loads(text, parse_int=_checked_int)
 
 
+def same(one: Any, two: Any) -> bool:
+    """Whether two JSON values are written in the same way, but for the order of keys: to Python ``1 == True``."""
+    try:
+        return json.dumps(one, sort_keys=True) == json.dumps(two, sort_keys=True)
+    except RecursionError:
+        return False
+
+
 def storable_text(text: str) -> str:
     """The text with a sign in the place of each character that no database takes: NUL, half a surrogate pair."""
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

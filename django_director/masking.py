@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
 from .conf import director
-from .exceptions import InvalidSettings
+from .exceptions import InvalidPayload, InvalidSettings
+from .patterns import BadPattern, PatternTooSlow, compiled, search
+from .secretplaces import Place, Places
 
 MASKED: Final = "********"
 MAX_DEPTH: Final = 64
 """What lies deeper is hidden: nobody reads it there, and a hostile payload can't exhaust the stack."""
-
-_COMBINING: Final = ("allOf", "anyOf", "oneOf")
-_CONDITIONAL: Final = ("then", "else")
-
 
 SHORT_KEY: Final = 200
 """Characters. A longer key is none that is asked for again."""
@@ -38,13 +36,14 @@ def mask(value: Any, schema: Any = None) -> Any:
     ``value`` beside a ``name`` that does, the password in an address (``scheme://user:password@host``), and what
     ``schema`` (a JSON Schema) calls ``writeOnly``; ``None`` stays, for it keeps no secret.
     """
-    return _Masker(secret_keys(), schema).masked(value, [schema], 0)
+    masker = _Masker(secret_keys(), schema)
+    return masker.masked(value, masker.places.root, 0)
 
 
 def hidden_in(value: Any, schema: Any = None) -> list[Any]:
     """The values that ``mask`` hides."""
     masker = _Masker(secret_keys(), schema)
-    masker.masked(value, [schema], 0)
+    masker.masked(value, masker.places.root, 0)
     return masker.hidden
 
 
@@ -103,49 +102,64 @@ def restore(entered: Any, original: Any, shown: Any) -> Any:
 
 def holds_mask(value: Any) -> bool:
     """Whether ``********`` stands somewhere in a JSON value as a value, or as the password of an address."""
-    if isinstance(value, dict):
-        return any(map(holds_mask, value.values()))
-    if isinstance(value, list):
-        return any(map(holds_mask, value))
-    return isinstance(value, str) and (value == MASKED or _IN_URL in value)
+    return any(text == MASKED or _IN_URL in text for text in _texts(value))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in a JSON value. Without recursion: nobody may have looked yet how deep it is."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict | list):
+            left += part.values() if isinstance(part, dict) else part
+
+
+def refuse_mask(payload: Any, schema: Any) -> None:
+    """Raise ``InvalidPayload`` where ``********`` stands in place of a secret, as in a payload that was copied."""
+    if holds_mask(payload) and (
+        holds_mask(hidden_in(payload, schema)) or any(_IN_URL in text for text in _texts(payload))
+    ):
+        text = f"{MASKED} stands for a value that is hidden: give the value itself"
+        raise InvalidPayload([{"path": "$", "message": text}])
 
 
 class _Masker:
     def __init__(self, keys: Keys, root: Any) -> None:
         self.keys = keys
-        self.root = root
+        self.places = Places(root)
         self.hidden: list[Any] = []
 
-    def masked(self, value: Any, schemas: list[Any], depth: int) -> Any:
+    def masked(self, value: Any, place: Place | None, depth: int) -> Any:
         if isinstance(value, str):
             return self._text(value)
         if not isinstance(value, dict | list | tuple):
             return value
         if depth >= MAX_DEPTH:
             return self._hide(value)
-        schemas = [part for schema in schemas for part in self._parts(schema, set())]
         if isinstance(value, dict):
             secret = VALUES if self._names_a_secret(value) else ()
             return {
                 key: self._hide(item)
                 if item is not None and key in secret
-                else self._member(str(key), item, schemas, depth)
+                else self._member(str(key), item, place, depth)
                 for key, item in value.items()
             }
         return [
-            self._child(item, [schema for part in schemas for schema in _of_item(part, index)], depth)
+            self._child(item, None if place is None else self.places.of_item(place, index), depth)
             for index, item in enumerate(value)
         ]
 
-    def _member(self, key: str, value: Any, schemas: list[Any], depth: int) -> Any:
+    def _member(self, key: str, value: Any, place: Place | None, depth: int) -> Any:
         if value is not None and self.keys.is_secret(key):
             return self._hide(value)
-        return self._child(value, [schema for part in schemas for schema in _of_key(part, key)], depth)
+        return self._child(value, None if place is None else self.places.of_key(place, key), depth)
 
-    def _child(self, value: Any, schemas: list[Any], depth: int) -> Any:
-        if value is not None and any(self._is_secret(schema) for schema in schemas):
+    def _child(self, value: Any, place: Place | None, depth: int) -> Any:
+        if value is not None and place is not None and place.is_secret:
             return self._hide(value)
-        return self.masked(value, schemas, depth + 1)
+        return self.masked(value, place, depth + 1)
 
     def _hide(self, value: Any) -> str:
         self.hidden.append(value)
@@ -161,58 +175,11 @@ class _Masker:
         names = (value.get(name) for name in NAMES)
         return any(isinstance(name, str) and self.keys.is_secret(name) for name in names)
 
-    def _is_secret(self, schema: Any) -> bool:
-        return any(part.get("writeOnly") is True for part in self._parts(schema, set()))
-
-    def _parts(self, schema: Any, seen: set[int]) -> Iterator[Mapping[str, Any]]:
-        """The schema and those that apply to the same value."""
-        if not isinstance(schema, Mapping) or id(schema) in seen:
-            return
-        seen.add(id(schema))
-        yield schema
-        applied = [schema.get(key) for key in _CONDITIONAL]
-        for key in _COMBINING:
-            applied += _list(schema.get(key))
-        for part in [*applied, self._target(schema.get("$ref"))]:
-            yield from self._parts(part, seen)
-
-    def _target(self, reference: Any) -> Any:
-        """What a reference inside the schema points to, else ``None``."""
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            return None
-        found = self.root
-        for token in reference[1:].split("/")[1:]:
-            found = found.get(token.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-        return found
-
-
-def _of_key(schema: Mapping[str, Any], key: str) -> Iterator[Any]:
-    properties = schema.get("properties")
-    named = isinstance(properties, Mapping) and key in properties
-    if isinstance(properties, Mapping) and named:
-        yield properties[key]
-    patterns = schema.get("patternProperties")
-    for pattern, sub in patterns.items() if isinstance(patterns, Mapping) else ():
-        if re.search(pattern, key):
-            named = True
-            yield sub
-    if not named:
-        yield schema.get("additionalProperties")
-
-
-def _of_item(schema: Mapping[str, Any], index: int) -> Iterator[Any]:
-    prefix = _list(schema.get("prefixItems"))
-    yield prefix[index] if index < len(prefix) else schema.get("items")
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
 
 class Keys:
     """The expressions of ``DIRECTOR["MASK"]``; remembers what it was asked, for payloads repeat a few keys."""
 
-    def __init__(self, patterns: list[re.Pattern[str]]) -> None:
+    def __init__(self, patterns: tuple[str, ...]) -> None:
         self._patterns = patterns
         self._known: dict[str, bool] = {}
 
@@ -220,21 +187,29 @@ class Keys:
         """Whether a value is hidden for the key it stands under."""
         known = self._known.get(key)
         if known is None:
-            known = any(pattern.search(key) for pattern in self._patterns)
+            known = self._look(key)
             if len(key) <= SHORT_KEY and len(self._known) < KEYS_KNOWN:
                 self._known[key] = known
         return known
+
+    def _look(self, key: str) -> bool:
+        try:
+            return any(search(pattern, key) for pattern in self._patterns)
+        except PatternTooSlow:
+            return True
 
 
 def secret_keys() -> Keys:
     """Which keys are secret by ``DIRECTOR["MASK"]``. Raises ``InvalidSettings``."""
     given = director.MASK or ()
-    return _compiled((given,) if isinstance(given, str) else tuple(given))
+    return _keys((given,) if isinstance(given, str) else tuple(given))
 
 
 @lru_cache(maxsize=8)
-def _compiled(patterns: tuple[str, ...]) -> Keys:
+def _keys(patterns: tuple[str, ...]) -> Keys:
     try:
-        return Keys([re.compile(pattern) for pattern in patterns])
-    except re.error as error:
+        for pattern in patterns:
+            compiled(pattern)
+    except BadPattern as error:
         raise InvalidSettings(f'DIRECTOR["MASK"] is not a regular expression: {error}') from error
+    return Keys(patterns)

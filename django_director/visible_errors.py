@@ -1,12 +1,13 @@
-"""What of an error those see who may not see payloads: its class.
+"""What of a task's texts those see who may not see payloads: nothing that code or people have written.
 
-The text of an exception quotes what went in, and is written by anybody: `ValueError: no such card 4111…`. Our own
-sentences do not, up to their first colon: `2 of 10 items failed`, `Rejected by ann`.
+The text of an exception quotes what went in, and so does a comment: `ValueError: no such card 4111…`, `Rejected by
+ann: 4111… is stolen`. Our own sentences do not, up to their first colon. Errors, reasons, comments on tasks and
+messages of progress follow this one rule. The comment of a run is written for all who see the run.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from .models import Run
 
@@ -26,6 +27,21 @@ def of_run(run: Run, *, sees_payload: bool) -> str:
     # Why a run was stopped is a sentence of ours, with at most one colon, and stays whole.
     step, colon, error = run.error.partition(_COLON)
     return f"{step[:LONGEST]}{colon}{_before_colon(error)}"
+
+
+def reason(text: str, *, sees_payload: bool) -> str:
+    """Why a task is in its status; without permission not what was written behind it."""
+    return text if sees_payload else _before_colon(text)
+
+
+def progress(value: dict[str, Any] | None, *, sees_payload: bool) -> dict[str, Any] | None:
+    """How far a task says it is; without permission the numbers."""
+    return value if sees_payload or value is None else {**value, "message": ""}
+
+
+def decision(value: dict[str, Any] | None, *, sees_payload: bool) -> dict[str, Any] | None:
+    """What somebody has decided; without permission not the comment."""
+    return value if sees_payload or value is None else {**value, "comment": ""}
 
 
 def _before_colon(text: str) -> str:

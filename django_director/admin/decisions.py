@@ -20,7 +20,7 @@ from django_director import engine, served, visible_errors
 from django_director.authorization import is_allowed, needed_for, require, to_decide
 from django_director.definitions.model import ApprovalStep
 from django_director.exceptions import DirectorError
-from django_director.history import record_on_task, said
+from django_director.history import record_on_task
 from django_director.models import COMMENT_LENGTH, Task
 from django_director.status import TaskStatus
 
@@ -88,7 +88,7 @@ def perform(request: HttpRequest, decision: Decision, task: Task, form: Decision
     except DirectorError as error:
         messages.warning(request, str(error))
         return
-    record_on_task(request.user, decided, f"{said(decision.word, comment)} (admin)")
+    record_on_task(request.user, decided, f"{decision.word} (admin)")
     messages.success(request, _("%(step)s: %(reason)s") % {"step": task.label, "reason": decided.reason})
 
 
@@ -111,18 +111,19 @@ def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any
     }
 
 
-def shown(task: Task, user: Any) -> dict[str, Any] | None:
+def shown(task: Task, user: Any, *, sees_payload: bool) -> dict[str, Any] | None:
     """The approval on its task's page; ``None`` for another task."""
     step = task.run.version.graph.node(task.position).step
     if not isinstance(step, ApprovalStep):
         return None
     is_open = task.asked_at is not None and task.status == TaskStatus.WAITING
     may_decide = is_allowed(user, to_decide(task), task.run.workflow)
+    decision = visible_errors.decision(task.decision, sees_payload=sees_payload) or {}
     return {
         "prompt": prompt(task),
         "facts": list(_facts(task, step)),
         # That of a rejection stands in the error.
-        "comment": "" if task.error else (task.decision or {}).get("comment", ""),
+        "comment": "" if task.error else decision.get("comment", ""),
         "buttons": list(ALL.values()) if is_open and may_decide else [],
         "is_for_others": is_open and not may_decide,
     }
@@ -196,7 +197,8 @@ def waiting_text(task: Task) -> str:
 def why(task: Task, *, sees_payload: bool) -> str:
     """Why a task is in its status, on one line of a list."""
     error = visible_errors.of_task(task.error, sees_payload=sees_payload)
-    text = waiting_text(task) or error or task.reason
+    reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
+    text = waiting_text(task) or error or reason
     return formatting.error_line("; ".join(filter(None, [queued_text(task), text])))
 
 

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django_director.drawing.picture import shorten
 from django_director.exceptions import InvalidPayload
 from django_director.jsonvalues import parse
-from django_director.masking import MASKED, mask_schema, restore
+from django_director.masking import MASKED, holds_mask, is_secret_key, mask_schema, restore
 from django_director.models import COMMENT_LENGTH
 
 WHOLE: Final = "payload"
@@ -37,7 +37,7 @@ def key_of(name: str) -> str:
 class JsonField(forms.CharField):
     """A JSON value; unlike Django's, ``{}`` and ``[]`` are values and ``NaN`` is none."""
 
-    widget = forms.Textarea(attrs={"rows": 5, "spellcheck": "false"})
+    widget = forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "autocomplete": "off"})
 
     def to_python(self, value: Any) -> Any:
         text = super().to_python(value) or ""
@@ -56,6 +56,16 @@ class JsonField(forms.CharField):
 
     def run_validators(self, value: Any) -> None:
         """A JSON value is no text: the validators of texts don't apply."""
+
+
+class SecretInput(forms.PasswordInput):
+    """Shows no value but the stars that stand for a hidden one, and asks browsers to remember none."""
+
+    def __init__(self) -> None:
+        super().__init__({"class": "vTextField", "autocomplete": "new-password", "spellcheck": "false"}, True)
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        return super().get_context(name, value if holds_mask(value) else None, attrs)
 
 
 class PayloadForm(forms.Form):
@@ -188,9 +198,15 @@ def _field(name: str, rule: Mapping[str, Any], *, required: bool) -> forms.Field
     if choices is not None:
         return _choice_field(choices, initial, common)
     simple = _SIMPLE.get(str(rule.get("type")))
+    if _is_secret(name, rule) and (simple is not None or "type" not in rule):
+        common["widget"] = SecretInput()
     if simple is None or (initial is not MISSING and isinstance(initial, dict | list)):
         return JsonField(initial=None if initial is MISSING else _dump(initial), **common)
     return simple(initial=None if initial is MISSING else initial, **common)
+
+
+def _is_secret(name: str, rule: Mapping[str, Any]) -> bool:
+    return is_secret_key(name) or rule.get("writeOnly") is True or rule.get("format") == "password"
 
 
 def _help(name: str, rule: Mapping[str, Any]) -> str:
@@ -230,15 +246,18 @@ def _choice_field(values: list[Any], initial: Any, common: dict[str, Any]) -> fo
 
 
 def _text(**options: Any) -> forms.Field:
-    return forms.CharField(widget=widgets.AdminTextInputWidget, strip=False, **options)
+    options.setdefault("widget", widgets.AdminTextInputWidget)
+    return forms.CharField(strip=False, **options)
 
 
 def _integer(**options: Any) -> forms.Field:
-    return forms.IntegerField(widget=widgets.AdminIntegerFieldWidget, **options)
+    options.setdefault("widget", widgets.AdminIntegerFieldWidget)
+    return forms.IntegerField(**options)
 
 
 def _decimal(**options: Any) -> forms.Field:
-    return forms.FloatField(widget=forms.NumberInput(attrs={"step": "any"}), **options)
+    options.setdefault("widget", forms.NumberInput(attrs={"step": "any"}))
+    return forms.FloatField(**options)
 
 
 _SIMPLE: Final = {"string": _text, "integer": _integer, "number": _decimal}

@@ -6,12 +6,10 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
 from django_director import engine
 from django_director.exceptions import DirectorError, InvalidPayload
-from django_director.masking import MASKED, holds_mask, mask, restore
-from django_director.models import Run, WorkflowVersion
+from django_director.models import Run
 
 from . import formatting, operations
 from .payload_form import PayloadForm
@@ -32,23 +30,20 @@ class RelaunchForm:
             self.refusal = str(error)
         else:
             self.version = version
-            self.shown = _masked(run, version)
             data = request.POST if request.method == "POST" else None
-            self.form = PayloadForm(version.graph.definition.schema, data, given=self.shown)
+            self.form = PayloadForm(
+                version.graph.definition.schema, data, given=engine.shown_payload(run, version)
+            )
 
     def start(self) -> Run | None:
         """The new run; ``None`` when the form says why there is none."""
         form = self.form
         if form is None or not form.is_valid():
             return None
-        payload = restore(form.payload, self.run.payload, self.shown)
-        if holds_mask(payload) and not holds_mask(self.run.payload):
-            text = _("%(mask)s stands for a value that is hidden here: enter that anew.")
-            form.add_error(None, text % {"mask": MASKED})
-            return None
         operation = operations.ALL["relaunch_with_changes"]
-        given = {"payload": payload, "version": self.choice, "comment": form.cleaned_data["comment"]}
         try:
+            payload = engine.with_hidden(self.run, form.payload, self.version)
+            given = {"payload": payload, "version": self.choice, "comment": form.cleaned_data["comment"]}
             new = operations.perform(self.request, operation, self.run, **given)
         except InvalidPayload as error:
             form.show(error)
@@ -78,9 +73,3 @@ class RelaunchForm:
             return []
         numbers = {"current": current.number, "same": self.run.version.number}
         return [(choice, number, choice == self.choice) for choice, number in numbers.items()]
-
-
-def _masked(run: Run, version: WorkflowVersion) -> Any:
-    """The payload with what either version hides hidden."""
-    hidden = mask(run.payload, run.version.graph.definition.schema)
-    return mask(hidden, version.graph.definition.schema)

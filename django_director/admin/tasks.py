@@ -150,7 +150,8 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
         context = _context(obj, sees_payload=sees_payload)
-        context |= {"buttons": self._buttons(request, obj), "approval": decisions.shown(obj, request.user)}
+        approval = decisions.shown(obj, request.user, sees_payload=sees_payload)
+        context |= {"buttons": self._buttons(request, obj), "approval": approval}
         return self.render(request, "task.html", context)
 
     def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
@@ -197,7 +198,7 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
         "hook": hooknames.of_task(task),
         "badge": decisions.badge(task),
         "run_badge": formatting.badge(task.run.shown_status),
-        "facts": list(_facts(task, node)),
+        "facts": list(_facts(task, node, sees_payload=sees_payload)),
         "description": node.step.description,
         "upstream": _upstream(task, node),
         "more_upstream": max(0, len(node.upstream) - UPSTREAM_SHOWN),
@@ -226,7 +227,8 @@ def _logs(task: Task) -> list[tuple[TaskLog, formatting.Text]]:
     return [(row, formatting.limited_end(row.text)) for row in rows]
 
 
-def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
+def _facts(task: Task, node: Node, *, sees_payload: bool) -> list[tuple[str, Any]]:
+    reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
     facts = [
         (_("Kind"), node.kind if node.name == OWN_TASK else ""),
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
@@ -244,7 +246,7 @@ def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
         (_("Lost workers"), task.crashes or ""),
         (_("Waits until"), formatting.moment(task.deadline_at) if _is_timer(task, node) else ""),
         (_("Waits"), _lack(task)),
-        (_("Reason"), task.reason if node.kind != "approval" or task.decision is None else ""),
+        (_("Reason"), reason if node.kind != "approval" or task.decision is None else ""),
     ]
     return [(label, value) for label, value in facts if value not in ("", formatting.NOTHING)]
 

@@ -24,6 +24,7 @@ from django_director.drawing.picture import faces
 from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.masked_source import masked_source
+from django_director.masking import refuse_mask
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.status import Trigger
 
@@ -175,6 +176,8 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
 def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run | None:
     """Start the run, or tell the form why not."""
     try:
+        if workflow.current_version is not None:
+            refuse_mask(form.payload, workflow.current_version.graph.definition.schema)
         run = engine.start(
             workflow.name,
             form.payload,

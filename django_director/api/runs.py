@@ -14,7 +14,9 @@ from django_director import engine
 from django_director.authorization import require, visible
 from django_director.exceptions import UnknownRun
 from django_director.history import record
+from django_director.jsonvalues import same
 from django_director.lookups import id_span, shown_as
+from django_director.masking import refuse_mask, restore
 from django_director.models import Run
 from django_director.querysets import RunQuerySet
 from django_director.representation import run_as_json, runs_as_json, tasks_as_json
@@ -121,14 +123,31 @@ class RunRelaunch(DirectorView):
     def post(self, request: Request, run_id: str) -> Response:
         old = _run(request, run_id, "retry")
         data = body(request, RelaunchRequest)
-        if data.get("payload") not in (None, old.payload):
-            # Else who may only repeat could start anything.
-            require(request.user, "run", old.workflow)
+        data["payload"] = _other_payload(request, old, **data)
         run = engine.relaunch(old, user=actor(request), idempotency_key=idempotency_key(request), **data)
         if not run.created:
             return _answer(request, run)
         record(request.user, run, f"Relaunched from {old.pk} (API)")
         return _answer(request, run, status.HTTP_201_CREATED)
+
+
+def _other_payload(request: Request, old: Run, *, payload: Any, version: str, **_: Any) -> Any:
+    """The payload of a relaunch when it is not that of the old run, with values for its ``********``.
+
+    Who may only repeat could else start anything. Who may not see payloads learns nothing of the old one: neither
+    by what is accepted as the same, nor by giving its hidden values to a run of another payload.
+    """
+    if payload is None:
+        return None
+    if not sees_payload(request, old.workflow):
+        require(request.user, "run", old.workflow)
+        refuse_mask(payload, old.version.graph.definition.schema)
+        return payload
+    chosen = engine.relaunch_version(old, version)
+    if same(restore(payload, old.payload, engine.shown_payload(old, chosen)), old.payload):
+        return None
+    require(request.user, "run", old.workflow)
+    return engine.with_hidden(old, payload, chosen)
 
 
 def filtered(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:

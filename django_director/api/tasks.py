@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from django_director import engine
 from django_director.authorization import require, to_decide
 from django_director.exceptions import UnknownTask
-from django_director.history import record_on_task, said
+from django_director.history import record_on_task
 from django_director.models import Task
 from django_director.representation import task_as_json
 
@@ -55,7 +55,7 @@ class TaskApprove(DirectorView):
         task = _task(request, task_id, None)
         data = body(request, DecisionRequest)
         task = engine.approve(task, user=actor(request), comment=data["comment"])
-        record_on_task(request.user, task, f"{said('Approved', data['comment'])} (API)")
+        record_on_task(request.user, task, "Approved (API)")
         return _answer(request, task)
 
 
@@ -66,7 +66,7 @@ class TaskReject(DirectorView):
         task = _task(request, task_id, None)
         data = body(request, DecisionRequest)
         task = engine.reject(task, user=actor(request), comment=data["comment"])
-        record_on_task(request.user, task, f"{said('Rejected', data['comment'])} (API)")
+        record_on_task(request.user, task, "Rejected (API)")
         return _answer(request, task)
 
 

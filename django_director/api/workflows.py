@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.authorization import is_allowed, require, visible
+from django_director.masking import refuse_mask
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json
 from django_director.status import Trigger
@@ -45,6 +46,8 @@ class WorkflowRuns(DirectorView):
     def post(self, request: Request, name: str) -> Response:
         workflow = _workflow(request, name, "run")
         data = body(request, StartRequest)
+        if workflow.current_version is not None:
+            refuse_mask(data["payload"], workflow.current_version.graph.definition.schema)
         run = engine.start(
             workflow,
             data["payload"],

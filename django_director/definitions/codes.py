@@ -82,6 +82,8 @@ EMPTY_WORKFLOW: Final = "D912"
 STATUS: Final = "D913"
 MISREAD: Final = "D914"
 FILLED: Final = "D915"
+KEYWORD: Final = "D916"
+SLOW_PATTERN: Final = "D917"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -156,4 +158,6 @@ CODES: Final[dict[str, str]] = {
     STATUS: "note: an expression compares a status with a word that is none",
     MISREAD: "note: a value without quotes that YAML reads as something else than it looks",
     FILLED: "note: a misspelt key of `with` that `**kwargs` takes, while the upstream result fills the parameter",
+    KEYWORD: "note: a word in a schema that is no keyword and looks like one",
+    SLOW_PATTERN: "note: a pattern of a schema that takes very long on some texts",
 }

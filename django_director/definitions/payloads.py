@@ -8,15 +8,14 @@ branch (``anyOf``, ``oneOf``, ``if``) is to be chosen first, its defaults are no
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 from jsonschema_specifications import REGISTRY as SPECIFICATIONS  # type: ignore[import-untyped]
 from referencing import Registry, Resource
@@ -24,10 +23,15 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from django_director.exceptions import InvalidPayload
-from django_director.masking import MASKED, mask, mask_schema
+from django_director.masking import mask_schema
+from django_director.patterns import BadPattern, PatternTooSlow
 
-MAX_MESSAGE: Final = 300
-"""A message quotes the value; a large value would drown the reason."""
+from .bounded import FORMATS, bounded
+from .parts import is_valid
+from .reasons import Quotes, plain, short
+from .subschemas import bad_patterns
+from .work import TOO_LONG, TooMuchWork, limited, why, work
+
 MAX_ERRORS: Final = 100
 TOO_DEEP: Final = "the schema or the payload is nested too deeply"
 
@@ -71,13 +75,35 @@ def problems_of(schema: Schema) -> list[PayloadError]:
     """Why the schema itself is not usable; empty when it is. An unknown draft is taken as 2020-12."""
     if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
         return [PayloadError(keys=("$schema",), path="$.$schema", message="`$schema` must be text")]
-    checker = validator_for(schema, default=Draft202012Validator)
-    meta = checker(checker.META_SCHEMA, registry=SPECIFICATIONS, format_checker=checker.FORMAT_CHECKER)
     try:
-        errors = _ordered(meta.iter_errors(schema), _Quotes(schema, None))
-        return errors or _Compiled(schema).problems()
-    except RecursionError:
-        return [PayloadError(keys=(), path="$", message=TOO_DEEP)]
+        with limited():
+            return _problems_of(schema)
+    except (RecursionError, TooMuchWork, PatternTooSlow) as error:
+        return [_given_up(error)]
+
+
+def _problems_of(schema: Schema) -> list[PayloadError]:
+    checker = validator_for(schema, default=Draft202012Validator)
+    meta = bounded(checker)(checker.META_SCHEMA, registry=SPECIFICATIONS, format_checker=FORMATS)
+    errors = _ordered(meta.iter_errors(schema), Quotes(schema, None))
+    if errors:
+        return errors
+    # The drafts do not all say that the names of `patternProperties` are patterns.
+    for keys, reason in bad_patterns(schema):
+        return [PayloadError(keys=keys, path=_json_path(keys), message=f"this is not a usable regex: {reason}")]
+    return _Compiled(schema).problems()
+
+
+def _given_up(error: Exception) -> PayloadError:
+    """What is said of a check that came to no end. It quotes nothing of the payload."""
+    match error:
+        case RecursionError():
+            message = TOO_DEEP
+        case TooMuchWork() | PatternTooSlow():
+            message = why(error)
+        case _:
+            message = f"the schema can't be used: {error}"
+    return PayloadError(keys=(), path="$", message=message)
 
 
 def _key(schema: Schema) -> str:
@@ -99,17 +125,21 @@ class _Compiled:
         # A registry of its own has no way to retrieve, so a remote `$ref` is an error and no request.
         self.registry: Registry[Any] = SPECIFICATIONS.with_resource(self.resource.id() or "", self.resource)
         self.resolver = self.registry.resolver_with_root(self.resource)
-        self.validator: Validator = checker(schema, registry=self.registry)
+        self.validator = bounded(checker)(schema, registry=self.registry)
         self.has_defaults = '"default":' in _key(schema)
 
     def apply(self, payload: Any) -> tuple[Any, list[PayloadError]]:
         try:
-            if self.has_defaults:
-                payload = deepcopy(payload)
-                self._fill(self.schema, payload, self.resolver, frozenset())
-            return payload, _ordered(self.validator.iter_errors(payload), _Quotes(payload, self.schema))
-        except RecursionError:
-            return payload, [PayloadError(keys=(), path="$", message=TOO_DEEP)]
+            with limited():
+                return self._apply(payload)
+        except (RecursionError, TooMuchWork, PatternTooSlow, BadPattern, Unresolvable) as error:
+            return payload, [_given_up(error)]
+
+    def _apply(self, payload: Any) -> tuple[Any, list[PayloadError]]:
+        if self.has_defaults:
+            payload = deepcopy(payload)
+            self._fill(self.schema, payload, self.resolver, frozenset())
+        return payload, _ordered(self.validator.iter_errors(payload), Quotes(payload, self.schema))
 
     def problems(self) -> list[PayloadError]:
         """References that lead nowhere, defaults that don't fit, schemas that never end."""
@@ -117,10 +147,11 @@ class _Compiled:
         return found or list(self._wrong_defaults(self.schema, ())) or self._endless()
 
     def _endless(self) -> list[PayloadError]:
-        return [error for error in self.apply({})[1] if error.message == TOO_DEEP]
+        return [error for error in self.apply({})[1] if error.message in (TOO_DEEP, TOO_LONG)]
 
     def _fill(self, schema: Any, value: Any, resolver: Any, seen: frozenset[str]) -> None:
         """Fill in ``value``; ``seen`` holds the references followed without going down into the value."""
+        work().look()
         if not isinstance(schema, dict):
             return
         reference = schema.get("$ref")
@@ -169,15 +200,15 @@ class _Compiled:
             keys = (*path, "properties", name)
             if isinstance(part, dict) and "default" in part and not self._fits(part):
                 shown = json.dumps(mask_schema({"properties": {name: part}})["properties"][name]["default"])
-                shown = shown[:MAX_MESSAGE]
+                shown = short(shown)
                 message = f"the default of “{name}”, {shown}, does not fit its own schema"
                 yield PayloadError(keys=(*keys, "default"), path=_json_path(keys), message=message)
             yield from self._wrong_defaults(part, keys)
         yield from self._wrong_defaults(schema.get("items"), (*path, "items"))
 
     def _fits(self, part: dict[str, Any]) -> bool:
-        # `evolve` keeps the whole schema for the references of its part.
-        return bool(self.validator.evolve(schema=part).is_valid(part["default"]))
+        # The whole schema's validator knows the references of its part.
+        return is_valid(self.validator, part["default"], part)
 
 
 def _resolves(resolver: Any, reference: str) -> bool:
@@ -188,54 +219,17 @@ def _resolves(resolver: Any, reference: str) -> bool:
     return True
 
 
-class _Quotes:
-    """The values that messages quote, with secrets masked."""
-
-    def __init__(self, value: Any, schema: Any) -> None:
-        self.value = value
-        self.schema = schema
-
-    @cached_property
-    def masked(self) -> Any:
-        return mask(self.value, self.schema)
-
-    def message(self, error: ValidationError) -> str:
-        """What is wrong, without secrets: a schema's own words where nothing else is sure."""
-        shown = self._at(error.absolute_path)
-        if shown == error.instance:
-            return str(error.message)
-        quoted = repr(error.instance)
-        if shown != MASKED and quoted in error.message:
-            return str(error.message.replace(quoted, repr(shown)))
-        return f"it does not fit `{error.validator}` (its value is hidden)"
-
-    def _at(self, path: Iterable[str | int]) -> Any:
-        found = self.masked
-        for key in path:
-            if found == MASKED:
-                break
-            found = found[key]
-        return found
-
-
-def _ordered(errors: Iterator[ValidationError], quotes: _Quotes) -> list[PayloadError]:
+def _ordered(errors: Iterator[ValidationError], quotes: Quotes) -> list[PayloadError]:
     found = [
         PayloadError(
             keys=tuple(error.absolute_path),
             path=error.json_path,
-            message=_short(quotes.message(error)),
-            plain=f"it does not fit `{error.validator}`",
+            message=quotes.message(error),
+            plain=plain(error),
         )
         for error, _ in zip(errors, range(MAX_ERRORS), strict=False)
     ]
     return sorted(found, key=lambda error: (error.path, error.message))
-
-
-def _short(message: str) -> str:
-    if len(message) <= MAX_MESSAGE:
-        return message
-    half = MAX_MESSAGE // 2
-    return f"{message[:half]} … {message[-half:]}"
 
 
 def _json_path(keys: tuple[str | int, ...]) -> str:

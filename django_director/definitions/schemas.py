@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,13 @@ from . import codes
 from .misread import note_misread_schema
 from .payloads import PayloadError, Schema, problems_of
 from .report import Report
-from .tree import MappingNode, Node, at, describe, plain, text_of
+from .subschemas import misspelt, slow_patterns
+from .tree import MappingNode, Node, at, describe, key_at, plain, text_of
 
 FOLDER: Final = "schemas"
 MAX_BYTES: Final = 1024 * 1024
+MAX_NOTES: Final = 10
+"""Of one kind, about one schema."""
 
 
 class SchemaFileError(ValueError):
@@ -85,7 +89,22 @@ def _checked(schema: Any, node: Node, what: str, report: Report) -> Schema | Non
     problems = problems_of(schema)
     for problem in problems:
         _report(problem, node, what, report)
-    return None if problems else schema
+    if problems:
+        return None
+    _note(schema, node, what, report)
+    return schema
+
+
+def _note(schema: Schema, node: Node, what: str, report: Report) -> None:
+    for keys, near in islice(misspelt(schema), MAX_NOTES):
+        message = f"{what} has `{keys[-1]}`, which means nothing in a JSON Schema"
+        report.note(codes.KEYWORD, key_at(node, keys), message, f"did you mean `{near}`?")
+    for keys, part in islice(slow_patterns(schema), MAX_NOTES):
+        message = (
+            f"{what} has a pattern that takes too long on some texts, which are refused, by its part `{part}`"
+        )
+        hint = "write the part so that a text fits it in one way only"
+        report.note(codes.SLOW_PATTERN, key_at(node, keys), message, hint)
 
 
 def _report(problem: PayloadError, node: Node, what: str, report: Report) -> None:

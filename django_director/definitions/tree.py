@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,14 @@ def at(node: Node, path: Iterable[str | int]) -> Node:
         else:
             break
     return node
+
+
+def key_at(node: Node, path: Sequence[str | int]) -> Node:
+    """The key at the end of a path; where the last part is no key, the node there."""
+    owner = at(node, path[:-1])
+    if isinstance(owner, MappingNode) and path[-1] in owner.entries:
+        return owner.entries[str(path[-1])].key
+    return at(node, path)
 
 
 def describe(node: Node) -> str:

@@ -17,7 +17,7 @@ from .bounds import patient
 from .family import refuse_child
 from .launch import counts_at_start, start, workflow_named
 from .previews import Again, Preview
-from .relaunching import RelaunchPreview, preview_relaunch, relaunch_version
+from .relaunching import RelaunchPreview, preview_relaunch, relaunch_version, shown_payload, with_hidden
 from .reset import preview_rerun, preview_retry, preview_skip
 
 approve = patient(approvals.approve)
@@ -58,7 +58,9 @@ __all__ = [
     "rerun",
     "resume",
     "retry",
+    "shown_payload",
     "skip",
     "start",
+    "with_hidden",
     "workflow_named",
 ]

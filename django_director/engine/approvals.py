@@ -132,7 +132,8 @@ def _why(task: Task) -> str:
     if task.run.version.graph.node(task.position).kind != "approval":
         return "it is no approval"
     if task.decision is not None:
-        return f"it was {task.reason}"
+        # Without the comment: who may decide may not be one who may see it.
+        return f"it was {task.reason.partition(':')[0] if task.decision['comment'] else task.reason}"
     if task.status in TASK_FINISHED or task.asked_at is not None:
         # Asked, and the run was stopped since: it is about to be canceled.
         return f"it is {task.status}" if task.is_finished else f"its run is {task.run.shown_status}"

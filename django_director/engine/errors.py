@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
 #: Serialisation failure, deadlock.
 _CONTENTION: Final = frozenset({"40001", "40P01"})
@@ -22,6 +22,12 @@ _MYSQL_DATA: Final = frozenset({1118, 1153, 1300, 1366, 1367, 1690, 3140, 3141, 
 _MYSQL_DATA_MARIADB: Final = frozenset({4025, 4036, 4037, 4038, 4039, 4040, 4041, 4042})
 #: SQLite's SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.
 _SQLITE_DATA: Final = frozenset({18, 19, 20})
+
+#: What the databases say of a table or column that a migration has yet to make.
+_MISSING: Final[dict[type[Exception], tuple[str, ...]]] = {
+    ProgrammingError: ("does not exist", "doesn't exist"),
+    OperationalError: ("no such table", "no such column", "has no column", "unknown column"),
+}
 
 Error = DatabaseError | InterfaceError
 
@@ -45,6 +51,14 @@ def is_of_data(error: BaseException) -> bool:
     if number is not None and (number in _MYSQL_DATA or number in _MYSQL_DATA_MARIADB):
         return True
     return isinstance(error, DataError | IntegrityError) or _sqlite_code(error) in _SQLITE_DATA
+
+
+def is_unmigrated(error: BaseException) -> bool:
+    """Whether the database lacks a table or a column, so that a migration is to be applied."""
+    text = str(error).lower()
+    return any(
+        isinstance(error, kind) and any(phrase in text for phrase in phrases) for kind, phrases in _MISSING.items()
+    )
 
 
 def is_loss(error: Error) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_director.exceptions import InvalidPayload
+from django_director.masking import MASKED, holds_mask, mask, restore
 from django_director.models import Run, Workflow, WorkflowVersion
 
 from .callers import checked_comment, checked_key, checked_user
@@ -62,6 +63,27 @@ def preview_relaunch(run: Run, payload: Any = None, *, version: str = "current")
     given = run.payload if payload is None else payload
     with _unquoted(payload is None):
         return RelaunchPreview(version=chosen, payload=checked_payload(chosen, given))
+
+
+def shown_payload(run: Run, version: WorkflowVersion) -> Any:
+    """The payload of ``run`` as it is shown: without what its own version or ``version`` hides."""
+    hidden = mask(run.payload, run.version.graph.definition.schema)
+    return mask(hidden, version.graph.definition.schema)
+
+
+def with_hidden(run: Run, payload: Any, version: WorkflowVersion) -> Any:
+    """``payload`` with the values of ``run`` where it has the ``********`` that ``shown_payload`` has there.
+
+    Raises ``InvalidPayload`` where ``********`` stands for nothing.
+    """
+    if not holds_mask(payload):
+        return payload
+    restored = restore(payload, run.payload, shown_payload(run, version))
+    if holds_mask(restored) and not holds_mask(run.payload):
+        raise InvalidPayload(
+            [{"path": "$", "message": f"{MASKED} stands for a value that is hidden: give it anew"}]
+        )
+    return restored
 
 
 @contextlib.contextmanager

@@ -11,19 +11,17 @@ from typing import Any, Final, NoReturn
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import (
-    DEFAULT_DB_ALIAS,
     DatabaseError,
     DataError,
     InterfaceError,
     OperationalError,
-    ProgrammingError,
 )
 from django.utils.connection import ConnectionDoesNotExist
 
 from django_director.authorization import require
-from django_director.conf import director
-from django_director.engine.errors import is_of_data
+from django_director.engine.errors import is_of_data, is_unmigrated
 from django_director.exceptions import DirectorError, UnknownWorkflow
+from django_director.health import migrate
 from django_director.history import record
 from django_director.jsonvalues import parse
 from django_director.models import Run, Workflow
@@ -34,12 +32,6 @@ from .output import Printer
 FAILED: Final = 1
 TIMED_OUT: Final = 3
 INTERRUPTED: Final = 130
-
-#: What the databases say of a table or column that a migration has yet to make.
-_MISSING: Final[dict[type[Exception], tuple[str, ...]]] = {
-    ProgrammingError: ("does not exist", "doesn't exist"),
-    OperationalError: ("no such table", "no such column", "has no column", "unknown column"),
-}
 
 
 class DirectorCommand(BaseCommand):
@@ -174,10 +166,8 @@ def _not_synced(error: UnknownWorkflow) -> str:
 def _database_error(error: Exception) -> Exception:
     """A message for what an operator can mend; any other error as it is."""
     text = str(error).strip()
-    for kind, phrases in _MISSING.items():
-        if isinstance(error, kind) and any(phrase in text.lower() for phrase in phrases):
-            alias = "" if director.DATABASE == DEFAULT_DB_ALIAS else f" --database {director.DATABASE}"
-            return CommandError(f"run “manage.py migrate{alias}” first; the database says: {text.splitlines()[0]}")
+    if is_unmigrated(error):
+        return CommandError(f"run “{migrate()}” first; the database says: {text.splitlines()[0]}")
     if isinstance(error, OperationalError | DataError) and is_of_data(error):
         return CommandError(f"the database can't store this: {text}")
     if isinstance(error, OperationalError | InterfaceError):

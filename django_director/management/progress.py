@@ -132,4 +132,7 @@ def _queued(run: Run) -> list[str]:
 def _line(task: Task) -> str:
     took = f" {duration(task.duration)}" if task.duration is not None else ""
     why = task.error or task.reason
-    return f"{task.label} {task.status}{took}" + (f": {' '.join(why.split())}" if why else "")
+    words = " ".join(why.split())
+    # Some reasons begin with the status: “skipped by ann”, “canceled”.
+    rest = words.removeprefix(task.status) if words.startswith(task.status) else f": {words}"
+    return f"{task.label} {task.status}{took}" + (rest if words else "")

@@ -6,9 +6,11 @@ import json
 from io import StringIO
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 
 import django_director
 from django_director.authorization import by_permissions
@@ -16,6 +18,7 @@ from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.testing import run_workflow
 from tests import factories
+from tests.asking import asked
 from tests.factories import child, definition, make_workflow
 
 pytestmark = pytest.mark.django_db
@@ -182,3 +185,78 @@ def test_a_child_run_asks_for_the_groups_of_who_started_the_root(user, outcome, 
     run = run_workflow("a.ROOT", user=who)
     assert run.status == outcome
     assert ("is in none of the groups ops" in run.error) == (outcome == "failed")
+
+
+WRITTEN = "4111-is-stolen"
+"""What code or people have written, and who may not see payloads must not read."""
+
+
+@pytest.fixture
+def written():
+    """A run whose tasks carry such a text in every column that holds one."""
+    approval = factories.approval("OK", prompt="Ship it?")
+    run = factories.make_run(make_workflow(definition("a.B", "A", "S", approval)), "failed", {"A": "failed"})
+    by_step = {task.step: run.tasks.filter(pk=task.pk) for task in run.tasks.all()}
+    by_step["A"].update(
+        error=f"ValueError: {WRITTEN}",
+        reason=f"attempt 1 of 3 failed: ValueError: {WRITTEN}",
+        progress={"done": 1, "total": 2, "message": WRITTEN},
+        result={"said": WRITTEN},
+        traceback=WRITTEN,
+    )
+    by_step["S"].update(status="skipped", finished_at=timezone.now(), reason=f"skipped by ann: {WRITTEN}")
+    decision = {"approved": False, "by": "ann", "comment": WRITTEN, "at": "2026-01-01T00:00:00Z"}
+    by_step["OK"].update(
+        status="failed",
+        finished_at=timezone.now(),
+        reason=f"rejected by ann: {WRITTEN}",
+        error=f"Rejected by ann: {WRITTEN}",
+        decision=decision,
+    )
+    run.error = f"OK: Rejected by ann: {WRITTEN}"
+    run.save(update_fields=["error"])
+    return run
+
+
+def test_what_is_written_about_tasks_asks_for_view_payload_on_every_face(written, client_of):
+    without, sees = client_of(*EVERYTHING), client_of(*EVERYTHING, "view_payload", name="sam")
+    run, tasks = f"runs/{written.pk}/", [f"tasks/{task.pk}/" for task in written.tasks.all()]
+    pages = [f"{API}/{path}" for path in ("runs/", run, f"{run}tasks/", f"{run}graph/", *tasks)]
+    pages += [f"{ADMIN}/{path}" for path in ("run/", "task/", "workflow/")]
+    pages += [f"{ADMIN}/run/{written.pk}/{page}/" for page in ("change", "live", "history", "retry", "relaunch")]
+    pages += [f"{ADMIN}/task/{task.pk}/{page}/" for task in written.tasks.all() for page in ("change", "history")]
+    shown = {page: sees.get(page).content.decode() for page in pages}
+    assert sum(WRITTEN in text for text in shown.values()) >= 9
+    assert all(sees.get(page).status_code == 200 for page in pages)
+    assert [page for page in pages if WRITTEN in without.get(page).content.decode()] == []
+    of_a, of_ok = (without.get(f"{API}/tasks/{written.tasks.get(step=step).pk}/").json() for step in ("A", "OK"))
+    assert (of_a["error"], of_a["reason"]) == ("ValueError", "attempt 1 of 3 failed")
+    assert of_a["progress"] == {"done": 1, "total": 2, "message": ""}
+    assert (of_ok["reason"], of_ok["decision"]["by"], of_ok["decision"]["comment"]) == (
+        "rejected by ann",
+        "ann",
+        "",
+    )
+    refusal = post(without, f"tasks/{written.tasks.get(step='OK').pk}/approve/", {})
+    assert refusal.status_code == 409
+    assert "rejected by ann" in refusal.json()["detail"]
+    assert WRITTEN not in refusal.content.decode()
+
+
+@pytest.mark.parametrize("face", ["API", "admin", "command"])
+def test_a_comment_on_a_task_is_in_no_history(face, client_of):
+    run, task = asked()
+    client = client_of(*EVERYTHING, "view_payload")
+    if face == "API":
+        assert post(client, f"tasks/{task.pk}/reject/", {"comment": WRITTEN}).status_code == 200
+    elif face == "admin":
+        data = {"comment": WRITTEN, "asked": task.sequence}
+        assert client.post(f"{ADMIN}/task/{task.pk}/reject/", data).status_code == 302
+    else:
+        call_command(
+            "approvetask", str(task.pk), "--reject", "--comment", WRITTEN, "--user", "eve", stdout=StringIO()
+        )
+    assert run.tasks.get(pk=task.pk).decision["comment"] == WRITTEN
+    messages = list(LogEntry.objects.values_list("change_message", flat=True))
+    assert any("Rejected" in message for message in messages)
+    assert not any(WRITTEN in message for message in messages)

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 from celery import shared_task
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 import django_director
 from django_director import visible_errors
 from django_director.definitions.model import Retry
 from django_director.exceptions import InvalidPayload
-from django_director.masking import MASKED
+from django_director.masking import MASKED, mask
 from django_director.models import Attempt, Run, TaskLog
 from django_director.testing import run_workflow
 from tests import factories
@@ -129,8 +131,8 @@ def test_a_value_around_a_secret_is_quoted_without_it():
         run_workflow("test.SECRET", {"login": {"user": "ann", "password": PASSWORD}, "size": "big"})
     text = str(caught.value)
     assert PASSWORD not in text
-    assert "'user': 'ann'" in text
-    assert "'big' is not of type 'integer'" in text
+    assert '"user": "ann"' in text
+    assert '"big" is not an integer' in text
 
 
 def test_a_child_refused_by_its_schema_quotes_no_secret():
@@ -149,7 +151,7 @@ def test_a_relaunch_quotes_nothing_of_a_payload_that_its_caller_may_never_have_s
         django_director.relaunch(run)
     assert caught.value.errors == [{"path": "$.size", "message": "it does not fit `type`"}]
     assert "Pa55" not in str(caught.value)
-    with pytest.raises(InvalidPayload, match="'Pa56' is not of type"):
+    with pytest.raises(InvalidPayload, match='"Pa56" is not an integer'):
         django_director.relaunch(run, {"size": "Pa56"})
     client.force_login(factories.make_user("eve", "retry_run", "view_run"))
     assert "Pa55" not in client.post(f"/director/api/runs/{run.pk}/relaunch/").content.decode()
@@ -204,3 +206,102 @@ def test_errors_on_every_face_ask_for_the_permission(failed, may):
         page = client.get(face).content.decode()
         assert "ValueError" in page, face
         assert ("Pa55" in page) is may, face
+
+
+SECRET_PAYLOAD = {
+    "order": 7,
+    "api_key": "k-1234567",
+    "db": "postgres://shop:pa55w0rd@db/shop",
+    "logins": [{"name": "ann", "password": PASSWORD}],
+    "ssn": "123456789",
+}
+
+
+@pytest.fixture
+def relaunch(client):
+    """Relaunch a run of ``SECRET_PAYLOAD`` by the API with what ``change`` makes of the payload that it shows."""
+    flow("NOOP")
+    run = factories.make_run(make_workflow("test.SECRET"), "failed", payload=SECRET_PAYLOAD)
+    flow("NOOP")
+
+    def act(change, *permissions):
+        client.force_login(factories.make_user(f"{User.objects.count()}", "view_run", "retry_run", *permissions))
+        shown = mask(SECRET_PAYLOAD, SCHEMA)
+        change(shown)
+        body = json.dumps({"payload": shown})
+        return client.post(f"/director/api/runs/{run.pk}/relaunch/", body, content_type="application/json")
+
+    return act
+
+
+SEES = ("view_payload", "run_workflow")
+
+
+def test_stars_in_a_relaunch_stand_for_the_values_of_the_run(relaunch):
+    answer = relaunch(lambda payload: payload.update(order=8), *SEES)
+    assert answer.status_code == 201
+    assert Run.objects.get(pk=answer.json()["id"]).payload == SECRET_PAYLOAD | {"order": 8}
+    assert PASSWORD not in answer.content.decode()
+
+
+def test_the_payload_as_it_is_shown_is_the_same_payload(relaunch):
+    answer = relaunch(lambda payload: None, "view_payload")
+    assert answer.status_code == 201
+    assert Run.objects.get(pk=answer.json()["id"]).payload == SECRET_PAYLOAD
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda payload: payload.update(note=MASKED),
+        lambda payload: payload["logins"].append({"name": "eve", "password": MASKED}),
+        lambda payload: payload.update(other={"token": MASKED}),
+        lambda payload: payload.update(db=f"postgres://eve:{MASKED}@elsewhere/shop"),
+    ],
+)
+def test_stars_that_stand_for_nothing_are_refused(relaunch, change):
+    answer = relaunch(change, *SEES)
+    assert answer.status_code == 400
+    assert MASKED in answer.json()["errors"][0]["message"]
+    assert Run.objects.count() == 1
+
+
+def test_who_may_not_see_payloads_can_not_use_hidden_values_nor_try_them(relaunch):
+    assert relaunch(lambda payload: payload.update(order=8), "run_workflow").status_code == 400
+    assert relaunch(lambda payload: payload.update(SECRET_PAYLOAD)).status_code == 403
+    assert relaunch(lambda payload: payload.update(order=8)).status_code == 403
+    assert Run.objects.count() == 1
+
+
+def test_true_is_no_one_in_a_relaunch_of_the_same(client):
+    run = factories.make_run(make_workflow("test.SECRET"), "failed", payload={"a": 1})
+    client.force_login(factories.make_user("ann", "view_run", "view_payload", "retry_run"))
+    path = f"/director/api/runs/{run.pk}/relaunch/"
+    for payload, status in (({"a": True}, 403), ({"a": 1}, 201)):
+        assert client.post(path, {"payload": payload}, content_type="application/json").status_code == status
+
+
+@pytest.mark.parametrize("payload", [{"api_key": MASKED}, {"ssn": MASKED}, {"db": f"pg://a:{MASKED}@b"}])
+def test_a_start_takes_no_stars_for_a_secret(client, payload):
+    flow("NOOP")
+    workflow = make_workflow(
+        definition("test.SECRET", "NOOP", schema={"properties": {"ssn": {"writeOnly": True}}})
+    )
+    client.force_login(factories.make_admin())
+    path = "/director/api/workflows/test.SECRET/runs/"
+    assert client.post(path, {"payload": payload}, content_type="application/json").status_code == 400
+    data = {"payload": json.dumps(payload)}
+    form = client.post(f"/admin/django_director/workflow/{workflow.pk}/run/", data)
+    assert form.status_code == 400
+    with pytest.raises(CommandError, match="give the value itself"):
+        call_command("runworkflow", "test.SECRET", json.dumps(payload))
+    assert not Run.objects.exists()
+    assert client.post(path, {"payload": {"note": MASKED}}, content_type="application/json").status_code == 201
+
+
+def test_the_command_relaunches_with_stars_too():
+    run = factories.make_run(make_workflow("test.SECRET"), "failed", payload=SECRET_PAYLOAD)
+    call_command("relaunchworkflow", str(run.pk), json.dumps(mask(SECRET_PAYLOAD) | {"order": 8}))
+    assert Run.objects.exclude(pk=run.pk).get().payload == SECRET_PAYLOAD | {"order": 8}
+    with pytest.raises(CommandError, match="give it anew"):
+        call_command("relaunchworkflow", str(run.pk), json.dumps({"note": MASKED}))

@@ -176,7 +176,7 @@ def test_an_approval_in_the_admin(pages, root):
     assert committed(pages.post, address("task_approve", task.pk), answer).status_code == 302
     task = Task.objects.get(pk=task.pk)
     assert (task.decided_by, task.decision["by"]) == (root, "root")
-    assert history_of(task) == [("root", "Approved: fine (admin)")]
+    assert history_of(task) == [("root", "Approved (admin)")]
     assert "Approved" in text(pages.get(address("run_history", run.pk)))
 
 

@@ -9,8 +9,8 @@ import django_director
 
 PACKAGE = Path(django_director.__file__).parent
 LEVELS: list[set[str]] = [
-    {"exceptions", "status", "ids", "faults", "jsonvalues", "hints", "shutdown", "signs", "throttle"},
-    {"definitions", "expressions", "conf", "signals", "clock", "indexes", "masking", "redaction"},
+    {"exceptions", "status", "ids", "faults", "jsonvalues", "hints", "patterns", "shutdown", "signs", "throttle"},
+    {"definitions", "expressions", "conf", "signals", "clock", "indexes", "masking", "redaction", "secretplaces"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
     {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "deadend", "intask", "broker"},

@@ -6,7 +6,6 @@ from typing import Any
 from django_director import engine
 from django_director.authorization import needed_for, to_decide
 from django_director.definitions.model import ApprovalStep
-from django_director.history import said
 from django_director.lookups import find_task
 from django_director.management.tasks import TaskCommand
 from django_director.models import Task
@@ -30,7 +29,7 @@ class Command(TaskCommand):
             return
         found = (engine.reject if reject else engine.approve)(found, user=actor, comment=comment)
         what = "Rejected" if reject else "Approved"
-        self.note_on_task(actor, found, said(what, comment))
+        self.note_on_task(actor, found, what)
         self.done(found.run, f"{what.lower()} “{found.label}” of run")
 
     def _preview(self, task: Task, reject: bool) -> None:

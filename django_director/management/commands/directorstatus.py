@@ -24,8 +24,14 @@ class Command(DirectorCommand):
             raise SystemExit(FAILED)
 
     def _show(self, found: health.Json) -> None:
-        self.out.line(f"database    {'answers' if found['database'] else 'does not answer'}")
+        self.out.line(f"database    {'answers' if found['database'] else 'does not answer as it should'}")
         self.out.line(f"broker      {'answers' if found['broker'] else 'does not answer'}")
+        if found["database"]:
+            self._show_rows(found)
+        for problem in found["problems"]:
+            self.out.line(f"problem     {problem}")
+
+    def _show_rows(self, found: health.Json) -> None:
         supervisor, oldest = found["supervisor"], found["oldest_queued"]
         seen = f"{supervisor['name']}, {supervisor['seconds']:g} s ago" if supervisor else "none"
         self.out.line(f"supervisor  {seen}")
@@ -40,8 +46,6 @@ class Command(DirectorCommand):
         if found["unwritten"]:
             what = "outcomes and starts of tasks that wait for other database sessions"
             self.out.line(f"locks       {what}: {found['unwritten']:,}")
-        for problem in found["problems"]:
-            self.out.line(f"problem     {problem}")
 
 
 def _backlog(queue: health.Json) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django_director import engine
 from django_director.authorization import require
+from django_director.jsonvalues import same
 from django_director.management.base import add_payload_argument, read_payload
 from django_director.management.runs import WaitingRunCommand
 from django_director.masking import mask
@@ -31,16 +32,24 @@ class Command(WaitingRunCommand):
         parser.add_argument("--comment", default="", metavar="TEXT", help="shown with the new run")
 
     def take_up(self, run: Run, user: Any, **options: Any) -> Run:
-        given, version = read_payload(options["payload"]), options["chosen_version"]
-        if user is not None and given not in (None, run.payload):
+        given, version = self._payload(run, **options), options["chosen_version"]
+        if user is not None and given is not None:
             require(user, "run", run.workflow)
         new = engine.relaunch(run, given, user=user, version=version, comment=options["comment"])
         self.note(user, new, f"Relaunched from {run.pk}")
         self.done(new, "started run")
         return new
 
+    def _payload(self, run: Run, *, payload: str | None, chosen_version: str, **_: Any) -> Any:
+        """The payload when it is not that of the run, with values for the ``********`` that `showrun` prints."""
+        given = read_payload(payload)
+        if given is None:
+            return None
+        restored = engine.with_hidden(run, given, engine.relaunch_version(run, chosen_version))
+        return None if same(restored, run.payload) else restored
+
     def preview(self, run: Run, **options: Any) -> None:
-        given, version = read_payload(options["payload"]), options["chosen_version"]
+        given, version = self._payload(run, **options), options["chosen_version"]
         preview = engine.preview_relaunch(run, given, version=version)
         schema = preview.version.graph.definition.schema
         self.out.fields(

@@ -16,6 +16,7 @@ from django_director.management.base import (
 )
 from django_director.management.display import show_result, show_tasks
 from django_director.management.outcome import add_wait_arguments, follow_to_end, leave
+from django_director.masking import holds_mask, refuse_mask
 from django_director.models import Run
 from django_director.representation import run_as_json
 from django_director.status import Stop, Trigger
@@ -58,9 +59,12 @@ class Command(ActingCommand):
 
     def _start(self, *, name: str, payload: str | None, user: str | None, **options: Any) -> Run:
         actor = self.act_as(user, "run", find_workflow(name)) if user else None
+        given = read_payload(payload)
+        if holds_mask(given) and (version := find_workflow(name).current_version) is not None:
+            refuse_mask(given, version.graph.definition.schema)
         run = engine.start(
             name,
-            read_payload(payload),
+            given,
             comment=options["comment"],
             user=actor,
             idempotency_key=options["idempotency_key"],

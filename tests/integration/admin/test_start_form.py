@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
 
@@ -207,3 +209,58 @@ def test_a_default_that_is_hidden_may_be_changed(operator):
     assert response.status_code == 302
     login = {"user": "eve", "token": "s3cret-2"}
     assert Run.objects.get().payload == {"password": "mine", "pin": 5, "login": login, "ssn": "s3cret-4"}
+
+
+ENTERED = {
+    "type": "object",
+    "properties": {
+        "api_key": {"type": "string", "minLength": 3},
+        "ssn": {"type": "string", "writeOnly": True},
+        "word": {"type": "string", "format": "password"},
+        "pin": {"type": "integer"},
+        "otp": {},
+        "db_password": {"type": "string", "default": "from-the-schema"},
+        "total_tokens": {"type": "integer"},
+        "note": {"type": "string"},
+    },
+}
+
+
+def inputs(page):
+    """By property: the attributes of its input."""
+    fields = re.findall(r"<(?:input|textarea)\b[^>]*>", text(page))
+    found = {re.search(r'name="([^"]*)"', field)[1]: field for field in fields if 'name="property-' in field}
+    return {name: found[key_of(name)] for name in ENTERED["properties"]}
+
+
+def test_a_secret_is_entered_as_a_password(operator):
+    workflow = order(schema=ENTERED)
+    shown = inputs(operator.get(address("workflow_run", workflow.pk)))
+    secret = {name for name, field in shown.items() if 'type="password"' in field}
+    assert secret == {"api_key", "ssn", "word", "pin", "otp", "db_password"}
+    assert all('autocomplete="new-password"' in shown[name] for name in secret)
+    assert 'value="********"' in shown["db_password"]
+    assert "from-the-schema" not in "".join(shown.values())
+
+
+def test_a_secret_is_not_sent_back_by_a_form_with_errors(operator):
+    workflow = order(schema=ENTERED)
+    values = {"api_key": "K9", "ssn": "123-45", "pin": "4711", "note": "kept", "db_password": "********"}
+    page = operator.post(
+        address("workflow_run", workflow.pk), {key_of(name): value for name, value in values.items()}
+    )
+    assert page.status_code == 400
+    shown = inputs(page)
+    assert 'value="kept"' in shown["note"]
+    assert "K9" not in text(page)
+    assert "123-45" not in text(page)
+    assert "4711" not in text(page)
+    values["api_key"] = "K97"
+    operator.post(address("workflow_run", workflow.pk), {key_of(name): value for name, value in values.items()})
+    assert Run.objects.get().payload == {
+        "api_key": "K97",
+        "ssn": "123-45",
+        "pin": 4711,
+        "note": "kept",
+        "db_password": "from-the-schema",
+    }

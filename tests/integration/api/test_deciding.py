@@ -27,14 +27,15 @@ def test_approve(decider):
     assert response.status_code == 200
     shown = response.json()
     assert (shown["status"], shown["kind"], shown["prompt"]) == ("success", "approval", "Ship this order?")
-    assert shown["decision"] | {"at": ""} == {"approved": True, "by": "ann", "comment": "fine", "at": ""}
+    assert shown["decision"] | {"at": ""} == {"approved": True, "by": "ann", "comment": "", "at": ""}
+    assert Task.objects.get(pk=task.pk).decision["comment"] == "fine"
     assert (shown["asked_at"], shown["task"]) == (None, None)
     assert run.tasks.get(step="SHIP").status == "queued"
     entry = LogEntry.objects.get(object_id=str(task.pk))
     assert (entry.object_id, entry.user, entry.change_message) == (
         str(task.pk),
         decider.user,
-        "Approved: fine (API)",
+        "Approved (API)",
     )
 
 

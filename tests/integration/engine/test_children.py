@@ -94,8 +94,8 @@ UNSTARTED = "ChildNotStarted: “test.CHILD” can't be started: "
 @pytest.mark.parametrize(
     ("payload", "error"),
     [
-        ({"order": "seven"}, UNSTARTED + "invalid payload: $.order: 'seven' is not of type 'integer'"),
-        ({}, UNSTARTED + "invalid payload: $: 'order' is a required property"),
+        ({"order": "seven"}, UNSTARTED + 'invalid payload: $.order: "seven" is not an integer'),
+        ({}, UNSTARTED + 'invalid payload: $: "order" is a required property'),
         (
             {"order": "${{ payload.none }}"},
             "ExpressionError: `payload.none`, column 12: `payload` has no `none`; there is nothing",

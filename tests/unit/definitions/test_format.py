@@ -198,7 +198,7 @@ def test_schema_files(tmp_path):
     text = "shop.A: {tasks: [A], schema: orders/one, periodic: {interval: 5}}\n"
     reading = read_text(tmp_path, text)
     assert [problem.code for problem in reading.problems] == ["D305"]
-    assert "'id' is a required property" in reading.problems[0].message
+    assert '"id" is a required property' in reading.problems[0].message
     (tmp_path / "schemas" / "orders" / "one.json").write_text('{"type": ')
     assert "is not JSON: line 1" in read_text(tmp_path, text).problems[0].message
     (tmp_path / "schemas" / "orders" / "one.json").write_text("[" * 100_000)

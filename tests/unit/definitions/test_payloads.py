@@ -45,8 +45,8 @@ def test_every_error_with_its_path():
     with pytest.raises(InvalidPayload) as caught:
         validate(schema, {"a": {"b": "x"}, "list": [1, 9]})
     assert caught.value.errors == [
-        {"path": "$", "message": "'user' is a required property"},
-        {"path": "$.a.b", "message": "'x' is not of type 'integer'"},
+        {"path": "$", "message": '"user" is a required property'},
+        {"path": "$.a.b", "message": '"x" is not an integer'},
         {"path": "$.list[1]", "message": "9 is greater than the maximum of 3"},
     ]
 

@@ -1,0 +1,80 @@
+"""Validators of JSON Schema whose work is bounded, whatever schema and payload are.
+
+They are those of ``jsonschema`` with some keywords replaced, and with a look at the clock before each part. A part
+of a schema that has a ``$schema`` of its own, and what ``$ref`` leads to, is checked by such validators too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from jsonschema import FormatChecker
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
+from referencing import Specification
+from referencing.jsonschema import specification_with
+
+from django_director.patterns import BadPattern, compiled
+
+from .keywords import REPLACED
+from .parts import part_of
+from .work import work
+
+FORMATS = FormatChecker(formats=())
+"""The formats of schemas themselves; those of payloads are notes for people."""
+
+
+@FORMATS.checks("regex", raises=BadPattern)
+def _is_pattern(text: object) -> bool:
+    if isinstance(text, str):
+        compiled(text)
+    return True
+
+
+@cache
+def bounded(kind: Any) -> Any:
+    """The class ``kind`` of ``jsonschema``, bounded. Its validators work inside ``work.limited`` only."""
+    replaced = {name: keyword for name, keyword in REPLACED.items() if name in kind.VALIDATORS}
+    made: Any = extend(kind, replaced)  # type: ignore[no-untyped-call]
+    identity = kind.ID_OF(kind.META_SCHEMA) or "urn:unknown-dialect"
+    specification: Specification[Any] = specification_with(identity, default=Specification.OPAQUE)
+    made.RESOURCE = staticmethod(specification.create_resource)
+    made.IS_BOUNDED = True
+    evolve, iter_errors = made.evolve, made.iter_errors
+
+    def watched(self: Any, instance: Any, _schema: Any = None) -> Iterator[ValidationError]:
+        work().look()
+        return iter_errors(self, instance)  # type: ignore[no-any-return]
+
+    made.iter_errors = watched
+    made.evolve = lambda self, **changes: _as_bounded(evolve(self, **changes))
+    made.descend = _descend
+    return made
+
+
+def _as_bounded(validator: Any) -> Any:
+    """The same validator, bounded: where a part has a ``$schema``, jsonschema takes one of its own classes."""
+    if hasattr(type(validator), "IS_BOUNDED"):
+        return validator
+    kind: Any = type(validator)
+    return bounded(kind)(
+        validator.schema,
+        registry=validator._registry,
+        _resolver=validator._resolver,
+        format_checker=validator.format_checker,
+    )
+
+
+def _descend(
+    self: Any, instance: Any, schema: Any, path: Any = None, schema_path: Any = None, resolver: Any = None
+) -> Iterator[ValidationError]:
+    if schema is True:
+        return
+    for error in part_of(self, schema, resolver).iter_errors(instance):
+        if path is not None:
+            error.path.appendleft(path)
+        if schema_path is not None:
+            error.schema_path.appendleft(schema_path)
+        yield error

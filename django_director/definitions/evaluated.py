@@ -1,0 +1,62 @@
+"""What ``unevaluatedProperties`` and ``unevaluatedItems`` leave alone: what other keywords have judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .parts import is_valid, part_of, target_of
+from .work import work
+
+
+def evaluated_keys(validator: Any, instance: dict[str, Any], schema: Any) -> set[str]:
+    """The keys of an object that ``schema``, and what of it holds for the object, has judged."""
+    found: set[str] = set()
+    for _, part in _holding(validator, instance, schema):
+        if "additionalProperties" in part or (part is not schema and "unevaluatedProperties" in part):
+            return set(instance)
+        found |= part.get("properties", {}).keys() & instance.keys()
+        for expression in part.get("patternProperties", {}):
+            found |= {key for key in instance if work().is_found(expression, key)}
+    return found
+
+
+def evaluated_items(validator: Any, instance: list[Any], schema: Any) -> set[int]:
+    """The indexes of a list that ``schema``, and what of it holds for the list, has judged."""
+    found: set[int] = set()
+    for owner, part in _holding(validator, instance, schema):
+        items = part.get("items")
+        if isinstance(items, dict | bool) or (isinstance(items, list) and "additionalItems" in part):
+            return set(range(len(instance)))
+        if part is not schema and "unevaluatedItems" in part:
+            return set(range(len(instance)))
+        found |= set(range(max(len(part.get("prefixItems", ())), len(items or ()))))
+        if "contains" in part:
+            contains = part["contains"]
+            found |= {index for index, item in enumerate(instance) if is_valid(owner, item, contains)}
+    return found
+
+
+def _holding(validator: Any, instance: Any, schema: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The schema and those of its branches that hold for the same value, each with its validator."""
+    work().look()
+    if not isinstance(schema, dict):
+        return
+    yield validator, schema
+    for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+        if keyword in schema:
+            contents, resolver = target_of(validator, None if keyword == "$recursiveRef" else schema[keyword])
+            yield from _holding(part_of(validator, contents, resolver), instance, contents)
+    for part in _branches(validator, instance, schema):
+        yield from _holding(part_of(validator, part), instance, part)
+
+
+def _branches(validator: Any, instance: Any, schema: dict[str, Any]) -> Iterator[Any]:
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        yield from (part for part in schema.get(keyword, ()) if is_valid(validator, instance, part))
+    if "if" in schema:
+        holds = is_valid(validator, instance, schema["if"])
+        yield from [schema["if"]] if holds else []
+        yield schema.get("then" if holds else "else", True)
+    for name, part in schema.get("dependentSchemas", {}).items():
+        yield from [part] if isinstance(instance, dict) and name in instance else []

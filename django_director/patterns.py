@@ -1,0 +1,131 @@
+"""Regular expressions that others write, on texts that others send: no search takes long, whatever they are.
+
+Python's ``re`` can't be stopped: ``^(a+)+$`` takes twice as long with each further character of a text that does
+not fit. The package ``regex`` reads the same expressions and stops when its time is up.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+import regex
+
+SECONDS: Final = 0.5
+"""Of processor time that one search may take."""
+MOST_REPEATED: Final = 50_000
+"""How many parts the counts of an expression may ask for: ``(?:a{1000}){1000}`` takes 300 MB before any text."""
+_COUNT: Final = re.compile(r"\{(\d+)(?:,\d*)?\}")
+_CLASS: Final = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+
+_TRIED: Final = 300
+"""Characters of the texts that an expression is tried with."""
+_TRY: Final = 0.1
+_END: Final = "\x01"
+"""What no tried expression expects: it makes the text one that does not fit."""
+_MOST_TRIED: Final = 12
+_USUAL: Final = ("a", "0", " ")
+_QUANTIFIERS: Final = "*+{?"
+
+
+class BadPattern(ValueError):
+    """An expression that can't be used. The message says why."""
+
+
+class PatternTooSlow(Exception):
+    """A search took too long. The message names the expression and not the text."""
+
+
+def search(pattern: str, text: str, seconds: float = SECONDS) -> bool:
+    """Whether the expression is found in the text. Raises ``BadPattern`` and ``PatternTooSlow``."""
+    try:
+        return compiled(pattern).search(text, timeout=min(seconds, SECONDS)) is not None
+    except (TimeoutError, MemoryError):
+        shown = pattern if len(pattern) <= 100 else f"{pattern[:99]}…"
+        raise PatternTooSlow(
+            f"the pattern `{shown}` takes too long on a text of {len(text):,} characters"
+        ) from None
+
+
+@lru_cache(maxsize=1024)
+def compiled(pattern: str) -> Any:
+    """The expression, ready for use. Raises ``BadPattern``."""
+    if _repeated(pattern) > MOST_REPEATED:
+        raise BadPattern(f"its counts ask for more than {MOST_REPEATED:,} parts")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Only what both read: `regex` knows more, and takes some of it for another thing.
+            re.compile(pattern)
+            return regex.compile(pattern)
+    except (re.error, regex.error, OverflowError, RecursionError, ValueError) as error:
+        raise BadPattern(str(error) or "it is nested too deeply") from error
+
+
+def _repeated(pattern: str) -> int:
+    """How many parts an expression has when each counted part is written out as often as it must stand there."""
+    totals, last, place = [0], 0, 0
+    while place < len(pattern):
+        sign, step = pattern[place], 1
+        if sign == "(":
+            totals.append(0)
+        elif sign == ")" and len(totals) > 1:
+            last = totals.pop()
+            totals[-1] += last
+        elif sign == "{" and (count := _COUNT.match(pattern, place)):
+            more = last * max(int(count[1][:9]) - 1, 0)
+            totals[-1] += more
+            last, step = last + more, len(count[0])
+        else:
+            found = _CLASS.match(pattern, place) if sign == "[" else None
+            step = len(found[0]) if found else 2 if sign == "\\" else 1
+            last = 1
+            totals[-1] += last
+        place += step
+    return sum(totals)
+
+
+def slow_part(pattern: str) -> str:
+    """The part of an expression that takes very long on some short texts; empty when none was found.
+
+    Tried, not proven: each repeated group is given texts of a few characters, that it almost fits.
+    """
+    try:
+        compiled(pattern)
+        return next((part for part in _repeated_groups(pattern) if _is_slow(part)), "")
+    except BadPattern:
+        return ""
+
+
+def _is_slow(part: str) -> bool:
+    signs = list(dict.fromkeys(filter(str.isalnum, re.sub(r"\\.|\{[^}]*\}", "", part))))[:_MOST_TRIED]
+    signs = list(dict.fromkeys([*signs, *_USUAL, *filter(part.__contains__, "-_./,:@")]))
+    for text in (*signs, *(first + second for first in signs[:4] for second in signs[:4] if first != second)):
+        try:
+            compiled(f"^(?:{part})$").search(text * (_TRIED // len(text)) + _END, timeout=_TRY)
+        except (BadPattern, TimeoutError) as error:
+            return isinstance(error, TimeoutError)
+    return False
+
+
+def _repeated_groups(pattern: str) -> Iterator[str]:
+    """The groups of an expression that are repeated, with what repeats them."""
+    opened, place = [], 0
+    while place < len(pattern):
+        sign, step = pattern[place], 1
+        if sign == "[" and (found := _CLASS.match(pattern, place)):
+            step = len(found[0])
+        elif sign == "\\":
+            step = 2
+        elif sign == "(":
+            opened.append(place)
+        elif sign == ")" and opened:
+            begin = opened.pop()
+            after = pattern[place + 1 : place + 2]
+            if after and after in _QUANTIFIERS:
+                count = re.match(r"[*+?]|\{[^}]*\}", pattern[place + 1 :])
+                yield pattern[begin : place + 1] + (count[0] if count else "")
+        place += step
