@@ -336,5 +336,6 @@ def test_what_can_not_be_sent_is_said_of_its_task_and_its_run(workflow, command)
     assert lines[str(other.pk)].startswith("in queue `celery` since ")
     (row,) = (line for line in command("showrun", str(run.pk)).lines if line.startswith("RANDOM-2"))
     assert row.split("\t")[-1] == why
-    shown = task_as_json(run.tasks.get(step="RANDOM-2"), with_payload=False)
-    assert (shown["status"], shown["reason"]) == ("queued", why)
+    task = run.tasks.get(step="RANDOM-2")
+    reasons = [task_as_json(task, with_payload=sees_payload)["reason"] for sees_payload in (True, False)]
+    assert reasons == [why, "can't be sent to queue `slow`"]
