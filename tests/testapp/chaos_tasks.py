@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import shared_task
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 import django_director
 
@@ -93,6 +93,9 @@ SPOILS = {
 def spoil(*args: Any, **kwargs: Any) -> str:
     """Leave the session of the process in a state that nobody would work in."""
     running = note()
-    with connection.cursor() as cursor:
-        cursor.execute(random.choice(SPOILS[connection.vendor]))
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(random.choice(SPOILS[connection.vendor]))
+    except (OperationalError, InterfaceError) as error:
+        raise Planned("the run has cut its connection") from error
     return str(running.task_id)
