@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery, Task, exceptions, signals
@@ -25,8 +26,8 @@ from .dispatch import HEADER
 from .exceptions import Misuse
 
 if TYPE_CHECKING:
+    from .attempts import Attempt
     from .definitions.model import Retry
-    from .engine.reading import Ticket
 
     BaseTask = DjangoTask[Any, Any]
 else:
@@ -48,17 +49,23 @@ class DirectorTask(BaseTask):
     abstract = True
     Request = "django_director.requests:DirectorRequest"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        ticket = self._new_ticket()
-        if ticket is None:
-            return super().__call__(*args, **kwargs)
-        return self._perform(ticket)
+    @property
+    def __trace__(self) -> Any:
+        """What Celery calls with each message: its tracer and, for a message of a run, the claim before it."""
+        return self.__dict__.get("director_trace")
 
-    def _perform(self, ticket: Ticket) -> Any:
+    @__trace__.setter
+    def __trace__(self, tracer: Any) -> None:
+        self.__dict__["director_trace"] = None if tracer is None else partial(_trace, self, tracer)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        attempt = self._new_attempt()
+        return super().__call__(*args, **kwargs) if attempt is None else self._perform(attempt)
+
+    def _perform(self, attempt: Attempt) -> Any:
         from . import worker  # needs models
 
-        self._in_run = ticket
-        return worker.perform(self, ticket)
+        return worker.perform(self, attempt)
 
     @property
     def plans(self) -> Plans:
@@ -77,15 +84,15 @@ class DirectorTask(BaseTask):
             return ANYTHING
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        """As Celery's; inside a run it waits for the claim, or what it raises would be nobody's failure."""
-        if not _header_of(self.request):
+        """As Celery's; inside a run it is part of the attempt, or what it raises would be nobody's failure."""
+        if _header_of(self.request) is None:
             super().before_start(task_id, args, kwargs)
 
     def start_plainly(self, args: Any, kwargs: Any) -> None:
         """Call the user's ``before_start``, where there is one."""
         super().before_start(str(self.request.id), args, kwargs)
 
-    def run_plainly(self, *args: Any, **kwargs: Any) -> Any:
+    def run_plainly(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the user's function, through a ``__call__`` of its own base class when there is one."""
         custom = super().__call__
         if getattr(custom, "__func__", None) is Task.__call__:
@@ -131,28 +138,47 @@ class DirectorTask(BaseTask):
         return retry
 
     @property
-    def _in_run(self) -> Ticket | None:
-        """The ticket in use. It lives with the request: one task object serves many, also at the same time."""
-        return getattr(self.request, "director_ticket", None)
+    def _in_run(self) -> Attempt | None:
+        """The attempt in work. It lives with the request: one task object serves many, also at the same time."""
+        attempt = getattr(self.request, "director_attempt", None)
+        return attempt if getattr(attempt, "is_taken_up", False) else None
 
-    @_in_run.setter
-    def _in_run(self, ticket: Ticket) -> None:
-        request: Any = self.request
-        request.director_ticket = ticket
+    def _new_attempt(self) -> Attempt | None:
+        """The attempt that Celery comes to now, unless it is in work already (a task that calls itself).
 
-    def _new_ticket(self) -> Ticket | None:
-        """The ticket of the message being handled, unless it is in use already (a task that calls itself)."""
+        Raises what kept it from being made.
+        """
         request: Any = self.request
-        header = _header_of(request)
-        if not header or self._in_run is not None:
+        attempt: Any = getattr(request, "director_attempt", None)
+        if isinstance(attempt, Exception):
+            raise attempt
+        if attempt is not None:
+            return None if attempt.is_taken_up else attempt
+        if _header_of(request) is None:
             return None
-        from .engine.reading import Ticket  # needs models
+        from .attempts import refuse  # needs models
 
-        return Ticket.read(request.id, header)
+        refuse(self, "no broker has delivered it; do not pass the headers of a run's message on to other tasks")
+        raise exceptions.Ignore
+
+
+def _trace(task: DirectorTask, tracer: Any, task_id: Any, args: Any, kwargs: Any, request: Any = None) -> Any:
+    header = None if not request or "director_attempt" in request else _header_in(request)
+    if header is None:
+        return tracer(task_id, args, kwargs, request)
+    from . import attempts  # needs models
+
+    return attempts.trace(task, tracer, header, request)
+
+
+def _header_in(request: dict[str, Any]) -> Any:
+    """What a message says of its task in a run; ``None`` for a message of no run."""
+    header, others = request.get(HEADER), request.get("headers")
+    return others.get(HEADER) if header is None and isinstance(others, dict) else header
 
 
 def _header_of(request: Any) -> Any:
-    """What a message of a run says of its task; nothing for other messages, and where there is none."""
+    """The same by the request of a task, which may have been called without a message."""
     return None if request.called_directly else (request.headers or {}).get(HEADER)
 
 
@@ -164,20 +190,18 @@ class OutermostTask(DirectorTask):
 
     abstract = True
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        ticket = self._new_ticket()
-        if ticket is None:
-            return super().__call__(*args, **kwargs)
-        return self._perform(ticket)
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        attempt = self._new_attempt()
+        return super().__call__(*args, **kwargs) if attempt is None else self._perform(attempt)
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        if not _header_of(self.request):
+        if _header_of(self.request) is None:
             super().before_start(task_id, args, kwargs)
 
     def start_plainly(self, args: Any, kwargs: Any) -> None:
         super().before_start(str(self.request.id), args, kwargs)
 
-    def run_plainly(self, *args: Any, **kwargs: Any) -> Any:
+    def run_plainly(self, /, *args: Any, **kwargs: Any) -> Any:
         custom: Any = super().__call__
         if custom.__func__ is DirectorTask.__call__:
             return super().run_plainly(*args, **kwargs)
@@ -260,4 +284,4 @@ def prepare_worker(instance: Any, **_: Any) -> None:
 def notice_unknown_task(sender: Any, message: Any, name: str, id: str, **_: Any) -> None:
     """Celery drops a message whose task it does not know; the row remembers, and is offered again."""
     if HEADER in (message.headers or {}):
-        losses.reporter.drop(id)
+        losses.reporter.drop(id, name)

@@ -31,6 +31,8 @@ SQLITE_OPTIONS: Final = (
 MAX_PROBLEMS: Final = 10
 """How many problems of the workflow files are warnings of their own: `check` runs before most commands."""
 TASK_CLS: Final = 'app = Celery("proj", task_cls="django_director.celery:DirectorTask")'
+OWN_TASK_CLS: Final = "A Task class of the project's own is made of it: `class AcmeTask(DirectorTask)`."
+PICKLE: Final = ("pickle", "application/x-python-serialize")
 
 SCHEDULER: Final = 'CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"'
 SCHEDULES_LISTED: Final = 5
@@ -234,7 +236,7 @@ def _missing_options(options: dict[str, Any]) -> list[str]:
 
 @register(TAG)
 def check_celery(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """W002: the project has no Celery app. E006: its tasks can't be steps of a workflow."""
+    """W002: the project has no Celery app. E006: its tasks can't be steps. W007: its workers accept pickle."""
     # Both need Celery, which a project's settings may only now have set up.
     from .celery import DirectorTask
     from .project import celery_app
@@ -247,11 +249,22 @@ def check_celery(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMes
         is_ours = issubclass(app.Task, DirectorTask)
     except (ImportError, AttributeError) as error:
         message = f"The task_cls of the Celery app {app.main!r} can't be imported: {error}."
-        return [Error(message, hint=f"Write `{TASK_CLS}`.", id="director.E006")]
+        return [Error(message, hint=f"Write `{TASK_CLS}`. {OWN_TASK_CLS}", id="director.E006")]
     if not is_ours:
         message = f"The Celery app {app.main!r} does not make its tasks DirectorTasks: no workflow can run."
-        return [Error(message, hint=f"Write `{TASK_CLS}`.", id="director.E006")]
-    return []
+        return [Error(message, hint=f"Write `{TASK_CLS}`. {OWN_TASK_CLS}", id="director.E006")]
+    return _check_pickle(app)
+
+
+def _check_pickle(app: Any) -> list[CheckMessage]:
+    accepted = app.conf.accept_content or ()
+    if not any(str(kind).lower() in PICKLE for kind in accepted):
+        return []
+    message = (
+        f"The workers of the Celery app {app.main!r} accept pickle: who can write to the broker runs any code."
+    )
+    hint = 'Take "pickle" out of CELERY_ACCEPT_CONTENT; no message of a workflow needs it.'
+    return [Warning(message, hint=hint, id="director.W007")]
 
 
 @register(TAG)

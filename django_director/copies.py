@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import dispatch
 from .dispatch import HEADER, INSTALLATION
-from .engine.reading import Ticket
+from .engine.tickets import Ticket
 from .engine.transactions import WORKER_PATIENCE, statement
 from .models import Run
 from .strangers import counted, delay, marked, queue_of, warn
@@ -34,9 +34,11 @@ _HEADERS: Final = (
 _NO_ARGUMENTS: Final[Any] = ((), {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
 
 
-def hand_on(task: DirectorTask, ticket: Ticket) -> None:
-    """Hand on a message that nobody here can claim. If its run is here, it is a duplicate or out of date."""
-    request: Any = task.request
+def hand_on(task: DirectorTask, request: Any, ticket: Ticket) -> None:
+    """Hand on a message that nobody here can claim. If its run is here, it is a duplicate or out of date.
+
+    ``request`` is what Celery knows of the message.
+    """
     headers: Mapping[str, Any] = request.headers or {}
     if request.is_eager or not headers.get(HEADER, {}).get(INSTALLATION) or _is_here(ticket):
         return
@@ -51,7 +53,7 @@ def hand_on(task: DirectorTask, ticket: Ticket) -> None:
     )
     times = counted(headers[HEADER], MISSED)
     if queue and times < MOST:
-        _send(task, queue, delay(times))
+        _send(task, request, queue, delay(times))
 
 
 def _is_here(ticket: Ticket) -> bool:
@@ -59,8 +61,7 @@ def _is_here(ticket: Ticket) -> bool:
     return statement(run.exists, patience=WORKER_PATIENCE)
 
 
-def _send(task: DirectorTask, queue: str, countdown: float) -> None:
-    request: Any = task.request
+def _send(task: DirectorTask, request: Any, queue: str, countdown: float) -> None:
     given = vars(request)
     headers = {key: given[key] for key in _HEADERS if key in given} | request.headers
     eta = datetime.now(UTC) + timedelta(seconds=countdown)

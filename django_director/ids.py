@@ -19,6 +19,9 @@ POSITION_BITS: Final = 24
 
 RANDOM_BITS: Final = 62
 
+MAX_SEQUENCE: Final = (1 << 63) - 1
+"""The highest that a column holds."""
+
 
 def new_id() -> UUID:
     """A UUIDv7 with 62 random bits."""
@@ -68,10 +71,13 @@ def message_id(task: UUID, sequence: int) -> str:
     return f"{task}-{sequence}"
 
 
-def parse_message_id(value: str) -> tuple[UUID, int]:
-    """The inverse of ``message_id``. Raises ``ValueError``."""
-    task, _, sequence = value.rpartition("-")
-    return UUID(task), int(sequence)
+def parse_message_id(value: object) -> tuple[UUID, int]:
+    """The inverse of ``message_id``. Raises ``ValueError`` for what it can't have made."""
+    task, _, sequence = str(value).rpartition("-")
+    parsed = UUID(task), int(sequence)
+    if message_id(*parsed) != value or not 0 <= parsed[1] <= MAX_SEQUENCE:
+        raise ValueError("not the id of a message")
+    return parsed
 
 
 def _uuid7(random: int) -> UUID:

@@ -18,9 +18,8 @@ def note_worker(instance: Any, **_: Any) -> None:
     _of_worker = instance.time_limit
 
 
-def limit_of(task: DirectorTask) -> float | None:
-    """Seconds after which Celery ends what ``task`` does now, where its pool can; ``None``: never."""
-    request: Any = task.request
+def limit_of(task: DirectorTask, request: Any) -> float | None:
+    """Seconds after which Celery ends what ``task`` does by ``request``, where its pool can; ``None``: never."""
     if request.is_eager:
         return None
     limits = request.timelimit or (None,)

@@ -13,7 +13,7 @@ from celery import Celery, current_app
 from celery.app.trace import build_tracer
 from django.db.models import Q
 
-from . import celery, dispatch, ids
+from . import attempts, celery, dispatch, ids
 from .clock import Now
 from .definitions.model import WorkflowStep
 from .dispatch import HEADER
@@ -160,7 +160,7 @@ def _goes_on(tasks: TaskQuerySet) -> bool:
 
 
 def _execute(app: Celery, task: Task) -> None:
-    celery_task = app.tasks.get(task.name)
+    celery_task: Any = app.tasks.get(task.name)
     if celery_task is None:
         failure = Failure(error=f"UnknownTask: this process does not know the task “{task.name}”")
         transact(lambda: finish.fail_row(task, failure))
@@ -168,7 +168,7 @@ def _execute(app: Celery, task: Task) -> None:
     message = outbox.message_of(task, task.run.version.content_hash)
     tracer: Any = build_tracer(celery_task.name, celery_task, eager=True, app=app)
     try:
-        tracer(ids.message_id(task.pk, task.sequence), (), {}, request=_request(task, message.header))
+        attempts.trace(celery_task, tracer, message.header, _request(task, message.header))
     # Of the task's own handlers, after its outcome was written. A worker logs them, too, and goes on.
     except Exception:
         logger.exception("A handler of task %s raised an error.", task.name)

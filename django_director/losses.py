@@ -51,10 +51,11 @@ class Loss(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A message that was dropped because this worker does not know the task."""
+    """A message that was dropped because this worker does not know the task of this name."""
 
     task_id: UUID
     sequence: int
+    name: str
 
 
 class Told(NamedTuple):
@@ -131,18 +132,22 @@ class Reporter:
 
     def lose(self, message_id: str, why: str, seconds: float | None = None) -> None:
         """The attempt of a message has ended from outside; with ``seconds`` by a time limit of so many."""
+        if (parsed := _parsed(message_id)) is None:
+            return
         with self._lock:
             is_first = not self._losses
             # Of one loss Celery tells by several ways.
-            self._losses.setdefault(message_id, Loss(*parse_message_id(message_id), why, seconds))
+            self._losses.setdefault(message_id, Loss(*parsed, why, seconds))
         if is_first:
             self._call_after(LOSS_PERIOD)
 
-    def drop(self, message_id: str) -> None:
+    def drop(self, message_id: str, name: str) -> None:
         """This worker has dropped a message because it does not know the task."""
+        if (parsed := _parsed(message_id)) is None:
+            return
         with self._lock:
             is_first = not self._dropped
-            self._dropped.append(Message(*parse_message_id(message_id)))
+            self._dropped.append(Message(*parsed, name))
         if is_first:
             self._call_after(DROP_PERIOD)
 
@@ -188,6 +193,14 @@ class Reporter:
     def _call_after(self, seconds: float) -> None:
         if self._worker is not None:
             self._worker.timer.call_after(seconds, self.hand_over)
+
+
+def _parsed(message_id: str) -> tuple[UUID, int] | None:
+    """The task and the sequence; ``None`` for a message of somebody who only says that it is of a run."""
+    try:
+        return parse_message_id(message_id)
+    except ValueError:
+        return None
 
 
 reporter: Final = Reporter()

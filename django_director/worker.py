@@ -1,4 +1,4 @@
-"""What a worker does with a message: claim, run the user's code, commit what came of it."""
+"""What a worker does with a task that it has claimed: run the user's code, commit what came of it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,20 @@ from uuid import UUID
 from celery.exceptions import Ignore
 from django.db import DatabaseError, InterfaceError
 
-from . import copies, errortexts, identity, inputs, leftovers, ownsteps, shutdown
+from . import errortexts, leftovers, ownsteps
+from .attempts import Attempt, at_work
 from .conf import director
-from .engine import claim as claims
 from .engine import finish
 from .engine.bounds import limited
 from .engine.claim import Claim
 from .engine.errors import is_of_data
-from .engine.reading import Ticket
-from .engine.sessions import engine_session, user_session
+from .engine.sessions import user_session
 from .engine.transactions import connection, disconnect, statement
 from .exceptions import InvalidResult, Misuse
 from .failing import failure, record, shown
 from .jsonvalues import MAX_INT, NotStorable, normalise, storable_text
 from .leases import keeper
-from .limits import limit_of
 from .logs import Lines, captured
-from .masking import secret_keys
 from .models import Task
 from .redaction import Redactor
 from .status import RUN_FINISHED, STOP_SPARING
@@ -133,41 +130,29 @@ def context() -> Context | None:
     return _context.get()
 
 
-def perform(task: DirectorTask, ticket: Ticket) -> Any:
-    """Run one message. Returns the task's value, or raises what Celery shall see of it.
+def perform(task: DirectorTask, attempt: Attempt) -> Any:
+    """Carry out an attempt. Returns the task's value, or raises what Celery shall see of it.
 
-    ``Ignore``: the message is a duplicate or out of date. ``Retry``: the attempt failed and the task runs again
-    later. Anything else: the task failed. What is so is recorded already.
+    ``Ignore``: the task is no longer this worker's. ``Retry``: the attempt failed and the task runs again later.
+    Anything else: the task failed. What is so is recorded already.
     """
+    attempt.is_taken_up = True
     request: Any = task.request
+    request.delivery_info = attempt.delivery
     # A task of this very process, as in a test, is its caller's to connect.
-    with contextlib.nullcontext() if request.is_eager else _at_work():
-        claimed = claims.claim(ticket, str(request.hostname or ""), limit_of(task), identity.worker_key())
-        if claimed is None:
-            copies.hand_on(task, ticket)
-            raise Ignore
-        request.retries = claimed.failures
-        request.director_policy = claimed.node.retry
-        texts = Redactor(claimed.payload, claimed.graph.definition.schema, claimed.run.pk)
-        # What Celery logs of the step is cleaned by it.
-        request.director_texts = texts
-        request.director_value = value = _attempt(task, claimed, texts)
+    with contextlib.nullcontext() if request.is_eager else at_work():
+        request.director_value = value = _carry_out(task, attempt)
         return value
 
 
-@contextlib.contextmanager
-def _at_work() -> Iterator[None]:
-    with shutdown.watch.working(), engine_session():
-        yield
-
-
-def _attempt(task: DirectorTask, claimed: Claim, texts: Redactor) -> Any:
+def _carry_out(task: DirectorTask, attempt: Attempt) -> Any:
+    claimed, texts = attempt.claimed, attempt.texts
     lines = Lines(texts)
     seen: BaseException | None = None
     with _in_context(claimed, texts), keeper.keep(claimed):
         try:
             with captured(lines):
-                value = _do(task, claimed, texts)
+                value = _do(task, attempt)
         except BaseException as error:
             delay = _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error, texts)))
             seen = shown(task, claimed, error, delay)
@@ -220,12 +205,15 @@ def _insist(write: Callable[[], T]) -> T:
         raise
 
 
-def _do(task: DirectorTask, claimed: Claim, texts: Redactor) -> Any:
+def _do(task: DirectorTask, attempt: Attempt) -> Any:
     """Do the step and return what came of it: a value, ``ownsteps.HELD`` or an ``ownsteps.Skip``."""
-    if not inputs.judge(claimed):
+    claimed = attempt.claimed
+    if attempt.problem is not None:
+        raise attempt.problem
+    if not attempt.is_wanted:
         text = " ".join(str(claimed.node.step.when).split())
         return ownsteps.Skip(f"`when` is false: {text}")
-    return _call(task, claimed, texts) if claimed.node.kind == "task" else ownsteps.perform(claimed)
+    return _call(task, attempt) if claimed.node.kind == "task" else ownsteps.perform(claimed)
 
 
 def _skip(claimed: Claim, reason: str) -> None:
@@ -233,15 +221,11 @@ def _skip(claimed: Claim, reason: str) -> None:
         raise Ignore
 
 
-def _call(task: DirectorTask, claimed: Claim, texts: Redactor) -> Any:
-    args, kwargs = inputs.arguments(task, claimed)
-    keys = secret_keys()
-    if secret := [value for name, value in kwargs.items() if keys.is_secret(name)]:
-        texts.add(secret)
+def _call(task: DirectorTask, attempt: Attempt) -> Any:
     process = os.getpid()
     with user_session():
         try:
-            value = _run_code(task, args, kwargs)
+            value = _run_code(task, attempt.args, attempt.kwargs)
         finally:
             if os.getpid() != process:
                 # A child that the task forked came back: the outcome and the connections are its parent's.

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError
-from django.db.models import Exists, F, Q
+from django.db.models import Exists, F
 
 from django_director import faults, signals
 from django_director.clock import Now, later
@@ -33,10 +33,11 @@ from django_director.prepared import (
 from django_director.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
-from . import hold, reading, unwritten_rows
+from . import hold, reading, tickets, unwritten_rows
 from .bounds import met_lock, row_seconds
-from .reading import Row, Ticket
+from .reading import Row
 from .sessions import receiver_session
+from .tickets import Ticket
 from .transactions import PATIENCE, WORKER_PATIENCE, connection, statement
 
 logger = logging.getLogger(__name__)
@@ -94,12 +95,14 @@ def claim(
     The worker gives the task ``time_limit`` seconds if its step does not.
 
     ``None``: the message is a duplicate, out of date, or its run was stopped or deleted; it is to be dropped.
+    Raises ``UnfitMessage`` for one that is not of the task that it names.
     """
     try:
         graph = statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
     except WorkflowVersion.DoesNotExist:
+        statement(partial(tickets.own_row, ticket), patience=WORKER_PATIENCE)
         return None
-    node = graph.node(ticket.position)
+    node = tickets.node_of(ticket, graph)
     token = secrets.randbits(63)
     faults.point("claim.before")
     values = of_node(graph, node)
@@ -167,6 +170,7 @@ def look(task: Task) -> Claim:
     ticket = Ticket(
         task_id=task.pk,
         sequence=task.sequence,
+        name=node.name,
         run_id=task.run_id,
         position=task.position,
         version=graph.content_hash,
@@ -205,8 +209,9 @@ def _take(
 ) -> list[Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
     values = {"task": ticket.task_id, "run": ticket.run_id, "sequence": ticket.sequence, "token": token} | by
+    values["version"] = ticket.version
     before = reading.ids_before(ticket, node)
-    kind = (director.LEASE, limit, node.runs_on, row_seconds())
+    kind = (director.LEASE, limit, node.is_hook, node.runs_on, row_seconds())
     if can_pair() and wanted is None and len(before) < 2:
         # A claim that a crash of the database undoes is made again. But a caller's transaction is not ours.
         may_be_undone = not connection().in_atomic_block
@@ -217,37 +222,43 @@ def _take(
     elif _taking(*kind).execute(**values):
         return reading.read(ticket, graph, node, wanted)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
-    mine = Task.objects.filter(pk=ticket.task_id, claim=token).running()
-    return reading.read(ticket, graph, node, wanted) if mine.exists() else []
+    is_ours = tickets.own_row(ticket) == (TaskStatus.RUNNING, token)
+    return reading.read(ticket, graph, node, wanted) if is_ours else []
 
 
 @prepared
-def _taking(lease: float, timeout: float | None, runs_on: bool, lock_seconds: float | None) -> Update:
-    return Update(_claimable(runs_on, lock_seconds), **_taken(lease, timeout))
+def _taking(
+    lease: float, timeout: float | None, is_hook: bool, runs_on: bool, lock_seconds: float | None
+) -> Update:
+    return Update(_claimable(is_hook, runs_on, lock_seconds), **_taken(lease, timeout))
 
 
 @prepared
 def _taking_and_reading(
     lease: float,
     timeout: float | None,
+    is_hook: bool,
     runs_on: bool,
     lock_seconds: float | None,
     upstream: int,
     has_item: bool,
     may_be_undone: bool,
 ) -> Select:
-    rows = _claimable(runs_on, lock_seconds)
+    rows = _claimable(is_hook, runs_on, lock_seconds)
     if may_be_undone:
         rows = rows.filter(SOON_DURABLE)
     return reading.reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
 
 
-def _claimable(runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:
+def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:
     # Not the `run_id` of the row: PostgreSQL might then read all runs that are running, to look it up among them.
-    may_start = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, paused_at=None)
-    may_start = may_start.filter(stop__in=STOP_SPARING) if runs_on else may_start.filter(stop=Stop.NONE)
+    # That the row is of this run follows from its id, see `Ticket.fits`.
+    run = Run.objects.filter(pk=Param("run", UUID_FIELD), version__content_hash=Param("version", TEXT))
+    if not is_hook:
+        run = run.filter(status=RunStatus.RUNNING, paused_at=None)
+        run = run.filter(stop__in=STOP_SPARING) if runs_on else run.filter(stop=Stop.NONE)
     own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
-    own = own.filter(Q(is_hook=True) | Exists(may_start))
+    own = own.filter(Exists(run))
     return own if lock_seconds is None else own.filter(wait_at_most(lock_seconds))
 
 

@@ -68,6 +68,11 @@ def hand_back(claim: Claim) -> bool:
     return or_keep(partial(transact, partial(handed_back, claim)), claim, End.HAND_BACK, dict)
 
 
+def put_off(claim: Claim, seconds: float) -> bool:
+    """Let a claimed task whose code was not called be queued again in so many seconds; nothing is spent."""
+    return transact(partial(hold, claim, not_before=later(seconds)), patience=WORKER_PATIENCE)
+
+
 def _patiently(end: Callable[..., bool], *args: Any) -> Callable[[], bool]:
     return partial(transact, partial(end, *args), patience=WORKER_PATIENCE)
 

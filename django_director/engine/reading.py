@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -18,31 +17,7 @@ from django_director.prepared import UUID_FIELD, Param, Select, prepared
 from django_director.querysets import TaskQuerySet, positions_in
 
 from . import outbox
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
-    """What a message says."""
-
-    task_id: UUID
-    sequence: int
-    run_id: UUID
-    position: int
-    version: str
-    map_index: int = -1
-
-    @classmethod
-    def read(cls, message_id: str, header: dict[str, Any]) -> Ticket:
-        """Read a message's id and header. Raises ``ValueError`` or ``KeyError`` for what is no message of ours."""
-        task_id, sequence = ids.parse_message_id(message_id)
-        return cls(
-            task_id=task_id,
-            sequence=sequence,
-            run_id=UUID(header["run"]),
-            position=int(header["position"]),
-            version=str(header["version"]),
-            map_index=int(header.get("index", -1)),
-        )
+from .tickets import Ticket
 
 
 class Row(NamedTuple):

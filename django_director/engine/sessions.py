@@ -48,6 +48,9 @@ class _Sessions(threading.local):
 
     own: Any = None
     theirs: Any = None
+    keeps: bool = False
+    kept: Any = None
+    """What `one_session` keeps between two uses."""
 
 
 _sessions: Final = _Sessions()
@@ -65,14 +68,42 @@ def engine_session() -> Iterator[None]:
     if theirs.in_atomic_block or _sessions.theirs is not None:
         yield
         return
-    own = _take(alias)
+    own = _take(alias) if _sessions.kept is None else _sessions.kept
     _sessions.own, _sessions.theirs, connections[alias] = own, theirs, own
     try:
         yield
     finally:
         _sessions.own, _sessions.theirs, connections[alias] = None, None, theirs
-        _refresh(own)
-        _idle.append(own)
+        if not _sessions.keeps:
+            _give_back(own)
+        else:
+            _sessions.kept = own
+            if is_pooled(own):
+                # What comes until its next use may need its place in the pool.
+                own.close()
+
+
+@contextlib.contextmanager
+def one_session() -> Iterator[None]:
+    """Let all engine sessions of this thread in this block be one: what is between them is the user's.
+
+    A connection that is not to be kept between tasks (``CONN_MAX_AGE``) is made once for all of them.
+    """
+    if _sessions.keeps:
+        yield
+        return
+    _sessions.keeps = True
+    try:
+        yield
+    finally:
+        own, _sessions.kept, _sessions.keeps = _sessions.kept, None, False
+        if own is not None:
+            _give_back(own)
+
+
+def _give_back(own: Any) -> None:
+    _refresh(own)
+    _idle.append(own)
 
 
 def _take(alias: str) -> Any:

@@ -32,18 +32,20 @@ SPREAD: Final = 8
 """Among how many moments, up to twice as late, what was dropped at once is spread."""
 
 
-def note(messages: Iterable[tuple[UUID, int]], worker: str) -> None:
+def note(messages: Iterable[tuple[UUID, int, str]], worker: str) -> None:
     """Write down that a worker has dropped these messages because it has no such tasks; offer them again soon.
+
+    Each has the id of its task, its sequence, and the name of the Celery task that it asked for: where that is not
+    the row's, it was no message of the row.
 
     Tasks whose rows another session has locked are left alone: what is queued is offered again in any case, later.
     """
-    by_sequence: defaultdict[int, list[UUID]] = defaultdict(list)
-    for task_id, sequence in messages:
-        by_sequence[sequence].append(task_id)
+    kinds: defaultdict[tuple[int, str, int], list[UUID]] = defaultdict(list)
+    for number, (task_id, sequence, name) in enumerate(messages):
+        kinds[sequence, name, number % SPREAD].append(task_id)
     reason = f"{worker} does not know this task"[:500]
-    for sequence, task_ids in by_sequence.items():
-        for moment in range(SPREAD):
-            _offer_again(task_ids[moment::SPREAD], sequence, 1 + moment / SPREAD, reason)
+    for (sequence, name, moment), task_ids in kinds.items():
+        _offer_again(task_ids, sequence, name, 1 + moment / SPREAD, reason)
 
 
 def fail() -> int:
@@ -78,7 +80,7 @@ def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
     return None if answers is None else known | {(message.name, message.queue) for message in answers}
 
 
-def _offer_again(task_ids: list[UUID], sequence: int, stretch: float, reason: str) -> None:
+def _offer_again(task_ids: list[UUID], sequence: int, name: str, stretch: float, reason: str) -> None:
     # A worker that drops messages takes the next at once: of a burst, one that works would get hardly any.
     changes: dict[str, Any] = {
         # Before `unknown_since`: MySQL evaluates assignments in order.
@@ -89,7 +91,7 @@ def _offer_again(task_ids: list[UUID], sequence: int, stretch: float, reason: st
         "reason": reason,
     }
     for start in range(0, len(task_ids), BATCH):
-        chunk = Task.objects.queued().filter(pk__in=task_ids[start : start + BATCH], sequence=sequence)
+        chunk = Task.objects.queued().filter(pk__in=task_ids[start : start + BATCH], sequence=sequence, name=name)
         update_unlocked(chunk, lambda tasks: tasks.queued().filter(sequence=sequence).update(**changes))
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from django_director.clock import Now
 from django_director.models import UnwrittenOutcome
 
-from .reading import Ticket
+from .tickets import Ticket
 from .transactions import WORKER_PATIENCE, transact
 
 End = UnwrittenOutcome.End

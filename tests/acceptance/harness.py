@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 READY = " ready."
 BOOT_SECONDS = 60.0
 SETTINGS = "tests.acceptance.settings"
+APP = "tests.testapp"
+"""Whose Celery app the programs are of."""
 
 _ERROR = re.compile(r"^\[[^\]]*: (ERROR|CRITICAL)/")
 #: How Celery logs that a task has failed: the test's business, not the engine's.
@@ -98,9 +100,9 @@ class Program:
 
     ready = READY
 
-    def __init__(self, broker: str, folder: Path, *args: str, **environ: str) -> None:
+    def __init__(self, broker: str, folder: Path, *args: str, app: str = APP, **environ: str) -> None:
         self.log = folder / f"{args[0]}-{uuid.uuid4().hex[:8]}.log"
-        self.command = [sys.executable, "-m", "celery", "-A", "tests.testapp", *args]
+        self.command = [sys.executable, "-m", "celery", "-A", app, *args]
         self.broker = broker
         self.environ = environ
         self.process: subprocess.Popen[bytes] | None = None

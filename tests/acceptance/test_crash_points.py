@@ -104,6 +104,7 @@ def take(run: Run) -> claims.Claim:
     ticket = Ticket(
         task_id=task.pk,
         sequence=task.sequence,
+        name=task.name,
         run_id=run.pk,
         position=0,
         version=task.run.version.content_hash,

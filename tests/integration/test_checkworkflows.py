@@ -167,6 +167,7 @@ def test_a_celery_app_without_task_cls(project):
     project.write("proj/celery.py", APP.replace(', task_cls="django_director.celery:DirectorTask"', ""))
     done = project.manage("check")
     assert (done.returncode, "director.E006" in done.stderr) == (1, True)
+    assert "`class AcmeTask(DirectorTask)`" in done.stderr
     project.write("proj/celery.py", APP.replace("celery:DirectorTask", "celery:Nothing"))
     done = project.manage("check")
     assert (done.returncode, "director.E006" in done.stderr) == (1, True), done.stderr

@@ -18,7 +18,7 @@ from kombu.common import QoS
 from django_director import copies, dispatch, engine, installation, remote, strangers
 from django_director.dispatch import HEADER
 from django_director.engine import outbox
-from django_director.engine.reading import Ticket
+from django_director.engine.tickets import Ticket
 from django_director.models import Installation, Run, Task
 from tests.factories import definition, make_workflow, step
 
@@ -232,7 +232,7 @@ def test_a_new_id_of_our_database_is_seen_before_its_messages_are_refused():
 def missed(message: Any) -> Ticket:
     """Let a worker perform a message that it could not claim; what it said."""
     task = current_app.tasks["NOOP"]
-    ticket = Ticket.read(message.headers["id"], message.headers[HEADER])
+    ticket = Ticket.read(message.headers["id"], message.headers["task"], message.headers[HEADER])
     task.push_request(
         **message.headers,
         properties=message.properties,
@@ -240,7 +240,7 @@ def missed(message: Any) -> Ticket:
         hostname="here@tests",
     )
     try:
-        copies.hand_on(task, ticket)
+        copies.hand_on(task, task.request, ticket)
     finally:
         task.pop_request()
     return ticket

@@ -13,10 +13,14 @@ from celery import Celery
 
 from . import history  # noqa: F401 - connects its receivers
 
-app = Celery("tests", task_cls="django_director.celery:DirectorTask")
+TASK_CLS = os.environ.get("DIRECTOR_TEST_TASK_CLS", "django_director.celery:DirectorTask")
+
+app = Celery("tests", task_cls=TASK_CLS)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 for name in ("chaos_tasks", "policy_tasks", "lost_tasks", "rough_tasks"):
     app.autodiscover_tasks(["tests.testapp"], related_name=name)
+if "acme" in TASK_CLS:
+    app.autodiscover_tasks(["tests.testapp"], related_name="acme")
 if os.environ.get("DIRECTOR_TEST_CODE") != "old":
     app.autodiscover_tasks(["tests.testapp"], related_name="new_tasks")

@@ -107,6 +107,20 @@ def test_a_connection_that_lacks_characters(settings, monkeypatch, options, foun
     assert ids(checks.check_database()) == found
 
 
+@pytest.mark.parametrize(
+    ("accepted", "found"),
+    [
+        (["json"], []),
+        ([], []),
+        (["json", "pickle"], ["director.W007"]),
+        ({"application/x-python-serialize"}, ["director.W007"]),
+    ],
+)
+def test_workers_that_accept_pickle(settings, accepted, found):
+    settings.CELERY_ACCEPT_CONTENT = accepted
+    assert ids(checks.check_celery()) == found
+
+
 def test_problems_of_workflow_files(settings, tmp_path):
     (tmp_path / "workflows.yml").write_text("shop.A: {tasks: [NOTHING_LIKE_IT]}\n")
     settings.DIRECTOR = {"WORKFLOWS": [tmp_path / "workflows.yml"]}

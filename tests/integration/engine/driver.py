@@ -34,6 +34,7 @@ def ticket(task: Task) -> Ticket:
     return Ticket(
         task_id=task.pk,
         sequence=task.sequence,
+        name=task.name,
         run_id=task.run_id,
         position=task.position,
         version=task.run.version.content_hash,

@@ -408,7 +408,9 @@ class Engine(RuleBasedStateMachine):
 
 
 def _claim(message: Message) -> Claim | None:
-    return claims.claim(Ticket.read(f"{message.task_id}-{message.sequence}", message.header), "model")
+    return claims.claim(
+        Ticket.read(f"{message.task_id}-{message.sequence}", message.name, message.header), "model"
+    )
 
 
 def _is_running(claimed: Claim) -> bool:

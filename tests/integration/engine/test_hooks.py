@@ -144,7 +144,7 @@ def test_a_hook_that_lost_its_worker_or_is_unknown_goes_on(settings, monkeypatch
         "COUNT": "pending",
     }
     task = run.tasks.get(step="hooks.always")
-    unknown.note([(task.pk, task.sequence)], "celery@old")
+    unknown.note([(task.pk, task.sequence, task.name)], "celery@old")
     assert unknown.fail() == 1
     assert hook_statuses(run)["COUNT"] == "upstream_failed"
 

@@ -68,7 +68,7 @@ def test_a_locked_run_is_waited_for_for_a_second():
 @needs_several_writers
 def test_a_locked_row_does_not_hold_up_other_unknown_tasks():
     run = driver.start(group("G", "A", "B"))
-    rows = list(run.tasks.values_list("pk", "sequence"))
+    rows = list(run.tasks.values_list("pk", "sequence", "name"))
     with held_elsewhere(run.tasks.filter(step="A")):
         within_seconds(1, lambda: unknown.note(rows, "celery@old"))
     told = run.tasks.filter(unknown_since__isnull=False)

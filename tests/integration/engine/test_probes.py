@@ -12,8 +12,8 @@ from django_director import dispatch, engine
 from django_director.clock import later
 from django_director.engine import backlog, finish, hold, probes, recovery
 from django_director.engine import claim as claims
-from django_director.engine.reading import Ticket
 from django_director.engine.supervise import LOOKS
+from django_director.engine.tickets import Ticket
 from django_director.models import Run, Task
 from django_director.status import TaskStatus
 from tests.factories import definition, group, make_workflow, step
@@ -95,6 +95,7 @@ def take(message: dispatch.Message) -> Any:
     ticket = Ticket(
         task_id=message.task_id,
         sequence=message.sequence,
+        name=message.name,
         run_id=message.run_id,
         position=message.position,
         version=message.version,

@@ -23,7 +23,7 @@ def _no_waiting(monkeypatch):
 
 
 def note(run: Run, *steps: str) -> None:
-    rows = run.tasks.filter(step__in=steps).values_list("pk", "sequence")
+    rows = run.tasks.filter(step__in=steps).values_list("pk", "sequence", "name")
     unknown.note(list(rows), "celery@old")
 
 
@@ -58,7 +58,9 @@ def test_what_was_dropped_at_once_comes_back_by_and_by():
 def test_only_the_message_that_was_dropped_counts():
     run = driver.start(group("G", "X", "Y"))
     driver.claim(run, "X")
-    unknown.note([(row.pk, row.sequence - int(row.step == "Y")) for row in run.tasks.all()], "celery@old")
+    rows = run.tasks.all()
+    unknown.note([(row.pk, row.sequence - int(row.step == "Y"), row.name) for row in rows], "celery@old")
+    unknown.note([(row.pk, row.sequence, "ANOTHER") for row in rows], "celery@old")
     assert not run.tasks.exclude(unknown_since=None).exists()
 
 

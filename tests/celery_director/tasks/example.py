@@ -1,0 +1,6 @@
+from django_director import task
+
+
+@task(name="TASK_EXAMPLE")
+def task_example(*args, **kwargs):
+    return "task_example"
