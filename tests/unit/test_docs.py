@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,47 @@ def test_links_lead_somewhere():
         if not (page.parent / target).exists()
     ]
     assert not broken
+
+
+@cache
+def sources() -> str:
+    """All of the package's code, with texts that stand on several lines put together."""
+    text = "\n".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")))
+    return re.sub(r"[\"']\s*\n\s*f?[\"']", "", text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "counts as lost",
+        "does not answer",
+        "outcomes that wait for other database sessions",
+        "no supervisor works: ",
+        "no supervisor has worked for ",
+        "the broker does not answer: queued tasks wait until it does",
+        "the database does not answer as it should: ",
+        "; they are sent when it answers again.",
+        "is locked by another database session; try again later",
+        "waits for a slot of its key",
+        "waits for approval",
+        "waits until ",
+        "tried again at ",
+        "not before ",
+        "child run ",
+        " does not know this task",
+        "start a worker that imports it, then retry the run",
+        "Unsendable: ",
+        "can't be sent to queue `",
+        "--force ends them",
+        "starts nothing: the run for its time exists already",
+        ", by another message; two beats may run, or one was started anew",
+        " slots since ",
+        ": their messages came too late. Of missed slots the last start, as many as ",
+        "This worker took a message of another installation of django-director from queue `",
+        "; two projects share this broker: give each its own (database number, virtual host) or queues",
+        ": `periodic` starts nothing with beat's scheduler as it is set: ",
+    ],
+)
+def test_what_people_look_for_when_a_run_hangs_is_what_is_said(words):
+    assert words in sources()
+    assert words in (ROOT / "docs" / "how-to" / "troubleshoot.md").read_text()
