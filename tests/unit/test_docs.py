@@ -13,7 +13,6 @@ from django.core.management import get_commands, load_command_class
 
 import django_director
 from django_director import checks
-from django_director.authorization import PERMISSIONS
 from django_director.conf import DEFAULTS
 from django_director.definitions import CODES
 from django_director.models import Run
@@ -45,14 +44,6 @@ def test_every_setting_with_its_default():
             assert value == DEFAULTS[key], key
         else:
             assert text.strip("`") == repr(DEFAULTS[key]).replace("'", '"'), key
-
-
-def test_every_action_that_authorize_is_asked_for():
-    text = cells("settings.md", 2)["AUTHORIZE"]
-    assert set(PERMISSIONS) == set(re.findall(r"`([a-z_]+)`", text.split("is its row")[0])) - {
-        "action",
-        "workflow",
-    }
 
 
 def test_every_problem_of_files_with_its_words():
