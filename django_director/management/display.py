@@ -117,6 +117,13 @@ def _label(task: Json, several: bool) -> str:
     return f"{task['label']} ({hook_text(task['hook'], task['generation'], is_one_of_several=several)})"
 
 
+def _with_time(task: Json, text: str, until: str) -> str:
+    """What a waiting task waits for, with the time at which that ends by itself."""
+    if task["kind"] in ("approval", "wait") and task["attempt"]:
+        return f"{text} until {until}" if text else f"waits until {until}"
+    return f"tried again at {until}: {text}" if text else f"not before {until}"
+
+
 def _why(out: Printer, task: Json) -> str:
     """Why a task is in its status, or what it waits for."""
     text = task["error"] or task["reason"] or (f"child run {task['child_run']}" if task["child_run"] else "")
@@ -126,13 +133,6 @@ def _why(out: Printer, task: Json) -> str:
     if until is not None:
         text = _with_time(task, text, out.time(until))
     return f"{text}: {task['prompt']}" if task["asked_at"] and task["prompt"] else text
-
-
-def _with_time(task: Json, text: str, until: str) -> str:
-    """What a waiting task waits for, with the time at which that ends by itself."""
-    if task["kind"] in ("approval", "wait") and task["attempt"]:
-        return f"{text} until {until}" if text else f"waits until {until}"
-    return f"tried again at {until}: {text}" if text else f"not before {until}"
 
 
 def _place(out: Printer, task: Json) -> str:

@@ -12,10 +12,12 @@ import pytest
 from django.db import models
 
 from django_director import exceptions, signals, status
+from django_director.authorization import PERMISSIONS
 from django_director.models import Run, Task
 from django_director.worker import Context
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "python.md").read_text()
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+PAGE = (REFERENCE / "python.md").read_text()
 CHAPTERS = dict(re.findall(r"^## ([^\n]*)\n(.*?)(?=^(?:\([\w-]+\)=\n)?## |\Z)", PAGE, re.M | re.S))
 MODULES = ("django_director", "django_director.celery", "django_director.testing")
 SECTIONS = [
@@ -127,3 +129,10 @@ def test_every_column_and_property_that_is_not_the_engines(model: type[models.Mo
 def test_every_attribute_of_the_context():
     text = next(text for _, name, text in SECTIONS if name == "context")
     assert set(names_in_first_column(text)) == properties(Context) | {"run_id"}
+
+
+def test_every_action_that_authorize_is_asked_for():
+    page = (REFERENCE / "settings.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith("| `AUTHORIZE`"))
+    actions = re.findall(r"`([a-z_]+)`", row.split("`action` is ")[1].split("`workflow`")[0])
+    assert set(actions) == set(PERMISSIONS)
