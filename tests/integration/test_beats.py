@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.utils import timezone
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -15,7 +16,7 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from django_director import beats, health, schedules
+from django_director import beats, health, live_checks, schedules
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -129,3 +130,21 @@ def test_it_is_a_problem_of_health():
     hidden = health.read(with_names=False)
     assert "shop.ORDER" not in str(hidden)
     assert any("beat has not sent 1 schedule since" in problem for problem in hidden["problems"])
+
+
+def test_check_warns_of_it(monkeypatch):
+    schedule(10 * MINUTE, interval=every(60))
+    (warning,) = live_checks.check_beat(databases=["default"])
+    assert warning.id == "director.W008"
+    assert warning.msg.startswith("Beat has not sent 1 schedule (“director: shop.ORDER”) since ")
+    assert live_checks.check_beat(databases=[]) == live_checks.check_beat() == []
+    # As while the tables are made.
+    monkeypatch.setattr(PeriodicTask._meta, "db_table", "not_there")
+    assert live_checks.check_beat(databases=["default"]) == []
+
+
+def test_a_deployment_in_eager_mode_is_warned_of(monkeypatch):
+    assert live_checks.check_eager() == []
+    monkeypatch.setitem(current_app.conf, "task_always_eager", True)
+    (warning,) = live_checks.check_eager()
+    assert warning.id == "director.W009"

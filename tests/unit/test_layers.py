@@ -56,7 +56,7 @@ LEVELS: list[set[str]] = [
         "apps",
     },
     {
-        *("admin", "api", "management", "checks", "testing", "pytest_plugin", "urls"),
+        *("admin", "api", "management", "checks", "live_checks", "testing", "pytest_plugin", "urls"),
         *(
             "health",
             "served",
