@@ -18,7 +18,7 @@ ARGUMENTS = {
     "runworkflow": ["shop.ORDER"],
     "showworkflow": ["shop.ORDER"],
     "superviseworkflows": ["--once"],
-    **{command: ["0123:A"] for command in ("approvetask", "reruntask", "skiptask")},
+    **{name: ["0123:A"] for name in ("approvetask", "reruntask", "skiptask")},
 }
 OF_RUNS = ("cancel", "pause", "resume", "retry", "relaunch")
 ARGUMENTS |= {f"{verb}workflow": ["0123"] for verb in OF_RUNS} | {"showrun": ["0123"]}
