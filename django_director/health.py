@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import DatabaseError, InterfaceError
-from django.db.models import Min
 
-from . import dispatch
-from .clock import Now, iso, later
-from .engine.hold import PARKED
+from . import beats, dispatch, served
+from .clock import Now, iso
+from .conf import director
 from .engine.supervise import LEASE_NAME
-from .engine.workers import patience
-from .models import Lease, Task, UnwrittenOutcome, Worker
+from .models import Lease, UnwrittenOutcome, Worker
+from .served import Backlog, Workers
 
 Json = dict[str, Any]
 
@@ -21,50 +20,94 @@ OLD_TICK: Final = 30.0
 """Seconds without work of a supervisor after which something is wrong."""
 
 
-def read() -> Json:
-    """The state of database, broker, supervisor, workers and queues. ``problems`` is empty when all is well.
+def read(*, with_names: bool = True) -> Json:
+    """The state of database, broker, supervisor, workers, queues and beat; ``problems`` is empty when all is well.
 
-    Takes a few seconds at most where the broker is silent.
+    Takes a few seconds at most where the broker is silent. Schedules have the names of workflows: without
+    ``with_names`` they are left out.
     """
     found: Json = {"healthy": False, "problems": [], "database": True, "broker": dispatch.answers()}
     try:
-        found |= _rows()
+        found |= _rows(with_names=with_names)
     except (DatabaseError, InterfaceError) as error:
-        found |= {"database": False, "supervisor": None, "workers": [], "oldest_queued": None, "unwritten": 0}
+        found |= {"database": False, "supervisor": None, "workers": [], "queues": []}
+        found |= {"oldest_queued": None, "late_schedules": [], "unwritten": 0}
         found["problems"].append(f"the database does not answer as it should: {_first_line(error)}")
     else:
         found["problems"] += _of_supervisor(found["supervisor"])
+        found["problems"] += map(_of_queue, filter(_is_unserved, found["queues"]))
     if not found["broker"]:
         found["problems"].append("the broker does not answer: queued tasks wait until it does")
     found["healthy"] = not found["problems"]
     return found
 
 
-def _rows() -> Json:
+def _rows(*, with_names: bool = True) -> Json:
     supervisor = Lease.objects.filter(name=LEASE_NAME).exclude(holder="").annotate(now=Now()).first()
-    workers = Worker.objects.annotate(now=Now()).order_by("name", "key")
+    workers = list(Worker.objects.annotate(now=Now()).order_by("name", "key"))
+    living, backlogs, late = Workers(workers), served.backlogs(), beats.late()
     return {
+        "problems": [problem] if (problem := beats.problem(late, with_names=with_names)) else [],
         "supervisor": None if supervisor is None else _seen(supervisor.holder, supervisor.beat_at, supervisor.now),
         "workers": [
-            _seen(worker.name, worker.seen_at, worker.now) | {"started_at": iso(worker.started_at)}
+            _seen(worker.name, worker.seen_at, worker.now)
+            | {"started_at": iso(worker.started_at), "queues": worker.queues}
             for worker in workers
         ],
-        "oldest_queued": _oldest_queued(),
+        "queues": [_queue(backlog, living) for backlog in backlogs],
+        "oldest_queued": _oldest(backlogs),
+        "late_schedules": [
+            {
+                "name": each.name if with_names else None,
+                "due_at": iso(each.due),
+                "seconds": round(each.seconds, 1),
+            }
+            for each in late
+        ],
         "unwritten": UnwrittenOutcome.objects.count(),
     }
 
 
-def _oldest_queued() -> Json | None:
-    """The task that waits longest for a worker; those of paused runs do not wait for one."""
-    queued = Task.objects.all_queued().filter(next_dispatch_at__lt=later(PARKED))
-    oldest = queued.aggregate(since=Min("queued_at"), now=Min(Now()))
-    if oldest["since"] is None:
-        return None
-    return {"queued_at": iso(oldest["since"]), "seconds": _seconds(oldest["since"], oldest["now"])}
+def _oldest(backlogs: list[Backlog]) -> Json | None:
+    """Since when the task waits that waits longest for a worker."""
+    return _since(backlogs[0]) if backlogs else None
+
+
+def _queue(backlog: Backlog, living: Workers) -> Json:
+    """How many tasks wait in a queue; ``workers`` names who takes from it, and is empty when that is nobody."""
+    return {
+        "name": backlog.queue or None,
+        "tasks": backlog.tasks,
+        **_since(backlog),
+        "workers": [] if living.lack(backlog.queue) else living.of(backlog.queue),
+        "is_served": not living.lack(backlog.queue),
+    }
+
+
+def _since(backlog: Backlog) -> Json:
+    return {"queued_at": iso(backlog.since), "seconds": round(backlog.seconds, 1)}
+
+
+def _is_unserved(queue: Json) -> bool:
+    """Whether nobody takes from a queue for so long that somebody should know."""
+    return not queue["is_served"] and queue["seconds"] > served.UNSERVED_SECONDS
+
+
+def _of_queue(queue: Json) -> str:
+    waits = "1 task waits" if queue["tasks"] == 1 else f"{queue['tasks']:,} tasks wait"
+    return (
+        f"no worker takes tasks from queue `{queue['name']}`: {waits}, the oldest since {queue['queued_at']}; "
+        f"{served.cure(queue['name'])}"
+    )
 
 
 def _of_supervisor(supervisor: Json | None) -> list[str]:
-    cure = "start a worker, or `manage.py superviseworkflows` where DIRECTOR['SUPERVISOR'] is \"process\""
+    is_apart = director.SUPERVISOR == "process"
+    cure = (
+        "start it with `manage.py superviseworkflows`, for DIRECTOR['SUPERVISOR'] is \"process\""
+        if is_apart
+        else "start a worker, each has one: celery -A … worker"
+    )
     if supervisor is None:
         return [f"no supervisor works: {cure}"]
     if supervisor["seconds"] > OLD_TICK:
@@ -74,7 +117,7 @@ def _of_supervisor(supervisor: Json | None) -> list[str]:
 
 def is_silent(worker: Json) -> bool:
     """Whether a worker of ``read`` has given no sign of life for so long that it counts as lost."""
-    return bool(worker["seconds"] > patience())
+    return served.is_silent(worker["seconds"])
 
 
 def _seen(name: str, at: datetime, now: datetime) -> Json:

@@ -33,14 +33,21 @@ class Heartbeat(threading.Thread):
     """Writes a worker's signs of life until ``leave``.
 
     ``watcher`` is that of a pool of processes beside it. Without one a task can hold up the signs, and nobody
-    judges the worker by them.
+    judges the worker by them. ``queues`` tells from which queues the worker takes.
     """
 
-    def __init__(self, key: int, name: str, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        key: int,
+        name: str,
+        watcher: Watcher | None = None,
+        queues: Callable[[], list[str] | None] = lambda: None,
+    ) -> None:
         super().__init__(name="director-heartbeat", daemon=True)
         self._key = key
         self._worker = name
         self._watcher = watcher
+        self._queues = queues
         self._leaving = threading.Event()
         self._warnings = Throttle()
         self._reminders = Throttle(REMINDER)
@@ -62,7 +69,7 @@ class Heartbeat(threading.Thread):
         self.join(seconds)
 
     def _beat(self) -> None:
-        workers.beat(self._key, self._worker, is_watched=self._watcher is not None)
+        workers.beat(self._key, self._worker, is_watched=self._watcher is not None, queues=self._queues())
         if self._watcher is not None:
             self._watcher.kill_lost(lost.still_held)
 

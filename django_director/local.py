@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 BATCH: Final = 100
 PAUSE: Final = 0.05
 """Seconds between two looks while a retry or a wait has time left, or the run is paused."""
+NAMED: Final = 3
+"""How many tasks a message names."""
+IDLE_SECONDS: Final = 2.0
+"""For so long a run whose delays are skipped may stand still: then nobody is there to move it."""
 
 
 def run_to_end(
@@ -44,8 +48,8 @@ def run_to_end(
     A run in which nothing is left to do but to decide on its approvals is returned without one; call this again
     when somebody has decided. ``on_change`` is called after each task. ``skip_delays`` lets retries follow at
     once, and ends waits at once. Raises ``TimeoutError`` after ``timeout`` seconds, looked at between tasks, and
-    ``Conflict`` when the run waits for the end of another one and there is no ``timeout``: nobody may be there to
-    end it.
+    ``Conflict`` when the run waits for the end of another one and there is no ``timeout``, or with
+    ``skip_delays`` for anything that nobody here does: nobody may be there to do it.
     """
     proxy: Any = current_app
     app: Celery = proxy._get_current_object()
@@ -53,11 +57,16 @@ def run_to_end(
     celery.adopt(app)
     deadline = None if timeout is None else time.monotonic() + timeout
     own = _Family(run)
+    moved_at = time.monotonic()
     with dispatch.withheld(own):
-        while _step(app, own, skip_delays):
+        while (moved := _step(app, own, skip_delays)) is not None:
             run.refresh_from_db()
             if deadline is None:
                 _refuse_to_wait(own)
+            if moved:
+                moved_at = time.monotonic()
+            elif skip_delays:
+                _refuse_to_idle(own, time.monotonic() - moved_at)
             if on_change is not None:
                 on_change(run)
             if deadline is not None and time.monotonic() > deadline:
@@ -96,13 +105,25 @@ def _refuse_to_wait(own: _Family) -> None:
             raise Conflict(f"run {run_id} {waits}; it stays pending")
 
 
-def _step(app: Celery, own: _Family, skip_delays: bool) -> bool:
-    """Do what can be done now; say whether anything is left."""
+def _refuse_to_idle(own: _Family, seconds: float) -> None:
+    """Raise ``Conflict`` where nothing has moved for ``seconds`` that can't be right, in a run without delays."""
+    if own.root.shown_status == "paused":
+        raise Conflict(f"run {own.root.pk} is paused: resume it first")
+    if seconds < IDLE_SECONDS:
+        return
+    active = Task.objects.filter(run__in=own.runs).active().for_listing()
+    running = [f"“{task.label}” is running elsewhere ({task.worker})" for task in active.running()[:NAMED]]
+    others = [f"“{task.label}” is {task.status}" for task in active.order_by("position")[:NAMED]]
+    raise Conflict(f"run {own.root.pk} does not go on: {', '.join(running or others) or 'it has no task to run'}")
+
+
+def _step(app: Celery, own: _Family, skip_delays: bool) -> bool | None:
+    """Do what can be done now; say whether that was anything, or ``None`` when nothing is left to do."""
     run, runs = own.root, own.runs
     tasks = Task.objects.filter(run__in=runs)
     if run.shown_status == "paused":
         time.sleep(PAUSE)
-        return True
+        return False
     timeouts.stop_overdue_runs(runs)
     for stopping in runs.stopping().values_list("pk", flat=True):
         stop.carry_on(stopping)
@@ -123,9 +144,9 @@ def _step(app: Celery, own: _Family, skip_delays: bool) -> bool:
     if queued or told:
         return True
     if not _goes_on(tasks):
-        return False
+        return None
     time.sleep(PAUSE)
-    return True
+    return False
 
 
 def _goes_on(tasks: TaskQuerySet) -> bool:

@@ -522,6 +522,7 @@ class Worker(models.Model):
     is_watched = models.BooleanField(
         default=True, help_text="Whether its silence means that it is lost; else the leases of its tasks tell."
     )
+    queues = models.JSONField(null=True, help_text="Names of the queues that it takes from; empty: not known.")
 
     objects = DirectorManager()
 

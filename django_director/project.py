@@ -6,8 +6,7 @@ import inspect
 import os
 import pkgutil
 import traceback
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +34,6 @@ from .definitions.arguments import ANYTHING, Plans
 from .definitions.problems import Place
 from .graph import OWN_TASK
 
-SKIP_CHECKS: Final = "CELERY_SKIP_CHECKS"
 LIBRARY: Final = str(Path(os.__file__).parent)
 
 
@@ -138,27 +136,13 @@ def _with_tasks(reading: Reading) -> Reading:
 
 
 def _imported(app: Celery) -> Celery:
-    with _without_checks():
+    with routing.without_checks():
         app.loader.import_default_modules()
     return app
 
 
 def _queues(app: Celery) -> list[str]:
     return [str(name) for name in app.amqp.queues]
-
-
-@contextmanager
-def _without_checks() -> Iterator[None]:
-    """Keep Celery from running Django's checks while it imports tasks: one of them is what reads the files."""
-    before = os.environ.get(SKIP_CHECKS)
-    os.environ[SKIP_CHECKS] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[SKIP_CHECKS]
-        else:
-            os.environ[SKIP_CHECKS] = before
 
 
 def _signature(app: Celery, name: str) -> inspect.Signature | None:

@@ -47,6 +47,13 @@ def _is_killed(request: Any, pool: Any) -> bool:
     except NotImplementedError:
         logger.warning("The pool of this worker can't kill task %s: its code runs on.", request.id)
         return False
+    logger.warning(
+        "Task %s[%s] is ended: its run %s was canceled with force.",
+        request.name,
+        request.id,
+        request.root_id,
+        extra={"action": "kill", "run_id": request.root_id, "task": request.id},
+    )
     return True
 
 

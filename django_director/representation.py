@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, OuterRef, Subquery
 
-from . import visible_errors
+from . import served, visible_errors
 from .clock import iso
 from .definitions.model import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
 from .engine import keys, waiting
@@ -211,9 +211,10 @@ def _short_run(run: Run) -> Json:
 
 
 def _tasks(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> Iterator[Json]:
-    upstream = _Upstream(run.version.graph)
+    upstream, queues = _Upstream(run.version.graph), served.Names()
     for task in tasks:
         data = _task(task, run, sees_payload=with_payload) | {"upstream": upstream.of(task)}
+        data["queue"] = queues.of(task) or None
         if with_payload:
             data["result"] = mask(task.result)
             data["traceback"] = task.traceback or None
@@ -237,7 +238,7 @@ def _task(task: Task, run: Run, *, sees_payload: bool) -> Json:
         "status": task.status,
         "attempt": task.attempt,
         "upstream": [],
-        "queue": task.queue or None,
+        "queue": None,
         "worker": task.worker or None,
         "result": None,
         "result_error": None,

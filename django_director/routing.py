@@ -5,7 +5,12 @@ A project's routers are asked here, and may raise anything.
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import re
+from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -15,6 +20,9 @@ from celery.exceptions import QueueNotFound
 from .conf import director
 from .messages import Message
 
+logger = logging.getLogger(__name__)
+
+SKIP_CHECKS: Final = "CELERY_SKIP_CHECKS"
 _MISSING: Final = re.compile(r"^Queue '(.+)' missing from task_queues$")
 UNROUTED: Final = frozenset({"time_limit", "soft_time_limit", "ignore_result"})
 
@@ -85,8 +93,35 @@ def options(celery: Celery, message: Message) -> dict[str, Any]:
     return found
 
 
+@contextlib.contextmanager
+def without_checks() -> Iterator[None]:
+    """Keep Celery from running Django's checks while it imports tasks: one of them is what reads the files."""
+    before = os.environ.get(SKIP_CHECKS)
+    os.environ[SKIP_CHECKS] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SKIP_CHECKS]
+        else:
+            os.environ[SKIP_CHECKS] = before
+
+
+@cache
+def _import_tasks(celery: Celery) -> None:
+    """Import the project's tasks, once in a process: a web server has no reason to, and yet sends them."""
+    try:
+        with without_checks():
+            celery.loader.import_default_modules()
+    # The project's modules are run here; `check` tells what is wrong with them.
+    except Exception as error:
+        logger.warning("The project's tasks can't be imported, so that their own options are not known: %s", error)
+
+
 def own_options(celery: Celery, name: str) -> dict[str, Any]:
     """The options that a task's decorator names."""
+    if name not in celery.tasks:
+        _import_tasks(celery)
     task: Any = celery.tasks.get(name)
     own: dict[str, Any] = task._get_exec_options() if task is not None else {}
     return {key: value for key, value in own.items() if value is not None}
@@ -110,23 +145,30 @@ def refused_queue(name: str, queue: str) -> str | None:
 def destination(name: str, queue: str) -> str:
     """Where the messages of a task go: a definition's ``queue``, or what Celery's options and routes say.
 
-    A word to tell queues apart by, no more. Without a queue, or where a project's router fails, tasks of one name
-    are taken to share one.
+    A word to tell queues apart by, no more. Where the queue's name is not known, tasks of one name are taken to
+    share one.
     """
+    return queue_of(name, queue) or name
+
+
+def queue_of(name: str, queue: str) -> str:
+    """The name of that queue; empty where options name an exchange in its place, and where a router fails."""
     try:
-        return queue or _destination(app(), name)
+        return queue or _queue_of(app(), name)
     # Whoever sends one of them says what is wrong; to look at queues must harm nobody else's.
     except Exception:
-        return name
+        return ""
 
 
-def _destination(celery: Celery, name: str) -> str:
+def _queue_of(celery: Celery, name: str) -> str:
     own = own_options(celery, name)
+    if own.get("exchange") and not own.get("queue"):
+        return ""
     # As `send_task` asks, so that no router of a project meets anything new.
     route: Any = own if own.get("queue") else celery.amqp.router.lookup_route(name, (), {}, {})
     if not route:
         return str(director.DEFAULT_QUEUE or celery.conf.task_default_queue)
-    return name_of(route if isinstance(route, str) else route.get("queue")) or name
+    return name_of(route if isinstance(route, str) else route.get("queue"))
 
 
 def name_of(queue: Any) -> str:

@@ -113,6 +113,11 @@ def describe_many(workflows: Iterable[Workflow]) -> dict[Any, list[Json]]:
     return found
 
 
+def enabled() -> Iterable[Any]:
+    """The periodic tasks that start workflows and are not switched off, with the ``present`` time. One query."""
+    return _rows().annotate(present=Now()).filter(task=TASK, enabled=True) if is_installed() else ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Periodic:
     """A periodic task as it is now."""

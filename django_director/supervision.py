@@ -18,6 +18,7 @@ from django.db import connections
 
 from . import frozen, identity, processes
 from .conf import director
+from .consumed import Consumed
 
 if TYPE_CHECKING:
     from .engine.supervise import Supervisor
@@ -49,13 +50,14 @@ class SupervisorProcess(Process):
     SIGTERM ends the supervisor alone, as the worker may still have tasks to finish; ``end`` ends all.
     """
 
-    def __init__(self, app: Any, name: str, key: int) -> None:
+    def __init__(self, app: Any, name: str, key: int, consumed: Consumed) -> None:
         super().__init__()
         self.app = app
         self.name = "Supervisor"
         self.daemon = True
         self.worker = name
         self.key = key
+        self.consumed = consumed
         # Shared with the child: the moment of its last sign, by a clock that both read alike, and whether it is to
         # end. Two signals that come at once are one.
         self._shared = mmap.mmap(-1, 9)
@@ -70,7 +72,7 @@ class SupervisorProcess(Process):
         self._watcher = frozen.Watcher()
         signal.signal(signal.SIGTERM, self._on_sigterm)
         threading.Thread(target=self._watch, name="director-watch", daemon=True).start()
-        heartbeat = _new_heartbeat(self.key, self.worker, watcher=self._watcher)
+        heartbeat = _new_heartbeat(self.key, self.worker, self.consumed, watcher=self._watcher)
         heartbeat.start()
         if director.SUPERVISOR == "worker":
             self._supervisor.run(self._has_parent)
@@ -121,11 +123,11 @@ class SupervisorProcess(Process):
 class SupervisorThread(threading.Thread):
     """The supervisor for pools that do not fork, and the signs of life of the worker."""
 
-    def __init__(self, name: str, key: int) -> None:
+    def __init__(self, name: str, key: int, consumed: Consumed) -> None:
         super().__init__(name="Supervisor", daemon=True)
         self.supervisor = _new_supervisor()
         # A task that lets no other thread run would hold them up.
-        self._heartbeat = _new_heartbeat(key, name)
+        self._heartbeat = _new_heartbeat(key, name, consumed)
 
     def run(self) -> None:
         """Supervise until ``terminate``."""
@@ -166,6 +168,7 @@ class SupervisorStep(bootsteps.StartStopStep):
         self.entry: Any = None
         # Before the pool is made: its processes inherit it.
         self.key = identity.begin()
+        self.consumed = Consumed()
         super().__init__(worker, **kwargs)
 
     def start(self, worker: Any) -> None:
@@ -193,13 +196,14 @@ class SupervisorStep(bootsteps.StartStopStep):
             child.end(LEAVE_SECONDS + MARGIN)
 
     def _spawn(self, worker: Any) -> None:
+        self.consumed.show(worker)
         if processes.is_forking(worker):
             # A child must not inherit a connection: two processes would write on one socket.
             connections.close_all()
             prepare_to_fork()
-            self.child = SupervisorProcess(worker.app, str(worker.hostname), self.key)
+            self.child = SupervisorProcess(worker.app, str(worker.hostname), self.key, self.consumed)
         else:
-            self.child = SupervisorThread(str(worker.hostname), self.key)
+            self.child = SupervisorThread(str(worker.hostname), self.key, self.consumed)
         self.child.start()
 
     def _revive(self, worker: Any) -> None:
@@ -207,6 +211,7 @@ class SupervisorStep(bootsteps.StartStopStep):
         # A signal to the whole group ends the supervisor before a worker that still has tasks to finish.
         if child is None or worker.blueprint.state != RUN:
             return
+        self.consumed.show(worker)
         if not child.is_alive():
             logger.error("The supervisor has died; it is started again.")
             self._spawn(worker)
@@ -228,10 +233,10 @@ def prepare_to_fork(**_: Any) -> None:
     gc.freeze()
 
 
-def _new_heartbeat(key: int, name: str, watcher: frozen.Watcher | None = None) -> Heartbeat:
+def _new_heartbeat(key: int, name: str, consumed: Consumed, watcher: frozen.Watcher | None = None) -> Heartbeat:
     from .heartbeat import Heartbeat  # needs models
 
-    return Heartbeat(key, name, watcher)
+    return Heartbeat(key, name, watcher, consumed.read)
 
 
 def _new_supervisor() -> Supervisor:

@@ -56,6 +56,14 @@ class Timing:
             return max(0, min(limit, (until - after) // self.interval)) if self.interval else 0
         return sum(1 for _ in islice(self._of_cron(after, until), limit))
 
+    def next(self, after: datetime) -> datetime | None:
+        """The first time after another at which beat sends; ``None`` when there is none."""
+        if self.once is not None:
+            return self.once if self.once > after else None
+        if self.cron is not None:
+            return slots.next_due(self.cron, after, self.zone)
+        return after + (self.interval or _SUN)
+
     def last(self, after: datetime, until: datetime, number: int) -> datetime | None:
         """The ``number``-th slot from the end among those after ``after``, or the first when they are fewer."""
         if self.cron is None:

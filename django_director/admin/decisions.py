@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_director import engine, visible_errors
+from django_director import engine, served, visible_errors
 from django_director.authorization import is_allowed, needed_for, require, to_decide
 from django_director.definitions.model import ApprovalStep
 from django_director.exceptions import DirectorError
@@ -196,7 +196,19 @@ def waiting_text(task: Task) -> str:
 def why(task: Task, *, sees_payload: bool) -> str:
     """Why a task is in its status, on one line of a list."""
     error = visible_errors.of_task(task.error, sees_payload=sees_payload)
-    return formatting.error_line(waiting_text(task) or error or task.reason)
+    text = waiting_text(task) or error or task.reason
+    return formatting.error_line("; ".join(filter(None, [queued_text(task), text])))
+
+
+def queued_text(task: Task) -> str:
+    """In which queue a queued task waits, and since when; empty for another, and for one that can't be sent."""
+    if task.status != TaskStatus.QUEUED or task.unsendable_since is not None:
+        return ""
+    if task.run.paused_at is not None:
+        return _("held back while the run is paused")
+    queue = formatting.name(served.of_task(task))
+    text = _("in queue `%(queue)s` since %(since)s") if queue else _("in a queue since %(since)s")
+    return text % {"queue": queue, "since": formatting.moment(task.queued_at)}
 
 
 def badge(task: Task) -> SafeString:

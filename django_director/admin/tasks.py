@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_director import hooknames, visible_errors
+from django_director import hooknames, served, visible_errors
 from django_director.authorization import is_allowed, to_decide, visible
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
@@ -143,8 +143,9 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         return formatting.unbroken(formatting.elapsed(task))
 
     @admin.display(description=gettext_lazy("error"))
-    def error_text(self, task: Task) -> str:
-        return decisions.why(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
+    def error_text(self, task: Task) -> SafeString | str:
+        why = decisions.why(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
+        return format_html('<span class="director-line">{}</span>', why) if why else ""
 
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
@@ -233,7 +234,7 @@ def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
         (_("Item"), f"{task.map_index:,}" if task.map_index >= 0 else ""),
         (_("Items"), "" if task.map_count is None else f"{task.map_count:,}"),
         (_("Attempt"), task.attempt),
-        (_("Queue"), formatting.name(task.queue)),
+        (_("Queue"), formatting.name(served.Names().of(task))),
         (_("Worker"), formatting.name(task.worker)),
         (_("Queued"), formatting.moment(task.queued_at)),
         (_("Started"), formatting.moment(task.started_at)),
@@ -242,9 +243,22 @@ def _facts(task: Task, node: Node) -> list[tuple[str, Any]]:
         (_("Not before"), formatting.moment(task.not_before) if task.not_before else ""),
         (_("Lost workers"), task.crashes or ""),
         (_("Waits until"), formatting.moment(task.deadline_at) if _is_timer(task, node) else ""),
+        (_("Waits"), _lack(task)),
         (_("Reason"), task.reason if node.kind != "approval" or task.decision is None else ""),
     ]
     return [(label, value) for label, value in facts if value not in ("", formatting.NOTHING)]
+
+
+def _lack(task: Task) -> str:
+    """What a queued task waits for in vain, as far as that is known. One query for such a task."""
+    if task.status != TaskStatus.QUEUED or task.unsendable_since is not None:
+        return ""
+    if task.run.paused_at is not None:
+        return _("held back while the run is paused")
+    queue = served.of_task(task)
+    if not served.Workers.read().lack(queue):
+        return ""
+    return _("no worker takes from this queue; %(cure)s") % {"cure": served.cure(formatting.name(queue))}
 
 
 def _is_timer(task: Task, node: Node) -> bool:

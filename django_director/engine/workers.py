@@ -41,11 +41,11 @@ def confirmation() -> float:
     return 1.5 * beat_period()
 
 
-def beat(key: int, name: str, *, is_watched: bool) -> None:
-    """Write a sign of life of the worker that has this key since its start."""
-    own = Worker.objects.filter(pk=key)
-    if not statement(lambda: own.update(seen_at=Now())):
-        worker = Worker(key=key, name=name, is_watched=is_watched, started_at=Now(), seen_at=Now())
+def beat(key: int, name: str, *, is_watched: bool, queues: list[str] | None = None) -> None:
+    """Write a sign of life of the worker that has this key since its start, and from which ``queues`` it takes."""
+    own, now = Worker.objects.filter(pk=key), {"seen_at": Now(), "queues": queues}
+    if not statement(lambda: own.update(**now)):
+        worker = Worker(key=key, name=name, is_watched=is_watched, started_at=Now(), **now)
         statement(lambda: Worker.objects.bulk_create([worker], ignore_conflicts=True))
 
 

@@ -47,7 +47,7 @@ def show_run(out: Printer, run: Json) -> None:
     )
     show_result(out, run)
     out.line()
-    show_tasks(out, run["tasks"])
+    show_tasks(out, run["tasks"], is_paused=run["status"] == "paused")
 
 
 def show_result(out: Printer, run: Json) -> None:
@@ -55,9 +55,12 @@ def show_result(out: Printer, run: Json) -> None:
     out.fields([("result", None if run["result"] is None else json.dumps(run["result"]))])
 
 
-def show_tasks(out: Printer, tasks: Iterable[Json]) -> None:
-    """A line for each task; of a step in a map one for all items where these are many, and the first failures."""
-    tasks = list(tasks)
+def show_tasks(out: Printer, tasks: Iterable[Json], *, is_paused: bool = False) -> None:
+    """A line for each task; of a step in a map one for all items where these are many, and the first failures.
+
+    Of a run that ``is_paused`` no task waits in a queue.
+    """
+    tasks = [task | {"queue": None} if is_paused else task for task in tasks]
     several = any(task["generation"] for task in tasks)
     rows: list[list[Cell]] = []
     for step, own in groupby(tasks, key=lambda task: (task["step"], task["map_index"] is None)):
@@ -81,15 +84,15 @@ def _folded(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
     yield from (_task_row(out, task, task["label"]) for task in islice(failed, ITEMS_SHOWN))
 
 
-def show_runs(out: Printer, runs: Iterable[Json], asking: Container[UUID], unsendable: Mapping[UUID, str]) -> None:
+def show_runs(out: Printer, runs: Iterable[Json], asking: Container[UUID], stuck: Mapping[UUID, str]) -> None:
     """A line for each run.
 
-    ``asking`` holds those that wait for people to decide; ``unsendable`` says what can't be sent of others.
+    ``asking`` holds those that wait for people to decide; ``stuck`` says of others what can't be sent, or in which
+    queue all that they could do waits.
     """
-    stuck = {str(run): text for run, text in unsendable.items()}
     out.table(
         RUN_HEADERS,
-        [_run_row(run, stuck.get(run["id"], ""), is_asking=UUID(run["id"]) in asking) for run in runs],
+        [_run_row(run, stuck.get(UUID(run["id"]), ""), is_asking=UUID(run["id"]) in asking) for run in runs],
     )
 
 
@@ -124,10 +127,18 @@ def _with_time(task: Json, text: str, until: str) -> str:
 def _why(out: Printer, task: Json) -> str:
     """Why a task is in its status, or what it waits for."""
     text = task["error"] or task["reason"] or (f"child run {task['child_run']}" if task["child_run"] else "")
+    if task["status"] == TaskStatus.QUEUED and not task["reason"]:
+        text = ": ".join(filter(None, [_place(out, task), text]))
     until = moment(task["waits_until"])
     if until is not None:
         text = _with_time(task, text, out.time(until))
     return f"{text}: {task['prompt']}" if task["asked_at"] and task["prompt"] else text
+
+
+def _place(out: Printer, task: Json) -> str:
+    """In which queue a queued task waits, and since when."""
+    since = moment(task["queued_at"])
+    return f"in queue `{task['queue']}` since {out.time(since)}" if task["queue"] and since else ""
 
 
 def _run_row(run: Json, stuck: str, *, is_asking: bool) -> list[Cell]:

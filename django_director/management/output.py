@@ -101,6 +101,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def clock(moment: datetime) -> str:
+    """A time in the project's zone, to the second."""
+    return f"{timezone.localtime(moment) if timezone.is_aware(moment) else moment:%Y-%m-%d %H:%M:%S}"
+
+
 def number_of(number: int, word: str) -> str:
     """``1 task``, ``2 tasks``."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

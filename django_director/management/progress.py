@@ -10,16 +10,17 @@ from uuid import UUID
 from django.core.management.base import OutputWrapper
 from django.db.models import Count
 
-from django_director.engine import unsendable, waiting
+from django_director import served
 from django_director.models import Run, Task
-from django_director.status import TASK_FINISHED, TASK_UNSTARTED, RunStatus, TaskStatus
+from django_director.status import TASK_FINISHED, TaskStatus
 
+from . import stuck
 from .output import duration
 
 LOOK: Final = 0.5
 """Seconds between two looks."""
 PATIENCE: Final = 10
-"""Seconds after which somebody who waits is asked about the worker."""
+"""Seconds without news after which somebody who waits is told what the run waits for."""
 RUNNING_NAMED: Final = 3
 OVERLAP: Final = timedelta(seconds=5)
 """A task may be seen later than one that ended after it; the last look sees all."""
@@ -38,7 +39,8 @@ class Progress:
         self.shown: set[UUID] = set()
         self.asked_of: set[tuple[UUID, int]] = set()
         self.last: datetime | None = None
-        self.asked = False
+        self.looked_at = self.began
+        self.told: set[str] = set()
 
     def update(self, run: Run) -> None:
         """Look, and say what is new."""
@@ -49,7 +51,7 @@ class Progress:
         else:
             self._say_ended(run, self.last)
             self._say_asked(run)
-        self._ask_for_worker(run)
+        self._tell_why(run)
 
     def finish(self, run: Run) -> None:
         """Say what is left to say."""
@@ -68,6 +70,8 @@ class Progress:
         if names := ", ".join(task.label for task in running):
             more = counts[TaskStatus.RUNNING] - len(running)
             parts.append(f"running: {names}" + (f" and {more:,} more" if more > 0 else ""))
+        if TaskStatus.QUEUED in counts and TaskStatus.RUNNING not in counts:
+            parts += _queued(run)
         if TaskStatus.WAITING in counts and (asked := [task.label for task in run.tasks.asked()[:RUNNING_NAMED]]):
             parts.append(f"waits for approval: {', '.join(asked)}")
         if failed := counts.get(TaskStatus.FAILED):
@@ -90,19 +94,14 @@ class Progress:
                     f"{task.label} {task.reason} (approvetask {run.pk}:{task.label})", style_func=str
                 )
 
-    def _ask_for_worker(self, run: Run) -> None:
-        if self.asked or time.monotonic() - self.began < PATIENCE:
+    def _tell_why(self, run: Run) -> None:
+        if time.monotonic() - self.looked_at < PATIENCE:
             return
-        self.asked = True
-        if run.status == RunStatus.PENDING:
-            self.stream.write((_CLEAR if self.live else "") + f"it {waiting.of_run(run)}", style_func=str)
-        elif not run.tasks.exclude(status__in=TASK_UNSTARTED).exists():
-            why = unsendable.reasons([run.pk]).get(run.pk) or "does a Celery worker run?"
-            self.stream.write(
-                (_CLEAR if self.live else "")
-                + f"nothing has started yet: {why} (“runworkflow --local” needs none)",
-                style_func=str,
-            )
+        self.looked_at = time.monotonic()
+        found = stuck.why(run, PATIENCE)
+        if found is not None and found.kind not in self.told:
+            self.told.add(found.kind)
+            self.stream.write((_CLEAR if self.live else "") + found.text, style_func=str)
 
     def _write(self, text: str) -> None:
         self.stream.write(text, style_func=str, ending="")
@@ -122,6 +121,12 @@ def follow(run: Run, progress: Progress, timeout: float | None) -> None:
             run.refresh_from_db()
             progress.update(run)
     progress.finish(run)
+
+
+def _queued(run: Run) -> list[str]:
+    first = run.tasks.queued().only("step", "map_index", "is_hook", "name", "queue").in_order().first()
+    queue = served.of_task(first) if first else ""
+    return [f"{first.label} is in queue `{queue}`"] if first and queue else []
 
 
 def _line(task: Task) -> str:

@@ -6,22 +6,25 @@ import json
 from subprocess import CompletedProcess
 
 import pytest
+from celery import current_app
 
 from django_director.models import Run
+from django_director.models import Worker as Row
+from tests.factories import step
 
 from .conftest import Site
-from .harness import manage
+from .harness import Worker, manage, wait_for
 
 pytestmark = pytest.mark.worker
 
 
 @pytest.fixture(scope="module")
-def _worker(site: Site) -> None:
-    site.worker()
+def worker(site: Site) -> Worker:
+    return site.worker()
 
 
 @pytest.fixture(autouse=True)
-def _live(_worker: None, checked: Site) -> None:
+def _live(worker: Worker, checked: Site) -> None:
     """Every test has a worker and is checked at its end."""
 
 
@@ -60,3 +63,22 @@ def test_a_wrong_payload_exits_with_1_and_starts_nothing(site: Site):
     assert (done.returncode, done.stdout, Run.objects.count()) == (1, "", before)
     assert "amount" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_queue_that_no_worker_takes_from_until_one_does(site: Site, worker: Worker):
+    row = Row.objects.filter(name=worker.hostname)
+    wait_for(lambda: row.filter(queues__isnull=False).exists(), what="it has said what it takes from")
+    before = row.get().queues
+    assert "heavy" not in before
+    site.define("test.HEAVY", step("NOOP", queue="heavy"))
+    done, run = runworkflow(site, "test.HEAVY", "--timeout", "12")
+    assert (done.returncode, run["status"]) == (3, "running")
+    assert (
+        "nothing has started yet: no worker takes tasks from queue `heavy`; start one: celery -A … worker -Q heavy"
+    ) in done.stderr
+    current_app.control.add_consumer("heavy", destination=[worker.hostname])
+    site.wait(site.runs)
+    wait_for(lambda: row.get().queues == sorted([*before, "heavy"]), what="it says so")
+    current_app.control.cancel_consumer("heavy", destination=[worker.hostname])
+    wait_for(lambda: row.get().queues == before, what="it says that too")

@@ -246,11 +246,15 @@ def test_a_forced_cancel_says_what_it_knows_of_the_code(site: Site, trace: Path,
         pytest.skip(f"{pool} is not installed")
     site.kill()
     site.expected |= {"Task handler raised error", "exited with 'signal"}
-    site.worker(pool=pool, concurrency=1)
+    worker = site.worker(pool=pool, concurrency=1)
     run = site.start("celery.TRACE", {"trace": str(trace), "seconds": 3})
     wait_for(trace.exists, what="TRACE works")
     wait_for(lambda: run.tasks.running().exists(), what="it is claimed")
     engine.cancel(run, force=True)
+    said = "its code runs on." if pool == "threads" else f" is ended: its run {run.pk} was canceled with force."
+    wait_for(lambda: said in worker.text(), 5, "the worker's log says it")
+    (line,) = [line for line in worker.text().splitlines() if said in line]
+    assert str(run.tasks.get(step="TRACE").pk) in line
     run.wait(5)
     wait_for(lambda: run.tasks.get(step="TRACE").reason.endswith(ends), 5, "the reason says it")
     assert run.tasks.get(step="TRACE").status == TaskStatus.CANCELED

@@ -65,15 +65,23 @@ def test_all_is_well():
     assert "no task waits for a worker" in text
 
 
+@pytest.mark.parametrize(
+    ("supervisor", "cure"),
+    [
+        ("worker", "start a worker, each has one: celery -A … worker"),
+        ("process", "start it with `manage.py superviseworkflows`, for DIRECTOR['SUPERVISOR'] is \"process\""),
+    ],
+)
 @pytest.mark.parametrize("beat", [None, -health.OLD_TICK - 5], ids=["none", "an old tick"])
-def test_nobody_supervises(beat: float | None):
+def test_nobody_supervises(beat: float | None, supervisor: str, cure: str, settings: Any):
+    settings.DIRECTOR = {"WORKFLOWS": [], "SUPERVISOR": supervisor}
     if beat is not None:
         Lease.objects.create(name=LEASE_NAME, holder="one", until=later(100), beat_at=later(beat))
     response = client().get(URL)
     assert response.status_code == 503
     (problem,) = response.data["problems"]
     assert "no supervisor" in problem
-    assert "superviseworkflows" in problem
+    assert problem.endswith(cure)
     code, text = status()
     assert code == 1
     assert problem in text
@@ -104,7 +112,7 @@ def test_a_broker_that_does_not_answer(monkeypatch):
 
 
 def test_a_database_that_does_not_answer(monkeypatch):
-    def refuse() -> Any:
+    def refuse(**_: Any) -> Any:
         raise OperationalError("no more connections\nDETAIL: secret")
 
     monkeypatch.setattr(health, "_rows", refuse)
@@ -123,6 +131,82 @@ def test_how_long_the_oldest_waits_and_that_a_silent_worker_counts_as_lost():
     found = client().get(URL).data
     assert 90 <= found["oldest_queued"]["seconds"] < 120, "B waits for a resume, not for a worker"
     assert "counts as lost" in status()[1]
+
+
+def queue(*tasks: Any, seconds: float) -> None:
+    """Tasks that wait for a worker for so long."""
+    run = factories.make_run(factories.make_workflow(factories.definition("shop.ORDER", *tasks)))
+    run.tasks.update(status="queued", queued_at=later(-seconds), next_dispatch_at=Now(), sequence=1)
+
+
+def take_from(*queues: str | None, name: str = "celery@host", key: int = 1) -> None:
+    taken = None if queues == (None,) else list(queues)
+    Worker.objects.update_or_create(
+        key=key, defaults={"name": name, "started_at": Now(), "seen_at": Now(), "queues": taken}
+    )
+
+
+def test_a_queue_that_no_worker_takes_from():
+    well()
+    take_from("celery", "light")
+    queue(factories.step("A", queue="heavy"), factories.step("B", queue="heavy"), "NOOP", seconds=400)
+    response = client().get(URL)
+    assert response.status_code == 503
+    heavy, usual = sorted(response.data["queues"], key=lambda found: found["name"], reverse=True)
+    since = heavy.pop("queued_at")
+    assert 400 <= heavy.pop("seconds") < 460
+    assert heavy == {"name": "heavy", "tasks": 2, "workers": [], "is_served": False}
+    assert (usual["name"], usual["workers"], usual["is_served"]) == ("celery", ["celery@host"], True)
+    (problem,) = response.data["problems"]
+    assert problem == (
+        f"no worker takes tasks from queue `heavy`: 2 tasks wait, the oldest since {since}; "
+        "start one: celery -A … worker -Q heavy"
+    )
+    code, text = status()
+    assert (code, problem in text) == (1, True)
+    assert f"queue       heavy: 2 tasks, the oldest since {since}, no worker takes from it" in text
+    assert "ago, takes from celery, light" in text
+
+
+@pytest.mark.parametrize(
+    ("queues", "seconds", "problems"),
+    [
+        (("celery",), 400, 1),
+        (("celery",), 200, 0),
+        (("celery", "heavy"), 4000, 0),
+        # Of an older version, as in the middle of a deployment.
+        ((None,), 4000, 0),
+    ],
+)
+def test_when_a_queue_is_a_problem(queues: Any, seconds: float, problems: int):
+    well()
+    take_from(*queues)
+    queue(factories.step("A", queue="heavy"), seconds=seconds)
+    assert len(client().get(URL).data["problems"]) == problems
+
+
+def test_a_worker_that_is_gone_takes_from_none():
+    well()
+    take_from("heavy")
+    queue(factories.step("A", queue="heavy"), seconds=400)
+    asking = client()
+    assert asking.get(URL).data["healthy"]
+    Worker.objects.update(seen_at=later(-60))
+    assert "`heavy`" in asking.get(URL).data["problems"][0]
+    # A task of its own may hold up its signs.
+    Worker.objects.update(is_watched=False)
+    assert asking.get(URL).data["healthy"]
+
+
+def test_its_queries_do_not_grow(django_assert_num_queries: Any):
+    well()
+    with django_assert_num_queries(5):
+        health._rows()
+    for number in range(3):
+        queue(factories.step("A", queue=f"q{number}"), "NOOP", seconds=400)
+        take_from("celery", key=number)
+    with django_assert_num_queries(5):
+        health._rows()
 
 
 def test_it_is_json_for_scripts():

@@ -13,11 +13,12 @@ LEVELS: list[set[str]] = [
     {"definitions", "expressions", "conf", "signals", "clock", "indexes", "masking", "redaction"},
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
-    {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "intask", "broker"},
+    {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "deadend", "intask", "broker"},
     {"authorization"},
     {"engine"},
     {
         "identity",
+        "consumed",
         "frozen",
         "heartbeat",
         "leases",
@@ -54,9 +55,11 @@ LEVELS: list[set[str]] = [
         "apps",
     },
     {
-        *("admin", "api", "management", "checks", "testing", "pytest_plugin", "urls"),
+        *("admin", "api", "management", "checks", "live_checks", "testing", "pytest_plugin", "urls"),
         *(
             "health",
+            "served",
+            "beats",
             "authorization",
             "visible_errors",
             "masked_source",
@@ -70,6 +73,7 @@ LEVELS: list[set[str]] = [
 MAY_IMPORT_CELERY = {
     *(
         "connecting",
+        "deadend",
         "dispatch",
         "intask",
         "routing",
@@ -90,6 +94,7 @@ MAY_IMPORT_CELERY = {
         "broker",
         "schedules",
         "timings",
+        "beats",
         "project",
         "checks",
     ),

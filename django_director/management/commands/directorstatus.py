@@ -5,6 +5,7 @@ from typing import Any
 
 from django_director import health
 from django_director.management.base import FAILED, DirectorCommand, add_json_argument
+from django_director.management.output import number_of
 
 
 class Command(DirectorCommand):
@@ -30,10 +31,19 @@ class Command(DirectorCommand):
         self.out.line(f"supervisor  {seen}")
         for worker in found["workers"]:
             lost = ", counts as lost" if health.is_silent(worker) else ""
-            self.out.line(f"worker      {worker['name']}, {worker['seconds']:g} s ago{lost}")
+            takes = "" if worker["queues"] is None else f", takes from {', '.join(worker['queues'])}"
+            self.out.line(f"worker      {worker['name']}, {worker['seconds']:g} s ago{lost}{takes}")
         waits = f"the oldest task waits for {oldest['seconds']:g} s" if oldest else "no task waits for a worker"
         self.out.line(f"queues      {waits}")
+        for queue in found["queues"]:
+            self.out.line(f"queue       {_backlog(queue)}")
         if found["unwritten"]:
             self.out.line(f"locks       outcomes that wait for other database sessions: {found['unwritten']:,}")
         for problem in found["problems"]:
             self.out.line(f"problem     {problem}")
+
+
+def _backlog(queue: health.Json) -> str:
+    name, since = queue["name"] or "not known", f"since {queue['queued_at']}"
+    lack = "" if queue["is_served"] else ", no worker takes from it"
+    return f"{name}: {number_of(queue['tasks'], 'task')}, the oldest {since}{lack}"

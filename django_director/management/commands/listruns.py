@@ -4,14 +4,14 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 from uuid import UUID
 
-from django_director import questions
+from django_director import questions, served
 from django_director.engine import unsendable
 from django_director.lookups import SHOWN_STATUSES, find_run, find_workflow, shown_as
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import show_runs
 from django_director.models import Run
 from django_director.representation import Json, runs_as_json
-from django_director.status import TaskStatus
+from django_director.status import RunStatus, TaskStatus
 
 LIMIT = 20
 
@@ -49,18 +49,29 @@ class Command(DirectorCommand):
         if as_json:
             self.out.json(found)
             return
-        show_runs(self.out, found, questions.counts(_with(found, TaskStatus.WAITING)), _unsendable(found))
+        show_runs(self.out, found, questions.counts(_with(found, TaskStatus.WAITING)), self._stuck(found))
         if not found:
             self.talk("no runs")
+
+    def _stuck(self, runs: list[Json]) -> dict[UUID, str]:
+        waiting = _with([run for run in runs if not run["finished_at"]], TaskStatus.QUEUED)
+        queued = served.oldest_of(_with(_in_queues_only(runs), TaskStatus.QUEUED))
+        places = {
+            run: f"in queue `{queue}` since {self.out.time(since)}" for run, (queue, since) in queued.items()
+        }
+        return places | unsendable.reasons(waiting)
+
+
+def _in_queues_only(runs: list[Json]) -> list[Json]:
+    """Those that have queued tasks, and none that runs."""
+    return [
+        run for run in runs if run["status"] == RunStatus.RUNNING and TaskStatus.RUNNING not in run["task_counts"]
+    ]
 
 
 def _with(runs: list[Json], status: TaskStatus) -> list[UUID]:
     """The runs that have a task of this status."""
     return [UUID(run["id"]) for run in runs if status in run["task_counts"]]
-
-
-def _unsendable(runs: list[Json]) -> dict[UUID, str]:
-    return unsendable.reasons(_with([run for run in runs if not run["finished_at"]], TaskStatus.QUEUED))
 
 
 def _positive(text: str) -> int:

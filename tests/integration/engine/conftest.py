@@ -14,6 +14,12 @@ from tests.acceptance import audit
 from . import machine
 
 
+@pytest.fixture(autouse=True)
+def _sends_in_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests look at what is sent; most of them inside a transaction, where nothing would be."""
+    monkeypatch.setattr(dispatch, "_is_uncommitted", lambda: False)
+
+
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dispatch.Message]]:
     """Messages that would have been sent: the broker is not what these tests are about."""

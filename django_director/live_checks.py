@@ -1,0 +1,45 @@
+"""What ``manage.py check`` says with ``--database``, of what it finds there, and with ``--deploy``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Tags, Warning, register
+from django.db import connections
+
+from . import beats, routing, schedules
+from .checks import TAG
+from .conf import director
+from .models import Run
+
+
+@register(Tags.database)
+def check_beat(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W008: schedules that beat should have sent, and has not."""
+    if not schedules.is_installed():
+        return []
+    tables = {
+        director.DATABASE: Run._meta.db_table,
+        schedules.database(): apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table,
+    }
+    # Also asked by the `migrate` that makes them.
+    if any(alias not in (databases or ()) or table not in _tables(alias) for alias, table in tables.items()):
+        return []
+    problem = beats.problem(beats.late())
+    hint = "`manage.py directorstatus` says so too. A schedule that shall not run is switched off in the admin."
+    return [Warning(f"{problem[:1].upper()}{problem[1:]}.", hint=hint, id="director.W008")] if problem else []
+
+
+@register(TAG, deploy=True)
+def check_eager(**kwargs: Any) -> list[CheckMessage]:
+    """W009: Celery's eager mode, in which no run goes on."""
+    if not routing.app().conf.task_always_eager:
+        return []
+    message = "CELERY_TASK_ALWAYS_EAGER is on: nothing is sent to a worker, and no run that is started goes on."
+    return [Warning(message, hint="Leave it to the settings of your tests.", id="director.W009")]
+
+
+def _tables(alias: str) -> list[str]:
+    return connections[alias].introspection.table_names()

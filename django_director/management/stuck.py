@@ -1,0 +1,72 @@
+"""Why nothing of a run goes on, for who waits for it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db.models import Min
+
+from django_director import dispatch, routing, served
+from django_director.clock import Now
+from django_director.engine import unsendable, waiting
+from django_director.models import Run
+from django_director.served import Workers
+from django_director.status import TASK_UNSTARTED, RunStatus
+
+from .output import clock
+
+EAGER = "CELERY_TASK_ALWAYS_EAGER is set, so that nothing is sent to a worker"
+
+
+class Why(NamedTuple):
+    """What a run waits for; ``kind`` tells what was said already from what is new."""
+
+    kind: str
+    text: str
+
+
+def why(run: Run, patience: float) -> Why | None:
+    """Say why nothing of it has gone on for ``patience`` seconds; ``None`` where that is not so, or not known."""
+    if run.status == RunStatus.PENDING:
+        place = waiting.of_run(run)
+        return Why("slot", f"it {place}") if place else None
+    if run.shown_status == "paused" or run.tasks.running().exists():
+        return None
+    found = _of_queued(run, patience)
+    if found is None:
+        return None
+    has_begun = run.tasks.exclude(status__in=TASK_UNSTARTED).exists()
+    if has_begun:
+        return Why(found.kind, f"it waits: {found.text}")
+    return Why(found.kind, f"nothing has started yet: {found.text} (“runworkflow --local” needs none)")
+
+
+def _of_queued(run: Run, patience: float) -> Why | None:
+    """The reason of the queued task that waits longest."""
+    kinds = run.tasks.queued().order_by().values_list("name", "queue").annotate(since=Min("queued_at"))
+    queues: dict[str, datetime] = {}
+    now = None
+    for name, chosen, since, at in kinds.annotate(now=Min(Now())):
+        queue = routing.queue_of(name, chosen)
+        queues[queue], now = min(since, queues.get(queue, since)), at
+    late = {queue: since for queue, since in queues.items() if now and now - since >= timedelta(seconds=patience)}
+    if not late:
+        return None
+    if text := unsendable.reasons([run.pk]).get(run.pk):
+        return Why("unsendable", text)
+    if dispatch.is_silent():
+        return Why("eager", EAGER)
+    return _of_queues(late, Workers.read())
+
+
+def _of_queues(queues: dict[str, datetime], workers: Workers) -> Why:
+    if not workers:
+        return Why("worker", "does a Celery worker run? None gives a sign of life: celery -A … worker")
+    for queue in queues:
+        if workers.lack(queue):
+            return Why(queue, f"no worker takes tasks from queue `{queue}`; {served.cure(queue)}")
+    queue, since = min(queues.items(), key=lambda found: found[1])
+    takers = ", ".join(workers.of(queue)[: served.NAMED])
+    where = f"in queue `{queue}`" if queue else "in a queue"
+    return Why(queue, f"{where} since {clock(since)}; {takers} may be busy with others")

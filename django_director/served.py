@@ -1,0 +1,132 @@
+"""Which queues tasks wait in, since when, and which living workers take from those queues.
+
+Workers write down with each sign of life what they take from. One whose queues are not known may take from any:
+nobody is told of a missing worker by mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Count, Min
+
+from . import routing
+from .clock import Now, later
+from .conf import director
+from .engine.hold import PARKED
+from .engine.workers import patience
+from .models import Task, Worker
+from .status import TaskStatus
+from .timings import aware
+
+UNSERVED_SECONDS: Final = 300.0
+"""For so long the oldest task of a queue without a worker must have waited for that to be a problem."""
+NAMED: Final = 3
+"""How many workers a line names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """The tasks that wait in one queue; the name is empty where Celery's options name none."""
+
+    queue: str
+    tasks: int
+    since: datetime
+    seconds: float
+
+
+class Workers:
+    """The living workers, by what they take from."""
+
+    def __init__(self, rows: Iterable[Worker]) -> None:
+        self._queues = {worker.name: worker.queues for worker in rows if _is_living(worker)}
+
+    @classmethod
+    def read(cls) -> Workers:
+        """One query."""
+        return cls(Worker.objects.annotate(now=Now()).order_by("name", "key"))
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
+
+    def of(self, queue: str) -> list[str]:
+        """Those that take from this queue, as far as that is known."""
+        return [name for name, queues in self._queues.items() if queues is None or queue in queues]
+
+    def lack(self, queue: str) -> bool:
+        """Whether it is known that none takes from this queue."""
+        return bool(queue) and not self.of(queue)
+
+
+def is_silent(seconds: float) -> bool:
+    """Whether a worker has given no sign of life for so long that it counts as lost."""
+    return seconds > patience()
+
+
+def backlogs() -> list[Backlog]:
+    """By queue the tasks that wait for a worker, the oldest first; one query. Those of paused runs do not wait."""
+    waiting = Task.objects.all_queued().filter(next_dispatch_at__lt=later(PARKED)).order_by()
+    kinds = waiting.values_list("name", "queue").annotate(
+        tasks=Count("pk"), since=Min("queued_at"), now=Min(Now())
+    )
+    found: dict[str, Backlog] = {}
+    for name, chosen, number, since, now in kinds:
+        queue = routing.queue_of(name, chosen)
+        before = found.get(queue)
+        oldest = since if before is None else min(since, before.since)
+        found[queue] = Backlog(
+            queue=queue,
+            tasks=number + (0 if before is None else before.tasks),
+            since=oldest,
+            seconds=max(0.0, (now - oldest).total_seconds()),
+        )
+    return sorted(found.values(), key=lambda backlog: backlog.since)
+
+
+def oldest_of(runs: Collection[UUID]) -> dict[UUID, tuple[str, datetime]]:
+    """By run: the queue of the task that waits longest in one, and since when. One query; none without runs."""
+    if not runs:
+        return {}
+    queued = Task.objects.filter(run__in=list(runs)).queued().order_by()
+    found: dict[UUID, tuple[str, datetime]] = {}
+    for run, name, chosen, at in queued.values_list("run", "name", "queue").annotate(since=Min("queued_at")):
+        queue, since = routing.queue_of(name, chosen), aware(at)
+        if queue and since is not None and (run not in found or since < found[run][1]):
+            found[run] = queue, since
+    return found
+
+
+def of_task(task: Task) -> str:
+    """The name of the queue that a queued task waits in; empty where Celery's options name none."""
+    return routing.queue_of(task.name, task.queue)
+
+
+class Names:
+    """Names the queues of many tasks; Celery is asked once for each kind of task."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], str] = {}
+
+    def of(self, task: Task) -> str:
+        """The queue that a queued task waits in, of another the one that the definition names; may be empty."""
+        if task.status != TaskStatus.QUEUED:
+            return task.queue
+        kind = task.name, task.queue
+        if kind not in self._known:
+            self._known[kind] = of_task(task)
+        return self._known[kind]
+
+
+def cure(queue: str) -> str:
+    """What makes a worker take from a queue."""
+    return f"start one: celery -A … worker -Q {queue}"
+
+
+def _is_living(worker: Any) -> bool:
+    seconds = (worker.now - worker.seen_at).total_seconds()
+    # A task can hold up the signs of one that is not watched.
+    return not is_silent(seconds) or (not worker.is_watched and seconds <= director.LEASE)
