@@ -38,7 +38,8 @@ class Command(DirectorCommand):
         for queue in found["queues"]:
             self.out.line(f"queue       {_backlog(queue)}")
         if found["unwritten"]:
-            self.out.line(f"locks       outcomes that wait for other database sessions: {found['unwritten']:,}")
+            what = "outcomes and starts of tasks that wait for other database sessions"
+            self.out.line(f"locks       {what}: {found['unwritten']:,}")
         for problem in found["problems"]:
             self.out.line(f"problem     {problem}")
 
