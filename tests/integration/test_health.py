@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from celery import current_app
 from django.core.management import call_command
 from django.db import OperationalError
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from rest_framework.test import APIClient
 
-from django_director import health
+from django_director import health, schedules
 from django_director.clock import Now, later
 from django_director.engine import hold, unwritten
 from django_director.engine.supervise import LEASE_NAME, Supervisor
@@ -45,9 +48,9 @@ def status() -> tuple[int, str]:
     return 0, out.getvalue()
 
 
-def client() -> APIClient:
+def client(name: str = "ann") -> APIClient:
     made = APIClient()
-    made.force_authenticate(factories.make_user("ann", "view_run"))
+    made.force_authenticate(factories.make_user(name, "view_run"))
     return made
 
 
@@ -196,6 +199,23 @@ def test_a_worker_that_is_gone_takes_from_none():
     # A task of its own may hold up its signs.
     Worker.objects.update(is_watched=False)
     assert asking.get(URL).data["healthy"]
+
+
+def test_where_workflows_are_hidden_so_are_the_names_of_schedules(settings: Any):
+    settings.DIRECTOR = {"WORKFLOWS": [], "AUTHORIZE": "tests.integration.test_health.allow"}
+    well()
+    every = IntervalSchedule.objects.create(every=60, period="seconds")
+    PeriodicTask.objects.create(name="director: shop.SECRET", task=schedules.TASK, interval=every)
+    PeriodicTask.objects.update(date_changed=timezone.now() - timedelta(hours=1))
+    response = client().get(URL)
+    assert response.data["late_schedules"][0]["seconds"] > 3000
+    assert "SECRET" not in response.content.decode()
+    settings.DIRECTOR = {"WORKFLOWS": []}
+    assert "SECRET" in client("bob").get(URL).content.decode()
+
+
+def allow(*_: Any) -> bool:
+    return True
 
 
 def test_its_queries_do_not_grow(django_assert_num_queries: Any):

@@ -108,7 +108,7 @@ def sources() -> str:
     [
         "counts as lost",
         "does not answer",
-        "outcomes that wait for other database sessions",
+        "outcomes and starts of tasks that wait for other database sessions",
         "no supervisor works: ",
         "no supervisor has worked for ",
         "the broker does not answer: queued tasks wait until it does",
