@@ -13,7 +13,7 @@ from typing import Any, Final
 from django.db.models import Value
 
 from .conf import KIB, director
-from .engine.bounds import limits_rows
+from .engine.bounds import row_seconds
 from .engine.claim import Claim
 from .engine.texts import storable
 from .engine.transactions import statement
@@ -80,7 +80,7 @@ class Lines:
 
 def _limited(text: str) -> Any:
     """The text; its INSERT does not wait long for the lock of a task's row, which its foreign key needs."""
-    return waiting_at_most(LOCK_SECONDS, Value(text)) if limits_rows() else text
+    return waiting_at_most(LOCK_SECONDS, Value(text)) if row_seconds() is not None else text
 
 
 def _size(line: str) -> int:

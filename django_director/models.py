@@ -534,7 +534,9 @@ class Worker(models.Model):
 
 
 class UnwrittenOutcome(models.Model):
-    """What came of an attempt whose rows another session has locked; the supervisor writes it when they are free.
+    """What a worker could not write, for another session has locked the rows; the supervisor writes it later.
+
+    That is what came of an attempt, or that a message was taken of a task that could not be claimed.
 
     It refers to nothing in the database's sense: a foreign key would wait for the same lock.
     """
@@ -547,8 +549,9 @@ class UnwrittenOutcome(models.Model):
         HAND_BACK = "hand_back"
         LOSS = "loss"
         PUT_OFF = "put_off"
+        OFFER = "offer"
 
-    claim = models.BigIntegerField(primary_key=True, help_text="The claim of the attempt.")
+    claim = models.BigIntegerField(primary_key=True, help_text="The claim of the attempt; negative for an offer.")
     task_id = models.UUIDField()
     run_id = models.UUIDField()
     end = models.CharField(max_length=10, choices=End.choices)

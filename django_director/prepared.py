@@ -69,12 +69,12 @@ ROW_SECONDS: Final = 3
 """How long a worker waits for a lock, with a message or an outcome in its hands, and a start waits."""
 
 
-def wait_at_most(seconds: int) -> Expression:
+def wait_at_most(seconds: float) -> Expression:
     """A condition that is true; its transaction gives up after waiting so long for a lock. PostgreSQL only."""
-    return _Flag(f"set_config('lock_timeout', '{seconds}s', true) IS NOT NULL")
+    return _Flag(f"set_config('lock_timeout', '{round(seconds * 1000)}ms', true) IS NOT NULL")
 
 
-def waiting_at_most(seconds: int, value: Any) -> Expression:
+def waiting_at_most(seconds: float, value: Any) -> Expression:
     """``value``, and what ``wait_at_most`` does, for where there is no condition: in a row to be inserted."""
     return Case(When(wait_at_most(seconds), then=value))
 

@@ -14,6 +14,14 @@ def allowed(seconds: float) -> float:
     return seconds * max(1.0, sum(_unit() for _ in range(3)) / 3 / UNIT)
 
 
+def crowding() -> float:
+    """How many times longer things take at this moment because other processes want the processors, at least 1."""
+    began, used = time.monotonic(), time.process_time()
+    for _ in range(2):
+        _unit()
+    return max(1.0, (time.monotonic() - began) / max(time.process_time() - used, 1e-6))
+
+
 def _unit() -> float:
     began = time.process_time()
     found: dict[int, str] = {}

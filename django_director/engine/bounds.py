@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 RowsType = TypeVar("RowsType", bound=QuerySet[Any])
 
+SHORT_ROW_SECONDS: Final = 0.2
+"""In place of ``ROW_SECONDS`` when a process has just waited in vain for several locked rows. PostgreSQL only."""
 LOCK_SECONDS: Final = 1.0
 """How long one tick of the supervisor waits for locks, all its transactions together."""
 VERB_SECONDS: Final = 5.0
@@ -126,18 +129,51 @@ def is_own() -> bool:
     return _own.get() or not connections[director.DATABASE].in_atomic_block
 
 
-def limits_rows() -> bool:
-    """Say whether a statement can, and shall, limit how long its transaction waits for locks; see ``limited``."""
-    return connections[director.DATABASE].vendor == "postgresql" and not is_bounded() and is_own()
+def row_seconds() -> float | None:
+    """How long a statement shall let its transaction wait for the locks of other sessions, in seconds.
+
+    ``None`` where a statement can't say so, or must not: MySQL knows limits of a session only, and a worker's own
+    connection has one, see ``sessions``.
+    """
+    if connections[director.DATABASE].vendor != "postgresql" or is_bounded() or not is_own():
+        return None
+    return SHORT_ROW_SECONDS if _locks_met.are_many() else ROW_SECONDS
 
 
 def limited(rows: RowsType) -> RowsType:
-    """These rows, for a statement that limits the waits of its transaction to ``ROW_SECONDS``; no query more.
+    """These rows, for a statement that limits how long its transaction waits to ``row_seconds``; no query more."""
+    seconds = row_seconds()
+    return rows if seconds is None else rows.filter(wait_at_most(seconds))
 
-    Where that is impossible, or nobody's business here, just the rows. MySQL knows limits of a session only, and
-    a worker's own connection has one, see ``sessions``.
-    """
-    return rows.filter(wait_at_most(ROW_SECONDS)) if limits_rows() else rows
+
+class _LocksMet:
+    """When this process last waited for a locked row in vain: who has locked many must not cost it a wait each."""
+
+    MANY: Final = 2
+    SECONDS: Final = 15.0
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=self.MANY)
+
+    def note(self) -> None:
+        self._times.append(time.monotonic())
+
+    def are_many(self) -> bool:
+        return len(self._times) == self.MANY and time.monotonic() - self._times[0] < self.SECONDS
+
+    def forget(self) -> None:
+        self._times.clear()
+
+
+_locks_met: Final = _LocksMet()
+
+
+def met_lock(error: BaseException) -> bool:
+    """Say whether a statement was given up because a row is locked, and remember that; see ``row_seconds``."""
+    is_locked_now = is_row_locked(error)
+    if is_locked_now:
+        _locks_met.note()
+    return is_locked_now
 
 
 def charge(seconds: float) -> None:
@@ -207,8 +243,9 @@ def avoided() -> list[Any]:
 
 
 def forget() -> None:
-    """Look at everything again at once."""
+    """Look at everything again at once, and wait for locks as ever."""
     _avoided.clear()
+    _locks_met.forget()
 
 
 def _one(item: T, work: Callable[[T], int], run: Any) -> int:

@@ -33,8 +33,8 @@ from django_director.prepared import (
 from django_director.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
-from . import hold, reading, tickets
-from .bounds import ROW_SECONDS, is_row_locked, limits_rows
+from . import hold, reading, tickets, unwritten_rows
+from .bounds import met_lock, row_seconds
 from .reading import Row
 from .sessions import receiver_session
 from .tickets import Ticket
@@ -111,10 +111,15 @@ def claim(
     try:
         rows = statement(take, patience=WORKER_PATIENCE)
     except OperationalError as error:
-        if not is_row_locked(error):
+        if not met_lock(error):
             raise
-        # The supervisor sends it again; a worker that waited would soon wait with all its processes.
-        logger.warning("Task %s is locked by another database session; it is tried again later.", ticket.task_id)
+        # A worker that waited would soon wait with all its processes.
+        unwritten_rows.insert_offer(ticket)
+        logger.warning(
+            "Task %s is locked by another database session; it is sent again when the lock has ended.",
+            ticket.task_id,
+            extra={"action": "keep", "run_id": str(ticket.run_id), "task": str(ticket.task_id)},
+        )
         return None
     if not rows:
         # Mostly a duplicate. Of a paused run it must not be sent again and again.
@@ -203,10 +208,9 @@ def _take(
     ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: Any
 ) -> list[Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
-    values = {"task": ticket.task_id, "run": ticket.run_id, "sequence": ticket.sequence, "token": token} | by
-    values["version"] = ticket.version
+    values = ticket.params | {"token": token} | by
     before = reading.ids_before(ticket, node)
-    kind = (director.LEASE, limit, node.is_hook, node.runs_on, limits_rows())
+    kind = (director.LEASE, limit, node.is_hook, node.runs_on, row_seconds())
     if can_pair() and wanted is None and len(before) < 2:
         # A claim that a crash of the database undoes is made again. But a caller's transaction is not ours.
         may_be_undone = not connection().in_atomic_block
@@ -222,8 +226,10 @@ def _take(
 
 
 @prepared
-def _taking(lease: float, timeout: float | None, is_hook: bool, runs_on: bool, limited: bool) -> Update:
-    return Update(_claimable(is_hook, runs_on, limited), **_taken(lease, timeout))
+def _taking(
+    lease: float, timeout: float | None, is_hook: bool, runs_on: bool, lock_seconds: float | None
+) -> Update:
+    return Update(_claimable(is_hook, runs_on, lock_seconds), **_taken(lease, timeout))
 
 
 @prepared
@@ -232,18 +238,18 @@ def _taking_and_reading(
     timeout: float | None,
     is_hook: bool,
     runs_on: bool,
-    limited: bool,
+    lock_seconds: float | None,
     upstream: int,
     has_item: bool,
     may_be_undone: bool,
 ) -> Select:
-    rows = _claimable(is_hook, runs_on, limited)
+    rows = _claimable(is_hook, runs_on, lock_seconds)
     if may_be_undone:
         rows = rows.filter(SOON_DURABLE)
     return reading.reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
 
 
-def _claimable(is_hook: bool, runs_on: bool, limited: bool) -> TaskQuerySet:
+def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:
     # Not the `run_id` of the row: PostgreSQL might then read all runs that are running, to look it up among them.
     # That the row is of this run follows from its id, see `Ticket.fits`.
     run = Run.objects.filter(pk=Param("run", UUID_FIELD), version__content_hash=Param("version", TEXT))
@@ -252,7 +258,7 @@ def _claimable(is_hook: bool, runs_on: bool, limited: bool) -> TaskQuerySet:
         run = run.filter(stop__in=STOP_SPARING) if runs_on else run.filter(stop=Stop.NONE)
     own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
     own = own.filter(Exists(run))
-    return own.filter(wait_at_most(ROW_SECONDS)) if limited else own
+    return own if lock_seconds is None else own.filter(wait_at_most(lock_seconds))
 
 
 def _taken(lease: float, timeout: float | None) -> dict[str, Any]:

@@ -68,16 +68,17 @@ class DueTask(NamedTuple):
 def due(limit: int) -> list[DueTask]:
     """Those that are due, oldest first: ``limit`` of them, or fewer when others wait that are offered again."""
     rows = Task.objects.queued().filter(next_dispatch_at__lte=Now())
-    tasks = _read(rows, limit)
+    tasks = read(rows, limit)
     again = [task for task in tasks if task.is_offered_again]
     if len(tasks) < limit or not again:
         return tasks
     # A backlog that one worker drops, or that can't be sent, must not hold up the others.
-    fresh = _read(rows.filter(unknown_since=None, unsendable_since=None), limit)
+    fresh = read(rows.filter(unknown_since=None, unsendable_since=None), limit)
     return fresh + again[: max(0, limit - 1 - len(fresh))]
 
 
-def _read(rows: TaskQuerySet, limit: int) -> list[DueTask]:
+def read(rows: TaskQuerySet, limit: int) -> list[DueTask]:
+    """At most ``limit`` of these rows, the ones that are due first, without those that are locked now."""
     # What is locked can't be postponed, and would be published at each look.
     rows = unlocked(rows.order_by("next_dispatch_at"), limit)
     # Whole rows take longer to make than to read, and there may be many.

@@ -22,7 +22,7 @@ from django_director.models import Attempt, Run, Task
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hooks, items, outbox, settle, stop, success
-from .bounds import limited, limits_rows
+from .bounds import limited, row_seconds
 from .claim import Claim, RunSnapshot
 from .failures import Failure as Failure
 from .failures import stored
@@ -138,7 +138,7 @@ def _finish(claim: Claim, result: Any) -> bool:
 
 def succeeded(claim: Claim, result: Any) -> bool:
     """What ``finish`` commits; part of a transaction, as are all that follow."""
-    ending = success.succeeding(limits_rows())
+    ending = success.succeeding(row_seconds())
     if not ending.execute(task=claim.task_id, token=claim.token, result=result):
         return _was_committed(claim, TaskStatus.SUCCESS)
     faults.point("finish.updated")

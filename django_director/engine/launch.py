@@ -30,7 +30,7 @@ from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import admission, hooks, keys, outbox, rows, settle
-from .bounds import is_row_locked
+from .bounds import met_lock
 from .callers import checked_comment, checked_key, checked_moment, checked_user
 from .sessions import receiver_session
 from .transactions import after_commit, connection, statement, transact
@@ -126,7 +126,7 @@ def start_version(
             raise
         return earlier
     except OperationalError as error:
-        if not is_row_locked(error):
+        if not met_lock(error):
             raise
         raise LockedRow(f"the workflow “{version.workflow.name}”") from error
     if run.status == RunStatus.PENDING and not connection().in_atomic_block:

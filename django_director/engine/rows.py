@@ -19,7 +19,7 @@ from django_director.prepared import UUID_FIELD, Param, can_pair, prepared, wait
 from django_director.status import RunStatus, TaskStatus
 
 from . import outbox
-from .bounds import ROW_SECONDS, limits_rows
+from .bounds import row_seconds
 
 State = tuple[str, int, str | None, str | None, str | None, str | None]
 
@@ -51,7 +51,7 @@ def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> 
     if timeout is not None and not_before is not None:
         run.deadline_at, timeout = not_before + timedelta(seconds=timeout), None
     given, values = _given(run)
-    inserting = _inserting_run(given, run.is_finished, timeout, limits_rows())
+    inserting = _inserting_run(given, run.is_finished, timeout, row_seconds())
     _started(run, inserting.execute(**values), timeout)
 
 
@@ -63,7 +63,7 @@ def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
     timeout = graph.definition.timeout
     given, values = _given(run)
     inserting = _inserting_tree(
-        given, run.is_finished, timeout, bool(graph.gates), note is not None, limits_rows()
+        given, run.is_finished, timeout, bool(graph.gates), note is not None, row_seconds()
     )
     values |= {
         "run": run.pk,
@@ -118,7 +118,7 @@ def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) ->
 def _insert_pending(run: Run, not_before: datetime | None) -> None:
     run.queued_at = run.next_admission_at = not_before
     given, values = _given(run)
-    inserting = _inserting_pending(given, not_before is not None, director.DISPATCH_GRACE, limits_rows())
+    inserting = _inserting_pending(given, not_before is not None, director.DISPATCH_GRACE, row_seconds())
     run.created_at = inserting.execute(**values)
     if not_before is None:
         run.queued_at = run.created_at
@@ -127,15 +127,17 @@ def _insert_pending(run: Run, not_before: datetime | None) -> None:
 
 
 @prepared
-def _inserting_pending(given: tuple[str, ...], is_delayed: bool, grace: float, limited: bool) -> Insert:
+def _inserting_pending(
+    given: tuple[str, ...], is_delayed: bool, grace: float, lock_seconds: float | None
+) -> Insert:
     # Who inserts it tries to get the slot after the commit; the supervisor looks when that is overdue.
     times = {} if is_delayed else {"queued_at": Now(), "next_admission_at": later(grace)}
-    return Insert(Run, **_params(given) | times | {"created_at": _created(limited)})
+    return Insert(Run, **_params(given) | times | {"created_at": _created(lock_seconds)})
 
 
-def _created(limited: bool) -> Any:
+def _created(lock_seconds: float | None) -> Any:
     """The time; whoever has locked the row of the workflow, which the run refers to, is not waited for long."""
-    return waiting_at_most(ROW_SECONDS, Now()) if limited else Now()
+    return Now() if lock_seconds is None else waiting_at_most(lock_seconds, Now())
 
 
 def _params(given: tuple[str, ...]) -> dict[str, Any]:
@@ -143,9 +145,11 @@ def _params(given: tuple[str, ...]) -> dict[str, Any]:
 
 
 @prepared
-def _inserting_run(given: tuple[str, ...], is_finished: bool, timeout: float | None, limited: bool) -> Insert:
+def _inserting_run(
+    given: tuple[str, ...], is_finished: bool, timeout: float | None, lock_seconds: float | None
+) -> Insert:
     now = ("started_at", "finished_at") if is_finished else ("started_at",)
-    times = dict.fromkeys(now, Now()) | {"created_at": _created(limited)}
+    times = dict.fromkeys(now, Now()) | {"created_at": _created(lock_seconds)}
     deadline = {} if timeout is None else {"deadline_at": later(timeout)}
     return Insert(Run, **_params(given) | times | deadline)
 
@@ -167,14 +171,14 @@ def _inserting_tree(
     timeout: float | None,
     has_gates: bool,
     has_note: bool,
-    limited: bool,
+    lock_seconds: float | None,
 ) -> InsertTree:
     parts = [InsertMany(Task, TASK_COLUMNS, given_as="tasks", elapsed=ELAPSED, run_id=RUN).statement]
     if has_gates:
         parts.append(InsertMany(Gate, GATE_COLUMNS, given_as="gates", run_id=RUN).statement)
     if has_note:
         parts.append(history.noting())
-    return InsertTree(_inserting_run(given, is_finished, timeout, limited), *parts)
+    return InsertTree(_inserting_run(given, is_finished, timeout, lock_seconds), *parts)
 
 
 def _gate_rows(graph: Graph, tallies: Sequence[Tally]) -> Iterator[tuple[int, ...]]:

@@ -30,16 +30,16 @@ from django_director.prepared import (
 from django_director.status import RunStatus, TaskStatus
 
 from . import hooks, outbox, settle
-from .bounds import ROW_SECONDS, limits_rows
+from .bounds import row_seconds
 from .claim import Claim
 from .transactions import after_commit
 
 
 @prepared
-def succeeding(limited: bool) -> Update:
+def succeeding(lock_seconds: float | None) -> Update:
     """Make the claimed task a success: parameters ``task``, ``token``, ``result``."""
     return Update(
-        _mine(limited),
+        _mine(lock_seconds),
         status=TaskStatus.SUCCESS,
         finished_at=Now(),
         lease_until=None,
@@ -52,9 +52,9 @@ def succeeding(limited: bool) -> Update:
     )
 
 
-def _mine(limited: bool) -> QuerySet[Task]:
+def _mine(lock_seconds: float | None) -> QuerySet[Task]:
     mine = Task.objects.filter(pk=Param("task", UUID_FIELD), claim=Param("token", INTEGER)).running()
-    return mine.filter(wait_at_most(ROW_SECONDS)) if limited else mine
+    return mine if lock_seconds is None else mine.filter(wait_at_most(lock_seconds))
 
 
 def at_once(claim: Claim, result: Any) -> bool:
@@ -89,7 +89,7 @@ def _item(claim: Claim, result: Any) -> bool:
         return around.max_parallel is None and _count(number, values)
     sequence = outbox.first_sequence(run.generation)
     following = ids.item_id(run.pk, way.ready, claim.map_index)
-    pair = _queueing_item(director.DISPATCH_GRACE, limits_rows())
+    pair = _queueing_item(director.DISPATCH_GRACE, row_seconds())
     finished, queued = pair.execute(**values, next=following, sequence=sequence)
     if queued:
         message = outbox.item_message(run.pk, claim.graph, way.ready, claim.map_index, sequence)
@@ -98,27 +98,27 @@ def _item(claim: Claim, result: Any) -> bool:
 
 
 @prepared
-def _queueing_item(grace: float, limited: bool) -> Pair:
-    return Pair(succeeding(limited), outbox.queueing_item(grace))
+def _queueing_item(grace: float, lock_seconds: float | None) -> Pair:
+    return Pair(succeeding(lock_seconds), outbox.queueing_item(grace))
 
 
 def _count(number: int, values: dict[str, Any]) -> bool:
     """One of several members that is not the last."""
-    _, finished = _counting(limits_rows()).execute(**values, seq=number)
+    _, finished = _counting(row_seconds()).execute(**values, seq=number)
     return finished > 0
 
 
 @prepared
-def _counting(limited: bool) -> Pair:
+def _counting(lock_seconds: float | None) -> Pair:
     # The task is locked first, as everywhere: whoever waits for it may find that the gate has counted already.
-    return Pair(settle.counting_success(Locked(_mine(limited))), succeeding(limited))
+    return Pair(settle.counting_success(Locked(_mine(lock_seconds))), succeeding(lock_seconds))
 
 
 def _queue(claim: Claim, span: Span, values: dict[str, Any]) -> bool:
     """A step of a chain, or the one before a group."""
     start, stop = span
     sequence = outbox.first_sequence(claim.run.generation)
-    pair = _queueing(director.DISPATCH_GRACE, limits_rows())
+    pair = _queueing(director.DISPATCH_GRACE, row_seconds())
     finished, queued = pair.execute(**values, start=start, stop=stop, sequence=sequence)
     if queued == stop - start:
         outbox.publish_after_commit(claim.run, claim.graph, [span])
@@ -126,8 +126,8 @@ def _queue(claim: Claim, span: Span, values: dict[str, Any]) -> bool:
 
 
 @prepared
-def _queueing(grace: float, limited: bool) -> Pair:
-    return Pair(succeeding(limited), outbox.queueing(grace))
+def _queueing(grace: float, lock_seconds: float | None) -> Pair:
+    return Pair(succeeding(lock_seconds), outbox.queueing(grace))
 
 
 def _only_span(junction: Junction) -> Span | None:
@@ -144,7 +144,7 @@ def _end(claim: Claim, values: dict[str, Any]) -> bool:
     """The only last task of a run without hooks for its outcome."""
     if hooks.chains(claim.graph, RunStatus.SUCCESS):
         return False
-    finished, closed = _ending(settle.holds_slot(claim.graph), limits_rows()).execute(
+    finished, closed = _ending(settle.holds_slot(claim.graph), row_seconds()).execute(
         **values, outcome=RunStatus.SUCCESS, error=""
     )
     if closed:
@@ -153,5 +153,5 @@ def _end(claim: Claim, values: dict[str, Any]) -> bool:
 
 
 @prepared
-def _ending(frees_slot: bool, limited: bool) -> Pair:
-    return Pair(succeeding(limited), settle.ending(frees_slot))
+def _ending(frees_slot: bool, lock_seconds: float | None) -> Pair:
+    return Pair(succeeding(lock_seconds), settle.ending(frees_slot))

@@ -34,6 +34,7 @@ from . import (
     itemrows,
     lapses,
     recovery,
+    reoffers,
     retention,
     timeouts,
     timers,
@@ -48,8 +49,10 @@ from .transactions import BATCH, disconnect, statement
 logger = logging.getLogger(__name__)
 
 LEASE_NAME: Final = "supervisor"
-LEASE_SECONDS: Final = 4.5
+LEASE_SECONDS: Final = 3.6
 """How long a supervisor that gives no sign keeps the others out; less where tasks' leases are shorter."""
+LEAST_PAUSE: Final = 0.05
+"""Seconds after which one that stands by looks at a lease that is about to end."""
 SLOW_TICK: Final = 10.0
 """Seconds after which a tick is warned of."""
 QUIET_SHARE: Final = 0.75
@@ -116,9 +119,12 @@ class Supervisor:
         self._clock = _Clock()
         self._queues = backlog.Watch(LOOKS)
         self._vigil = workers.Vigil()
+        self._reoffers = reoffers.Reoffers()
         self._lapses = lapses.Lapses()
         self._holds = False
         self._renewed = 0.0
+        self._free_in = 0.0
+        """Seconds until another supervisor's lease ends if it is not renewed."""
         self._progress_at = time.monotonic()
         self._warnings = Throttle()
 
@@ -153,7 +159,7 @@ class Supervisor:
         try:
             if not self._is_held() and not self._acquire():
                 self._notice_gap(time.monotonic())
-                return _lease_seconds() / 3
+                return min(_lease_seconds() / 3, max(self._free_in, LEAST_PAUSE))
             report = self.tick()
         except (DatabaseError, InterfaceError) as error:
             self._warn("tick", "The supervisor can't work: %s", error)
@@ -201,11 +207,13 @@ class Supervisor:
             clock.workers = now
             if (due.in_work or due.in_queue) and self._is_steady(workers.patience() * QUIET_SHARE):
                 report.lost += do("lose", partial(workers.lose_silent, self._vigil))
+        if self._reoffers.is_due() and due.in_queue:
+            report.hastened += do("offer", self._reoffers.send)
         if now - clock.leases >= min(15.0, director.LEASE / 6):
             clock.leases = now
             report.resumed = do("follow", hold.follow_parents)
             if due.in_queue:
-                report.hastened = do("hasten", partial(backlog.hasten, self._queues))
+                report.hastened += do("hasten", partial(backlog.hasten, self._queues))
                 report.unknown = do("unknown", unknown.fail) + do("unsendable", unsendable.fail)
                 report.resumed += do("bring back", hold.bring_back_forgotten)
             if due.in_work and self._is_steady():
@@ -282,7 +290,8 @@ class Supervisor:
     def _take_lease(self) -> bool:
         mine = Lease.objects.filter(Q(holder=self.name) | Q(until__lt=Now()), name=LEASE_NAME)
         changes = {"holder": self.name, "until": later(_lease_seconds()), "beat_at": Now()}
-        before = None if self._holds else Lease.objects.filter(name=LEASE_NAME).first()
+        before = None if self._holds else Lease.objects.annotate(now=Now()).filter(name=LEASE_NAME).first()
+        self._free_in = 0.0 if before is None else (before.until - before.now).total_seconds()
         held = bool(statement(lambda: mine.update(**changes)))
         if not held and before is None and not self._holds:
             lease = Lease(name=LEASE_NAME, holder=self.name, until=Now(), beat_at=Now())

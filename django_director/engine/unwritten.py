@@ -17,18 +17,18 @@ from uuid import UUID
 from django.db import OperationalError
 from django.db.models import Exists, OuterRef
 
-from django_director.clock import Now
 from django_director.models import UnwrittenOutcome
 from django_director.throttle import Throttle
 
-from .bounds import is_row_locked
+from . import unwritten_rows
+from .bounds import met_lock
 from .claim import Claim
 from .failures import Failure
-from .transactions import WORKER_PATIENCE, connection, transact
+from .transactions import connection
+from .unwritten_rows import End as End
 
 logger = logging.getLogger(__name__)
 
-End = UnwrittenOutcome.End
 KEPT: Final = Exists(UnwrittenOutcome.objects.filter(pk=OuterRef("claim")))
 """Of a task: what came of its attempt is kept."""
 
@@ -52,7 +52,7 @@ def or_keep(write: Callable[[], bool], claim: Claim, end: End, content: Callable
         try:
             return write()
         except OperationalError as error:
-            if not is_row_locked(error):
+            if not met_lock(error):
                 raise
             _remember(claim.run.pk)
     return keep(claim, end, content())
@@ -68,7 +68,7 @@ def _remember(run_id: UUID) -> None:
 
 def keep(claim: Claim, end: End, content: dict[str, Any]) -> bool:
     """Keep what came of a claimed task; twice is as once."""
-    transact(lambda: _insert(claim, end, content), patience=WORKER_PATIENCE)
+    unwritten_rows.insert(claim.token, claim.task_id, claim.run.pk, end, content)
     if _locks.passes(""):
         logger.warning(
             "Another database session has locked rows of run %s: what came of its task %s is kept, and is written "
@@ -83,16 +83,3 @@ def keep(claim: Claim, end: End, content: dict[str, Any]) -> bool:
 def of_failure(failure: Failure) -> dict[str, Any]:
     """The content of an end by a failure."""
     return {**failure.columns(), "outcome": failure.outcome}
-
-
-def _insert(claim: Claim, end: End, content: dict[str, Any]) -> None:
-    # The answer to our own commit may have been lost.
-    if not UnwrittenOutcome.objects.filter(pk=claim.token).exists():
-        UnwrittenOutcome.objects.create(
-            claim=claim.token,
-            task_id=claim.task_id,
-            run_id=claim.run.pk,
-            end=end,
-            content=content,
-            created_at=Now(),
-        )

@@ -28,7 +28,7 @@ FORGET_SECONDS = 3_600.0
 
 def beat_period() -> float:
     """Seconds between two signs of life."""
-    return min(4.0, float(director.LEASE) / 6)
+    return min(2.0, float(director.LEASE) / 6)
 
 
 def patience() -> float:
@@ -38,7 +38,7 @@ def patience() -> float:
 
 def confirmation() -> float:
     """Seconds for which a suspect must be seen silent: what had kept it from writing may just have ended."""
-    return 1.5 * beat_period()
+    return min(6.0, float(director.LEASE) / 4)
 
 
 def beat(key: int, name: str, *, is_watched: bool) -> None:

@@ -8,13 +8,13 @@ from typing import Any, Final
 from django_director.clock import Now, later
 from django_director.models import Task, UnwrittenOutcome
 
-from . import finish, recovery
+from . import finish, hold, outbox, recovery
 from .bounds import avoided, bounded, each
 from .claim import Claim, of_row
 from .errors import is_of_data
 from .failures import Failure
 from .transactions import statement, transact
-from .unwritten import End
+from .unwritten_rows import End
 
 LOCK_SECONDS: Final = 0.1
 """How long each is waited for: it was locked a moment ago."""
@@ -29,6 +29,9 @@ def write_all(limit: int) -> int:
 
 
 def _write(kept: Any) -> bool:
+    if kept.end == End.OFFER:
+        with bounded(LOCK_SECONDS):
+            return transact(partial(_offer, kept))
     # Not by `recovery.read`, which leaves out runs that are avoided: what is not found here is dropped.
     running = Task.objects.running().filter(pk=kept.task_id, claim=kept.claim)
     task = statement(running.select_related("run__version").defer("run__payload").first)
@@ -40,6 +43,14 @@ def _write(kept: Any) -> bool:
             raise
         kept.end, kept.content = End.FAILURE, {"error": f"the result could not be stored: {error}"}
         return transact(partial(_replace, kept, task))
+
+
+def _offer(kept: Any) -> bool:
+    """Let a task be sent again whose message was taken while its row was locked, if it still waits for that."""
+    UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
+    sent = Task.objects.filter(pk=kept.task_id, sequence=kept.content["sequence"], next_dispatch_at__gt=Now())
+    sent = sent.filter(next_dispatch_at__lt=later(hold.PARKED))
+    return bool(sent.queued().update(next_dispatch_at=outbox.UNSENT))
 
 
 def _replace(kept: Any, task: Task | None) -> bool:

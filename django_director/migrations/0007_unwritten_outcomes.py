@@ -13,10 +13,10 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='UnwrittenOutcome',
             fields=[
-                ('claim', models.BigIntegerField(help_text='The claim of the attempt.', primary_key=True, serialize=False)),
+                ('claim', models.BigIntegerField(help_text='The claim of the attempt; negative for an offer.', primary_key=True, serialize=False)),
                 ('task_id', models.UUIDField()),
                 ('run_id', models.UUIDField()),
-                ('end', models.CharField(choices=[('success', 'Success'), ('failure', 'Failure'), ('retry', 'Retry'), ('skip', 'Skip'), ('hand_back', 'Hand Back'), ('loss', 'Loss'), ('put_off', 'Put Off')], max_length=10)),
+                ('end', models.CharField(choices=[('success', 'Success'), ('failure', 'Failure'), ('retry', 'Retry'), ('skip', 'Skip'), ('hand_back', 'Hand Back'), ('loss', 'Loss'), ('put_off', 'Put Off'), ('offer', 'Offer')], max_length=10)),
                 ('content', models.JSONField(help_text='What that end needs: a result, or an error.')),
                 ('created_at', models.DateTimeField(db_index=True)),
             ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,17 +20,22 @@ from . import checker
 class Queues:
     """(g) Nothing that may run is ``queued`` for longer than twice the grace while worker and broker are up.
 
-    They are since ``healthy_since``; ``capacity`` tasks can run at once. Look often: what a queue was like
-    decides. Three rules make the one, for a queue may be long, and must not be published over and over then:
+    They are since ``healthy_since``; ``capacity`` tasks can run at once, and ``crowding`` says how many times
+    longer things take now, for other processes want the processors. Look often: what a queue was like decides.
+    Three rules make the one, for a queue may be long, and must not be published over and over then:
 
     * What is due is published within a grace.
     * While a queue is short, nothing stays in it for longer than twice the grace. A queue is long while all
       processes are busy, or where twice its present wait is longer than the grace. Of a queue to which a probe was
       published in vain before, as there was no worker, all may be put off by twice as much each time.
     * While something of a queue runs, nothing in it is put off for longer than the grace or twice its wait.
+
+    Each of these times is longer by what ``crowding`` says.
     """
 
-    def __init__(self, healthy_since: datetime, capacity: int | None = None) -> None:
+    def __init__(
+        self, healthy_since: datetime, capacity: int | None = None, crowding: Callable[[], float] = lambda: 1.0
+    ) -> None:
         self._healthy_since = healthy_since
         self._capacity = capacity
         self._looks: list[tuple[datetime, dict[str, float]]] = []
@@ -38,11 +43,15 @@ class Queues:
         self._parked_since: dict[UUID, datetime] = {}
         self._vain: dict[str, int] = {}
         """How often one was published again, at most, by queue."""
+        self._crowding = crowding
+        self._slowness = 1.0
+        """How many times longer things take, by the last looks."""
 
     def look(self, now: datetime | None = None) -> list[checker.Violation]:
         """What is wrong now."""
         now = now or timezone.now()
         self._remember(now)
+        self._slowness = max(self._slowness * 0.7, self._crowding())
         startable = Task.objects.queued().filter(run__paused_at=None).select_related("run__workflow")
         self._vain = dict(Task.objects.queued().order_by().values_list("queue").annotate(Max("dispatches")))
         return [
@@ -53,7 +62,7 @@ class Queues:
         ]
 
     def _wrong(self, task: Task, now: datetime) -> Iterator[str]:
-        grace = _grace()
+        grace = _grace() * self._slowness
         times = f"published {task.dispatches} times again"
         unpublished = now - max(task.next_dispatch_at, self._healthy_since)
         if unpublished > grace:
@@ -70,7 +79,10 @@ class Queues:
         self._parked_since.pop(task.pk, None)
         wait = self._longest_wait(task.queue, now)
         # A second more: the engine counts waits in whole seconds, and time goes on while rows are read.
-        if wait is not None and put_off > max(grace.total_seconds(), 2 * (wait + self._since_last_look())) + 1:
+        if wait is None:
+            return
+        allowed = max(_grace().total_seconds(), 2 * (wait + self._since_last_look())) * self._slowness
+        if put_off > allowed + 1:
             yield f"put off for {put_off:.1f} s, while the queue takes {wait:.1f} s, {times}"
 
     def _remember(self, now: datetime) -> None:

@@ -86,7 +86,7 @@ def test_outcomes_that_wait_for_a_lock_are_counted():
     assert client().get(URL).data["unwritten"] == 1
     code, text = status()
     assert code == 0, "a lock is no reason to take the site away"
-    assert "outcomes that wait for other database sessions: 1" in text
+    assert "outcomes and starts of tasks that wait for other database sessions: 1" in text
 
 
 def test_a_supervisor_that_has_ended_in_good_order_is_none():

@@ -34,6 +34,7 @@ class Command(DirectorCommand):
         waits = f"the oldest task waits for {oldest['seconds']:g} s" if oldest else "no task waits for a worker"
         self.out.line(f"queues      {waits}")
         if found["unwritten"]:
-            self.out.line(f"locks       outcomes that wait for other database sessions: {found['unwritten']:,}")
+            what = "outcomes and starts of tasks that wait for other database sessions"
+            self.out.line(f"locks       {what}: {found['unwritten']:,}")
         for problem in found["problems"]:
             self.out.line(f"problem     {problem}")

@@ -14,6 +14,7 @@ from django_director.models import Attempt, Run, Task
 from tests.acceptance import audit, checker
 from tests.acceptance.checker import Violation
 from tests.acceptance.queues import Queues
+from tests.speed import crowding
 
 from .load import Load
 from .plan import HURTING
@@ -27,7 +28,7 @@ class Verdict:
         self.site = site
         self.load = load
         self.patience = patience
-        self._queues = Queues(datetime.now(UTC), site.capacity)
+        self._queues = Queues(datetime.now(UTC), site.capacity, crowding)
         self.rest = 0.0
         """Seconds from the end of the load to the last outcome."""
         self._late: dict[str, Violation] = {}

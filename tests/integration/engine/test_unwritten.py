@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from django_director import engine, failing
-from django_director.clock import Now
+from django_director.clock import Now, later
+from django_director.conf import director
 from django_director.definitions.model import Concurrency
-from django_director.engine import bounds, finish, lapses, sessions, unwritten, writing
-from django_director.engine.claim import Claim
+from django_director.engine import bounds, finish, hold, lapses, sessions, unwritten, unwritten_rows, writing
+from django_director.engine.claim import Claim, claim
 from django_director.engine.failures import Failure
 from django_director.engine.sessions import engine_session
-from django_director.engine.unwritten import End
+from django_director.engine.unwritten_rows import End
 from django_director.exceptions import LockedRow
 from django_director.models import Gate, Run, Task, UnwrittenOutcome, Worker, Workflow
 from django_director.status import RunStatus, TaskStatus
@@ -226,6 +227,55 @@ def test_force_that_meets_a_lock_is_not_reported_as_done(published, monkeypatch)
         engine.cancel(run, force=True)
     assert engine.cancel(run, force=True).status == RunStatus.CANCELED
     assert run.tasks.get().status == TaskStatus.CANCELED
+
+
+def test_a_task_whose_row_was_locked_when_it_was_to_start_is_sent_again_when_the_lock_has_ended(published):
+    run = driver.start("A", name="test.LOCKED")
+    (ticket,) = published
+    made = supervisor()
+    with held_elsewhere(Task.objects.filter(run=run)):
+        for _ in range(2):
+            assert in_worker(partial(claim, ticket, "w"))[0] is None
+        tick(made)
+        assert UnwrittenOutcome.objects.count() == 1
+    published.clear()
+    bounds.forget()
+    for _ in range(2):
+        tick(made)
+    assert [message.task_id for message in published] == [ticket.task_id]
+    assert not UnwrittenOutcome.objects.exists()
+    tick(made)
+    assert len(published) == 1
+
+
+def test_an_offer_of_a_task_that_another_worker_has_started_changes_nothing(published):
+    run = driver.start("A", name="test.LOCKED")
+    unwritten_rows.insert_offer(published[0])
+    driver.claim(run, "A")
+    before = run.tasks.values().get()
+    tick(supervisor())
+    assert (run.tasks.values().get(), UnwrittenOutcome.objects.count()) == (before, 0)
+
+
+def test_an_offer_leaves_a_paused_run_alone(published):
+    run = driver.start("A", name="test.LOCKED")
+    unwritten_rows.insert_offer(published[0])
+    engine.pause(run)
+    run.tasks.update(next_dispatch_at=later(hold.PARKED + 3600))
+    before = run.tasks.values().get()
+    tick(supervisor())
+    assert (run.tasks.values().get(), UnwrittenOutcome.objects.count()) == (before, 0)
+
+
+def test_who_has_locked_many_runs_does_not_cost_a_wait_for_each(published):
+    runs = [driver.start("A", name="test.LOCKED") for _ in range(8)]
+    claims = [driver.claim(run, "A") for run in runs]
+    waits = sessions.connections[director.DATABASE].vendor == "postgresql"
+    seconds = bounds.ROW_SECONDS * len(runs)
+    with held_elsewhere(Task.objects.filter(run__in=runs)):
+        results, took = in_worker(lambda: [finish.finish(claimed, 1) for claimed in claims])
+    assert results == [True] * len(runs)
+    assert took < (bounds.ROW_SECONDS * 2 + SOON if waits else seconds + SOON)
 
 
 def test_locks_are_told_of_once(published, caplog):

@@ -1,0 +1,28 @@
+"""Rows of what can't be written now, for another session has locked what it is about; see ``unwritten``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from django_director.clock import Now
+from django_director.models import UnwrittenOutcome
+
+from .tickets import Ticket
+from .transactions import WORKER_PATIENCE, transact
+
+End = UnwrittenOutcome.End
+_LOW_BITS: Final = (1 << 62) - 1
+
+
+def insert(key: int, task_id: UUID, run_id: UUID, end: End, content: dict[str, Any]) -> None:
+    """Store one row under ``key``, unless it is there: the answer to our own commit may have been lost."""
+    row = {"task_id": task_id, "run_id": run_id, "end": end, "content": content, "created_at": Now()}
+    transact(lambda: UnwrittenOutcome.objects.get_or_create(claim=key, defaults=row), patience=WORKER_PATIENCE)
+
+
+def insert_offer(ticket: Ticket) -> None:
+    """Store that the message of a locked task was taken in vain: another one is sent when its row is free."""
+    # No claim is negative, and there is one such row for each task.
+    key = -1 - (ticket.task_id.int & _LOW_BITS)
+    insert(key, ticket.task_id, ticket.run_id, End.OFFER, {"sequence": ticket.sequence})
