@@ -208,8 +208,7 @@ def _take(
     ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: Any
 ) -> list[Row]:
     """Claim the task and read what it needs; no rows: it is not this message's to run."""
-    values = {"task": ticket.task_id, "run": ticket.run_id, "sequence": ticket.sequence, "token": token} | by
-    values["version"] = ticket.version
+    values = ticket.params | {"token": token} | by
     before = reading.ids_before(ticket, node)
     kind = (director.LEASE, limit, node.is_hook, node.runs_on, row_seconds())
     if can_pair() and wanted is None and len(before) < 2:

@@ -64,6 +64,16 @@ class Ticket:
             map_index=_read(header, "index", _number) if "index" in header else -1,
         )
 
+    @property
+    def params(self) -> dict[str, Any]:
+        """What the statement of a claim asks for."""
+        return {
+            "task": self.task_id,
+            "run": self.run_id,
+            "sequence": self.sequence,
+            "version": self.version,
+        }
+
     def fits(self, node: Node) -> bool:
         """Whether it is of the task at ``node``, by the ids, which follow from run and position."""
         if node.name != self.name or node.position != self.position:
