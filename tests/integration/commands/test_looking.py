@@ -335,5 +335,7 @@ def test_what_can_not_be_sent_is_said_of_its_task_and_its_run(workflow, command)
     assert lines == {str(other.pk): "", str(run.pk): f"RANDOM-2 {why}"}
     (row,) = (line for line in command("showrun", str(run.pk)).lines if line.startswith("RANDOM-2"))
     assert row.split("\t")[-1] == why
-    shown = task_as_json(run.tasks.get(step="RANDOM-2"), with_payload=False)
+    shown = task_as_json(run.tasks.get(step="RANDOM-2"), with_payload=True)
     assert (shown["status"], shown["reason"]) == ("queued", why)
+    hidden = task_as_json(run.tasks.get(step="RANDOM-2"), with_payload=False)
+    assert hidden["reason"] == "can't be sent to queue `slow`"
