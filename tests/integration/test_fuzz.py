@@ -121,7 +121,6 @@ HEADERS = (
     "Idempotency-Key",
     "Accept",
     "Content-Type",
-    "Content-Length",
     "Range",
     "If-Modified-Since",
     "If-None-Match",
@@ -235,6 +234,9 @@ def requests_to_api(route: str, rows: dict[str, Any]) -> list[Request]:
     assert {"payload", "comment", "force", "created_after", "search"} <= fields
     found = [*of_paths(route, rows), *of_queries(route, rows, fields | set(PARAMETERS))]
     found += of_methods_and_headers(route, rows)
+    path = address(route, rows)
+    for text in ("x", "-1", "9" * 30, "9" * 5_000, "²"):
+        found.append(("post", path, {"headers": {"Content-Length": text}}))
     return [*found, *of_bodies(route, rows, fields)] if "post" in NEEDS[route] else found
 
 
