@@ -215,8 +215,7 @@ def _take(
         # A claim that a crash of the database undoes is made again. But a caller's transaction is not ours.
         may_be_undone = not connection().in_atomic_block
         taking = _taking_and_reading(*kind, len(before), node.takes_item, may_be_undone)
-        params = values | {"before": before[0] if before else None}
-        if rows := reading.few_rows(taking, node, **params):
+        if rows := reading.few_rows(taking, node, **values, before=before[0] if before else None):
             return rows
     elif _taking(*kind).execute(**values):
         return reading.read(ticket, graph, node, wanted)
