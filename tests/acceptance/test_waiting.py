@@ -64,7 +64,7 @@ def test_an_approval_by_command_after_the_worker_was_killed_and_restarted(site: 
     assert run.wait(30) == RunStatus.SUCCESS
     again = manage(site.broker, "approvetask", f"{run.pk}:OK", "--reject")
     assert again.returncode == 1
-    assert "can't be rejected: it was approved: fine" in again.stderr
+    assert "can't be rejected: it was approved" in again.stderr
 
 
 def test_a_decision_while_no_worker_runs(site: Site):

@@ -112,7 +112,7 @@ def test_who_comes_second_hears_who_has_decided():
     run, task = asked()
     engine.approve(task, user=make_user("ann"), comment="fine")
     assert refused(engine.reject, task, user=make_user("bob")) == (
-        f"“OK” of run {run.pk} can't be rejected: it was approved by ann: fine"
+        f"“OK” of run {run.pk} can't be rejected: it was approved by ann"
     )
     assert Task.objects.get(pk=task.pk).decision["by"] == "ann"
 
