@@ -50,6 +50,7 @@ LEVELS: list[set[str]] = [
         "orphans",
         "schedules",
         "sync",
+        "testsync",
         "unapplying",
         "tasks",
         "apps",
