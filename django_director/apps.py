@@ -13,4 +13,4 @@ class DirectorConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing a module of checks or receivers needs the apps to be loaded.
-        from . import checks, installation, live_checks, sync, tasks, unapplying  # noqa: F401
+        from . import checks, installation, live_checks, sync, tasks, testsync, unapplying  # noqa: F401

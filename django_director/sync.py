@@ -24,7 +24,6 @@ from .clock import Now
 from .conf import director
 from .definitions import as_json, content_hash
 from .definitions.model import Definition, Retention
-from .engine import launch
 from .engine.transactions import transact
 from .exceptions import InvalidDefinitions
 from .models import Lease, Workflow, WorkflowVersion
@@ -62,31 +61,6 @@ def sync(*, dry_run: bool = False) -> SyncReport:
     report = store(reading.definitions, dry_run=dry_run)
     known = project.known_tasks()
     return report if known is None else replace(report, warnings=orphaned_tasks(known))
-
-
-def sync_for_test(name: str) -> bool:
-    """Sync where a test starts a workflow that stands in the files and that its database does not have.
-
-    Says whether the database has it now; not outside of tests. Raises ``InvalidDefinitions``.
-    """
-    if not _is_test():
-        return False
-    reading = project.read_project()
-    if reading.problems:
-        raise InvalidDefinitions(reading.problems)
-    is_there = any(definition.name == name for definition in reading.definitions)
-    if is_there:
-        store(reading.definitions)
-    return is_there
-
-
-def _is_test() -> bool:
-    """Whether a test runner, Django's or pytest-django, has set this process up."""
-    utils = sys.modules.get("django.test.utils")
-    return hasattr(getattr(utils, "_TestState", None), "saved_data")
-
-
-launch.find_elsewhere = sync_for_test
 
 
 def store(definitions: Iterable[Definition], *, dry_run: bool = False) -> SyncReport:

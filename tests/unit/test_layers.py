@@ -51,6 +51,7 @@ LEVELS: list[set[str]] = [
         "orphans",
         "schedules",
         "sync",
+        "testsync",
         "unapplying",
         "tasks",
         "apps",
