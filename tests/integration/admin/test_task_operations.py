@@ -165,7 +165,7 @@ def test_a_mask_that_stands_for_nothing_is_refused(operator):
     run = with_payload(PAYLOAD)
     response = submit(operator, run, order="8", items='[{"token": "********"}, {"token": "********"}]')
     assert response.status_code == 400
-    assert "******** stands for a value that is hidden here: enter that anew." in text(response)
+    assert "******** stands for a value that is hidden: give it anew" in text(response)
     assert Run.objects.count() == 1
 
 

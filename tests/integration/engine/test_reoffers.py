@@ -18,7 +18,7 @@ from tests.factories import group
 
 from . import driver
 
-pytestmark = [pytest.mark.django_db, pytest.mark.fault(3)]
+pytestmark = [pytest.mark.django_db, pytest.mark.fault(3), pytest.mark.usefixtures("published")]
 
 PAUSE = 10
 
