@@ -46,8 +46,9 @@ class Recorder:
 def broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     recorder = Recorder()
     url = f"{request.param}://127.0.0.1:{recorder.port}"
-    monkeypatch.setenv("CELERY_BROKER_URL", url)
+    # In this order: Celery's setting reads the variable, and would keep its value afterwards.
     monkeypatch.setattr(current_app.conf, "broker_url", url)
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
     monkeypatch.setattr(current_app, "_pool", None)
     monkeypatch.setattr(current_app.amqp, "_producer_pool", None)
     dispatch._pool.cache_clear()
