@@ -48,8 +48,9 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Let Celery take this broker: it looks into its environment first."""
-    monkeypatch.setenv("CELERY_BROKER_URL", url)
+    # In this order: Celery's setting reads the variable, and would keep its value afterwards.
     monkeypatch.setattr(current_app.conf, "broker_url", url)
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
 
 
 def received(queue: str = "celery") -> list[str]:
