@@ -121,6 +121,7 @@ def told() -> Iterator[Any]:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.fault(47)
 def test_what_celery_can_not_begin_is_queued_again_and_spends_nothing(told: Any, monkeypatch: pytest.MonkeyPatch):
     """As when the result backend is away, and the project wants to see there what has started."""
     make_workflow(definition("test.TOLD", "promises.TOLD"))

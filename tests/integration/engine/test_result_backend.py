@@ -13,7 +13,7 @@ from celery.signals import before_task_publish
 from django_director import dispatch, engine
 from tests.factories import definition, make_workflow, step
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault(47)]
 
 
 @shared_task(name="tests.backend.KEPT", ignore_result=False)
