@@ -19,8 +19,9 @@ OPEN: Final = "${{"
 MAX_LEVELS: Final = 100
 """Files are held to 32 levels; this is for values from elsewhere."""
 
-# Quotes may hold `}}`. Nothing is tried twice: the alternatives begin differently, and keep what they took.
-_BODY: Final = re.compile(r"""(?:[^"'}]|"(?:\\.|[^"\\])*+"|'(?:\\.|[^'\\])*+'|\}(?!\}))*+\}\}""", re.DOTALL)
+_CLOSE: Final = "}}"
+# Quotes may hold `}}`. No possessive quantifiers: Python before 3.11.5 matches them wrongly (CPython issue 106052).
+_PART: Final = re.compile(r"""[^"'}]+|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\}(?!\})""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +106,16 @@ def _pieces(text: str, place: Place, known: Set[str]) -> Iterator[str | Expressi
         if start > position:
             yield text[position:start]
         begin = start + len(OPEN)
-        body = _BODY.match(text, begin)
-        if body is None:
+        end = _end_of_body(text, begin)
+        if end is None:
             fault = Fault(
                 "this `${{` or a quote in it is never closed",
                 'close it with `}}`; write `${{ "${{" }}` for the text',
                 at=start,
             )
             raise error(fault, text[start:], place)
-        yield compile_part(text, begin, body.end() - 2, place, known)
-        position = body.end()
+        yield compile_part(text, begin, end, place, known)
+        position = end + len(_CLOSE)
     if position < len(text):
         yield text[position:]
 
@@ -169,3 +170,10 @@ def _text(expression: Expression, scope: Scope) -> str:
     except Fault as fault:
         raise error(fault, expression.text, expression.place) from None
     return text
+
+
+def _end_of_body(text: str, begin: int) -> int | None:
+    """Where the `}}` stands that closes the expression which begins there; ``None``: nowhere."""
+    while (part := _PART.match(text, begin)) is not None:
+        begin = part.end()
+    return begin if text.startswith(_CLOSE, begin) else None
