@@ -20,7 +20,7 @@ MAX_LEVELS: Final = 100
 """Files are held to 32 levels; this is for values from elsewhere."""
 
 _CLOSE: Final = "}}"
-# Quotes may hold `}}`. No possessive quantifiers: Python before 3.11.5 matches them wrongly (CPython issue 106052).
+# Quotes may hold `}}`. Nothing possessive: Python before 3.11.5 matches that wrongly (CPython issue 106052).
 _PART: Final = re.compile(r"""[^"'}]+|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\}(?!\})""", re.DOTALL)
 
 
