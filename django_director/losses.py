@@ -1,4 +1,4 @@
-"""What a worker's own process has to tell the engine: attempts that are lost, and messages that it had to drop.
+"""What a worker's own process has to tell the engine: attempts that are lost, and messages that were dropped.
 
 That process must not wait for a database: while it does, the worker takes no message and hears no signal. So it
 collects, and helpers tell: short-lived child processes or, where the pool does not fork, threads.
@@ -41,7 +41,7 @@ FAREWELL: Final = 2.0
 
 
 class Loss(NamedTuple):
-    """An attempt that has ended although its task did not."""
+    """An attempt that has ended although its task did not, or a message that was dropped before there was one."""
 
     task_id: UUID
     sequence: int

@@ -24,7 +24,7 @@ else:
 
 
 class Attentive(Base):
-    """Mixed into a class of requests: tells the engine of lost attempts of its tasks, and changes nothing else.
+    """Mixed into a class of requests: tells the engine of what is lost of its tasks, and changes nothing else.
 
     Whatever Celery does with the message then, acknowledge it or send it back, is of no effect: the task is queued
     anew under its next sequence, and the message is out of date.
@@ -41,6 +41,13 @@ class Attentive(Base):
         error = exc_info.exception
         self._notice(error.exc if isinstance(error, ExceptionWithTraceback) else error)
         return super().on_failure(exc_info, *args, **kwargs)
+
+    def revoked(self) -> bool:
+        """Whether Celery drops the message: somebody has revoked it, as by ``celery control revoke``."""
+        is_dropped: bool = super().revoked()
+        if is_dropped and self.request_dict.get(HEADER):
+            reporter.lose(self.id, "its message was revoked")
+        return is_dropped
 
     def _notice(self, error: BaseException) -> None:
         if not self.request_dict.get(HEADER):

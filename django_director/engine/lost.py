@@ -28,14 +28,16 @@ class Held(Protocol):
 def write_down(task_id: UUID, sequence: int, why: str, seconds: float | None = None) -> bool:
     """End the running attempt of a message as lost or, with ``seconds``, as one that ran longer than so many.
 
+    A task that is still queued by that message is queued under the next one: the message will not come again.
+
     ``False``: another session has locked a row that it needs, ask again. Raises ``DatabaseError``.
     """
     try:
         with bounded():
-            if seconds is None:
-                recovery.lose_message(task_id, sequence, why)
-            else:
+            if seconds is not None:
                 timeouts.time_out_message(task_id, sequence, seconds)
+            elif not recovery.lose_message(task_id, sequence, why):
+                recovery.requeue(task_id, sequence, why)
     except OperationalError as error:
         if not is_locked(error):
             raise

@@ -226,6 +226,21 @@ def lose_message(task_id: UUID, sequence: int, why: str, *, patience: float = PA
     return transact(lambda: any(lose(task, why) for task in read(running)), patience=patience)
 
 
+def requeue(task_id: UUID, sequence: int, why: str) -> bool:
+    """Queue a task again under its next message, if it is still queued by this one, which will not come to it.
+
+    The present message is of no use to it: Celery drops whatever has the id of one that was revoked.
+    """
+    queued = Task.objects.filter(pk=task_id, sequence=sequence, next_dispatch_at__lt=later(hold.PARKED)).queued()
+    changes = {"sequence": F("sequence") + 1, "next_dispatch_at": outbox.UNSENT, "dispatches": 0}
+    is_queued = bool(statement(lambda: queued.update(**changes)))
+    if is_queued:
+        logger.warning(
+            "Task %s is sent again: %s.", task_id, why, extra={"action": "requeue", "task": str(task_id)}
+        )
+    return is_queued
+
+
 def audit() -> int:
     """Recompute runs in which nothing is active although they have no outcome; return how many."""
     moving = Task.objects.filter(run_id=OuterRef("pk")).steps().active().exclude(status=TaskStatus.PENDING)

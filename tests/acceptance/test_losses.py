@@ -6,12 +6,17 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.db import connection, connections
+from django.utils import timezone
 
+from django_director import ids
+from django_director.engine import outbox
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 
@@ -94,6 +99,19 @@ def test_a_killed_pool_process(site: Site, worker: Worker, trace: Path, name: st
     os.kill(pid, signal.SIGKILL)
     run.wait(SOON)
     assert_survived(run, trace)
+
+
+@pytest.mark.fault(49)
+def test_a_revoked_message_does_not_keep_its_task(site: Site, early: Worker):
+    """Celery drops what has its id for hours: the task goes under the next one. Who wants it to stop cancels."""
+    site.define("lost.REVOKED", "NOOP", "BOUND")
+    run = site.start("lost.REVOKED", not_before=timezone.now() + timedelta(seconds=2))
+    first = run.tasks.get(step="NOOP")
+    current_app.control.revoke(ids.message_id(first.pk, outbox.first_sequence(run.generation)))
+    wait_for(lambda: "revoked" in early.text(), SOON, "the worker has heard of it")
+    assert run.wait(4 * SOON) == RunStatus.SUCCESS
+    first.refresh_from_db()
+    assert (first.attempt, first.crashes, first.sequence) == (1, 0, outbox.first_sequence(run.generation) + 1)
 
 
 @pytest.mark.fault(6)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from django_director import engine
 from django_director.clock import later
-from django_director.engine import lost, unknown
+from django_director.engine import hold, lost, recovery, unknown
 from django_director.engine.claim import Claim
 from django_director.models import Run, Task
-from django_director.status import TaskStatus
+from django_director.status import RunStatus, TaskStatus
 from tests.factories import group
 
 from . import driver
@@ -96,3 +97,26 @@ def test_a_claim_is_held_until_its_task_is_another_attempts():
     assert lose(claims[0])
     assert lost.still_held(claims, False) == {claims[1].token}
     assert driver.claim(run, "A").token not in lost.still_held(claims, False)
+
+
+@pytest.mark.fault(49)
+def test_a_queued_task_whose_message_was_dropped_is_sent_under_the_next_id(published):
+    run = driver.start("A")
+    (first,) = published
+    published.clear()
+    for _ in range(2):
+        assert lost.write_down(first.task_id, first.sequence, "its message was revoked")
+    recovery.publish_due()
+    assert [(message.task_id, message.sequence) for message in published] == [(first.task_id, first.sequence + 1)]
+    assert state(first.task_id) == (TaskStatus.QUEUED, 0, 0)
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_a_held_task_stays_held_when_its_message_was_dropped(published):
+    run = driver.start("A")
+    engine.pause(run)
+    hold.park_ids([published[0].task_id])
+    before = run.tasks.values().get()
+    assert lost.write_down(published[0].task_id, published[0].sequence, "its message was revoked")
+    assert run.tasks.values().get() == before
