@@ -266,7 +266,7 @@ def test_schema(project: Site):
     for payload, wrong in (({}, 1), ({"price": "foo"}, 2)):
         with pytest.raises(InvalidPayload) as refused:
             engine.start("schemas.SIMPLE_SCHEMA", payload)
-        assert "'name' is a required property" in str(refused.value)
+        assert '"name" is a required property' in str(refused.value)
         assert len(refused.value.errors) == wrong
 
 
