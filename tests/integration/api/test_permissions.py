@@ -2,9 +2,11 @@ import subprocess
 import sys
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 from rest_framework.test import APIClient
 
+from django_director import authorization
 from django_director.models import Run
 from tests import factories
 
@@ -98,6 +100,28 @@ def test_a_wrong_authorize_refuses_and_says_so(run, operator, settings):
     response = operator.get(f"{API}/runs/{run.pk}/")
     assert response.status_code == 503
     assert "AUTHORIZE" in response.json()["detail"]
+
+
+def refuses_to_say(user, action, workflow):
+    raise RuntimeError("no answer")
+
+
+def says_no_as_django_does(user, action, workflow):
+    raise PermissionDenied
+
+
+@pytest.mark.parametrize(("function", "lines"), [(refuses_to_say, 1), (says_no_as_django_does, 0)])
+def test_where_the_function_of_the_project_raises_nothing_may_be_done(
+    run, operator, settings, caplog, function, lines
+):
+    settings.DIRECTOR = {"AUTHORIZE": f"{__name__}.{function.__name__}"}
+    authorization.raised.reset()
+    assert operator.get(f"{API}/runs/").json()["results"] == []
+    assert operator.get(f"{API}/workflows/").json() == []
+    assert operator.get(f"{API}/health/").status_code == 403
+    assert operator.post(f"{API}/runs/{run.pk}/retry/").status_code == 404
+    assert Run.objects.get().status == "failed"
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == lines
 
 
 def test_throttling_is_harmless_without_a_rate_and_works_with_one(operator, settings):
