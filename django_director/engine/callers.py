@@ -90,7 +90,7 @@ def checked_name(name: str | Workflow) -> str | Workflow:
     return name
 
 
-def checked_run(run: Run, verb: str) -> Run:
+def checked_run(run: Any, verb: str) -> Run:
     """The run that the function ``verb`` is called with. Raises ``Misuse``."""
     if not isinstance(run, Run):
         way = "its run is `task.run`" if isinstance(run, Task) else "Run.objects.get(pk=…)"
@@ -98,7 +98,7 @@ def checked_run(run: Run, verb: str) -> Run:
     return run
 
 
-def checked_task(task: Task, verb: str) -> Task:
+def checked_task(task: Any, verb: str) -> Task:
     """The task that the function ``verb`` is called with. Raises ``Misuse``."""
     if not isinstance(task, Task):
         way = "run.tasks.get(step=…)" if isinstance(task, Run) else "Task.objects.get(pk=…)"

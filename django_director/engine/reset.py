@@ -96,7 +96,8 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
     The task's ``reason`` says who did it, and the ``comment``. Returns the task as it is now. Raises ``Conflict``
     for any other task.
     """
-    user, comment = checked_user(user), checked_comment(comment)
+    checked_user(user)
+    comment = checked_comment(comment)
     reason = (
         TaskStatus.SKIPPED.label
         + (f" by {user}" if user is not None else "")
