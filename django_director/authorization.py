@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from inspect import iscoroutinefunction
 from typing import Any, Final, TypeVar, cast
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
@@ -12,6 +15,9 @@ from .conf import director
 from .definitions.model import ApprovalStep
 from .exceptions import InvalidSettings, NotAllowed
 from .models import Task, Workflow
+from .throttle import Throttle
+
+logger = logging.getLogger(__name__)
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 Authorize = Callable[[Any, str, Workflow | None], bool]
@@ -29,6 +35,8 @@ PERMISSIONS: Final[dict[str, tuple[str, ...]]] = {
     "approve": ("approve_task",),
 }
 
+raised: Final = Throttle()
+"""Errors of the project's function: the admin asks it several times for a page."""
 
 #: What the names of the actions begin with that change nothing.
 LOOKING: Final = "view"
@@ -40,9 +48,23 @@ def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool
     An action is a key of ``PERMISSIONS``, or the permission ``app_label.codename`` that an approval asks for in
     place of ``approve_task``.
     ``DIRECTOR["AUTHORIZE"]`` may name a function of the same arguments that decides instead; it may call
-    ``by_permissions`` for the usual answer.
+    ``by_permissions`` for the usual answer. What it raises means no, and is logged once in a minute.
     """
-    return bool(deciding()(user, action, workflow))
+    decide = deciding()
+    if decide is by_permissions:
+        return by_permissions(user, action, workflow)
+    try:
+        return bool(decide(user, action, workflow))
+    except PermissionDenied:
+        return False
+    except Exception:
+        if raised.passes("AUTHORIZE"):
+            logger.exception(
+                'DIRECTOR["AUTHORIZE"] raised an error for “%s” with %s, which means no.',
+                action,
+                workflow or "any workflow",
+            )
+        return False
 
 
 def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> bool:
@@ -148,4 +170,7 @@ def deciding() -> Authorize:
         raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} can\'t be imported: {error}') from error
     if not callable(found):
         raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} can\'t be called: it is no function')
+    if iscoroutinefunction(found):
+        # What it returns before it is awaited counts as true.
+        raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} is an `async def`: a plain function is called')
     return cast("Authorize", found)

@@ -13,7 +13,7 @@ from django.db import connections, models, router
 
 from .authorization import deciding
 from .conf import DEFAULTS, director
-from .definitions import Definition
+from .definitions import Definition, codes
 from .engine.texts import stored_charset
 from .exceptions import InvalidSettings
 from .hints import did_you_mean
@@ -276,7 +276,7 @@ def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[Check
     from .project import read_project  # imports Celery, as above
 
     reading = read_project()
-    problems = [str(problem) for problem in reading.problems]
+    problems = [str(problem) for problem in reading.problems if problem.code != codes.NO_APP]  # W002
     if len(problems) > MAX_PROBLEMS:
         problems[MAX_PROBLEMS:] = [f"The workflow files have {len(problems) - MAX_PROBLEMS:,} more problems."]
     hint = "Nothing is stored until `manage.py checkworkflows` is content."

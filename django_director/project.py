@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import pkgutil
+import sys
 import traceback
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -131,8 +133,25 @@ def _with_tasks(reading: Reading) -> Reading:
         return reading.adding([_import_problem(error)])
     definitions = reading.definitions
     problems = check_tasks(definitions, lambda name: _signature(app, name), known)
+    is_known = celery_app() is not None or not any(problem.code == codes.UNKNOWN_TASK for problem in problems)
+    if not is_known:
+        problems = [problem for problem in problems if problem.code != codes.UNKNOWN_TASK]
     problems += check_destinations(definitions, routing.refused_queue, OWN_TASK, _queues(app))
-    return reading.adding([*problems, *check_retries(definitions, import_name)])
+    reading = reading.adding([*problems, *check_retries(definitions, import_name)])
+    return reading if is_known else replace(reading, problems=(_no_app(), *reading.problems))
+
+
+def _no_app() -> Problem:
+    """In place of what each step would say: without an app no task of the project is known."""
+    package = settings.SETTINGS_MODULE.partition(".")[0] if "." in (settings.SETTINGS_MODULE or "") else ""
+    found = sys.modules.get(package)
+    file = getattr(found, "__file__", None)
+    return Problem(
+        place=Place(path=shown_path(Path(file)) if file else "settings"),
+        code=codes.NO_APP,
+        message="the project has no Celery app, so steps are not checked against tasks",
+        hint="make one in its celery.py and import it here: `from .celery import app`",
+    )
 
 
 def _imported(app: Celery) -> Celery:

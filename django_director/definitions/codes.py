@@ -61,6 +61,7 @@ IMPORT: Final = "D404"
 SETTING: Final = "D405"
 EXCEPTION: Final = "D406"
 REFUSED_QUEUE: Final = "D407"
+NO_APP: Final = "D408"
 
 EXPRESSION: Final = "D501"
 SCOPE: Final = "D502"
@@ -84,6 +85,8 @@ MISREAD: Final = "D914"
 FILLED: Final = "D915"
 KEYWORD: Final = "D916"
 SLOW_PATTERN: Final = "D917"
+IDLE_SCHEMA: Final = "D918"
+UNNAMED_REQUIRED: Final = "D919"
 
 CODES: Final[dict[str, str]] = {
     UNREADABLE: "the file is missing or can't be read",
@@ -139,6 +142,7 @@ CODES: Final[dict[str, str]] = {
     SETTING: "the setting that names the files is not usable",
     EXCEPTION: "`retry` names an exception class that can't be imported",
     REFUSED_QUEUE: "Celery would refuse the queue of a step",
+    NO_APP: "the project has no Celery app, so that no task is known",
     EXPRESSION: "an expression that can't be read",
     SCOPE: "an expression uses a name that is not known where it stands",
     NOT_BEFORE: "an expression uses a step that does not come before it",
@@ -160,4 +164,6 @@ CODES: Final[dict[str, str]] = {
     FILLED: "note: a misspelt key of `with` that `**kwargs` takes, while the upstream result fills the parameter",
     KEYWORD: "note: a word in a schema that is no keyword and looks like one",
     SLOW_PATTERN: "note: a pattern of a schema that takes very long on some texts",
+    IDLE_SCHEMA: "note: a schema that checks nothing, as it has no keyword of JSON Schema",
+    UNNAMED_REQUIRED: "note: a schema requires a key that its `properties` do not name",
 }

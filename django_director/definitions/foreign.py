@@ -236,6 +236,14 @@ write `type: wait` with `for: 30s`
 a step runs a Celery task: write `task: NAME`
     http webhook script bash shell container docker python_operator
 """)
+AROUND: Final = frozenset(
+    (
+        *("workflows", "workflow", "jobs", "job", "pipelines", "pipeline", "dags", "dag", "flows", "flow"),
+        *("stages", "steps", "include", "imports", "settings", "config"),
+        *(word for word, hint in OF_WORKFLOWS.items() if hint == OF_WORKFLOWS["env"]),
+    )
+)
+"""Words that other engines have at the top of a file, with or around what is a workflow here."""
 KINDS: Final = frozenset(OF_STEPS[word] for word in ("run", "steps", "foreach"))
 """The hints of words that say what a step does: its key is an id then, and no task."""
 _SAME: Final = (

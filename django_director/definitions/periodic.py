@@ -19,6 +19,9 @@ from .writing import note_text
 
 TIMINGS: Final = ("interval", "crontab", "schedule")
 KEYS: Final = (*TIMINGS, "payload", "timezone", "enabled")
+CRONTAB_FIELDS: Final = 5
+SHOWN: Final = 60
+"""How much of a text a hint repeats."""
 
 Timing = tuple[str, str]
 """The kind and the value of a ``Schedule``."""
@@ -36,7 +39,7 @@ def read_periodic(node: Node | None, schema: Any, report: Report) -> tuple[Sched
 def _read_entry(node: Node, schema: Any, report: Report) -> Schedule | None:
     if not isinstance(node, MappingNode):
         message = f"`periodic` must be a mapping or a list of mappings, and is {describe(node)}"
-        report.error(codes.VALUE, node, message, "write `periodic: {interval: 60}`")
+        report.error(codes.VALUE, node, message, _timing_hint(text_of(node) or ""))
         return None
     node = report.check_keys(node, "in `periodic`", KEYS, foreign=foreign.OF_SCHEDULES)
     timing = _read_timing(node, report)
@@ -53,6 +56,16 @@ def _read_entry(node: Node, schema: Any, report: Report) -> Schedule | None:
         payload=payload,
         place=report.place(node),
     )
+
+
+def _timing_hint(text: str) -> str:
+    """How to write what stands there in place of a mapping."""
+    crontab, interval = f'write `periodic: {{crontab: "{text}"}}`', f"write `periodic: {{interval: {text}}}`"
+    if len(text.split()) == CRONTAB_FIELDS and len(text) <= SHOWN:
+        return crontab
+    if parse_duration(text) is not None:
+        return interval
+    return 'write `periodic: {crontab: "0 7 * * *"}` or `periodic: {interval: 10m}`'
 
 
 def _read_timing(node: MappingNode, report: Report) -> Timing | None:

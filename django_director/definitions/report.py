@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,7 @@ from . import codes
 from .foreign import Words, hint_for, same_as
 from .problems import Place, Problem
 from .scopes import IN_STEP
-from .tree import Entry, MappingNode, Node, is_null
+from .tree import Entry, ListNode, MappingNode, Node, is_null, text_of
 
 if TYPE_CHECKING:
     from .children import Call
@@ -37,6 +37,8 @@ class Budget:
     """Where a text that is nearly an expression, or an empty key, has been noted."""
     misread: set[tuple[int, int]] = field(default_factory=set)
     """Where a value stands that YAML reads otherwise than it looks, which has been reported."""
+    steps: dict[str | None, frozenset[str]] = field(default_factory=dict)
+    """By workflow: what its steps are called, once that was asked."""
     lost: set[tuple[str | None, str]] = field(default_factory=set)
     """By workflow: the names of steps that could not be read, so that nothing else is said of these."""
 
@@ -54,6 +56,8 @@ class Report:
     schema: Any = None
     """Of the workflow's payload."""
     budget: Budget = field(default_factory=Budget)
+    tasks: Node | None = None
+    """The steps of the workflow, as they stand in the file."""
     calls: list[Call] = field(default_factory=list)
     """Workflows as steps of others, to be checked when all files are read."""
 
@@ -64,6 +68,7 @@ class Report:
         step: str | None = None,
         known: frozenset[str] | None = None,
         schema: Any = None,
+        tasks: Node | None = None,
     ) -> Report:
         """The same report, for what is found inside a workflow or step; ``None`` leaves a field as it is."""
         return replace(
@@ -72,7 +77,15 @@ class Report:
             step=step or self.step,
             known=known or self.known,
             schema=self.schema if schema is None else schema,
+            tasks=tasks or self.tasks,
         )
+
+    def steps(self) -> frozenset[str]:
+        """What the steps of the workflow are called in the file; read at the first question."""
+        found = self.budget.steps
+        if self.workflow not in found:
+            found[self.workflow] = frozenset(_step_names(self.tasks))
+        return found[self.workflow]
 
     def place(self, node: Node | None) -> Place:
         if node is None:
@@ -162,3 +175,14 @@ class Report:
 
     def _unknown(self, mapping: MappingNode, name: str, where: str, hint: str) -> None:
         self.error(codes.UNKNOWN_KEY, mapping.entries[name].key, f"unknown key `{name}` {where}", hint)
+
+
+def _step_names(tasks: Node | None) -> Iterator[str]:
+    for item in tasks.items if isinstance(tasks, ListNode) else ():
+        if (name := text_of(item)) is not None:
+            yield name
+        elif isinstance(item, MappingNode):
+            for name, entry in item.entries.items():
+                yield name
+                if isinstance(entry.value, MappingNode):
+                    yield from _step_names(entry.value.get("tasks"))

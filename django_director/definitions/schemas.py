@@ -7,13 +7,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from django_director.hints import LISTED
 from django_director.jsonvalues import NotStorable, normalise
 
 from . import codes
 from .misread import note_misread_schema
 from .payloads import PayloadError, Schema, problems_of
 from .report import Report
-from .subschemas import misspelt, slow_patterns
+from .subschemas import TYPES, idle_words, misspelt, slow_patterns, unnamed
 from .tree import MappingNode, Node, at, describe, key_at, plain, text_of
 
 FOLDER: Final = "schemas"
@@ -86,7 +87,8 @@ def _checked(schema: Any, node: Node, what: str, report: Report) -> Schema | Non
     if not isinstance(schema, dict | bool):
         report.error(codes.SCHEMA, node, f"{what} must be an object", "begin with `type: object`")
         return None
-    problems = problems_of(schema)
+    # A mistake is found once by each vocabulary that a draft consists of.
+    problems = list(dict.fromkeys(problems_of(schema)))
     for problem in problems:
         _report(problem, node, what, report)
     if problems:
@@ -99,6 +101,7 @@ def _note(schema: Schema, node: Node, what: str, report: Report) -> None:
     for keys, near in islice(misspelt(schema), MAX_NOTES):
         message = f"{what} has `{keys[-1]}`, which means nothing in a JSON Schema"
         report.note(codes.KEYWORD, key_at(node, keys), message, f"did you mean `{near}`?")
+    _note_unchecked(schema, node, what, report)
     for keys, part in islice(slow_patterns(schema), MAX_NOTES):
         message = (
             f"{what} has a pattern that takes too long on some texts, which are refused, by its part `{part}`"
@@ -107,6 +110,27 @@ def _note(schema: Schema, node: Node, what: str, report: Report) -> None:
         report.note(codes.SLOW_PATTERN, key_at(node, keys), message, hint)
 
 
+def _note_unchecked(schema: Schema, node: Node, what: str, report: Report) -> None:
+    for keys, name, near, is_closed in islice(unnamed(schema), MAX_NOTES):
+        message = f"{what} requires `{name}`, which its `properties` do not name"
+        message += ", and allows nothing else: no payload fits" if is_closed else ""
+        report.note(
+            codes.UNNAMED_REQUIRED, at(node, keys), message, f"did you mean `{near}`?" if near else "name it"
+        )
+    if words := idle_words(schema):
+        listed = ", ".join(f"`{word}`" for word in words[:LISTED]) + (", …" if len(words) > LISTED else "")
+        message = f"{what} checks nothing: it has {listed} and no keyword of JSON Schema"
+        report.note(codes.IDLE_SCHEMA, node, message, f"write `properties: {{{_as_property(schema, words[0])}}}`")
+
+
+def _as_property(schema: Any, name: str) -> str:
+    kind = schema[name]
+    return f"{name}: {{type: {kind}}}" if isinstance(kind, str) and kind in TYPES else f"{name}: {{…}}"
+
+
 def _report(problem: PayloadError, node: Node, what: str, report: Report) -> None:
     message = f"{what} is not a usable JSON Schema: {problem.path}: {problem.message}"
-    report.error(codes.SCHEMA, at(node, problem.keys), message, "see https://json-schema.org/learn")
+    place = at(node, problem.keys)
+    name, kind = problem.keys[-1] if problem.keys else "", text_of(place)
+    hint = f"write `{name}: {{type: {kind}}}`" if kind in TYPES else "see https://json-schema.org/learn"
+    report.error(codes.SCHEMA, place, message, hint)

@@ -8,7 +8,10 @@ from typing import Any, Final
 
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
+from django_director.hints import MAX_HINTS, nearest
 from django_director.patterns import BadPattern, compiled, slow_part
+
+from .report import CERTAIN
 
 _NAMED: Final = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies")
 """Keywords with a schema under each name."""
@@ -63,13 +66,45 @@ def _patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
             yield (*keys, "patternProperties", name), name
 
 
+def unnamed(schema: Any) -> Iterator[tuple[Keys, str, str, bool]]:
+    """Names in `required` that `properties` lacks, though it has one like it or nothing else is allowed.
+
+    Each with the keys that lead to it, the name that is like it, if any, and whether nothing else is allowed.
+    """
+    for keys, part in parts(schema):
+        names, required = part.get("properties"), part.get("required")
+        if not isinstance(names, dict) or not isinstance(required, list) or part.get("patternProperties"):
+            continue
+        is_closed = part.get("additionalProperties") is False
+        for index, name in enumerate(required[:MAX_HINTS]):
+            if isinstance(name, str) and name not in names:
+                near = nearest(name, names.keys() - set(required), CERTAIN)
+                if near or is_closed:
+                    yield (*keys, "required", index), name, near, is_closed
+
+
+def idle_words(schema: Any) -> list[str]:
+    """The words of a schema that has no keyword which checks anything: they were meant as keys of the payload."""
+    if not isinstance(schema, dict) or schema.keys() & (KEYWORDS - _SAYING):
+        return []
+    words = [word for word in schema if word not in KEYWORDS and not word.lower().startswith("x-")]
+    return [] if any(_meant(word, schema) for word in words) else words
+
+
 def misspelt(schema: Any) -> Iterator[tuple[Keys, str]]:
     """Words that are no keywords and look like one, each with the keys that lead to it and the keyword."""
     for keys, part in parts(schema):
         for word in part:
-            near = "" if word in KEYWORDS else _nearest(word)
+            near = "" if word in KEYWORDS else _meant(word, part)
             if near and near not in part:
                 yield (*keys, word), near
+
+
+def _meant(word: str, part: dict[str, Any]) -> str:
+    """The keyword that was meant in this schema, by its own type where that decides; empty for none."""
+    by_type = {} if isinstance(part[word], dict) else _BOUNDS.get(word, {})
+    kind = part.get("type")
+    return by_type.get(kind, "") if isinstance(kind, str) and by_type else _nearest(word)
 
 
 def _nearest(word: str) -> str:
@@ -84,6 +119,18 @@ def _likeness(one: str, other: str) -> float:
     return 1 if sorted(one) == sorted(other) else SequenceMatcher(None, one, other).ratio()
 
 
+TYPES: Final = ("string", "integer", "number", "boolean", "object", "array", "null")
+_SAYING: Final = frozenset(
+    ("$schema", "$id", "id", "$comment", "title", "description", "default", "example", "examples", "$defs")
+)
+"""Keywords that check nothing."""
+_BOUNDS: Final = {
+    "min": {"number": "minimum", "integer": "minimum", "string": "minLength", "array": "minItems"},
+    "max": {"number": "maximum", "integer": "maximum", "string": "maxLength", "array": "maxItems"},
+    "length": {"string": "maxLength", "array": "maxItems"},
+    "regex": {"string": "pattern"},
+    **{word: dict.fromkeys(TYPES, "enum") for word in ("values", "choices", "options", "one_of")},
+}
 LIKE: Final = 0.82
 SHORTEST: Final = 4
 """Characters of a word that is taken for a typing error. Short words are like many others: `note` like `not`."""

@@ -37,6 +37,8 @@ class _Checker:
     known: Collection[str]
     plans: dict[str, Plans | None] = field(default_factory=dict)
     hints: dict[str, tuple[str, str]] = field(default_factory=dict)
+    by_function: dict[str, list[str]] = field(default_factory=dict)
+    """The full names of tasks by their last part, once an unknown name has been met."""
 
     def check(self, definition: Definition) -> Iterator[Problem]:
         for step, has_upstream in with_upstream(definition):
@@ -70,9 +72,25 @@ class _Checker:
     def hint(self, name: str) -> tuple[str, str]:
         """The hint for an unknown task, and the name that is nearly it."""
         if name not in self.hints:
-            near = nearest(name, self.known) if len(self.hints) < MAX_HINTS else ""
-            self.hints[name] = (f"did you mean “{near}”?" if near else _NO_TASK), near
+            meant = self.meant(name) if len(self.hints) < MAX_HINTS else []
+            listed = " or ".join(f"“{one}”" for one in meant[:_LISTED])
+            self.hints[name] = (
+                f"did you mean {listed}?" if meant else _NO_TASK,
+                meant[0] if len(meant) == 1 else "",
+            )
         return self.hints[name]
+
+    def meant(self, name: str) -> list[str]:
+        """The tasks that an unknown name may stand for: those of a function of this name, else what is near."""
+        if not self.by_function:
+            for known in sorted(self.known):
+                if not known.startswith("celery."):
+                    self.by_function.setdefault(known.rpartition(".")[2], []).append(known)
+        if found := self.by_function.get(name):
+            return found
+        near = "" if "." in name else nearest(name, self.by_function)
+        near = near or nearest(name, self.known)
+        return self.by_function.get(near, [near]) if near else []
 
 
 def _note_filled(definition: Definition, step: TaskStep, plans: Plans, plan: Plan) -> Problem | None:
@@ -87,6 +105,7 @@ def _note_filled(definition: Definition, step: TaskStep, plans: Plans, plan: Pla
     return _problem(definition, step, codes.FILLED, message, hint, level="note")
 
 
+_LISTED: Final = 3
 _NO_TASK: Final = "is its module imported? Celery reads `tasks.py` of each installed app"
 
 

@@ -35,6 +35,11 @@ _ELSEWHERE: Final = {
 }
 
 
+_VARIABLES: Final = {
+    word: hint for word, hint in foreign.OF_WORKFLOWS.items() if hint == foreign.OF_WORKFLOWS["env"]
+}
+
+
 def read_workflow(entry: Entry, source: str, folder: Path, report: Report) -> Definition | None:
     """The definition, as far as it can be understood; ``None`` when it can't at all.
 
@@ -43,6 +48,10 @@ def read_workflow(entry: Entry, source: str, folder: Path, report: Report) -> De
     """
     name = entry.key.text
     report = report.inside(workflow=name)
+    if _is_wrapper(entry):
+        message = f"“{name}” is no name of a workflow"
+        report.error(codes.WORKFLOW_NAME, entry.key, message, _wrapper_hint(name))
+        return None
     is_named = _check_name(name, entry.key, report)
     if not isinstance(entry.value, MappingNode):
         if not is_named:
@@ -51,6 +60,23 @@ def read_workflow(entry: Entry, source: str, folder: Path, report: Report) -> De
         report.error(codes.WORKFLOW_FORM, entry.value, message, f"write `tasks:` indented under `{name}:`")
         return None
     return _read_body(name, entry, entry.value, source, folder, report)
+
+
+def _is_wrapper(entry: Entry) -> bool:
+    """Whether a key at the top has, as in other engines, workflows under it, or what is none at all."""
+    if (
+        NAME.fullmatch(entry.key.text)
+        or entry.key.text in KEYS
+        or not isinstance(entry.value, MappingNode | ListNode)
+    ):
+        return False
+    holds = isinstance(entry.value, MappingNode) and any(NAME.fullmatch(name) for name in entry.value.entries)
+    return holds or foreign.plain_word(entry.key.text) in foreign.AROUND
+
+
+def _wrapper_hint(name: str) -> str:
+    variables = f"; {foreign.OF_WORKFLOWS['env']}" if foreign.hint_for(name, _VARIABLES) else ""
+    return f"workflows stand at the top, as `project.NAME:`, with nothing around them{variables}"
 
 
 def _check_name(name: str, key: Node, report: Report) -> bool:
@@ -73,7 +99,7 @@ def _read_body(
 ) -> Definition:
     body = report.check_keys(body, "in the workflow", KEYS, _ELSEWHERE, foreign.OF_WORKFLOWS)
     schema = read_schema(body.get("schema"), folder, report)
-    report = report.inside(schema=schema)
+    report = report.inside(schema=schema, tasks=body.get("tasks"))
     drafts = _read_tasks(entry.key, body, report)
     hooks = read_hooks(body.get("hooks"), report)
     every_hook = [draft for hook in hooks.values() for draft in hook]

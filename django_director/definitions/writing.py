@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django_director.exceptions import ExpressionError
-from django_director.expressions import ConstantError, Reference, compile_expression, compile_value
+from django_director.expressions import ConstantError, Reference, compile_expression, compile_value, spell
 
 from . import codes
 from .loading import MAX_BYTES
@@ -208,10 +208,40 @@ def _uses(references: tuple[Reference, ...], node: ScalarNode, key: str) -> list
 
 
 def _report(error: ExpressionError, node: ScalarNode, key: str, report: Report) -> None:
-    hint = error.hint or (_FAILS if isinstance(error, ConstantError) else _ANY)
+    hint = _own_name(error, node, report) or error.hint or (_FAILS if isinstance(error, ConstantError) else _ANY)
     report.error(codes.EXPRESSION, _at(node, error.column), f"`{key}`: {error.message}", hint)
 
 
+def _own_name(error: ExpressionError, node: ScalarNode, report: Report) -> str:
+    """How the workflow's own step, or key of the payload, is written that stands there without its root."""
+    if not error.message.startswith("unknown name ") or error.hint.startswith("write "):
+        return ""
+    there = _WORD.match(node.text, error.column - 1)
+    if there is None:
+        return ""
+    meant = []
+    step = max(
+        (name for name in report.steps() if there[0].startswith(name) and _ends(there[0], name)),
+        key=len,
+        default="",
+    )
+    if step and "tasks" in report.known:
+        meant.append(spell("tasks", step, "result"))
+    word = there[0].partition(".")[0]
+    if (
+        "payload" in report.known
+        and isinstance(report.schema, dict)
+        and word in report.schema.get("properties", {})
+    ):
+        meant.append(spell("payload", word))
+    return "write " + " or ".join(f"`{path}`" for path in meant) if meant else ""
+
+
+def _ends(text: str, name: str) -> bool:
+    return text[len(name) : len(name) + 1] in ("", ".")
+
+
+_WORD: Final = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*")
 _FAILS: Final = "it fails so in every run, whatever the data"
 _ANY: Final = "an expression is as `payload.amount > 1000`; a text stands in quotes"
 

@@ -18,7 +18,7 @@ from django_director.querysets import HEAVY_TASK_FIELDS
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import finish, outbox
-from .callers import checked_comment
+from .callers import checked_comment, checked_task, checked_user
 from .claim import Claim
 from .finish import Failure
 from .transactions import WORKER_PATIENCE, after_commit, statement, transact
@@ -64,7 +64,7 @@ def reject(task: Task, *, user: Any = None, comment: str = "") -> Task:
 
 def check_waits(task: Task, verb: str = "decided") -> None:
     """Raise ``Conflict`` where a decision would."""
-    row = _read(task)
+    row = _read(checked_task(task, "check_waits"))
     if row.asked_at is None or row.is_finished:
         raise _conflict(row, verb)
 
@@ -82,7 +82,8 @@ def time_out(task: Task, as_of: Any) -> bool:
 
 
 def _decide(task: Task, verb: OnTimeout, user: Any, comment: str) -> Task:
-    row, end = _read(task), _ENDS[verb]
+    checked_user(user)
+    row, end = _read(checked_task(task, verb)), _ENDS[verb]
     by = None if user is None else user.get_username() or None
     comment = checked_comment(comment)
     reason = (f"{end.word} by {by}" if by else end.word) + (f": {comment}" if comment else "")

@@ -1,14 +1,16 @@
-"""What callers of ``start`` and ``relaunch`` hand over, checked: a wrong argument is named, not met in a query."""
+"""What callers hand over, checked: a wrong argument is named, not met in a query."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 
 from django_director.exceptions import DirectorError, Misuse
-from django_director.models import COMMENT_LENGTH, KEY_LENGTH, Workflow
+from django_director.models import COMMENT_LENGTH, KEY_LENGTH, Run, Task, Workflow
 from django_director.status import Trigger
 
 from .texts import storable
@@ -56,11 +58,22 @@ def is_key(text: str) -> bool:
     return 0 < len(text) <= KEY_LENGTH and text.isprintable()
 
 
-def checked_moment(not_before: datetime | None) -> datetime | None:
-    """The time before which nothing of a run begins. Raises ``Misuse``."""
-    if not_before is not None and not isinstance(not_before, datetime):
-        _refuse("not_before", "a datetime, or None", not_before)
-    return not_before
+def checked_moment(name: str, moment: datetime | None) -> datetime | None:
+    """The time that the argument ``name`` gives. Raises ``Misuse``, also for one without a zone."""
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        _refuse(name, "a datetime, or None", moment)
+    if settings.USE_TZ and timezone.is_naive(moment):
+        raise Misuse(f"{name} must have a time zone: begin with django.utils.timezone.now()")
+    return moment
+
+
+def checked_text(name: str, text: str | None) -> str | None:
+    """What the argument ``name`` gives. Raises ``Misuse``."""
+    if text is not None and not isinstance(text, str):
+        _refuse(name, "text, or None", text)
+    return text
 
 
 def checked_trigger(trigger: str) -> Trigger:
@@ -75,6 +88,27 @@ def checked_name(name: str | Workflow) -> str | Workflow:
     if not isinstance(name, str | Workflow):
         _refuse("name", "the name of a workflow, or its row", name)
     return name
+
+
+def checked_run(run: Any, verb: str) -> Run:
+    """The run that the function ``verb`` is called with. Raises ``Misuse``."""
+    if not isinstance(run, Run):
+        way = "its run is `task.run`" if isinstance(run, Task) else "Run.objects.get(pk=…)"
+        raise Misuse(f"{verb}() takes a Run, not {_kind(run)}: {way}")
+    return run
+
+
+def checked_task(task: Any, verb: str) -> Task:
+    """The task that the function ``verb`` is called with. Raises ``Misuse``."""
+    if not isinstance(task, Task):
+        way = "run.tasks.get(step=…)" if isinstance(task, Run) else "Task.objects.get(pk=…)"
+        raise Misuse(f"{verb}() takes a Task, not {_kind(task)}: {way}")
+    return task
+
+
+def _kind(given: Any) -> str:
+    name = "None" if given is None else type(given).__name__
+    return name if given is None else f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
 def _refuse(name: str, kind: str, given: Any) -> NoReturn:

@@ -22,6 +22,7 @@ from django_director.status import STOP_SPARING, RunStatus
 
 from . import admission, family
 from .bounds import each
+from .callers import checked_run, checked_user
 from .transactions import PATIENCE, after_commit, statement, update_unlocked
 
 CHUNK: Final = 5_000
@@ -38,7 +39,8 @@ def pause(run: Run, *, user: Any = None) -> Run:
     Running tasks go on, as do waits; the time of the pause does not count for the run's own time-out. Returns the
     run as it is now. Raises ``Conflict`` for a run that has an outcome, is being canceled, or is paused already.
     """
-    family.refuse_child(run, "paused")
+    checked_user(user)
+    family.refuse_child(checked_run(run, "pause"), "paused")
     paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
     if not statement(lambda: paused.update(paused_at=Now())):
         raise _conflict(run, "paused")
@@ -50,7 +52,8 @@ def pause(run: Run, *, user: Any = None) -> Run:
 
 def resume(run: Run, *, user: Any = None) -> Run:
     """Let a paused run go on. Returns the run as it is now. Raises ``Conflict`` for a run that is not paused."""
-    family.refuse_child(run, "resumed")
+    checked_user(user)
+    family.refuse_child(checked_run(run, "resume"), "resumed")
     if not statement(partial(_resume, run.pk)):
         raise _conflict(run, "resumed")
     after_commit(partial(faults.point, "resume.committed"))

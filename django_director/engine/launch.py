@@ -31,7 +31,15 @@ from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import admission, hooks, keys, outbox, rows, settle
 from .bounds import met_lock
-from .callers import checked_comment, checked_key, checked_moment, checked_name, checked_trigger, checked_user
+from .callers import (
+    checked_comment,
+    checked_key,
+    checked_moment,
+    checked_name,
+    checked_text,
+    checked_trigger,
+    checked_user,
+)
 from .sessions import receiver_session
 from .transactions import after_commit, connection, statement, transact
 
@@ -91,16 +99,16 @@ def start(
     return start_version(
         current_version(checked_name(name)),
         payload,
-        not_before=checked_moment(not_before),
+        not_before=checked_moment("not_before", not_before),
         publish=publish,
-        note=note,
+        note=checked_text("note", note) or "",
         comment=checked_comment(comment),
         user=checked_user(user),
         idempotency_key=checked_key(idempotency_key),
         trigger=checked_trigger(trigger),
-        schedule=schedule,
-        scheduled_for=scheduled_for,
-        sent_at=sent_at,
+        schedule=checked_text("schedule", schedule),
+        scheduled_for=checked_moment("scheduled_for", scheduled_for),
+        sent_at=checked_moment("sent_at", sent_at),
     )
 
 

@@ -11,7 +11,7 @@ from django_director.exceptions import InvalidPayload
 from django_director.masking import MASKED, holds_mask, mask, restore
 from django_director.models import Run, Workflow, WorkflowVersion
 
-from .callers import checked_comment, checked_key, checked_user
+from .callers import checked_comment, checked_key, checked_run, checked_user
 from .launch import checked_payload, current_version, start_version
 
 VERSIONS: Final = ("current", "same")
@@ -98,7 +98,8 @@ def _unquoted(is_stored: bool) -> Iterator[None]:
 
 
 def relaunch_version(run: Run, version: str) -> WorkflowVersion:
-    """The version that a relaunch takes. Raises ``InactiveWorkflow``."""
+    """The version that a relaunch takes. Raises ``InactiveWorkflow``, and ``Misuse``."""
+    checked_run(run, "relaunch")
     if version not in VERSIONS:
         raise ValueError(f"version must be “current” or “same”, not {version!r}")
     # A workflow that has left the files can't be started any more, in whatever version.

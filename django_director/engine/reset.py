@@ -24,7 +24,7 @@ from django_director.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import admission, family, itemrows, outbox, plans, previews, settle
-from .callers import checked_comment
+from .callers import checked_comment, checked_run, checked_task, checked_user
 from .claim import RunSnapshot
 from .itemplans import ItemPlan
 from .launch import time_limit
@@ -74,6 +74,7 @@ def retry(run: Run, *, user: Any = None) -> Run:
     What succeeded and does not depend on them is kept. Returns the run as it is now. Raises ``Conflict`` for a
     run that is active or has succeeded.
     """
+    checked_user(user)
     _carry_out(_of_retry(run))
     return run
 
@@ -84,6 +85,7 @@ def rerun(task: Task, *, user: Any = None) -> Task:
     Returns the task as it is now. Raises ``Conflict`` for a hook, for a task of an active run, and for one that
     would not run, as what is before it stays as it is.
     """
+    checked_user(user)
     _carry_out(_of_rerun(task))
     return _as_it_is_now(task)
 
@@ -94,6 +96,7 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
     The task's ``reason`` says who did it, and the ``comment``. Returns the task as it is now. Raises ``Conflict``
     for any other task.
     """
+    checked_user(user)
     comment = checked_comment(comment)
     reason = (
         TaskStatus.SKIPPED.label
@@ -120,17 +123,17 @@ def preview_skip(task: Task) -> Preview:
 
 
 def _of_retry(run: Run) -> Plan:
-    family.refuse_child(run, "retried")
+    family.refuse_child(checked_run(run, "retry"), "retried")
     return plans.of_retry(run)
 
 
 def _of_rerun(task: Task) -> Plan:
-    family.refuse_child(task, "rerun")
+    family.refuse_child(checked_task(task, "rerun"), "rerun")
     return plans.of_rerun(task)
 
 
 def _of_skip(task: Task) -> Plan:
-    family.refuse_child(task, str(TaskStatus.SKIPPED))
+    family.refuse_child(checked_task(task, "skip"), str(TaskStatus.SKIPPED))
     return plans.of_skip(task)
 
 

@@ -19,6 +19,7 @@ from django_director.querysets import RunQuerySet, TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, itemrows, outbox, settle
+from .callers import checked_run, checked_user
 from .transactions import after_commit, connection, statement, transact
 
 T = TypeVar("T")
@@ -46,6 +47,8 @@ def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
     Running tasks learn of it by ``context().canceled``. Returns the run as it is now. Raises ``Conflict`` for a
     run that has an outcome, or that is being canceled already (``force`` may follow a cancel without it).
     """
+    checked_user(user)
+    run = checked_run(run, "cancel")
     if not statement(partial(_stop, run.pk, secrets.randbits(63))):
         run.refresh_from_db()
         if run.is_finished or not force:

@@ -161,6 +161,16 @@ def test_a_project_without_a_celery_app(project):
     project.write("proj/__init__.py", "")
     done = project.manage("check")
     assert (done.returncode, "director.W002" in done.stderr) == (0, True)
+    assert "D408" not in done.stderr
+    project.write("flows/main.yml", "shop.A: {tasks: [FETCH, FETCH, NOTHING], timeout: none}\n")
+    done = project.manage("checkworkflows")
+    first, second = done.stdout.splitlines()
+    assert first == (
+        "proj/__init__.py:1:1: D408 the project has no Celery app, so steps are not checked against tasks "
+        "(make one in its celery.py and import it here: `from .celery import app`)"
+    )
+    assert "D108" in second
+    assert (done.returncode, done.stderr.strip()) == (1, "CommandError: 2 problems in 1 file")
 
 
 def test_a_celery_app_without_task_cls(project):

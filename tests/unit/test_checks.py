@@ -27,6 +27,10 @@ def test_names_fit_the_columns():
     assert NAME_LENGTH == COLUMN
 
 
+async def decides_later(user, action, workflow):
+    return False
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -58,6 +62,7 @@ def test_wrong_settings(settings, given, expected):
         ({"AUTHORIZE": "no.such.fn"}, "No module named 'no'"),
         ({"AUTHORIZE": "os.path.no_such"}, "no_such"),
         ({"AUTHORIZE": "os.sep"}, "can't be called"),
+        ({"AUTHORIZE": f"{__name__}.decides_later"}, "`async def`"),
         ({"MASK": "("}, "missing )"),
         ({"MASK": ["token", "["]}, "unterminated character set"),
     ],

@@ -2,6 +2,7 @@
 
 import pytest
 
+from django_director import authorization
 from tests import factories
 from tests.asking import asked
 from tests.factories import approval
@@ -105,3 +106,22 @@ def test_settings_that_can_not_be_used_are_told_and_the_rest_of_the_admin_works(
         assert response.status_code == 503
         assert reason in text(response).split('role="alert"')[1].split("</p>")[0]
     assert operator.get("/admin/").status_code == 200
+
+
+def raises_for_any(user, action, workflow):
+    return workflow.name.startswith("shop.")
+
+
+def test_a_function_of_the_project_that_raises_means_no_and_says_so_once(operator, settings, caplog):
+    run = factories.make_run()
+    settings.DIRECTOR = settings.DIRECTOR | {"AUTHORIZE": f"{__name__}.raises_for_any"}
+    authorization.raised.reset()
+    index = operator.get("/admin/")
+    assert index.status_code == 200
+    assert "django_director" not in text(index)
+    assert operator.get(address("run_changelist")).status_code == 403
+    assert operator.get(address("run_change", run.pk)).status_code == 200
+    (line,) = [record for record in caplog.records if record.name == "django_director.authorization"]
+    assert line.levelname == "ERROR"
+    assert "AUTHORIZE" in line.getMessage()
+    assert "'NoneType' object has no attribute 'name'" in caplog.text

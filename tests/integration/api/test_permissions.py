@@ -1,16 +1,21 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 from rest_framework.test import APIClient
 
+from django_director import authorization
 from django_director.models import Run
 from tests import factories
 
 pytestmark = pytest.mark.django_db
 
 API = "/director/api"
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -98,6 +103,51 @@ def test_a_wrong_authorize_refuses_and_says_so(run, operator, settings):
     response = operator.get(f"{API}/runs/{run.pk}/")
     assert response.status_code == 503
     assert "AUTHORIZE" in response.json()["detail"]
+
+
+def refuses_to_say(user, action, workflow):
+    raise RuntimeError("no answer")
+
+
+def says_no_as_django_does(user, action, workflow):
+    raise PermissionDenied
+
+
+@pytest.mark.parametrize(("function", "lines"), [(refuses_to_say, 1), (says_no_as_django_does, 0)])
+def test_where_the_function_of_the_project_raises_nothing_may_be_done(
+    run, operator, settings, caplog, function, lines
+):
+    settings.DIRECTOR = {"AUTHORIZE": f"{__name__}.{function.__name__}"}
+    authorization.raised.reset()
+    assert operator.get(f"{API}/runs/").json()["results"] == []
+    assert operator.get(f"{API}/workflows/").json() == []
+    assert operator.get(f"{API}/health/").status_code == 403
+    assert operator.post(f"{API}/runs/{run.pk}/retry/").status_code == 404
+    assert Run.objects.get().status == "failed"
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == lines
+
+
+def by_the_page(user, action, workflow):
+    """The example of docs/how-to/secure.md."""
+    source = (ROOT / "docs" / "how-to" / "secure.md").read_text().split("```python\n# shop/access.py\n")[1]
+    names = {}
+    exec(source.split("# settings.py")[0], names)
+    return names["billing_apart"](user, action, workflow)
+
+
+def test_the_example_of_the_docs_hides_workflows_from_who_is_not_in_the_group(run, client_of, settings, caplog):
+    factories.make_run(factories.make_workflow("billing.CHARGE"))
+    settings.DIRECTOR = {"AUTHORIZE": f"{__name__}.by_the_page"}
+    inside, outside = client_of("view_workflow", name="ann"), client_of("view_workflow", name="bob")
+    inside.user.groups.add(Group.objects.create(name="billing"))
+    for client, names in [
+        (inside, {"billing.CHARGE", run.workflow.name}),
+        (outside, {run.workflow.name}),
+        (client_of(name="eve"), set()),
+    ]:
+        assert {workflow["name"] for workflow in client.get(f"{API}/workflows/").json()} == names
+    assert not authorization.is_allowed(None, "run")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_throttling_is_harmless_without_a_rate_and_works_with_one(operator, settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -453,6 +453,11 @@ def test_a_comment_that_is_too_long_is_refused_wherever_it_is_given(act):
             {"not_before": date(2026, 1, 1)},
             "not_before must be a datetime, or None, not datetime.date(2026, 1, 1)",
         ),
+        *(
+            ({name: datetime(2026, 1, 1)}, f"{name} must have a time zone: begin with django.utils.timezone.now()")
+            for name in ("not_before", "scheduled_for", "sent_at")
+        ),
+        ({"schedule": 5}, "schedule must be text, or None, not 5"),
     ],
 )
 def test_an_argument_of_the_wrong_kind_is_named(wrong, words):

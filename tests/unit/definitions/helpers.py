@@ -23,6 +23,10 @@ def SEND(order: Any, amount: Any, **kwargs: Any) -> None: ...
 
 
 SIGNATURES = {task.__name__: inspect.signature(task) for task in (FETCH, STORE, CHARGE, SEND)}
+SIGNATURES |= dict.fromkeys(
+    ("billing.tasks.refund", "billing.tasks.remind", "crm.tasks.remind", "celery.backend_cleanup"),
+    SIGNATURES["FETCH"],
+)
 
 
 def read_text(folder: Path, text: str) -> Reading:

@@ -20,7 +20,7 @@ CASES = re.findall(
     flags=re.MULTILINE,
 )
 #: These need files, folders or a whole project; they are tested beside this table or with the project.
-ELSEWHERE = {"D001", "D002", "D404", "D405", "D407"}
+ELSEWHERE = {"D001", "D002", "D404", "D405", "D407", "D408"}
 
 
 @pytest.mark.parametrize(("name", "text", "expected"), CASES, ids=[case[0] for case in CASES])
