@@ -4,6 +4,7 @@ import time
 from urllib.parse import quote, quote_plus
 
 import pytest
+import yaml
 
 from django_director.exceptions import InvalidSettings
 from django_director.masking import MASKED, MAX_DEPTH, hidden_in, holds_mask, mask, mask_schema, restore
@@ -209,6 +210,33 @@ def test_spellings_of_a_secret_in_texts():
     assert texts.text("pin 1234, card 12345, 77 True") == f"pin {MASKED}, card 12345, 77 True"
     assert texts.text("n=987654321;") == f"n={MASKED};"
     assert texts.text("at http://u:p@h") == "at http://u:********@h"
+
+
+@pytest.mark.parametrize(
+    "secret", ["zebra<&\"'\xfc pass\nwords;\x85 中 😀", "it's Pa55word", 'a"b zebra', "中中中中"]
+)
+@pytest.mark.parametrize(
+    "spell",
+    [
+        ascii,
+        repr,
+        lambda secret: repr(f"""'{secret}" """),
+        lambda secret: ascii(f"""'{secret}" """),
+        lambda secret: str(secret.encode()),
+        lambda secret: yaml.safe_dump([secret], default_style='"', width=1000),
+        lambda secret: yaml.safe_dump([secret], default_style='"', width=1000, allow_unicode=True),
+        lambda secret: yaml.safe_dump([secret.replace("\n", " ")], default_style="'", width=1000),
+    ],
+)
+def test_a_secret_is_found_as_python_and_yaml_spell_it(secret, spell):
+    text = spell(secret)
+    shown = Redactor({"password": secret, "token": secret.replace("\n", " ")}, None, None).text(text)
+    assert shown in {text.replace(inner, MASKED) for inner in _inner(text)}
+
+
+def _inner(text):
+    """What stands between the first and the last quotes, however many there are."""
+    return {text[begin:end] for begin in range(8) for end in range(len(text) - 6, len(text) + 1)}
 
 
 def test_the_longer_of_two_secrets_goes_first():
