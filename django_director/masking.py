@@ -36,13 +36,13 @@ def mask(value: Any, schema: Any = None) -> Any:
     ``value`` beside a ``name`` that does, the password in an address (``scheme://user:password@host``), and what
     ``schema`` (a JSON Schema) calls ``writeOnly``; ``None`` stays, for it keeps no secret.
     """
-    masker = _Masker(secret_keys(), schema)
+    masker = Masker(secret_keys(), Places(schema))
     return masker.masked(value, masker.places.root, 0)
 
 
 def hidden_in(value: Any, schema: Any = None) -> list[Any]:
     """The values that ``mask`` hides."""
-    masker = _Masker(secret_keys(), schema)
+    masker = Masker(secret_keys(), Places(schema))
     masker.masked(value, masker.places.root, 0)
     return masker.hidden
 
@@ -55,32 +55,6 @@ def mask_urls(text: str) -> str:
 def is_secret_key(key: str) -> bool:
     """Whether a value is hidden for the key it stands under."""
     return secret_keys().is_secret(key)
-
-
-def mask_schema(schema: Any) -> Any:
-    """A copy of a JSON Schema without the values it gives to what is secret: defaults, constants and examples."""
-    return _masked_schema(schema, False, 0)
-
-
-def _masked_schema(schema: Any, is_secret: bool, depth: int) -> Any:
-    if isinstance(schema, list):
-        return [_masked_schema(part, is_secret, depth + 1) for part in schema]
-    if not isinstance(schema, dict) or depth >= MAX_DEPTH:
-        return schema
-    is_secret = is_secret or schema.get("writeOnly") is True
-    return {key: _schema_part(key, part, is_secret, depth + 1) for key, part in schema.items()}
-
-
-def _schema_part(key: str, part: Any, is_secret: bool, depth: int) -> Any:
-    if key in EXAMPLES:
-        return MASKED if is_secret and part is not None else mask(part)
-    if key in ("properties", "patternProperties") and isinstance(part, dict):
-        return {
-            name: _masked_schema(sub, is_secret or is_secret_key(str(name)), depth) for name, sub in part.items()
-        }
-    if key in ("$defs", "definitions", "dependentSchemas") and isinstance(part, dict):
-        return {name: _masked_schema(sub, is_secret, depth) for name, sub in part.items()}
-    return _masked_schema(part, is_secret, depth)
 
 
 def restore(entered: Any, original: Any, shown: Any) -> Any:
@@ -125,13 +99,16 @@ def refuse_mask(payload: Any, schema: Any) -> None:
         raise InvalidPayload([{"path": "$", "message": text}])
 
 
-class _Masker:
-    def __init__(self, keys: Keys, root: Any) -> None:
+class Masker:
+    """Makes masked copies of values, and keeps what it has hidden."""
+
+    def __init__(self, keys: Keys, places: Places) -> None:
         self.keys = keys
-        self.places = Places(root)
+        self.places = places
         self.hidden: list[Any] = []
 
     def masked(self, value: Any, place: Place | None, depth: int) -> Any:
+        """The copy of a value at a place; a secret place hides what is inside it, not the value itself."""
         if isinstance(value, str):
             return self._text(value)
         if not isinstance(value, dict | list | tuple):

@@ -24,7 +24,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from django_director.exceptions import InvalidPayload
-from django_director.masking import mask_schema
+from django_director.masked_schema import SchemaMask
 from django_director.patterns import BadPattern, PatternTooSlow
 
 from .bounded import FORMATS, bounded
@@ -205,8 +205,7 @@ class _Compiled:
         for name, part in schema.get("properties", {}).items():
             keys = (*path, "properties", name)
             if isinstance(part, dict) and "default" in part and not self._fits(part):
-                shown = json.dumps(mask_schema({"properties": {name: part}})["properties"][name]["default"])
-                shown = short(shown)
+                shown = short(json.dumps(SchemaMask(self.schema).default(name, part)))
                 message = f"the default of “{name}”, {shown}, does not fit its own schema"
                 yield PayloadError(keys=(*keys, "default"), path=_json_path(keys), message=message)
             yield from self._wrong_defaults(part, keys)

@@ -410,3 +410,48 @@ def test_why_there_is_no_result_names_the_keys_that_there_are():
     make_workflow(definition("test.SECRET", "NOOP", result="payload.m.opnkey"))
     run = run_workflow("test.SECRET", {"m": {"openkey": 1}})
     assert "has no `opnkey`; there is `openkey`" in run.result_error
+
+
+GIVEN = {
+    "type": "object",
+    "properties": {
+        "card": {"writeOnly": True},
+        "sub": {
+            "properties": {"inner": {"writeOnly": True}},
+            "default": {"inner": "zebra-4"},
+            "examples": [{"inner": "zebra-3"}],
+            "enum": [{"inner": "zebra-4"}, {"inner": "zebra-7"}],
+        },
+        "arr": {
+            "items": {"properties": {"z": {"writeOnly": True}}},
+            "default": [{"z": "zebra-6"}],
+            "examples": [[{"z": "zebra-5"}]],
+        },
+        "ref": {"$ref": "#/$defs/ref", "const": {"inner": "zebra-8"}},
+    },
+    "$defs": {"ref": {"properties": {"inner": {"writeOnly": True}}}},
+    "examples": [{"card": "zebra-1"}],
+    "default": {"card": "zebra-2"},
+}
+
+
+def test_what_a_schema_gives_to_a_secret_inside_of_a_value_shows_on_no_face(client):
+    flow("NOOP", schema=GIVEN)
+    client.force_login(User.objects.create_superuser("root"))
+    out = StringIO()
+    call_command("showworkflow", "test.SECRET", stdout=out)
+    call_command("showworkflow", "test.SECRET", "--json", stdout=out)
+    faces = [client.get("/director/api/workflows/test.SECRET/"), client.get("/director/api/workflows/")]
+    pk = Run._meta.get_field("workflow").related_model.objects.get().pk
+    faces += [client.get(f"/admin/django_director/workflow/{pk}/{page}/") for page in ("run", "change")]
+    assert {face.status_code for face in faces} == {200}
+    for text in (out.getvalue(), *(face.content.decode() for face in faces)):
+        assert "zebra" not in text
+
+
+@pytest.mark.parametrize("payload", [{"sub": {}}, {"sub": {"inner": "x"}}, {"ref": {}}, {"ref": {"inner": "x"}}])
+def test_a_refused_payload_quotes_no_secret_of_the_schema(payload):
+    flow("NOOP", schema=GIVEN)
+    with pytest.raises(InvalidPayload, match=r"\*{8}") as caught:
+        django_director.start("test.SECRET", payload)
+    assert "zebra" not in str(caught.value)
