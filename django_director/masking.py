@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
-from .conf import director
+from .conf import SECRET_KEYS, director
 from .exceptions import InvalidPayload, InvalidSettings
 from .patterns import BadPattern, PatternTooSlow, compiled, search
 from .secretplaces import Place, Places
@@ -18,7 +18,8 @@ MAX_DEPTH: Final = 64
 
 SHORT_KEY: Final = 200
 """Characters. A longer key is none that is asked for again."""
-KEYS_KNOWN: Final = 4_096
+KEYS_KNOWN: Final = 65_536
+"""More than one payload of the usual size has: a page and an answer mask it several times."""
 _URL_PASSWORD: Final = re.compile(r"(?<=://)([^\s/?#:@]*):([^\s/?#]+)@")
 """User and password of an address; a password may hold an ``@`` that should have been escaped."""
 _IN_URL: Final = f":{MASKED}@"
@@ -158,20 +159,34 @@ class Keys:
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self._patterns = patterns
+        # Ours are known to be quick on a short key, and need no search that can be stopped, which takes longer.
+        self._ours = [re.compile(pattern).search for pattern in patterns if pattern in SECRET_KEYS]
+        self._others = [pattern for pattern in patterns if pattern not in SECRET_KEYS]
         self._known: dict[str, bool] = {}
 
     def is_secret(self, key: str) -> bool:
         """Whether a value is hidden for the key it stands under."""
         known = self._known.get(key)
         if known is None:
-            known = self._look(key)
-            if len(key) <= SHORT_KEY and len(self._known) < KEYS_KNOWN:
-                self._known[key] = known
+            is_short = len(key) <= SHORT_KEY
+            known = (is_short and self._is_ours(key)) or self._is_found(
+                self._others if is_short else self._patterns, key
+            )
+            if is_short:
+                self._keep(key, known)
         return known
 
-    def _look(self, key: str) -> bool:
+    def _keep(self, key: str, known: bool) -> None:
+        if len(self._known) >= KEYS_KNOWN:
+            self._known.clear()
+        self._known[key] = known
+
+    def _is_ours(self, key: str) -> bool:
+        return any(found(key) for found in self._ours)
+
+    def _is_found(self, patterns: Iterable[str], key: str) -> bool:
         try:
-            return any(search(pattern, key) for pattern in self._patterns)
+            return any(search(pattern, key) for pattern in patterns)
         except PatternTooSlow:
             return True
 
