@@ -124,10 +124,9 @@ class Masker:
                 else self._member(str(key), item, place, depth)
                 for key, item in value.items()
             }
-        return [
-            self._child(item, None if place is None else self.places.of_item(place, index), depth)
-            for index, item in enumerate(value)
-        ]
+        if place is None:
+            return [self.masked(item, None, depth + 1) for item in value]
+        return [self._child(item, self.places.of_item(place, index), depth) for index, item in enumerate(value)]
 
     def _member(self, key: str, value: Any, place: Place | None, depth: int) -> Any:
         if value is not None and self.keys.is_secret(key):

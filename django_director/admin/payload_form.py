@@ -23,6 +23,8 @@ from django_director.masked_schema import mask_schema
 from django_director.masking import MASKED, holds_mask, is_secret_key, restore
 from django_director.models import COMMENT_LENGTH
 
+from . import formatting
+
 WHOLE: Final = "payload"
 COMMENT: Final = "comment"
 LABEL_LENGTH: Final = 80
@@ -276,4 +278,6 @@ def _first_name(path: str, names: Mapping[str, str]) -> str:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    """The value as it is edited; a large one on one line, for its indents might be many times as long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) > formatting.LARGE else json.dumps(value, indent=2, ensure_ascii=False)

