@@ -92,7 +92,8 @@ class ExpressionError(DirectorError):
     """An expression is wrong, or what it needs is not there.
 
     ``text`` is the expression. ``column`` counts from 1 in the text that was given, ``${{`` included; ``place``
-    holds the keys that lead to that text in a value of ``with`` or ``payload``. No value of the data is quoted.
+    holds the keys that lead to that text in a value of ``with`` or ``payload``. The message may quote keys of the
+    data, which may be secret where the expression computes them; ``plain`` quotes nothing of the data.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class ExpressionError(DirectorError):
         self.place = place
         shown = text if len(text) <= SHOWN_TEXT else text[: SHOWN_TEXT - 1] + "…"
         hint = f" ({hint})" if hint else ""
+        self.plain = f"`{shown}`, column {column}: the reason is hidden, for it may quote data"
         super().__init__(f"`{shown}`, column {column}: {message}{hint}")
 
     def __reduce__(self) -> tuple[type[ExpressionError], tuple[Any, ...]]:

@@ -64,8 +64,10 @@ def normalise(value: Any, limit: int) -> Any:
     # With its escapes the text is never shorter than in UTF-8, so mostly nothing more is counted.
     if len(text) > limit and (size := len(_dump(value, is_ascii=False).encode(errors="surrogatepass"))) > limit:
         raise NotStorable(f"it has {size:,} bytes as JSON, the limit is {limit:,}")
-    if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
-        _inspect(value if _UNSTORABLE.search(text) else json.loads(text))
+    if _UNSTORABLE.search(text):
+        _inspect(value)
+    elif text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(plain := json.loads(text)):
+        _inspect(plain)
     return json.loads(text, parse_int=_checked_int)
 
 
@@ -97,6 +99,15 @@ def _checked_int(text: str) -> int:
     if not -MAX_INT <= number < MAX_INT:
         raise NotStorable("an integer in it needs more than 64 bits; return it as a string")
     return number
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether something in a value that was read from JSON lies deeper than ``MAX_DEPTH``."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_DEPTH - 1):
+        parts = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [inner for part in parts for inner in part if isinstance(inner, (dict, list))]
+    return any(level)
 
 
 def _inspect(value: Any) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
-from .conf import director
+from .conf import SECRET_KEYS, director
 from .exceptions import InvalidPayload, InvalidSettings
 from .patterns import BadPattern, PatternTooSlow, compiled, search
 from .secretplaces import Place, Places
@@ -18,7 +18,8 @@ MAX_DEPTH: Final = 64
 
 SHORT_KEY: Final = 200
 """Characters. A longer key is none that is asked for again."""
-KEYS_KNOWN: Final = 4_096
+KEYS_KNOWN: Final = 65_536
+"""More than one payload of the usual size has: a page and an answer mask it several times."""
 _URL_PASSWORD: Final = re.compile(r"(?<=://)([^\s/?#:@]*):([^\s/?#]+)@")
 """User and password of an address; a password may hold an ``@`` that should have been escaped."""
 _IN_URL: Final = f":{MASKED}@"
@@ -36,13 +37,13 @@ def mask(value: Any, schema: Any = None) -> Any:
     ``value`` beside a ``name`` that does, the password in an address (``scheme://user:password@host``), and what
     ``schema`` (a JSON Schema) calls ``writeOnly``; ``None`` stays, for it keeps no secret.
     """
-    masker = _Masker(secret_keys(), schema)
+    masker = Masker(secret_keys(), Places(schema))
     return masker.masked(value, masker.places.root, 0)
 
 
 def hidden_in(value: Any, schema: Any = None) -> list[Any]:
     """The values that ``mask`` hides."""
-    masker = _Masker(secret_keys(), schema)
+    masker = Masker(secret_keys(), Places(schema))
     masker.masked(value, masker.places.root, 0)
     return masker.hidden
 
@@ -55,32 +56,6 @@ def mask_urls(text: str) -> str:
 def is_secret_key(key: str) -> bool:
     """Whether a value is hidden for the key it stands under."""
     return secret_keys().is_secret(key)
-
-
-def mask_schema(schema: Any) -> Any:
-    """A copy of a JSON Schema without the values it gives to what is secret: defaults, constants and examples."""
-    return _masked_schema(schema, False, 0)
-
-
-def _masked_schema(schema: Any, is_secret: bool, depth: int) -> Any:
-    if isinstance(schema, list):
-        return [_masked_schema(part, is_secret, depth + 1) for part in schema]
-    if not isinstance(schema, dict) or depth >= MAX_DEPTH:
-        return schema
-    is_secret = is_secret or schema.get("writeOnly") is True
-    return {key: _schema_part(key, part, is_secret, depth + 1) for key, part in schema.items()}
-
-
-def _schema_part(key: str, part: Any, is_secret: bool, depth: int) -> Any:
-    if key in EXAMPLES:
-        return MASKED if is_secret and part is not None else mask(part)
-    if key in ("properties", "patternProperties") and isinstance(part, dict):
-        return {
-            name: _masked_schema(sub, is_secret or is_secret_key(str(name)), depth) for name, sub in part.items()
-        }
-    if key in ("$defs", "definitions", "dependentSchemas") and isinstance(part, dict):
-        return {name: _masked_schema(sub, is_secret, depth) for name, sub in part.items()}
-    return _masked_schema(part, is_secret, depth)
 
 
 def restore(entered: Any, original: Any, shown: Any) -> Any:
@@ -125,13 +100,16 @@ def refuse_mask(payload: Any, schema: Any) -> None:
         raise InvalidPayload([{"path": "$", "message": text}])
 
 
-class _Masker:
-    def __init__(self, keys: Keys, root: Any) -> None:
+class Masker:
+    """Makes masked copies of values, and keeps what it has hidden."""
+
+    def __init__(self, keys: Keys, places: Places) -> None:
         self.keys = keys
-        self.places = Places(root)
+        self.places = places
         self.hidden: list[Any] = []
 
     def masked(self, value: Any, place: Place | None, depth: int) -> Any:
+        """The copy of a value at a place; a secret place hides what is inside it, not the value itself."""
         if isinstance(value, str):
             return self._text(value)
         if not isinstance(value, dict | list | tuple):
@@ -146,10 +124,9 @@ class _Masker:
                 else self._member(str(key), item, place, depth)
                 for key, item in value.items()
             }
-        return [
-            self._child(item, None if place is None else self.places.of_item(place, index), depth)
-            for index, item in enumerate(value)
-        ]
+        if place is None:
+            return [self.masked(item, None, depth + 1) for item in value]
+        return [self._child(item, self.places.of_item(place, index), depth) for index, item in enumerate(value)]
 
     def _member(self, key: str, value: Any, place: Place | None, depth: int) -> Any:
         if value is not None and self.keys.is_secret(key):
@@ -181,20 +158,34 @@ class Keys:
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self._patterns = patterns
+        # Ours are known to be quick on a short key, and need no search that can be stopped, which takes longer.
+        self._ours = [re.compile(pattern).search for pattern in patterns if pattern in SECRET_KEYS]
+        self._others = [pattern for pattern in patterns if pattern not in SECRET_KEYS]
         self._known: dict[str, bool] = {}
 
     def is_secret(self, key: str) -> bool:
         """Whether a value is hidden for the key it stands under."""
         known = self._known.get(key)
         if known is None:
-            known = self._look(key)
-            if len(key) <= SHORT_KEY and len(self._known) < KEYS_KNOWN:
-                self._known[key] = known
+            is_short = len(key) <= SHORT_KEY
+            known = (is_short and self._is_ours(key)) or self._is_found(
+                self._others if is_short else self._patterns, key
+            )
+            if is_short:
+                self._keep(key, known)
         return known
 
-    def _look(self, key: str) -> bool:
+    def _keep(self, key: str, known: bool) -> None:
+        if len(self._known) >= KEYS_KNOWN:
+            self._known.clear()
+        self._known[key] = known
+
+    def _is_ours(self, key: str) -> bool:
+        return any(found(key) for found in self._ours)
+
+    def _is_found(self, patterns: Iterable[str], key: str) -> bool:
         try:
-            return any(search(pattern, key) for pattern in self._patterns)
+            return any(search(pattern, key) for pattern in patterns)
         except PatternTooSlow:
             return True
 

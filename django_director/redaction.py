@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
+from yaml.emitter import Emitter
+
+from .exceptions import ExpressionError
 from .masking import MASKED, hidden_in, mask, mask_urls
 
 SHORTEST: Final = 3
@@ -23,12 +26,19 @@ WHOLE_WORD: Final = 8
 MOST: Final = 10_000
 """How many secrets of one payload are looked for."""
 RUNS_KEPT: Final = 32
+_QUOTES: Final = "'\""
+_ESCAPED_IN_YAML: Final = (
+    re.compile(r"[^ -~]|[\"\\]"),
+    re.compile(r"[^ -~\xa0-\ud7ff\ue000-\ufffd]|[\"\\]"),
+)
+"""What PyYAML escapes between double quotes, in ASCII and with ``allow_unicode``."""
 
 
 class Redactor:
     """Replaces the secrets of a run's payload in texts; the payload is looked at for the first text only."""
 
-    def __init__(self, payload: Any, schema: Any, run: Hashable) -> None:
+    def __init__(self, payload: Any, schema: Any, run: Hashable | None) -> None:
+        """Under ``run`` the secrets are kept for the next tasks of the run, unless it is ``None``."""
         self._payload = payload
         self._schema = schema
         self._run = run
@@ -58,13 +68,28 @@ class Redactor:
 
     @cached_property
     def _spellings(self) -> list[str]:
-        known = _known.get(self._run)
+        known = None if self._run is None else _known.get(self._run)
         if known is None:
             known = _all_spellings(hidden_in(self._payload, self._schema))
-            _known[self._run] = known
+            if self._run is not None:
+                _known[self._run] = known
             while len(_known) > RUNS_KEPT:
                 _known.pop(next(iter(_known)), None)
         return known
+
+
+def shown_error(error: ExpressionError, veiled: Callable[[], Any], texts: Redactor) -> str:
+    """Why an expression gives no value, for readers who see no secrets.
+
+    ``veiled`` evaluates the expression again, with its data masked: where that fails with the same words, no
+    secret has a part in them. Else the reason is not said, for it may quote a secret, or what was made of one.
+    """
+    try:
+        veiled()
+    except ExpressionError as other:
+        if str(other) == str(error):
+            return texts.text(str(error))
+    return error.plain
 
 
 #: By run: a payload does not change, and the tasks of one run mostly come to a worker together.
@@ -92,18 +117,33 @@ def _leaves(hidden: list[Any]) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """A secret as it is, as Python, JSON and addresses spell it, and each of its lines."""
+    """A secret as it is, as Python, JSON, YAML and addresses spell it, and each of its lines."""
     yield secret
-    yield repr(secret)[1:-1]
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
     # Half of a surrogate pair is no character of an address.
     encodable = secret.encode(errors="replace")
+    for spell in (repr, ascii):
+        yield spell(secret)[1:-1]
+        # As a part of a text that has quotes of both kinds.
+        yield spell(_QUOTES + secret)[len(_QUOTES) + 2 : -1]
+    yield repr(encodable)[2:-1]
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    for escaped in _ESCAPED_IN_YAML:
+        yield escaped.sub(_yaml_escape, secret)
+    yield secret.replace("'", "''")
     yield quote(encodable)
     yield quote(encodable, safe="")
     yield quote_plus(encodable)
     if "\n" in secret:
         yield from (line.strip() for line in secret.splitlines() if len(line.strip()) >= WHOLE_WORD)
+
+
+def _yaml_escape(found: re.Match[str]) -> str:
+    character = found[0]
+    if character in Emitter.ESCAPE_REPLACEMENTS:
+        return f"\\{Emitter.ESCAPE_REPLACEMENTS[character]}"
+    number = ord(character)
+    return f"\\x{number:02X}" if number <= 0xFF else f"\\u{number:04X}" if number <= 0xFFFF else f"\\U{number:08X}"
 
 
 def _replaced(text: str, secret: str) -> str:

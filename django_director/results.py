@@ -11,12 +11,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .conf import director
-from .exceptions import ExpressionError, InputTooLarge
+from .exceptions import DirectorError, ExpressionError, InputTooLarge
 from .graph import Outcome, Span, Values, expand, of_result
+from .masking import hidden_in, mask
+from .redaction import Redactor, shown_error
 from .status import RunStatus
 
 if TYPE_CHECKING:
     from .models import Run, Task
+
+
+class ResultError(DirectorError):
+    """The definition's ``result`` gives no value; the text holds no secret."""
+
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +36,7 @@ def read(run: Run) -> tuple[Any, str]:
     values = of_result(graph)
     try:
         return (_of_last(run, graph.result.spans()) if values is None else _evaluated(run, values)), ""
-    except (ExpressionError, InputTooLarge) as error:
+    except (ResultError, InputTooLarge) as error:
         logger.warning("The result of run %s: %s", run.pk, error, extra={"run_id": str(run.pk)})
         return None, f"result: {error}"
 
@@ -66,7 +73,20 @@ def _evaluated(run: Run, values: Values) -> Any:
         payload=run.payload,
         run=run.facts,
     )
-    return values.evaluate("result", names)
+    try:
+        return values.evaluate("result", names)
+    except ExpressionError as error:
+        raise ResultError(_shown(run, values, names, error)) from None
+
+
+def _shown(run: Run, values: Values, names: dict[str, Any], error: ExpressionError) -> str:
+    """Why there is no result, without the secrets of the payload and of the results that it was to be made of."""
+    schema = run.version.graph.definition.schema
+    texts = Redactor(run.payload, schema, run.pk)
+    for secret in hidden_in(names["tasks"]):
+        texts.add(secret)
+    veiled = names | {"payload": mask(run.payload, schema), "tasks": mask(names["tasks"])}
+    return shown_error(error, lambda: values.evaluate("result", veiled), texts)
 
 
 def _rows(run: Run, spans: tuple[Span, ...], *columns: str) -> Any:

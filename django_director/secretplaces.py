@@ -46,14 +46,22 @@ class Places:
     def of_key(self, place: Place, key: str) -> Place | None:
         """The place of what stands under a key; ``None``: no schema speaks of it."""
         if not place.has_patterns and all(key not in _mapping(part.get("properties")) for part in place.schemas):
-            if place.others is _UNKNOWN:
-                place.others = self._place(part.get("additionalProperties") for part in place.schemas)
-            others: Place | None = place.others
-            return others
+            return self.of_others(place)
         if key not in place.keys:
             found = self._place(schema for part in place.schemas for schema in self._of_key(part, key))
             place.keys[key] = found
         return place.keys[key]
+
+    def of_others(self, place: Place) -> Place | None:
+        """The place under all keys that no schema names."""
+        if place.others is _UNKNOWN:
+            place.others = self._place(part.get("additionalProperties") for part in place.schemas)
+        others: Place | None = place.others
+        return others
+
+    def of_schema(self, schema: Any) -> Place | None:
+        """The place of a value of which nothing is known but that this schema applies to it."""
+        return self._place([schema])
 
     def of_item(self, place: Place, index: int) -> Place | None:
         """The place of an item of a list."""

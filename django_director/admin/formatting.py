@@ -22,6 +22,8 @@ from django_director.models import Run, Task
 
 SHOWN: Final = 20_000
 """How many characters of a payload, a result or a traceback a page shows."""
+LARGE: Final = 200_000
+"""Characters of JSON on one line. Indented, a larger value may have many times as many, which nobody counts."""
 NAME_SHOWN: Final = 80
 ERROR_SHOWN: Final = 200
 NOTHING: Final = "-"
@@ -55,7 +57,19 @@ def limited_end(text: str) -> Text:
 def json_text(value: Any, schema: Any = None) -> Text:
     """A JSON value as people read it, secrets masked."""
     masked = mask(value, schema)
+    if len(json.dumps(masked, cls=DjangoJSONEncoder)) > LARGE:
+        return _beginning(masked)
     return limited(json.dumps(masked, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
+
+
+def _beginning(value: Any) -> Text:
+    """What fits on a page of a large JSON value: no more of it is written."""
+    text = ""
+    for part in DjangoJSONEncoder(indent=2, ensure_ascii=False).iterencode(value):
+        text += part
+        if len(text) > SHOWN:
+            return Text(text[:SHOWN], _("Only the beginning is shown."))
+    return Text(text, "")
 
 
 def status_label(status: str) -> str:

@@ -19,8 +19,11 @@ from django.utils.translation import gettext as _
 from django_director.drawing.picture import shorten
 from django_director.exceptions import InvalidPayload
 from django_director.jsonvalues import parse
-from django_director.masking import MASKED, holds_mask, is_secret_key, mask_schema, restore
+from django_director.masked_schema import mask_schema
+from django_director.masking import MASKED, holds_mask, is_secret_key, restore
 from django_director.models import COMMENT_LENGTH
+
+from . import formatting
 
 WHOLE: Final = "payload"
 COMMENT: Final = "comment"
@@ -275,4 +278,6 @@ def _first_name(path: str, names: Mapping[str, str]) -> str:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    """The value as it is edited; a large one on one line, for its indents might be many times as long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) > formatting.LARGE else json.dumps(value, indent=2, ensure_ascii=False)

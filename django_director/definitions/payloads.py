@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -23,7 +24,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from django_director.exceptions import InvalidPayload
-from django_director.masking import mask_schema
+from django_director.masked_schema import SchemaMask
 from django_director.patterns import BadPattern, PatternTooSlow
 
 from .bounded import FORMATS, bounded
@@ -48,6 +49,8 @@ class PayloadError:
     message: str
     plain: str = ""
     """The same without the value."""
+    plain_path: str = ""
+    """The path without the names that stand in the payload only: ``$.prices.*``."""
 
 
 def validate(schema: Schema | None, payload: Any) -> Any:
@@ -61,7 +64,10 @@ def validate(schema: Schema | None, payload: Any) -> Any:
     if errors:
         raise InvalidPayload(
             [{"path": error.path, "message": error.message} for error in errors],
-            [{"path": error.path, "message": error.plain or error.message} for error in errors],
+            [
+                {"path": error.plain_path or error.path, "message": error.plain or error.message}
+                for error in errors
+            ],
         )
     return filled
 
@@ -199,8 +205,7 @@ class _Compiled:
         for name, part in schema.get("properties", {}).items():
             keys = (*path, "properties", name)
             if isinstance(part, dict) and "default" in part and not self._fits(part):
-                shown = json.dumps(mask_schema({"properties": {name: part}})["properties"][name]["default"])
-                shown = short(shown)
+                shown = short(json.dumps(SchemaMask(self.schema).default(name, part)))
                 message = f"the default of “{name}”, {shown}, does not fit its own schema"
                 yield PayloadError(keys=(*keys, "default"), path=_json_path(keys), message=message)
             yield from self._wrong_defaults(part, keys)
@@ -226,10 +231,17 @@ def _ordered(errors: Iterator[ValidationError], quotes: Quotes) -> list[PayloadE
             path=error.json_path,
             message=quotes.message(error),
             plain=plain(error),
+            plain_path=_json_path(_plain_keys(error)),
         )
         for error, _ in zip(errors, range(MAX_ERRORS), strict=False)
     ]
     return sorted(found, key=lambda error: (error.path, error.message))
+
+
+def _plain_keys(error: ValidationError) -> tuple[str | int, ...]:
+    """The keys that lead to the value, with a star for each that the schema does not name."""
+    named = {str(name) for keyword, name in pairwise(error.absolute_schema_path) if keyword == "properties"}
+    return tuple(key if isinstance(key, int) or key in named else "*" for key in error.absolute_path)
 
 
 def _json_path(keys: tuple[str | int, ...]) -> str:

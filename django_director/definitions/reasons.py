@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from jsonschema.exceptions import ValidationError
 
+from django_director.masked_schema import SchemaMask
 from django_director.masking import MASKED, mask
 
 MAX_MESSAGE: Final = 300
@@ -46,18 +47,36 @@ class Quotes:
     def masked(self) -> Any:
         return mask(self.value, self.schema)
 
+    @cached_property
+    def schema_mask(self) -> SchemaMask:
+        return SchemaMask(self.schema)
+
     def message(self, error: ValidationError) -> str:
         """What is wrong; without the value where that is a secret."""
         shown = self._at(error.absolute_path)
         if shown == MASKED and error.instance != MASKED:
             return HIDDEN.format(error.validator)
         word = _WORDS.get(str(error.validator))
+        if error.validator in ("enum", "const"):
+            return short(self._choices(error, written(shown)))
         if word is not None:
             return short(word(error, written(shown)))
         message, quoted = str(error.message), repr(error.instance)
         if error.validator not in _QUOTE_NOTHING and shown != error.instance and quoted not in message:
             return HIDDEN.format(error.validator)
         return short(message.replace(quoted, written(shown)))
+
+    def _choices(self, error: ValidationError, shown: str) -> str:
+        """What an ``enum`` or a ``const`` says, without the secrets of its own values."""
+        asked: Any = error.validator_value
+        schema: Any = error.schema
+        values = asked if error.validator == "enum" else [asked]
+        masked = [self.schema_mask.value(schema, value) for value in values[:MAX_CHOICES]]
+        choices = ", ".join(short(written(value)) for value in masked)
+        if error.validator == "const":
+            return f"{shown} is not {choices}"
+        more = len(values) - len(masked)
+        return f"{shown} is not one of {choices}" + (f" and {more:,} more" if more else "")
 
     def _at(self, path: Iterable[str | int]) -> Any:
         found = self.masked
@@ -92,13 +111,6 @@ def _type(error: ValidationError, shown: str) -> str:
     return f"{shown} is not {' or '.join(filter(None, [', '.join(names[:-1]), names[-1]]))}"
 
 
-def _enum(error: ValidationError, shown: str) -> str:
-    values: Any = error.validator_value
-    choices = [short(written(choice)) for choice in values[:MAX_CHOICES]]
-    more = len(values) - len(choices)
-    return f"{shown} is not one of {', '.join(choices)}" + (f" and {more:,} more" if more else "")
-
-
 def _one_of(error: ValidationError, shown: str) -> str:
     return f"{shown} fits {'none' if error.context else 'more than one'} of the schemas of `oneOf`"
 
@@ -118,8 +130,6 @@ def _counted(bound: str, thing: str, things: str) -> Callable[[ValidationError, 
 _WORDS: Final[dict[str, Callable[[ValidationError, str], str]]] = {
     "None": lambda error, shown: f"{shown} is not allowed: nothing is",
     "type": _type,
-    "enum": _enum,
-    "const": lambda error, shown: f"{shown} is not {short(written(error.validator_value))}",
     "pattern": lambda error, shown: f"{shown} does not match the pattern {short(str(error.validator_value))}",
     "format": _format,
     "multipleOf": lambda error, shown: f"{shown} is not a multiple of {error.validator_value}",

@@ -8,7 +8,9 @@ import re
 from typing import Any, Final
 
 from django_director.exceptions import ExpressionError, InvalidPayload
-from django_director.graph import Graph, of_concurrency
+from django_director.graph import Graph, Values, of_concurrency
+from django_director.masking import mask
+from django_director.redaction import Redactor, shown_error
 
 NO_KEY: Final = ""
 """Where the workflow has no ``key``. No value has this text, and unlike NULL it is equal to itself everywhere."""
@@ -22,7 +24,7 @@ _PLAIN: Final = re.compile(r'[a-z0-9_.:"-]{1,120}')
 def key_of(graph: Graph, payload: Any, facts: dict[str, Any]) -> str | None:
     """The key of a run with this payload, which knows ``facts`` as ``run``; ``None`` without ``concurrency``.
 
-    Raises ``InvalidPayload`` when the expression fails.
+    Raises ``InvalidPayload`` when the expression fails. Its message holds no secret of the payload.
     """
     if graph.definition.concurrency is None:
         return None
@@ -30,9 +32,24 @@ def key_of(graph: Graph, payload: Any, facts: dict[str, Any]) -> str | None:
     if values is None:
         return NO_KEY
     try:
-        return text_of(values.evaluate("key", {"payload": payload, "run": facts}))
+        return text_of(_value(values, payload, facts))
     except ExpressionError as error:
-        raise InvalidPayload([{"path": "", "message": f"`concurrency.key` gives no value: {error}"}]) from error
+        # Its own text, which a traceback would show as the cause, may hold secrets.
+        raise _refusal(graph, values, payload, facts, error) from None
+
+
+def _value(values: Values, payload: Any, facts: dict[str, Any]) -> Any:
+    return values.evaluate("key", {"payload": payload, "run": facts})
+
+
+def _refusal(
+    graph: Graph, values: Values, payload: Any, facts: dict[str, Any], error: ExpressionError
+) -> InvalidPayload:
+    schema = graph.definition.schema
+    texts = Redactor(payload, schema, None)
+    shown = shown_error(error, lambda: _value(values, mask(payload, schema), facts), texts)
+    full, plain = (f"`concurrency.key` gives no value: {text}" for text in (shown, error.plain))
+    return InvalidPayload([{"path": "", "message": full}], [{"path": "", "message": plain}])
 
 
 def text_of(value: Any) -> str:

@@ -67,8 +67,9 @@ def preview_relaunch(run: Run, payload: Any = None, *, version: str = "current")
 
 def shown_payload(run: Run, version: WorkflowVersion) -> Any:
     """The payload of ``run`` as it is shown: without what its own version or ``version`` hides."""
-    hidden = mask(run.payload, run.version.graph.definition.schema)
-    return mask(hidden, version.graph.definition.schema)
+    schemas = [run.version.graph.definition.schema, version.graph.definition.schema]
+    shown = mask(run.payload, schemas[0])
+    return shown if schemas[0] == schemas[1] else mask(shown, schemas[1])
 
 
 def with_hidden(run: Run, payload: Any, version: WorkflowVersion) -> Any:

@@ -56,5 +56,7 @@ def _listed(key: str, value: Mapping[str, Any]) -> str:
 def _shown(key: Any) -> str:
     if not isinstance(key, str):
         return f"`[{key}]`" if kind(key) == NUMBER else f"like {kind(key)}"
-    short = key if len(key) <= MAX_COMPARED else key[: MAX_COMPARED - 1] + "…"
-    return f"`{accessor(short).removeprefix('.')}`"
+    if len(key) > MAX_COMPARED:
+        # Nothing finds the beginning of a secret, to hide it.
+        return f"`…` of {len(key):,} characters"
+    return f"`{accessor(key).removeprefix('.')}`"

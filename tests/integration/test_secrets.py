@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -14,10 +16,11 @@ from django.test import Client
 
 import django_director
 from django_director import visible_errors
-from django_director.definitions.model import Retry
+from django_director.definitions.model import Concurrency, Retry
 from django_director.exceptions import InvalidPayload
 from django_director.masking import MASKED, mask
 from django_director.models import Attempt, Run, TaskLog
+from django_director.representation import run_as_json
 from django_director.testing import run_workflow
 from tests import factories
 from tests.factories import child, definition, make_workflow, step
@@ -305,3 +308,150 @@ def test_the_command_relaunches_with_stars_too():
     assert Run.objects.exclude(pk=run.pk).get().payload == SECRET_PAYLOAD | {"order": 8}
     with pytest.raises(CommandError, match="give it anew"):
         call_command("relaunchworkflow", str(run.pk), json.dumps({"note": MASKED}))
+
+
+LONG = "Pa55" + "-of-many-words" * 10
+KEYED = "`concurrency.key` gives no value"
+
+
+def keyed(key: str, schema: Any = None) -> None:
+    make_workflow(definition("test.SECRET", "NOOP", schema=schema, concurrency=Concurrency(key=key)))
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, LONG, 12345678])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "payload.p[payload.password]",
+        "payload.p[lower(str(payload.password))]",
+        "payload.list[payload.password]",
+        "payload.none[str(payload.password)]",
+        "payload.o[payload.p.none]",
+        "payload.o.none",
+    ],
+)
+def test_a_key_that_fails_quotes_no_secret(key, secret):
+    keyed(key)
+    given = {"password": secret, "o": {str(secret): 1}, "p": {}, "list": [], "none": None}
+    with pytest.raises(InvalidPayload, match=KEYED) as caught:
+        django_director.start("test.SECRET", given)
+    text = "".join(traceback.format_exception(caught.value)).lower()
+    for shown in (text, json.dumps(caught.value.errors).lower()):
+        assert str(secret).lower() not in shown
+        assert "pa55" not in shown
+
+
+def test_a_key_that_fails_quotes_what_is_no_secret_to_who_gave_it():
+    keyed("payload.customr")
+    with pytest.raises(InvalidPayload, match="there is `customer`"):
+        django_director.start("test.SECRET", {"customer": 7})
+
+
+@pytest.mark.parametrize(
+    "key", ["payload.q[payload.customer]", "payload.o.none", "payload.p.none[payload.customer]"]
+)
+def test_a_relaunch_whose_key_fails_quotes_nothing_of_the_payload(key, client):
+    given = {"customer": "zebra-street", "o": {"zebra-street": 1}, "p": {"zebra-street": None}, "q": {}}
+    run = factories.make_run(make_workflow("test.SECRET"), "failed", {"A": "failed"}, payload=given)
+    keyed(key)
+    with pytest.raises(InvalidPayload) as caught:
+        django_director.relaunch(run)
+    assert "zebra" not in "".join(traceback.format_exception(caught.value))
+    user = factories.make_user("eve", "retry_run", "view_run", "view_workflow")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    client.force_login(user)
+    said = [client.post(f"/director/api/runs/{run.pk}/relaunch/", {}, content_type="application/json")]
+    page = f"/admin/django_director/run/{run.pk}/relaunch/"
+    said += [client.get(page, follow=True), client.post(page, follow=True)]
+    assert said[0].status_code == 400
+    for response in said:
+        assert "zebra" not in response.content.decode()
+    assert KEYED in said[0].content.decode()
+
+
+def test_a_relaunch_names_no_key_that_stands_in_the_payload_only():
+    given = {"prices": {"zebra-street": "x"}, "rows": [{"size": "big"}]}
+    run = factories.make_run(make_workflow("test.SECRET"), "failed", {"A": "failed"}, payload=given)
+    rows = {"items": {"$ref": "#/$defs/row"}}
+    prices = {"additionalProperties": {"type": "integer"}}
+    row = {"properties": {"size": {"type": "integer"}}}
+    flow("A", schema={"properties": {"prices": prices, "rows": rows}, "$defs": {"row": row}})
+    with pytest.raises(InvalidPayload) as caught:
+        django_director.relaunch(run)
+    assert [error["path"] for error in caught.value.errors] == ["$.prices.*", "$.rows[0].size"]
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, LONG])
+@pytest.mark.parametrize(
+    "result",
+    [
+        "payload.m[payload.password]",
+        "payload.m[upper(payload.password)]",
+        "payload.m[tasks.A.result.token]",
+        "payload.o.none",
+    ],
+)
+def test_why_there_is_no_result_holds_no_secret(result, secret, caplog):
+    described = definition("test.SECRET", step("A", task="tests.secrets.GIVE"), result=result)
+    make_workflow(described)
+    run = run_workflow("test.SECRET", {"password": secret, "m": {"openkey": 1}, "o": {secret: 1}})
+    out = StringIO()
+    call_command("showrun", str(run.pk), "--json", stdout=out)
+    shown = json.loads(out.getvalue())["result_error"]
+    assert shown == run_as_json(run, with_payload=True)["result_error"] == run.result_error
+    assert shown.startswith("result: `payload")
+    for text in (shown, caplog.text):
+        assert secret.upper() not in text.upper()
+        assert "PA55" not in text.upper()
+        assert "t0ken" not in text
+
+
+def test_why_there_is_no_result_names_the_keys_that_there_are():
+    make_workflow(definition("test.SECRET", "NOOP", result="payload.m.opnkey"))
+    run = run_workflow("test.SECRET", {"m": {"openkey": 1}})
+    assert "has no `opnkey`; there is `openkey`" in run.result_error
+
+
+GIVEN = {
+    "type": "object",
+    "properties": {
+        "card": {"writeOnly": True},
+        "sub": {
+            "properties": {"inner": {"writeOnly": True}},
+            "default": {"inner": "zebra-4"},
+            "examples": [{"inner": "zebra-3"}],
+            "enum": [{"inner": "zebra-4"}, {"inner": "zebra-7"}],
+        },
+        "arr": {
+            "items": {"properties": {"z": {"writeOnly": True}}},
+            "default": [{"z": "zebra-6"}],
+            "examples": [[{"z": "zebra-5"}]],
+        },
+        "ref": {"$ref": "#/$defs/ref", "const": {"inner": "zebra-8"}},
+    },
+    "$defs": {"ref": {"properties": {"inner": {"writeOnly": True}}}},
+    "examples": [{"card": "zebra-1"}],
+    "default": {"card": "zebra-2"},
+}
+
+
+def test_what_a_schema_gives_to_a_secret_inside_of_a_value_shows_on_no_face(client):
+    flow("NOOP", schema=GIVEN)
+    client.force_login(User.objects.create_superuser("root"))
+    out = StringIO()
+    call_command("showworkflow", "test.SECRET", stdout=out)
+    call_command("showworkflow", "test.SECRET", "--json", stdout=out)
+    faces = [client.get("/director/api/workflows/test.SECRET/"), client.get("/director/api/workflows/")]
+    pk = Run._meta.get_field("workflow").related_model.objects.get().pk
+    faces += [client.get(f"/admin/django_director/workflow/{pk}/{page}/") for page in ("run", "change")]
+    assert {face.status_code for face in faces} == {200}
+    for text in (out.getvalue(), *(face.content.decode() for face in faces)):
+        assert "zebra" not in text
+
+
+@pytest.mark.parametrize("payload", [{"sub": {}}, {"sub": {"inner": "x"}}, {"ref": {}}, {"ref": {"inner": "x"}}])
+def test_a_refused_payload_quotes_no_secret_of_the_schema(payload):
+    flow("NOOP", schema=GIVEN)
+    with pytest.raises(InvalidPayload, match=r"\*{8}") as caught:
+        django_director.start("test.SECRET", payload)
+    assert "zebra" not in str(caught.value)

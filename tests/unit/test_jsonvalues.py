@@ -100,3 +100,18 @@ def test_the_limit_counts_bytes_of_utf_8(text):
     assert normalise(value, size) == value
     with pytest.raises(NotStorable, match=f"it has {size} bytes as JSON, the limit is {size - 1}"):
         normalise(value, size - 1)
+
+
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"k": value}])
+def test_what_lies_too_deep_is_found_among_much_that_does_not(wrap):
+    def nested(levels):
+        value = 1
+        for _ in range(levels):
+            value = wrap(value)
+        return value
+
+    flat = [nested(20)] * 100
+    assert normalise([*flat, nested(28)], 10**6) == [*flat, nested(28)]
+    with pytest.raises(NotStorable, match="deeper than 30 levels"):
+        normalise([*flat, nested(29)], 10**6)
+    assert normalise("[" * 100, 10**6) == "[" * 100

@@ -10,7 +10,10 @@ import django_director
 PACKAGE = Path(django_director.__file__).parent
 LEVELS: list[set[str]] = [
     {"exceptions", "status", "ids", "faults", "jsonvalues", "hints", "patterns", "shutdown", "signs", "throttle"},
-    {"definitions", "expressions", "conf", "signals", "clock", "indexes", "masking", "redaction", "secretplaces"},
+    {
+        *("definitions", "expressions", "conf", "signals", "clock", "indexes"),
+        *("masking", "masked_schema", "redaction", "secretplaces"),
+    },
     {"graph", "drawing", "outline", "retrying"},
     {"models", "querysets", "results", "prepared", "inserts", "history", "users"},
     {"connecting", "messages", "routing", "refusals", "installation", "dispatch", "deadend", "intask", "broker"},

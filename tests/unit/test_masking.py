@@ -4,9 +4,11 @@ import time
 from urllib.parse import quote, quote_plus
 
 import pytest
+import yaml
 
 from django_director.exceptions import InvalidSettings
-from django_director.masking import MASKED, MAX_DEPTH, hidden_in, holds_mask, mask, mask_schema, restore
+from django_director.masked_schema import mask_schema
+from django_director.masking import MASKED, MAX_DEPTH, hidden_in, holds_mask, mask, restore
 from django_director.redaction import Redactor
 
 
@@ -211,6 +213,33 @@ def test_spellings_of_a_secret_in_texts():
     assert texts.text("at http://u:p@h") == "at http://u:********@h"
 
 
+@pytest.mark.parametrize(
+    "secret", ["zebra<&\"'\xfc pass\nwords;\x85 中 😀", "it's Pa55word", 'a"b zebra', "中中中中"]
+)
+@pytest.mark.parametrize(
+    "spell",
+    [
+        ascii,
+        repr,
+        lambda secret: repr(f"""'{secret}" """),
+        lambda secret: ascii(f"""'{secret}" """),
+        lambda secret: str(secret.encode()),
+        lambda secret: yaml.safe_dump([secret], default_style='"', width=1000),
+        lambda secret: yaml.safe_dump([secret], default_style='"', width=1000, allow_unicode=True),
+        lambda secret: yaml.safe_dump([secret.replace("\n", " ")], default_style="'", width=1000),
+    ],
+)
+def test_a_secret_is_found_as_python_and_yaml_spell_it(secret, spell):
+    text = spell(secret)
+    shown = Redactor({"password": secret, "token": secret.replace("\n", " ")}, None, None).text(text)
+    assert shown in {text.replace(inner, MASKED) for inner in _inner(text)}
+
+
+def _inner(text):
+    """What stands between the first and the last quotes, however many there are."""
+    return {text[begin:end] for begin in range(8) for end in range(len(text) - 6, len(text) + 1)}
+
+
 def test_the_longer_of_two_secrets_goes_first():
     texts = Redactor({"password": "abcdefgh", "token": "abcdefgh-long"}, None, object())
     assert texts.text("abcdefgh-long abcdefgh") == f"{MASKED} {MASKED}"
@@ -221,3 +250,82 @@ def test_ten_thousand_secrets_cost_no_seconds():
     began = time.perf_counter()
     texts.text("x" * 64_000)
     assert time.perf_counter() - began < 5
+
+
+SECRET_PART = {"writeOnly": True}
+CARD = {"properties": {"card": SECRET_PART}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {**CARD, "examples": [{"card": "A1"}]},
+        {**CARD, "default": {"card": "A1"}},
+        {**CARD, "const": {"card": "A1"}},
+        {**CARD, "enum": [{"card": "A1"}, {"card": "A1", "n": 1}]},
+        {"properties": {"sub": {**CARD, "default": {"card": "A1"}, "examples": [{"card": "A1"}]}}},
+        {"properties": {"list": {"items": CARD, "default": [{"card": "A1"}], "examples": [[{"card": "A1"}]]}}},
+        {"items": SECRET_PART, "default": ["A1"], "const": ["A1"], "enum": [["A1"]]},
+        {"prefixItems": [{}, SECRET_PART], "default": [0, "A1"]},
+        {"additionalProperties": SECRET_PART, "examples": [{"x": "A1"}]},
+        {"patternProperties": {"^c": SECRET_PART}, "examples": [{"card": "A1"}]},
+        {"$ref": "#/$defs/c", "$defs": {"c": CARD}, "examples": [{"card": "A1"}]},
+        {"$ref": "#/$defs/c", "$defs": {"c": {"default": {"card": "A1"}}}, **CARD},
+        {"properties": {"c": {"$ref": "#/$defs/c"}}, "$defs": {"c": {**CARD, "default": {"card": "A1"}}}},
+        {"properties": {"c": {"$ref": "#/$defs/c", "writeOnly": True}}, "$defs": {"c": {"default": "A1"}}},
+        {"properties": {"password": {"$ref": "#/$defs/c"}}, "$defs": {"c": {"enum": ["A1"]}}},
+        {"properties": {"c": {"$ref": "#/$defs/c"}}, "$defs": {"c": SECRET_PART}, "default": {"c": "A1"}},
+        {"allOf": [CARD, {"examples": [{"card": "A1"}]}]},
+        {"allOf": [CARD], "default": {"card": "A1"}},
+        {"allOf": [{"default": {"card": "A1"}}], **CARD},
+        {"anyOf": [{"const": {"card": "A1"}}, {"not": {"enum": [{"card": "A1"}]}}], **CARD},
+        {"if": {"const": {"card": "A1"}}, **CARD},
+        {"dependentSchemas": {"x": {"default": {"card": "A1"}}}, **CARD},
+        {"items": CARD, "contains": {"const": {"card": "A1"}}},
+        {"$defs": {"unused": {**CARD, "default": {"card": "A1"}}}},
+        {"properties": {"c": {"$ref": "#"}, "card": SECRET_PART}, "default": {"c": {"c": {"card": "A1"}}}},
+        {"properties": {"sub": {"writeOnly": True, "properties": {"x": {"default": "A1"}}}}},
+    ],
+)
+def test_values_of_a_schema_are_masked_by_all_that_applies_to_them(schema):
+    before = copy.deepcopy(schema)
+    masked = mask_schema(schema)
+    assert "A1" not in json.dumps(masked)
+    assert MASKED in json.dumps(masked)
+    assert schema == before
+
+
+def test_other_values_of_a_schema_stay():
+    schema = {
+        "properties": {"size": {"default": 7, "enum": [7, 8]}, "c": {**CARD, "default": {"card": None, "n": 1}}},
+        "default": {"size": 8, "c": {"n": 2}},
+        "examples": [{"size": 7}],
+        "allOf": [True, {"not": {"const": {"size": 9}}}],
+    }
+    assert mask_schema(schema) == schema
+
+
+def test_a_schema_of_very_many_places_shows_no_values():
+    # Which of the schemas apply depends on which of the last 20 keys were `a`: a million places.
+    after = {f"s{n}": {"properties": {key: {"$ref": f"#/$defs/s{n + 1}"} for key in "ab"}} for n in range(1, 20)}
+    first = {
+        "properties": {
+            "a": {"allOf": [{"$ref": "#/$defs/s0"}, {"$ref": "#/$defs/s1"}]},
+            "b": {"$ref": "#/$defs/s0"},
+        }
+    }
+    schema = {"$defs": {"s0": first, **after, "s20": {"default": 1}}, "$ref": "#/$defs/s0"}
+    began = time.perf_counter()
+    masked = mask_schema(schema)
+    assert time.perf_counter() - began < 5
+    assert masked["$defs"]["s20"] == {"default": MASKED}
+
+
+def test_many_keys_are_looked_at_once():
+    value = {f"aB_cD-{number}_pas": 1 for number in range(50_000)}
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        assert mask(value) == value
+        times.append(time.process_time() - began)
+    assert min(times[1:]) < times[0] / 2

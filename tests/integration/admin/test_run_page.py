@@ -220,3 +220,10 @@ def test_what_can_not_be_sent_is_said_of_its_task(viewer, operator):
         assert said in text(operator.get(page))
         assert said.removesuffix(": No") in text(viewer.get(page))
         assert said not in text(viewer.get(page))
+
+
+def test_of_a_large_payload_the_page_shows_the_beginning(operator):
+    run = factories.make_run(payload={"list": [[[[number]]] for number in range(30_000)]})
+    page = text(operator.get(address("run_change", run.pk)))
+    assert "Only the beginning is shown." in page
+    assert len(page) < 200_000

@@ -1,0 +1,135 @@
+"""Hide secrets in a JSON Schema: the values that it gives as defaults, constants and examples.
+
+A value is masked by all schemas that apply where it stands, as a payload is: by its own, by those beside it in
+``allOf``, by what refers to it. A schema under a secret key, or within a ``writeOnly`` one, shows no values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from .masking import EXAMPLES, MASKED, MAX_DEPTH, Masker, is_secret_key, secret_keys
+from .secretplaces import Place, Places
+
+MOST_PLACES: Final = 1_000
+"""That are looked at. In a schema with more of them every value is hidden."""
+_SEVERAL: Final = ("enum", "examples")
+"""Of ``EXAMPLES`` those that hold a list of values."""
+_NAMED: Final = ("properties", "patternProperties")
+_DEFINED: Final = ("$defs", "definitions")
+_SAME_VALUE: Final = ("allOf", "anyOf", "oneOf", "if", "then", "else", "not", "dependentSchemas")
+"""Under these keys stand schemas of the value that the schema around them is of."""
+_SOME_ITEM: Final = ("contains", "additionalItems", "unevaluatedItems")
+
+
+def mask_schema(schema: Any) -> Any:
+    """A copy of a JSON Schema without the values it gives to what is secret: defaults, constants and examples."""
+    return SchemaMask(schema).schema()
+
+
+class SchemaMask:
+    """Where one schema gives values to secrets."""
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._places = Places(root)
+        self._masker = Masker(secret_keys(), self._places)
+        self._applied: dict[int, list[Place]] = {}
+        """By the id of a schema: the places that it applies to."""
+        self._secret: set[int] = set()
+        """The ids of schemas that apply to something secret."""
+        self._is_endless = False
+        self._look()
+
+    def schema(self) -> Any:
+        """The schema without those values."""
+        return self._schema(self._root, False, 0, [])
+
+    def value(self, schema: Mapping[str, Any], value: Any) -> Any:
+        """A value that this schema, a part of the root, gives; masked."""
+        is_secret = id(schema) in self._secret or schema.get("writeOnly") is True
+        return self._hidden(value) if is_secret else self._value(value, self._of(schema, []))
+
+    def default(self, name: str, schema: Mapping[str, Any]) -> Any:
+        """The default of a property, masked; ``schema`` is that of the property, a part of the root."""
+        default = schema["default"]
+        return self._hidden(default) if is_secret_key(name) else self.value(schema, default)
+
+    def _look(self) -> None:
+        left, seen = [(self._places.root, False)], set[tuple[Place, bool]]()
+        while left:
+            place, is_secret = left.pop()
+            if place is None or (place, is_secret) in seen or (place, True) in seen:
+                continue
+            seen.add((place, is_secret))
+            if len(seen) > MOST_PLACES:
+                self._is_endless = True
+                return
+            is_secret = is_secret or place.is_secret
+            for schema in place.schemas:
+                self._applied.setdefault(id(schema), []).append(place)
+                if is_secret:
+                    self._secret.add(id(schema))
+            left += ((inner, is_secret or hides) for inner, hides in self._below(place))
+
+    def _below(self, place: Place) -> Iterator[tuple[Place | None, bool]]:
+        """The places inside a place, and whether their key is secret."""
+        for schema in place.schemas:
+            for name in _mapping(schema.get("properties")):
+                yield self._places.of_key(place, str(name)), is_secret_key(str(name))
+            for sub in _mapping(schema.get("patternProperties")).values():
+                yield self._places.of_schema(sub), False
+        yield self._places.of_others(place), False
+        for index in range(place.rest + 1):
+            yield self._places.of_item(place, index), False
+
+    def _schema(self, schema: Any, is_secret: bool, depth: int, around: list[Place]) -> Any:
+        if isinstance(schema, list):
+            return [self._schema(part, is_secret, depth + 1, around) for part in schema]
+        if not isinstance(schema, dict):
+            return schema
+        if depth >= MAX_DEPTH:
+            return MASKED
+        is_secret = is_secret or id(schema) in self._secret or schema.get("writeOnly") is True
+        here = self._of(schema, around)
+        return {key: self._part(key, part, is_secret, depth + 1, here) for key, part in schema.items()}
+
+    def _part(self, key: str, part: Any, is_secret: bool, depth: int, here: list[Place]) -> Any:
+        if key in EXAMPLES:
+            if is_secret:
+                return self._hidden(part)
+            several = key in _SEVERAL and isinstance(part, list)
+            return [self._value(one, here) for one in part] if several else self._value(part, here)
+        inside = self._around(key, here)
+        if key in (*_NAMED, *_DEFINED, "dependentSchemas") and isinstance(part, dict):
+            return {
+                name: self._schema(sub, is_secret or (key in _NAMED and is_secret_key(str(name))), depth, inside)
+                for name, sub in part.items()
+            }
+        return self._schema(part, is_secret, depth, inside)
+
+    def _around(self, key: str, here: list[Place]) -> list[Place]:
+        """The places of what the schemas under ``key`` are of, as far as the schema around them tells."""
+        if key in _SAME_VALUE:
+            return here
+        items = (self._places.of_item(place, place.rest) for place in here) if key in _SOME_ITEM else ()
+        return [place for place in items if place is not None]
+
+    def _of(self, schema: Mapping[str, Any], around: Iterable[Place]) -> list[Place]:
+        own = self._places.of_schema(schema)
+        found = self._applied.get(id(schema)) or ([] if own is None else [own])
+        return list(dict.fromkeys([*found, *around]))
+
+    def _value(self, value: Any, places: list[Place]) -> Any:
+        for place in places:
+            hides = self._is_endless or place.is_secret
+            value = self._hidden(value) if hides else self._masker.masked(value, place, 0)
+        return value
+
+    def _hidden(self, value: Any) -> Any:
+        return None if value is None else MASKED
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
