@@ -367,6 +367,7 @@ def test_a_relaunch_whose_key_fails_quotes_nothing_of_the_payload(key, client):
     for response in said:
         assert "zebra" not in response.content.decode()
     assert KEYED in said[0].content.decode()
+    assert KEYED in said[2].content.decode()
 
 
 def test_a_relaunch_names_no_key_that_stands_in_the_payload_only():
