@@ -50,7 +50,7 @@ def test_two_people(held, first, second, point, word):
     one, two = held(point, decide(task, first), decide(task, second))
     assert one.decision["comment"] == f"said {first}"
     assert isinstance(two, Conflict)
-    assert str(two).endswith(f"it was {word}: said {first}")
+    assert str(two).endswith(f"it was {word}")
     assert outcome(run) == (RunStatus.SUCCESS if first == "approve" else RunStatus.FAILED)
 
 
