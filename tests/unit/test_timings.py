@@ -36,6 +36,7 @@ def test_a_slot_is_missed_when_a_later_one_is_due(timing, seconds, limit, expect
     assert timing.is_missed(NOON, NOON + timedelta(seconds=seconds), limit) is expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timing", [MINUTELY, EVERY_MINUTE], ids=["crontab", "interval"])
 def test_the_last_slots_of_a_weekend(timing):
     until = NOON + timedelta(days=2, seconds=30)
