@@ -49,7 +49,7 @@ def lines(notes: Path, count: int) -> list[dict[str, Any]]:
     """What was told of ACME. Some hear of an end only after it was committed."""
 
     def read() -> list[dict[str, Any]]:
-        told = [json.loads(line) for line in notes.read_text().splitlines()]
+        told = [json.loads(line) for line in notes.read_text().splitlines(keepends=True) if line.endswith("\n")]
         return [line for line in told if line["task"] == "ACME"]
 
     wait_for(lambda: len(read()) >= count, what=f"{count} lines")
