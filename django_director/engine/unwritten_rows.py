@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
+from django_director import ids
 from django_director.clock import Now
 from django_director.models import UnwrittenOutcome
 
@@ -12,7 +14,6 @@ from .tickets import Ticket
 from .transactions import WORKER_PATIENCE, transact
 
 End = UnwrittenOutcome.End
-_LOW_BITS: Final = (1 << 62) - 1
 
 
 def insert(key: int, task_id: UUID, run_id: UUID, end: End, content: dict[str, Any]) -> None:
@@ -23,6 +24,7 @@ def insert(key: int, task_id: UUID, run_id: UUID, end: End, content: dict[str, A
 
 def insert_offer(ticket: Ticket) -> None:
     """Store that the message of a locked task was taken in vain: another one is sent when its row is free."""
-    # No claim is negative, and there is one such row for each task.
-    key = -1 - (ticket.task_id.int & _LOW_BITS)
+    # No claim is negative, and there is one such row for each message: an earlier one must not stand for it.
+    message_id = ids.message_id(ticket.task_id, ticket.sequence)
+    key = -1 - (int.from_bytes(blake2b(message_id.encode(), digest_size=8).digest()) >> 1)
     insert(key, ticket.task_id, ticket.run_id, End.OFFER, {"sequence": ticket.sequence})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -297,3 +298,17 @@ def test_nobody_waits_long_to_start_a_workflow_whose_row_is_locked(published, fi
         assert "“test.LOCKED” is locked" in str(result)
         assert seconds < SOON
     assert engine.start("test.LOCKED").pk != run.pk
+
+
+def test_an_offer_of_an_earlier_message_does_not_stand_for_a_later_one(published):
+    run = driver.start("A", name="test.LOCKED")
+    (first,) = published
+    unwritten_rows.insert_offer(first)
+    later_one = dataclasses.replace(first, sequence=first.sequence + 1)
+    unwritten_rows.insert_offer(later_one)
+    run.tasks.update(sequence=later_one.sequence)
+    published.clear()
+    for _ in range(2):
+        tick(supervisor())
+    assert [message.sequence for message in published] == [later_one.sequence]
+    assert not UnwrittenOutcome.objects.exists()
