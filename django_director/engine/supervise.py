@@ -284,6 +284,8 @@ class Supervisor:
         if held and not self._holds:
             logger.info("%s supervises.", self.name, extra={"action": "supervise"})
             self._clock = self._clock.anew()
+            # The time in which it stood by is no gap in its ticks.
+            self._reoffers = reoffers.Reoffers()
         self._holds = held
         return held
 

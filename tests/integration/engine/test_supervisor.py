@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from celery import current_app
@@ -468,3 +469,15 @@ def test_a_renewal_after_the_look_saves_the_lease(published):
     Task.objects.update(lease_until="2026-01-01T00:00:00Z")
     assert recovery.expire_leases(lambda: False) == 0
     assert recovery.expire_leases() == 1
+
+
+def test_who_takes_over_again_does_not_wait_before_it_looks_at_silent_workers():
+    """The time in which it stood by is no gap: the database has answered."""
+    made = Supervisor("one")
+    assert made._guarded_tick() >= 0
+    made._reoffers._last = time.monotonic() - 60
+    Lease.objects.update(holder="two", until=later(-1))
+    made._holds = False
+    made._guarded_tick()
+    assert made._holds
+    assert made._reoffers._trusted_at <= time.monotonic()
