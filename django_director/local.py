@@ -125,8 +125,8 @@ def _step(app: Celery, own: _Family, skip_delays: bool) -> bool | None:
         time.sleep(PAUSE)
         return False
     timeouts.stop_overdue_runs(runs)
-    for stopping in runs.stopping().values_list("pk", flat=True):
-        stop.carry_on(stopping)
+    for run_id in runs.stopping().values_list("pk", flat=True):
+        stop.carry_on(run_id)
     for pending in runs.filter(status=RunStatus.PENDING):
         if skip_delays:
             admission.bring_forward(pending)

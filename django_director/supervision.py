@@ -226,7 +226,7 @@ def prepare_to_fork(**_: Any) -> None:
 
     What a child imports itself is its own memory, and the garbage collector writes on every object it looks at.
     """
-    from . import worker  # noqa: F401 - needs models
+    from .worker import perform  # noqa: F401 - needs models
     from .engine import supervise  # noqa: F401 - needs models
 
     gc.collect()

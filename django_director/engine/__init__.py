@@ -11,7 +11,8 @@ from asgiref.sync import sync_to_async
 
 from django_director.models import Run
 
-from . import approvals, hold, relaunching, reset, stop
+from . import approvals, hold, reset, stop
+from . import relaunching as relaunches
 from .approvals import check_waits
 from .bounds import patient
 from .family import refuse_child
@@ -24,7 +25,7 @@ approve = patient(approvals.approve)
 cancel = patient(stop.cancel)
 pause = patient(hold.pause)
 reject = patient(approvals.reject)
-relaunch = patient(relaunching.relaunch)
+relaunch = patient(relaunches.relaunch)
 rerun = patient(reset.rerun)
 resume = patient(hold.resume)
 retry = patient(reset.retry)

@@ -197,8 +197,8 @@ def _without_paused(tasks: list[DueTask]) -> list[DueTask]:
 
 def close_stopped() -> int:
     """Settle what stopped runs have not started, and close those in which nothing is active any more."""
-    stopping = Run.objects.stopping().exclude(pk__in=avoided()).values_list("pk", flat=True)
-    return each(list(stopping[:BATCH]), stop.carry_on, lambda run_id: run_id)
+    stopped = Run.objects.stopping().exclude(pk__in=avoided()).values_list("pk", flat=True)
+    return each(list(stopped[:BATCH]), stop.carry_on, lambda run_id: run_id)
 
 
 def expire_leases(
