@@ -1,7 +1,21 @@
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+
+
+WITH_RECEIVERS = (
+    "django_director.checks",
+    "django_director.live_checks",
+    "django_director.installation",
+    "django_director.sync",
+    "django_director.tasks",
+    "django_director.testsync",
+    "django_director.unapplying",
+)
+"""Modules that register checks, receivers of signals or Celery tasks: importing them needs the apps to be loaded."""
 
 
 class DirectorConfig(AppConfig):
@@ -12,5 +26,5 @@ class DirectorConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Importing a module of checks or receivers needs the apps to be loaded.
-        from . import checks, installation, live_checks, sync, tasks, testsync, unapplying  # noqa: F401
+        for module in WITH_RECEIVERS:
+            import_module(module)
