@@ -5,7 +5,6 @@ from importlib import import_module
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-
 WITH_RECEIVERS = (
     "django_director.checks",
     "django_director.live_checks",

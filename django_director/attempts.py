@@ -18,7 +18,8 @@ from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 from celery.states import IGNORED
 
-from . import copies, identity, inputs, shutdown
+from . import copies, identity, inputs
+from .common import shutdown
 from .engine import claim as claims
 from .engine import finish
 from .engine.claim import Claim

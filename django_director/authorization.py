@@ -11,11 +11,11 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
+from .common.throttle import Throttle
 from .conf import director
 from .definitions.model import ApprovalStep
 from .exceptions import InvalidSettings, NotAllowed
 from .models import Task, Workflow
-from .throttle import Throttle
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, models, router
 
 from .authorization import deciding
+from .common.suggestions import did_you_mean
 from .conf import DEFAULTS, director
 from .definitions import Definition, codes
 from .engine.texts import stored_charset
 from .exceptions import InvalidSettings
-from .hints import did_you_mean
 from .masking import secret_keys
 
 TAG: Final = "director"

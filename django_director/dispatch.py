@@ -21,7 +21,8 @@ from uuid import UUID
 from django.db import connections
 from kombu import pools
 
-from . import faults, ids, installation, refusals, routing
+from . import installation, refusals, routing
+from .common import failpoints, ids
 from .conf import director
 from .connecting import TIMEOUT, connect, connect_to_publish, mailbox
 from .messages import Message, Publication, Refusal
@@ -136,7 +137,7 @@ def publish(messages: Sequence[Message]) -> Publication:
             extra={"action": "publish"},
         )
     refusals.report(publication.refused)
-    faults.point("publish.after")
+    failpoints.point("publish.after")
     return publication
 
 
@@ -180,13 +181,13 @@ class _Sending:
 
     def _each(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            faults.point("publish.before")
+            failpoints.point("publish.before")
             refusal = self._send(message)
             if refusal is None:
                 self._publication.sent.append(message)
             else:
                 self._publication.refused.append(refusal)
-            faults.point("publish.half")
+            failpoints.point("publish.half")
 
     def _send(self, message: Message) -> Refusal | None:
         kind = message.name, message.queue

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .definitions.problems import Problem
+    from .common.problems import Problem
 
 SHOWN_TEXT: Final = 200
 

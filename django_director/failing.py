@@ -15,7 +15,8 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from django.db import OperationalError
 
-from . import errortexts, farewell, green, ids
+from . import errortexts, farewell, green
+from .common import ids
 from .definitions.arguments import ArgumentsError
 from .engine import finish, outbox, recovery, timeouts, unwritten
 from .engine.bounds import is_row_locked

@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from billiard import current_process
 
-from . import shutdown
-from .signs import Page, Sign, page
+from .common import shutdown
+from .common.process_signs import Page, Sign, page
 
 logger = logging.getLogger(__name__)
 

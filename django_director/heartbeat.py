@@ -14,6 +14,7 @@ from typing import Final
 from django.db import DatabaseError, InterfaceError
 
 from .clock import later
+from .common.throttle import Throttle
 from .conf import director
 from .engine import lost, workers
 from .engine.bounds import bounded
@@ -21,7 +22,6 @@ from .engine.supervise import LEASE_NAME
 from .engine.transactions import disconnect
 from .frozen import Watcher
 from .models import Lease
-from .throttle import Throttle
 
 logger = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from django.db import OperationalError
 
 from .clock import later
+from .common.process_signs import page
+from .common.throttle import Throttle
 from .conf import director
 from .engine.bounds import bounded, charge, is_locked
 from .engine.claim import Claim
 from .engine.transactions import disconnect, statement
 from .models import Task
-from .signs import page
-from .throttle import Throttle
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from celery import Celery, current_app
 from celery.app.trace import build_tracer
 from django.db.models import Q
 
-from . import attempts, celery, dispatch, ids
+from . import attempts, celery, dispatch
 from .clock import Now
+from .common import ids
 from .definitions.model import WorkflowStep
 from .dispatch import HEADER
 from .engine import admission, children, family, finish, outbox, recovery, stop, timeouts, timers, waiting

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from django.db.models import Value
 
+from .common.json_values import storable_text
 from .conf import KIB, director
 from .engine.bounds import row_seconds
 from .engine.claim import Claim
 from .engine.texts import storable
 from .engine.transactions import statement
-from .jsonvalues import storable_text
 from .models import TaskLog
 from .prepared import waiting_at_most
 from .redaction import Redactor

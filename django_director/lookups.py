@@ -10,10 +10,10 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
+from .common.suggestions import question
 from .definitions import HOOK_PREFIX
 from .engine import workflow_named
 from .exceptions import DirectorError, UnknownRun, UnknownTask, UnknownWorkflow
-from .hints import question
 from .models import Run, Task, Workflow
 from .status import RUN_ACTIVE, STOP_SPARING, RunStatus
 

@@ -20,8 +20,8 @@ from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connections
 
 from . import processes
+from .common.ids import parse_message_id
 from .conf import director
-from .ids import parse_message_id
 
 logger = logging.getLogger(__name__)
 

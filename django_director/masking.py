@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
+from .common.patterns import BadPattern, PatternTooSlow, compiled, search
 from .conf import SECRET_KEYS, director
 from .exceptions import InvalidPayload, InvalidSettings
-from .patterns import BadPattern, PatternTooSlow, compiled, search
 from .secretplaces import Place, Places
 
 MASKED: Final = "********"

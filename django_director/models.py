@@ -9,8 +9,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 
-from . import ids, querysets, results, users
+from . import querysets, results, users
 from .clock import iso
+from .common import ids
 from .definitions import HOOK_PREFIX, from_json, hook_label
 from .graph import Graph, compile_definition
 from .indexes import PartialIndex

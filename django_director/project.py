@@ -19,6 +19,7 @@ from django.conf import settings
 from django.contrib.auth import get_permission_codename
 
 from . import routing
+from .common.problems import Place
 from .conf import director
 from .definitions import (
     Problem,
@@ -33,7 +34,6 @@ from .definitions import (
     workflow_files,
 )
 from .definitions.arguments import ANYTHING, Plans
-from .definitions.problems import Place
 from .graph import OWN_TASK
 
 LIBRARY: Final = str(Path(os.__file__).parent)

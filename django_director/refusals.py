@@ -13,7 +13,7 @@ from django.db import DatabaseError, DataError
 from kombu import exceptions
 from kombu.exceptions import LimitExceeded, OperationalError, SerializationError, SerializerNotInstalled
 
-from .jsonvalues import storable_text
+from .common.json_values import storable_text
 from .messages import Refusal
 from .routing import Unroutable, said
 

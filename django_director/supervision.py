@@ -226,8 +226,8 @@ def prepare_to_fork(**_: Any) -> None:
 
     What a child imports itself is its own memory, and the garbage collector writes on every object it looks at.
     """
-    from .worker import perform  # noqa: F401 - needs models
     from .engine import supervise  # noqa: F401 - needs models
+    from .worker import perform  # noqa: F401 - needs models
 
     gc.collect()
     gc.freeze()

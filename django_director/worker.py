@@ -19,6 +19,8 @@ from django.db import DatabaseError, InterfaceError
 
 from . import errortexts, leftovers, ownsteps
 from .attempts import Attempt, at_work
+from .common.json_values import MAX_INT, NotStorable, normalise, storable_text
+from .common.throttle import Throttle
 from .conf import director
 from .engine import finish
 from .engine.bounds import limited
@@ -28,13 +30,11 @@ from .engine.sessions import user_session
 from .engine.transactions import connection, disconnect, statement
 from .exceptions import InvalidResult, Misuse
 from .failing import failure, record, shown
-from .jsonvalues import MAX_INT, NotStorable, normalise, storable_text
 from .leases import keeper
 from .logs import Lines, captured
 from .models import Task
 from .redaction import Redactor
 from .status import RUN_FINISHED, STOP_SPARING
-from .throttle import Throttle
 
 if TYPE_CHECKING:
     from .celery import DirectorTask

@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from django_director import ids
+from django_director.common import ids
 from django_director.definitions import as_json
 from django_director.definitions.model import (
     ApprovalStep,

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from django_director import ids, inputs
+from django_director import inputs
+from django_director.common import ids
 from django_director.definitions.arguments import Plan
 from django_director.definitions.model import TaskStep, WorkflowStep
 from django_director.engine.claim import Claim, look

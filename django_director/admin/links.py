@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from uuid import UUID
 
-from django_director import ids
+from django_director.common import ids
 from django_director.definitions.model import WorkflowStep
 from django_director.drawing.picture import Box
 from django_director.graph import OWN_TASK, Node

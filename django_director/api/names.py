@@ -6,9 +6,9 @@ from typing import Any
 
 from django_director import engine
 from django_director.authorization import is_allowed, visible
+from django_director.common.suggestions import question
 from django_director.conf import director
 from django_director.exceptions import NotAllowed, UnknownWorkflow
-from django_director.hints import question
 from django_director.models import Workflow
 
 

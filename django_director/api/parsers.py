@@ -8,7 +8,7 @@ from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
-from django_director.jsonvalues import parse
+from django_director.common.json_values import parse
 
 
 class StrictJSONParser(JSONParser):

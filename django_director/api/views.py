@@ -23,10 +23,10 @@ from rest_framework.views import APIView
 
 from django_director import __version__, health
 from django_director.authorization import is_allowed, require
+from django_director.common.suggestions import question
 from django_director.conf import KIB, director
 from django_director.engine.callers import KEY_RULE, is_key
 from django_director.exceptions import UnknownRun
-from django_director.hints import question
 from django_director.models import Workflow
 
 from .errors import Refused, invalid, translate

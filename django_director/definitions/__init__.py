@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django_director.common.problems import Place, Problem
+
 from .arguments import ArgumentsError, Plan, Plans, plan
 from .codes import CODES
 from .destinations import check_destinations
@@ -23,7 +25,6 @@ from .model import (
     hook_label,
 )
 from .permissions import check_permissions
-from .problems import Place, Problem
 from .reading import Reading, read, shown_path
 from .retries import check_retries
 from .sources import workflow_files

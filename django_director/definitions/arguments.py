@@ -17,8 +17,8 @@ from enum import Enum, auto
 from inspect import Parameter, Signature
 from typing import Any, Final
 
+from django_director.common.suggestions import nearest, question
 from django_director.exceptions import DirectorError
-from django_director.hints import nearest, question
 
 from . import codes
 

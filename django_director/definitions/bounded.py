@@ -16,7 +16,7 @@ from jsonschema.validators import extend
 from referencing import Specification
 from referencing.jsonschema import specification_with
 
-from django_director.patterns import BadPattern, compiled
+from django_director.common.patterns import BadPattern, compiled
 
 from .keywords import REPLACED
 from .parts import part_of

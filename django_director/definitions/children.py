@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from django_director.hints import MAX_HINTS, question
+from django_director.common.suggestions import MAX_HINTS, question
 
 from . import codes
 from .cycles import in_order, shown

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
-from django_director.hints import question
+from django_director.common.problems import Problem
+from django_director.common.suggestions import question
 
 from . import codes
 from .model import Container, Definition, Step, TaskStep
-from .problems import Problem
 
 Refused = Callable[[str, str], str | None]
 

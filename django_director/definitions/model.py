@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
-from .problems import Place
+from django_director.common.problems import Place
 
 NOWHERE: Final = Place(path="")
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import cached_property
 from typing import Final
 
-from django_director.hints import LISTED, MAX_HINTS, did_you_mean, nearest
+from django_director.common.suggestions import LISTED, MAX_HINTS, did_you_mean, nearest
 
 from . import codes
 from .drafts import Draft, walk

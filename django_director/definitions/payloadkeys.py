@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from django_director.common.suggestions import LISTED, MAX_HINTS, nearest
 from django_director.expressions import spell
-from django_director.hints import LISTED, MAX_HINTS, nearest
 
 from . import codes
 

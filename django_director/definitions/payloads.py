@@ -23,9 +23,9 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from django_director.common.patterns import BadPattern, PatternTooSlow
 from django_director.exceptions import InvalidPayload
 from django_director.masked_schema import SchemaMask
-from django_director.patterns import BadPattern, PatternTooSlow
 
 from .bounded import FORMATS, bounded
 from .parts import is_valid

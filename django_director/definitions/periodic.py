@@ -6,7 +6,7 @@ import math
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from django_director.hints import did_you_mean
+from django_director.common.suggestions import did_you_mean
 
 from . import codes, cron, foreign
 from .misread import note_misread

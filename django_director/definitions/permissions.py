@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from django_director.hints import MAX_HINTS, question
+from django_director.common.problems import Problem
+from django_director.common.suggestions import MAX_HINTS, question
 
 from . import codes
 from .model import ApprovalStep, Definition
-from .problems import Problem
 
 
 def check_permissions(definitions: Iterable[Definition], known: Collection[str]) -> list[Problem]:

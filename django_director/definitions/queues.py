@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django_director.hints import MAX_HINTS, question
+from django_director.common.suggestions import MAX_HINTS, question
 
 from . import codes
 from .drafts import Draft

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from django_director.common.problems import Place, Problem
+
 from . import codes
 from .children import check_calls
 from .loading import MAX_BYTES, is_private, load
 from .model import Definition
-from .problems import Place, Problem
 from .report import Report
 from .tree import Entry, MappingNode, describe, is_null
 from .workflows import read_workflow

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from django_director.hints import did_you_mean, nearest
+from django_director.common.problems import Place, Problem
+from django_director.common.suggestions import did_you_mean, nearest
 
 from . import codes
 from .foreign import Words, hint_for, same_as
-from .problems import Place, Problem
 from .scopes import IN_STEP
 from .tree import Entry, ListNode, MappingNode, Node, is_null, text_of
 

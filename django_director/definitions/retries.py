@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from django_director.common.problems import Place, Problem
+
 from . import codes
 from .model import Definition, Retry
-from .problems import Place, Problem
 
 Load = Callable[[str], object]
 

@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from django_director.hints import LISTED
-from django_director.jsonvalues import NotStorable, normalise
+from django_director.common.json_values import NotStorable, normalise
+from django_director.common.suggestions import LISTED
 
 from . import codes
 from .misread import note_misread_schema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from django_director.hints import did_you_mean
+from django_director.common.suggestions import did_you_mean
 from django_director.status import RunStatus, TaskStatus
 
 from . import codes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, cast
 
-from django_director.hints import did_you_mean, nearest
+from django_director.common.suggestions import did_you_mean, nearest
 
 from . import codes, foreign
 from .drafts import Draft, Kind, walk

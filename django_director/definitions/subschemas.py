@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
-from django_director.hints import MAX_HINTS, nearest
-from django_director.patterns import BadPattern, compiled, slow_part
+from django_director.common.patterns import BadPattern, compiled, slow_part
+from django_director.common.suggestions import MAX_HINTS, nearest
 
 from .report import CERTAIN
 

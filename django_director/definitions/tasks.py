@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from inspect import Signature
 from typing import Final
 
-from django_director.hints import MAX_HINTS, nearest
+from django_director.common.problems import Problem
+from django_director.common.suggestions import MAX_HINTS, nearest
 
 from . import codes
 from .arguments import ArgumentsError, Plan, Plans
 from .model import Definition, TaskStep
-from .problems import Problem
 from .receiving import with_upstream
 from .report import CERTAIN
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from django_director.hints import did_you_mean
+from django_director.common.suggestions import did_you_mean
 
 from . import codes
 from .foreign import Words, hint_for

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from time import perf_counter, thread_time
 from typing import Any, Final
 
-from django_director.patterns import PatternTooSlow, search
+from django_director.common.patterns import PatternTooSlow, search
 
 SECONDS: Final = 1.0
 """Of processor time that one payload may take."""

@@ -16,8 +16,8 @@ from django.db import IntegrityError
 from django.db.models import Case, Count, Exists, F, OuterRef, Subquery, When
 from django.db.models.functions import Coalesce
 
-from django_director import faults
 from django_director.clock import Now, later
+from django_director.common import failpoints
 from django_director.conf import director
 from django_director.definitions.model import Concurrency
 from django_director.graph import replay
@@ -51,7 +51,7 @@ def try_start(run: Run) -> None:
 
 def hand_on(run_id: UUID) -> None:
     """Let the next start after the end of a run."""
-    faults.point("admit.before")
+    failpoints.point("admit.before")
     row = statement(Run.objects.filter(pk=run_id).values_list("workflow_id", "concurrency_key").first)
     if row is not None:
         fill(*row)
@@ -151,8 +151,8 @@ def _admit(run: Run, slot: int) -> bool:
     )
     if not admitted:
         return False
-    faults.point("admit.updated")
-    after_commit(partial(faults.point, "admit.committed"))
+    failpoints.point("admit.updated")
+    after_commit(partial(failpoints.point, "admit.committed"))
     if run.generation == 0:
         outbox.queue(run, graph, graph.roots)
     else:

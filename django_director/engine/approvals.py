@@ -9,8 +9,9 @@ import secrets
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from django_director import faults, users
+from django_director import users
 from django_director.clock import Now, iso, later
+from django_director.common import failpoints
 from django_director.definitions.model import ApprovalStep, OnTimeout
 from django_director.exceptions import Conflict
 from django_director.models import REASON_LENGTH, Task
@@ -92,7 +93,7 @@ def _decide(task: Task, verb: OnTimeout, user: Any, comment: str) -> Task:
     ending = partial(_end, row, end, reason, decided_by_id=users.key_of(user), **values)
     done = row.asked_at is not None and transact(ending)
     if done:
-        after_commit(partial(faults.point, "decide.committed"))
+        after_commit(partial(failpoints.point, "decide.committed"))
     now: Task = _read(task)
     if not done:
         _go_on_from_commit(now, token, end.word)

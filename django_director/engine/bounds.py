@@ -21,11 +21,11 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
+from django_director.common.throttle import Throttle
 from django_director.conf import director
 from django_director.exceptions import LockedRow
 from django_director.prepared import ROW_SECONDS as ROW_SECONDS
 from django_director.prepared import wait_at_most
-from django_director.throttle import Throttle
 
 logger = logging.getLogger(__name__)
 

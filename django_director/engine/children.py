@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django_director import faults
 from django_director.authorization import may_start_as_step
 from django_director.clock import Now, later
+from django_director.common import failpoints
+from django_director.common.json_values import NotStorable, normalise
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
 from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult, NotAllowed
-from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Attempt, Run, Task, Workflow
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Trigger
 
@@ -87,14 +87,14 @@ def report(child_id: UUID) -> bool:
 
     The supervisor repeats this.
     """
-    faults.point("report.before")
+    failpoints.point("report.before")
     found = statement(partial(_with_step, Run.objects.reporting().filter(pk=child_id)))
     if found is None:
         return False
     # Read together: for the child to change the step must be claimed, and then it is not as it was read.
     child, step = found
     told = _waits_for(step, child) and _tell(child, step)
-    faults.point("report.told")
+    failpoints.point("report.told")
     if told or not (_waits_for(step, child) or step.status == TaskStatus.RUNNING):
         # Whoever runs the step may have seen the child before its end, and let the step wait now.
         same = Run.objects.reporting().filter(pk=child.pk, generation=child.generation)
@@ -174,23 +174,23 @@ def _begin(claim: Claim, order: Order) -> None:
     if not finish.hold(claim, child_run=order.run_id):
         # The step is not ours any more; or it waits already, by our own commit whose answer was lost.
         return
-    after_commit(partial(faults.point, "child.committed"))
+    after_commit(partial(failpoints.point, "child.committed"))
     # Before the first tasks are published.
     after_commit(partial(_follow, order.run_id, claim.run.pk))
     run = launch.insert(order)
     if run.status == RunStatus.PENDING and order.timeout is not None:
         # That of the step counts also while the child waits for its slot.
         Run.objects.filter(pk=run.pk).update(deadline_at=later(order.timeout))
-    faults.point("child.inserted")
+    failpoints.point("child.inserted")
 
 
 def _resume(claim: Claim, plan: Plan, token: int) -> None:
     if not finish.hold(claim):
         return
-    after_commit(partial(faults.point, "child.committed"))
+    after_commit(partial(failpoints.point, "child.committed"))
     after_commit(partial(_follow, plan.run.pk, claim.run.pk))
     reset.carry_out(plan, token, timeout=_step(claim.node.step).timeout)
-    faults.point("child.inserted")
+    failpoints.point("child.inserted")
 
 
 def _follow(child_id: UUID, parent_id: UUID) -> None:

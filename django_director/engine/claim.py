@@ -13,8 +13,9 @@ from uuid import UUID
 from django.db import OperationalError
 from django.db.models import Exists, F
 
-from django_director import faults, signals
+from django_director import signals
 from django_director.clock import Now, later
+from django_director.common import failpoints
 from django_director.conf import director
 from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
@@ -104,7 +105,7 @@ def claim(
         return None
     node = tickets.node_of(ticket, graph)
     token = secrets.randbits(63)
-    faults.point("claim.before")
+    failpoints.point("claim.before")
     values = of_node(graph, node)
     limit = time_limit if node.timeout is None else node.timeout
     take = partial(_take, ticket, graph, node, values, token, limit, worker=worker, worker_key=worker_key)
@@ -125,7 +126,7 @@ def claim(
         # Mostly a duplicate. Of a paused run it must not be sent again and again.
         hold.park_ids([ticket.task_id], patience=WORKER_PATIENCE)
         return None
-    faults.point("claim.committed")
+    failpoints.point("claim.committed")
     if signals.task_started.receivers:
         row = Task.objects.select_related("run").filter(pk=ticket.task_id)
         task = statement(row.get, patience=WORKER_PATIENCE)

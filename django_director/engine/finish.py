@@ -14,8 +14,8 @@ from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, QuerySet
 
-from django_director import faults
 from django_director.clock import Now, later
+from django_director.common import failpoints
 from django_director.conf import director
 from django_director.graph import Graph, Node
 from django_director.models import Attempt, Run, Task
@@ -33,7 +33,7 @@ from .unwritten import KEPT, End, of_failure, or_keep
 
 def finish(claim: Claim, result: Any) -> bool:
     """Commit the (normalised) result of a claimed task and what follows from its success."""
-    faults.point("finish.before")
+    failpoints.point("finish.before")
     return or_keep(partial(_finish, claim, result), claim, End.SUCCESS, lambda: {"result": result})
 
 
@@ -93,7 +93,7 @@ def hold(claim: Claim, **columns: Any) -> bool:
     """
     waiting = {"status": TaskStatus.WAITING, "claim": None, "lease_until": None, "deadline_at": None}
     held = bool(_mine(claim).update(**waiting | columns))
-    faults.point("hold.updated")
+    failpoints.point("hold.updated")
     return held
 
 
@@ -114,9 +114,9 @@ def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) 
     if not row.filter(status=task.status).update(**_ended(status) | columns):
         return False
     if status == TaskStatus.FAILED:
-        faults.point("fail.updated")
+        failpoints.point("fail.updated")
     else:
-        faults.point("end.updated")
+        failpoints.point("end.updated")
     graph = task.run.version.graph
     node = graph.node(task.position)
     if task.is_hook:
@@ -131,7 +131,7 @@ def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) 
 def _finish(claim: Claim, result: Any) -> bool:
     if statement(partial(success.at_once, claim, result), patience=WORKER_PATIENCE):
         settle.announce_task(claim.task_id)
-        faults.point("finish.committed")
+        failpoints.point("finish.committed")
         return True
     return transact(partial(succeeded, claim, result), patience=WORKER_PATIENCE)
 
@@ -141,10 +141,10 @@ def succeeded(claim: Claim, result: Any) -> bool:
     ending = success.succeeding(row_seconds())
     if not ending.execute(task=claim.task_id, token=claim.token, result=result):
         return _was_committed(claim, TaskStatus.SUCCESS)
-    faults.point("finish.updated")
+    failpoints.point("finish.updated")
     _settle(claim, TaskStatus.SUCCESS)
-    faults.point("finish.settled")
-    after_commit(partial(faults.point, "finish.committed"))
+    failpoints.point("finish.settled")
+    after_commit(partial(failpoints.point, "finish.committed"))
     return True
 
 
@@ -153,7 +153,7 @@ def failed(claim: Claim, failure: Failure) -> bool:
     changes = _ended(TaskStatus.FAILED) | failure.columns()
     if not _mine(claim).update(**changes, failures=F("failures") + 1):
         return _was_committed(claim, TaskStatus.FAILED)
-    faults.point("fail.updated")
+    failpoints.point("fail.updated")
     _settle(claim, TaskStatus.FAILED)
     return True
 
@@ -207,7 +207,7 @@ def lost(task: Task, failure: Failure) -> bool:
     if row.filter(crashes__lt=director.MAX_CRASHES - 1).update(
         **_queued_again(task.sequence), **columns, crashes=F("crashes") + 1
     ):
-        faults.point("lose.updated")
+        failpoints.point("lose.updated")
         _keep_attempt(task.pk, failure, columns)
         message = outbox.message_of(task, task.run.version.content_hash, sequence=task.sequence + 1)
         after_commit(partial(outbox.publish, [message]))
@@ -246,7 +246,7 @@ def _try_again(row: Any, task_id: UUID, sequence: int, failure: Failure, delay: 
     columns = failure.columns()
     if not row.update(**changes, **columns, failures=F("failures") + 1):
         return False
-    faults.point("retry.updated")
+    failpoints.point("retry.updated")
     _keep_attempt(task_id, failure, columns)
     return True
 

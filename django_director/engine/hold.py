@@ -13,8 +13,8 @@ from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q
 
-from django_director import faults
 from django_director.clock import Now, later
+from django_director.common import failpoints
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.querysets import RunQuerySet, TaskQuerySet
@@ -44,7 +44,7 @@ def pause(run: Run, *, user: Any = None) -> Run:
     paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
     if not statement(lambda: paused.update(paused_at=Now())):
         raise _conflict(run, "paused")
-    after_commit(partial(faults.point, "pause.committed"))
+    after_commit(partial(failpoints.point, "pause.committed"))
     after_commit(partial(_spread, run.pk))
     run.refresh_from_db()
     return run
@@ -56,7 +56,7 @@ def resume(run: Run, *, user: Any = None) -> Run:
     family.refuse_child(checked_run(run, "resume"), "resumed")
     if not statement(partial(_resume, run.pk)):
         raise _conflict(run, "resumed")
-    after_commit(partial(faults.point, "resume.committed"))
+    after_commit(partial(failpoints.point, "resume.committed"))
     after_commit(partial(bring_back, run.pk))
     after_commit(partial(_spread, run.pk))
     run.refresh_from_db()

@@ -12,8 +12,8 @@ from itertools import chain
 from typing import Final
 from uuid import UUID
 
-from django_director import ids
 from django_director.clock import Now, later
+from django_director.common import ids
 from django_director.conf import director
 from django_director.graph import Graph, Node
 from django_director.graph.rules import Tally, tally_of, verdict

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db.models import F
 
-from django_director import ids
 from django_director.clock import Now
+from django_director.common import ids
 from django_director.graph import Graph, Node, items
 from django_director.graph.items import Items, Place
 from django_director.models import Gate, Run, Task, WorkflowVersion, graph_of

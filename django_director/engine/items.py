@@ -11,8 +11,8 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
-from django_director import ids
 from django_director.clock import Now
+from django_director.common import ids
 from django_director.graph import Graph, Node, Tally, items
 from django_director.graph.items import Place
 from django_director.models import Gate, Task

@@ -11,7 +11,10 @@ from uuid import UUID
 
 from django.db import IntegrityError, OperationalError
 
-from django_director import faults, history, ids, signals, users
+from django_director import history, signals, users
+from django_director.common import failpoints, ids
+from django_director.common.json_values import NotStorable, normalise
+from django_director.common.suggestions import question
 from django_director.conf import director
 from django_director.definitions import payloads
 from django_director.exceptions import (
@@ -23,8 +26,6 @@ from django_director.exceptions import (
     UnknownWorkflow,
 )
 from django_director.graph import MAX_LEVELS, Span
-from django_director.hints import question
-from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
@@ -296,7 +297,7 @@ def _insert_at_once(order: Order) -> Run:
     run, graph = _new_run(order), order.version.graph
     rows.insert_at_once(run, graph, history.note(order.fields.get("user"), run, order.note))
     if connection().in_atomic_block:
-        faults.point("start.inserted")
+        failpoints.point("start.inserted")
     return _begun(order, run)
 
 
@@ -304,7 +305,7 @@ def insert(order: Order) -> Run:
     """Insert an ordered run with all its rows, table by table; part of a transaction."""
     run, graph = _new_run(order), order.version.graph
     rows.insert_run(run, time_limit(order.version, order.timeout), order.not_before)
-    faults.point("start.inserted")
+    failpoints.point("start.inserted")
     rows.insert_tasks(run, graph, order.not_before)
     rows.insert_gates(run.pk, graph, graph.beginning.tallies)
     if run.is_finished:
@@ -341,7 +342,7 @@ def _begun(order: Order, run: Run) -> Run:
 
 
 def _announce(run: Run) -> None:
-    faults.point("start.committed")
+    failpoints.point("start.committed")
     with receiver_session():
         signals.run_started.send_robust(sender=Run, run=run)
         if run.is_finished:

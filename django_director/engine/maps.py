@@ -12,13 +12,13 @@ from functools import partial
 from itertools import repeat
 from typing import Any, Final
 
-from django_director import faults, ids
 from django_director.clock import Now, later
+from django_director.common import failpoints, ids
+from django_director.common.json_values import NotStorable, normalise
 from django_director.conf import director
 from django_director.exceptions import InvalidItems
 from django_director.graph import Graph, Tally, items
 from django_director.inserts import BATCH, InsertMany
-from django_director.jsonvalues import NotStorable, normalise
 from django_director.models import Task
 from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, prepared
 from django_director.status import TASK_FINISHED, TaskStatus
@@ -83,7 +83,7 @@ def _expand(claim: Claim, texts: Sequence[str]) -> bool:
         return False
     beginning = items.beginning(claim.graph, node)
     _insert_tasks(claim, beginning, texts)
-    faults.point("map.inserted")
+    failpoints.point("map.inserted")
     tally = beginning.tally
     ended = {} if tally is None else dict.fromkeys(range(count), tally)
     itemrows.write_counters(claim.run.pk, node, items.Items(ended=ended), count)
@@ -94,7 +94,7 @@ def _expand(claim: Claim, texts: Sequence[str]) -> bool:
         whole = Tally(count, tally.failed * count, tally.skipped * count)
         if work.end_map(claim.run, claim.graph, node, items.outcome(whole, count), whole.failed, count):
             after_commit(partial(stop.carry_on, claim.run.pk))
-    after_commit(partial(faults.point, "map.committed"))
+    after_commit(partial(failpoints.point, "map.committed"))
     return True
 
 

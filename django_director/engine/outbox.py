@@ -14,8 +14,9 @@ from django.db import DatabaseError, InterfaceError
 from django.db.models import Case, F, Q, When
 from django.db.models.functions import Coalesce
 
-from django_director import dispatch, ids
+from django_director import dispatch
 from django_director.clock import Now, later
+from django_director.common import ids
 from django_director.conf import director
 from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place

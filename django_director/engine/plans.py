@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from django_director import ids
+from django_director.common import ids
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Node, Replay, expand, replay
 from django_director.models import Run, Task

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models import Case, F, JSONField, When
 
-from django_director import ids
+from django_director.common import ids
 from django_director.conf import director
 from django_director.graph import Graph, Node, Span, Values, expand, spans
 from django_director.models import Task

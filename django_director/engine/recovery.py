@@ -12,8 +12,9 @@ from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Subquery
 
-from django_director import dispatch, faults, refusals, routing
+from django_director import dispatch, refusals, routing
 from django_director.clock import Now, later
+from django_director.common import failpoints
 from django_director.conf import MAX_GRACE, director
 from django_director.models import Attempt, Lease, Run, Task, UnwrittenOutcome
 from django_director.prepared import TEXT, Param, Select, prepared
@@ -170,9 +171,9 @@ def _publish(tasks: list[DueTask], waits: backlog.Waits) -> tuple[int, int]:
     if not tasks:
         return 0, 0
     messages, unreadable = duetasks.messages(tasks)
-    faults.point("supervise.claimed")
+    failpoints.point("supervise.claimed")
     publication = dispatch.publish(messages)
-    faults.point("supervise.published")
+    failpoints.point("supervise.published")
     sent = {message.task_id for message in publication.sent}
     by_changes: defaultdict[tuple[float, bool], list[UUID]] = defaultdict(list)
     for task in tasks:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from django.db.models import Case, F, Value, When
 
-from django_director import faults, ids
 from django_director.clock import Now, later
+from django_director.common import failpoints, ids
 from django_director.conf import director
 from django_director.exceptions import Conflict
 from django_director.graph import spans
@@ -171,8 +171,8 @@ def carry_out(plan: Plan, token: int, reason: str = "", timeout: float | None = 
     _remove_items(plan)
     for item_plan in plan.maps.values():
         _reset_items(snapshot, run, item_plan, reason)
-    faults.point("reset.updated")
-    after_commit(partial(faults.point, "reset.committed"))
+    failpoints.point("reset.updated")
+    after_commit(partial(failpoints.point, "reset.committed"))
     if run.concurrency_key is None:
         go_on(snapshot, run.version.graph, plan.replay)
         return

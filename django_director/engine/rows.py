@@ -9,8 +9,9 @@ from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
-from django_director import history, ids
+from django_director import history
 from django_director.clock import Now, later
+from django_director.common import ids
 from django_director.conf import director
 from django_director.graph import Graph, Span, Tally
 from django_director.inserts import BATCH, Insert, InsertMany, InsertTree, as_text, rows_as_text

@@ -19,7 +19,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-from django_director import shutdown
+from django_director.common import shutdown
 from django_director.conf import director
 
 from .bounds import ROW_SECONDS

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
 
-from django_director import dispatch, faults, ids
+from django_director import dispatch
 from django_director.clock import Now
+from django_director.common import failpoints, ids
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
 from django_director.models import Run, Task
@@ -90,9 +91,9 @@ def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
     canceled = Run.objects.stopping().filter(pk=run_id)
     if not force:
         canceled = canceled.filter(stop=Stop.CANCEL)
-    faults.point("cancel.committed")
+    failpoints.point("cancel.committed")
     sweep(canceled, run_id, reason)
-    faults.point("cancel.swept")
+    failpoints.point("cancel.swept")
     stop_children(canceled, run_id, reason, force=force)
     if force and (messages := _while_stopped(canceled, partial(_kill, run_id, reason))):
         dispatch.kill(messages)
@@ -175,7 +176,7 @@ def stop_children(stopped: RunQuerySet, run_id: UUID, reason: str, *, force: boo
         chunk = found[start : start + CHUNK]
         if _while_stopped(stopped, partial(_stop_chunk, run_id, chunk, reason)) is None:
             return
-    faults.point("cancel.passed")
+    failpoints.point("cancel.passed")
     for child_id in found if force else found[:CHILDREN_AT_ONCE]:
         _carry_out(child_id, reason, force)
 

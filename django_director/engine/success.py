@@ -11,8 +11,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from django_director import ids
 from django_director.clock import Now
+from django_director.common import ids
 from django_director.conf import director
 from django_director.graph import Junction, Span, Tally, items
 from django_director.models import Task

@@ -21,9 +21,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models import Q
 
 from django_director.clock import Now, later
+from django_director.common.throttle import Throttle
 from django_director.conf import director
 from django_director.models import Lease
-from django_director.throttle import Throttle
 
 from . import (
     admission,

@@ -11,8 +11,8 @@ import re
 from functools import cache
 from typing import Any, Final
 
+from django_director.common.json_values import storable_text
 from django_director.conf import director
-from django_director.jsonvalues import storable_text
 
 from .transactions import connection
 

@@ -14,9 +14,9 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, QuerySet
 
-from django_director import shutdown
+from django_director.common import shutdown
+from django_director.common.throttle import Throttle
 from django_director.conf import director
-from django_director.throttle import Throttle
 
 from . import bounds
 from .errors import is_contention, is_loss, is_of_data

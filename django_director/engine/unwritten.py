@@ -17,8 +17,8 @@ from uuid import UUID
 from django.db import OperationalError
 from django.db.models import Exists, OuterRef
 
+from django_director.common.throttle import Throttle
 from django_director.models import UnwrittenOutcome
-from django_director.throttle import Throttle
 
 from . import unwritten_rows
 from .bounds import met_lock

@@ -6,8 +6,8 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from django_director import ids
 from django_director.clock import Now
+from django_director.common import ids
 from django_director.models import UnwrittenOutcome
 
 from .tickets import Ticket

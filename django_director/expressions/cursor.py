@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
-from django_director.hints import MAX_COMPARED
+from django_director.common.suggestions import MAX_COMPARED
 
 from .limits import Fault
 from .names import hyphen_hint

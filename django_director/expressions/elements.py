@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
-from django_director.hints import MAX_COMPARED, nearest
+from django_director.common.suggestions import MAX_COMPARED, nearest
 
 from .limits import Fault, Missing
 from .names import accessor

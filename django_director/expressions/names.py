@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from django_director.hints import MAX_COMPARED, did_you_mean, question
+from django_director.common.suggestions import MAX_COMPARED, did_you_mean, question
 
 from .elsewhere import root_hint_elsewhere
 from .limits import Fault

@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import replace
 from typing import Any, Final, NoReturn
 
-from django_director.hints import MAX_COMPARED, did_you_mean
+from django_director.common.suggestions import MAX_COMPARED, did_you_mean
 
 from . import elsewhere
 from .cursor import FOREIGN_WORDS, Cursor

@@ -2,7 +2,7 @@
 
 import django.core.serializers.json
 import django.db.models.deletion
-import django_director.ids
+import django_director.common.ids
 import django_director.indexes
 from django.conf import settings
 from django.db import migrations, models
@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Run',
             fields=[
-                ('id', models.UUIDField(default=django_director.ids.new_run_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=django_director.common.ids.new_run_id, editable=False, primary_key=True, serialize=False)),
                 ('status', models.CharField(choices=[('pending', 'pending'), ('running', 'running'), ('success', 'success'), ('failed', 'failed'), ('canceled', 'canceled')], default='running', max_length=16)),
                 ('stop', models.CharField(blank=True, choices=[('', 'no'), ('cancel', 'canceled'), ('fail_fast', 'fail fast'), ('timeout', 'timed out'), ('step_timeout', 'the time of the step that started it is up'), ('skip', 'no slot was free'), ('delete', 'being deleted')], default='', max_length=16)),
                 ('paused_at', models.DateTimeField(null=True)),
@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Task',
             fields=[
-                ('id', models.UUIDField(default=django_director.ids.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=django_director.common.ids.new_id, editable=False, primary_key=True, serialize=False)),
                 ('position', models.PositiveIntegerField(help_text="The step's number in the graph of the version.")),
                 ('step', models.CharField(help_text="The step's id.", max_length=200)),
                 ('map_index', models.IntegerField(default=-1, help_text='The item it is for, from 0; -1 outside of maps.')),

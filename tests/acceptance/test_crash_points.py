@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from django.db.models import Q
 
-from django_director import dispatch, engine, faults
+from django_director import dispatch, engine
+from django_director.common import failpoints
 from django_director.definitions.model import Concurrency, TaskStep
 from django_director.engine import claim as claims
 from django_director.engine import finish, hold
@@ -52,7 +53,7 @@ IN_COMMANDS = [
 ]
 BEFORE_COMMIT = {"start.inserted", "reset.updated"}
 IN_BOTH = ("publish", "admit")
-IN_WORKERS = faults.POINTS - {point for point, _ in IN_COMMANDS if not point.startswith(IN_BOTH)}
+IN_WORKERS = failpoints.POINTS - {point for point, _ in IN_COMMANDS if not point.startswith(IN_BOTH)}
 NOISE = {
     *("InjectedFault", "Error calling", "The supervisor has died", "Task handler raised error"),
     # A supervisor in which the fault is raised leaves the run alone for a moment.

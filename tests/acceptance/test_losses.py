@@ -15,7 +15,7 @@ from celery import current_app
 from django.db import connection, connections
 from django.utils import timezone
 
-from django_director import ids
+from django_director.common import ids
 from django_director.engine import outbox
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus

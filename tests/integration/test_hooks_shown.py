@@ -2,7 +2,7 @@
 
 import pytest
 
-from django_director import ids
+from django_director.common import ids
 from tests import factories
 from tests.integration.admin.conftest import client_of, viewer  # noqa: F401
 from tests.integration.admin.pages import address, text

@@ -12,8 +12,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from django_director import faults, testing
+from django_director import testing
 from django_director.api.graph import graph_as_json
+from django_director.common import failpoints
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
 from django_director.graph import compile_definition
@@ -104,7 +105,7 @@ def test_many_tasks_together_are_over_the_limit_too(settings):
 
 @pytest.mark.parametrize("point", ["hold.updated", "map.inserted"])
 def test_an_error_of_ours_is_tried_again(monkeypatch, tmp_path, point):
-    monkeypatch.setattr(faults, "_ARMED", f"{point}:raise")
+    monkeypatch.setattr(failpoints, "_ARMED", f"{point}:raise")
     monkeypatch.setenv("DIRECTOR_FAULT_ONCE", str(tmp_path / "once"))
     run = finished([5, 6])
     assert run.status == RunStatus.SUCCESS

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 from celery import signals
 
-from django_director import farewell, shutdown
+from django_director import farewell
+from django_director.common import shutdown
 
 MESSAGE = "01a229c2-a57f-7c5e-b1a5-1775b5000001-1"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import django_director
-from django_director import faults
+from django_director.common import failpoints
 
 PACKAGE = Path(django_director.__file__).parent
 
@@ -20,7 +20,7 @@ def test_the_list_of_points_is_true():
     for path in PACKAGE.rglob("*.py"):
         for call in re.findall(r"faults\.point(?:\(|, )(\"[^)]*)\)", path.read_text()):
             used |= set(re.findall(r"\"([a-z.]+)\"", call))
-    assert used == faults.POINTS
+    assert used == failpoints.POINTS
 
 
 @pytest.mark.parametrize(("action", "code"), [("kill9", -9), ("raise", 1), ("sleep:0", 0), ("hold:/nowhere", 0)])

@@ -12,9 +12,10 @@ from uuid import UUID
 import pytest
 from django.db import OperationalError
 
-from django_director import frozen, shutdown
+from django_director import frozen
+from django_director.common import shutdown
+from django_director.common.process_signs import SLOTS, Page, Sign
 from django_director.frozen import FROZEN_LOOKS, Watcher
-from django_director.signs import SLOTS, Page, Sign
 
 TASK = UUID(int=7)
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="skipped: needs Linux's /proc")

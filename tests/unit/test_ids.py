@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from django_director import ids
+from django_director.common import ids
 
 
 def test_runs_sort_by_time_and_leave_room_for_tasks():

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from django_director import ids
+from django_director.common import ids
 from django_director.graph import ARITY, items
 
 SIZES = [1, 2, 63, 64, 65, 4_096, 4_097, 262_145]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_director.jsonvalues import MAX_DEPTH, NotStorable, normalise
+from django_director.common.json_values import MAX_DEPTH, NotStorable, normalise
 
 LIMIT = 10_000
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from django_director import shutdown
-from django_director.throttle import Throttle
+from django_director.common import shutdown
+from django_director.common.throttle import Throttle
 
 
 @pytest.fixture(autouse=True)

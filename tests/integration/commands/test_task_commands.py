@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from django_director import ids
+from django_director.common import ids
 from django_director.lookups import find_task
 from django_director.models import Run
 from tests import factories

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from django_director import faults
+from django_director.common import failpoints
 
 PATIENCE = 30.0
 _WAITING = {
@@ -76,7 +76,7 @@ def held_elsewhere(rows: Any) -> Iterator[None]:
 def _armed(fault: str, once: Path) -> Iterator[None]:
     """Hit the first to get there, as another process's environment would."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(faults, "_ARMED", fault)
+        patch.setattr(failpoints, "_ARMED", fault)
         patch.setenv("DIRECTOR_FAULT_ONCE", str(once))
         yield
 

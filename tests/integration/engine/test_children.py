@@ -173,7 +173,7 @@ def test_an_error_in_between_leaves_neither_a_child_nor_a_waiting_step(monkeypat
             raise RuntimeError(name)
 
     with monkeypatch.context() as patch:
-        patch.setattr("django_director.faults.point", die)
+        patch.setattr("django_director.common.failpoints.point", die)
         with pytest.raises(RuntimeError), transaction.atomic():
             children.take_up(claimed, {})
     assert (Run.objects.count(), run.tasks.get().status) == (1, TaskStatus.RUNNING)

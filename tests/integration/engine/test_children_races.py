@@ -182,7 +182,7 @@ def test_a_late_report_does_not_end_the_step_of_a_child_that_has_resumed(held, p
     def retry_by_another_supervisor() -> None:
         # The first one sleeps; in the meantime all this happens.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("django_director.faults.point", lambda name: None)
+            patch.setattr("django_director.common.failpoints.point", lambda name: None)
             children.report(made.pk)
             engine.retry(Run.objects.get(pk=run.pk))
             begin(run)

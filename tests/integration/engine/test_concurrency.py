@@ -15,8 +15,9 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.db.models import F
 
-from django_director import dispatch, engine, ids
+from django_director import dispatch, engine
 from django_director.clock import later
+from django_director.common import ids
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery
 from django_director.engine.finish import Failure

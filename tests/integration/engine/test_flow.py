@@ -14,7 +14,8 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
-from django_director import engine, ids
+from django_director import engine
+from django_director.common import ids
 from django_director.conf import director
 from django_director.definitions.model import TaskStep
 from django_director.engine import claim as claims

@@ -8,8 +8,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_director import engine, ids, inputs
+from django_director import engine, inputs
 from django_director.clock import Now
+from django_director.common import ids
 from django_director.definitions.model import Retry
 from django_director.engine import claim as claims
 from django_director.engine import finish, itemrows, maps, recovery, stop, timeouts

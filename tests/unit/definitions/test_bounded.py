@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from django_director import patterns
+from django_director.common import patterns
 from django_director.definitions.payloads import errors_of, problems_of
 from django_director.masking import mask
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from .signs import page
+from .process_signs import page
 
 logger = logging.getLogger(__name__)
 
