@@ -26,8 +26,8 @@ from .engine.claim import Claim
 from .engine.sessions import engine_session, one_session
 from .engine.tickets import Ticket, UnfitMessage
 from .limits import limit_of
-from .masking import secret_keys
-from .redaction import Redactor
+from .masking.redaction import Redactor
+from .masking.values import secret_keys
 
 if TYPE_CHECKING:
     from .celery import DirectorTask

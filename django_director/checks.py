@@ -17,7 +17,7 @@ from .conf import DEFAULTS, director
 from .definitions import Definition, codes
 from .engine.texts import stored_charset
 from .exceptions import InvalidSettings
-from .masking import secret_keys
+from .masking.values import secret_keys
 
 TAG: Final = "director"
 SQLITE: Final = "django.db.backends.sqlite3"

@@ -24,7 +24,7 @@ from .engine.claim import Claim
 from .engine.failures import MAX_ERROR, Failure
 from .engine.transactions import WORKER_PATIENCE
 from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
-from .redaction import Redactor
+from .masking.redaction import Redactor
 from .retrying import HIGHEST, next_delay
 
 if TYPE_CHECKING:

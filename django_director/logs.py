@@ -18,9 +18,9 @@ from .engine.bounds import row_seconds
 from .engine.claim import Claim
 from .engine.texts import storable
 from .engine.transactions import statement
+from .masking.redaction import Redactor
 from .models import TaskLog
 from .prepared import waiting_at_most
-from .redaction import Redactor
 
 logger = logging.getLogger(__name__)
 

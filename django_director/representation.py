@@ -20,8 +20,8 @@ from .engine import keys, waiting
 from .exceptions import InvalidPayload
 from .graph import OWN_TASK
 from .hooknames import outcome_of
-from .masked_schema import mask_schema
-from .masking import MASKED, mask
+from .masking.schemas import mask_schema
+from .masking.values import MASKED, mask
 from .models import Run, Task, Workflow, WorkflowVersion
 from .schedules import describe_many
 from .status import TaskStatus

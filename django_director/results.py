@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from .conf import director
 from .exceptions import DirectorError, ExpressionError, InputTooLarge
 from .graph import Outcome, Span, Values, expand, of_result
-from .masking import hidden_in, mask
-from .redaction import Redactor, shown_error
+from .masking.redaction import Redactor, shown_error
+from .masking.values import hidden_in, mask
 from .status import RunStatus
 
 if TYPE_CHECKING:

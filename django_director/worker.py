@@ -32,8 +32,8 @@ from .exceptions import InvalidResult, Misuse
 from .failing import failure, record, shown
 from .leases import keeper
 from .logs import Lines, captured
+from .masking.redaction import Redactor
 from .models import Task
-from .redaction import Redactor
 from .status import RUN_FINISHED, STOP_SPARING
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from django_director.definitions.model import TaskStep, WorkflowStep
 from django_director.engine.claim import Claim, look
 from django_director.exceptions import DirectorError, ExpressionError
 from django_director.graph import Node, expand, of_node
-from django_director.masking import MASKED, mask
+from django_director.masking.values import MASKED, mask
 from django_director.models import Task
 from django_director.project import plans_of
 from django_director.status import TaskStatus

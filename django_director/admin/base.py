@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django_director.authorization import deciding, is_allowed, missing_for, visible
 from django_director.conf import director
 from django_director.exceptions import InvalidSettings
-from django_director.masking import secret_keys
+from django_director.masking.values import secret_keys
 from django_director.models import Workflow
 
 M = TypeVar("M", bound=Model)

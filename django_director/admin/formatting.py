@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 
 from django_director.drawing.icons import icon
 from django_director.drawing.picture import shorten
-from django_director.masking import mask
+from django_director.masking.values import mask
 from django_director.models import Run, Task
 
 SHOWN: Final = 20_000

@@ -19,8 +19,8 @@ from django.utils.translation import gettext as _
 from django_director.common.json_values import parse
 from django_director.drawing.picture import shorten
 from django_director.exceptions import InvalidPayload
-from django_director.masked_schema import mask_schema
-from django_director.masking import MASKED, holds_mask, is_secret_key, restore
+from django_director.masking.schemas import mask_schema
+from django_director.masking.values import MASKED, holds_mask, is_secret_key, restore
 from django_director.models import COMMENT_LENGTH
 
 from . import formatting

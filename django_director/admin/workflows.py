@@ -23,8 +23,8 @@ from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
 from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
-from django_director.masked_source import masked_source
-from django_director.masking import refuse_mask
+from django_director.masking.source import masked_source
+from django_director.masking.values import refuse_mask
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.status import Trigger
 

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.authorization import is_allowed, require, visible
-from django_director.masking import refuse_mask
+from django_director.masking.values import refuse_mask
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json
 from django_director.status import Trigger

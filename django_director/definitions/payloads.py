@@ -25,7 +25,7 @@ from referencing.jsonschema import DRAFT202012
 
 from django_director.common.patterns import BadPattern, PatternTooSlow
 from django_director.exceptions import InvalidPayload
-from django_director.masked_schema import SchemaMask
+from django_director.masking.schemas import SchemaMask
 
 from .bounded import FORMATS, bounded
 from .parts import is_valid

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from jsonschema.exceptions import ValidationError
 
-from django_director.masked_schema import SchemaMask
-from django_director.masking import MASKED, mask
+from django_director.masking.schemas import SchemaMask
+from django_director.masking.values import MASKED, mask
 
 MAX_MESSAGE: Final = 300
 """A message quotes the value; a large value would drown the reason."""

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from django_director.exceptions import ExpressionError, InvalidPayload
 from django_director.graph import Graph, Values, of_concurrency
-from django_director.masking import mask
-from django_director.redaction import Redactor, shown_error
+from django_director.masking.redaction import Redactor, shown_error
+from django_director.masking.values import mask
 
 NO_KEY: Final = ""
 """Where the workflow has no ``key``. No value has this text, and unlike NULL it is equal to itself everywhere."""

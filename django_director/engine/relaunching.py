@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_director.exceptions import InvalidPayload
-from django_director.masking import MASKED, holds_mask, mask, restore
+from django_director.masking.values import MASKED, holds_mask, mask, restore
 from django_director.models import Run, Workflow, WorkflowVersion
 
 from .callers import checked_comment, checked_key, checked_run, checked_user

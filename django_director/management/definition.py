@@ -23,7 +23,7 @@ from django_director.definitions.model import (
     WorkflowStep,
     hook_label,
 )
-from django_director.masking import mask
+from django_director.masking.values import mask
 from django_director.models import Workflow
 
 Pair = tuple[str, str | None]

@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from django_director import logs, testing
 from django_director.definitions.model import Retry
+from django_director.masking.redaction import Redactor
 from django_director.models import Task, TaskLog
-from django_director.redaction import Redactor
 from django_director.status import RunStatus
 from tests.factories import definition, make_workflow, step
 

@@ -18,7 +18,7 @@ import django_director
 from django_director import visible_errors
 from django_director.definitions.model import Concurrency, Retry
 from django_director.exceptions import InvalidPayload
-from django_director.masking import MASKED, mask
+from django_director.masking.values import MASKED, mask
 from django_director.models import Attempt, Run, TaskLog
 from django_director.representation import run_as_json
 from django_director.testing import run_workflow

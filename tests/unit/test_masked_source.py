@@ -1,4 +1,4 @@
-from django_director.masked_source import masked_source
+from django_director.masking.source import masked_source
 
 SOURCE = """\
 # é 😀 comment

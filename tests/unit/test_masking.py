@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from django_director.exceptions import InvalidSettings
-from django_director.masked_schema import mask_schema
-from django_director.masking import MASKED, MAX_DEPTH, hidden_in, holds_mask, mask, restore
-from django_director.redaction import Redactor
+from django_director.masking.redaction import Redactor
+from django_director.masking.schemas import mask_schema
+from django_director.masking.values import MASKED, MAX_DEPTH, hidden_in, holds_mask, mask, restore
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from django_director.authorization import require
 from django_director.common.json_values import same
 from django_director.management.base import add_payload_argument, read_payload
 from django_director.management.runs import WaitingRunCommand
-from django_director.masking import mask
+from django_director.masking.values import mask
 from django_director.models import Run
 
 

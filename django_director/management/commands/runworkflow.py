@@ -16,7 +16,7 @@ from django_director.management.base import (
 )
 from django_director.management.display import show_result, show_tasks
 from django_director.management.outcome import add_wait_arguments, follow_to_end, leave
-from django_director.masking import holds_mask, refuse_mask
+from django_director.masking.values import holds_mask, refuse_mask
 from django_director.models import Run
 from django_director.representation import run_as_json
 from django_director.status import Stop, Trigger

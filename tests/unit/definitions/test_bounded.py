@@ -10,7 +10,7 @@ import pytest
 
 from django_director.common import patterns
 from django_director.definitions.payloads import errors_of, problems_of
-from django_director.masking import mask
+from django_director.masking.values import mask
 
 DRAFTS = [f"http://json-schema.org/draft-0{number}/schema#" for number in (3, 4, 6, 7)]
 DRAFTS += [f"https://json-schema.org/draft/{year}/schema" for year in ("2019-09", "2020-12")]

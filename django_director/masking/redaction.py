@@ -16,8 +16,9 @@ from urllib.parse import quote, quote_plus
 
 from yaml.emitter import Emitter
 
-from .exceptions import ExpressionError
-from .masking import MASKED, hidden_in, mask, mask_urls
+from django_director.exceptions import ExpressionError
+
+from .values import MASKED, hidden_in, mask, mask_urls
 
 SHORTEST: Final = 3
 """Characters. A shorter secret stands in every text."""

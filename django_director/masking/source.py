@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
-from .masking import EXAMPLES, MASKED, NAMES, VALUES, is_secret_key, mask_urls
+from .values import EXAMPLES, MASKED, NAMES, VALUES, is_secret_key, mask_urls
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNREADABLE: Final = "# This text is no YAML of its own, so that secrets in it can't be found: it is not shown."

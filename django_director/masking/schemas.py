@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from .masking import EXAMPLES, MASKED, MAX_DEPTH, Masker, is_secret_key, secret_keys
-from .secretplaces import Place, Places
+from .secret_places import Place, Places
+from .values import EXAMPLES, MASKED, MAX_DEPTH, Masker, is_secret_key, secret_keys
 
 MOST_PLACES: Final = 1_000
 """That are looked at. In a schema with more of them every value is hidden."""

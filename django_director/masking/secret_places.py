@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import Any, Final
 
-from .common.patterns import BadPattern, PatternTooSlow, search
+from django_director.common.patterns import BadPattern, PatternTooSlow, search
 
 _COMBINING: Final = ("allOf", "anyOf", "oneOf")
 _CONDITIONAL: Final = ("then", "else")

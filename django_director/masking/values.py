@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
-from .common.patterns import BadPattern, PatternTooSlow, compiled, search
-from .conf import SECRET_KEYS, director
-from .exceptions import InvalidPayload, InvalidSettings
-from .secretplaces import Place, Places
+from django_director.common.patterns import BadPattern, PatternTooSlow, compiled, search
+from django_director.conf import SECRET_KEYS, director
+from django_director.exceptions import InvalidPayload, InvalidSettings
+
+from .secret_places import Place, Places
 
 MASKED: Final = "********"
 MAX_DEPTH: Final = 64
