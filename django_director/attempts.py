@@ -20,10 +20,10 @@ from celery.states import IGNORED
 
 from . import copies, identity, inputs
 from .common import shutdown
+from .db.sessions import engine_session, one_session
 from .engine import claim as claims
 from .engine import finish
 from .engine.claim import Claim
-from .engine.sessions import engine_session, one_session
 from .engine.tickets import Ticket, UnfitMessage
 from .limits import limit_of
 from .masking.redaction import Redactor

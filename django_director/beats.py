@@ -16,7 +16,7 @@ from celery.schedules import ParseException
 from django.db.models import Max
 
 from . import schedules
-from .clock import iso
+from .db.functions import iso
 from .models import Run
 from .timings import Timing, aware
 

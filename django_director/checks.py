@@ -14,8 +14,8 @@ from django.db import connections, models, router
 from .authorization import deciding
 from .common.suggestions import did_you_mean
 from .conf import DEFAULTS, director
+from .db.texts import stored_charset
 from .definitions import Definition, codes
-from .engine.texts import stored_charset
 from .exceptions import InvalidSettings
 from .masking.values import secret_keys
 

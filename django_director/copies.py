@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from . import dispatch
+from .db.transactions import WORKER_PATIENCE, statement
 from .dispatch import HEADER, INSTALLATION
 from .engine.tickets import Ticket
-from .engine.transactions import WORKER_PATIENCE, statement
 from .models import Run
 from .strangers import counted, delay, marked, queue_of, warn
 

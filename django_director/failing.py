@@ -17,12 +17,12 @@ from django.db import OperationalError
 
 from . import errortexts, farewell, green
 from .common import ids
+from .db.lock_limits import is_row_locked
+from .db.transactions import WORKER_PATIENCE
 from .definitions.arguments import ArgumentsError
 from .engine import finish, outbox, recovery, timeouts, unwritten
-from .engine.bounds import is_row_locked
 from .engine.claim import Claim
 from .engine.failures import MAX_ERROR, Failure
-from .engine.transactions import WORKER_PATIENCE
 from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
 from .masking.redaction import Redactor
 from .retrying import HIGHEST, next_delay

@@ -8,9 +8,9 @@ from typing import Any, Final
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
 
 from . import beats, dispatch, served
-from .clock import Now, iso
 from .conf import director
-from .engine.errors import is_unmigrated
+from .db.errors import is_unmigrated
+from .db.functions import Now, iso
 from .engine.supervise import LEASE_NAME
 from .models import Lease, UnwrittenOutcome, Worker
 from .served import Backlog, Workers

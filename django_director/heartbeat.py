@@ -13,13 +13,13 @@ from typing import Final
 
 from django.db import DatabaseError, InterfaceError
 
-from .clock import later
 from .common.throttle import Throttle
 from .conf import director
+from .db.functions import later
+from .db.lock_limits import bounded
+from .db.transactions import disconnect
 from .engine import lost, workers
-from .engine.bounds import bounded
 from .engine.supervise import LEASE_NAME
-from .engine.transactions import disconnect
 from .frozen import Watcher
 from .models import Lease
 

@@ -11,11 +11,11 @@ from django.db import router
 from django.db.models import Model
 from django.db.models.signals import post_save, pre_save
 
-from .clock import Now
 from .conf import director
-from .inserts import inserting
+from .db.bulk_inserts import inserting
+from .db.compiled import INTEGER, TEXT, Param, Statement, prepared
+from .db.functions import Now
 from .models import Task
-from .prepared import INTEGER, TEXT, Param, Statement, prepared
 
 
 @dataclass(frozen=True, slots=True)

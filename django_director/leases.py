@@ -16,13 +16,13 @@ from collections.abc import Iterator
 
 from django.db import OperationalError
 
-from .clock import later
 from .common.process_signs import page
 from .common.throttle import Throttle
 from .conf import director
-from .engine.bounds import bounded, charge, is_locked
+from .db.functions import later
+from .db.lock_limits import bounded, charge, is_locked
+from .db.transactions import disconnect, statement
 from .engine.claim import Claim
-from .engine.transactions import disconnect, statement
 from .models import Task
 
 logger = logging.getLogger(__name__)

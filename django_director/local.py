@@ -14,13 +14,13 @@ from celery.app.trace import build_tracer
 from django.db.models import Q
 
 from . import attempts, celery, dispatch
-from .clock import Now
 from .common import ids
+from .db.functions import Now
+from .db.transactions import transact
 from .definitions.model import WorkflowStep
 from .dispatch import HEADER
 from .engine import admission, children, family, finish, outbox, recovery, stop, timeouts, timers, waiting
 from .engine.finish import Failure
-from .engine.transactions import transact
 from .exceptions import Conflict
 from .models import Run, Task
 from .querysets import RunQuerySet, TaskQuerySet

@@ -14,13 +14,13 @@ from django.db.models import Value
 
 from .common.json_values import storable_text
 from .conf import KIB, director
-from .engine.bounds import row_seconds
+from .db.compiled import waiting_at_most
+from .db.lock_limits import row_seconds
+from .db.texts import storable
+from .db.transactions import statement
 from .engine.claim import Claim
-from .engine.texts import storable
-from .engine.transactions import statement
 from .masking.redaction import Redactor
 from .models import TaskLog
-from .prepared import waiting_at_most
 
 logger = logging.getLogger(__name__)
 

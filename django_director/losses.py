@@ -259,7 +259,8 @@ def tell(told: Told) -> None:
 
 def _tell_once(told: Told) -> Told:
     """Return what is left to tell."""
-    from .engine import lost, stop, transactions, unknown  # need models
+    from .db import transactions  # need models
+    from .engine import lost, stop, unknown
 
     try:
         losses = [loss for loss in told.losses if not _is_told(partial(lost.write_down, *loss))]

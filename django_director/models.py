@@ -10,11 +10,11 @@ from django.db import models
 from django.db.models import Q
 
 from . import querysets, results, users
-from .clock import iso
 from .common import ids
+from .db.functions import iso
+from .db.indexes import PartialIndex
 from .definitions import HOOK_PREFIX, from_json, hook_label
 from .graph import Graph, compile_definition
-from .indexes import PartialIndex
 from .querysets import DirectorManager
 from .status import RUN_FINISHED, STOP_SPARING, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
 

@@ -10,8 +10,8 @@ from django.db.models import Q
 from django.db.models.functions import Cast, Length
 
 from . import status
-from .clock import Now
 from .conf import director
+from .db.functions import Now
 
 if TYPE_CHECKING:
     from .graph import Graph, Span

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Count, OuterRef, Subquery
 
 from . import served, visible_errors
-from .clock import iso
+from .db.functions import iso
 from .definitions.model import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
 from .engine import keys, waiting
 from .exceptions import InvalidPayload

@@ -19,7 +19,7 @@ from celery import current_app
 from django.apps import apps
 from django.db import router, transaction
 
-from .clock import Now
+from .db.functions import Now
 from .definitions.model import Definition, Schedule
 from .timings import Timing, aware, next_run_at
 

@@ -15,8 +15,8 @@ from uuid import UUID
 from django.db.models import Count, Min
 
 from . import routing
-from .clock import Now, later
 from .conf import director
+from .db.functions import Now, later
 from .engine.hold import PARKED
 from .engine.workers import patience
 from .models import Task, Worker

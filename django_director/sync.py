@@ -20,11 +20,11 @@ from django.db.models.signals import post_migrate
 from django.utils import timezone
 
 from . import project, schedules
-from .clock import Now
 from .conf import director
+from .db.functions import Now
+from .db.transactions import transact
 from .definitions import as_json, content_hash
 from .definitions.model import Definition, Retention
-from .engine.transactions import transact
 from .exceptions import InvalidDefinitions
 from .models import Lease, Workflow, WorkflowVersion
 from .orphans import orphaned_tasks

@@ -22,12 +22,12 @@ from .attempts import Attempt, at_work
 from .common.json_values import MAX_INT, NotStorable, normalise, storable_text
 from .common.throttle import Throttle
 from .conf import director
+from .db.errors import is_of_data
+from .db.lock_limits import limited
+from .db.sessions import user_session
+from .db.transactions import connection, disconnect, statement
 from .engine import finish
-from .engine.bounds import limited
 from .engine.claim import Claim
-from .engine.errors import is_of_data
-from .engine.sessions import user_session
-from .engine.transactions import connection, disconnect, statement
 from .exceptions import InvalidResult, Misuse
 from .failing import failure, record, shown
 from .leases import keeper

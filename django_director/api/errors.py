@@ -10,7 +10,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException
 
 from django_director import exceptions
-from django_director.engine.errors import is_of_data
+from django_director.db.errors import is_of_data
 
 #: From the special to the general: the first that fits counts.
 STATUS: Final[tuple[tuple[type[exceptions.DirectorError], int], ...]] = (

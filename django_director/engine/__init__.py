@@ -9,12 +9,12 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from django_director.db.lock_limits import patient
 from django_director.models import Run
 
 from . import approvals, hold, reset, stop
 from . import relaunching as relaunches
 from .approvals import check_waits
-from .bounds import patient
 from .family import refuse_child
 from .launch import counts_at_start, start, workflow_named
 from .previews import Again, Preview

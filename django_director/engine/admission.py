@@ -16,9 +16,11 @@ from django.db import IntegrityError
 from django.db.models import Case, Count, Exists, F, OuterRef, Subquery, When
 from django.db.models.functions import Coalesce
 
-from django_director.clock import Now, later
 from django_director.common import failpoints
 from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import BATCH, after_commit, statement, transact, update_unlocked
 from django_director.definitions.model import Concurrency
 from django_director.graph import replay
 from django_director.models import Run, Task
@@ -26,8 +28,6 @@ from django_director.querysets import RunQuerySet
 from django_director.status import RunStatus, Stop
 
 from . import itemrows, outbox, settle, stop
-from .bounds import each
-from .transactions import BATCH, after_commit, statement, transact, update_unlocked
 
 SELDOM: Final = 20
 """Behind the first of its key a run is looked at so many times less often: the one before it is looked at."""

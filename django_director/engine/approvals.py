@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from django_director import users
-from django_director.clock import Now, iso, later
 from django_director.common import failpoints
+from django_director.db.functions import Now, iso, later
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.definitions.model import ApprovalStep, OnTimeout
 from django_director.exceptions import Conflict
 from django_director.models import REASON_LENGTH, Task
@@ -22,7 +23,6 @@ from . import finish, outbox
 from .callers import checked_comment, checked_task, checked_user
 from .claim import Claim
 from .finish import Failure
-from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
 ASKED: Final = "waits for approval"
 

@@ -9,14 +9,14 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from django_director import routing
-from django_director.clock import Now, later
 from django_director.conf import MAX_GRACE, director
+from django_director.db.functions import Now, later
+from django_director.db.transactions import update_unlocked
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 
 from . import hold, probes
 from .probes import Probes
-from .transactions import update_unlocked
 
 SAMPLE: Final = 500
 """How many running tasks are looked at, those that started last."""

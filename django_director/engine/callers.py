@@ -9,11 +9,10 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
+from django_director.db.texts import storable
 from django_director.exceptions import DirectorError, Misuse
 from django_director.models import COMMENT_LENGTH, KEY_LENGTH, Run, Task, Workflow
 from django_director.status import Trigger
-
-from .texts import storable
 
 KEY_RULE: Final = f"give 1 to {KEY_LENGTH} printable characters"
 SHOWN: Final = 100

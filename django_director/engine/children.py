@@ -15,22 +15,22 @@ from typing import Any, Final
 from uuid import UUID
 
 from django_director.authorization import may_start_as_step
-from django_director.clock import Now, later
 from django_director.common import failpoints
 from django_director.common.json_values import NotStorable, normalise
 from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import avoided, each
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.definitions.model import WorkflowStep
 from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult, NotAllowed
 from django_director.models import Attempt, Run, Task, Workflow
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Trigger
 
 from . import admission, family, finish, hold, launch, plans, reset, stop
-from .bounds import avoided, each
 from .claim import Claim
 from .finish import Failure
 from .launch import Order
 from .plans import Plan
-from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
 
 class Refused(DirectorError):

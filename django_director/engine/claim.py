@@ -14,12 +14,9 @@ from django.db import OperationalError
 from django.db.models import Exists, F
 
 from django_director import signals
-from django_director.clock import Now, later
 from django_director.common import failpoints
 from django_director.conf import director
-from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
-from django_director.models import Run, Task, WorkflowVersion, graph_of
-from django_director.prepared import (
+from django_director.db.compiled import (
     INTEGER,
     SOON_DURABLE,
     TEXT,
@@ -31,15 +28,18 @@ from django_director.prepared import (
     prepared,
     wait_at_most,
 )
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import met_lock, row_seconds
+from django_director.db.sessions import receiver_session
+from django_director.db.transactions import PATIENCE, WORKER_PATIENCE, connection, statement
+from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
+from django_director.models import Run, Task, WorkflowVersion, graph_of
 from django_director.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hold, reading, tickets, unwritten_rows
-from .bounds import met_lock, row_seconds
 from .reading import Row
-from .sessions import receiver_session
 from .tickets import Ticket
-from .transactions import PATIENCE, WORKER_PATIENCE, connection, statement
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
-from django_director.clock import Now
+from django_director.db.functions import Now
+from django_director.db.transactions import unlocked
 from django_director.messages import Message, Refusal
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 
 from . import outbox
-from .transactions import unlocked
 
 
 class DueTask(NamedTuple):

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from django_director.conf import director
+from django_director.db.errors import is_of_data
+from django_director.db.texts import storable
 from django_director.models import REASON_LENGTH, Attempt
-
-from .errors import is_of_data
-from .texts import storable
 
 MAX_ERROR: Final = 10_000
 

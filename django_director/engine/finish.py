@@ -14,20 +14,20 @@ from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, QuerySet
 
-from django_director.clock import Now, later
 from django_director.common import failpoints
 from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import limited, row_seconds
+from django_director.db.texts import storable
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.graph import Graph, Node
 from django_director.models import Attempt, Run, Task
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hooks, items, outbox, settle, stop, success
-from .bounds import limited, row_seconds
 from .claim import Claim, RunSnapshot
 from .failures import Failure as Failure
 from .failures import stored
-from .texts import storable
-from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 from .unwritten import KEPT, End, of_failure, or_keep
 
 

@@ -13,17 +13,17 @@ from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q
 
-from django_director.clock import Now, later
 from django_director.common import failpoints
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import PATIENCE, after_commit, statement, update_unlocked
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.querysets import RunQuerySet, TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus
 
 from . import admission, family
-from .bounds import each
 from .callers import checked_run, checked_user
-from .transactions import PATIENCE, after_commit, statement, update_unlocked
 
 CHUNK: Final = 5_000
 _YEAR: Final = 365 * 86_400.0

@@ -12,9 +12,10 @@ from itertools import chain
 from typing import Final
 from uuid import UUID
 
-from django_director.clock import Now, later
 from django_director.common import ids
 from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.transactions import after_commit
 from django_director.graph import Graph, Node
 from django_director.graph.rules import Tally, tally_of, verdict
 from django_director.models import Task
@@ -22,7 +23,6 @@ from django_director.querysets import TaskQuerySet
 from django_director.status import RunStatus, TaskStatus
 
 from . import outbox
-from .transactions import after_commit
 
 BY_OUTCOME: Final = {RunStatus.SUCCESS: "success", RunStatus.FAILED: "failure", RunStatus.CANCELED: "canceled"}
 ALWAYS: Final = "always"

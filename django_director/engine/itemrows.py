@@ -9,8 +9,10 @@ from uuid import UUID
 
 from django.db.models import F
 
-from django_director.clock import Now
 from django_director.common import ids
+from django_director.db.functions import Now
+from django_director.db.lock_limits import each
+from django_director.db.transactions import transact
 from django_director.graph import Graph, Node, items
 from django_director.graph.items import Items, Place
 from django_director.models import Gate, Run, Task, WorkflowVersion, graph_of
@@ -19,10 +21,8 @@ from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import items as work
 from . import outbox
-from .bounds import each
 from .outbox import RunRef
 from .rows import insert_counters
-from .transactions import transact
 
 BATCH: Final = 500
 

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
-from django_director.clock import Now
 from django_director.common import ids
+from django_director.db.functions import Now
+from django_director.db.transactions import connection
 from django_director.graph import Graph, Node, Tally, items
 from django_director.graph.items import Place
 from django_director.models import Gate, Task
@@ -21,7 +22,6 @@ from django_director.status import TaskStatus
 
 from . import outbox, settle
 from .outbox import RunRef
-from .transactions import connection
 
 NEAR: Final = 4
 """How many times `max_parallel` the next item is at most away, where none takes much longer than the others. A

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from django_director.clock import later
+from django_director.db.functions import later
+from django_director.db.transactions import BATCH, statement, unlocked
 from django_director.models import Task, Worker
 
-from .transactions import BATCH, statement, unlocked
 from .workers import patience
 
 CONFIRMATION: Final = 3.0

@@ -16,6 +16,10 @@ from django_director.common import failpoints, ids
 from django_director.common.json_values import NotStorable, normalise
 from django_director.common.suggestions import question
 from django_director.conf import director
+from django_director.db.compiled import TEXT, Param, Select, prepared
+from django_director.db.lock_limits import met_lock
+from django_director.db.sessions import receiver_session
+from django_director.db.transactions import after_commit, connection, statement, transact
 from django_director.definitions import payloads
 from django_director.exceptions import (
     Conflict,
@@ -27,11 +31,9 @@ from django_director.exceptions import (
 )
 from django_director.graph import MAX_LEVELS, Span
 from django_director.models import Run, Workflow, WorkflowVersion
-from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import admission, hooks, keys, outbox, rows, settle
-from .bounds import met_lock
 from .callers import (
     checked_comment,
     checked_key,
@@ -41,8 +43,6 @@ from .callers import (
     checked_trigger,
     checked_user,
 )
-from .sessions import receiver_session
-from .transactions import after_commit, connection, statement, transact
 
 WORKFLOW_COLUMNS: Final = tuple(field.attname for field in Workflow._meta.concrete_fields)
 VERSION_COLUMNS: Final = ("id", "workflow_id", "number", "content_hash", "path", "created_at")

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from django.db import OperationalError
 
-from django_director.clock import Now
+from django_director.db.functions import Now
+from django_director.db.lock_limits import bounded, is_locked
+from django_director.db.transactions import statement
 from django_director.models import Task
 
 from . import recovery, timeouts
-from .bounds import bounded, is_locked
-from .transactions import statement
 
 
 class Held(Protocol):

@@ -12,21 +12,21 @@ from functools import partial
 from itertools import repeat
 from typing import Any, Final
 
-from django_director.clock import Now, later
 from django_director.common import failpoints, ids
 from django_director.common.json_values import NotStorable, normalise
 from django_director.conf import director
+from django_director.db.bulk_inserts import BATCH, InsertMany
+from django_director.db.compiled import INTEGER, TEXT, UUID_FIELD, Param, prepared
+from django_director.db.functions import Now, later
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.exceptions import InvalidItems
 from django_director.graph import Graph, Tally, items
-from django_director.inserts import BATCH, InsertMany
 from django_director.models import Task
-from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, prepared
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import finish, itemrows, outbox, stop
 from . import items as work
 from .claim import Claim
-from .transactions import WORKER_PATIENCE, after_commit, statement, transact
 
 MAX_TEXT: Final = 1024 * 1024
 """Characters of items that one statement inserts; one item may be longer."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from django.db.models import Case, When
 
-from django_director.clock import later
+from django_director.db.functions import later
 
 OFFERS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds until a task is offered again."""

@@ -15,19 +15,19 @@ from django.db.models import Case, F, Q, When
 from django.db.models.functions import Coalesce
 
 from django_director import dispatch
-from django_director.clock import Now, later
 from django_director.common import ids
 from django_director.conf import director
+from django_director.db.compiled import INTEGER, UUID_FIELD, Param, Update, prepared
+from django_director.db.functions import Now, later
+from django_director.db.transactions import after_commit, update_unlocked
 from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place
 from django_director.messages import Message, Refusal
 from django_director.models import Task, graph_of
-from django_director.prepared import INTEGER, UUID_FIELD, Param, Update, prepared
 from django_director.querysets import TaskQuerySet, batches
 from django_director.status import TaskStatus
 
 from .offers import OFFERS, next_offer
-from .transactions import after_commit, update_unlocked
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from django.db.models import Case, F, JSONField, When
 
 from django_director.common import ids
 from django_director.conf import director
+from django_director.db.compiled import UUID_FIELD, Param, Select, prepared
 from django_director.graph import Graph, Node, Span, Values, expand, spans
 from django_director.models import Task
-from django_director.prepared import UUID_FIELD, Param, Select, prepared
 from django_director.querysets import TaskQuerySet, positions_in
 
 from . import outbox

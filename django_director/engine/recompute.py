@@ -7,6 +7,7 @@ from functools import partial
 
 from django.db.models import F
 
+from django_director.db.transactions import transact
 from django_director.graph import Graph, Replay, items, replay
 from django_director.models import Gate, Run, Task
 from django_director.status import RunStatus, Stop
@@ -14,7 +15,6 @@ from django_director.status import RunStatus, Stop
 from . import itemrows, settle
 from .claim import RunSnapshot
 from .rows import insert_gates
-from .transactions import transact
 
 logger = logging.getLogger(__name__)
 

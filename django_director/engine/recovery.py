@@ -13,19 +13,19 @@ from uuid import UUID
 from django.db.models import Exists, F, OuterRef, Subquery
 
 from django_director import dispatch, refusals, routing
-from django_director.clock import Now, later
 from django_director.common import failpoints
 from django_director.conf import MAX_GRACE, director
+from django_director.db.compiled import TEXT, Param, Select, prepared
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import avoided, each
+from django_director.db.transactions import BATCH, PATIENCE, statement, transact, update_unlocked
 from django_director.models import Attempt, Lease, Run, Task, UnwrittenOutcome
-from django_director.prepared import TEXT, Param, Select, prepared
 from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import backlog, duetasks, finish, hold, outbox, probes, recompute, stop
-from .bounds import avoided, each
 from .duetasks import DueTask
 from .finish import Failure
-from .transactions import BATCH, PATIENCE, statement, transact, update_unlocked
 
 logger = logging.getLogger(__name__)
 

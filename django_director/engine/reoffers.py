@@ -21,8 +21,8 @@ from typing import Final
 from uuid import UUID
 
 from django_director import dispatch, routing
-from django_director.clock import Now, later
 from django_director.conf import director
+from django_director.db.functions import Now, later
 from django_director.models import Task, Worker
 
 from . import backlog, duetasks, hold

@@ -12,13 +12,15 @@ from typing import Any, Final
 
 from django.db.models import Case, F, Value, When
 
-from django_director.clock import Now, later
 from django_director.common import failpoints, ids
 from django_director.conf import director
+from django_director.db.bulk_inserts import insert_from
+from django_director.db.functions import Now, later
+from django_director.db.texts import storable
+from django_director.db.transactions import after_commit, transact
 from django_director.exceptions import Conflict
 from django_director.graph import spans
 from django_director.graph.items import Place
-from django_director.inserts import insert_from
 from django_director.models import REASON_LENGTH, Attempt, Run, Task
 from django_director.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -31,8 +33,6 @@ from .launch import time_limit
 from .plans import Plan
 from .previews import Preview
 from .recompute import go_on, write_gates
-from .texts import storable
-from .transactions import after_commit, transact
 
 _KEPT: Final = {
     TaskStatus.FAILED: Attempt.Outcome.FAILED,

@@ -18,14 +18,14 @@ from uuid import UUID
 
 from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 
-from django_director.clock import later
 from django_director.conf import director
+from django_director.db.functions import later
+from django_director.db.lock_limits import bounded, each
+from django_director.db.transactions import transact
 from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import Stop
 
 from . import family
-from .bounds import bounded, each
-from .transactions import transact
 
 logger = logging.getLogger(__name__)
 

@@ -10,17 +10,17 @@ from typing import Any, Final
 from uuid import UUID
 
 from django_director import history
-from django_director.clock import Now, later
 from django_director.common import ids
 from django_director.conf import director
+from django_director.db.bulk_inserts import BATCH, Insert, InsertMany, InsertTree, as_text, rows_as_text
+from django_director.db.compiled import UUID_FIELD, Param, can_pair, prepared, waiting_at_most
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import row_seconds
 from django_director.graph import Graph, Span, Tally
-from django_director.inserts import BATCH, Insert, InsertMany, InsertTree, as_text, rows_as_text
 from django_director.models import Gate, Run, Task
-from django_director.prepared import UUID_FIELD, Param, can_pair, prepared, waiting_at_most
 from django_director.status import RunStatus, TaskStatus
 
 from . import outbox
-from .bounds import row_seconds
 
 State = tuple[str, int, str | None, str | None, str | None, str | None]
 

@@ -13,17 +13,17 @@ from uuid import UUID
 from django.db.models import Exists, F, QuerySet
 
 from django_director import signals
-from django_director.clock import Now
+from django_director.db.compiled import INTEGER, TEXT, UUID_FIELD, Param, Update, prepared
+from django_director.db.functions import Now
+from django_director.db.sessions import receiver_session
+from django_director.db.transactions import after_commit, statement
 from django_director.graph import Consequences, Graph, Junction, Tally, Walk
 from django_director.models import Gate, Run, Task
-from django_director.prepared import INTEGER, TEXT, UUID_FIELD, Param, Update, prepared
 from django_director.querysets import batches, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox
 from .outbox import RunRef
-from .sessions import receiver_session
-from .transactions import after_commit, statement
 
 _FAILED: Final = str(TaskStatus.FAILED)
 _SKIPPED: Final = str(TaskStatus.SKIPPED)

@@ -11,8 +11,9 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from django_director import dispatch
-from django_director.clock import Now
 from django_director.common import failpoints, ids
+from django_director.db.functions import Now
+from django_director.db.transactions import after_commit, connection, statement, transact
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
 from django_director.models import Run, Task
@@ -21,7 +22,6 @@ from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, itemrows, outbox, settle
 from .callers import checked_run, checked_user
-from .transactions import after_commit, connection, statement, transact
 
 T = TypeVar("T")
 

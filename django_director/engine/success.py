@@ -11,12 +11,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from django_director.clock import Now
 from django_director.common import ids
 from django_director.conf import director
-from django_director.graph import Junction, Span, Tally, items
-from django_director.models import Task
-from django_director.prepared import (
+from django_director.db.compiled import (
     INTEGER,
     UUID_FIELD,
     Locked,
@@ -27,12 +24,15 @@ from django_director.prepared import (
     prepared,
     wait_at_most,
 )
+from django_director.db.functions import Now
+from django_director.db.lock_limits import row_seconds
+from django_director.db.transactions import after_commit
+from django_director.graph import Junction, Span, Tally, items
+from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
 
 from . import hooks, outbox, settle
-from .bounds import row_seconds
 from .claim import Claim
-from .transactions import after_commit
 
 
 @prepared

@@ -20,15 +20,17 @@ from typing import Final
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models import Q
 
-from django_director.clock import Now, later
 from django_director.common.throttle import Throttle
 from django_director.conf import director
+from django_director.db import lock_limits
+from django_director.db.functions import Now, later
+from django_director.db.sessions import engine_session
+from django_director.db.transactions import BATCH, disconnect, statement
 from django_director.models import Lease
 
 from . import (
     admission,
     backlog,
-    bounds,
     children,
     hold,
     itemrows,
@@ -43,8 +45,6 @@ from . import (
     workers,
     writing,
 )
-from .sessions import engine_session
-from .transactions import BATCH, disconnect, statement
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Supervisor:
         """Do once what is due. No part of it waits long for a lock, and none keeps the others from their turn."""
         began = time.monotonic()
         report = Report()
-        with bounds.bounded():
+        with lock_limits.bounded():
             due = recovery.look(LEASE_NAME)
             self._notice_gap(began)
             if not due.is_idle:
@@ -241,7 +241,7 @@ class Supervisor:
         try:
             return part()
         except (DatabaseError, InterfaceError) as error:
-            if bounds.is_connection_lost():
+            if lock_limits.is_connection_lost():
                 raise
             self._warn(what, "The supervisor can't do a part of its work (%s): %s", what, error)
         except Exception:
@@ -271,10 +271,10 @@ class Supervisor:
     def _acquire(self) -> bool:
         self._renewed = time.monotonic()
         try:
-            with bounds.bounded():
+            with lock_limits.bounded():
                 held = self._take_lease()
         except OperationalError as error:
-            if not bounds.is_locked(error):
+            if not lock_limits.is_locked(error):
                 raise
             # Two that work are harmless, and none would be no supervisor at all.
             self._warn(
@@ -305,7 +305,7 @@ class Supervisor:
 
     def _release(self) -> None:
         try:
-            with bounds.bounded():
+            with lock_limits.bounded():
                 own = Lease.objects.filter(name=LEASE_NAME, holder=self.name)
                 statement(lambda: own.update(holder="", until=Now()))
         except (DatabaseError, InterfaceError):

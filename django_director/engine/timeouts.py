@@ -11,7 +11,9 @@ from uuid import UUID
 from billiard.exceptions import TimeLimitExceeded
 from django.db.models import F
 
-from django_director.clock import later
+from django_director.db.functions import later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import BATCH, statement, transact, update_unlocked
 from django_director.definitions.model import WorkflowStep
 from django_director.models import Attempt, Run, Task
 from django_director.querysets import RunQuerySet
@@ -19,11 +21,9 @@ from django_director.retrying import next_delay
 from django_director.status import Stop
 
 from . import finish
-from .bounds import each
 from .finish import Failure
 from .launch import time_limit
 from .recovery import read, run_of
-from .transactions import BATCH, statement, transact, update_unlocked
 
 MARGIN: Final = 2.0
 """Seconds left to the worker, which ends an attempt by killing its process where it can."""

@@ -8,16 +8,16 @@ from typing import Any
 
 from django.utils import timezone
 
-from django_director.clock import Now, later
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import WORKER_PATIENCE, connection, statement, transact
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
 from . import approvals, finish
-from .bounds import each
 from .claim import Claim
 from .recovery import read, run_of
-from .transactions import WORKER_PATIENCE, connection, statement, transact
 
 
 def wait(claim: Claim, seconds: float) -> bool:

@@ -15,18 +15,18 @@ from uuid import UUID
 from django.db.models.functions import Coalesce
 
 from django_director import dispatch
-from django_director.clock import Now, later
 from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import BATCH, transact, update_unlocked
 from django_director.messages import Message
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 
 from . import finish, outbox
-from .bounds import each
 from .finish import Failure
 from .offers import next_offer
 from .recovery import read, run_of
-from .transactions import BATCH, transact, update_unlocked
 
 SPREAD: Final = 8
 """Among how many moments, up to twice as late, what was dropped at once is spread."""

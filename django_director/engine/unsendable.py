@@ -9,16 +9,16 @@ from collections.abc import Collection
 from functools import partial
 from uuid import UUID
 
-from django_director.clock import Now, later
 from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import transact
 from django_director.models import Task
 
 from . import finish
-from .bounds import each
 from .finish import Failure
 from .hold import PARKED
 from .recovery import read, run_of
-from .transactions import transact
 
 
 def fail() -> int:

@@ -18,13 +18,13 @@ from django.db import OperationalError
 from django.db.models import Exists, OuterRef
 
 from django_director.common.throttle import Throttle
+from django_director.db.lock_limits import met_lock
+from django_director.db.transactions import connection
 from django_director.models import UnwrittenOutcome
 
 from . import unwritten_rows
-from .bounds import met_lock
 from .claim import Claim
 from .failures import Failure
-from .transactions import connection
 from .unwritten_rows import End as End
 
 logger = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from django_director.clock import Now
 from django_director.common import ids
+from django_director.db.functions import Now
+from django_director.db.transactions import WORKER_PATIENCE, transact
 from django_director.models import UnwrittenOutcome
 
 from .tickets import Ticket
-from .transactions import WORKER_PATIENCE, transact
 
 End = UnwrittenOutcome.End
 

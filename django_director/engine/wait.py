@@ -7,11 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from django_director import intask
+from django_director.db.transactions import connection
 from django_director.exceptions import DirectorError, Misuse
 from django_director.models import Run
 from django_director.status import RUN_FINISHED, RunStatus
-
-from .transactions import connection
 
 FIRST_LOOK: Final = 0.02
 LONGEST_PAUSE: Final = 1.0

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 
-from django_director.clock import Now, iso
+from django_director.db.functions import Now, iso
 from django_director.models import Run
 from django_director.status import RunStatus
 

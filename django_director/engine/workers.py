@@ -12,15 +12,15 @@ from datetime import datetime
 
 from django.db.models import Exists, OuterRef
 
-from django_director.clock import Now, later
 from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import connection, statement, transact, update_unlocked
 from django_director.models import Task, Worker
 from django_director.querysets import TaskQuerySet
 
 from . import hold, outbox
-from .bounds import each
 from .recovery import lose, read, run_of
-from .transactions import connection, statement, transact, update_unlocked
 
 FORGET_SECONDS = 3_600.0
 """How long a worker that has gone without a word is remembered."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from django_director.clock import Now, later
+from django_director.db.errors import is_of_data
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import avoided, bounded, each
+from django_director.db.transactions import statement, transact
 from django_director.models import Task, UnwrittenOutcome
 
 from . import finish, hold, outbox, recovery
-from .bounds import avoided, bounded, each
 from .claim import Claim, of_row
-from .errors import is_of_data
 from .failures import Failure
-from .transactions import statement, transact
 from .unwritten_rows import End
 
 LOCK_SECONDS: Final = 0.1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.db.models import Min
 
 from django_director import dispatch, routing, served
-from django_director.clock import Now
+from django_director.db.functions import Now
 from django_director.engine import unsendable, waiting
 from django_director.models import Run
 from django_director.served import Workers

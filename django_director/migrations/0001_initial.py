@@ -3,7 +3,7 @@
 import django.core.serializers.json
 import django.db.models.deletion
 import django_director.common.ids
-import django_director.indexes
+import django_director.db.indexes
 from django.conf import settings
 from django.db import migrations, models
 
@@ -206,27 +206,27 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('status', 'queued')), fields=['next_dispatch_at'], name='director_task_due'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('status', 'queued')), fields=['next_dispatch_at'], name='director_task_due'),
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('status', 'running')), fields=['lease_until'], name='director_task_lease'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('status', 'running')), fields=['lease_until'], name='director_task_lease'),
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('status', 'waiting')), fields=['not_before'], name='director_task_timer'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('status', 'waiting')), fields=['not_before'], name='director_task_timer'),
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False)), fields=['deadline_at'], name='director_task_deadline'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False)), fields=['deadline_at'], name='director_task_deadline'),
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('asked_at__isnull', False)), fields=['asked_at'], name='director_task_asked'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('asked_at__isnull', False)), fields=['asked_at'], name='director_task_asked'),
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('decided_by__isnull', False)), fields=['decided_by'], name='director_task_decided'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('decided_by__isnull', False)), fields=['decided_by'], name='director_task_decided'),
         ),
         migrations.AddConstraint(
             model_name='task',
@@ -266,15 +266,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='run',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('finished_at__isnull', True), ('stop__gt', '')), fields=['finished_at', 'stop'], name='director_run_stopping'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('finished_at__isnull', True), ('stop__gt', '')), fields=['finished_at', 'stop'], name='director_run_stopping'),
         ),
         migrations.AddIndex(
             model_name='run',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('finished_at__isnull', True)), fields=['finished_at', 'deadline_at'], name='director_run_deadline'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('finished_at__isnull', True)), fields=['finished_at', 'deadline_at'], name='director_run_deadline'),
         ),
         migrations.AddIndex(
             model_name='run',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('is_awaited', True)), fields=['is_awaited', 'finished_at'], name='director_run_awaited'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('is_awaited', True)), fields=['is_awaited', 'finished_at'], name='director_run_awaited'),
         ),
         migrations.AddConstraint(
             model_name='run',
@@ -290,11 +290,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='run',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('queued_at__isnull', False)), fields=['workflow', 'concurrency_key', 'queued_at'], name='director_run_queue'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('queued_at__isnull', False)), fields=['workflow', 'concurrency_key', 'queued_at'], name='director_run_queue'),
         ),
         migrations.AddIndex(
             model_name='run',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('next_admission_at__isnull', False)), fields=['next_admission_at'], name='director_run_admission'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('next_admission_at__isnull', False)), fields=['next_admission_at'], name='director_run_admission'),
         ),
         migrations.AddConstraint(
             model_name='run',

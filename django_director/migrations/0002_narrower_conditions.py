@@ -1,4 +1,4 @@
-import django_director.indexes
+import django_director.db.indexes
 from django.conf import settings
 from django.db import migrations, models
 
@@ -29,18 +29,18 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('next_dispatch_at__isnull', False), ('status', 'queued')), fields=['next_dispatch_at'], name='director_task_due'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('next_dispatch_at__isnull', False), ('status', 'queued')), fields=['next_dispatch_at'], name='director_task_due'),
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('lease_until__isnull', False), ('status', 'running')), fields=['lease_until'], name='director_task_lease'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('lease_until__isnull', False), ('status', 'running')), fields=['lease_until'], name='director_task_lease'),
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('not_before__isnull', False), ('status', 'waiting')), fields=['not_before'], name='director_task_timer'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('not_before__isnull', False), ('status', 'waiting')), fields=['not_before'], name='director_task_timer'),
         ),
         migrations.AddIndex(
             model_name='task',
-            index=django_director.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('status', 'waiting')), fields=['deadline_at'], name='director_task_deadline'),
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('deadline_at__isnull', False), ('status', 'waiting')), fields=['deadline_at'], name='director_task_deadline'),
         ),
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from django_director.clock import Now
+from django_director.db.functions import Now
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus
 from tests.services import unmet

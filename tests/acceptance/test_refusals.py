@@ -17,8 +17,8 @@ from django.db import connection
 
 from django_director import engine
 from django_director.checks import check_charset
-from django_director.engine import texts
-from django_director.engine.transactions import PATIENCE
+from django_director.db import texts
+from django_director.db.transactions import PATIENCE
 from django_director.models import Attempt, Run, Task, TaskLog
 from django_director.status import RunStatus
 from tests.services import needs_mysqlclient

@@ -15,7 +15,7 @@ import pytest
 from django.db import connection, connections, transaction
 
 from django_director import engine
-from django_director.clock import Now
+from django_director.db.functions import Now
 from django_director.models import Lease, Run, Task, Workflow
 from django_director.models import Worker as WorkerRow
 from django_director.status import RunStatus, TaskStatus

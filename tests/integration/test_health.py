@@ -16,7 +16,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from rest_framework.test import APIClient
 
 from django_director import health, schedules
-from django_director.clock import Now, later
+from django_director.db.functions import Now, later
 from django_director.engine import hold, unwritten
 from django_director.engine.supervise import LEASE_NAME, Supervisor
 from django_director.models import Lease, Worker

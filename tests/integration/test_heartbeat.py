@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from django_director.clock import Now, later
+from django_director.db.functions import Now, later
 from django_director.engine.supervise import LEASE_NAME
 from django_director.heartbeat import Heartbeat
 from django_director.models import Lease

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.db.models import F
 
-from django_director.clock import later
-from django_director.inserts import BATCH, Insert, InsertMany, as_text
+from django_director.db.bulk_inserts import BATCH, Insert, InsertMany, as_text
+from django_director.db.compiled import INTEGER, UUID_FIELD, Param, Select, Update, prepared
+from django_director.db.functions import later
 from django_director.models import Gate, Run, Task
-from django_director.prepared import INTEGER, UUID_FIELD, Param, Select, Update, prepared
 from tests.factories import definition, make_run, make_workflow
 
 pytestmark = pytest.mark.django_db

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
-from django_director.engine.errors import is_contention, is_of_data
-from django_director.engine.sessions import changes_session
-from django_director.engine.texts import _escaped
+from django_director.db.errors import is_contention, is_of_data
+from django_director.db.sessions import changes_session
+from django_director.db.texts import _escaped
 
 
 def postgresql(kind: type[Exception], state: str) -> Any:

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import engine
-from django_director.clock import Now
+from django_director.db.functions import Now
 from django_director.models import Worker
 from tests import factories
 from tests.factories import step

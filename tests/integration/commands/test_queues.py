@@ -8,7 +8,7 @@ from celery import current_app
 from django.core.management.base import OutputWrapper
 
 from django_director import engine
-from django_director.clock import Now, later
+from django_director.db.functions import Now, later
 from django_director.management import progress
 from django_director.models import Run, Task, Worker
 from tests import factories

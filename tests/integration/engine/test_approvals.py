@@ -12,7 +12,7 @@ from django.utils import timezone
 
 import django_director
 from django_director import engine, ownsteps
-from django_director.clock import Now
+from django_director.db.functions import Now
 from django_director.engine import finish, recovery, stop, timeouts, timers
 from django_director.engine.claim import Claim
 from django_director.engine.supervise import LEASE_NAME, Supervisor

@@ -16,12 +16,12 @@ from django.db import OperationalError, connection, connections
 from django.db.models import F
 
 from django_director import dispatch, engine
-from django_director.clock import later
 from django_director.common import ids
+from django_director.db.functions import later
+from django_director.db.transactions import transact
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery
 from django_director.engine.finish import Failure
-from django_director.engine.transactions import transact
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus

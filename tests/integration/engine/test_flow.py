@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from django_director import engine
 from django_director.common import ids
 from django_director.conf import director
+from django_director.db.compiled import can_pair
 from django_director.definitions.model import TaskStep
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery
@@ -30,7 +31,6 @@ from django_director.exceptions import (
     UnknownWorkflow,
 )
 from django_director.models import Attempt, Gate, Run, Task
-from django_director.prepared import can_pair
 from django_director.status import RunStatus, TaskStatus, Trigger
 from tests.factories import chain, definition, group, make_run, make_workflow
 

@@ -12,11 +12,12 @@ import pytest
 from django.db import connections
 
 from django_director import engine
-from django_director.clock import Now, later
 from django_director.conf import director
-from django_director.engine import bounds, workers
+from django_director.db import lock_limits
+from django_director.db.functions import Now, later
+from django_director.db.sessions import engine_session
 from django_director.engine import claim as claims
-from django_director.engine.sessions import engine_session
+from django_director.engine import workers
 from django_director.engine.supervise import LEASE_NAME, LOOKS, Supervisor
 from django_director.exceptions import Conflict
 from django_director.models import Lease, Run, Task, Worker
@@ -28,15 +29,15 @@ from .interleaving import held_elsewhere, needs_several_writers
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers, pytest.mark.fault(33)]
 PAST = "2026-01-01T00:00:00Z"
-BOUND = 2 * bounds.LOCK_SECONDS + 1
+BOUND = 2 * lock_limits.LOCK_SECONDS + 1
 """Seconds in which a tick ends beside a lock; MySQL can't wait for less than a second."""
 
 
 @pytest.fixture(autouse=True)
 def nothing_avoided() -> Iterator[None]:
-    bounds.forget()
+    lock_limits.forget()
     yield
-    bounds.forget()
+    lock_limits.forget()
 
 
 @contextlib.contextmanager
@@ -184,7 +185,7 @@ def test_a_locked_run_alone_waits(published, caplog, case: str, what: str):
         for _ in range(2):
             tick(made)
         assert is_done(free), Task.objects.filter(run=free).values()
-    bounds.forget()
+    lock_limits.forget()
     for _ in range(3):
         tick(made)
     assert is_done(stuck)
@@ -196,7 +197,7 @@ def test_a_lock_is_warned_of_once(published, caplog):
     with locked(Task.objects.filter(run=stuck)), caplog.at_level(logging.WARNING, "django_director"):
         for _ in range(3):
             tick(made)
-            bounds._avoided[stuck.pk].until = time.monotonic()
+            lock_limits._avoided[stuck.pk].until = time.monotonic()
     texts = [record.getMessage() for record in caplog.records if "another database session" in record.getMessage()]
     assert len(texts) == 1
     assert str(stuck.pk) in texts[0]
@@ -260,7 +261,7 @@ def test_a_claim_waits_for_a_lock_as_long_as_it_says(published):
     with locked(Task.objects.filter(run=run)), engine_session():
         ticket = driver.ticket(run.tasks.get())
         assert claims.claim(ticket, "tests") is None
-    assert bounds.ROW_SECONDS - 1 < time.monotonic() - began < bounds.ROW_SECONDS + 3
+    assert lock_limits.ROW_SECONDS - 1 < time.monotonic() - began < lock_limits.ROW_SECONDS + 3
     assert run.tasks.get().status == TaskStatus.QUEUED
     assert claims.claim(ticket, "tests") is not None
 
@@ -268,7 +269,7 @@ def test_a_claim_waits_for_a_lock_as_long_as_it_says(published):
 @pytest.mark.parametrize("what", ["task", "run"])
 @pytest.mark.parametrize("verb", ["cancel", "pause", "retry", "relaunch", "rerun", "skip", "approve", "reject"])
 def test_nobody_who_asks_for_something_waits_without_end(published, monkeypatch, verb: str, what: str):
-    monkeypatch.setattr(bounds, "VERB_SECONDS", 0.5)
+    monkeypatch.setattr(lock_limits, "VERB_SECONDS", 0.5)
     first = approval("A") if verb in ("approve", "reject") else "A"
     run = driver.start(first, "B", name="test.STUCK")
     if verb in ("approve", "reject"):
@@ -285,7 +286,7 @@ def test_nobody_who_asks_for_something_waits_without_end(published, monkeypatch,
 
 
 def test_a_locked_row_is_a_conflict_that_says_so(published, monkeypatch):
-    monkeypatch.setattr(bounds, "VERB_SECONDS", 0.5)
+    monkeypatch.setattr(lock_limits, "VERB_SECONDS", 0.5)
     run = driver.start("A", name="test.STUCK")
     with (
         locked(Run.objects.filter(pk=run.pk)),
@@ -316,7 +317,7 @@ def test_an_item_whose_row_stays_locked_to_the_end_is_begun_by_the_supervisor(pu
     with locked(run.tasks.filter(step="X", map_index=1)):
         driver.succeed(run, "X", index=0)
         tick(made)
-    bounds.forget()
+    lock_limits.forget()
     tick(made)
     driver.drain(run)
     assert run.status == RunStatus.SUCCESS

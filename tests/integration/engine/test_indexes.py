@@ -9,8 +9,8 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_director import engine
-from django_director.clock import Now
 from django_director.common import ids
+from django_director.db.functions import Now
 from django_director.engine import items, recovery
 from django_director.models import Lease, Run, Task, Workflow
 from django_director.status import RunStatus, TaskStatus

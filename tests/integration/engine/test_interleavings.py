@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 
 from django_director import engine
-from django_director.clock import later
+from django_director.db.functions import later
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery, retention, settle, success
 from django_director.engine.claim import Claim

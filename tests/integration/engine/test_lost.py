@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.clock import later
+from django_director.db.functions import later
 from django_director.engine import hold, lost, recovery, unknown
 from django_director.engine.claim import Claim
 from django_director.models import Run, Task

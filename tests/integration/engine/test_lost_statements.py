@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from django_director import engine, ownsteps
-from django_director.clock import Now
+from django_director.db.functions import Now
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery, timers
 from django_director.engine.claim import Claim

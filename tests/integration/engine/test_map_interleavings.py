@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.clock import Now
+from django_director.db.functions import Now
 from django_director.engine import claim as claims
 from django_director.engine import finish, itemrows, maps, recovery, stop, success
 from django_director.engine.claim import Claim

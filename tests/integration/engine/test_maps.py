@@ -9,14 +9,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import engine, inputs
-from django_director.clock import Now
 from django_director.common import ids
+from django_director.db.compiled import can_pair
+from django_director.db.functions import Now
 from django_director.definitions.model import Retry
 from django_director.engine import claim as claims
 from django_director.engine import finish, itemrows, maps, recovery, stop, timeouts
 from django_director.engine.finish import Failure
 from django_director.models import Run
-from django_director.prepared import can_pair
 from django_director.status import RunStatus
 from tests.factories import chain, group, mapped, step
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from django_director import engine
+from django_director.db.compiled import UUID_FIELD, Param, Update
 from django_director.engine import (
     admission,
     children,
@@ -30,7 +31,6 @@ from django_director.engine import claim as claims
 from django_director.engine.claim import Claim, Ticket
 from django_director.graph import Graph, Tally
 from django_director.models import Run, Task
-from django_director.prepared import UUID_FIELD, Param, Update
 from django_director.status import TaskStatus
 from tests.factories import child, definition, group, mapped, step
 from tests.random_definitions import CHILD

@@ -8,7 +8,7 @@ import pytest
 
 import django_director
 from django_director import dispatch, engine
-from django_director.clock import later
+from django_director.db.functions import later
 from django_director.engine import backlog, finish, hold, recovery, timeouts
 from django_director.engine import claim as claims
 from django_director.engine.finish import Failure

@@ -9,7 +9,7 @@ import pytest
 from django.db.models import F, Min
 
 from django_director import dispatch, engine
-from django_director.clock import later
+from django_director.db.functions import later
 from django_director.engine import backlog, finish, hold, probes, recovery
 from django_director.engine import claim as claims
 from django_director.engine.supervise import LOOKS

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from django_director import dispatch
-from django_director.clock import later
 from django_director.conf import director
+from django_director.db.functions import later
 from django_director.engine import hold, reoffers
 from django_director.engine.reoffers import FEW, MOST, MOST_TRIES, SILENT_FOR, TRIES, Reoffers, silence
 from django_director.engine.workers import beat_period

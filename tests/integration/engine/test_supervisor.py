@@ -12,8 +12,8 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import dispatch, engine, signals
-from django_director.clock import later
 from django_director.conf import director
+from django_director.db.functions import later
 from django_director.engine import backlog, hold, outbox, recovery
 from django_director.engine.supervise import LEASE_NAME, LEASE_SECONDS, LOOKS, Supervisor
 from django_director.models import Lease, Run, Task

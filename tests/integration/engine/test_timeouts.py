@@ -9,7 +9,7 @@ from celery import current_app
 from django.utils import timezone
 
 from django_director import dispatch, engine, routing
-from django_director.clock import later
+from django_director.db.functions import later
 from django_director.definitions.model import Retry
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery, timeouts

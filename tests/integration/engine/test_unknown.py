@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_director import dispatch, engine
-from django_director.clock import later
+from django_director.db.functions import later
 from django_director.engine import recovery, unknown
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus

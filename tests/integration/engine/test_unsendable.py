@@ -16,7 +16,7 @@ from kombu import Connection
 from kombu.exceptions import EncodeError, OperationalError
 
 from django_director import dispatch, engine, refusals, routing
-from django_director.clock import later
+from django_director.db.functions import later
 from django_director.engine import backlog, outbox, recovery, unknown, unsendable
 from django_director.engine.supervise import Supervisor
 from django_director.models import Run, Task

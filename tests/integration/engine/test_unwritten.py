@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from django_director import engine, failing
-from django_director.clock import Now, later
 from django_director.conf import director
+from django_director.db import lock_limits, sessions
+from django_director.db.functions import Now, later
+from django_director.db.sessions import engine_session
 from django_director.definitions.model import Concurrency
-from django_director.engine import bounds, finish, hold, lapses, sessions, unwritten, unwritten_rows, writing
+from django_director.engine import finish, hold, lapses, unwritten, unwritten_rows, writing
 from django_director.engine.claim import Claim, claim
 from django_director.engine.failures import Failure
-from django_director.engine.sessions import engine_session
 from django_director.engine.unwritten_rows import End
 from django_director.exceptions import LockedRow
 from django_director.models import Gate, Run, Task, UnwrittenOutcome, Worker, Workflow
@@ -31,17 +32,17 @@ from .interleaving import held_elsewhere, needs_several_writers, own_connection
 from .test_foreign_locks import PAST, supervisor, tick
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers, pytest.mark.fault(33)]
-SOON = bounds.ROW_SECONDS + 2
+SOON = lock_limits.ROW_SECONDS + 2
 """Seconds in which a worker's process must have come away from a lock."""
 
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    bounds.forget()
+    lock_limits.forget()
     unwritten._locks.reset()
     unwritten._locked_at.clear()
     yield
-    bounds.forget()
+    lock_limits.forget()
     while sessions._idle:
         sessions._idle.pop().close()
 
@@ -117,7 +118,7 @@ def test_whatever_came_of_an_attempt_is_written_when_the_lock_has_ended(publishe
         if what == "task":
             tick(made)
             assert Task.objects.running().count() == len(ENDS)
-    bounds.forget()
+    lock_limits.forget()
     for _ in range(2):
         tick(made)
     for name, (_, is_as_wanted) in ENDS.items():
@@ -142,7 +143,7 @@ def test_nobody_takes_a_task_whose_outcome_is_kept_although_its_row_is_free(publ
 def test_what_is_kept_of_a_run_that_is_left_alone_is_not_dropped(published):
     run = driver.start("A", name="test.AVOIDED")
     unwritten.keep(driver.claim(run, "A"), End.SUCCESS, {"result": 1})
-    bounds._avoided[run.pk] = bounds._Avoided(until=time.monotonic() + 60)
+    lock_limits._avoided[run.pk] = lock_limits._Avoided(until=time.monotonic() + 60)
     (kept,) = UnwrittenOutcome.objects.annotate(now=Now())
     assert writing._write(kept)
     assert run.tasks.get().result == 1
@@ -221,7 +222,7 @@ def test_a_living_worker_has_time_to_renew_a_lease_that_was_locked(published, mo
 
 
 def test_force_that_meets_a_lock_is_not_reported_as_done(published, monkeypatch):
-    monkeypatch.setattr(bounds, "VERB_SECONDS", 0.5)
+    monkeypatch.setattr(lock_limits, "VERB_SECONDS", 0.5)
     run = driver.start("A", name="test.LOCKED")
     driver.claim(run, "A")
     with held_elsewhere(Task.objects.filter(run=run)), pytest.raises(LockedRow):
@@ -241,7 +242,7 @@ def test_a_task_whose_row_was_locked_when_it_was_to_start_is_sent_again_when_the
         tick(made)
         assert UnwrittenOutcome.objects.count() == 1
     published.clear()
-    bounds.forget()
+    lock_limits.forget()
     for _ in range(2):
         tick(made)
     assert [message.task_id for message in published] == [ticket.task_id]
@@ -273,11 +274,11 @@ def test_who_has_locked_many_runs_does_not_cost_a_wait_for_each(published):
     runs = [driver.start("A", name="test.LOCKED") for _ in range(8)]
     claims = [driver.claim(run, "A") for run in runs]
     waits = sessions.connections[director.DATABASE].vendor == "postgresql"
-    seconds = bounds.ROW_SECONDS * len(runs)
+    seconds = lock_limits.ROW_SECONDS * len(runs)
     with held_elsewhere(Task.objects.filter(run__in=runs)):
         results, took = in_worker(lambda: [finish.finish(claimed, 1) for claimed in claims])
     assert results == [True] * len(runs)
-    assert took < (bounds.ROW_SECONDS * 2 + SOON if waits else seconds + SOON)
+    assert took < (lock_limits.ROW_SECONDS * 2 + SOON if waits else seconds + SOON)
 
 
 def test_locks_are_told_of_once(published, caplog):

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from django.db import connections, models
 
-from .conf import director
-from .prepared import ROW_SECONDS, Param, Select, Statement
+from django_director.conf import director
+
+from .compiled import ROW_SECONDS, Param, Select, Statement
 
 BATCH: Final = 2_000
 """How many rows one statement inserts at most."""

@@ -22,7 +22,7 @@ from django.dispatch import receiver
 from django_director.common import shutdown
 from django_director.conf import director
 
-from .bounds import ROW_SECONDS
+from .lock_limits import ROW_SECONDS
 from .transactions import connection
 
 IDLE: Final = 60.0

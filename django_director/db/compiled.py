@@ -17,7 +17,7 @@ from django.db.models import Case, Exists, When
 from django.db.models.expressions import Expression
 from django.db.models.sql import UpdateQuery
 
-from .conf import director
+from django_director.conf import director
 
 P = ParamSpec("P")
 S = TypeVar("S")

@@ -18,7 +18,7 @@ from django_director.common import shutdown
 from django_director.common.throttle import Throttle
 from django_director.conf import director
 
-from . import bounds
+from . import lock_limits
 from .errors import is_contention, is_loss, is_of_data
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
 def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
     """As ``transact``, for ``work`` that is one statement and so needs no transaction."""
     # The limit of a wait for locks is one of a transaction.
-    if bounds.is_bounded():
+    if lock_limits.is_bounded():
         return transact(work, patience=patience)
     return _with_patience(work, patience)
 
@@ -102,10 +102,10 @@ def after_commit(work: Callable[[], object]) -> None:
     # Django logs the name of what failed, and a partial has none: that would be an error after all.
     def call() -> None:
         try:
-            with bounds.bounded(bounds.VERB_SECONDS):
+            with lock_limits.bounded(lock_limits.VERB_SECONDS):
                 work()
         except OperationalError as error:
-            if not bounds.is_locked(error):
+            if not lock_limits.is_locked(error):
                 raise
             logger.warning("Another database session has locked a row; what follows is left to the supervisor.")
 
@@ -125,12 +125,12 @@ def is_transient(error: DatabaseError | InterfaceError, used: object) -> bool:
 
 
 def _atomically(work: Callable[[], T]) -> T:
-    is_own = bounds.is_own()
+    is_own = lock_limits.is_own()
     with transaction.atomic(using=director.DATABASE):
         if not is_own:
             return work()
-        with bounds.own_transaction():
-            bounds.limit_locks(connection())
+        with lock_limits.own_transaction():
+            lock_limits.limit_locks(connection())
             return work()
 
 
@@ -152,7 +152,7 @@ def _persevere(work: Callable[[], T], began: float, patience: float) -> T:
             tries += 1
             if database.in_atomic_block or _is_over(began, patience):
                 raise
-            if bounds.is_row_locked(error):
+            if lock_limits.is_row_locked(error):
                 # It has waited as long as it shall.
                 raise
             if patience >= WORKER_PATIENCE:

@@ -24,8 +24,9 @@ from django.db.models import QuerySet
 from django_director.common.throttle import Throttle
 from django_director.conf import director
 from django_director.exceptions import LockedRow
-from django_director.prepared import ROW_SECONDS as ROW_SECONDS
-from django_director.prepared import wait_at_most
+
+from .compiled import ROW_SECONDS as ROW_SECONDS
+from .compiled import wait_at_most
 
 logger = logging.getLogger(__name__)
 
