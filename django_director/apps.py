@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 WITH_RECEIVERS = (
     "django_director.checks",
     "django_director.live_checks",
-    "django_director.installation",
+    "django_director.dispatch.installation",
     "django_director.sync",
     "django_director.tasks",
     "django_director.testsync",

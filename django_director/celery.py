@@ -22,7 +22,7 @@ from django.db import close_old_connections
 
 from . import broker, farewell, frozen, limits, losses, steplines, supervision  # noqa: F401 - registers its URL scheme
 from .definitions.arguments import ANYTHING, Plans
-from .dispatch import HEADER
+from .dispatch.publisher import HEADER
 from .exceptions import Misuse
 
 if TYPE_CHECKING:

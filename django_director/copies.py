@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from . import dispatch
 from .db.transactions import WORKER_PATIENCE, statement
-from .dispatch import HEADER, INSTALLATION
+from .dispatch import publisher
+from .dispatch.publisher import HEADER, INSTALLATION
 from .engine.tickets import Ticket
 from .models import Run
 from .strangers import counted, delay, marked, queue_of, warn
@@ -66,7 +66,7 @@ def _send(task: DirectorTask, request: Any, queue: str, countdown: float) -> Non
     headers = {key: given[key] for key in _HEADERS if key in given} | request.headers
     eta = datetime.now(UTC) + timedelta(seconds=countdown)
     headers["eta"] = eta.isoformat() if countdown else None
-    dispatch.send_again(
+    publisher.send_again(
         _NO_ARGUMENTS,
         marked(headers, MISSED, str(request.hostname)),
         queue,

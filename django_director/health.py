@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
 
-from . import beats, dispatch, served
+from . import beats, served
 from .conf import director
 from .db.errors import is_unmigrated
 from .db.functions import Now, iso
+from .dispatch import publisher
 from .engine.supervise import LEASE_NAME
 from .models import Lease, UnwrittenOutcome, Worker
 from .served import Backlog, Workers
@@ -27,7 +28,7 @@ def read(*, with_names: bool = True) -> Json:
     Takes a few seconds at most where the broker is silent. Schedules have the names of workflows: without
     ``with_names`` they are left out.
     """
-    found: Json = {"healthy": False, "problems": [], "database": True, "broker": dispatch.answers()}
+    found: Json = {"healthy": False, "problems": [], "database": True, "broker": publisher.answers()}
     try:
         found |= _rows(with_names=with_names)
     except (DatabaseError, InterfaceError) as error:

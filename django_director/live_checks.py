@@ -9,9 +9,10 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import connections
 
-from . import beats, routing, schedules
+from . import beats, schedules
 from .checks import TAG
 from .conf import director
+from .dispatch import routing
 from .models import Run
 
 

@@ -13,12 +13,13 @@ from celery import Celery, current_app
 from celery.app.trace import build_tracer
 from django.db.models import Q
 
-from . import attempts, celery, dispatch
+from . import attempts, celery
 from .common import ids
 from .db.functions import Now
 from .db.transactions import transact
 from .definitions.model import WorkflowStep
-from .dispatch import HEADER
+from .dispatch import publisher
+from .dispatch.publisher import HEADER
 from .engine import admission, children, family, finish, outbox, recovery, stop, timeouts, timers, waiting
 from .engine.finish import Failure
 from .exceptions import Conflict
@@ -59,7 +60,7 @@ def run_to_end(
     deadline = None if timeout is None else time.monotonic() + timeout
     own = _Family(run)
     moved_at = time.monotonic()
-    with dispatch.withheld(own):
+    with publisher.withheld(own):
         while (moved := _step(app, own, skip_delays)) is not None:
             run.refresh_from_db()
             if deadline is None:

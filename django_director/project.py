@@ -18,7 +18,6 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_permission_codename
 
-from . import routing
 from .common.problems import Place
 from .conf import director
 from .definitions import (
@@ -34,6 +33,7 @@ from .definitions import (
     workflow_files,
 )
 from .definitions.arguments import ANYTHING, Plans
+from .dispatch import routing
 from .graph import OWN_TASK
 
 LIBRARY: Final = str(Path(os.__file__).parent)

@@ -14,7 +14,7 @@ from celery.exceptions import TimeLimitExceeded
 from celery.utils.imports import symbol_by_name
 from celery.worker.request import Request
 
-from .dispatch import HEADER
+from .dispatch.publisher import HEADER
 from .losses import reporter
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from uuid import UUID
 
 from django.db.models import Count, Min
 
-from . import routing
 from .conf import director
 from .db.functions import Now, later
+from .dispatch import routing
 from .engine.hold import PARKED
 from .engine.workers import patience
 from .models import Task, Worker

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celery import bootsteps
 
-from . import dispatch, installation
-from .dispatch import BEAT_HEADER, HEADER, INSTALLATION
+from .dispatch import installation, publisher
+from .dispatch.publisher import BEAT_HEADER, HEADER, INSTALLATION
 
 if TYPE_CHECKING:
     StrategiesByName = dict[str, Any]
@@ -131,7 +131,7 @@ class Border:
             self._later(pause, message, queue, ack)
         elif not self._send(message, queue):
             self.consumer.qos.increment_eventually()
-            self._later(dispatch.COOL_DOWN, message, queue, ack)
+            self._later(publisher.COOL_DOWN, message, queue, ack)
         else:
             self._settle(ack)
 
@@ -143,13 +143,13 @@ class Border:
             # The connection was lost meanwhile, and the broker delivers the message once more.
             return
         if not self._send(message, queue):
-            self._later(dispatch.COOL_DOWN, message, queue, ack)
+            self._later(publisher.COOL_DOWN, message, queue, ack)
             return
         self._settle(ack)
         self.consumer.qos.decrement_eventually()
 
     def _send(self, message: Any, queue: str) -> bool:
-        return dispatch.send_again(
+        return publisher.send_again(
             message.body,
             marked(message.headers, HANDED_ON, str(self.consumer.hostname)),
             queue,

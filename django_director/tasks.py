@@ -10,8 +10,9 @@ import celery
 from celery import shared_task, signals
 from django.db import InterfaceError, OperationalError
 
-from . import firings, installation, schedules
-from .dispatch import BEAT_HEADER, INSTALLATION
+from . import firings, schedules
+from .dispatch import installation
+from .dispatch.publisher import BEAT_HEADER, INSTALLATION
 from .engine import start
 from .exceptions import LockedRow
 from .firings import Firing

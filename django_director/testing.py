@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from . import deadend, dispatch, engine, local, routing
+from . import deadend, engine, local
+from .dispatch import publisher, routing
 from .engine import family
 from .exceptions import Conflict
 from .models import Run, Task
@@ -70,7 +71,7 @@ def without_broker() -> Iterator[None]:
     Messages of runs are not sent, ``finish`` does what they are about. What code sends itself through the
     project's Celery app is dropped, but for what ``CELERY_TASK_ALWAYS_EAGER`` runs in its place.
     """
-    with dispatch.silence(), deadend.in_place_of_broker(routing.app()):
+    with publisher.silence(), deadend.in_place_of_broker(routing.app()):
         yield
 
 

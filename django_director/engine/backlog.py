@@ -8,10 +8,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, NamedTuple
 
-from django_director import routing
 from django_director.conf import MAX_GRACE, director
 from django_director.db.functions import Now, later
 from django_director.db.transactions import update_unlocked
+from django_director.dispatch import routing
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from django_director.db.functions import Now
 from django_director.db.transactions import unlocked
-from django_director.messages import Message, Refusal
+from django_director.dispatch.messages import Message, Refusal
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 

@@ -14,15 +14,15 @@ from django.db import DatabaseError, InterfaceError
 from django.db.models import Case, F, Q, When
 from django.db.models.functions import Coalesce
 
-from django_director import dispatch
 from django_director.common import ids
 from django_director.conf import director
 from django_director.db.compiled import INTEGER, UUID_FIELD, Param, Update, prepared
 from django_director.db.functions import Now, later
 from django_director.db.transactions import after_commit, update_unlocked
+from django_director.dispatch import publisher
+from django_director.dispatch.messages import Message, Refusal
 from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place
-from django_director.messages import Message, Refusal
 from django_director.models import Task, graph_of
 from django_director.querysets import TaskQuerySet, batches
 from django_director.status import TaskStatus
@@ -195,7 +195,7 @@ def message_of(task: TaskRow, version: str, *, sequence: int | None = None) -> M
 
 def publish(messages: Sequence[Message]) -> None:
     """Publish; what the broker did not take is due at once, for the supervisor."""
-    publication = dispatch.publish(messages)
+    publication = publisher.publish(messages)
     if not publication.untried and not publication.refused:
         return
     try:

@@ -12,13 +12,13 @@ from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Subquery
 
-from django_director import dispatch, refusals, routing
 from django_director.common import failpoints
 from django_director.conf import MAX_GRACE, director
 from django_director.db.compiled import TEXT, Param, Select, prepared
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import BATCH, PATIENCE, statement, transact, update_unlocked
+from django_director.dispatch import publisher, refusals, routing
 from django_director.models import Attempt, Lease, Run, Task, UnwrittenOutcome
 from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -132,7 +132,7 @@ def publish_due(watch: backlog.Watch | None = None) -> int:
     for _ in range(EARLY_BATCHES):
         found = duetasks.due(BATCH)
         wanted = _without_paused(found)
-        if not wanted or dispatch.breaker.is_open:
+        if not wanted or publisher.breaker.is_open:
             break
         tasks, early = _divide(wanted, watch)
         for delay, chunk in early.items():
@@ -172,7 +172,7 @@ def _publish(tasks: list[DueTask], waits: backlog.Waits) -> tuple[int, int]:
         return 0, 0
     messages, unreadable = duetasks.messages(tasks)
     failpoints.point("supervise.claimed")
-    publication = dispatch.publish(messages)
+    publication = publisher.publish(messages)
     failpoints.point("supervise.published")
     sent = {message.task_id for message in publication.sent}
     by_changes: defaultdict[tuple[float, bool], list[UUID]] = defaultdict(list)

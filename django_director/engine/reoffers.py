@@ -20,9 +20,9 @@ from collections import Counter
 from typing import Final
 from uuid import UUID
 
-from django_director import dispatch, routing
 from django_director.conf import director
 from django_director.db.functions import Now, later
+from django_director.dispatch import publisher, routing
 from django_director.models import Task, Worker
 
 from . import backlog, duetasks, hold
@@ -83,7 +83,7 @@ class Reoffers:
         chosen = [task for task in _waiting() if self._sent[_key(task)] < min(tries, _tries(task.age))]
         chosen = chosen[: max(0, MOST * silent - self._sent.total())]
         messages, _ = duetasks.messages(chosen)
-        sent = dispatch.publish(messages).sent
+        sent = publisher.publish(messages).sent
         self._sent.update((message.task_id, message.sequence) for message in sent)
         return len(sent)
 

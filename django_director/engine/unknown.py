@@ -14,12 +14,12 @@ from uuid import UUID
 
 from django.db.models.functions import Coalesce
 
-from django_director import dispatch
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, transact, update_unlocked
-from django_director.messages import Message
+from django_director.dispatch import publisher
+from django_director.dispatch.messages import Message
 from django_director.models import Task
 from django_director.querysets import TaskQuerySet
 
@@ -76,7 +76,7 @@ def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
             known.add((task.name, task.queue))
         else:
             asked.append(outbox.message_of(task, task.run.version.content_hash))
-    answers = dispatch.known(asked) if asked else []
+    answers = publisher.known(asked) if asked else []
     return None if answers is None else known | {(message.name, message.queue) for message in answers}
 
 

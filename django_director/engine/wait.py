@@ -6,8 +6,8 @@ import time
 from typing import Final
 from uuid import UUID
 
-from django_director import intask
 from django_director.db.transactions import connection
+from django_director.dispatch import in_task
 from django_director.exceptions import DirectorError, Misuse
 from django_director.models import Run
 from django_director.status import RUN_FINISHED, RunStatus
@@ -20,7 +20,7 @@ def wait(run: Run, timeout: float | None) -> RunStatus:
     """Return the run's outcome and bring ``run`` up to date; see ``Run.wait``."""
     if connection().in_atomic_block:
         raise DirectorError("run.wait() inside a transaction would wait for ever: the run starts after the commit")
-    if timeout is None and intask.is_in_task():
+    if timeout is None and in_task.is_in_task():
         raise Misuse(
             "run.wait() inside a task without a timeout may wait for ever: the run may need the slot that the task"
             " holds; give a timeout, or make the workflow a step (`workflow:`) of the run that needs its result"

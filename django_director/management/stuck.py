@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from django.db.models import Min
 
-from django_director import dispatch, routing, served
+from django_director import served
 from django_director.db.functions import Now
+from django_director.dispatch import publisher, routing
 from django_director.engine import unsendable, waiting
 from django_director.models import Run
 from django_director.served import Workers
@@ -55,7 +56,7 @@ def _of_queued(run: Run, patience: float) -> Why | None:
         return None
     if text := unsendable.reasons([run.pk]).get(run.pk):
         return Why("unsendable", text)
-    if dispatch.is_silent():
+    if publisher.is_silent():
         return Why("eager", EAGER)
     return _of_queues(late, Workers.read())
 

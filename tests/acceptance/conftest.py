@@ -15,7 +15,8 @@ from django.db import connections
 from django.test import override_settings
 from django.test.utils import setup_databases, teardown_databases
 
-from django_director import dispatch, engine, sync
+from django_director import engine, sync
+from django_director.dispatch import publisher
 from django_director.models import Lease, Run
 from django_director.models import Worker as WorkerRow
 from tests.factories import definition, make_workflow
@@ -119,12 +120,12 @@ class Site:
 
 def reset_publishing() -> None:
     """Forget the broker of earlier tests."""
-    if dispatch._pool.cache_info().currsize:
-        dispatch._pool(os.getpid()).force_close_all()
-    dispatch._pool.cache_clear()
+    if publisher._pool.cache_info().currsize:
+        publisher._pool(os.getpid()).force_close_all()
+    publisher._pool.cache_clear()
     # Celery's own pool goes to the broker of its first use.
     current_app.amqp._producer_pool = None
-    dispatch.breaker.reset()
+    publisher.breaker.reset()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from django.db.models import Q
 
-from django_director import dispatch, engine
+from django_director import engine
 from django_director.common import failpoints
 from django_director.definitions.model import Concurrency, TaskStep
+from django_director.dispatch import publisher
 from django_director.engine import claim as claims
 from django_director.engine import finish, hold
 from django_director.engine.claim import Ticket
@@ -92,7 +93,7 @@ def start_runs(site: Site, trace: Path) -> dict[str, Run]:
     }
     # Of one key: the end of each lets the next start.
     runs |= {f"ONE-{number}": site.start("crash.ONE") for number in range(3)}
-    with dispatch.withheld():
+    with publisher.withheld():
         runs["LOST"] = site.start("crash.LOST", payload)
     take(runs["LOST"])
     Task.objects.filter(run=runs["LOST"]).update(lease_until=PAST)
@@ -178,7 +179,7 @@ def prepare(site: Site, call: str) -> Run | None:
         run = site.start("crash.IDLE_FAMILY")
         wait_for(Run.objects.filter(parent_task__run=run).exists, 30, "it has a child run")
     elif "resume" in call:
-        with dispatch.withheld():
+        with publisher.withheld():
             run = engine.pause(site.start("crash.PLAIN"))
         wait_for(lambda: hold.parked().filter(run=run).exists(), 30, "its task is put off")
     else:
@@ -188,7 +189,7 @@ def prepare(site: Site, call: str) -> Run | None:
 
 def failed(site: Site) -> Run:
     """A run whose first task has failed."""
-    with dispatch.withheld():
+    with publisher.withheld():
         run = site.start("crash.PLAIN")
     assert finish.fail(take(run), Failure(error="ValueError: as asked"))
     return run

@@ -10,8 +10,9 @@ import pytest
 from celery import current_app
 from django_celery_results.models import TaskResult
 
-from django_director import dispatch, engine
+from django_director import engine
 from django_director.definitions.model import Retry
+from django_director.dispatch import publisher
 from django_director.engine import outbox
 from django_director.models import Run
 from django_director.status import RunStatus
@@ -93,7 +94,7 @@ def test_a_message_comes_twice_and_is_run_once(acme: Site, tmp_path: Path):
     """Nobody hears of the second."""
     run = order(acme, tmp_path / "notes", 0)
     task = run.tasks.select_related("run__version").get(step="ACME")
-    dispatch.publish([outbox.message_of(task, task.run.version.content_hash)])
+    publisher.publish([outbox.message_of(task, task.run.version.content_hash)])
     (worker,) = acme.programs
     wait_for(lambda: f"Task ACME[{task.pk}-1] ignored" in worker.text())
     assert len(lines(tmp_path / "notes", 8)) == 8
@@ -117,7 +118,7 @@ def test_a_message_that_nobody_of_ours_has_sent_is_one_line(acme: Site, tmp_path
     broker = current_app.connection_for_write()
     with broker:
         for name in ("ACME", "NO_TASK_OF_THIS_NAME"):
-            current_app.send_task(name, task_id="not-ours", headers={dispatch.HEADER: header}, connection=broker)
+            current_app.send_task(name, task_id="not-ours", headers={publisher.HEADER: header}, connection=broker)
     (worker,) = acme.programs
     line = "Refused a message for the task `ACME`: its id is not that of a task in a run"
     wait_for(lambda: worker.text().count(line) == 1 and "NO_TASK_OF_THIS_NAME" in worker.text())

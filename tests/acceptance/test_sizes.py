@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
-from django_director import dispatch, engine
+from django_director import engine
+from django_director.dispatch import publisher
 from django_director.models import Gate, Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import group, step
@@ -209,7 +210,7 @@ def finish(site: Site, name: str, record_property: Callable[[str, object], None]
     run.wait(patience)
     report(record_property, name, time.monotonic() - began, f"{run.tasks.count()} tasks")
     assert run.status == RunStatus.SUCCESS
-    assert not dispatch.breaker.is_open
+    assert not publisher.breaker.is_open
     return run
 
 

@@ -12,7 +12,7 @@ import pytest
 from celery import current_app
 from django.test import override_settings
 
-from django_director import installation
+from django_director.dispatch import installation
 from django_director.models import Run, Task
 from django_director.status import RunStatus
 

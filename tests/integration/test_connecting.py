@@ -8,7 +8,7 @@ import pytest
 from celery import Celery
 from kombu import Connection, pools
 
-from django_director import connecting
+from django_director.dispatch import connections
 from tests.services import require_broker
 
 REDIS = "redis://127.0.0.1:6379/0"
@@ -24,7 +24,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Celery:
 def test_messages_to_redis_share_a_client(app: Celery):
     require_broker(REDIS)
     queue = f"director-test-{uuid4().hex}"
-    with connecting.connect_to_publish(app) as connection, connection.clone() as copy:
+    with connections.connect_to_publish(app) as connection, connection.clone() as copy:
         channel = copy.default_channel
         client = channel._create_client()
         try:
@@ -44,7 +44,7 @@ def test_messages_to_redis_share_a_client(app: Celery):
 @pytest.mark.parametrize("url", ["memory://", "pyamqp://", "sentinel://nowhere"])
 def test_other_transports_are_as_they_were(app: Celery, url: str):
     app.conf.broker_url = url
-    found = connecting.connect_to_publish(app)
+    found = connections.connect_to_publish(app)
     assert found.get_transport_cls() is app.connection_for_write().get_transport_cls()
 
 
@@ -57,6 +57,6 @@ def test_control_commands_go_over_the_connection_they_are_given():
         box = app.control.mailbox.get_queue("listener")
         queue = box(connection.default_channel)
         queue.declare()
-        connecting.mailbox(app, connection).abcast("ping")
+        connections.mailbox(app, connection).abcast("ping")
         message = queue.get()
     assert message.payload["method"] == "ping"

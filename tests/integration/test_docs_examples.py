@@ -14,7 +14,8 @@ from celery import current_app, shared_task
 from django.contrib.auth.models import User
 
 import django_director
-from django_director import dispatch, local, sync, testing
+from django_director import local, sync, testing
+from django_director.dispatch import publisher
 from django_director.models import Run
 from django_director.signals import run_finished
 
@@ -64,7 +65,7 @@ def names(settings: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
     file.write_text(from_readme("orders/workflows.yml") + more)
     settings.DIRECTOR = {"WORKFLOWS": [str(file)]}
     sync.sync()
-    with dispatch.withheld():
+    with publisher.withheld():
         yield {"request": SimpleNamespace(user=User.objects.create(username="ann"))}
 
 

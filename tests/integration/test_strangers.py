@@ -15,8 +15,9 @@ from django.db import connection, transaction
 from kombu import Connection, Queue
 from kombu.common import QoS
 
-from django_director import copies, dispatch, engine, installation, remote, strangers
-from django_director.dispatch import HEADER
+from django_director import copies, engine, remote, strangers
+from django_director.dispatch import installation, publisher
+from django_director.dispatch.publisher import HEADER
 from django_director.engine import outbox
 from django_director.engine.tickets import Ticket
 from django_director.models import Installation, Run, Task
@@ -33,13 +34,13 @@ def _broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     current_app.loader.import_default_modules()
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
+    publisher._pool.cache_clear()
+    publisher.breaker.reset()
     strangers._warned.clear()
     take_all()
     yield
     take_all()
-    dispatch._pool.cache_clear()
+    publisher._pool.cache_clear()
 
 
 def take_all() -> list[Any]:
@@ -57,7 +58,7 @@ def published(**header: Any) -> Any:
     """A message as a worker gets it, with these changes of our header."""
     make_workflow(definition("test.ONE", step("NOOP", priority=7, timeout=60)))
     task = engine.start("test.ONE").tasks.select_related("run__version").get()
-    dispatch.publish([outbox.message_of(task, task.run.version.content_hash)])
+    publisher.publish([outbox.message_of(task, task.run.version.content_hash)])
     message = take_all()[-1]
     message.headers[HEADER] |= header
     return message
@@ -190,12 +191,12 @@ def test_what_is_held_does_not_count_as_prefetched_and_is_not_acknowledged():
 
 def test_a_broker_that_does_not_take_it_back_is_asked_again_later():
     post, message = Post(), published(installation="other")
-    dispatch.breaker.trip()
+    publisher.breaker.trip()
     post.meet(message)
-    assert (post.acknowledged, [call[0] for call in post.timer]) == (0, [dispatch.COOL_DOWN])
+    assert (post.acknowledged, [call[0] for call in post.timer]) == (0, [publisher.COOL_DOWN])
     post.fire()
     assert (post.acknowledged, len(post.timer)) == (0, 1)
-    dispatch.breaker.reset()
+    publisher.breaker.reset()
     post.fire()
     assert (post.acknowledged, post.timer, len(take_all()), post.consumer.qos.value) == (1, [], 1, 8)
 

@@ -13,8 +13,9 @@ from django.db import transaction
 from django.test import TestCase, TransactionTestCase, utils
 from django.utils import timezone
 
-from django_director import dispatch, engine, local, start, testing
+from django_director import engine, local, start, testing
 from django_director.definitions.model import Concurrency
+from django_director.dispatch import publisher
 from django_director.engine import admission
 from django_director.exceptions import Conflict, InvalidDefinitions, UnknownWorkflow
 from django_director.models import Run, Task, Workflow
@@ -51,11 +52,11 @@ def broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("CELERY_BROKER_URL", url)
     monkeypatch.setattr(current_app, "_pool", None)
     monkeypatch.setattr(current_app.amqp, "_producer_pool", None)
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
+    publisher._pool.cache_clear()
+    publisher.breaker.reset()
     yield recorder
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
+    publisher._pool.cache_clear()
+    publisher.breaker.reset()
     recorder.socket.close()
 
 

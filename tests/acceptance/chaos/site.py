@@ -18,8 +18,8 @@ from uuid import UUID
 from celery import current_app
 from django.db import connection, connections, transaction
 
-from django_director import dispatch
 from django_director.conf import director
+from django_director.dispatch import publisher
 from django_director.engine import outbox
 from django_director.engine.supervise import LEASE_NAME
 from django_director.models import Lease, Run, Task
@@ -282,7 +282,7 @@ class Site:
         for task in random.Random(fault.at).sample(newest, min(20, len(newest))):
             version = task.run.version.content_hash
             for sequence in {task.sequence, max(task.sequence - 1, 0)}:
-                dispatch.publish([outbox.message_of(task, version, sequence=sequence)])
+                publisher.publish([outbox.message_of(task, version, sequence=sequence)])
 
     def _lock(self, rows: Any, run: str, fault: Fault) -> None:
         """Hold a row of what is active in a transaction that does nothing."""
@@ -355,7 +355,7 @@ class Site:
                 missing -= {name for answer in answers for name in answer}
         for hostname in missing:
             self.note(f"{hostname} did not answer within {UP_SECONDS} s")
-        time.sleep(max(0.0, began + dispatch.COOL_DOWN - time.monotonic()))
+        time.sleep(max(0.0, began + publisher.COOL_DOWN - time.monotonic()))
         self.note("all is up")
 
     def _new_worker(self) -> Worker:

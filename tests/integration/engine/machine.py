@@ -16,9 +16,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from django_director import dispatch, engine, inputs, ownsteps
+from django_director import engine, inputs, ownsteps
 from django_director.definitions.model import Concurrency, Container, Definition, TaskStep
-from django_director.dispatch import Message
+from django_director.dispatch import publisher
+from django_director.dispatch.publisher import Message
 from django_director.engine import admission, children, finish, hold, recovery, timeouts, timers
 from django_director.engine import claim as claims
 from django_director.engine.claim import Claim, Ticket
@@ -82,7 +83,7 @@ class Engine(RuleBasedStateMachine):
         WorkflowVersion.objects.all().delete()
         audit.empty()
         sent.clear()
-        dispatch.breaker.reset()
+        publisher.breaker.reset()
         make_workflow(definition(CHILD, "X"))
         make_workflow(definition(PARENT, child("SHIP", CHILD, timeout=3600)))
         self.watch = rows.Watch()

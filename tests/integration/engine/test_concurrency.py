@@ -15,10 +15,11 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.db.models import F
 
-from django_director import dispatch, engine
+from django_director import engine
 from django_director.common import ids
 from django_director.db.functions import later
 from django_director.db.transactions import transact
+from django_director.dispatch import publisher
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery
 from django_director.engine.finish import Failure
@@ -79,7 +80,7 @@ def test_many_members_finish_together():
 @pytest.mark.parametrize("size", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_a_large_join_by_32_finishers(size, settings):
     settings.DIRECTOR = {"MAX_TASKS_PER_RUN": size + 1}
-    with dispatch.withheld():
+    with publisher.withheld():
         run = driver.start(group("G", *(f"A{n}" for n in range(size))), "Z")
         first = driver.claim(run, "A0")
         members = [
@@ -132,7 +133,7 @@ def test_verbs_hammered_by_ten():
     force = partial(engine.cancel, force=True)
     resets = [engine.retry, partial(_any_task, engine.rerun), partial(_any_task, engine.skip)]
     verbs = [engine.cancel, force, *resets, engine.pause, engine.resume, work_on, work_on]
-    with dispatch.withheld():
+    with publisher.withheld():
         results = at_once(*(partial(hammer, seed) for seed in range(10)))
         assert all(isinstance(result, list) for result in results), results
         for run in runs:

@@ -8,7 +8,7 @@ import pytest
 from celery import current_app
 from celery.signals import before_task_publish
 
-from django_director import dispatch
+from django_director.dispatch import publisher
 from django_director.engine import outbox
 from tests.factories import group, step
 
@@ -26,27 +26,27 @@ def declared(monkeypatch) -> Any:
         found.append([queue.name for queue in declare])
 
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
+    publisher._pool.cache_clear()
+    publisher.breaker.reset()
     before_task_publish.connect(note)
     yield found
     before_task_publish.disconnect(note)
-    dispatch._pool.cache_clear()
+    publisher._pool.cache_clear()
 
 
-def messages(queue: str | None = None) -> list[dispatch.Message]:
+def messages(queue: str | None = None) -> list[publisher.Message]:
     run = driver.start(group("G", step("A", queue=queue), step("B", queue=queue)))
     return [outbox.message_for(run.pk, run.version.graph, position, 1) for position in range(2)]
 
 
 def test_once_in_a_batch_and_again_in_the_next(declared):
     batch = messages("q")
-    assert dispatch.publish(batch).sent == dispatch.publish(batch).sent == batch
+    assert publisher.publish(batch).sent == publisher.publish(batch).sent == batch
     assert declared == [["q"], [], ["q"], []]
 
 
 def test_for_each_message_where_a_router_may_choose(declared, monkeypatch):
     names = iter(["one", "other"])
     monkeypatch.setattr(current_app.amqp.router, "routes", [lambda *_, **__: {"queue": next(names)}])
-    assert len(dispatch.publish(messages()).sent) == 2
+    assert len(publisher.publish(messages()).sent) == 2
     assert declared == [["one"], ["other"]]

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from django_director import dispatch, engine, inputs
+from django_director import engine, inputs
+from django_director.dispatch import publisher
+from django_director.dispatch.messages import Publication
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery, timeouts, unknown
-from django_director.messages import Publication
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow, step
@@ -129,7 +130,7 @@ def test_a_run_without_tasks_has_hooks_too():
 
 
 def test_a_hook_that_lost_its_worker_or_is_unknown_goes_on(settings, monkeypatch):
-    monkeypatch.setattr(dispatch, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.01)
     settings.DIRECTOR = {"MAX_CRASHES": 2, "UNKNOWN_TASK_TTL": 0}
     run = driver.start("A", hooks=HOOKS)
     end(run, "success")
@@ -204,7 +205,7 @@ def test_hooks_of_an_earlier_outcome_go_on_beside_those_of_the_next():
 
 def test_the_end_of_a_hook_publishes_the_next(monkeypatch, django_capture_on_commit_callbacks):
     sent = []
-    monkeypatch.setattr(dispatch, "publish", lambda messages: sent.extend(messages) or Publication(sent=messages))
+    monkeypatch.setattr(publisher, "publish", lambda messages: sent.extend(messages) or Publication(sent=messages))
     run = driver.start("A", hooks={"success": HOOKS["success"]})
     with django_capture_on_commit_callbacks(execute=True):
         end(run, "success")
@@ -215,7 +216,7 @@ def test_the_end_of_a_hook_publishes_the_next(monkeypatch, django_capture_on_com
 
 @pytest.mark.django_db(transaction=True)
 def test_nobody_who_waits_for_the_run_waits_for_its_hooks(monkeypatch):
-    monkeypatch.setattr(dispatch, "publish", lambda messages: Publication(sent=messages))
+    monkeypatch.setattr(publisher, "publish", lambda messages: Publication(sent=messages))
     run = driver.start("A", hooks=HOOKS)
     driver.succeed(run, "A")
     assert set(hook_statuses(run).values()) == {"queued", "pending"}

@@ -7,14 +7,15 @@ from datetime import timedelta
 import pytest
 
 import django_director
-from django_director import dispatch, engine
+from django_director import engine
 from django_director.db.functions import later
+from django_director.dispatch import publisher
+from django_director.dispatch.messages import Publication
 from django_director.engine import backlog, finish, hold, recovery, timeouts
 from django_director.engine import claim as claims
 from django_director.engine.finish import Failure
 from django_director.engine.supervise import Supervisor
 from django_director.exceptions import Conflict
-from django_director.messages import Publication
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import group, step
@@ -27,9 +28,9 @@ PAST = "2026-01-01T00:00:00Z"
 
 @pytest.fixture
 def published(monkeypatch):
-    sent: list[dispatch.Message] = []
-    monkeypatch.setattr(dispatch, "publish", lambda messages: sent.extend(messages) or Publication(sent=messages))
-    dispatch.breaker.reset()
+    sent: list[publisher.Message] = []
+    monkeypatch.setattr(publisher, "publish", lambda messages: sent.extend(messages) or Publication(sent=messages))
+    publisher.breaker.reset()
     return sent
 
 

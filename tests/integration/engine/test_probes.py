@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.db.models import F, Min
 
-from django_director import dispatch, engine
+from django_director import engine
 from django_director.db.functions import later
+from django_director.dispatch import publisher
 from django_director.engine import backlog, finish, hold, probes, recovery
 from django_director.engine import claim as claims
 from django_director.engine.supervise import LOOKS
@@ -29,7 +30,7 @@ TIMES = ("queued_at", "next_dispatch_at", "started_at", "lease_until")
 class Site:
     """A supervisor, a broker that is a list, and a clock: what passes is taken from the rows' times."""
 
-    def __init__(self, published: list[dispatch.Message], callbacks: Any) -> None:
+    def __init__(self, published: list[publisher.Message], callbacks: Any) -> None:
         self.queue = published
         self.callbacks = callbacks
         self.taken = 0
@@ -86,12 +87,12 @@ class Site:
         return sum(not self.do(message) for message in messages)
 
     @staticmethod
-    def do(message: dispatch.Message) -> bool:
+    def do(message: publisher.Message) -> bool:
         claimed = take(message)
         return claimed is not None and finish.finish(claimed, None)
 
 
-def take(message: dispatch.Message) -> Any:
+def take(message: publisher.Message) -> Any:
     ticket = Ticket(
         task_id=message.task_id,
         sequence=message.sequence,
@@ -105,7 +106,7 @@ def take(message: dispatch.Message) -> Any:
 
 
 @pytest.fixture
-def site(published: list[dispatch.Message], django_capture_on_commit_callbacks: Any) -> Site:
+def site(published: list[publisher.Message], django_capture_on_commit_callbacks: Any) -> Site:
     return Site(published, django_capture_on_commit_callbacks)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from celery import current_app, shared_task
 
-from django_director import dispatch, engine, routing
+from django_director import engine
 from django_director.definitions import read
+from django_director.dispatch import publisher, routing
 from tests.factories import make_workflow
 
 pytestmark = pytest.mark.django_db
@@ -32,19 +33,19 @@ def sent(monkeypatch) -> Any:
     """The queues of the messages that would have been sent. The settings of the tests route ROUTED."""
     found: list[str | None] = []
 
-    def send(message: dispatch.Message, *_: Any) -> None:
+    def send(message: publisher.Message, *_: Any) -> None:
         app = current_app._get_current_object()
         queue = app.amqp.router.route(routing.options(app, message), message.name)["queue"]
         found.append(getattr(queue, "name", queue))
 
     # As `queue=` of the decorator, of which Celery warns.
     monkeypatch.setattr(with_an_option, "queue", "own option", raising=False)
-    monkeypatch.setattr(dispatch, "_send", send)
+    monkeypatch.setattr(publisher, "_send", send)
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
+    publisher._pool.cache_clear()
+    publisher.breaker.reset()
     yield found
-    dispatch._pool.cache_clear()
+    publisher._pool.cache_clear()
 
 
 def text(said: set[str], task: str) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from django_director import dispatch
 from django_director.conf import director
 from django_director.db.functions import later
+from django_director.dispatch import publisher
 from django_director.engine import hold, reoffers
 from django_director.engine.reoffers import FEW, MOST, MOST_TRIES, SILENT_FOR, TRIES, Reoffers, silence
 from django_director.engine.workers import beat_period
@@ -68,7 +68,7 @@ def test_a_copy_changes_nothing_about_when_the_message_itself_is_sent_again(publ
 def test_what_the_broker_does_not_take_is_tried_again(silent: Worker, late: Run, monkeypatch: pytest.MonkeyPatch):
     offers = Reoffers()
     with monkeypatch.context() as patch:
-        patch.setattr(dispatch.breaker, "until", math.inf)
+        patch.setattr(publisher.breaker, "until", math.inf)
         assert offers.send() == 0
     assert offers.send() == 3
 

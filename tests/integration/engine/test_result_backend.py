@@ -10,7 +10,8 @@ from celery import current_app, shared_task
 from celery.backends.base import DisabledBackend
 from celery.signals import before_task_publish
 
-from django_director import dispatch, engine
+from django_director import engine
+from django_director.dispatch import publisher
 from tests.factories import definition, make_workflow, step
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault(47)]
@@ -38,12 +39,12 @@ def headers(monkeypatch: Any) -> Iterator[list[dict[str, Any]]]:
     app: Any = current_app._get_current_object()
     monkeypatch.setattr(app.conf, "broker_url", "memory://")
     monkeypatch.setattr(type(app), "backend", Away(app))
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
+    publisher._pool.cache_clear()
+    publisher.breaker.reset()
     before_task_publish.connect(note)
     yield found
     before_task_publish.disconnect(note)
-    dispatch._pool.cache_clear()
+    publisher._pool.cache_clear()
 
 
 def test_a_message_is_sent_whatever_the_result_backend_says(headers):

@@ -11,9 +11,10 @@ from celery.app import routes
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from django_director import dispatch, engine, signals
+from django_director import engine, signals
 from django_director.conf import director
 from django_director.db.functions import later
+from django_director.dispatch import publisher
 from django_director.engine import backlog, hold, outbox, recovery
 from django_director.engine.supervise import LEASE_NAME, LEASE_SECONDS, LOOKS, Supervisor
 from django_director.models import Lease, Run, Task
@@ -262,13 +263,13 @@ def test_what_the_broker_did_not_take_is_due_at_once(published, monkeypatch, dja
     def refuse(message, *_):
         raise OSError("no route")
 
-    monkeypatch.setattr(dispatch, "_send", refuse)
+    monkeypatch.setattr(publisher, "_send", refuse)
     with django_capture_on_commit_callbacks(execute=True):
         run = driver.start("A")
     assert run.tasks.get().next_dispatch_at == run.tasks.get().queued_at
-    monkeypatch.setattr(dispatch, "_send", lambda message, *_: published.append(message))
+    monkeypatch.setattr(publisher, "_send", lambda message, *_: published.append(message))
     assert recovery.publish_due() == 0, "nobody tries while the broker is known to be down"
-    dispatch.breaker.reset()
+    publisher.breaker.reset()
     assert recovery.publish_due() == 1
 
 
@@ -282,7 +283,7 @@ def test_a_broker_and_a_database_that_fail_together_harm_no_caller(published, mo
             raise OperationalError("gone")
         return execute(sql, params, many, context)
 
-    monkeypatch.setattr(dispatch, "_send", refuse)
+    monkeypatch.setattr(publisher, "_send", refuse)
     make_workflow(definition("test.FLOW", "A"))
     with connection.execute_wrapper(lose):
         run = engine.start("test.FLOW")

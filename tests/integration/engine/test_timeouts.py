@@ -8,9 +8,10 @@ import pytest
 from celery import current_app
 from django.utils import timezone
 
-from django_director import dispatch, engine, routing
+from django_director import engine
 from django_director.db.functions import later
 from django_director.definitions.model import Retry
+from django_director.dispatch import publisher, routing
 from django_director.engine import claim as claims
 from django_director.engine import finish, recovery, timeouts
 from django_director.engine.supervise import Supervisor
@@ -109,13 +110,13 @@ def published(monkeypatch):
     """Messages that would have been sent, and the options of each."""
     sent: list[dict] = []
     monkeypatch.setattr(
-        dispatch, "_send", lambda message, *_: sent.append(routing.options(routing.app(), message))
+        publisher, "_send", lambda message, *_: sent.append(routing.options(routing.app(), message))
     )
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
+    publisher._pool.cache_clear()
+    publisher.breaker.reset()
     yield sent
-    dispatch._pool.cache_clear()
+    publisher._pool.cache_clear()
 
 
 def test_each_message_carries_limit_and_priority(published, settings, django_capture_on_commit_callbacks):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from django_director import dispatch, engine
+from django_director import engine
 from django_director.db.functions import later
+from django_director.dispatch import publisher
 from django_director.engine import recovery, unknown
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.fault(23), pytest.mark.usefixtu
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     """Nobody consumes from this broker, so nobody answers."""
-    monkeypatch.setattr(dispatch, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.01)
 
 
 def note(run: Run, *steps: str) -> None:
@@ -71,7 +72,7 @@ def test_only_the_message_that_was_dropped_counts():
 def test_what_a_worker_says_at_once_is_not_put_off_by_the_publication(monkeypatch):
     run = driver.start("A")
     run.tasks.update(next_dispatch_at=later(-5))
-    monkeypatch.setattr(dispatch, "_send", lambda message, *_: note(run, "A"))
+    monkeypatch.setattr(publisher, "_send", lambda message, *_: note(run, "A"))
     assert recovery.publish_due() == 1
     assert offered_in(run, "A") == 1
 
@@ -110,9 +111,9 @@ def test_it_has_its_time_anew_while_a_worker_runs_one_of_its_kind():
 def test_nothing_fails_while_the_broker_is_away():
     run = driver.start("A")
     run.tasks.update(unknown_since=later(-1_000))
-    dispatch.breaker.trip()
+    publisher.breaker.trip()
     assert unknown.fail() == 0
-    dispatch.breaker.reset()
+    publisher.breaker.reset()
     assert unknown.fail() == 1
 
 

@@ -15,8 +15,9 @@ from django.db import DataError
 from kombu import Connection
 from kombu.exceptions import EncodeError, OperationalError
 
-from django_director import dispatch, engine, refusals, routing
+from django_director import engine
 from django_director.db.functions import later
+from django_director.dispatch import publisher, refusals, routing
 from django_director.engine import backlog, outbox, recovery, unknown, unsendable
 from django_director.engine.supervise import Supervisor
 from django_director.models import Run, Task
@@ -38,12 +39,12 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Another test may have made it.
     monkeypatch.delitem(current_app.amqp.queues, "other", raising=False)
     refusals._reported.clear()
-    dispatch._pool.cache_clear()
-    dispatch.breaker.reset()
+    publisher._pool.cache_clear()
+    publisher.breaker.reset()
     # A broker in memory is one for all tests.
     received("other")
     yield
-    dispatch._pool.cache_clear()
+    publisher._pool.cache_clear()
 
 
 def use(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -90,7 +91,7 @@ def test_in_the_middle_of_a_group_it_holds_up_no_other(django_capture_on_commit_
     assert bad.unsendable_since is not None
     assert due_in(bad) == 1
     assert not run.tasks.exclude(step="BAD").exclude(unsendable_since=None, reason="").exists()
-    assert not dispatch.breaker.is_open
+    assert not publisher.breaker.is_open
 
 
 def test_it_is_tried_again_about_as_long_after_as_it_could_not_be_sent(django_capture_on_commit_callbacks):
@@ -206,7 +207,7 @@ def test_a_router_that_raises_for_one_task_harms_no_other(django_capture_on_comm
 
 @pytest.mark.usefixtures("router")
 def test_the_supervisor_lives_with_such_a_router(django_capture_on_commit_callbacks, monkeypatch):
-    monkeypatch.setattr(dispatch, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.01)
     run = start(django_capture_on_commit_callbacks, group("G", "A", "BAD", "C"), "LAST")
     driver.claim(run, "C")
     # As if all had been sent, by a process with other routes, to a queue of which one runs.
@@ -219,21 +220,21 @@ def test_the_supervisor_lives_with_such_a_router(django_capture_on_commit_callba
     )
     assert backlog.waits().keys() == {"celery", "BAD"}
     message = outbox.message_of(run.tasks.get(step="BAD"), run.version.content_hash)
-    assert dispatch.known([message]) == []
+    assert publisher.known([message]) == []
     assert unknown.fail() == 0
     assert routing.destination("BAD", "") == "BAD"
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """Let messages of BAD fail as the broker, or what is before it, would have it."""
-    send = dispatch._send
+    send = publisher._send
 
     def one(message: Any, *rest: Any) -> None:
         if message.name == "BAD":
             raise error
         send(message, *rest)
 
-    monkeypatch.setattr(dispatch, "_send", one)
+    monkeypatch.setattr(publisher, "_send", one)
 
 
 class Unprintable(Exception):
@@ -258,7 +259,7 @@ def test_what_is_wrong_with_the_broker(error, monkeypatch, django_capture_on_com
     refuse(monkeypatch, error)
     run = start(django_capture_on_commit_callbacks, group("G", "A", "BAD", "C"))
     assert received() == ["A"]
-    assert dispatch.breaker.is_open
+    assert publisher.breaker.is_open
     assert not run.tasks.exclude(unsendable_since=None, reason="").exists()
     assert "did not take 2 of 3 messages" in caplog.text
 
@@ -296,7 +297,7 @@ def test_a_definition_that_can_not_be_read_harms_no_other(monkeypatch, django_ca
 
 def test_a_broker_without_a_transport_is_no_error_of_the_caller(monkeypatch, django_capture_on_commit_callbacks):
     use(monkeypatch, "nonsense://")
-    dispatch._pool.cache_clear()
+    publisher._pool.cache_clear()
     with django_capture_on_commit_callbacks(execute=True):
         run = driver.start("A")
     assert run.tasks.get().next_dispatch_at == run.tasks.get().queued_at
@@ -311,7 +312,7 @@ def test_redis_refuses_one_of_a_batch(monkeypatch, django_capture_on_commit_call
 
     use(monkeypatch, url)
     monkeypatch.setattr(current_app.amqp.queues, "create_missing", True)
-    dispatch._pool.cache_clear()
+    publisher._pool.cache_clear()
     with redis.Redis.from_url(url) as client:
         client.delete("unsendable.fine", "unsendable.taken")
         client.set("unsendable.taken", "a text")

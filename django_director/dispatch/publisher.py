@@ -21,10 +21,11 @@ from uuid import UUID
 from django.db import connections
 from kombu import pools
 
+from django_director.common import failpoints, ids
+from django_director.conf import director
+
 from . import installation, refusals, routing
-from .common import failpoints, ids
-from .conf import director
-from .connecting import TIMEOUT, connect, connect_to_publish, mailbox
+from .connections import TIMEOUT, connect, connect_to_publish, mailbox
 from .messages import Message, Publication, Refusal
 from .routing import AsRouted, Unroutable, destination, name_of
 

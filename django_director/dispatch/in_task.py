@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import _state
 
-from .dispatch import HEADER
+from .publisher import HEADER
 
 
 def is_in_task() -> bool:

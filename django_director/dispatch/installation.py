@@ -14,7 +14,7 @@ from django.apps import AppConfig
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.models.signals import post_migrate
 
-from .conf import director
+from django_director.conf import director
 
 _Database = tuple[str, str, str, str]
 
@@ -61,7 +61,7 @@ def _learn() -> str:
 
 
 def _read() -> str:
-    from .models import Installation  # an app's module may be imported before its models can be
+    from django_director.models import Installation  # an app's module may be imported before its models can be
 
     found = Installation.objects.values_list("uid", flat=True)
     with _unharmed():
@@ -70,7 +70,7 @@ def _read() -> str:
 
 def _make() -> str:
     """Make the row, unless another process was faster; empty inside a transaction, which may be rolled back."""
-    from .models import Installation
+    from django_director.models import Installation
 
     if connections[director.DATABASE].in_atomic_block:
         return ""
@@ -98,4 +98,4 @@ def establish(sender: AppConfig, using: str, **_: Any) -> None:
         _learn()
 
 
-post_migrate.connect(establish, dispatch_uid="django_director.installation")
+post_migrate.connect(establish, dispatch_uid="django_director.dispatch.installation")

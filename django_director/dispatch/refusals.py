@@ -13,7 +13,8 @@ from django.db import DatabaseError, DataError
 from kombu import exceptions
 from kombu.exceptions import LimitExceeded, OperationalError, SerializationError, SerializerNotInstalled
 
-from .common.json_values import storable_text
+from django_director.common.json_values import storable_text
+
 from .messages import Refusal
 from .routing import Unroutable, said
 

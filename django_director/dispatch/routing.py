@@ -17,7 +17,8 @@ from uuid import UUID
 from celery import Celery, current_app
 from celery.exceptions import QueueNotFound
 
-from .conf import director
+from django_director.conf import director
+
 from .messages import Message
 
 logger = logging.getLogger(__name__)
