@@ -6,7 +6,7 @@ from typing import Final, NoReturn
 
 from django_director.common.suggestions import MAX_COMPARED
 
-from .limits import Fault
+from .budget import Fault
 from .names import hyphen_hint
 from .tokens import Token, tokens
 

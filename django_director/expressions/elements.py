@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django_director.common.suggestions import MAX_COMPARED, nearest
 
-from .limits import Fault, Missing
+from .budget import Fault, Missing
 from .names import accessor
 from .operations import LIST, MAPPING, NULL, NUMBER, TEXT, kind
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from django_director.exceptions import ExpressionError
 
-from .limits import MAX_TEXT, Fault, Scope
+from .budget import MAX_TEXT, Fault, Scope
 from .names import EVERYWHERE, Reference
 from .nodes import Node
 from .operations import kind
-from .parsing import Parser
+from .parser import Parser
 
 Place = tuple[str | int, ...]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .limits import MAX_RANGE, MAX_TEXT, Fault, Scope
+from .budget import MAX_RANGE, MAX_TEXT, Fault, Scope
 from .operations import (
     BOOLEAN,
     LIST,

@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 from django_director.common.suggestions import MAX_COMPARED, did_you_mean, question
 
-from .elsewhere import root_hint_elsewhere
-from .limits import Fault
+from .budget import Fault
+from .foreign_names import root_hint_elsewhere
 
 Root = Literal["payload", "tasks", "run", "item", "index"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .budget import Fault, Missing, Scope
 from .elements import element, missing_key
 from .functions import Function
-from .limits import Fault, Missing, Scope
 from .names import spell
 from .operations import arithmetic, compare, measure, negative, truth
 

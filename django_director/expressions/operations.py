@@ -9,7 +9,7 @@ from operator import add, ge, gt, le, lt, mod, mul, sub, truediv
 from types import NoneType
 from typing import Any, Final
 
-from .limits import MAX_INT, Fault, Scope
+from .budget import MAX_INT, Fault, Scope
 
 NULL: Final = "null"
 BOOLEAN: Final = "a boolean"

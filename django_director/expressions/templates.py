@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from django_director.exceptions import ExpressionError
 
+from .budget import Fault, Scope
 from .expression import Expression, Place, compile_part, error
-from .limits import Fault, Scope
 from .names import EVERYWHERE, Reference
 from .nodes import Constant, Node
 from .operations import as_text, measure

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any, Final, NamedTuple
 
-from .limits import Fault
+from .budget import Fault
 
 _TOKEN: Final = re.compile(
     r"""

@@ -16,8 +16,8 @@ from django_director.expressions import (
     compile_expression,
     compile_value,
 )
+from django_director.expressions.budget import MAX_NESTING, MAX_RANGE, MAX_SIZE, MAX_STEPS, MAX_TEXT
 from django_director.expressions.functions import DEFAULT, FUNCTIONS
-from django_director.expressions.limits import MAX_NESTING, MAX_RANGE, MAX_SIZE, MAX_STEPS, MAX_TEXT
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "expressions.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from django_director.expressions import ExpressionError, compile_expression, compile_value
-from django_director.expressions.limits import MAX_NESTING, MAX_TEXT
+from django_director.expressions.budget import MAX_NESTING, MAX_TEXT
 
 from .helpers import NAMES, value_of
 

@@ -8,10 +8,10 @@ from typing import Any, Final, NoReturn
 
 from django_director.common.suggestions import MAX_COMPARED, did_you_mean
 
-from . import elsewhere
+from . import foreign_names
+from .budget import MAX_INT, MAX_NESTING, Fault
 from .cursor import FOREIGN_WORDS, Cursor
 from .functions import DEFAULT, DEFAULT_USAGE, FUNCTIONS
-from .limits import MAX_INT, MAX_NESTING, Fault
 from .names import EVERYWHERE, ROOTS, Reference, Root, accessor, check_path, root_hint
 from .nodes import (
     Arithmetic,
@@ -240,7 +240,7 @@ class Parser(Cursor):
         if word != DEFAULT and word not in FUNCTIONS:
             raise Fault(
                 f"unknown function `{word}`",
-                elsewhere.FUNCTIONS.get(word) or did_you_mean(word, _FUNCTIONS, listed=len(_FUNCTIONS)),
+                foreign_names.FUNCTIONS.get(word) or did_you_mean(word, _FUNCTIONS, listed=len(_FUNCTIONS)),
                 at=token.start,
             )
         arguments = self._list(self.advance(), ")", of_default=word == DEFAULT)
