@@ -21,7 +21,7 @@ from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
 from . import broker, farewell, frozen, limits, losses, steplines, supervision  # noqa: F401 - registers its URL scheme
-from .definitions.arguments import ANYTHING, Plans
+from .definitions.call_plan import ANYTHING, Plans
 from .dispatch.publisher import HEADER
 from .exceptions import Misuse
 

@@ -15,7 +15,8 @@ from .authorization import deciding
 from .common.suggestions import did_you_mean
 from .conf import DEFAULTS, director
 from .db.texts import stored_charset
-from .definitions import Definition, codes
+from .definitions import Definition
+from .definitions.source import codes
 from .exceptions import InvalidSettings
 from .masking.values import secret_keys
 

@@ -19,7 +19,7 @@ from . import errortexts, farewell, green
 from .common import ids
 from .db.lock_limits import is_row_locked
 from .db.transactions import WORKER_PATIENCE
-from .definitions.arguments import ArgumentsError
+from .definitions.call_plan import ArgumentsError
 from .engine import finish, outbox, recovery, timeouts, unwritten
 from .engine.claim import Claim
 from .engine.failures import MAX_ERROR, Failure

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from .definitions.values import MAX_INT, parse_duration
+from .definitions.reader.values import MAX_INT, parse_duration
 from .exceptions import ExpressionError
 from .expressions.operations import kind
 

@@ -27,12 +27,12 @@ from .definitions import (
     check_permissions,
     check_retries,
     check_tasks,
-    codes,
     read,
     shown_path,
     workflow_files,
 )
-from .definitions.arguments import ANYTHING, Plans
+from .definitions.call_plan import ANYTHING, Plans
+from .definitions.source import codes
 from .dispatch import routing
 from .graph import OWN_TASK
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from django_director import inputs
 from django_director.common import ids
-from django_director.definitions.arguments import Plan
+from django_director.definitions.call_plan import Plan
 from django_director.definitions.model import TaskStep, WorkflowStep
 from django_director.engine.claim import Claim, look
 from django_director.exceptions import DirectorError, ExpressionError

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from django_director.common.problems import Place, Problem
+from django_director.definitions.checks.destinations import check_destinations
+from django_director.definitions.checks.permissions import check_permissions
+from django_director.definitions.checks.retries import check_retries
+from django_director.definitions.checks.tasks import check_tasks
+from django_director.definitions.source.codes import CODES
+from django_director.definitions.source.paths import workflow_files
 
-from .arguments import ArgumentsError, Plan, Plans, plan
-from .codes import CODES
-from .destinations import check_destinations
-from .editors import editor_schema
+from .call_plan import ArgumentsError, Plan, Plans, plan
+from .editor_schema import editor_schema
+from .files import Reading, read, shown_path
 from .model import (
     HOOK_PREFIX,
     ApprovalStep,
@@ -24,12 +29,7 @@ from .model import (
     WorkflowStep,
     hook_label,
 )
-from .permissions import check_permissions
-from .reading import Reading, read, shown_path
-from .retries import check_retries
-from .sources import workflow_files
 from .stored import as_json, content_hash, from_json
-from .tasks import check_tasks
 
 __all__ = [
     "CODES",

@@ -24,14 +24,13 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from django_director.common.patterns import BadPattern, PatternTooSlow
+from django_director.definitions.json_schema.bounded import FORMATS, bounded
+from django_director.definitions.json_schema.parts import is_valid
+from django_director.definitions.json_schema.reasons import Quotes, plain, short
+from django_director.definitions.json_schema.subschemas import bad_patterns
+from django_director.definitions.json_schema.work import TOO_LONG, TooMuchWork, limited, why, work
 from django_director.exceptions import InvalidPayload
 from django_director.masking.schemas import SchemaMask
-
-from .bounded import FORMATS, bounded
-from .parts import is_valid
-from .reasons import Quotes, plain, short
-from .subschemas import bad_patterns
-from .work import TOO_LONG, TooMuchWork, limited, why, work
 
 MAX_ERRORS: Final = 100
 TOO_DEEP: Final = "the schema or the payload is nested too deeply"

@@ -7,7 +7,7 @@ from celery.schedules import ParseException, crontab, crontab_parser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_director.definitions import cron
+from django_director.definitions.reader import cron
 
 RANGES = ((60, 0), (24, 0), (31, 1), (12, 1), (7, 0))
 atom = st.one_of(

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft7Validator
 
-from django_director.definitions import editor_schema, hooks, options, others, periodic, policies, steps, workflows
-from django_director.definitions.loading import load
+from django_director.definitions import editor_schema
 from django_director.definitions.model import ON_CONFLICT, ON_TIMEOUT, RULES
-from django_director.definitions.report import Report
-from django_director.definitions.tree import plain
+from django_director.definitions.reader import hooks, options, other_steps, policies, schedules, steps, workflows
+from django_director.definitions.source.compose import load
+from django_director.definitions.source.nodes import plain
+from django_director.definitions.source.report import Report
 
 from .test_golden import CASES
 from .test_language import BY_FEATURE, EXAMPLE
@@ -82,10 +83,10 @@ def test_there_is_something_to_check():
         ("task", options.TASK_KEYS),
         ("container", steps.CONTAINER_KEYS),
         ("map", steps.MAP_KEYS),
-        ("workflow_step", others.CHILD_KEYS),
-        ("approval", others.APPROVAL_KEYS),
-        ("wait", others.WAIT_KEYS),
-        ("schedule", periodic.KEYS),
+        ("workflow_step", other_steps.CHILD_KEYS),
+        ("approval", other_steps.APPROVAL_KEYS),
+        ("wait", other_steps.WAIT_KEYS),
+        ("schedule", schedules.KEYS),
     ],
 )
 def test_it_has_the_keys_of_the_reader(part, keys):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from django_director import definitions
-from django_director.definitions import CODES, codes, read
+from django_director.definitions import CODES, read
+from django_director.definitions.source import codes
 
 from .helpers import checked
 

@@ -1,0 +1,98 @@
+"""Workflows as steps of other workflows, checked when all files are read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from django_director.common.suggestions import MAX_HINTS, question
+from django_director.definitions.cycles import in_order, shown
+from django_director.definitions.model import Definition
+from django_director.definitions.payloads import errors_of
+from django_director.definitions.reader.expressions import bare_hint
+from django_director.definitions.source import codes
+from django_director.definitions.source.nodes import Node, at, plain
+from django_director.definitions.source.report import Report
+
+MAX_CYCLES: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A workflow as a step, of the workflow that ``report`` is in."""
+
+    report: Report
+    child: str
+    node: Node
+    """Where the child's name stands."""
+    payload: Node | None
+    is_constant: bool
+    """The payload is known when the file is read."""
+
+
+def check_calls(calls: Sequence[Call], definitions: Mapping[str, Definition], *, all_known: bool) -> None:
+    """Report children that are not there, payloads that do not fit, and recursion.
+
+    ``all_known`` is false when some file could not be read, so that a missing workflow may be in that one.
+    """
+    if all_known:
+        _check_names([call for call in calls if call.child not in definitions], definitions)
+    for call in calls:
+        child = definitions.get(call.child)
+        if child is not None and call.is_constant:
+            _check_payload(call, child)
+    _check_recursion(calls)
+
+
+def _check_names(unknown: Iterable[Call], known: Collection[str]) -> None:
+    hints: dict[str, str] = {}
+    for call in unknown:
+        if call.child not in hints:
+            near = question(call.child, known) if len(hints) < MAX_HINTS else ""
+            hints[call.child] = near or "write the full name: `project.NAME`"
+        message = f"no workflow is called “{call.child}”"
+        call.report.error(codes.CHILD, call.node, message, hints[call.child])
+
+
+def _check_payload(call: Call, child: Definition) -> None:
+    if child.schema is None:
+        return
+    given = call.payload
+    for error in errors_of(child.schema, {} if given is None else plain(given)):
+        place = call.node if given is None else at(given, error.keys)
+        hint = "give the step a `payload` that fits" if given is None else "correct the payload or the schema"
+        if wrong := bare_hint(place, call.report):
+            hint = f"it is text; {wrong}"
+        message = f"the payload does not fit the schema of “{child.name}”: {error.path}: {error.message}"
+        call.report.error(codes.CHILD_PAYLOAD, place, message, hint)
+
+
+def _check_recursion(calls: Sequence[Call]) -> None:
+    numbers: dict[str, int] = {}
+    for call in calls:
+        for name in (call.report.workflow or "", call.child):
+            numbers.setdefault(name, len(numbers))
+    names = list(numbers)
+    children: list[list[int]] = [[] for _ in numbers]
+    made: dict[tuple[int, int], Call] = {}
+    for call in calls:
+        pair = numbers[call.report.workflow or ""], numbers[call.child]
+        children[pair[0]].append(pair[1])
+        made.setdefault(pair, call)
+    for _ in range(MAX_CYCLES):
+        cycle = in_order(children)[1]
+        if not cycle:
+            return
+        pair = _closing(cycle, list(made))
+        call = made[pair]
+        message = f"the workflow would start itself: {shown([names[number] for number in cycle])}"
+        call.report.error(codes.RECURSION, call.node, message, "take one of these steps out")
+        # Cut it there, to find those that are left.
+        children[pair[0]] = [number for number in children[pair[0]] if number != pair[1]]
+
+
+def _closing(cycle: Sequence[int], calls: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The last of the calls that make the cycle, in the order of the files."""
+    pairs = set(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+    return next(pair for pair in reversed(calls) if pair in pairs)

@@ -1,0 +1,56 @@
+"""Steps against the queues that Celery knows, where it makes none by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
+
+from django_director.common.problems import Problem
+from django_director.common.suggestions import question
+from django_director.definitions.model import Container, Definition, Step, TaskStep
+from django_director.definitions.source import codes
+
+Refused = Callable[[str, str], str | None]
+
+_NO_QUEUE: Final = "declare it in `task_queues` of the Celery app, or set `task_create_missing_queues`"
+
+
+def check_destinations(
+    definitions: Iterable[Definition], refused: Refused, own_task: str, known: Collection[str]
+) -> list[Problem]:
+    """Queues that Celery would refuse, each once for a workflow, at the first step that goes there.
+
+    ``refused`` gives the queue for which Celery would refuse a task of a name, sent with what the file says as its
+    queue, or ``None``. ``own_task`` does what is no Celery task, ``known`` are Celery's queues.
+    """
+    problems = []
+    for definition in definitions:
+        seen: set[str] = set()
+        for step, name in _tasks(definition, own_task):
+            queue = refused(name, step.queue or "")
+            if queue is not None and queue not in seen:
+                seen.add(queue)
+                problems.append(_problem(definition, step, queue, known))
+    return problems
+
+
+def _tasks(definition: Definition, own_task: str) -> Iterator[tuple[Step, str]]:
+    """Each step for which something is sent, and the Celery task that is sent."""
+    for entry in definition.entries():
+        if not isinstance(entry, TaskStep) and (not isinstance(entry, Container) or entry.is_conditional):
+            yield entry, own_task
+    for step in (*definition.steps(), *definition.hook_steps()):
+        if step.task:
+            yield step, step.task
+
+
+def _problem(definition: Definition, step: Step, queue: str, known: Collection[str]) -> Problem:
+    said = "" if step.queue == queue else ", to which Celery's settings send it,"
+    return Problem(
+        place=step.place,
+        code=codes.REFUSED_QUEUE,
+        message=f"the queue “{queue}”{said} is none that Celery knows",
+        hint=question(queue, known) or _NO_QUEUE,
+        workflow=definition.name,
+        step=step.id,
+    )
