@@ -6,12 +6,12 @@ Pure: no database, no Celery.
 from __future__ import annotations
 
 from . import items
-from .compiling import compile_definition
+from .compiler import compile_definition
 from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
 from .shapes import MAX_LEVELS, NOTHING, Shape, Span, expand, spans
 from .values import Outcome, Values, of_concurrency, of_node, of_result
-from .walking import Consequences, Replay, Walk, foresee, replay
+from .walks import Consequences, Replay, Walk, foresee, replay
 
 __all__ = [
     "ARITY",

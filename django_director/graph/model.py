@@ -25,7 +25,7 @@ from .shapes import NOTHING, Shape, Span, expand, spans
 
 if TYPE_CHECKING:
     from .values import View
-    from .walking import Replay
+    from .walks import Replay
 
 ARITY: Final = 64
 """How many members write one counter at most."""
@@ -212,7 +212,7 @@ class Graph:
     @cached_property
     def beginning(self) -> Replay:
         """What is to be done when a run starts."""
-        from .walking import replay  # it walks what is defined here
+        from .walks import replay  # it walks what is defined here
 
         return replay(self, dict.fromkeys(range(len(self.nodes)), TaskStatus.PENDING))
 

@@ -16,8 +16,8 @@ from typing import Any
 from django_director.definitions.model import Definition, MapStep, Rule, TaskStep
 
 from .entries import Entry, Source, effective, received
+from .entry_order import Entries
 from .model import ARITY, Graph, Junction, Node, Release
-from .ordering import Entries
 from .rules import RUNS_ON
 from .shapes import MAX_LEVELS, NOTHING, Shape, spans
 
