@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from django_director.drawing.text import boundaries
 from django_director.exceptions import DirectorError
 from django_director.graph import Graph, Node
 from django_director.models import Run, Task
-from django_director.outline import boundaries
 from django_director.status import TASK_ACTIVE, TASK_BROKEN, TaskStatus
 
 MAX_NODES: Final = 20_000

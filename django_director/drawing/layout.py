@@ -14,7 +14,7 @@ from typing import Final
 
 from django_director.graph import Graph
 
-from . import folding
+from . import folds
 from .picture import BOX_HEIGHT, Box, Dot, Picture, box_width
 
 GAP_X: Final = 56
@@ -37,7 +37,7 @@ class _Layout:
     """Vertices are numbers: first the boxes, then dots and dummies as they are made."""
 
     def __init__(self, graph: Graph) -> None:
-        self.units = folding.fold(graph)
+        self.units = folds.fold(graph)
         self.above: list[list[int]] = [[] for _ in self.units]
         self.below: list[list[int]] = [[] for _ in self.units]
         self._connect(graph)

@@ -11,7 +11,7 @@ from typing import Final
 
 from django_director.status import TaskStatus
 
-from .folding import Unit
+from .folds import Unit
 
 BOX_HEIGHT: Final = 44
 CHARACTER: Final = 7.3

@@ -6,10 +6,10 @@ import re
 
 from hypothesis import given
 
-from django_director.drawing import folding
+from django_director.drawing import folds
 from django_director.drawing.layout import lay_out
+from django_director.drawing.text import boundaries, mermaid
 from django_director.graph import Graph, compile_definition, expand
-from django_director.outline import boundaries, mermaid
 from tests.examples import examples
 from tests.factories import chain, definition, group, step
 from tests.random_definitions import definitions
@@ -70,7 +70,7 @@ def test_large_pictures_fold_whatever_needs_what():
     others = [step(f"B{n}", needs=(f"A{n}", f"B{n - 1}") if n else ("A0",)) for n in range(400)]
     graph = compile_definition(definition("a.b", group("G", *many), chain("H", *others)))
     picture = lay_out(graph)
-    assert len(picture.boxes) <= folding.MAX_BOXES
+    assert len(picture.boxes) <= folds.MAX_BOXES
     assert picture.width > 0
 
 

@@ -4,11 +4,11 @@ from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
+from django_director.drawing.text import one_line
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import Json, moment
 from django_director.management.output import Cell, Printer
 from django_director.models import Workflow
-from django_director.outline import one_line
 from django_director.representation import workflows_as_json
 
 HEADERS = ("NAME", "SCHEDULE", "NEXT RUN", "LAST RUN", "STEPS")

@@ -1,4 +1,4 @@
-from django_director.drawing.folding import MAX_BOXES, fold
+from django_director.drawing.folds import MAX_BOXES, fold
 from django_director.graph import compile_definition
 from tests.factories import chain, definition, group
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from django_director.drawing import folding
+from django_director.drawing import folds
 from django_director.drawing.layout import lay_out, spread
 from django_director.drawing.picture import BOX_HEIGHT
 from django_director.graph import compile_definition
@@ -107,7 +107,7 @@ def test_hundreds_of_boxes_take_a_moment():
 
 
 def test_thousands_of_boxes_without_folding(monkeypatch):
-    monkeypatch.setattr(folding, "MAX_BOXES", 10_000)
+    monkeypatch.setattr(folds, "MAX_BOXES", 10_000)
     graph = compile_definition(definition("a.b", group("G", *names(2_500)), group("H", *names(2_500, "h"))))
     assert len(lay_out(graph).boxes) == 5_000
     assert min(_seconds(graph) for _ in range(3)) < 1.5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from .definitions import hook_label
-from .graph import Graph
+from django_director.definitions import hook_label
+from django_director.graph import Graph
 
 MEMBERS_NAMED: Final = 6
 """How many members of a container one line names; a group may have thousands."""
