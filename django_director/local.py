@@ -24,7 +24,7 @@ from .engine import admission, children, family, finish, outbox, recovery, stop,
 from .engine.finish import Failure
 from .exceptions import Conflict
 from .models import Run, Task
-from .querysets import RunQuerySet, TaskQuerySet
+from .models.querysets import RunQuerySet, TaskQuerySet
 from .status import RunStatus, TaskStatus
 
 logger = logging.getLogger(__name__)

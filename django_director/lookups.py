@@ -18,7 +18,7 @@ from .models import Run, Task, Workflow
 from .status import RUN_ACTIVE, STOP_SPARING, RunStatus
 
 if TYPE_CHECKING:
-    from .querysets import RunQuerySet
+    from .models.querysets import RunQuerySet
 
 #: The statuses of runs as people see them.
 SHOWN_STATUSES: Final = (*RunStatus.values, "paused", "canceling")

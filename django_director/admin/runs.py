@@ -29,7 +29,7 @@ from django_director.conf import director
 from django_director.engine import waiting
 from django_director.lookups import SHOWN_STATUSES, shown_as
 from django_director.models import Run, Workflow
-from django_director.querysets import RunQuerySet
+from django_director.models.querysets import RunQuerySet
 from django_director.representation import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 

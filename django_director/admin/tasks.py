@@ -23,7 +23,7 @@ from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 from django_director.representation import LOGS_SHOWN
 from django_director.status import TaskStatus
 

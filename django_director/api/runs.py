@@ -18,7 +18,7 @@ from django_director.history import record
 from django_director.lookups import id_span, shown_as
 from django_director.masking.values import refuse_mask, restore
 from django_director.models import Run
-from django_director.querysets import RunQuerySet
+from django_director.models.querysets import RunQuerySet
 from django_director.representation import run_as_json, runs_as_json, tasks_as_json
 
 from .graph import graph_as_json

@@ -24,7 +24,7 @@ from django_director.db.transactions import BATCH, after_commit, statement, tran
 from django_director.definitions.model import Concurrency
 from django_director.graph import replay
 from django_director.models import Run, Task
-from django_director.querysets import RunQuerySet
+from django_director.models.querysets import RunQuerySet
 from django_director.status import RunStatus, Stop
 
 from . import itemrows, outbox, settle, stop

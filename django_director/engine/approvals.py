@@ -9,14 +9,13 @@ import secrets
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from django_director import users
 from django_director.common import failpoints
 from django_director.db.functions import Now, iso, later
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.definitions.model import ApprovalStep, OnTimeout
 from django_director.exceptions import Conflict
-from django_director.models import REASON_LENGTH, Task
-from django_director.querysets import HEAVY_TASK_FIELDS
+from django_director.models import REASON_LENGTH, Task, users
+from django_director.models.querysets import HEAVY_TASK_FIELDS
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import finish, outbox

@@ -34,7 +34,7 @@ from django_director.db.sessions import receiver_session
 from django_director.db.transactions import PATIENCE, WORKER_PATIENCE, connection, statement
 from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import hold, reading, tickets, unwritten_rows

@@ -13,7 +13,7 @@ from django_director.db.functions import Now
 from django_director.db.transactions import unlocked
 from django_director.dispatch.messages import Message, Refusal
 from django_director.models import Task
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 
 from . import outbox
 

@@ -19,7 +19,7 @@ from django_director.db.lock_limits import each
 from django_director.db.transactions import PATIENCE, after_commit, statement, update_unlocked
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
-from django_director.querysets import RunQuerySet, TaskQuerySet
+from django_director.models.querysets import RunQuerySet, TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus
 
 from . import admission, family

@@ -19,7 +19,7 @@ from django_director.db.transactions import after_commit
 from django_director.graph import Graph, Node
 from django_director.graph.rules import Tally, tally_of, verdict
 from django_director.models import Task
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 from django_director.status import RunStatus, TaskStatus
 
 from . import outbox

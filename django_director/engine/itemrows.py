@@ -16,7 +16,7 @@ from django_director.db.transactions import transact
 from django_director.graph import Graph, Node, items
 from django_director.graph.items import Items, Place
 from django_director.models import Gate, Run, Task, WorkflowVersion, graph_of
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import items as work

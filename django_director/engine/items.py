@@ -17,7 +17,7 @@ from django_director.db.transactions import connection
 from django_director.graph import Graph, Node, Tally, items
 from django_director.graph.items import Place
 from django_director.models import Gate, Task
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
 from . import outbox, settle

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, OperationalError
 
-from django_director import history, signals, users
+from django_director import history, signals
 from django_director.common import failpoints, ids
 from django_director.common.json_values import NotStorable, normalise
 from django_director.common.suggestions import question
@@ -30,7 +30,7 @@ from django_director.exceptions import (
     UnknownWorkflow,
 )
 from django_director.graph import MAX_LEVELS, Span
-from django_director.models import Run, Workflow, WorkflowVersion
+from django_director.models import Run, Workflow, WorkflowVersion, users
 from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import admission, hooks, keys, outbox, rows, settle

@@ -24,7 +24,7 @@ from django_director.dispatch.messages import Message, Refusal
 from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place
 from django_director.models import Task, graph_of
-from django_director.querysets import TaskQuerySet, batches
+from django_director.models.querysets import TaskQuerySet, batches
 from django_director.status import TaskStatus
 
 from .offers import OFFERS, next_offer

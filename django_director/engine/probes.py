@@ -17,7 +17,7 @@ from django_director.db.functions import Now, later
 from django_director.db.transactions import update_unlocked
 from django_director.dispatch import routing
 from django_director.models import Task
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
 from . import hold, outbox

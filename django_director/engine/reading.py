@@ -14,7 +14,7 @@ from django_director.conf import director
 from django_director.db.compiled import UUID_FIELD, Param, Select, prepared
 from django_director.graph import Graph, Node, Span, Values, expand, spans
 from django_director.models import Task
-from django_director.querysets import TaskQuerySet, positions_in
+from django_director.models.querysets import TaskQuerySet, positions_in
 
 from . import outbox
 from .tickets import Ticket

@@ -20,7 +20,7 @@ from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import BATCH, PATIENCE, statement, transact, update_unlocked
 from django_director.dispatch import publisher, refusals, routing
 from django_director.models import Attempt, Lease, Run, Task, UnwrittenOutcome
-from django_director.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
+from django_director.models.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import backlog, duetasks, finish, hold, outbox, probes, recompute, stop

@@ -22,7 +22,7 @@ from django_director.exceptions import Conflict
 from django_director.graph import spans
 from django_director.graph.items import Place
 from django_director.models import REASON_LENGTH, Attempt, Run, Task
-from django_director.querysets import TaskQuerySet, batches
+from django_director.models.querysets import TaskQuerySet, batches
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import admission, family, itemrows, outbox, plans, previews, settle

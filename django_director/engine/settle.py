@@ -19,7 +19,7 @@ from django_director.db.sessions import receiver_session
 from django_director.db.transactions import after_commit, statement
 from django_director.graph import Consequences, Graph, Junction, Tally, Walk
 from django_director.models import Gate, Run, Task
-from django_director.querysets import batches, positions_in
+from django_director.models.querysets import batches, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, outbox

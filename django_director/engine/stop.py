@@ -17,7 +17,7 @@ from django_director.dispatch import publisher
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
 from django_director.models import Run, Task
-from django_director.querysets import RunQuerySet, TaskQuerySet, positions_in
+from django_director.models.querysets import RunQuerySet, TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks, itemrows, outbox, settle

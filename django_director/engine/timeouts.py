@@ -16,7 +16,7 @@ from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, statement, transact, update_unlocked
 from django_director.definitions.model import WorkflowStep
 from django_director.models import Attempt, Run, Task
-from django_director.querysets import RunQuerySet
+from django_director.models.querysets import RunQuerySet
 from django_director.retrying import next_delay
 from django_director.status import Stop
 

@@ -12,7 +12,7 @@ from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import WORKER_PATIENCE, connection, statement, transact
 from django_director.models import Task
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
 from . import approvals, finish

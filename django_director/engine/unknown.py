@@ -21,7 +21,7 @@ from django_director.db.transactions import BATCH, transact, update_unlocked
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Message
 from django_director.models import Task
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 
 from . import finish, outbox
 from .finish import Failure

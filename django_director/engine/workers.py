@@ -17,7 +17,7 @@ from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import connection, statement, transact, update_unlocked
 from django_director.models import Task, Worker
-from django_director.querysets import TaskQuerySet
+from django_director.models.querysets import TaskQuerySet
 
 from . import hold, outbox
 from .recovery import lose, read, run_of

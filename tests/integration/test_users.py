@@ -7,8 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 
-from django_director import users
-from django_director.models import Run, Task
+from django_director.models import Run, Task, users
 from tests.factories import make_run, make_user
 
 pytestmark = pytest.mark.django_db

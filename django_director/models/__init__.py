@@ -9,14 +9,15 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 
+from django_director.common import ids
+from django_director.db.functions import iso
+from django_director.db.indexes import PartialIndex
+from django_director.definitions import HOOK_PREFIX, from_json, hook_label
+from django_director.graph import Graph, compile_definition
+from django_director.status import RUN_FINISHED, STOP_SPARING, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
+
 from . import querysets, results, users
-from .common import ids
-from .db.functions import iso
-from .db.indexes import PartialIndex
-from .definitions import HOOK_PREFIX, from_json, hook_label
-from .graph import Graph, compile_definition
 from .querysets import DirectorManager
-from .status import RUN_FINISHED, STOP_SPARING, TASK_FINISHED, RunStatus, Stop, TaskStatus, Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -279,7 +280,7 @@ class Run(models.Model):
         run can't have been started yet, and ``Misuse`` inside a task without ``timeout``: the tasks that wait
         could hold all the slots that the runs need.
         """
-        from .engine.wait import wait  # an operation: it lives above the rows
+        from .wait import wait  # an operation: it lives above the rows
 
         return wait(self, timeout)
 

@@ -10,15 +10,15 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .conf import director
-from .exceptions import DirectorError, ExpressionError, InputTooLarge
-from .graph import Outcome, Span, Values, expand, of_result
-from .masking.redaction import Redactor, shown_error
-from .masking.values import hidden_in, mask
-from .status import RunStatus
+from django_director.conf import director
+from django_director.exceptions import DirectorError, ExpressionError, InputTooLarge
+from django_director.graph import Outcome, Span, Values, expand, of_result
+from django_director.masking.redaction import Redactor, shown_error
+from django_director.masking.values import hidden_in, mask
+from django_director.status import RunStatus
 
 if TYPE_CHECKING:
-    from .models import Run, Task
+    from . import Run, Task
 
 
 class ResultError(DirectorError):

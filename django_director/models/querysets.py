@@ -9,12 +9,12 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Cast, Length
 
-from . import status
-from .conf import director
-from .db.functions import Now
+from django_director import status
+from django_director.conf import director
+from django_director.db.functions import Now
 
 if TYPE_CHECKING:
-    from .graph import Graph, Span
+    from django_director.graph import Graph, Span
 
 SHORT_SPAN = 4
 """Spans up to this length are listed, longer ones are ranges."""
