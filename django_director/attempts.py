@@ -21,10 +21,10 @@ from celery.states import IGNORED
 from . import copies, identity, inputs
 from .common import shutdown
 from .db.sessions import engine_session, one_session
-from .engine import claim as claims
-from .engine import finish
-from .engine.claim import Claim
-from .engine.tickets import Ticket, UnfitMessage
+from .engine.attempts import claim as claims
+from .engine.attempts import finish
+from .engine.attempts.claim import Claim
+from .engine.attempts.tickets import Ticket, UnfitMessage
 from .limits import limit_of
 from .masking.redaction import Redactor
 from .masking.values import secret_keys

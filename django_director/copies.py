@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .db.transactions import WORKER_PATIENCE, statement
 from .dispatch import publisher
 from .dispatch.publisher import HEADER, INSTALLATION
-from .engine.tickets import Ticket
+from .engine.attempts.tickets import Ticket
 from .models import Run
 from .strangers import counted, delay, marked, queue_of, warn
 

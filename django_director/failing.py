@@ -20,12 +20,14 @@ from .common import ids
 from .db.lock_limits import is_row_locked
 from .db.transactions import WORKER_PATIENCE
 from .definitions.call_plan import ArgumentsError
-from .engine import finish, outbox, recovery, timeouts, unwritten
-from .engine.claim import Claim
-from .engine.failures import MAX_ERROR, Failure
+from .engine import outbox
+from .engine.attempts import finish, unwritten
+from .engine.attempts.claim import Claim
+from .engine.attempts.failures import MAX_ERROR, Failure
+from .engine.retry_policy import HIGHEST, next_delay
+from .engine.supervisor import recovery, timeouts
 from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
 from .masking.redaction import Redactor
-from .retrying import HIGHEST, next_delay
 
 if TYPE_CHECKING:
     from .celery import DirectorTask

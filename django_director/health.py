@@ -12,7 +12,7 @@ from .conf import director
 from .db.errors import is_unmigrated
 from .db.functions import Now, iso
 from .dispatch import publisher
-from .engine.supervise import LEASE_NAME
+from .engine.supervisor.loop import LEASE_NAME
 from .models import Lease, UnwrittenOutcome, Worker
 from .served import Backlog, Workers
 

@@ -18,8 +18,8 @@ from .conf import director
 from .db.functions import later
 from .db.lock_limits import bounded
 from .db.transactions import disconnect
-from .engine import lost, workers
-from .engine.supervise import LEASE_NAME
+from .engine.supervisor import lost_attempts, workers
+from .engine.supervisor.loop import LEASE_NAME
 from .frozen import Watcher
 from .models import Lease
 
@@ -71,7 +71,7 @@ class Heartbeat(threading.Thread):
     def _beat(self) -> None:
         workers.beat(self._key, self._worker, is_watched=self._watcher is not None, queues=self._queues())
         if self._watcher is not None:
-            self._watcher.kill_lost(lost.still_held)
+            self._watcher.kill_lost(lost_attempts.still_held)
 
     def _look_for_supervisor(self) -> None:
         """Warn where the supervisor is a process of its own, and none has worked for as long as a lease."""

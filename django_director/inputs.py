@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .conf import director
 from .definitions.model import WorkflowStep
-from .engine.claim import Claim
+from .engine.attempts.claim import Claim
 from .exceptions import InputTooLarge
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from .conf import director
 from .db.functions import later
 from .db.lock_limits import bounded, charge, is_locked
 from .db.transactions import disconnect, statement
-from .engine.claim import Claim
+from .engine.attempts.claim import Claim
 from .models import Task
 
 logger = logging.getLogger(__name__)

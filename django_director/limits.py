@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .retrying import HIGHEST
+from .engine.retry_policy import HIGHEST
 
 if TYPE_CHECKING:
     from .celery import DirectorTask

@@ -20,8 +20,12 @@ from .db.transactions import transact
 from .definitions.model import WorkflowStep
 from .dispatch import publisher
 from .dispatch.publisher import HEADER
-from .engine import admission, children, family, finish, outbox, recovery, stop, timeouts, timers, waiting
-from .engine.finish import Failure
+from .engine import lineage, outbox, stopping
+from .engine.attempts import finish
+from .engine.attempts.finish import Failure
+from .engine.concurrency import admission, pending_reasons
+from .engine.steps import child_workflows, timers
+from .engine.supervisor import recovery, timeouts
 from .exceptions import Conflict
 from .models import Run, Task
 from .models.querysets import RunQuerySet, TaskQuerySet
@@ -97,12 +101,12 @@ class _Family:
         return found
 
     def _look(self) -> set[UUID]:
-        self._known.update(family.descendants(self.root.pk))
+        self._known.update(lineage.descendants(self.root.pk))
         return self._known
 
 
 def _refuse_to_wait(own: _Family) -> None:
-    for run_id, waits in waiting.of_runs(own.runs.filter(status=RunStatus.PENDING)).items():
+    for run_id, waits in pending_reasons.of_runs(own.runs.filter(status=RunStatus.PENDING)).items():
         if waits.behind and waits.behind not in own:
             raise Conflict(f"run {run_id} {waits}; it stays pending")
 
@@ -128,7 +132,7 @@ def _step(app: Celery, own: _Family, skip_delays: bool) -> bool | None:
         return False
     timeouts.stop_overdue_runs(runs)
     for run_id in runs.stopping().values_list("pk", flat=True):
-        stop.carry_on(run_id)
+        stopping.carry_on(run_id)
     for pending in runs.filter(status=RunStatus.PENDING):
         if skip_delays:
             admission.bring_forward(pending)
@@ -142,7 +146,7 @@ def _step(app: Celery, own: _Family, skip_delays: bool) -> bool | None:
     for task in queued:
         _execute(app, task)
     # In a transaction of the caller's nobody has told the steps that wait for child runs.
-    told = [children.report(child) for child in runs.reporting().values_list("pk", flat=True)]
+    told = [child_workflows.report(child) for child in runs.reporting().values_list("pk", flat=True)]
     if queued or told:
         return True
     if not _goes_on(tasks):

@@ -18,7 +18,7 @@ from .db.compiled import waiting_at_most
 from .db.lock_limits import row_seconds
 from .db.texts import storable
 from .db.transactions import statement
-from .engine.claim import Claim
+from .engine.attempts.claim import Claim
 from .masking.redaction import Redactor
 from .models import TaskLog
 

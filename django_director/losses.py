@@ -260,12 +260,13 @@ def tell(told: Told) -> None:
 def _tell_once(told: Told) -> Told:
     """Return what is left to tell."""
     from .db import transactions  # need models
-    from .engine import lost, stop, unknown
+    from .engine import stopping
+    from .engine.supervisor import lost_attempts, unknown_tasks
 
     try:
-        losses = [loss for loss in told.losses if not _is_told(partial(lost.write_down, *loss))]
-        noted = not told.dropped or _is_told(partial(unknown.note, told.dropped, told.worker))
-        said = not told.running_on or _is_told(partial(stop.note_running_on, told.running_on))
+        losses = [loss for loss in told.losses if not _is_told(partial(lost_attempts.write_down, *loss))]
+        noted = not told.dropped or _is_told(partial(unknown_tasks.note, told.dropped, told.worker))
+        said = not told.running_on or _is_told(partial(stopping.note_running_on, told.running_on))
     finally:
         transactions.disconnect()
     return Told(told.worker, losses, [] if noted else told.dropped, [] if said else told.running_on)

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from . import inputs
 from .definitions.model import ApprovalStep, WaitStep
-from .engine import approvals, children, maps, timers
-from .engine.claim import Claim
+from .engine.attempts.claim import Claim
+from .engine.steps import approvals, child_workflows, maps, timers
 from .moments import as_moment, as_seconds
 
 
@@ -79,10 +79,10 @@ def _seconds(claimed: Claim) -> float:
 
 def _workflow(claimed: Claim) -> Any:
     try:
-        child = children.take_up(claimed, inputs.child_payload(claimed))
-    except children.Refused as refusal:
+        child = child_workflows.take_up(claimed, inputs.child_payload(claimed))
+    except child_workflows.Refused as refusal:
         return Skip(str(refusal))
-    return HELD if child is None else children.result_of(child)
+    return HELD if child is None else child_workflows.result_of(child)
 
 
 _PERFORM: Final[Mapping[str, Callable[[Claim], Any]]] = {

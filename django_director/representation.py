@@ -16,7 +16,7 @@ from django.db.models import Count, OuterRef, Subquery
 from . import served, visible_errors
 from .db.functions import iso
 from .definitions.model import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
-from .engine import keys, waiting
+from .engine.concurrency import keys, pending_reasons
 from .exceptions import InvalidPayload
 from .graph import OWN_TASK
 from .hooknames import outcome_of
@@ -43,7 +43,7 @@ def run_as_json(
     ``counts`` are its task counts where they are known; else they are asked for.
     """
     found = task_counts([run])[run.pk] if counts is None else counts
-    data = _run(run, found, waiting.of_run(run), sees_payload=with_payload)
+    data = _run(run, found, pending_reasons.of_run(run), sees_payload=with_payload)
     if with_payload:
         data["concurrency_key"] = shown_key(run)
         data["payload"] = mask(run.payload, run.version.graph.definition.schema)
@@ -61,7 +61,7 @@ def runs_as_json(runs: Iterable[Run], *, sees_payload: Callable[[Workflow], bool
     ``Run.objects.for_listing()``.
     """
     listed = list(runs)
-    counts, places = task_counts(listed), waiting.of_runs(listed)
+    counts, places = task_counts(listed), pending_reasons.of_runs(listed)
     seen = {run.workflow_id: sees_payload(run.workflow) for run in listed}
     return [_run(run, counts[run.pk], places.get(run.pk), sees_payload=seen[run.workflow_id]) for run in listed]
 
@@ -157,7 +157,7 @@ def time_as_json(value: datetime | None) -> str | None:
     return iso(value)
 
 
-def _run(run: Run, counts: dict[str, int], place: waiting.Waiting | None, *, sees_payload: bool) -> Json:
+def _run(run: Run, counts: dict[str, int], place: pending_reasons.Waiting | None, *, sees_payload: bool) -> Json:
     return {
         "id": str(run.pk),
         "workflow": run.workflow.name,
@@ -195,7 +195,7 @@ def _place(graph: Graph, task: Task) -> tuple[bool, int]:
     return task.is_hook, task.position if around is None else around
 
 
-def _waiting(place: waiting.Waiting) -> Json:
+def _waiting(place: pending_reasons.Waiting) -> Json:
     return {"reason": str(place), "behind": _id(place.behind), "until": time_as_json(place.until)}
 
 

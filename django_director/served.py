@@ -17,8 +17,8 @@ from django.db.models import Count, Min
 from .conf import director
 from .db.functions import Now, later
 from .dispatch import routing
-from .engine.hold import PARKED
-from .engine.workers import patience
+from .engine.pausing import PARKED
+from .engine.supervisor.workers import patience
 from .models import Task, Worker
 from .status import TaskStatus
 from .timings import aware

@@ -21,7 +21,7 @@ from .conf import director
 from .consumed import Consumed
 
 if TYPE_CHECKING:
-    from .engine.supervise import Supervisor
+    from .engine.supervisor.loop import Supervisor
     from .heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
@@ -226,7 +226,7 @@ def prepare_to_fork(**_: Any) -> None:
 
     What a child imports itself is its own memory, and the garbage collector writes on every object it looks at.
     """
-    from .engine import supervise  # noqa: F401 - needs models
+    from .engine.supervisor import loop  # noqa: F401 - needs models
     from .worker import perform  # noqa: F401 - needs models
 
     gc.collect()
@@ -240,6 +240,6 @@ def _new_heartbeat(key: int, name: str, consumed: Consumed, watcher: frozen.Watc
 
 
 def _new_supervisor() -> Supervisor:
-    from .engine.supervise import Supervisor  # needs models
+    from .engine.supervisor.loop import Supervisor  # needs models
 
     return Supervisor()

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import deadend, engine, local
 from .dispatch import publisher, routing
-from .engine import family
+from .engine import lineage
 from .exceptions import Conflict
 from .models import Run, Task
 
@@ -93,4 +93,4 @@ def _asked_names(run: Run) -> str:
 
 
 def _tasks(run: Run) -> Any:
-    return Task.objects.filter(run__in=[run.pk, *family.descendants(run.pk)])
+    return Task.objects.filter(run__in=[run.pk, *lineage.descendants(run.pk)])

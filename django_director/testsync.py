@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from . import project, sync
-from .engine import launch
+from .engine.launch import start
 from .exceptions import InvalidDefinitions
 
 
@@ -31,4 +31,4 @@ def _is_test() -> bool:
     return hasattr(getattr(utils, "_TestState", None), "saved_data")
 
 
-launch.find_elsewhere = sync_for_test
+start.find_elsewhere = sync_for_test

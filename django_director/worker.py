@@ -26,8 +26,8 @@ from .db.errors import is_of_data
 from .db.lock_limits import limited
 from .db.sessions import user_session
 from .db.transactions import connection, disconnect, statement
-from .engine import finish
-from .engine.claim import Claim
+from .engine.attempts import finish
+from .engine.attempts.claim import Claim
 from .exceptions import InvalidResult, Misuse
 from .failing import failure, record, shown
 from .leases import keeper

@@ -135,7 +135,7 @@ def _largest(ours: Director, scenario: Callable[[], int]) -> int:
 
 def _idle_supervisor(places: Places) -> tuple[float, str]:
     """Share of a core of a supervisor with nothing to do, by itself, and its memory."""
-    from django_director.engine.supervise import LEASE_NAME
+    from django_director.engine.supervisor.loop import LEASE_NAME
     from django_director.models import Lease
 
     words = [sys.executable, "-m", "django", "superviseworkflows"]
@@ -199,7 +199,7 @@ def _start_seconds(ours: Director) -> float:
 
 def _ticks() -> tuple[float, float]:
     """Of a supervisor: its first tick, in which it does everything, and the median of the usual ones."""
-    from django_director.engine.supervise import Supervisor
+    from django_director.engine.supervisor.loop import Supervisor
 
     supervisor = Supervisor()
     seconds = [_seconds(supervisor.tick) for _ in range(10)]

@@ -17,7 +17,7 @@ from django_director import inputs
 from django_director.common import ids
 from django_director.definitions.call_plan import Plan
 from django_director.definitions.model import TaskStep, WorkflowStep
-from django_director.engine.claim import Claim, look
+from django_director.engine.attempts.claim import Claim, look
 from django_director.exceptions import DirectorError, ExpressionError
 from django_director.graph import Node, expand, of_node
 from django_director.masking.values import MASKED, mask

@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_director import engine
 from django_director.authorization import require
+from django_director.engine.history import record
 from django_director.exceptions import DirectorError
-from django_director.history import record
 from django_director.models import Run
 from django_director.status import RUN_ACTIVE, RUN_RETRYABLE, STOP_SPARING
 

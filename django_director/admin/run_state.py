@@ -17,7 +17,7 @@ from django_director import hooknames, questions, visible_errors
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
-from django_director.engine import waiting
+from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run, Task
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
@@ -101,9 +101,9 @@ class RunState:
         return Counter(status for _, status, _, _ in self._statuses)
 
     @cached_property
-    def waiting(self) -> waiting.Waiting | None:
+    def waiting(self) -> pending_reasons.Waiting | None:
         """What a pending run waits for; a query more."""
-        return waiting.of_run(self.run)
+        return pending_reasons.of_run(self.run)
 
     @property
     def error(self) -> str:

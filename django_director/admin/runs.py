@@ -26,7 +26,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from django_director import questions
 from django_director.authorization import visible
 from django_director.conf import director
-from django_director.engine import waiting
+from django_director.engine.concurrency import pending_reasons
 from django_director.lookups import SHOWN_STATUSES, shown_as
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
@@ -53,7 +53,7 @@ class RunList(SafeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        counts, places = task_counts(self.result_list), waiting.of_runs(self.result_list)
+        counts, places = task_counts(self.result_list), pending_reasons.of_runs(self.result_list)
         asking = questions.counts([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         for run in self.result_list:
             run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)

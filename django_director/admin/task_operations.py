@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 
 from django_director import engine
 from django_director.authorization import require
+from django_director.engine.history import record_on_task
 from django_director.exceptions import DirectorError
-from django_director.history import record_on_task
 from django_director.models import COMMENT_LENGTH, Task
 from django_director.status import TASK_RETRYABLE
 

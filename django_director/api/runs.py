@@ -13,8 +13,8 @@ from rest_framework.response import Response
 from django_director import engine
 from django_director.authorization import require, visible
 from django_director.common.json_values import same
+from django_director.engine.history import record
 from django_director.exceptions import UnknownRun
-from django_director.history import record
 from django_director.lookups import id_span, shown_as
 from django_director.masking.values import refuse_mask, restore
 from django_director.models import Run

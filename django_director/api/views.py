@@ -25,7 +25,7 @@ from django_director import __version__, health
 from django_director.authorization import is_allowed, require
 from django_director.common.suggestions import question
 from django_director.conf import KIB, director
-from django_director.engine.callers import KEY_RULE, is_key
+from django_director.engine.arguments import KEY_RULE, is_key
 from django_director.exceptions import UnknownRun
 from django_director.models import Workflow
 

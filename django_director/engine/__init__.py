@@ -10,26 +10,34 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from django_director.db.lock_limits import patient
+from django_director.engine.launch.relaunch import (
+    RelaunchPreview,
+    preview_relaunch,
+    relaunch_version,
+    shown_payload,
+    with_hidden,
+)
+from django_director.engine.launch.start import counts_at_start, start, workflow_named
+from django_director.engine.reset.apply import preview_rerun, preview_retry, preview_skip
+from django_director.engine.reset.previews import Again, Preview
+from django_director.engine.steps.approvals import check_waits
 from django_director.models import Run
 
-from . import approvals, hold, reset, stop
-from . import relaunching as relaunches
-from .approvals import check_waits
-from .family import refuse_child
-from .launch import counts_at_start, start, workflow_named
-from .previews import Again, Preview
-from .relaunching import RelaunchPreview, preview_relaunch, relaunch_version, shown_payload, with_hidden
-from .reset import preview_rerun, preview_retry, preview_skip
+from . import pausing, stopping
+from .launch import relaunch as relaunches
+from .lineage import refuse_child
+from .reset import apply
+from .steps import approvals
 
 approve = patient(approvals.approve)
-cancel = patient(stop.cancel)
-pause = patient(hold.pause)
+cancel = patient(stopping.cancel)
+pause = patient(pausing.pause)
 reject = patient(approvals.reject)
 relaunch = patient(relaunches.relaunch)
-rerun = patient(reset.rerun)
-resume = patient(hold.resume)
-retry = patient(reset.retry)
-skip = patient(reset.skip)
+rerun = patient(apply.rerun)
+resume = patient(pausing.resume)
+retry = patient(apply.retry)
+skip = patient(apply.skip)
 
 
 async def astart(name: str, payload: Any = None, **options: Any) -> Run:

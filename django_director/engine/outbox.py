@@ -27,7 +27,7 @@ from django_director.models import Task, graph_of
 from django_director.models.querysets import TaskQuerySet, batches
 from django_director.status import TaskStatus
 
-from .offers import OFFERS, next_offer
+from .offer_times import OFFERS, next_offer
 
 logger = logging.getLogger(__name__)
 

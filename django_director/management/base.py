@@ -21,9 +21,9 @@ from django.utils.connection import ConnectionDoesNotExist
 from django_director.authorization import require
 from django_director.common.json_values import parse
 from django_director.db.errors import is_of_data, is_unmigrated
+from django_director.engine.history import record
 from django_director.exceptions import DirectorError, UnknownWorkflow
 from django_director.health import migrate
-from django_director.history import record
 from django_director.models import Run, Workflow
 from django_director.project import place_in_files
 

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 
 from django.core.management.base import CommandError
 
-from django_director.engine import family
+from django_director.engine import lineage
 from django_director.local import run_to_end
 from django_director.models import Run, Task
 from django_director.representation import run_as_json
@@ -76,7 +76,7 @@ def _why(run: Run) -> str:
 
 def _asked(run: Run) -> str:
     """What a local run waits for: its own approvals, and those of its child runs."""
-    tasks = Task.objects.filter(run__in=[run.pk, *family.descendants(run.pk)]).asked()
+    tasks = Task.objects.filter(run__in=[run.pk, *lineage.descendants(run.pk)]).asked()
     asked = list(tasks.for_listing().order_by("asked_at"))
     named = ", ".join(f"“{task.label}”" for task in asked)
     decide = f"approvetask {asked[0].run_id}:{asked[0].label}" if asked else f"showrun {run.pk}"

@@ -10,7 +10,8 @@ from django.db.models import Min
 from django_director import served
 from django_director.db.functions import Now
 from django_director.dispatch import publisher, routing
-from django_director.engine import unsendable, waiting
+from django_director.engine.concurrency import pending_reasons
+from django_director.engine.supervisor import unsendable_tasks
 from django_director.models import Run
 from django_director.served import Workers
 from django_director.status import TASK_UNSTARTED, RunStatus
@@ -30,7 +31,7 @@ class Why(NamedTuple):
 def why(run: Run, patience: float) -> Why | None:
     """Say why nothing of it has gone on for ``patience`` seconds; ``None`` where that is not so, or not known."""
     if run.status == RunStatus.PENDING:
-        place = waiting.of_run(run)
+        place = pending_reasons.of_run(run)
         return Why("slot", f"it {place}") if place else None
     if run.shown_status == "paused" or run.tasks.running().exists():
         return None
@@ -54,7 +55,7 @@ def _of_queued(run: Run, patience: float) -> Why | None:
     late = {queue: since for queue, since in queues.items() if now and now - since >= timedelta(seconds=patience)}
     if not late:
         return None
-    if text := unsendable.reasons([run.pk]).get(run.pk):
+    if text := unsendable_tasks.reasons([run.pk]).get(run.pk):
         return Why("unsendable", text)
     if publisher.is_silent():
         return Why("eager", EAGER)

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django_director.engine import Preview
-from django_director.history import record_on_task
+from django_director.engine.history import record_on_task
 from django_director.models import Task
 
 from .base import ActingCommand, add_dry_run_argument

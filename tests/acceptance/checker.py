@@ -17,8 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from django_director.engine import itemrows
-from django_director.engine.family import descendants
+from django_director.engine.flow import item_rows
+from django_director.engine.lineage import descendants
 from django_director.engine.outbox import STRIDE
 from django_director.graph import Graph, Node, expand, items, replay
 from django_director.models import Run, Task
@@ -234,7 +234,7 @@ def _counters(run: Run, node: Node) -> dict[int, tuple[int, int, int]]:
     count = run.tasks.get(position=node.position).map_count
     if count is None:
         return {}
-    tallies = itemrows.read(run.pk, run.version.graph, node, count).tallies(node.position, count)
+    tallies = item_rows.read(run.pk, run.version.graph, node, count).tallies(node.position, count)
     totals = items.totals(node.position, count)
     return {n: (total - tallies[n].ended, tallies[n].failed, tallies[n].skipped) for n, total in totals}
 
@@ -245,7 +245,7 @@ def items_order(run: Run) -> Iterator[Violation]:
     for node in graph.maps.values():
         columns = ("map_index", "position", "started_at", "finished_at")
         ended: dict[int, datetime | None] = {}
-        rows = itemrows.inside(run.pk, node).order_by("position", "map_index").values_list(*columns)
+        rows = item_rows.inside(run.pk, node).order_by("position", "map_index").values_list(*columns)
         for index, position, started, finished in rows.iterator():
             before = ended.get(index)
             if before is not None and started is not None and started < before:

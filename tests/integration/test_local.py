@@ -13,7 +13,7 @@ import django_director
 from django_director import engine, local, testing
 from django_director.celery import DirectorTask
 from django_director.definitions.model import Concurrency, Retry, TaskStep
-from django_director.engine import admission
+from django_director.engine.concurrency import admission
 from django_director.exceptions import Conflict, InvalidPayload
 from django_director.models import Run
 from django_director.models import Task as Row

@@ -20,7 +20,8 @@ from django_director import engine, local, testing
 from django_director.db import sessions
 from django_director.definitions.model import Retry
 from django_director.dispatch.publisher import HEADER
-from django_director.engine import outbox, recovery
+from django_director.engine import outbox
+from django_director.engine.supervisor import recovery
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, make_workflow, mapped, step

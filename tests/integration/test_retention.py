@@ -5,7 +5,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from django_director import engine
-from django_director.engine import retention
+from django_director.engine.supervisor import retention
 from django_director.exceptions import Conflict
 from django_director.models import Attempt, Gate, Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus

@@ -19,7 +19,7 @@ from django_director import copies, engine, remote, strangers
 from django_director.dispatch import installation, publisher
 from django_director.dispatch.publisher import HEADER
 from django_director.engine import outbox
-from django_director.engine.tickets import Ticket
+from django_director.engine.attempts.tickets import Ticket
 from django_director.models import Installation, Run, Task
 from tests.factories import definition, make_workflow, step
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django_director.engine import retention
+from django_director.engine.supervisor import retention
 from django_director.management.base import DirectorCommand, add_dry_run_argument
 
 

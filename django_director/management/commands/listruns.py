@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django_director import questions, served
-from django_director.engine import unsendable
+from django_director.engine.supervisor import unsendable_tasks
 from django_director.lookups import SHOWN_STATUSES, find_run, find_workflow, shown_as
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import show_runs
@@ -59,7 +59,7 @@ class Command(DirectorCommand):
         places = {
             run: f"in queue `{queue}` since {self.out.time(since)}" for run, (queue, since) in queued.items()
         }
-        return places | unsendable.reasons(waiting)
+        return places | unsendable_tasks.reasons(waiting)
 
 
 def _in_queues_only(runs: list[Json]) -> list[Json]:

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_director import engine
-from django_director.engine import waiting
+from django_director.engine.concurrency import pending_reasons
 from django_director.lookups import find_workflow
 from django_director.management.base import (
     ActingCommand,
@@ -85,7 +85,7 @@ class Command(ActingCommand):
 
     def _tell_delay(self, run: Run) -> None:
         """Say why nothing of a run starts now, if that is so."""
-        if place := waiting.of_run(run):
+        if place := pending_reasons.of_run(run):
             self.talk(f"it {place}")
         elif run.stop == Stop.SKIP:
             self.talk(run.error)

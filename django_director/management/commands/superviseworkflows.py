@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django_director.conf import director
-from django_director.engine.supervise import Report, Supervisor
+from django_director.engine.supervisor.loop import Report, Supervisor
 from django_director.management.base import DirectorCommand
 
 

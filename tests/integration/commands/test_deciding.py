@@ -4,7 +4,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.management import CommandError
 
-from django_director.engine import timers
+from django_director.engine.steps import timers
 from django_director.models import Run, Task
 from tests import factories
 from tests.asking import asked

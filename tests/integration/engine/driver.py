@@ -10,10 +10,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import engine, inputs, ownsteps
-from django_director.engine import children, finish, stop
-from django_director.engine import claim as claims
-from django_director.engine.claim import Claim, Ticket
-from django_director.engine.finish import Failure
+from django_director.engine import stopping
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim, Ticket
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.steps import child_workflows
 from django_director.exceptions import DirectorError
 from django_director.graph import Node, items, replay
 from django_director.models import Run, Task
@@ -81,7 +83,7 @@ def drain_all(body: Callable[[Claim], Any] = lambda claimed: claimed.node.step.i
     before: Any = None
     while before != (before := _everything()):
         # Inside a test's transaction nobody else tells the steps that wait.
-        children.report_all(100)
+        child_workflows.report_all(100)
         for run in Run.objects.select_related("version"):
             drain(run, body)
 
@@ -98,7 +100,7 @@ def child_of(run: Run, step: str) -> Run:
 
 def _queued(run: Run) -> list[Task]:
     if Run.objects.stopping().filter(pk=run.pk).exists():
-        stop.carry_on(run.pk)
+        stopping.carry_on(run.pk)
     return list(run.tasks.queued().select_related("run__version").order_by("position", "map_index"))
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from django_director import engine, inputs, ownsteps
 from django_director.definitions.model import ApprovalStep, Definition, MapStep, WorkflowStep
-from django_director.engine import children, finish, stop, timeouts, timers
-from django_director.engine.claim import Claim
-from django_director.engine.finish import Failure
+from django_director.engine import stopping
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.steps import child_workflows, timers
+from django_director.engine.supervisor import timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus
@@ -102,9 +105,9 @@ class Lockstep:
         else:
             Run.objects.filter(pk=child.pk).update(deadline_at=PAST)
             assert timeouts.stop_overdue_runs(Run.objects.filter(pk=child.pk)) == 1
-        stop.carry_on(child.pk)
+        stopping.carry_on(child.pk)
         # A step whose time was up does not wait for the end.
-        assert children.report(child.pk) == (way != "timeout")
+        assert child_workflows.report(child.pk) == (way != "timeout")
         assert not Run.objects.filter(is_awaited=True, pk=child.pk).exists()
 
     def end_waiting(self, id: str, way: str) -> None:
@@ -146,7 +149,7 @@ class Lockstep:
 
     def _carry_on(self) -> None:
         if Run.objects.filter(pk=self.run.pk).exclude(stop="").exists():
-            stop.carry_on(self.run.pk)
+            stopping.carry_on(self.run.pk)
         self.compare()
 
     def compare(self) -> None:

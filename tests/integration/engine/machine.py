@@ -20,10 +20,14 @@ from django_director import engine, inputs, ownsteps
 from django_director.definitions.model import Concurrency, Container, Definition, TaskStep
 from django_director.dispatch import publisher
 from django_director.dispatch.publisher import Message
-from django_director.engine import admission, children, finish, hold, recovery, timeouts, timers
-from django_director.engine import claim as claims
-from django_director.engine.claim import Claim, Ticket
-from django_director.engine.finish import Failure
+from django_director.engine import pausing
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim, Ticket
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.concurrency import admission
+from django_director.engine.steps import child_workflows, timers
+from django_director.engine.supervisor import recovery, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import TASK_FINISHED, RunStatus, TaskStatus
@@ -253,7 +257,7 @@ class Engine(RuleBasedStateMachine):
     def hearing(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             if self.deaf:
-                patch.setattr(children, "report", lambda child_id: False)
+                patch.setattr(child_workflows, "report", lambda child_id: False)
             yield
 
     # Time, and the supervisor
@@ -276,9 +280,9 @@ class Engine(RuleBasedStateMachine):
         recovery.wake()
         timers.fire()
         recovery.publish_due()
-        children.report_all(100)
+        child_workflows.report_all(100)
         rows.check_pauses()
-        assert hold.follow_parents() == 0
+        assert pausing.follow_parents() == 0
         Run.objects.filter(status=RunStatus.PENDING).update(next_admission_at=PAST)
         admission.admit_due()
         recovery.close_stopped()

@@ -11,8 +11,11 @@ from django.utils import timezone
 
 from django_director import engine, signals
 from django_director.definitions.model import Concurrency, Retry
-from django_director.engine import admission, finish, keys, recovery, retention, stop, timeouts, waiting
-from django_director.engine.supervise import Supervisor
+from django_director.engine import stopping
+from django_director.engine.attempts import finish
+from django_director.engine.concurrency import admission, keys, pending_reasons
+from django_director.engine.supervisor import recovery, retention, timeouts
+from django_director.engine.supervisor.loop import Supervisor
 from django_director.exceptions import Conflict, InvalidPayload
 from django_director.models import Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -571,7 +574,7 @@ def test_a_skipped_run_whose_tasks_were_not_swept_is_closed(monkeypatch):
     define(on_conflict="skip")
     first = start()
     with monkeypatch.context() as patch:
-        patch.setattr(stop, "carry_on", lambda run_id: False)
+        patch.setattr(stopping, "carry_on", lambda run_id: False)
         second = start()
     assert second.shown_status == "canceling"
     Supervisor("one").tick()
@@ -623,7 +626,7 @@ def test_a_pending_run_says_what_it_waits_for():
     define()
     first, second, third = starts(3)
     delayed = start(not_before=timezone.now() + timedelta(hours=1))
-    found = waiting.of_runs([first, second, third, delayed])
+    found = pending_reasons.of_runs([first, second, third, delayed])
     assert first.pk not in found
     assert str(found[second.pk]) == f"waits for a slot, behind run {first.pk}"
     assert str(found[third.pk]) == f"waits for a slot, behind run {second.pk}"

@@ -10,7 +10,9 @@ import pytest
 
 from django_director import engine
 from django_director.definitions.model import Concurrency
-from django_director.engine import admission, finish, recovery, success
+from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.concurrency import admission
+from django_director.engine.supervisor import recovery
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus
@@ -33,7 +35,7 @@ def _published(published):
 @pytest.fixture
 def held(tmp_path, monkeypatch):
     """``overlap``, with a folder. A finish is a transaction, so that it can be held."""
-    monkeypatch.setattr(success, "can_pair", lambda: False)
+    monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
     return lambda point, first, second: overlap(point, first, second, folder=tmp_path)
 
 

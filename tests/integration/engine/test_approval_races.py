@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from django_director import engine, ownsteps
-from django_director.engine import finish, recovery, success, timers
+from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.steps import timers
+from django_director.engine.supervisor import recovery
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -25,7 +27,7 @@ TIMED = approval("OK", timeout=3600)
 @pytest.fixture
 def held(tmp_path, monkeypatch):
     # Inside of a finish a transaction is held: a single statement can't be.
-    monkeypatch.setattr(success, "can_pair", lambda: False)
+    monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
     return lambda point, first, second: overlap(point, first, second, folder=tmp_path)
 
 

@@ -13,9 +13,12 @@ from django.utils import timezone
 import django_director
 from django_director import engine, ownsteps
 from django_director.db.functions import Now
-from django_director.engine import finish, recovery, stop, timeouts, timers
-from django_director.engine.claim import Claim
-from django_director.engine.supervise import LEASE_NAME, Supervisor
+from django_director.engine import stopping
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.steps import timers
+from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor.loop import LEASE_NAME, Supervisor
 from django_director.exceptions import Conflict, DirectorError
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -131,7 +134,7 @@ def test_what_can_not_be_decided():
     ownsteps.perform(claimed)
     Run.objects.update(stop="cancel")
     assert refused(engine.approve, task) == text + "its run is canceling"
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     assert refused(engine.approve, task) == text + "it is canceled"
     Run.objects.all().delete()
     assert refused(engine.approve, task) == f"task {task.pk} is not there any more"
@@ -363,10 +366,10 @@ def test_fail_fast_ends_the_asking_and_spares_what_is_spared():
     ask(run, "ANYWAY")
     driver.fail(run, "A")
     assert refused(engine.approve, run.tasks.get(step="OK")).endswith("its run is running")
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     assert driver.statuses(run) == {"A": "failed", "OK": "canceled", "ANYWAY": "waiting"}
     engine.approve(run.tasks.get(step="ANYWAY"))
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     run.refresh_from_db()
     assert (run.status, run.error) == (RunStatus.FAILED, "A: ValueError: no")
 

@@ -10,8 +10,12 @@ from django.test import TestCase
 
 from django_director import engine
 from django_director.definitions.model import Concurrency, TaskStep
-from django_director.engine import admission, children, finish, hold, recovery, retention, stop, timeouts
-from django_director.engine.finish import Failure
+from django_director.engine import pausing, stopping
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.concurrency import admission
+from django_director.engine.steps import child_workflows
+from django_director.engine.supervisor import recovery, retention, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -155,11 +159,11 @@ def test_a_claim_that_was_lost_starts_nothing():
     lost = driver.claim(run, "SHIP")
     Task.objects.update(lease_until=PAST)
     assert recovery.expire_leases() == 1
-    assert children.take_up(lost, {}) is None
+    assert child_workflows.take_up(lost, {}) is None
     assert Run.objects.count() == 1
     take_up(run)
     assert Run.objects.count() == 2
-    assert children.take_up(lost, {}) is None
+    assert child_workflows.take_up(lost, {}) is None
     assert Run.objects.count() == 2
 
 
@@ -175,7 +179,7 @@ def test_an_error_in_between_leaves_neither_a_child_nor_a_waiting_step(monkeypat
     with monkeypatch.context() as patch:
         patch.setattr("django_director.common.failpoints.point", die)
         with pytest.raises(RuntimeError), transaction.atomic():
-            children.take_up(claimed, {})
+            child_workflows.take_up(claimed, {})
     assert (Run.objects.count(), run.tasks.get().status) == (1, TaskStatus.RUNNING)
 
 
@@ -204,7 +208,7 @@ def test_a_child_without_tasks_ends_at_once():
     make_workflow(definition("test.CHILD", group("G")))
     run = started()
     assert driver.child_of(run, "SHIP").status == RunStatus.SUCCESS
-    assert children.report_all(10) == 1
+    assert child_workflows.report_all(10) == 1
     assert driver.statuses(run) == {"SHIP": "success", "AFTER": "queued"}
     assert run.tasks.get(step="SHIP").result == []
 
@@ -259,7 +263,7 @@ def test_nothing_waits_for_the_hooks_of_the_child():
     made = driver.child_of(run, "SHIP")
     for name in ("X", "Y"):
         driver.succeed(made, name)
-    children.report_all(10)
+    child_workflows.report_all(10)
     assert made.tasks.get(is_hook=True).status == TaskStatus.QUEUED
     assert driver.statuses(run) == {"SHIP": "success", "AFTER": "queued"}
 
@@ -269,7 +273,7 @@ def test_a_report_is_made_once():
     run = started()
     made = driver.child_of(run, "SHIP")
     driver.succeed(made, "X")
-    assert [children.report(made.pk), children.report(made.pk)] == [True, False]
+    assert [child_workflows.report(made.pk), child_workflows.report(made.pk)] == [True, False]
     assert run.tasks.get(step="AFTER").sequence == 1
 
 
@@ -374,13 +378,13 @@ def test_a_child_that_fails_lets_its_parent_fail_fast():
     run = driver.start(group("G", child("SHIP", "test.CHILD"), chain("C", "D", "E")), fail_fast=True)
     take_up(run)
     fail_in(driver.child_of(run, "SHIP"))
-    with_commit(lambda: children.report_all(10))
+    with_commit(lambda: child_workflows.report_all(10))
     assert driver.statuses(run) == {"SHIP": "failed", "D": "canceled", "E": "canceled"}
 
 
 def test_the_children_of_many_steps_are_stopped_in_chunks(monkeypatch):
-    monkeypatch.setattr(stop, "CHUNK", 2)
-    monkeypatch.setattr(stop, "CHILDREN_AT_ONCE", 1)
+    monkeypatch.setattr(stopping, "CHUNK", 2)
+    monkeypatch.setattr(stopping, "CHILDREN_AT_ONCE", 1)
     make_child("X")
     names = [f"S{number}" for number in range(5)]
     run = driver.start(group("G", *(child(name, "test.CHILD") for name in names)))
@@ -449,9 +453,9 @@ def test_a_timeout_that_a_crash_interrupted_is_told_by_the_end():
     made = driver.child_of(run, "SHIP")
     overdue(made)
     # The process dies here; the child's last task may end before a supervisor looks.
-    stop.sweep(Run.objects.stopping(), made.pk)
-    assert stop.close_if_idle(made.pk)
-    assert children.report_all(10) == 1
+    stopping.sweep(Run.objects.stopping(), made.pk)
+    assert stopping.close_if_idle(made.pk)
+    assert child_workflows.report_all(10) == 1
     assert error_of(run).startswith("TimeLimitExceeded: ")
 
 
@@ -610,7 +614,7 @@ def test_a_retry_waits_until_the_child_that_ran_too_long_has_ended():
     assert (task.status, task.not_before is not None, task.failures) == (TaskStatus.WAITING, True, 0)
     assert finish.fail(running, Failure(error="ValueError: no"))
     recovery.close_stopped()
-    children.report_all(10)
+    child_workflows.report_all(10)
     Task.objects.waiting().update(not_before=PAST)
     recovery.wake()
     take_up(run)
@@ -687,11 +691,11 @@ def test_a_pause_holds_back_what_the_children_would_start():
     assert not Run.objects.filter(paused_at=None).exists()
     recovery.publish_due()
     assert driver.claims.claim(driver.ticket(inner.tasks.get(step="X")), "tests") is None
-    assert hold.parked().count() == 1
+    assert pausing.parked().count() == 1
     Run.objects.update(paused_at=PAST)
     with_commit(lambda: engine.resume(run))
     assert not Run.objects.filter(paused_at__isnull=False).exists()
-    assert hold.parked().count() == 0
+    assert pausing.parked().count() == 0
     before = inner.deadline_at
     inner.refresh_from_db()
     assert inner.deadline_at > before
@@ -716,12 +720,12 @@ def test_a_pause_that_a_crash_interrupted_reaches_the_children_and_so_does_its_e
     engine.pause(run)
     made.refresh_from_db()
     assert made.paused_at is None
-    assert hold.follow_parents() == 1
+    assert pausing.follow_parents() == 1
     made.refresh_from_db()
     assert made.paused_at is not None
     engine.resume(run)
-    assert hold.follow_parents() == 1
-    assert hold.follow_parents() == 0
+    assert pausing.follow_parents() == 1
+    assert pausing.follow_parents() == 0
     made.refresh_from_db()
     assert made.paused_at is None
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.engine import children, finish, recovery, success, timeouts
+from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.steps import child_workflows
+from django_director.engine.supervisor import recovery, timeouts
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.acceptance import checker
@@ -35,7 +37,7 @@ def held(tmp_path, monkeypatch):
     """``overlap``, with a folder. Inside of a finish a transaction is held: a single statement can't be."""
 
     def overlapping(point: str, first: Any, second: Any) -> list[Any]:
-        monkeypatch.setattr(success, "can_pair", lambda: False)
+        monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
         return overlap(point, first, second, folder=tmp_path)
 
     return overlapping
@@ -128,7 +130,7 @@ def test_a_child_begins_while_its_worker_is_believed_dead(held, point):
     run = parent()
     claimed = driver.claim(run, "SHIP")
     Task.objects.filter(pk=claimed.task_id).update(lease_until=PAST)
-    held(point, lambda: children.take_up(claimed, {}), recovery.expire_leases)
+    held(point, lambda: child_workflows.take_up(claimed, {}), recovery.expire_leases)
     assert run.tasks.get(step="SHIP").status == TaskStatus.WAITING
     assert Run.objects.count() == 2
     assert settle(run) == ["success"]
@@ -140,7 +142,7 @@ def test_a_child_does_not_begin_when_its_step_was_given_to_another_worker(held):
     Task.objects.filter(pk=lost.task_id).update(lease_until=PAST)
     recovery.expire_leases()
     again = driver.claim(run, "SHIP")
-    held("child.inserted", lambda: children.take_up(again, {}), lambda: children.take_up(lost, {}))
+    held("child.inserted", lambda: child_workflows.take_up(again, {}), lambda: child_workflows.take_up(lost, {}))
     assert Run.objects.count() == 2
     assert settle(run) == ["success"]
 
@@ -149,12 +151,12 @@ def test_a_child_does_not_begin_when_its_step_was_given_to_another_worker(held):
 def test_two_tell_a_step_of_the_end(ends, monkeypatch):
     run, made, claimed = running()
     with monkeypatch.context() as patch:
-        patch.setattr(children, "report", lambda child_id: False)
+        patch.setattr(child_workflows, "report", lambda child_id: False)
         if ends == "success":
             finish.finish(claimed, 1)
         else:
             finish.fail(claimed, finish.Failure(error="ValueError: no"))
-    told = waiting_for(Task.objects.filter(run=run, step="SHIP"), *[lambda: children.report(made.pk)] * 2)
+    told = waiting_for(Task.objects.filter(run=run, step="SHIP"), *[lambda: child_workflows.report(made.pk)] * 2)
     assert sorted(told) == [False, True]
     assert run.tasks.get(step="AFTER").sequence == (1 if ends == "success" else 0)
     assert settle(run) == [ends]
@@ -176,18 +178,18 @@ def test_a_child_resumes_while_its_parent_is_canceled(held, point):
 def test_a_late_report_does_not_end_the_step_of_a_child_that_has_resumed(held, point, monkeypatch):
     run, made, claimed = running()
     with monkeypatch.context() as patch:
-        patch.setattr(children, "report", lambda child_id: False)
+        patch.setattr(child_workflows, "report", lambda child_id: False)
         finish.fail(claimed, finish.Failure(error="ValueError: no"))
 
     def retry_by_another_supervisor() -> None:
         # The first one sleeps; in the meantime all this happens.
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("django_director.common.failpoints.point", lambda name: None)
-            children.report(made.pk)
+            child_workflows.report(made.pk)
             engine.retry(Run.objects.get(pk=run.pk))
             begin(run)
 
-    held(point, lambda: children.report(made.pk), retry_by_another_supervisor)
+    held(point, lambda: child_workflows.report(made.pk), retry_by_another_supervisor)
     assert driver.statuses(run)["SHIP"] == "waiting"
     made.refresh_from_db()
     assert (made.status, made.is_awaited) == (RunStatus.RUNNING, True)

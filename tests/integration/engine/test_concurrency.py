@@ -20,9 +20,10 @@ from django_director.common import ids
 from django_director.db.functions import later
 from django_director.db.transactions import transact
 from django_director.dispatch import publisher
-from django_director.engine import claim as claims
-from django_director.engine import finish, recovery
-from django_director.engine.finish import Failure
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.supervisor import recovery
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus

@@ -19,9 +19,10 @@ from django_director.common import ids
 from django_director.conf import director
 from django_director.db.compiled import can_pair
 from django_director.definitions.model import TaskStep
-from django_director.engine import claim as claims
-from django_director.engine import finish, recovery
-from django_director.engine.finish import Failure
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.supervisor import recovery
 from django_director.exceptions import (
     Conflict,
     DirectorError,

@@ -16,9 +16,9 @@ from django_director.conf import director
 from django_director.db import lock_limits
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
-from django_director.engine import claim as claims
-from django_director.engine import workers
-from django_director.engine.supervise import LEASE_NAME, LOOKS, Supervisor
+from django_director.engine.attempts import claim as claims
+from django_director.engine.supervisor import workers
+from django_director.engine.supervisor.loop import LEASE_NAME, LOOKS, Supervisor
 from django_director.exceptions import Conflict
 from django_director.models import Lease, Run, Task, Worker
 from django_director.status import RunStatus, TaskStatus

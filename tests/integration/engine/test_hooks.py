@@ -9,8 +9,9 @@ import pytest
 from django_director import engine, inputs
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Publication
-from django_director.engine import claim as claims
-from django_director.engine import finish, recovery, timeouts, unknown
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.supervisor import recovery, timeouts, unknown_tasks
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow, step
@@ -145,8 +146,8 @@ def test_a_hook_that_lost_its_worker_or_is_unknown_goes_on(settings, monkeypatch
         "COUNT": "pending",
     }
     task = run.tasks.get(step="hooks.always")
-    unknown.note([(task.pk, task.sequence, task.name)], "celery@old")
-    assert unknown.fail() == 1
+    unknown_tasks.note([(task.pk, task.sequence, task.name)], "celery@old")
+    assert unknown_tasks.fail() == 1
     assert hook_statuses(run)["COUNT"] == "upstream_failed"
 
 

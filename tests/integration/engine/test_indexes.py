@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django_director import engine
 from django_director.common import ids
 from django_director.db.functions import Now
-from django_director.engine import items, recovery
+from django_director.engine.flow import items
+from django_director.engine.supervisor import recovery
 from django_director.models import Lease, Run, Task, Workflow
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow, mapped

@@ -10,11 +10,13 @@ from django.db import transaction
 
 from django_director import engine
 from django_director.db.functions import later
-from django_director.engine import claim as claims
-from django_director.engine import finish, recovery, retention, settle, success
-from django_director.engine.claim import Claim
-from django_director.engine.finish import Failure
-from django_director.engine.supervise import Supervisor
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.flow import advance
+from django_director.engine.supervisor import recovery, retention
+from django_director.engine.supervisor.loop import Supervisor
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -34,7 +36,7 @@ def held(tmp_path, monkeypatch):
 
     def overlapping(point: str, first: Any, second: Any) -> list[Any]:
         if point in {"finish.updated", "finish.settled"}:
-            monkeypatch.setattr(success, "can_pair", lambda: False)
+            monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
         return overlap(point, first, second, folder=tmp_path)
 
     return overlapping
@@ -88,12 +90,12 @@ def test_the_last_two_members_when_one_fails(held, point):
 def _ask_whether_all_are_done(run_id: Any, seq: int, arrival: Any) -> Any:
     """A join as one would write it first: no counter, no lock, a question."""
     unfinished = Task.objects.filter(run_id=run_id, step__in=("X", "Y")).exclude(status=TaskStatus.SUCCESS)
-    return None if unfinished.exists() else settle.Tally()
+    return None if unfinished.exists() else advance.Tally()
 
 
 @pytest.mark.fault(8)
 def test_a_join_that_asks_whether_all_are_done_is_caught(held, monkeypatch):
-    monkeypatch.setattr(settle, "_count", _ask_whether_all_are_done)
+    monkeypatch.setattr(advance, "_count", _ask_whether_all_are_done)
     run = finish_two_members(held, "finish.settled", 1)
     assert run.tasks.get(step="Z").status == TaskStatus.PENDING, (
         "the interleaving shows no harm: it proves nothing"

@@ -10,8 +10,9 @@ import pytest
 
 from django_director import engine
 from django_director.db.functions import later
-from django_director.engine import hold, lost, recovery, unknown
-from django_director.engine.claim import Claim
+from django_director.engine import pausing
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.supervisor import lost_attempts, recovery, unknown_tasks
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import group
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
 def lose(claim: Claim, seconds: float | None = None) -> bool:
-    return lost.write_down(claim.task_id, claim.sequence, "signal 9", seconds)
+    return lost_attempts.write_down(claim.task_id, claim.sequence, "signal 9", seconds)
 
 
 def state(task_id: Any) -> tuple[str, int, int]:
@@ -71,7 +72,7 @@ def test_a_locked_row_does_not_hold_up_other_unknown_tasks():
     run = driver.start(group("G", "A", "B"))
     rows = list(run.tasks.values_list("pk", "sequence", "name"))
     with held_elsewhere(run.tasks.filter(step="A")):
-        within_seconds(1, lambda: unknown.note(rows, "celery@old"))
+        within_seconds(1, lambda: unknown_tasks.note(rows, "celery@old"))
     told = run.tasks.filter(unknown_since__isnull=False)
     assert [task.step for task in told] == ["B"]
 
@@ -92,11 +93,11 @@ def test_a_claim_is_held_until_its_task_is_another_attempts():
     tokens = {claim.token for claim in claims}
     Task.objects.filter(pk=claims[0].task_id).update(lease_until=later(-1))
     # That its lease is over may be the database's fault.
-    assert lost.still_held(claims, False) == tokens
-    assert lost.still_held(claims, True) == {claims[1].token}
+    assert lost_attempts.still_held(claims, False) == tokens
+    assert lost_attempts.still_held(claims, True) == {claims[1].token}
     assert lose(claims[0])
-    assert lost.still_held(claims, False) == {claims[1].token}
-    assert driver.claim(run, "A").token not in lost.still_held(claims, False)
+    assert lost_attempts.still_held(claims, False) == {claims[1].token}
+    assert driver.claim(run, "A").token not in lost_attempts.still_held(claims, False)
 
 
 @pytest.mark.fault(49)
@@ -105,7 +106,7 @@ def test_a_queued_task_whose_message_was_dropped_is_sent_under_the_next_id(publi
     (first,) = published
     published.clear()
     for _ in range(2):
-        assert lost.write_down(first.task_id, first.sequence, "its message was revoked")
+        assert lost_attempts.write_down(first.task_id, first.sequence, "its message was revoked")
     recovery.publish_due()
     assert [(message.task_id, message.sequence) for message in published] == [(first.task_id, first.sequence + 1)]
     assert state(first.task_id) == (TaskStatus.QUEUED, 0, 0)
@@ -116,7 +117,7 @@ def test_a_queued_task_whose_message_was_dropped_is_sent_under_the_next_id(publi
 def test_a_held_task_stays_held_when_its_message_was_dropped(published):
     run = driver.start("A")
     engine.pause(run)
-    hold.park_ids([published[0].task_id])
+    pausing.park_ids([published[0].task_id])
     before = run.tasks.values().get()
-    assert lost.write_down(published[0].task_id, published[0].sequence, "its message was revoked")
+    assert lost_attempts.write_down(published[0].task_id, published[0].sequence, "its message was revoked")
     assert run.tasks.values().get() == before

@@ -12,10 +12,12 @@ from django.db import OperationalError, connection
 
 from django_director import engine, ownsteps
 from django_director.db.functions import Now
-from django_director.engine import claim as claims
-from django_director.engine import finish, recovery, timers
-from django_director.engine.claim import Claim
-from django_director.engine.finish import Failure
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.steps import timers
+from django_director.engine.supervisor import recovery
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus

@@ -9,10 +9,14 @@ import pytest
 
 from django_director import engine
 from django_director.db.functions import Now
-from django_director.engine import claim as claims
-from django_director.engine import finish, itemrows, maps, recovery, stop, success
-from django_director.engine.claim import Claim
-from django_director.engine.finish import Failure
+from django_director.engine import stopping
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.flow import item_rows
+from django_director.engine.steps import maps
+from django_director.engine.supervisor import recovery
 from django_director.models import Run
 from django_director.status import RunStatus
 from tests.factories import mapped
@@ -32,7 +36,7 @@ def held(tmp_path, monkeypatch):
 
     def overlapping(point: str, first: Any, second: Any) -> list[Any]:
         if point in {"finish.updated", "finish.settled"}:
-            monkeypatch.setattr(success, "can_pair", lambda: False)
+            monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
         return overlap(point, first, second, folder=tmp_path)
 
     return overlapping
@@ -104,7 +108,7 @@ def test_an_end_that_releases_and_a_cancel(held, point):
     recovery.close_stopped()
     assert in_work(run) == [1]
     assert finish.finish(second, 1)
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     engine.retry(run)
@@ -117,7 +121,7 @@ def test_an_end_that_releases_and_a_cancel(held, point):
 def test_an_end_that_releases_and_a_top_up(held, point):
     run, (first, _) = two_items(6, max_parallel=3)
     run.tasks.filter(map_index=2).update(status="success", finished_at=Now(), next_dispatch_at=None)
-    held(point, lambda: finish.finish(first, 1), itemrows.top_up)
+    held(point, lambda: finish.finish(first, 1), item_rows.top_up)
     assert len(in_work(run)) == 3
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from django_director import engine, lookups
 from django_director.definitions.model import Concurrency
-from django_director.engine import claim as claims
-from django_director.engine import finish, stop
+from django_director.engine import stopping
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
 from django_director.exceptions import Conflict, UnknownTask
 from django_director.models import Attempt, Run, Task
 from django_director.status import RunStatus
@@ -191,7 +192,7 @@ def test_a_retry_after_a_cancel():
     claimed = driver.claim(run, "M", 1)
     engine.cancel(run)
     assert finish.finish(claimed, 2)
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     run.refresh_from_db()
     engine.retry(run)
     assert waiting(run, "M")
@@ -206,7 +207,7 @@ def test_a_retry_after_a_cancel_that_let_all_items_end():
     claimed = driver.claim(run, "M", 0)
     engine.cancel(run)
     assert finish.finish(claimed, 2)
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     engine.retry(run)

@@ -13,9 +13,13 @@ from django_director.common import ids
 from django_director.db.compiled import can_pair
 from django_director.db.functions import Now
 from django_director.definitions.model import Retry
-from django_director.engine import claim as claims
-from django_director.engine import finish, itemrows, maps, recovery, stop, timeouts
-from django_director.engine.finish import Failure
+from django_director.engine import stopping
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.flow import item_rows
+from django_director.engine.steps import maps
+from django_director.engine.supervisor import recovery, timeouts
 from django_director.models import Run
 from django_director.status import RunStatus
 from tests.factories import chain, group, mapped, step
@@ -425,7 +429,7 @@ def test_a_cancel_ends_a_map_with_what_it_has_not_started():
     claimed = driver.claim(run, "M", 1)
     engine.cancel(run)
     assert finish.finish(claimed, 1)
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     assert list(of_items(run).values()) == ["success", "success", "canceled", "canceled"]
@@ -437,7 +441,7 @@ def test_an_expansion_after_a_cancel_is_swept():
     claimed = driver.claim(run, "M")
     engine.cancel(run)
     assert maps.expand(claimed, ["1", "2"])
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     assert set(of_items(run).values()) == {"canceled"}
@@ -448,11 +452,11 @@ def test_fail_fast_cancels_what_has_not_started():
     driver.expand(run, "M")
     other = driver.claim(run, "M", 1)
     driver.fail(run, "M", index=0)
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     assert of_items(run) == {"M[0]": "failed", "M[1]": "running", "M[2]": "canceled"}
     assert run.tasks.get(step="M", map_index=-1).status == "waiting"
     assert finish.finish(other, 1)
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
     assert run.tasks.get(step="M", map_index=-1).status == "failed"
@@ -479,7 +483,7 @@ def test_fail_fast_spares_what_cleans_up_for_each_item():
     run = start(mapped("M", *body, max_parallel=1), step("Z", trigger_rule="always"), items=[1, 2], fail_fast=True)
     driver.expand(run, "M")
     driver.fail(run, "S", index=0)
-    stop.carry_on(run.pk)
+    stopping.carry_on(run.pk)
     assert active(run) == ["T[0]"]
     assert run.tasks.get(step="Z").status == "pending"
     driver.drain(run)
@@ -505,9 +509,9 @@ def test_the_supervisor_tops_up_what_a_hand_has_broken():
     run = start(mapped("M", max_parallel=2), items=[1, 2, 3, 4])
     driver.expand(run, "M")
     run.tasks.filter(map_index=0).update(status="success", finished_at=Now(), next_dispatch_at=None)
-    assert itemrows.top_up() == 1
+    assert item_rows.top_up() == 1
     assert active(run) == ["M[1]", "M[2]"]
-    assert itemrows.top_up() == 0
+    assert item_rows.top_up() == 0
 
 
 def test_the_audit_recomputes_a_map_in_which_nothing_moves():

@@ -13,22 +13,16 @@ import pytest
 
 from django_director import engine
 from django_director.db.compiled import UUID_FIELD, Param, Update
-from django_director.engine import (
-    admission,
-    children,
-    finish,
-    hold,
-    items,
-    launch,
-    outbox,
-    recompute,
-    recovery,
-    settle,
-    stop,
-    success,
-)
-from django_director.engine import claim as claims
-from django_director.engine.claim import Claim, Ticket
+from django_director.engine import outbox, pausing, stopping
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts.claim import Claim, Ticket
+from django_director.engine.concurrency import admission
+from django_director.engine.flow import advance, items
+from django_director.engine.launch import start
+from django_director.engine.reset import recompute
+from django_director.engine.steps import child_workflows
+from django_director.engine.supervisor import recovery
 from django_director.graph import Graph, Tally
 from django_director.models import Run, Task
 from django_director.status import TaskStatus
@@ -265,7 +259,7 @@ def _begin_without_fence(claim: Claim, order: Any) -> None:
     Task.objects.filter(pk=claim.task_id).update(
         status=TaskStatus.WAITING, child_run=order.run_id, finished_at=None
     )
-    launch.insert(order)
+    start.insert(order)
 
 
 def _end_whatever_the_stop(run: Any, graph: Any, outcome: Any) -> int:
@@ -278,7 +272,7 @@ def _queued_as_before(sequence: int) -> dict[str, Any]:
 
 claims_take = claims._take
 queued_again = finish._queued_again
-settle_count = settle._count
+settle_count = advance._count
 items_count, items_release = items._count, items.release
 
 NO_OUTCOME = "a run has no outcome"
@@ -299,7 +293,7 @@ class Mutant(NamedTuple):
 
 MUTANTS = {
     "finish without the fence": Mutant(
-        success, "succeeding", _succeeding_without_fence, late_success, "somebody else's claim was finished"
+        finish_fast, "succeeding", _succeeding_without_fence, late_success, "somebody else's claim was finished"
     ),
     "fail without the fence": Mutant(
         finish, "_mine", _without_fence, late_failure, "somebody else's claim was failed"
@@ -307,42 +301,42 @@ MUTANTS = {
     "a task is queued again with its old sequence": Mutant(
         finish, "_queued_again", _queued_as_before, handed_back, "one message was claimed twice"
     ),
-    "joins forget failures": Mutant(settle, "_count", _without_counting_failures, a_member_fails, GATES),
-    "joins forget what was skipped": Mutant(settle, "_count", _without_counting_skips, a_member_is_skipped, GATES),
-    "fail_fast does not go on": Mutant(stop, "_go_on", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME),
+    "joins forget failures": Mutant(advance, "_count", _without_counting_failures, a_member_fails, GATES),
+    "joins forget what was skipped": Mutant(advance, "_count", _without_counting_skips, a_member_is_skipped, GATES),
+    "fail_fast does not go on": Mutant(stopping, "_go_on", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME),
     "nobody publishes again": Mutant(recovery, "publish_due", lambda *_: 0, a_message_is_lost, NO_OUTCOME),
     "a pause does not hold": Mutant(
         claims, "_take", _take_though_paused, a_message_comes_in_a_pause, "a paused run started a task"
     ),
     "a pause does not go down": Mutant(
-        hold,
+        pausing,
         "follow_parent",
         lambda child_id: False,
         a_parent_is_paused,
         "a pause has not reached a child run",
     ),
     "nobody tells a step that its child run has ended": Mutant(
-        children, "report_all", lambda limit: 0, nobody_hears_of_an_end, NO_OUTCOME
+        child_workflows, "report_all", lambda limit: 0, nobody_hears_of_an_end, NO_OUTCOME
     ),
     "a stop does not go down": Mutant(
-        stop,
+        stopping,
         "stop_children",
         lambda stopped, run_id, reason, force=False: None,
         a_parent_is_canceled,
         "a stop has not reached a child run",
     ),
     "a sweep takes steps that wait for child runs": Mutant(
-        stop, "_unstarted", lambda tasks: tasks.unstarted(), a_parent_is_canceled, "lets run .* be"
+        stopping, "_unstarted", lambda tasks: tasks.unstarted(), a_parent_is_canceled, "lets run .* be"
     ),
     "a child run starts for whoever asks": Mutant(
-        children,
+        child_workflows,
         "_begin",
         _begin_without_fence,
         a_late_worker_wants_a_child,
         ACTIVE,
     ),
     "a step is told by a child run that it does not wait for": Mutant(
-        children, "_waits_for", lambda step, child: True, a_child_ends_after_its_time, ACTIVE
+        child_workflows, "_waits_for", lambda step, child: True, a_child_ends_after_its_time, ACTIVE
     ),
     "a limit is not asked for": Mutant(
         admission,
@@ -355,14 +349,14 @@ MUTANTS = {
         admission, "hand_on", lambda run_id: None, two_of_a_key, "a run waits for a slot that is free"
     ),
     "a stopped run is not swept": Mutant(
-        stop,
+        stopping,
         "sweep",
         lambda stopped, run_id, reason="", spared=(), maps=(): None,
         canceled_with_something_left,
         NO_OUTCOME,
     ),
     "the end does not ask whether the run was stopped": Mutant(
-        settle,
+        advance,
         "end",
         _end_whatever_the_stop,
         the_last_task_ends_after_a_cancel,
@@ -402,7 +396,7 @@ MUTANTS = {
 def test_the_model_catches_a_mutant(name, monkeypatch):
     mutant = MUTANTS[name]
     # The mutants are of the transactions, which PostgreSQL has beside its single statements.
-    monkeypatch.setattr(success, "can_pair", lambda: False)
+    monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
     monkeypatch.setattr(claims, "can_pair", lambda: False)
     tell(mutant.story)
     monkeypatch.setattr(mutant.module, mutant.attribute, mutant.instead)

@@ -11,10 +11,12 @@ from django.db.models import F, Min
 from django_director import engine
 from django_director.db.functions import later
 from django_director.dispatch import publisher
-from django_director.engine import backlog, finish, hold, probes, recovery
-from django_director.engine import claim as claims
-from django_director.engine.supervise import LOOKS
-from django_director.engine.tickets import Ticket
+from django_director.engine import pausing
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.tickets import Ticket
+from django_director.engine.supervisor import backlog, probes, recovery
+from django_director.engine.supervisor.loop import LOOKS
 from django_director.models import Run, Task
 from django_director.status import TaskStatus
 from tests.factories import definition, group, make_workflow, step
@@ -219,7 +221,7 @@ def test_what_is_parked_is_no_probe(site: Site):
     run = site.start(5)
     other = driver.start("B", name="test.OTHER")
     engine.pause(other)
-    hold.park(other.tasks.all())
+    pausing.park(other.tasks.all())
     site.pass_time(2 * HOUR)
     assert {message.run_id for message in site.queue} == {run.pk}
     assert site.watch.probes["celery"].tasks <= set(run.tasks.values_list("pk", flat=True))

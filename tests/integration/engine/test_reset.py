@@ -11,9 +11,10 @@ from django.db import OperationalError
 from django.db.models import F
 
 from django_director import engine
-from django_director.engine import claim as claims
-from django_director.engine import recovery, reset
-from django_director.engine.previews import SHOWN
+from django_director.engine.attempts import claim as claims
+from django_director.engine.reset import apply
+from django_director.engine.reset.previews import SHOWN
+from django_director.engine.supervisor import recovery
 from django_director.exceptions import Conflict
 from django_director.models import Attempt, Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -306,11 +307,11 @@ def test_many_reasons_are_counted():
 
 def test_of_two_who_have_looked_one_is_refused():
     run = ran("A", "B", failing="B")
-    plan = reset.plans.of_skip(task(run, "B"))
+    plan = apply.plans.of_skip(task(run, "B"))
     engine.rerun(task(run, "A"))
     drain(run, "B")
     with pytest.raises(Conflict, match="can't be skipped: somebody else has just changed it"):
-        reset._carry_out(plan)
+        apply._carry_out(plan)
     assert driver.statuses(run) == {"A": "success", "B": "failed"}
 
 
@@ -371,7 +372,7 @@ def test_a_reset_of_scattered_tasks():
 def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
     """The commit went through, its answer did not; the second try must see that it is its own."""
     run = ran("A", "B")
-    real, tries = reset.carry_out, []
+    real, tries = apply.carry_out, []
 
     def unlucky(*args: Any) -> None:
         real(*args)
@@ -385,8 +386,8 @@ def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
         except OperationalError:
             return work()
 
-    monkeypatch.setattr(reset, "carry_out", unlucky)
-    monkeypatch.setattr(reset, "transact", persevere)
+    monkeypatch.setattr(apply, "carry_out", unlucky)
+    monkeypatch.setattr(apply, "transact", persevere)
     again = engine.rerun(task(run, "A"))
     assert (len(tries), again.status, again.run.generation) == (2, TaskStatus.QUEUED, 1)
     assert drain(run) == ["A", "B"]

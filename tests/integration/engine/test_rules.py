@@ -9,9 +9,10 @@ import pytest
 
 from django_director import engine
 from django_director.definitions.model import RULES
-from django_director.engine import claim as claims
-from django_director.engine import finish, recovery, timeouts
-from django_director.engine.finish import Failure
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.supervisor import recovery, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus, Stop

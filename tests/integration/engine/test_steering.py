@@ -6,8 +6,10 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from django_director import engine
-from django_director.engine import claim as claims
-from django_director.engine import finish, recovery, stop
+from django_director.engine import stopping
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.supervisor import recovery
 from django_director.exceptions import Conflict, InactiveWorkflow
 from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -78,7 +80,7 @@ def test_the_last_finish_against_a_cancel():
     assert finish.finish(claimed, 1)
     other.refresh_from_db()
     assert other.status == RunStatus.RUNNING
-    assert stop.close_if_idle(other.pk)
+    assert stopping.close_if_idle(other.pk)
     other.refresh_from_db()
     assert other.status == RunStatus.CANCELED
 
@@ -140,13 +142,13 @@ def test_a_stop_that_is_carried_out_late_leaves_a_run_alone_that_was_taken_up_ag
     run = driver.start("A", group("G", "X", "Y"))
     canceled = Run.objects.stopping().filter(pk=run.pk)
     engine.cancel(run)
-    assert stop.carry_on(run.pk)
+    assert stopping.carry_on(run.pk)
     engine.retry(run)
     driver.claim(run, "A")
     before = driver.statuses(run)
-    stop.sweep(canceled, run.pk)
-    stop.stop_children(canceled, run.pk, "canceled", force=force)
-    assert not stop.carry_on(run.pk)
+    stopping.sweep(canceled, run.pk)
+    stopping.stop_children(canceled, run.pk, "canceled", force=force)
+    assert not stopping.carry_on(run.pk)
     assert driver.statuses(run) == before == {"A": "running", "X": "pending", "Y": "pending"}
     run.refresh_from_db()
     assert run.status == RunStatus.RUNNING

@@ -15,8 +15,9 @@ from django_director import engine, signals
 from django_director.conf import director
 from django_director.db.functions import later
 from django_director.dispatch import publisher
-from django_director.engine import backlog, hold, outbox, recovery
-from django_director.engine.supervise import LEASE_NAME, LEASE_SECONDS, LOOKS, Supervisor
+from django_director.engine import outbox, pausing
+from django_director.engine.supervisor import backlog, recovery
+from django_director.engine.supervisor.loop import LEASE_NAME, LEASE_SECONDS, LOOKS, Supervisor
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow
@@ -198,9 +199,9 @@ def test_what_is_parked_is_not_hastened(published):
     run = driver.start(group("G", "X", "Y"))
     _run_since(run, "X", 0, 0)
     engine.pause(run)
-    assert hold.park(run.tasks.all()) == 1
+    assert pausing.park(run.tasks.all()) == 1
     assert backlog.hasten() == 0
-    assert hold.parked().count() == 1
+    assert pausing.parked().count() == 1
 
 
 def test_hastening_goes_on_chunk_by_chunk(published, monkeypatch):

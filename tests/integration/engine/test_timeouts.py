@@ -12,9 +12,10 @@ from django_director import engine
 from django_director.db.functions import later
 from django_director.definitions.model import Retry
 from django_director.dispatch import publisher, routing
-from django_director.engine import claim as claims
-from django_director.engine import finish, recovery, timeouts
-from django_director.engine.supervise import Supervisor
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor.loop import Supervisor
 from django_director.models import Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
 from tests.factories import definition, group, make_workflow, step

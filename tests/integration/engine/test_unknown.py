@@ -7,7 +7,7 @@ import pytest
 from django_director import engine
 from django_director.db.functions import later
 from django_director.dispatch import publisher
-from django_director.engine import recovery, unknown
+from django_director.engine.supervisor import recovery, unknown_tasks
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow, step
@@ -25,7 +25,7 @@ def _no_waiting(monkeypatch):
 
 def note(run: Run, *steps: str) -> None:
     rows = run.tasks.filter(step__in=steps).values_list("pk", "sequence", "name")
-    unknown.note(list(rows), "celery@old")
+    unknown_tasks.note(list(rows), "celery@old")
 
 
 def offered_in(run: Run, step: str) -> int:
@@ -64,8 +64,8 @@ def test_only_the_message_that_was_dropped_counts():
     run = driver.start(group("G", "X", "Y"))
     driver.claim(run, "X")
     rows = run.tasks.all()
-    unknown.note([(row.pk, row.sequence - int(row.step == "Y"), row.name) for row in rows], "celery@old")
-    unknown.note([(row.pk, row.sequence, "ANOTHER") for row in rows], "celery@old")
+    unknown_tasks.note([(row.pk, row.sequence - int(row.step == "Y"), row.name) for row in rows], "celery@old")
+    unknown_tasks.note([(row.pk, row.sequence, "ANOTHER") for row in rows], "celery@old")
     assert not run.tasks.exclude(unknown_since=None).exists()
 
 
@@ -90,9 +90,9 @@ def test_a_backlog_that_is_unknown_holds_up_no_other_and_is_bounded_by_the_ticks
 def test_it_fails_after_its_time_when_nobody_knows_it(settings):
     run = driver.start("A", "B")
     note(run, "A")
-    assert unknown.fail() == 0
+    assert unknown_tasks.fail() == 0
     settings.DIRECTOR = {"UNKNOWN_TASK_TTL": 0}
-    assert unknown.fail() == 1
+    assert unknown_tasks.fail() == 1
     assert "no worker has known the task “A”" in run.tasks.get(step="A").error
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
@@ -102,26 +102,26 @@ def test_it_has_its_time_anew_while_a_worker_runs_one_of_its_kind():
     run = driver.start(group("G", step("X", task="A"), step("Y", task="A"), step("Z", task="A", queue="other")))
     driver.claim(run, "X")
     run.tasks.exclude(step="X").update(unknown_since=later(-1_000))
-    assert unknown.fail() == 1
+    assert unknown_tasks.fail() == 1
     assert run.tasks.get(step="Z").status == TaskStatus.FAILED, "who serves another queue will not take it"
     assert run.tasks.get(step="Y").unknown_since > run.created_at
-    assert unknown.fail() == 0
+    assert unknown_tasks.fail() == 0
 
 
 def test_nothing_fails_while_the_broker_is_away():
     run = driver.start("A")
     run.tasks.update(unknown_since=later(-1_000))
     publisher.breaker.trip()
-    assert unknown.fail() == 0
+    assert unknown_tasks.fail() == 0
     publisher.breaker.reset()
-    assert unknown.fail() == 1
+    assert unknown_tasks.fail() == 1
 
 
 def test_a_retry_begins_anew():
     run = driver.start("A")
     run.tasks.update(unknown_since=later(-1_000))
-    assert unknown.fail() == 1
+    assert unknown_tasks.fail() == 1
     engine.retry(run)
-    assert unknown.fail() == 0
+    assert unknown_tasks.fail() == 0
     driver.drain(run)
     assert run.status == RunStatus.SUCCESS

@@ -18,10 +18,12 @@ from django_director.db import lock_limits, sessions
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
 from django_director.definitions.model import Concurrency
-from django_director.engine import finish, hold, lapses, unwritten, unwritten_rows, writing
-from django_director.engine.claim import Claim, claim
-from django_director.engine.failures import Failure
-from django_director.engine.unwritten_rows import End
+from django_director.engine import pausing
+from django_director.engine.attempts import finish, unwritten, unwritten_rows
+from django_director.engine.attempts.claim import Claim, claim
+from django_director.engine.attempts.failures import Failure
+from django_director.engine.attempts.unwritten_rows import End
+from django_director.engine.supervisor import lapsed_leases, unwritten_outcomes
 from django_director.exceptions import LockedRow
 from django_director.models import Gate, Run, Task, UnwrittenOutcome, Worker, Workflow
 from django_director.status import RunStatus, TaskStatus
@@ -145,7 +147,7 @@ def test_what_is_kept_of_a_run_that_is_left_alone_is_not_dropped(published):
     unwritten.keep(driver.claim(run, "A"), End.SUCCESS, {"result": 1})
     lock_limits._avoided[run.pk] = lock_limits._Avoided(until=time.monotonic() + 60)
     (kept,) = UnwrittenOutcome.objects.annotate(now=Now())
-    assert writing._write(kept)
+    assert unwritten_outcomes._write(kept)
     assert run.tasks.get().result == 1
 
 
@@ -216,7 +218,7 @@ def test_a_living_worker_has_time_to_renew_a_lease_that_was_locked(published, mo
         tick(made)
     tick(made)
     assert run.tasks.get().crashes == 0, "the worker had no time to renew it"
-    monkeypatch.setattr(lapses, "CONFIRMATION", 0)
+    monkeypatch.setattr(lapsed_leases, "CONFIRMATION", 0)
     tick(made)
     assert run.tasks.get().crashes == 1, "nobody renews it"
 
@@ -264,7 +266,7 @@ def test_an_offer_leaves_a_paused_run_alone(published):
     run = driver.start("A", name="test.LOCKED")
     unwritten_rows.insert_offer(published[0])
     engine.pause(run)
-    run.tasks.update(next_dispatch_at=later(hold.PARKED + 3600))
+    run.tasks.update(next_dispatch_at=later(pausing.PARKED + 3600))
     before = run.tasks.values().get()
     tick(supervisor())
     assert (run.tasks.values().get(), UnwrittenOutcome.objects.count()) == (before, 0)

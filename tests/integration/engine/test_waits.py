@@ -10,7 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from django_director import engine, ownsteps
-from django_director.engine import recovery, timers
+from django_director.engine.steps import timers
+from django_director.engine.supervisor import recovery
 from django_director.exceptions import DirectorError, ExpressionError
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus

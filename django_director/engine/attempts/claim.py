@@ -1,0 +1,302 @@
+"""Claim a task for a worker: one UPDATE that says yes or no, and one SELECT for what the task needs."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import OperationalError
+from django.db.models import Exists, F
+
+from django_director import signals
+from django_director.common import failpoints
+from django_director.conf import director
+from django_director.db.compiled import (
+    INTEGER,
+    SOON_DURABLE,
+    TEXT,
+    UUID_FIELD,
+    Param,
+    Select,
+    Update,
+    can_pair,
+    prepared,
+    wait_at_most,
+)
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import met_lock, row_seconds
+from django_director.db.sessions import receiver_session
+from django_director.db.transactions import PATIENCE, WORKER_PATIENCE, connection, statement
+from django_director.engine import pausing
+from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
+from django_director.models import Run, Task, WorkflowVersion, graph_of
+from django_director.models.querysets import TaskQuerySet
+from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
+
+from . import inputs, tickets, unwritten_rows
+from .inputs import Row
+from .tickets import Ticket
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSnapshot:
+    """What of a run can't change while one of its tasks runs."""
+
+    pk: UUID
+    generation: int
+    parent_task_id: UUID | None
+
+    @classmethod
+    def of(cls, run: Run, generation: int) -> RunSnapshot:
+        """What of a run will not change in this generation."""
+        return cls(pk=run.pk, generation=generation, parent_task_id=run.parent_task_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A task in the hands of one worker. ``token`` is its fence: every later write asks for it."""
+
+    task_id: UUID
+    token: int
+    sequence: int
+    attempt: int
+    failures: int
+    crashes: int
+    reruns: int
+    is_hook: bool
+    run: RunSnapshot
+    graph: Graph
+    node: Node
+    payload: Any
+    upstream: Any
+    """The value that comes from the steps before, or ``None``."""
+    map_index: int = -1
+    """The item it is for; -1 outside of maps."""
+    time_limit: float | None = None
+    """Seconds after which the attempt is over."""
+    too_large: int = 0
+    """The size of what was not read of the results of maps, for it is over ``MAX_INPUT``."""
+    values: Values | None = None
+    """What is to be evaluated before the task runs."""
+    names: Mapping[str, Any] = field(default_factory=dict)
+    """The names that ``values`` know."""
+
+
+def claim(
+    ticket: Ticket, worker: str, time_limit: float | None = None, worker_key: int | None = None
+) -> Claim | None:
+    """Claim the task of a message for the worker of this name and, if it gives signs of life, this key.
+
+    The worker gives the task ``time_limit`` seconds if its step does not.
+
+    ``None``: the message is a duplicate, out of date, or its run was stopped or deleted; it is to be dropped.
+    Raises ``UnfitMessage`` for one that is not of the task that it names.
+    """
+    try:
+        graph = statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
+    except WorkflowVersion.DoesNotExist:
+        statement(partial(tickets.own_row, ticket), patience=WORKER_PATIENCE)
+        return None
+    node = tickets.node_of(ticket, graph)
+    token = secrets.randbits(63)
+    failpoints.point("claim.before")
+    values = of_node(graph, node)
+    limit = time_limit if node.timeout is None else node.timeout
+    take = partial(_take, ticket, graph, node, values, token, limit, worker=worker, worker_key=worker_key)
+    try:
+        rows = statement(take, patience=WORKER_PATIENCE)
+    except OperationalError as error:
+        if not met_lock(error):
+            raise
+        # A worker that waited would soon wait with all its processes.
+        unwritten_rows.insert_offer(ticket)
+        logger.warning(
+            "Task %s is locked by another database session; it is sent again when the lock has ended.",
+            ticket.task_id,
+            extra={"action": "keep", "run_id": str(ticket.run_id), "task": str(ticket.task_id)},
+        )
+        return None
+    if not rows:
+        # Mostly a duplicate. Of a paused run it must not be sent again and again.
+        pausing.park_ids([ticket.task_id], patience=WORKER_PATIENCE)
+        return None
+    failpoints.point("claim.committed")
+    if signals.task_started.receivers:
+        row = Task.objects.select_related("run").filter(pk=ticket.task_id)
+        task = statement(row.get, patience=WORKER_PATIENCE)
+        with receiver_session():
+            signals.task_started.send_robust(sender=Task, task=task)
+    claimed = _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
+    return claimed if limit is None else replace(claimed, time_limit=limit)
+
+
+def of_row(task: Task) -> Claim:
+    """The claim that a running task's row tells of, as far as it takes to end it: without what it was given.
+
+    ``task`` comes with its run and version.
+    """
+    graph = task.run.version.graph
+    assert task.claim is not None
+    return Claim(
+        task_id=task.pk,
+        token=task.claim,
+        sequence=task.sequence,
+        attempt=task.attempt,
+        failures=task.failures,
+        crashes=task.crashes,
+        reruns=task.reruns,
+        is_hook=task.is_hook,
+        run=RunSnapshot.of(task.run, task.run.generation),
+        graph=graph,
+        node=graph.node(task.position),
+        payload=None,
+        upstream=None,
+        map_index=task.map_index,
+    )
+
+
+def look(task: Task) -> Claim:
+    """What a worker would have with a claim of ``task``, from the rows as they are; nothing is claimed.
+
+    To be looked at only: its token is nobody's. ``task`` comes with its run and version.
+    """
+    graph = task.run.version.graph
+    node = graph.node(task.position)
+    ticket = Ticket(
+        task_id=task.pk,
+        sequence=task.sequence,
+        name=node.name,
+        run_id=task.run_id,
+        position=task.position,
+        version=graph.content_hash,
+        map_index=task.map_index,
+    )
+    rows = statement(partial(inputs.read, ticket, graph, node, of_node(graph, node)))
+    return _assembled(ticket, graph, node, 0, rows, PATIENCE)
+
+
+def _assembled(ticket: Ticket, graph: Graph, node: Node, token: int, rows: list[Row], patience: float) -> Claim:
+    values, size = of_node(graph, node), 0
+    if made := graph.last_in(expand((*node.shape.spans(), *(values.results if values else ())))):
+        read = partial(inputs.with_maps, ticket.run_id, made, rows)
+        rows, size = statement(read, patience=patience)
+    claimed = _claim_of(ticket, graph, node, token, rows, size)
+    if values is None:
+        return claimed
+    return replace(claimed, values=values, names=_names(ticket, claimed, values, rows, patience))
+
+
+def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], patience: float) -> dict[str, Any]:
+    run: dict[str, Any] = {}
+    if any(reference.root == "run" for reference in values.references):
+        found = Run.objects.select_related("workflow").defer("payload").filter(pk=ticket.run_id)
+        run = statement(found.get, patience=patience).facts
+    outcomes = {row.position: Outcome(row.status, row.result, row.decision) for row in rows}
+    names = values.names(outcomes, payload=claimed.payload, run=run)
+    if claimed.map_index < 0:
+        return names
+    items = (row.item for row in rows if claimed.graph.node(row.position).takes_item)
+    return names | {"item": next(items, None), "index": claimed.map_index}
+
+
+def _take(
+    ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: Any
+) -> list[Row]:
+    """Claim the task and read what it needs; no rows: it is not this message's to run."""
+    values = ticket.params | {"token": token} | by
+    before = inputs.ids_before(ticket, node)
+    kind = (director.LEASE, limit, node.is_hook, node.runs_on, row_seconds())
+    if can_pair() and wanted is None and len(before) < 2:
+        # A claim that a crash of the database undoes is made again. But a caller's transaction is not ours.
+        may_be_undone = not connection().in_atomic_block
+        taking = _taking_and_reading(*kind, len(before), node.takes_item, may_be_undone)
+        if rows := inputs.few_rows(taking, node, **values, before=before[0] if before else None):
+            return rows
+    elif _taking(*kind).execute(**values):
+        return inputs.read(ticket, graph, node, wanted)
+    # No row may also mean that the answer to our own UPDATE was lost with the connection.
+    is_ours = tickets.own_row(ticket) == (TaskStatus.RUNNING, token)
+    return inputs.read(ticket, graph, node, wanted) if is_ours else []
+
+
+@prepared
+def _taking(
+    lease: float, timeout: float | None, is_hook: bool, runs_on: bool, lock_seconds: float | None
+) -> Update:
+    return Update(_claimable(is_hook, runs_on, lock_seconds), **_taken(lease, timeout))
+
+
+@prepared
+def _taking_and_reading(
+    lease: float,
+    timeout: float | None,
+    is_hook: bool,
+    runs_on: bool,
+    lock_seconds: float | None,
+    upstream: int,
+    has_item: bool,
+    may_be_undone: bool,
+) -> Select:
+    rows = _claimable(is_hook, runs_on, lock_seconds)
+    if may_be_undone:
+        rows = rows.filter(SOON_DURABLE)
+    return inputs.reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
+
+
+def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:
+    # Not the `run_id` of the row: PostgreSQL might then read all runs that are running, to look it up among them.
+    # That the row is of this run follows from its id, see `Ticket.fits`.
+    run = Run.objects.filter(pk=Param("run", UUID_FIELD), version__content_hash=Param("version", TEXT))
+    if not is_hook:
+        run = run.filter(status=RunStatus.RUNNING, paused_at=None)
+        run = run.filter(stop__in=STOP_SPARING) if runs_on else run.filter(stop=Stop.NONE)
+    own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
+    own = own.filter(Exists(run))
+    return own if lock_seconds is None else own.filter(wait_at_most(lock_seconds))
+
+
+def _taken(lease: float, timeout: float | None) -> dict[str, Any]:
+    deadline = {} if timeout is None else {"deadline_at": later(timeout)}
+    return deadline | {
+        "status": TaskStatus.RUNNING,
+        "claim": Param("token", INTEGER),
+        "lease_until": later(lease),
+        "attempt": F("failures") + F("crashes") + 1,
+        "worker": Param("worker", TEXT),
+        "worker_key": Param("worker_key", INTEGER),
+        "started_at": Now(),
+        "next_dispatch_at": None,
+        "unknown_since": None,
+        "unsendable_since": None,
+        # It said why the task was not taken.
+        "reason": "",
+    }
+
+
+def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[Row], size: int) -> Claim:
+    rows = {row.pk: row for row in found}
+    own = rows[ticket.task_id]
+    return Claim(
+        task_id=ticket.task_id,
+        token=token,
+        sequence=ticket.sequence,
+        attempt=own.failures + own.crashes + 1,
+        failures=own.failures,
+        crashes=own.crashes,
+        reruns=own.reruns,
+        is_hook=node.is_hook,
+        run=RunSnapshot(pk=ticket.run_id, generation=own.generation, parent_task_id=own.parent_task),
+        graph=graph,
+        node=node,
+        payload=own.payload,
+        upstream=own.item if node.takes_item else node.shape.assemble({row.position: row.result for row in found}),
+        map_index=ticket.map_index,
+        too_large=size,
+    )

@@ -1,0 +1,158 @@
+"""A task's success: the UPDATE of its row and, where it can be, all that follows from it in the same statement.
+
+Only PostgreSQL has such statements. What is not as usual changes no row and is left to the transaction of
+``finish``, so nothing is decided here that it would decide otherwise.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.db.models import QuerySet
+
+from django_director.common import ids
+from django_director.conf import director
+from django_director.db.compiled import (
+    INTEGER,
+    UUID_FIELD,
+    Locked,
+    Pair,
+    Param,
+    Update,
+    can_pair,
+    prepared,
+    wait_at_most,
+)
+from django_director.db.functions import Now
+from django_director.db.lock_limits import row_seconds
+from django_director.db.transactions import after_commit
+from django_director.engine import outbox
+from django_director.engine.flow import advance, hooks
+from django_director.graph import Junction, Span, Tally, items
+from django_director.models import Task
+from django_director.status import RunStatus, TaskStatus
+
+from .claim import Claim
+
+
+@prepared
+def succeeding(lock_seconds: float | None) -> Update:
+    """Make the claimed task a success: parameters ``task``, ``token``, ``result``."""
+    return Update(
+        _mine(lock_seconds),
+        status=TaskStatus.SUCCESS,
+        finished_at=Now(),
+        lease_until=None,
+        deadline_at=None,
+        next_dispatch_at=None,
+        result=Param("result", Task._meta.get_field("result")),
+        error="",
+        traceback="",
+        reason="",
+    )
+
+
+def _mine(lock_seconds: float | None) -> QuerySet[Task]:
+    mine = Task.objects.filter(pk=Param("task", UUID_FIELD), claim=Param("token", INTEGER)).running()
+    return mine if lock_seconds is None else mine.filter(wait_at_most(lock_seconds))
+
+
+def at_once(claim: Claim, result: Any) -> bool:
+    """Commit the result of a claimed task with what follows from it; ``False``: nothing was done."""
+    if claim.node.map_position is not None:
+        return can_pair() and not claim.graph.definition.fail_fast and _item(claim, result)
+    if claim.is_hook or len(claim.node.junctions) != 1 or claim.node.guards or not can_pair():
+        return False
+    if claim.graph.definition.fail_fast:
+        # Whether the run has stopped is to be asked first.
+        return False
+    values = {"task": claim.task_id, "token": claim.token, "result": result, "run": claim.run.pk}
+    junction = claim.graph.junctions[claim.node.junctions[0]]
+    if junction.has_gate:
+        return _count(junction.seq, values)
+    if junction.is_end:
+        return _end(claim, values)
+    span = _only_span(junction)
+    return span is not None and _queue(claim, span, values)
+
+
+def _item(claim: Claim, result: Any) -> bool:
+    """A task for an item that has another one after it, or that counts and lets no other item begin."""
+    node, run = claim.node, claim.run
+    way = items.onward(claim.graph, node, TaskStatus.SUCCESS)
+    values = {"task": claim.task_id, "token": claim.token, "result": result, "run": run.pk}
+    if way.settled or way.is_open:
+        return False
+    if way.ready is None:
+        around = claim.graph.nodes[node.map_position or 0]
+        number = items.counter(around.position, claim.map_index)
+        return around.max_parallel is None and _count(number, values)
+    sequence = outbox.first_sequence(run.generation)
+    following = ids.item_id(run.pk, way.ready, claim.map_index)
+    pair = _queueing_item(director.DISPATCH_GRACE, row_seconds())
+    finished, queued = pair.execute(**values, next=following, sequence=sequence)
+    if queued:
+        message = outbox.item_message(run.pk, claim.graph, way.ready, claim.map_index, sequence)
+        after_commit(partial(outbox.publish, [message]))
+    return finished > 0
+
+
+@prepared
+def _queueing_item(grace: float, lock_seconds: float | None) -> Pair:
+    return Pair(succeeding(lock_seconds), outbox.queueing_item(grace))
+
+
+def _count(number: int, values: dict[str, Any]) -> bool:
+    """One of several members that is not the last."""
+    _, finished = _counting(row_seconds()).execute(**values, seq=number)
+    return finished > 0
+
+
+@prepared
+def _counting(lock_seconds: float | None) -> Pair:
+    # The task is locked first, as everywhere: whoever waits for it may find that the gate has counted already.
+    return Pair(advance.counting_success(Locked(_mine(lock_seconds))), succeeding(lock_seconds))
+
+
+def _queue(claim: Claim, span: Span, values: dict[str, Any]) -> bool:
+    """A step of a chain, or the one before a group."""
+    start, stop = span
+    sequence = outbox.first_sequence(claim.run.generation)
+    pair = _queueing(director.DISPATCH_GRACE, row_seconds())
+    finished, queued = pair.execute(**values, start=start, stop=stop, sequence=sequence)
+    if queued == stop - start:
+        outbox.publish_after_commit(claim.run, claim.graph, [span])
+    return finished > 0
+
+
+@prepared
+def _queueing(grace: float, lock_seconds: float | None) -> Pair:
+    return Pair(succeeding(lock_seconds), outbox.queueing(grace))
+
+
+def _only_span(junction: Junction) -> Span | None:
+    if junction.parent is not None or junction.feeds or len(junction.heads) != 1:
+        return None
+    (release,) = junction.heads
+    if len(release.spans) != 1 or junction.verdict(release.rule, Tally(1)) != TaskStatus.QUEUED:
+        return None
+    start, stop = release.spans[0]
+    return (start, stop) if stop - start <= outbox.INLINE else None
+
+
+def _end(claim: Claim, values: dict[str, Any]) -> bool:
+    """The only last task of a run without hooks for its outcome."""
+    if hooks.chains(claim.graph, RunStatus.SUCCESS):
+        return False
+    finished, closed = _ending(advance.holds_slot(claim.graph), row_seconds()).execute(
+        **values, outcome=RunStatus.SUCCESS, error=""
+    )
+    if closed:
+        advance.announce_end(claim.run, claim.graph)
+    return finished > 0
+
+
+@prepared
+def _ending(frees_slot: bool, lock_seconds: float | None) -> Pair:
+    return Pair(succeeding(lock_seconds), advance.ending(frees_slot))

@@ -1,0 +1,129 @@
+"""Hooks: tasks that the end of a run starts, once per outcome.
+
+First the list of the outcome, then that of ``always``. All their rows are inserted in the transaction that ends
+the run, the first one queued; the end of each queues the next. Nothing waits for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+from typing import Final
+from uuid import UUID
+
+from django_director.common import ids
+from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.transactions import after_commit
+from django_director.engine import outbox
+from django_director.graph import Graph, Node
+from django_director.graph.rules import Tally, tally_of, verdict
+from django_director.models import Task
+from django_director.models.querysets import TaskQuerySet
+from django_director.status import RunStatus, TaskStatus
+
+BY_OUTCOME: Final = {RunStatus.SUCCESS: "success", RunStatus.FAILED: "failure", RunStatus.CANCELED: "canceled"}
+ALWAYS: Final = "always"
+
+
+def chains(graph: Graph, outcome: RunStatus) -> list[tuple[Node, ...]]:
+    """The lists of hooks that an outcome starts, one after the other."""
+    return [graph.hooks[name] for name in (BY_OUTCOME[outcome], ALWAYS) if name in graph.hooks]
+
+
+def insert(run_id: UUID, graph: Graph, outcome: RunStatus, *, generation: int) -> None:
+    """Insert the hooks of an outcome, in the transaction that ends the run."""
+    nodes = list(chain.from_iterable(chains(graph, outcome)))
+    if not nodes:
+        return
+    tasks = {node.position: _row(run_id, node, generation) for node in nodes}
+    settled, following = _next([], chains(graph, outcome))
+    for node, status in settled:
+        tasks[node.position].status = status
+        tasks[node.position].finished_at = Now()
+    if following is not None:
+        first = tasks[following.position]
+        first.status = TaskStatus.QUEUED
+        first.sequence = outbox.first_sequence(generation)
+        first.queued_at = Now()
+        first.next_dispatch_at = later(director.DISPATCH_GRACE)
+    Task.objects.bulk_create(tasks.values())
+    if following is not None:
+        _publish(run_id, graph, following, generation)
+
+
+def follow(run_id: UUID, graph: Graph, node: Node, sequence: int, status: TaskStatus) -> None:
+    """Let the end of a hook have its consequences, in its transaction; ``sequence`` is the hook's own.
+
+    The rules of those after it in its list decide what becomes of them; ``always`` begins when the list before it
+    has ended.
+    """
+    generation = outbox.generation_of(sequence)
+    own = next(nodes for nodes in graph.hooks.values() if node in nodes)
+    later_lists = [graph.hooks[ALWAYS]] if ALWAYS in graph.hooks and graph.hooks[ALWAYS] != own else []
+    ended = tally_of(status, is_forgiven=node.is_forgiven)
+    settled, following = _next(own[own.index(node) + 1 :], later_lists, ended)
+    for what in dict.fromkeys(status for _, status in settled):
+        those = tuple(node for node, status in settled if status == what)
+        _pending(run_id, generation, those).update(status=what, finished_at=Now())
+    if following is not None and _queue(run_id, generation, following):
+        _publish(run_id, graph, following, generation)
+
+
+def _next(
+    rest: Sequence[Node], lists: Sequence[Sequence[Node]], ended: Tally | None = None
+) -> tuple[list[tuple[Node, TaskStatus]], Node | None]:
+    """What the rules make of the ``rest`` of a list, whose last has ``ended``, and of the lists after it.
+
+    Those that do not run, and the first that does; each list begins with nothing before it.
+    """
+    settled: list[tuple[Node, TaskStatus]] = []
+    for nodes, before in ((rest, ended), *((nodes, None) for nodes in lists)):
+        for node in nodes:
+            status = verdict(node.step.trigger_rule, int(before is not None), before or Tally())
+            if status == TaskStatus.QUEUED:
+                return settled, node
+            settled.append((node, status))
+            before = tally_of(status, is_forgiven=False)
+    return settled, None
+
+
+def _row(run_id: UUID, node: Node, generation: int) -> Task:
+    return Task(
+        id=ids.hook_id(run_id, generation, node.position),
+        run_id=run_id,
+        position=node.position,
+        step=node.step.id,
+        name=node.name,
+        queue=node.queue,
+        generation=generation,
+        is_hook=True,
+    )
+
+
+def _pending(run_id: UUID, generation: int, nodes: tuple[Node, ...]) -> TaskQuerySet:
+    chosen = [ids.hook_id(run_id, generation, node.position) for node in nodes]
+    hooks: TaskQuerySet = Task.objects.filter(pk__in=chosen)
+    return hooks.pending()
+
+
+def _queue(run_id: UUID, generation: int, node: Node) -> bool:
+    queued = _pending(run_id, generation, (node,)).update(
+        status=TaskStatus.QUEUED,
+        sequence=outbox.first_sequence(generation),
+        queued_at=Now(),
+        next_dispatch_at=later(director.DISPATCH_GRACE),
+    )
+    return bool(queued)
+
+
+def _publish(run_id: UUID, graph: Graph, node: Node, generation: int) -> None:
+    message = outbox.message(
+        graph,
+        node.position,
+        task_id=ids.hook_id(run_id, generation, node.position),
+        sequence=outbox.first_sequence(generation),
+        run_id=run_id,
+    )
+    after_commit(partial(outbox.publish, [message]))

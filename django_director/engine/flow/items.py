@@ -1,0 +1,183 @@
+"""What follows from the end of a task in a map, decided in the transaction that ends it.
+
+Lock order: own task, the counters of the items on the way up, the map's own row; then as in ``settle``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef
+
+from django_director.common import ids
+from django_director.db.functions import Now
+from django_director.db.transactions import connection
+from django_director.engine import outbox
+from django_director.engine.outbox import RunRef
+from django_director.graph import Graph, Node, Tally, items
+from django_director.graph.items import Place
+from django_director.models import Gate, Task
+from django_director.models.querysets import TaskQuerySet
+from django_director.status import TaskStatus
+
+from . import advance
+
+NEAR: Final = 4
+"""How many times `max_parallel` the next item is at most away, where none takes much longer than the others. A
+database that knows nothing of many new rows yet might read all that it is not told to leave out."""
+
+
+def settle_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskStatus) -> bool:
+    """Let the end of a task for an item have its consequences: what is next for it, the next item, the map's end.
+
+    Says whether the run is stopped by `fail_fast`, as ``settle.settle``.
+    """
+    around = map_of(graph, node)
+    is_fast = graph.definition.fail_fast
+    if is_fast and not around.runs_on and advance.is_stopped(run.pk):
+        return True
+    way = items.onward(graph, node, status)
+    if way.is_open:
+        way.tally = _tally(run.pk, graph, node, index, way.settled)
+    settled: dict[TaskStatus, list[Place]] = {}
+    for position, new in way.settled.items():
+        settled.setdefault(new, []).append((index, position))
+    settle_places(run.pk, settled)
+    if way.ready is not None:
+        outbox.queue_items(run, graph, [(index, way.ready)])
+    stopped = way.tally is not None and _end_item(run, graph, around, index, way.tally)
+    if is_fast and status == TaskStatus.FAILED and not node.is_forgiven:
+        advance.fail_fast(run.pk)
+        # Not if that was the end of the run.
+        return advance.is_stopped(run.pk)
+    return stopped
+
+
+def map_of(graph: Graph, node: Node) -> Node:
+    """The map in which a task stands."""
+    assert node.map_position is not None
+    return graph.nodes[node.map_position]
+
+
+def settle_places(run_id: UUID, settled: Mapping[TaskStatus, list[Place]]) -> None:
+    """Give tasks in maps that never run their status."""
+    for status, places in settled.items():
+        for start in range(0, len(places), outbox.CHUNK):
+            chosen = [ids.item_id(run_id, p, index) for index, p in places[start : start + outbox.CHUNK]]
+            Task.objects.filter(pk__in=chosen).pending().update(status=status, finished_at=Now())
+
+
+def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: int, count: int) -> bool:
+    """End a map whose items have all ended, with what follows; says the same as ``settle_item``."""
+    task_id = ids.task_id(run.pk, node.position)
+    if (
+        not Task.objects.filter(pk=task_id)
+        .waiting()
+        .update(status=status, finished_at=Now(), error=error_of(status, failed, count))
+    ):
+        # A stop was first.
+        return False
+    advance.announce_task(task_id)
+    # What failed for an item has stopped the run, unless a reset has kept it: then nothing fails now.
+    return advance.settle(run, graph, node.position, status, stops=False)
+
+
+def error_of(status: TaskStatus, failed: int, count: int) -> str:
+    """The error of a map that has come to this."""
+    return f"{failed:,} of {count:,} items failed" if status == TaskStatus.FAILED else ""
+
+
+def release(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) -> int:
+    """Queue the ``number`` lowest items from ``first`` on that are held back by `max_parallel`; return how many.
+
+    Whoever takes items at the same time takes the next ones.
+    """
+    near = first + NEAR * (node.max_parallel or 0)
+    chosen = _lowest(run, graph, node, number, first, near)
+    if len(chosen) < number:
+        chosen = _lowest(run, graph, node, number, first)
+    if len(chosen) < number and first:
+        # Below the first there is one only if its row was locked, and by somebody who did not take it.
+        chosen = _lowest(run, graph, node, number, 0)
+    outbox.queue_items(run, graph, chosen)
+    return len(chosen)
+
+
+def _lowest(
+    run: RunRef, graph: Graph, node: Node, number: int, first: int, before: int | None = None
+) -> list[Place]:
+    found: list[Place] = []
+    for position in _beginnings(run, graph, node):
+        held = _held(run.pk, graph, node, position).filter(map_index__gte=first).order_by("map_index")
+        if before is not None:
+            held = held.filter(map_index__lt=before)
+        found += ((index, position) for index in held.values_list("map_index", flat=True)[:number])
+    return sorted(found)[:number]
+
+
+def _beginnings(run: RunRef, graph: Graph, node: Node) -> range:
+    """The positions at which an item may have to begin; after a retry some have tasks that are kept."""
+    assert node.body is not None
+    ready = items.beginning(graph, node).ready
+    if ready is None:
+        return range(0)
+    return range(ready, ready + 1 if run.generation == 0 else node.body[1])
+
+
+def _held(run_id: UUID, graph: Graph, node: Node, position: int) -> TaskQuerySet:
+    features = connection().features
+    skips = features.has_select_for_update_skip_locked or not features.has_select_for_update
+    held: TaskQuerySet = Task.objects.filter(run_id=run_id, position=position).pending()
+    if position != items.beginning(graph, node).ready:
+        before = Task.objects.filter(run_id=run_id, position=position - 1, map_index=OuterRef("map_index"))
+        held = held.filter(Exists(before.finished()))
+    return held.select_for_update(skip_locked=skips)
+
+
+def _end_item(run: RunRef, graph: Graph, node: Node, index: int, tally: Tally) -> bool:
+    whole = _count(run.pk, items.counter(node.position, index), tally)
+    if whole is None:
+        if node.max_parallel is not None:
+            # What is lower was released before this one was.
+            release(run, graph, node, 1, index)
+        return False
+    row = Task.objects.filter(pk=ids.task_id(run.pk, node.position)).values_list("map_count", flat=True)
+    count = row.get() or 0
+    status = items.outcome(whole, count)
+    if status == TaskStatus.FAILED and not _has_failed(run.pk, graph, node):
+        status = TaskStatus.CANCELED
+    return end_map(run, graph, node, status, whole.failed, count)
+
+
+def _has_failed(run_id: UUID, graph: Graph, node: Node) -> bool:
+    """Whether a task for an item has failed: what a stop has left, and a reset kept, may only be canceled."""
+    assert node.body is not None
+    loud = [position for position in range(*node.body) if not graph.node(position).is_forgiven]
+    failed = Task.objects.filter(run_id=run_id, position__in=loud, map_index__gte=0).failed()
+    return bool(failed.exists())
+
+
+def _count(run_id: UUID, number: int, tally: Tally) -> Tally | None:
+    """Count an item on the way up; return what all items have come to if it was the last."""
+    whole = None
+    while True:
+        values = {"run": run_id, "seq": number, **advance.counts(tally)}
+        if advance.stays_closed().execute(**values):
+            return None
+        if not advance.opens().execute(**values):
+            # Above the topmost there is none.
+            return whole
+        failed, skipped = Gate.objects.filter(run_id=run_id, seq=number).values_list(*advance.COUNTED).get()
+        tally = whole = Tally(1, failed, skipped)
+        number = items.above(number)
+
+
+def _tally(run_id: UUID, graph: Graph, node: Node, index: int, settled: Mapping[int, str]) -> Tally:
+    """How an item counts, where only all of its tasks tell."""
+    body = map_of(graph, node).body
+    assert body is not None
+    chosen = [ids.item_id(run_id, position, index) for position in range(*body)]
+    rows = dict(Task.objects.filter(pk__in=chosen).values_list("position", "status"))
+    return items.item_tally(graph, {**rows, **settled})

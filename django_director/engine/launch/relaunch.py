@@ -1,0 +1,109 @@
+"""Relaunch: a new run of the same workflow, from the beginning. The old one stays as it is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django_director.engine.arguments import checked_comment, checked_key, checked_run, checked_user
+from django_director.exceptions import InvalidPayload
+from django_director.masking.values import MASKED, holds_mask, mask, restore
+from django_director.models import Run, Workflow, WorkflowVersion
+
+from .start import checked_payload, current_version, start_version
+
+VERSIONS: Final = ("current", "same")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaunchPreview:
+    """What a relaunch would start."""
+
+    version: WorkflowVersion
+    payload: Any
+    """As the run would have it: with the defaults of the version's schema."""
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the run would have."""
+        return len(self.version.graph.nodes)
+
+
+def relaunch(
+    run: Run,
+    payload: Any = None,
+    *,
+    user: Any = None,
+    version: str = "current",
+    comment: str = "",
+    idempotency_key: str | None = None,
+) -> Run:
+    """Start a new run of the same workflow, with the same payload unless another is given.
+
+    ``version`` is ``current`` or ``same`` (the one ``run`` had). A second call with the same
+    ``idempotency_key`` returns the run of the first. Raises as ``start`` does.
+    """
+    with _unquoted(payload is None):
+        return start_version(
+            relaunch_version(run, version),
+            run.payload if payload is None else payload,
+            user=checked_user(user),
+            comment=checked_comment(comment),
+            idempotency_key=checked_key(idempotency_key),
+            trigger="relaunch",
+            relaunched_from=run,
+        )
+
+
+def preview_relaunch(run: Run, payload: Any = None, *, version: str = "current") -> RelaunchPreview:
+    """Say what ``relaunch`` would start, without doing it. Raises what it would."""
+    chosen = relaunch_version(run, version)
+    given = run.payload if payload is None else payload
+    with _unquoted(payload is None):
+        return RelaunchPreview(version=chosen, payload=checked_payload(chosen, given))
+
+
+def shown_payload(run: Run, version: WorkflowVersion) -> Any:
+    """The payload of ``run`` as it is shown: without what its own version or ``version`` hides."""
+    schemas = [run.version.graph.definition.schema, version.graph.definition.schema]
+    shown = mask(run.payload, schemas[0])
+    return shown if schemas[0] == schemas[1] else mask(shown, schemas[1])
+
+
+def with_hidden(run: Run, payload: Any, version: WorkflowVersion) -> Any:
+    """``payload`` with the values of ``run`` where it has the ``********`` that ``shown_payload`` has there.
+
+    Raises ``InvalidPayload`` where ``********`` stands for nothing.
+    """
+    if not holds_mask(payload):
+        return payload
+    restored = restore(payload, run.payload, shown_payload(run, version))
+    if holds_mask(restored) and not holds_mask(run.payload):
+        raise InvalidPayload(
+            [{"path": "$", "message": f"{MASKED} stands for a value that is hidden: give it anew"}]
+        )
+    return restored
+
+
+@contextlib.contextmanager
+def _unquoted(is_stored: bool) -> Iterator[None]:
+    """Quote nothing of a payload that is stored: the user may not be one who may see it."""
+    try:
+        yield
+    except InvalidPayload as error:
+        if not is_stored:
+            raise
+        raise InvalidPayload(error.plain) from None
+
+
+def relaunch_version(run: Run, version: str) -> WorkflowVersion:
+    """The version that a relaunch takes. Raises ``InactiveWorkflow``, and ``Misuse``."""
+    checked_run(run, "relaunch")
+    if version not in VERSIONS:
+        raise ValueError(f"version must be “current” or “same”, not {version!r}")
+    # A workflow that has left the files can't be started any more, in whatever version.
+    workflow = Workflow.objects.select_related("current_version").get(pk=run.workflow_id)
+    current = current_version(workflow)
+    return run.version if version == "same" else current

@@ -1,0 +1,268 @@
+"""Child runs. A step starts one, or lets the one it had go on, and waits for its end without a worker.
+
+The step's row names the child that it waits for (``Task.child_run``), the child's row says that somebody waits
+(``Run.is_awaited``); both are written in the transaction that lets the step wait, so there is no moment at which
+a child runs and its step does not know. No transaction changes two runs that exist. The child's end reaches the
+step after its commit (``report``), and a stop goes down in the same way (``stop.stop_children``); the supervisor
+repeats both.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from django_director.authorization import may_start_as_step
+from django_director.common import failpoints
+from django_director.common.json_values import NotStorable, normalise
+from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import avoided, each
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
+from django_director.definitions.model import WorkflowStep
+from django_director.engine import lineage, pausing, stopping
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.concurrency import admission
+from django_director.engine.launch import start
+from django_director.engine.launch.start import Order
+from django_director.engine.reset import apply, plans
+from django_director.engine.reset.plans import Plan
+from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult, NotAllowed
+from django_director.models import Attempt, Run, Task, Workflow
+from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Trigger
+
+
+class Refused(DirectorError):
+    """A child run can't go on, as its workflow's `concurrency` has no slot and does not wait for one."""
+
+
+LOOK_AGAIN: Final = 2.0
+"""Seconds until a step looks again whether the child that it had has ended."""
+
+
+def take_up(claim: Claim, payload: Any) -> Run | None:
+    """Let a claimed step wait for a child run with this payload: a new one, or the one it had before.
+
+    A failed or canceled child resumes, unless its payload would be another one now. Returns the child if it has
+    succeeded already. Raises ``ChildNotStarted`` and ``Refused``.
+    """
+    last = statement(partial(_last_child, claim), patience=WORKER_PATIENCE)
+    if last is not None and not last.is_finished:
+        if last.stop in STOP_SPARING:
+            transact(partial(finish.hold, claim), patience=WORKER_PATIENCE)
+        else:
+            # It is being canceled, for the step's time was up: it can go on when that is done.
+            again = later(LOOK_AGAIN)
+            transact(partial(finish.hold, claim, not_before=again), patience=WORKER_PATIENCE)
+        return None
+    if last is None or not _has_payload(last, payload):
+        order = _order(claim, payload)
+        transact(partial(_begin, claim, order), patience=WORKER_PATIENCE)
+        return None
+    if last.status == RunStatus.SUCCESS:
+        return last
+    if refusal := statement(partial(admission.no_room, last), patience=WORKER_PATIENCE):
+        raise Refused(f"skipped: {refusal}")
+    plan = statement(partial(plans.of_retry, last), patience=WORKER_PATIENCE)
+    transact(partial(_resume, claim, plan, secrets.randbits(63)), patience=WORKER_PATIENCE)
+    return None
+
+
+def result_of(child: Run) -> Any:
+    """The result of a child run as that of its step. Raises ``InvalidResult``."""
+    result, error = child.read_result()
+    if error:
+        raise InvalidResult(f"{_named(child)} has no result: {error}")
+    try:
+        return normalise(result, director.MAX_RESULT)
+    except NotStorable as cause:
+        raise InvalidResult(
+            f"the result of {_named(child)} can't be passed on: {cause}; let its definition say `result:`"
+        ) from cause
+
+
+def report(child_id: UUID) -> bool:
+    """Let the step that waits for a finished child end as the child has; say whether it did.
+
+    The supervisor repeats this.
+    """
+    failpoints.point("report.before")
+    found = statement(partial(_with_step, Run.objects.reporting().filter(pk=child_id)))
+    if found is None:
+        return False
+    # Read together: for the child to change the step must be claimed, and then it is not as it was read.
+    child, step = found
+    told = _waits_for(step, child) and _tell(child, step)
+    failpoints.point("report.told")
+    if told or not (_waits_for(step, child) or step.status == TaskStatus.RUNNING):
+        # Whoever runs the step may have seen the child before its end, and let the step wait now.
+        same = Run.objects.reporting().filter(pk=child.pk, generation=child.generation)
+        statement(lambda: same.update(is_awaited=False))
+    return told
+
+
+def report_all(limit: int) -> int:
+    """The same for all child runs that have ended; return how many steps ended."""
+    ended = Run.objects.reporting().exclude(pk__in=avoided()).order_by("finished_at").values_list("pk", flat=True)
+    return each(list(ended[:limit]), report, lambda child_id: child_id)
+
+
+def fail_late_step(child_id: UUID) -> bool:
+    """Fail the step whose time was up, which its child is being canceled for."""
+    children = Run.objects.filter(pk=child_id, stop=Stop.STEP_TIMEOUT)
+    found = statement(partial(_with_step, children))
+    if found is None:
+        return False
+    child, step = found
+    return _waits_for(step, child) and transact(partial(finish.fail_row, step, _failure(child, step)))
+
+
+def _last_child(claim: Claim) -> Run | None:
+    chosen = Task.objects.filter(pk=claim.task_id).values("child_run")
+    child: Run | None = Run.objects.select_related("workflow", "version").filter(pk__in=chosen).first()
+    return child
+
+
+def _has_payload(child: Run, payload: Any) -> bool:
+    try:
+        return bool(start.checked_payload(child.version, payload) == child.payload)
+    except InvalidPayload:
+        return False
+
+
+def _order(claim: Claim, payload: Any) -> Order:
+    step = _step(claim.node.step)
+    parents = Run.objects.select_related("workflow").defer("payload")
+    parent = statement(partial(parents.get, pk=claim.run.pk), patience=WORKER_PATIENCE)
+    try:
+        version = start.current_version(step.workflow)
+        _check_recursion(parent, version.workflow)
+        _check_groups(parent, version.workflow)
+        order = start.order(
+            version,
+            payload,
+            timeout=step.timeout,
+            trigger=Trigger.WORKFLOW,
+            user_id=parent.user_id,
+            user_name=parent.user_name,
+            parent_task_id=claim.task_id,
+            is_awaited=True,
+        )
+        return start.with_key(order)
+    except DirectorError as error:
+        raise ChildNotStarted(f"“{step.workflow}” can't be started: {error}") from error
+
+
+def _check_recursion(parent: Run, workflow: Workflow) -> None:
+    """The files are checked together, but a run may belong to an older version than its child."""
+    above = [parent, *lineage.ancestors(parent)]
+    if any(run.workflow_id == workflow.pk for run in above):
+        names = [run.workflow.name for run in reversed(above)]
+        names = names[names.index(workflow.name) :]
+        raise DirectorError(f"the workflow would start itself: {' → '.join([*names, workflow.name])}")
+
+
+def _check_groups(parent: Run, workflow: Workflow) -> None:
+    """Whether who started the root may start the child; what a schedule or the site's own code starts, may."""
+    if workflow.allowed_groups and parent.user_id and not may_start_as_step(parent.user, workflow):
+        groups = ", ".join(workflow.allowed_groups)
+        raise NotAllowed(f"user “{parent.user_name}”, who started the run, is in none of the groups {groups}")
+
+
+def _begin(claim: Claim, order: Order) -> None:
+    if not finish.hold(claim, child_run=order.run_id):
+        # The step is not ours any more; or it waits already, by our own commit whose answer was lost.
+        return
+    after_commit(partial(failpoints.point, "child.committed"))
+    # Before the first tasks are published.
+    after_commit(partial(_follow, order.run_id, claim.run.pk))
+    run = start.insert(order)
+    if run.status == RunStatus.PENDING and order.timeout is not None:
+        # That of the step counts also while the child waits for its slot.
+        Run.objects.filter(pk=run.pk).update(deadline_at=later(order.timeout))
+    failpoints.point("child.inserted")
+
+
+def _resume(claim: Claim, plan: Plan, token: int) -> None:
+    if not finish.hold(claim):
+        return
+    after_commit(partial(failpoints.point, "child.committed"))
+    after_commit(partial(_follow, plan.run.pk, claim.run.pk))
+    apply.carry_out(plan, token, timeout=_step(claim.node.step).timeout)
+    failpoints.point("child.inserted")
+
+
+def _follow(child_id: UUID, parent_id: UUID) -> None:
+    """Let a child hear of what has become of its parent while it began."""
+    pausing.follow_parent(child_id)
+    if Run.objects.filter(pk=parent_id).exclude(stop__in=STOP_SPARING).exists():
+        stopping.carry_on(parent_id)
+
+
+def _step(step: Any) -> WorkflowStep:
+    assert isinstance(step, WorkflowStep)
+    return step
+
+
+def _with_step(children: Any) -> tuple[Run, Task] | None:
+    heavy = ("payload", "version__source", "version__definition")
+    run = ("parent_task__run__payload", "parent_task__run__version__source")
+    child: Run | None = (
+        children.select_related("workflow", "version", "parent_task__run__version")
+        .defer(*heavy, *run, "parent_task__run__version__definition", "parent_task__traceback")
+        .first()
+    )
+    return None if child is None or child.parent_task is None else (child, child.parent_task)
+
+
+def _waits_for(step: Task, child: Run) -> bool:
+    return step.status == TaskStatus.WAITING and step.child_run == child.pk and step.not_before is None
+
+
+def _tell(child: Run, step: Task) -> bool:
+    parent = step.run
+    if child.status == RunStatus.SUCCESS:
+        try:
+            result = result_of(child)
+        except InvalidResult as error:
+            failure = Failure(error=f"InvalidResult: {error}")
+            return transact(partial(finish.fail_row, step, failure))
+        return transact(partial(_succeed, step, result))
+    if child.stop == Stop.SKIP:
+        return transact(partial(finish.end_row, step, TaskStatus.SKIPPED, reason=child.error[:500]))
+    if child.status == RunStatus.CANCELED and parent.stop not in STOP_SPARING:
+        canceled = statement(partial(_cancel, step, parent.stop))
+        stopping.carry_on(parent.pk)
+        return canceled
+    return transact(partial(finish.fail_row, step, _failure(child, step)))
+
+
+def _succeed(step: Task, result: Any) -> bool:
+    columns: dict[str, Any] = {"result": result, "error": "", "traceback": "", "reason": ""}
+    return finish.end_row(step, TaskStatus.SUCCESS, **columns)
+
+
+def _cancel(step: Task, why: str) -> bool:
+    """As the sweep of a stopped run does, which leaves a step alone as long as its child is active."""
+    row = Task.objects.awaiting_child().filter(pk=step.pk, sequence=step.sequence)
+    reason = step.reason or stopping.REASONS.get(why, "canceled")
+    return bool(row.update(status=TaskStatus.CANCELED, finished_at=Now(), reason=reason))
+
+
+def _failure(child: Run, step: Task) -> Failure:
+    if child.stop == Stop.STEP_TIMEOUT:
+        seconds = _step(step.run.version.graph.node(step.position).step).timeout
+        error = f"TimeLimitExceeded: {_named(child)} took longer than {seconds:g} s"
+        return Failure(error=error, outcome=Attempt.Outcome.TIMED_OUT)
+    if child.status == RunStatus.CANCELED:
+        why = f" ({child.error})" if child.error else ""
+        return Failure(error=f"ChildCanceled: {_named(child)} was canceled{why}")
+    return Failure(error=f"ChildFailed: {_named(child)} failed: {child.error}")
+
+
+def _named(child: Run) -> str:
+    return f"run {child.pk} of “{child.workflow.name}”"

@@ -1,0 +1,186 @@
+"""Let a map have its items: one transaction, and a fixed number of statements for each few thousand of them.
+
+An item stands in the row of its first task. There each task reads its own, whatever the others are; in the map's
+row all of them together would be read by each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, Final
+
+from django_director.common import failpoints, ids
+from django_director.common.json_values import NotStorable, normalise
+from django_director.conf import director
+from django_director.db.bulk_inserts import BATCH, InsertMany
+from django_director.db.compiled import INTEGER, TEXT, UUID_FIELD, Param, prepared
+from django_director.db.functions import Now, later
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
+from django_director.engine import outbox, stopping
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.flow import item_rows
+from django_director.engine.flow import items as work
+from django_director.exceptions import InvalidItems
+from django_director.graph import Graph, Tally, items
+from django_director.models import Task
+from django_director.status import TASK_FINISHED, TaskStatus
+
+MAX_TEXT: Final = 1024 * 1024
+"""Characters of items that one statement inserts; one item may be longer."""
+PUBLISHED: Final = "published"
+DUE: Final = "due"
+"""Queued: with a message that is sent at once, and without one."""
+
+Row = tuple[str, int, str | None]
+"""Id, index and item of a task."""
+
+
+def read_items(value: Any) -> list[str]:
+    """The items that ``over`` gives, each as JSON text. Raises ``InvalidItems``."""
+    if not isinstance(value, list):
+        raise InvalidItems(f"`over` must give a list, and gives {_named(value)}")
+    texts, size = [], 0
+    for index, item in enumerate(value):
+        try:
+            texts.append(json.dumps(normalise(item, director.MAX_RESULT)))
+        except NotStorable as error:
+            raise InvalidItems(f'item {index} of `over`: {error} (DIRECTOR["MAX_RESULT"])') from error
+        size += len(texts[-1])
+        if size > director.MAX_INPUT:
+            raise InvalidItems(
+                f"the items that `over` gives have over {director.MAX_INPUT:,} bytes together "
+                '(DIRECTOR["MAX_INPUT"]); let them say where the data is'
+            )
+    return texts
+
+
+def expand(claim: Claim, texts: Sequence[str]) -> bool:
+    """Insert the tasks for the items of a claimed map, and let it wait for them; ``False``: it is not ours.
+
+    Raises ``InvalidItems`` when the run would have too many tasks.
+    """
+    _check_number(claim, len(texts))
+    return transact(partial(_expand, claim, texts), patience=WORKER_PATIENCE)
+
+
+def _check_number(claim: Claim, count: int) -> None:
+    body = claim.node.body or (0, 0)
+    new = count * (body[1] - body[0])
+    known = statement(Task.objects.filter(run_id=claim.run.pk).steps().count, patience=WORKER_PATIENCE)
+    if known + new > director.MAX_TASKS_PER_RUN:
+        raise InvalidItems(
+            f"with {new:,} tasks for {count:,} items the run would have {known + new:,} tasks, the limit is "
+            f'{director.MAX_TASKS_PER_RUN:,} (DIRECTOR["MAX_TASKS_PER_RUN"])'
+        )
+
+
+def _expand(claim: Claim, texts: Sequence[str]) -> bool:
+    count, node = len(texts), claim.node
+    if not finish.hold(claim, map_count=count):
+        return False
+    beginning = items.beginning(claim.graph, node)
+    _insert_tasks(claim, beginning, texts)
+    failpoints.point("map.inserted")
+    tally = beginning.tally
+    ended = {} if tally is None else dict.fromkeys(range(count), tally)
+    item_rows.write_counters(claim.run.pk, node, items.Items(ended=ended), count)
+    if beginning.ready is not None:
+        _publish(claim, beginning.ready, count)
+    if tally is not None:
+        # No rule of what is in it ever holds.
+        whole = Tally(count, tally.failed * count, tally.skipped * count)
+        if work.end_map(claim.run, claim.graph, node, items.outcome(whole, count), whole.failed, count):
+            after_commit(partial(stopping.carry_on, claim.run.pk))
+    after_commit(partial(failpoints.point, "map.committed"))
+    return True
+
+
+def _insert_tasks(claim: Claim, beginning: items.Way, texts: Sequence[str]) -> None:
+    graph, node, count = claim.graph, claim.node, len(texts)
+    assert node.body is not None
+    for position in range(*node.body):
+        own = texts if position == node.body[0] else repeat(None, count)
+        rows = _rows(claim, position, own)
+        if position == beginning.ready:
+            begun = count if node.max_parallel is None else node.max_parallel
+            _insert(claim, graph, position, PUBLISHED, rows, min(begun, outbox.INLINE, count))
+            _insert(claim, graph, position, DUE, rows, max(0, min(begun, count) - outbox.INLINE))
+            _insert(claim, graph, position, TaskStatus.PENDING, rows, max(0, count - begun))
+        else:
+            status = beginning.settled.get(position, TaskStatus.PENDING)
+            _insert(claim, graph, position, status, rows, count)
+
+
+def _rows(claim: Claim, position: int, texts: Any) -> Iterator[Row]:
+    for index, text in enumerate(texts):
+        yield ids.item_hex(claim.run.pk, position, index), index, text
+
+
+def _insert(claim: Claim, graph: Graph, position: int, state: str, rows: Iterator[Row], number: int) -> None:
+    """Insert the next ``number`` of ``rows``."""
+    step = graph.node(position)
+    statement = _inserting(state, director.DISPATCH_GRACE)
+    for batch in _batches(rows, number):
+        statement.execute(
+            batch,
+            run=claim.run.pk,
+            position=position,
+            step=step.step.id,
+            name=step.name,
+            queue=step.queue,
+            sequence=outbox.first_sequence(claim.run.generation),
+            # A new key for what an earlier expansion has done: it had fewer, as each rerun is a new generation.
+            reruns=claim.run.generation,
+        )
+
+
+def _batches(rows: Iterator[Row], number: int) -> Iterator[list[Row]]:
+    """The next ``number`` of ``rows``, as many at once as make up a statement of moderate size."""
+    while number:
+        batch: list[Row] = []
+        size = 0
+        while len(batch) < min(number, BATCH) and size < MAX_TEXT:
+            batch.append(next(rows))
+            size += len(batch[-1][2] or "")
+        number -= len(batch)
+        yield batch
+
+
+@prepared
+def _inserting(state: str, grace: float) -> InsertMany:
+    given: dict[str, Any] = {name: Param(name, TEXT) for name in ("step", "name", "queue")}
+    given |= {name: Param(name, INTEGER) for name in ("position", "sequence", "reruns")}
+    times: dict[str, Any] = {}
+    status = state
+    if state in (PUBLISHED, DUE):
+        status = TaskStatus.QUEUED
+        times = {"queued_at": Now(), "next_dispatch_at": later(grace) if state == PUBLISHED else Now()}
+    else:
+        # What is queued first in a generation has its first sequence then.
+        given["sequence"] = 0
+    if state in TASK_FINISHED:
+        times = {"finished_at": Now()}
+    varying = ("id", "map_index", "item")
+    return InsertMany(Task, varying, run_id=Param("run", UUID_FIELD), status=status, **given, **times)
+
+
+def _publish(claim: Claim, position: int, count: int) -> None:
+    begun = count if claim.node.max_parallel is None else min(claim.node.max_parallel, count)
+    sequence = outbox.first_sequence(claim.run.generation)
+    messages = [
+        outbox.item_message(claim.run.pk, claim.graph, position, index, sequence)
+        for index in range(min(begun, outbox.INLINE))
+    ]
+    after_commit(partial(outbox.publish, messages))
+
+
+def _named(value: Any) -> str:
+    """What a value is called in JSON."""
+    if value is None:
+        return "null"
+    kinds: dict[type, str] = {bool: "true or false", dict: "a mapping", str: "text"}
+    return kinds.get(type(value), "a number")

@@ -1,0 +1,58 @@
+"""Timers: steps that wait until a time, in the database and without a worker."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from django.utils import timezone
+
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import WORKER_PATIENCE, connection, statement, transact
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.supervisor.recovery import read, run_of
+from django_director.models import Task
+from django_director.models.querysets import TaskQuerySet
+from django_director.status import TaskStatus
+
+from . import approvals
+
+
+def wait(claim: Claim, seconds: float) -> bool:
+    """Let a claimed task wait for so many seconds and succeed then, without a worker."""
+    waiting = partial(finish.hold, claim, deadline_at=later(seconds))
+    return statement(waiting, patience=WORKER_PATIENCE)
+
+
+def now(claim: Claim) -> datetime:
+    """The database's present time, with its zone."""
+    row = Task.objects.filter(pk=claim.task_id).values_list(Now(), flat=True)
+    moment: datetime = statement(row.get, patience=WORKER_PATIENCE)
+    if timezone.is_aware(moment):
+        return moment
+    # `USE_TZ = False` leaves it out, and only PostgreSQL converts.
+    own = connection().vendor == "postgresql"
+    return moment.replace(tzinfo=timezone.get_default_timezone() if own else UTC)
+
+
+def fire(tasks: TaskQuerySet | None = None) -> int:
+    """End the waits, and decide on the approvals, whose time is up; return how many."""
+    chosen: TaskQuerySet = Task.objects.all() if tasks is None else tasks
+    due = chosen.waiting().filter(deadline_at__lte=Now()).order_by("deadline_at")
+    return each(read(due.annotate(as_of=Now())), lambda task: transact(partial(_fire, task)), run_of)
+
+
+def end_waits(tasks: TaskQuerySet) -> int:
+    """End those waits of ``tasks`` that go on, whatever their time; return how many."""
+    waiting = tasks.waiting().filter(deadline_at__isnull=False, asked_at=None)
+    return sum(transact(partial(_fire, task)) for task in read(waiting))
+
+
+def _fire(task: Any) -> bool:
+    kind = task.run.version.graph.node(task.position).kind
+    if kind == "wait":
+        return finish.end_waiting(task, TaskStatus.SUCCESS)
+    return kind == "approval" and approvals.time_out(task, task.as_of)

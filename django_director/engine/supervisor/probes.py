@@ -1,0 +1,120 @@
+"""Probes: the few messages that are sent again to a queue in which nothing runs.
+
+There may be no worker, for days, and each message that is sent would stand before what comes later. The last
+messages that went to the queue are its probes. A queue is taken from in its order, so when one of them is taken
+and then nothing starts any more, whatever went there before and is still queued is lost: it is all sent again.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+from uuid import UUID
+
+from django.db.models import F, Q
+
+from django_director.db.functions import Now, later
+from django_director.db.transactions import update_unlocked
+from django_director.dispatch import routing
+from django_director.engine import outbox, pausing
+from django_director.models import Task
+from django_director.models.querysets import TaskQuerySet
+from django_director.status import TaskStatus
+
+if TYPE_CHECKING:
+    from .backlog import Watch
+
+PROBES: Final = 3
+
+
+class Probes(NamedTuple):
+    """Those of one queue."""
+
+    tasks: frozenset[UUID]
+    since: datetime
+    """When they were chosen, by the database's clock."""
+
+
+def of(watch: Watch, queue: str) -> frozenset[UUID]:
+    """The probes of a queue in which nothing runs; if there are none, they are chosen, and due at once."""
+    if queue not in watch.probes:
+        chosen = _choose(queue)
+        if chosen is None:
+            return frozenset()
+        watch.probes[queue] = chosen
+    return watch.probes[queue].tasks
+
+
+def release(watch: Watch) -> int:
+    """Make what has turned out to be lost due at once, as if it had never been sent; return how many tasks.
+
+    That are those sent before probes that were taken: when nothing starts any more, or when all probes were taken.
+    """
+    released = 0
+    rows = _rows(watch)
+    for queue, (tasks, since) in list(watch.probes.items()):
+        found = [rows[task] for task in tasks if task in rows]
+        is_taken = any(row.is_taken(since) for row in found)
+        is_waiting = any(row.is_waiting(since) for row in found)
+        if is_waiting and not (is_taken and watch.is_still(queue)):
+            continue
+        del watch.probes[queue]
+        if is_taken:
+            released += _release(_sent(queue).filter(queued_at__lte=since))
+    return released
+
+
+class _Row(NamedTuple):
+    pk: UUID
+    status: str
+    started_at: datetime | None
+    run__paused_at: datetime | None
+
+    def is_taken(self, since: datetime) -> bool:
+        return self.started_at is not None and self.started_at > since
+
+    def is_waiting(self, since: datetime) -> bool:
+        may_start = self.status == TaskStatus.QUEUED and self.run__paused_at is None
+        return may_start and not self.is_taken(since)
+
+
+def _rows(watch: Watch) -> dict[UUID, _Row]:
+    tasks = [task for found in watch.probes.values() for task in found.tasks]
+    rows = Task.objects.filter(pk__in=tasks).values_list(*_Row._fields) if tasks else ()
+    return {row[0]: _Row(*row) for row in rows}
+
+
+def _choose(queue: str) -> Probes | None:
+    rows = _sent(queue).filter(run__paused_at=None).annotate(as_of=Now())
+    # Of those that were queued together the one that was sent last is due last.
+    last = list(rows.order_by("-queued_at", "-next_dispatch_at").values_list("pk", "as_of")[:PROBES])
+    if not last:
+        return None
+    tasks = [task for task, _ in last]
+    later_on = Task.objects.filter(pk__in=tasks, next_dispatch_at__gt=Now()).queued()
+    update_unlocked(later_on, lambda found: found.queued().update(next_dispatch_at=Now()))
+    return Probes(frozenset(tasks), last[0][1])
+
+
+def _sent(queue: str) -> TaskQuerySet:
+    """Queued tasks whose messages were sent to a queue, and that may start."""
+    unnamed = Task.objects.all_queued().filter(queue="").order_by().values_list("name", flat=True).distinct()
+    names = [name for name in unnamed if routing.destination(name, "") == queue]
+    sent: TaskQuerySet = Task.objects.all_queued().filter(
+        Q(queue=queue) | Q(queue="", name__in=names),
+        next_dispatch_at__gt=F("queued_at"),
+        next_dispatch_at__lt=later(pausing.PARKED),
+        unknown_since=None,
+        unsendable_since=None,
+    )
+    return sent
+
+
+def _release(lost: TaskQuerySet) -> int:
+    released = 0
+    while chunk := list(lost.values_list("pk", flat=True)[: outbox.CHUNK]):
+        released += (done := outbox.expedite(chunk))
+        if done < len(chunk):
+            # The rest is locked.
+            break
+    return released

@@ -1,0 +1,46 @@
+"""Tasks whose message can't be sent: to a queue that there is not, through a router of the project that fails.
+
+They are tried again and again, beside all others, and fail when that has been so for ``UNKNOWN_TASK_TTL`` seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from uuid import UUID
+
+from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import transact
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.pausing import PARKED
+from django_director.models import Task
+
+from .recovery import read, run_of
+
+
+def fail() -> int:
+    """Fail tasks that could not be sent for ``UNKNOWN_TASK_TTL`` seconds, up to the last try; return how many."""
+    expired = Task.objects.all_queued().filter(unsendable_since__lt=later(-director.UNKNOWN_TASK_TTL))
+    # What is due was not tried of late: the broker may have been away.
+    tried = expired.filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(PARKED))
+    return each(read(tried), lambda task: transact(partial(_fail, task)), run_of)
+
+
+def reasons(runs: Collection[UUID]) -> dict[UUID, str]:
+    """By run: a task of it that can't be sent and why, of those that have any. One query; none without runs."""
+    if not runs:
+        return {}
+    tasks = Task.objects.filter(run__in=list(runs), unsendable_since__isnull=False).queued().order_by("-position")
+    found = tasks.only("run_id", "step", "map_index", "reason")
+    return {task.run_id: f"{task.label} {task.reason}" for task in found}
+
+
+def _fail(task: Task) -> bool:
+    failure = Failure(
+        error=f"Unsendable: for {director.UNKNOWN_TASK_TTL} s the task “{task.name}” {task.reason}; "
+        "correct the route or CELERY_TASK_QUEUES and retry the run, or the queue in its file, sync and relaunch it"
+    )
+    return finish.fail_row(task, failure)

@@ -1,0 +1,115 @@
+"""Signs of life of Celery workers: a lost worker is found long before the leases of its tasks have run out.
+
+A worker writes one small row every few seconds, however many tasks it runs. When it has been silent for
+``patience`` seconds its tasks are lost. A worker whose tasks can hold up that sign is not watched: then the leases
+of its tasks tell.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from django.db.models import Exists, OuterRef
+
+from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.db.lock_limits import each
+from django_director.db.transactions import connection, statement, transact, update_unlocked
+from django_director.engine import outbox, pausing
+from django_director.models import Task, Worker
+from django_director.models.querysets import TaskQuerySet
+
+from .recovery import lose, read, run_of
+
+FORGET_SECONDS = 3_600.0
+"""How long a worker that has gone without a word is remembered."""
+
+
+def beat_period() -> float:
+    """Seconds between two signs of life."""
+    return min(2.0, float(director.LEASE) / 6)
+
+
+def patience() -> float:
+    """Seconds of silence after which a watched worker is suspected to be lost."""
+    return min(12.0, float(director.LEASE))
+
+
+def confirmation() -> float:
+    """Seconds for which a suspect must be seen silent: what had kept it from writing may just have ended."""
+    return min(6.0, float(director.LEASE) / 4)
+
+
+def beat(key: int, name: str, *, is_watched: bool, queues: list[str] | None = None) -> None:
+    """Write a sign of life of the worker that has this key since its start, and from which ``queues`` it takes."""
+    own, now = Worker.objects.filter(pk=key), {"seen_at": Now(), "queues": queues}
+    if not statement(lambda: own.update(**now)):
+        worker = Worker(key=key, name=name, is_watched=is_watched, started_at=Now(), **now)
+        statement(lambda: Worker.objects.bulk_create([worker], ignore_conflicts=True))
+
+
+def leave(key: int) -> None:
+    """Forget a worker that ends in good order; one that leaves tasks behind is found by its silence."""
+    own = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), pk=key)
+    statement(own.delete)
+
+
+class Vigil:
+    """What one supervisor has seen of silent workers."""
+
+    def __init__(self) -> None:
+        self._suspects: dict[int, tuple[datetime, float]] = {}
+        """By key: the last sign, and since when nothing has come after it although the row is free."""
+        self._lost: set[int] = set()
+
+    def look(self) -> tuple[list[int], bool]:
+        """The keys of the workers that are lost, and whether one of them was not before."""
+        now, before = time.monotonic(), self._suspects
+        silent = transact(_silent)
+        self._suspects = {
+            key: before[key] if key in before and before[key][0] == seen_at else (seen_at, now)
+            for key, seen_at in silent
+        }
+        lost = {key for key, (_, since) in self._suspects.items() if now - since >= confirmation()}
+        is_new = not lost <= self._lost
+        self._lost = lost
+        return sorted(lost), is_new
+
+
+def lose_silent(vigil: Vigil) -> int:
+    """Take their tasks from the workers that are lost; return how many tasks that were."""
+    silent, is_new = vigil.look()
+    if not silent:
+        return 0
+    # A claim and a renewed lease are signs of life too.
+    quiet = _running(silent).filter(lease_until__lt=later(director.LEASE - patience()))
+    why = f"it gave no sign for {patience():g} s"
+    lost = each(read(quiet), lambda task: lose(task, why), run_of)
+    if is_new:
+        _look_at_queued()
+    gone = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), seen_at__lt=later(-FORGET_SECONDS))
+    statement(gone.delete)
+    return lost
+
+
+def _look_at_queued() -> None:
+    """Let queued tasks be looked at now: a lost worker may have had their messages, which nobody else gets."""
+    sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(pausing.PARKED))
+    # Those that were sent a moment ago another worker is about to take.
+    sent = sent.filter(queued_at__lt=later(-beat_period())).order_by("next_dispatch_at")
+    update_unlocked(sent, lambda tasks: tasks.queued().update(next_dispatch_at=Now()), limit=outbox.CHUNK)
+
+
+def _silent() -> list[tuple[int, datetime]]:
+    silent = Worker.objects.filter(is_watched=True, seen_at__lt=later(-patience()))
+    if connection().features.has_select_for_update_skip_locked:
+        # A row that somebody has locked can't be written by its worker either.
+        silent = silent.select_for_update(skip_locked=True)
+    return list(silent.values_list("pk", "seen_at"))
+
+
+def _running(keys: object) -> TaskQuerySet:
+    chosen = {"worker_key__in": keys} if isinstance(keys, list) else {"worker_key": keys}
+    tasks: TaskQuerySet = Task.objects.all_running().filter(**chosen)
+    return tasks
