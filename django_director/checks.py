@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, models, router
 
-from .authorization import deciding
+from .access.authorization import deciding
 from .common.suggestions import did_you_mean
 from .conf import DEFAULTS, director
 from .db.texts import stored_charset

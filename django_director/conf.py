@@ -65,7 +65,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "TASK_TIME_LIMIT": None,
     # Keep the log lines of a task with its attempt.
     "CAPTURE_LOGS": True,
-    # Dotted path of the function that says who may do what; None: django_director.authorization.is_allowed.
+    # Dotted path of the function that says who may do what; None: django_director.access.authorization.is_allowed.
     "AUTHORIZE": None,
     # Regular expressions for keys whose values are hidden in pages, the API and texts.
     "MASK": SECRET_KEYS,

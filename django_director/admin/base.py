@@ -18,7 +18,7 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from django_director.authorization import deciding, is_allowed, missing_for, visible
+from django_director.access.authorization import deciding, is_allowed, missing_for, visible
 from django_director.conf import director
 from django_director.exceptions import InvalidSettings
 from django_director.masking.values import secret_keys

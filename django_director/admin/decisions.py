@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_director import engine, served, visible_errors
-from django_director.authorization import is_allowed, needed_for, require, to_decide
+from django_director.access.authorization import is_allowed, needed_for, require, to_decide
 from django_director.definitions.model import ApprovalStep
 from django_director.engine.history import record_on_task
 from django_director.exceptions import DirectorError

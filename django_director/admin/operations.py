@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_director import engine
-from django_director.authorization import require
+from django_director.access.authorization import require
 from django_director.engine.history import record
 from django_director.exceptions import DirectorError
 from django_director.models import Run

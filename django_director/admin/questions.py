@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django_director.authorization import is_allowed, to_decide
+from django_director.access.authorization import is_allowed, to_decide
 from django_director.models import Run, Task
 
 from . import decisions

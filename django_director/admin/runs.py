@@ -24,7 +24,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from django_director import questions
-from django_director.authorization import visible
+from django_director.access.authorization import visible
 from django_director.conf import director
 from django_director.engine.concurrency import pending_reasons
 from django_director.lookups import SHOWN_STATUSES, shown_as

@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from django_director import engine
-from django_director.authorization import require
+from django_director.access.authorization import require
 from django_director.engine.history import record_on_task
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Task

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from django_director import hooknames, served, visible_errors
-from django_director.authorization import is_allowed, to_decide, visible
+from django_director.access.authorization import is_allowed, to_decide, visible
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
 from django_director.graph import OWN_TASK, Node

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from django_director import engine, schedules
-from django_director.authorization import is_allowed, visible
+from django_director.access.authorization import is_allowed, visible
 from django_director.conf import director
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces

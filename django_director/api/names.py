@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_director import engine
-from django_director.authorization import is_allowed, visible
+from django_director.access.authorization import is_allowed, visible
 from django_director.common.suggestions import question
 from django_director.conf import director
 from django_director.exceptions import NotAllowed, UnknownWorkflow

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_director import engine
-from django_director.authorization import require, visible
+from django_director.access.authorization import require, visible
 from django_director.common.json_values import same
 from django_director.engine.history import record
 from django_director.exceptions import UnknownRun

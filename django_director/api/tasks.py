@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_director import engine
-from django_director.authorization import require, to_decide
+from django_director.access.authorization import require, to_decide
 from django_director.engine.history import record_on_task
 from django_director.exceptions import UnknownTask
 from django_director.models import Task

@@ -22,7 +22,7 @@ from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
 from rest_framework.views import APIView
 
 from django_director import __version__, health
-from django_director.authorization import is_allowed, require
+from django_director.access.authorization import is_allowed, require
 from django_director.common.suggestions import question
 from django_director.conf import KIB, director
 from django_director.engine.arguments import KEY_RULE, is_key

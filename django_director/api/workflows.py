@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_director import engine
-from django_director.authorization import is_allowed, require, visible
+from django_director.access.authorization import is_allowed, require, visible
 from django_director.masking.values import refuse_mask
 from django_director.models import Workflow
 from django_director.representation import run_as_json, workflows_as_json

@@ -18,7 +18,7 @@ from django.db import (
 )
 from django.utils.connection import ConnectionDoesNotExist
 
-from django_director.authorization import require
+from django_director.access.authorization import require
 from django_director.common.json_values import parse
 from django_director.db.errors import is_of_data, is_unmigrated
 from django_director.engine.history import record

@@ -12,7 +12,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from django_director import sync
-from django_director.authorization import PERMISSIONS, is_allowed, require
+from django_director.access.authorization import PERMISSIONS, is_allowed, require
 from django_director.exceptions import NotAllowed
 from django_director.models import Run, Workflow
 from tests import factories
@@ -114,7 +114,7 @@ def test_the_commands(workflow, member, outsider):
 
 
 def test_a_project_that_decides_itself_may_ask_for_the_usual_answer(workflow, outsider, settings):
-    settings.DIRECTOR = {"AUTHORIZE": "django_director.authorization.by_permissions"}
+    settings.DIRECTOR = {"AUTHORIZE": "django_director.access.authorization.by_permissions"}
     assert not is_allowed(outsider, "run", workflow)
 
 

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 import django_director
-from django_director.authorization import by_permissions
+from django_director.access.authorization import by_permissions
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.testing import run_workflow

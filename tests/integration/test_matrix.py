@@ -16,7 +16,7 @@ import pytest
 from django.test import Client
 from django.urls import URLResolver, get_resolver
 
-from django_director.authorization import PERMISSIONS
+from django_director.access.authorization import PERMISSIONS
 from django_director.models import Attempt, Run, Task
 from tests import factories
 from tests.factories import approval, definition, make_workflow

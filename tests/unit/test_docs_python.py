@@ -12,7 +12,7 @@ import pytest
 from django.db import models
 
 from django_director import exceptions, signals, status
-from django_director.authorization import PERMISSIONS
+from django_director.access.authorization import PERMISSIONS
 from django_director.models import Run, Task
 from django_director.worker import Context
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django_director.authorization import may_start_as_step
+from django_director.access.authorization import may_start_as_step
 from django_director.common import failpoints
 from django_director.common.json_values import NotStorable, normalise
 from django_director.conf import director

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django_director import engine
-from django_director.authorization import needed_for, to_decide
+from django_director.access.authorization import needed_for, to_decide
 from django_director.definitions.model import ApprovalStep
 from django_director.lookups import find_task
 from django_director.management.tasks import TaskCommand

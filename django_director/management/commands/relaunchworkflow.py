@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django_director import engine
-from django_director.authorization import require
+from django_director.access.authorization import require
 from django_director.common.json_values import same
 from django_director.management.base import add_payload_argument, read_payload
 from django_director.management.runs import WaitingRunCommand

@@ -2,7 +2,7 @@
 
 import pytest
 
-from django_director import authorization
+from django_director.access import authorization
 from tests import factories
 from tests.asking import asked
 from tests.factories import approval
@@ -121,7 +121,7 @@ def test_a_function_of_the_project_that_raises_means_no_and_says_so_once(operato
     assert "django_director" not in text(index)
     assert operator.get(address("run_changelist")).status_code == 403
     assert operator.get(address("run_change", run.pk)).status_code == 200
-    (line,) = [record for record in caplog.records if record.name == "django_director.authorization"]
+    (line,) = [record for record in caplog.records if record.name == "django_director.access.authorization"]
     assert line.levelname == "ERROR"
     assert "AUTHORIZE" in line.getMessage()
     assert "'NoneType' object has no attribute 'name'" in caplog.text

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.test import Client
 from rest_framework.test import APIClient
 
-from django_director import authorization
+from django_director.access import authorization
 from django_director.models import Run
 from tests import factories
 

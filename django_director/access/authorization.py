@@ -11,11 +11,11 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
-from .common.throttle import Throttle
-from .conf import director
-from .definitions.model import ApprovalStep
-from .exceptions import InvalidSettings, NotAllowed
-from .models import Task, Workflow
+from django_director.common.throttle import Throttle
+from django_director.conf import director
+from django_director.definitions.model import ApprovalStep
+from django_director.exceptions import InvalidSettings, NotAllowed
+from django_director.models import Task, Workflow
 
 logger = logging.getLogger(__name__)
 
