@@ -20,14 +20,15 @@ from celery.exceptions import MaxRetriesExceededError
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
-from . import broker, farewell, frozen, limits, losses, steplines, supervision  # noqa: F401 - registers its URL scheme
+from . import broker
 from .definitions.call_plan import ANYTHING, Plans
 from .dispatch.publisher import HEADER
 from .exceptions import Misuse
+from .worker import bootsteps, celery_lines, end_signals, frozen_processes, losses, time_limits  # noqa: F401 - registers its URL scheme
 
 if TYPE_CHECKING:
-    from .attempts import Attempt
     from .definitions.model import Retry
+    from .worker.attempts import Attempt
 
     BaseTask = DjangoTask[Any, Any]
 else:
@@ -47,7 +48,7 @@ class DirectorTask(BaseTask):
     """A Celery task that can be a step of a workflow."""
 
     abstract = True
-    Request = "django_director.requests:DirectorRequest"
+    Request = "django_director.worker.requests:DirectorRequest"
 
     @property
     def __trace__(self) -> Any:
@@ -63,9 +64,9 @@ class DirectorTask(BaseTask):
         return super().__call__(*args, **kwargs) if attempt is None else self._perform(attempt)
 
     def _perform(self, attempt: Attempt) -> Any:
-        from . import worker  # needs models
+        from .worker import execution  # needs models
 
-        return worker.perform(self, attempt)
+        return execution.perform(self, attempt)
 
     @property
     def plans(self) -> Plans:
@@ -156,7 +157,7 @@ class DirectorTask(BaseTask):
             return None if attempt.is_taken_up else attempt
         if _header_of(request) is None:
             return None
-        from .attempts import refuse  # needs models
+        from .worker.attempts import refuse  # needs models
 
         refuse(self, "no broker has delivered it; do not pass the headers of a run's message on to other tasks")
         raise exceptions.Ignore
@@ -166,7 +167,7 @@ def _trace(task: DirectorTask, tracer: Any, task_id: Any, args: Any, kwargs: Any
     header = None if not request or "director_attempt" in request else _header_in(request)
     if header is None:
         return tracer(task_id, args, kwargs, request)
-    from . import attempts  # needs models
+    from .worker import attempts  # needs models
 
     return attempts.trace(task, tracer, header, request)
 
@@ -213,7 +214,7 @@ def adopt(app: Celery) -> None:
 
     Its requests tell of lost attempts, also those of a class of its own.
     """
-    from .requests import attentive  # imports what only a worker has
+    from .worker.requests import attentive  # imports what only a worker has
 
     for name, task in app.tasks.items():
         own: Any = type(task)
@@ -255,7 +256,7 @@ def _refresh_connections(sender: Any, **_: Any) -> None:
         close_old_connections()
 
 
-steplines.clean()
+celery_lines.clean()
 
 
 @signals.celeryd_init.connect(weak=False)
@@ -268,16 +269,16 @@ def prepare_worker(instance: Any, **_: Any) -> None:
         _keep_connections(app)
     _pin(app)
     adopt(app)
-    from . import remote, strangers  # noqa: F401 - registers its answers; imports what only a worker has
+    from .worker import control, strangers  # noqa: F401 - registers its answers; imports what only a worker has
 
-    farewell.prepare()
-    signals.celeryd_after_setup.connect(limits.note_worker, weak=False)
+    end_signals.prepare()
+    signals.celeryd_after_setup.connect(time_limits.note_worker, weak=False)
 
     app.steps["consumer"].add(strangers.Step)
-    signals.worker_before_create_process.connect(supervision.prepare_to_fork, weak=False)
-    signals.worker_process_init.connect(frozen.take_place, weak=False)
+    signals.worker_before_create_process.connect(bootsteps.prepare_to_fork, weak=False)
+    signals.worker_process_init.connect(frozen_processes.take_place, weak=False)
     signals.worker_shutdown.connect(losses.say_farewell, weak=False)
-    app.steps["worker"].update((losses.LossStep, supervision.SupervisorStep, farewell.FarewellStep))
+    app.steps["worker"].update((losses.LossStep, bootsteps.SupervisorStep, end_signals.FarewellStep))
 
 
 @signals.task_unknown.connect(weak=False)

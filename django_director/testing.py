@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from . import deadend, engine, local
+from . import deadend, engine
 from .dispatch import publisher, routing
 from .engine import lineage
 from .exceptions import Conflict
 from .models import Run, Task
+from .worker import local
 
 
 def run_workflow(name: str, payload: Any = None, **options: Any) -> Run:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_director import ownsteps
 from django_director.models import Run, Task
+from django_director.worker import own_steps
 from tests.factories import approval
 from tests.integration.engine import driver
 
@@ -20,6 +20,6 @@ def asked(*tasks: Any, name: str = "shop.ORDER", step: str = "OK", **fields: Any
 
 
 def ask(run: Run, step: str = "OK") -> Task:
-    assert ownsteps.perform(driver.claim(run, step)) is ownsteps.HELD
+    assert own_steps.perform(driver.claim(run, step)) is own_steps.HELD
     task: Task = run.tasks.select_related("run__workflow", "run__version").get(step=step)
     return task

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from django_director import inputs
 from django_director.common import ids
 from django_director.definitions.call_plan import Plan
 from django_director.definitions.model import TaskStep, WorkflowStep
@@ -24,6 +23,7 @@ from django_director.masking.values import MASKED, mask
 from django_director.models import Task
 from django_director.project import plans_of
 from django_director.status import TaskStatus
+from django_director.worker import inputs
 
 from . import formatting
 

@@ -7,10 +7,10 @@ from argparse import ArgumentParser, ArgumentTypeError
 from django.core.management.base import CommandError
 
 from django_director.engine import lineage
-from django_director.local import run_to_end
 from django_director.models import Run, Task
 from django_director.representation import run_as_json
 from django_director.status import RunStatus
+from django_director.worker.local import run_to_end
 
 from .base import FAILED, TIMED_OUT, DirectorCommand
 from .display import show_result, show_tasks

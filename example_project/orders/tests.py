@@ -14,8 +14,8 @@ from django.test import TestCase, override_settings
 
 from django_director import retry
 from django_director.exceptions import InvalidPayload
-from django_director.local import run_to_end
 from django_director.testing import run_workflow
+from django_director.worker.local import run_to_end
 
 from .models import Order, Return
 

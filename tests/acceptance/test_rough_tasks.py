@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
-from django_director import engine, failing
+from django_director import engine
 from django_director.definitions.model import Retry
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import errors
 from tests.factories import step
 from tests.testapp.rough_tasks import ERRORS, HANDLERS, LEFT, SAYS
 
@@ -101,7 +102,7 @@ def test_a_signal_to_the_whole_worker_ends_it_and_hands_the_task_back(alone: Sit
     task = run.tasks.get(step="SIGNAL")
     assert (task.status, task.crashes, task.attempts.count()) == (TaskStatus.QUEUED, 0, 0)
     # As if it had ended some more of them.
-    run.tasks.filter(pk=task.pk).update(sequence=task.sequence + failing.HAND_BACKS - 1)
+    run.tasks.filter(pk=task.pk).update(sequence=task.sequence + errors.HAND_BACKS - 1)
     worker = alone.worker(concurrency=1, prefetch=1)
     assert worker.process is not None
     assert worker.process.wait(30) == 0

@@ -26,7 +26,7 @@ END = {"what": "end", "task": "t", "sequence": 1, "status": "success"}
 OUTCOME = {"what": "outcome", "run": "r", "generation": 0, "status": "success"}
 RECORD = "[2026-11-24 13:00:00,000: {}/MainProcess] {}\n"
 SAYS = "put off for {} s, while the queue takes {} s, published 0 times again"
-TRACEBACK = 'Traceback (most recent call last):\n  File "django_director/leases.py"\nValueError: planted\n'
+TRACEBACK = 'Traceback (most recent call last):\n  File "django_director/worker/leases.py"\nValueError: planted\n'
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 import django_director
-from django_director import engine, local, testing, worker
+from django_director import engine, testing
 from django_director.definitions.model import Retry
 from django_director.models import Run, Task
 from django_director.status import Stop, TaskStatus
+from django_director.worker import execution, local
 from tests.factories import definition, make_workflow, mapped, step
 
 pytestmark = pytest.mark.django_db
@@ -100,7 +101,7 @@ def test_canceled_reads_the_row_at_most_once_a_second(monkeypatch):
         running = django_director.context()
         assert running is not None
         with monkeypatch.context() as patch, CaptureQueriesContext(connection) as captured:
-            patch.setattr(worker.time, "monotonic", lambda: now[0])
+            patch.setattr(execution.time, "monotonic", lambda: now[0])
             for number in range(40):
                 answers.append(running.canceled)
                 now[0] += 0.125

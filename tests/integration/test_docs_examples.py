@@ -14,10 +14,11 @@ from celery import current_app, shared_task
 from django.contrib.auth.models import User
 
 import django_director
-from django_director import local, sync, testing
+from django_director import sync, testing
 from django_director.dispatch import publisher
 from django_director.models import Run
 from django_director.signals import run_finished
+from django_director.worker import local
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -12,9 +12,10 @@ from celery import shared_task
 from django.db import DataError, OperationalError, connection
 from django.dispatch import Signal
 
-from django_director import engine, local, signals
+from django_director import engine, signals
 from django_director.models import Run
 from django_director.status import RunStatus
+from django_director.worker import local
 from tests.factories import definition, make_workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,8 +6,8 @@ import pytest
 
 from django_director.db.functions import Now, later
 from django_director.engine.supervisor.loop import LEASE_NAME
-from django_director.heartbeat import Heartbeat
 from django_director.models import Lease
+from django_director.worker.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from django_director.leases import Keeper
 from django_director.models import Task
+from django_director.worker.leases import Keeper
 
 from .engine import driver
 

@@ -10,7 +10,7 @@ from celery import Task, current_app
 from django.utils import timezone
 
 import django_director
-from django_director import engine, local, testing
+from django_director import engine, testing
 from django_director.celery import DirectorTask
 from django_director.definitions.model import Concurrency, Retry, TaskStep
 from django_director.engine.concurrency import admission
@@ -18,6 +18,7 @@ from django_director.exceptions import Conflict, InvalidPayload
 from django_director.models import Run
 from django_director.models import Task as Row
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import local
 from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
 
 pytestmark = pytest.mark.django_db

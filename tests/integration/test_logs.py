@@ -9,11 +9,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_director import logs, testing
+from django_director import testing
 from django_director.definitions.model import Retry
 from django_director.masking.redaction import Redactor
 from django_director.models import Task, TaskLog
 from django_director.status import RunStatus
+from django_director.worker import logs
 from tests.factories import definition, make_workflow, step
 
 pytestmark = pytest.mark.django_db

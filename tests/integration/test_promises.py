@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 from django.utils import timezone
 
-from django_director import engine, local, testing
+from django_director import engine, testing
 from django_director.db import sessions
 from django_director.definitions.model import Retry
 from django_director.dispatch.publisher import HEADER
@@ -24,6 +24,7 @@ from django_director.engine import outbox
 from django_director.engine.supervisor import recovery
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import local
 from tests.factories import definition, make_workflow, mapped, step
 from tests.testapp import acme  # noqa: F401 - registers its task and its receivers
 

@@ -8,11 +8,12 @@ import pytest
 from celery import signals
 from django.utils import timezone
 
-from django_director import engine, local, testing
+from django_director import engine, testing
 from django_director.definitions import read
 from django_director.definitions.model import Retry
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import local
 from tests.factories import definition, make_workflow, step
 
 pytestmark = pytest.mark.django_db

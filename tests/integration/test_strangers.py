@@ -15,12 +15,13 @@ from django.db import connection, transaction
 from kombu import Connection, Queue
 from kombu.common import QoS
 
-from django_director import copies, engine, remote, strangers
+from django_director import engine
 from django_director.dispatch import installation, publisher
 from django_director.dispatch.publisher import HEADER
 from django_director.engine import outbox
 from django_director.engine.attempts.tickets import Ticket
 from django_director.models import Installation, Run, Task
+from django_director.worker import control, copies, strangers
 from tests.factories import definition, make_workflow, step
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault(37)]
@@ -277,9 +278,9 @@ def test_a_worker_of_another_installation_knows_none_of_our_tasks():
     consumer = SimpleNamespace(task_consumer=SimpleNamespace(queues=[SimpleNamespace(name=QUEUE)]))
     state = SimpleNamespace(app=current_app, consumer=consumer)
     wanted = [["NOOP", QUEUE]]
-    assert remote.who_knows(state, wanted, whose=installation.current()) == [0]
-    assert remote.who_knows(state, wanted) == [0]
-    assert remote.who_knows(state, wanted, whose="other") == []
+    assert control.who_knows(state, wanted, whose=installation.current()) == [0]
+    assert control.who_knows(state, wanted) == [0]
+    assert control.who_knows(state, wanted, whose="other") == []
 
 
 def test_the_id_outlives_a_flush():

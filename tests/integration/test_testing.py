@@ -13,12 +13,13 @@ from django.db import transaction
 from django.test import TestCase, TransactionTestCase, utils
 from django.utils import timezone
 
-from django_director import engine, local, start, testing
+from django_director import engine, start, testing
 from django_director.definitions.model import Concurrency
 from django_director.dispatch import publisher
 from django_director.engine.concurrency import admission
 from django_director.exceptions import Conflict, InvalidDefinitions, UnknownWorkflow
 from django_director.models import Run, Task, Workflow
+from django_director.worker import local
 from tests.factories import approval, child, definition, make_workflow, step, wait
 
 from .engine import driver

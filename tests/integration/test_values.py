@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from django_director import engine, local, representation, testing
+from django_director import engine, representation, testing
 from django_director.engine.attempts import claim as claims
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import local
 from tests.factories import chain, definition, group, make_workflow, step
 from tests.integration.engine import driver
 

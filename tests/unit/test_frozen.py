@@ -12,10 +12,10 @@ from uuid import UUID
 import pytest
 from django.db import OperationalError
 
-from django_director import frozen
 from django_director.common import shutdown
 from django_director.common.process_signs import SLOTS, Page, Sign
-from django_director.frozen import FROZEN_LOOKS, Watcher
+from django_director.worker import frozen_processes
+from django_director.worker.frozen_processes import FROZEN_LOOKS, Watcher
 
 TASK = UUID(int=7)
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="skipped: needs Linux's /proc")
@@ -169,7 +169,7 @@ def test_leases_count_when_the_worker_goes(page: Page, pid: int):
 
 def test_the_process_of_another_group_is_left_alone(page: Page, monkeypatch: pytest.MonkeyPatch, pid: int):
     """Another program may have got the number of a process that is gone."""
-    monkeypatch.setattr("django_director.frozen.os.getpgrp", lambda: 1)
+    monkeypatch.setattr("django_director.worker.frozen_processes.os.getpgrp", lambda: 1)
     watcher = Watcher(page)
     look(watcher)
     watcher.kill_lost(held())
@@ -180,7 +180,7 @@ def test_the_process_of_another_group_is_left_alone(page: Page, monkeypatch: pyt
 def test_a_stopped_process_is_killed_when_the_worker_goes(page: Page, pid: int):
     os.kill(pid, signal.SIGSTOP)
     os.waitpid(pid, os.WUNTRACED)
-    assert frozen.is_stopped(pid)
+    assert frozen_processes.is_stopped(pid)
     watcher = Watcher(page)
     look(watcher)
     assert not has_ended(pid), "nobody goes"

@@ -13,8 +13,8 @@ from kombu.message import Message
 
 from django_director.celery import DirectorTask
 from django_director.dispatch.publisher import HEADER
-from django_director.losses import Loss, Reporter
-from django_director.requests import Attentive, DirectorRequest, attentive
+from django_director.worker.losses import Loss, Reporter
+from django_director.worker.requests import Attentive, DirectorRequest, attentive
 from tests.testapp import tasks  # noqa: F401 - registers them
 from tests.testapp.celery import app
 
@@ -30,7 +30,7 @@ class OwnRequest(Request):
 def reporter(monkeypatch: pytest.MonkeyPatch) -> Reporter:
     """What has been heard, without a worker that would hand it over."""
     fresh = Reporter()
-    monkeypatch.setattr("django_director.requests.reporter", fresh)
+    monkeypatch.setattr("django_director.worker.requests.reporter", fresh)
     return fresh
 
 

@@ -72,7 +72,7 @@ def test_waiting_sees_what_another_process_does(database):
     ) as waiting:
         run = waiting.stdout.readline().split()[-1]
         work = (
-            "from django_director.models import Run; from django_director.local import run_to_end\n"
+            "from django_director.models import Run; from django_director.worker.local import run_to_end\n"
             f"run_to_end(Run.objects.get(pk='{run}'))"
         )
         done = call("shell", "-v0", "-c", work, database=database)

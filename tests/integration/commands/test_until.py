@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from django_director import engine, local, testing
+from django_director import engine, testing
 from django_director.definitions.model import Retry
 from django_director.models import Run
+from django_director.worker import local
 from tests.factories import definition, make_workflow, step
 
 pytestmark = pytest.mark.django_db(transaction=True)

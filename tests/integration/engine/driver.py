@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_director import engine, inputs, ownsteps
+from django_director import engine
 from django_director.engine import stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
@@ -20,6 +20,7 @@ from django_director.exceptions import DirectorError
 from django_director.graph import Node, items, replay
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import inputs, own_steps
 from tests.factories import definition, make_workflow
 
 TRANSACTION_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
@@ -60,7 +61,7 @@ def fail(run: Run, step: str, error: str = "ValueError: no", index: int = -1) ->
 
 def expand(run: Run, step: str) -> None:
     """Let a queued map have its items."""
-    assert ownsteps.perform(claim(run, step)) is ownsteps.HELD
+    assert own_steps.perform(claim(run, step)) is own_steps.HELD
 
 
 def drain(run: Run, body: Callable[[Claim], Any] = lambda claimed: claimed.node.step.id) -> int:
@@ -109,15 +110,15 @@ def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
     try:
         is_skipped = not inputs.judge(claimed)
         own = claimed.node.kind != "task"
-        result = None if is_skipped else ownsteps.perform(claimed) if own else body(claimed)
+        result = None if is_skipped else own_steps.perform(claimed) if own else body(claimed)
     except (ValueError, DirectorError) as error:
         finish.fail(claimed, Failure(error=f"{type(error).__name__}: {error}"))
     else:
         if is_skipped:
             finish.skip(claimed, "`when` is false")
-        elif isinstance(result, ownsteps.Skip):
+        elif isinstance(result, own_steps.Skip):
             finish.skip(claimed, result.reason)
-        elif result is not ownsteps.HELD:
+        elif result is not own_steps.HELD:
             finish.finish(claimed, result)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_director import engine, inputs, ownsteps
+from django_director import engine
 from django_director.definitions.model import ApprovalStep, Definition, MapStep, WorkflowStep
 from django_director.engine import stopping
 from django_director.engine.attempts import finish
@@ -13,6 +13,7 @@ from django_director.engine.supervisor import timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus
+from django_director.worker import inputs, own_steps
 from tests.factories import definition as make_definition
 from tests.factories import make_workflow
 from tests.random_definitions import CHILD, PAYLOAD
@@ -63,12 +64,12 @@ class Lockstep:
         elif claimed.node.is_head:
             assert finish.finish(claimed, True)
         elif claimed.node.kind == "workflow":
-            assert ownsteps.perform(claimed) is ownsteps.HELD
+            assert own_steps.perform(claimed) is own_steps.HELD
             self.running[id] = driver.child_of(self.run, id)
         elif claimed.node.kind == "map":
             driver.end(claimed, lambda _: None)
         elif claimed.node.passes_on:
-            assert ownsteps.perform(claimed) is ownsteps.HELD
+            assert own_steps.perform(claimed) is own_steps.HELD
         else:
             self.running[id] = claimed
             for value in inputs.given(claimed).values():

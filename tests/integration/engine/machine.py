@@ -16,7 +16,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from django_director import engine, inputs, ownsteps
+from django_director import engine
 from django_director.definitions.model import Concurrency, Container, Definition, TaskStep
 from django_director.dispatch import publisher
 from django_director.dispatch.publisher import Message
@@ -31,6 +31,7 @@ from django_director.engine.supervisor import recovery, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import TASK_FINISHED, RunStatus, TaskStatus
+from django_director.worker import inputs, own_steps
 from tests.acceptance import audit, checker
 from tests.factories import child, definition, group, make_workflow
 from tests.random_definitions import CHILD, PAYLOAD, definitions
@@ -198,7 +199,7 @@ class Engine(RuleBasedStateMachine):
                 driver.end(claimed, lambda _: None)
             return
         if claimed.node.passes_on:
-            assert ownsteps.perform(claimed) is ownsteps.HELD
+            assert own_steps.perform(claimed) is own_steps.HELD
             return
         with self.hearing():
             finished = finish.finish(claimed, {"token": claimed.token})

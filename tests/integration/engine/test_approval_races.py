@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from django_director import engine, ownsteps
+from django_director import engine
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.steps import timers
 from django_director.engine.supervisor import recovery
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import own_steps
 from tests.asking import ask, asked
 from tests.factories import approval, group, wait
 
@@ -95,14 +96,14 @@ def test_somebody_decides_while_it_is_canceled(held, point):
 @pytest.mark.parametrize("step", [approval("OK"), wait("OK", 60)], ids=["approval", "wait"])
 def test_a_cancel_while_a_worker_lets_it_wait(held, step, point):
     run = driver.start(step, "SHIP")
-    held(point, lambda: ownsteps.perform(driver.claim(run, "OK")), lambda: engine.cancel(run))
+    held(point, lambda: own_steps.perform(driver.claim(run, "OK")), lambda: engine.cancel(run))
     assert outcome(run) == RunStatus.CANCELED
     assert driver.statuses(run) == {"OK": "canceled", "SHIP": "canceled"}
 
 
 def test_two_supervisors_end_one_wait(held):
     run = driver.start(wait("W", 60), "SHIP")
-    ownsteps.perform(driver.claim(run, "W"))
+    own_steps.perform(driver.claim(run, "W"))
     Task.objects.waiting().update(deadline_at=PAST)
     assert sorted(held("end.updated", timers.fire, timers.fire)) == [0, 1]
     assert run.tasks.get(step="SHIP").sequence == 1

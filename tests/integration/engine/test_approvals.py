@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import django_director
-from django_director import engine, ownsteps
+from django_director import engine
 from django_director.db.functions import Now
 from django_director.engine import stopping
 from django_director.engine.attempts import finish
@@ -22,6 +22,7 @@ from django_director.engine.supervisor.loop import LEASE_NAME, Supervisor
 from django_director.exceptions import Conflict, DirectorError
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import own_steps
 from tests.factories import approval, chain, definition, group, make_admin, make_user, make_workflow, step
 
 from . import driver
@@ -31,7 +32,7 @@ PAST = "2026-01-01T00:00:00Z"
 
 
 def ask(run: Run, name: str = "OK") -> Task:
-    assert ownsteps.perform(driver.claim(run, name)) is ownsteps.HELD
+    assert own_steps.perform(driver.claim(run, name)) is own_steps.HELD
     return run.tasks.get(step=name)
 
 
@@ -131,7 +132,7 @@ def test_what_can_not_be_decided():
     driver.succeed(run, "A")
     claimed = driver.claim(run, "OK")
     assert refused(engine.approve, task) == text + "nobody was asked yet, it is running"
-    ownsteps.perform(claimed)
+    own_steps.perform(claimed)
     Run.objects.update(stop="cancel")
     assert refused(engine.approve, task) == text + "its run is canceling"
     stopping.carry_on(run.pk)
@@ -182,7 +183,7 @@ def test_the_timeout_counts_from_the_asking():
     driver.succeed(run, "A")
     claimed = driver.claim(run, "OK")
     assert Task.objects.get(step="OK").deadline_at is None
-    ownsteps.perform(claimed)
+    own_steps.perform(claimed)
     assert Task.objects.get(step="OK").deadline_at is not None
 
 
@@ -345,7 +346,7 @@ def test_an_approval_asked_while_its_run_is_canceled_is_swept(django_capture_on_
     claimed = driver.claim(run, "OK")
     with django_capture_on_commit_callbacks(execute=True):
         engine.cancel(run)
-    ownsteps.perform(claimed)
+    own_steps.perform(claimed)
     assert driver.statuses(run)["OK"] == "waiting"
     assert recovery.close_stopped() == 1
     assert driver.statuses(run)["OK"] == "canceled"
@@ -427,7 +428,7 @@ def test_a_worker_that_dies_before_it_has_asked():
     Task.objects.running().update(lease_until=PAST)
     assert recovery.expire_leases() == 1
     ask(run)
-    assert not ownsteps.approvals.ask(lost, None)
+    assert not own_steps.approvals.ask(lost, None)
     engine.approve(run.tasks.get(step="OK"))
     assert driver.statuses(run)["OK"] == "success"
 
@@ -439,7 +440,7 @@ def test_what_it_costs():
     run = driver.start(approval("OK"), "SHIP")
     claimed = driver.claim(run, "OK")
     with driver.queries(1):
-        ownsteps.perform(claimed)
+        own_steps.perform(claimed)
     task = run.tasks.get(step="OK")
     # Read, end, queue what follows, read again.
     with driver.queries(4):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from django_director import engine, inputs
+from django_director import engine
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Publication
 from django_director.engine.attempts import claim as claims
@@ -14,6 +14,7 @@ from django_director.engine.attempts import finish
 from django_director.engine.supervisor import recovery, timeouts, unknown_tasks
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import inputs
 from tests.factories import definition, group, make_workflow, step
 
 from . import driver

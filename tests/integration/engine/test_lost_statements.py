@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 
-from django_director import engine, ownsteps
+from django_director import engine
 from django_director.db.functions import Now
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
@@ -21,6 +21,7 @@ from django_director.engine.supervisor import recovery
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus
+from django_director.worker import own_steps
 from tests.asking import asked
 from tests.factories import approval, group, wait
 
@@ -291,7 +292,7 @@ def test_what_waits_is_made_to_and_ended_whole_and_once(step, kind):
         run = driver.start(step, "Z", name=f"test.N{number}")
         mine = driver.claim(run, "W")
         with failing(number, kind) as asking:
-            assert ownsteps.perform(mine) is ownsteps.HELD
+            assert own_steps.perform(mine) is own_steps.HELD
         run.tasks.waiting().update(deadline_at="2026-01-01T00:00:00Z")
         with failing(number, kind) as seen, contextlib.suppress(OperationalError):
             # As the supervisor does, which looks again at its next tick.

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_director import engine, inputs
+from django_director import engine
 from django_director.common import ids
 from django_director.db.compiled import can_pair
 from django_director.db.functions import Now
@@ -22,6 +22,7 @@ from django_director.engine.steps import maps
 from django_director.engine.supervisor import recovery, timeouts
 from django_director.models import Run
 from django_director.status import RunStatus
+from django_director.worker import inputs
 from tests.factories import chain, group, mapped, step
 
 from . import driver

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from django_director import engine, failing
+from django_director import engine
 from django_director.conf import director
 from django_director.db import lock_limits, sessions
 from django_director.db.functions import Now, later
@@ -27,6 +27,7 @@ from django_director.engine.supervisor import lapsed_leases, unwritten_outcomes
 from django_director.exceptions import LockedRow
 from django_director.models import Gate, Run, Task, UnwrittenOutcome, Worker, Workflow
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import errors
 from tests.factories import group
 
 from . import driver
@@ -50,7 +51,7 @@ def fresh() -> Iterator[None]:
 
 
 def lose(claimed: Claim) -> bool:
-    failing._lose(claimed, "its process was ended by SIGTERM")
+    errors._lose(claimed, "its process was ended by SIGTERM")
     return True
 
 
@@ -137,7 +138,7 @@ def test_nobody_takes_a_task_whose_outcome_is_kept_although_its_row_is_free(publ
     run.tasks.update(lease_until=PAST, deadline_at=PAST)
     task = Task.objects.select_related("run__version").get(run=run)
     assert not finish.lose(task, Failure(error="WorkerLost: x"))
-    assert not failing.timeouts.time_out_message(task.pk, task.sequence, 1)
+    assert not errors.timeouts.time_out_message(task.pk, task.sequence, 1)
     tick(supervisor())
     assert run.tasks.get().result == 7
 

@@ -9,12 +9,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from django_director import engine, ownsteps
+from django_director import engine
 from django_director.engine.steps import timers
 from django_director.engine.supervisor import recovery
 from django_director.exceptions import DirectorError, ExpressionError
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker import own_steps
 from tests.factories import chain, definition, group, make_workflow, step, wait
 
 from . import driver
@@ -24,7 +25,7 @@ PAST = "2026-01-01T00:00:00Z"
 
 
 def begin(run: Run, name: str = "W") -> Task:
-    assert ownsteps.perform(driver.claim(run, name)) is ownsteps.HELD
+    assert own_steps.perform(driver.claim(run, name)) is own_steps.HELD
     return run.tasks.get(step=name)
 
 
@@ -46,7 +47,7 @@ def over(run: Run) -> None:
 def error_of(payload: Any = None, **fields: Any) -> str:
     run = driver.start(wait("W", **fields), payload=payload)
     with pytest.raises(ExpressionError) as caught:
-        ownsteps.perform(driver.claim(run, "W"))
+        own_steps.perform(driver.claim(run, "W"))
     return str(caught.value)
 
 
@@ -277,14 +278,14 @@ def test_what_it_costs():
     run = driver.start(wait("W", 60), wait("V", until='"2001-01-01"'), "A")
     claimed = driver.claim(run, "W")
     with driver.queries(1):
-        ownsteps.perform(claimed)
+        own_steps.perform(claimed)
     Task.objects.waiting().update(deadline_at=PAST)
     # Read, end, queue what follows.
     with driver.queries(3):
         assert timers.fire() == 1
     claimed = driver.claim(run, "V")
     with driver.queries(1):
-        assert ownsteps.perform(claimed) is None
+        assert own_steps.perform(claimed) is None
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="skipped: it is about what Python makes of a time")

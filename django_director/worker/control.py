@@ -8,8 +8,9 @@ from typing import Any
 from celery.worker import state as worker_state
 from celery.worker.control import Panel
 
-from .dispatch import installation
-from .dispatch.publisher import KILL, WHO_KNOWS
+from django_director.dispatch import installation
+from django_director.dispatch.publisher import KILL, WHO_KNOWS
+
 from .losses import reporter
 
 logger = logging.getLogger(__name__)

@@ -19,9 +19,10 @@ from billiard.context import Process
 from celery import bootsteps
 from django.db import DatabaseError, InterfaceError, connections
 
-from . import processes
-from .common.ids import parse_message_id
-from .conf import director
+from django_director.common.ids import parse_message_id
+from django_director.conf import director
+
+from . import child_processes
 
 logger = logging.getLogger(__name__)
 
@@ -84,13 +85,13 @@ class HelperProcess(Process):
 
     def run(self) -> None:
         """The child's main function."""
-        processes.begin(self.app)
+        child_processes.begin(self.app)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         tell(self.told)
 
     def end(self, seconds: float) -> None:
         """Let it go on for so long, and no longer."""
-        processes.end(self, seconds)
+        child_processes.end(self, seconds)
 
 
 class HelperThread(threading.Thread):
@@ -181,7 +182,7 @@ class Reporter:
 
     def _start(self, told: Told) -> HelperProcess | HelperThread:
         helper: HelperProcess | HelperThread
-        if processes.is_forking(self._worker):
+        if child_processes.is_forking(self._worker):
             # A child must not inherit a connection: two processes would write on one socket.
             connections.close_all()
             helper = HelperProcess(self._worker.app, told)
@@ -239,7 +240,7 @@ class LossStep(bootsteps.StartStopStep):
 
     def _look(self, worker: Any) -> None:
         reporter.hand_over()
-        if worker.use_eventloop and worker.pool is not None and processes.is_forking(worker):
+        if worker.use_eventloop and worker.pool is not None and child_processes.is_forking(worker):
             # The event loop hears of a killed process a moment before it can be reaped, and asks again after 5 s.
             worker.pool.maintain_pool()
 
@@ -259,9 +260,9 @@ def tell(told: Told) -> None:
 
 def _tell_once(told: Told) -> Told:
     """Return what is left to tell."""
-    from .db import transactions  # need models
-    from .engine import stopping
-    from .engine.supervisor import lost_attempts, unknown_tasks
+    from django_director.db import transactions  # need models
+    from django_director.engine import stopping
+    from django_director.engine.supervisor import lost_attempts, unknown_tasks
 
     try:
         losses = [loss for loss in told.losses if not _is_told(partial(lost_attempts.write_down, *loss))]

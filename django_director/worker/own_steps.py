@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from django_director.definitions.model import ApprovalStep, WaitStep
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.steps import approvals, child_workflows, maps, timers
+
 from . import inputs
-from .definitions.model import ApprovalStep, WaitStep
-from .engine.attempts.claim import Claim
-from .engine.steps import approvals, child_workflows, maps, timers
-from .moments import as_moment, as_seconds
+from .times import as_moment, as_seconds
 
 
 class Held(Enum):

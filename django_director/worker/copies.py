@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from .db.transactions import WORKER_PATIENCE, statement
-from .dispatch import publisher
-from .dispatch.publisher import HEADER, INSTALLATION
-from .engine.attempts.tickets import Ticket
-from .models import Run
+from django_director.db.transactions import WORKER_PATIENCE, statement
+from django_director.dispatch import publisher
+from django_director.dispatch.publisher import HEADER, INSTALLATION
+from django_director.engine.attempts.tickets import Ticket
+from django_director.models import Run
+
 from .strangers import counted, delay, marked, queue_of, warn
 
 if TYPE_CHECKING:
-    from .celery import DirectorTask
+    from django_director.celery import DirectorTask
 
 MISSED: Final = "missed"
 """How often a message has come to a worker whose database does not have its run."""

@@ -15,22 +15,23 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTerminate
 from django.db import OperationalError
 
-from . import errortexts, farewell, green
-from .common import ids
-from .db.lock_limits import is_row_locked
-from .db.transactions import WORKER_PATIENCE
-from .definitions.call_plan import ArgumentsError
-from .engine import outbox
-from .engine.attempts import finish, unwritten
-from .engine.attempts.claim import Claim
-from .engine.attempts.failures import MAX_ERROR, Failure
-from .engine.retry_policy import HIGHEST, next_delay
-from .engine.supervisor import recovery, timeouts
-from .exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
-from .masking.redaction import Redactor
+from django_director.common import ids
+from django_director.db.lock_limits import is_row_locked
+from django_director.db.transactions import WORKER_PATIENCE
+from django_director.definitions.call_plan import ArgumentsError
+from django_director.engine import outbox
+from django_director.engine.attempts import finish, unwritten
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.attempts.failures import MAX_ERROR, Failure
+from django_director.engine.retry_policy import HIGHEST, next_delay
+from django_director.engine.supervisor import recovery, timeouts
+from django_director.exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
+from django_director.masking.redaction import Redactor
+
+from . import end_signals, error_texts, greenlets
 
 if TYPE_CHECKING:
-    from .celery import DirectorTask
+    from django_director.celery import DirectorTask
 
 PACKAGE: Final = f"{__package__}."
 SIGNAL_EXITS: Final = {signum - 256: signum for signum in signal.Signals}
@@ -53,15 +54,15 @@ def record(task: DirectorTask, claimed: Claim, error: BaseException, texts: Reda
     Returns in how many seconds a further attempt follows, where the task's failure leads to one.
     """
     if (why := _interruption(error)) is not None:
-        _give_back(claimed, why, is_told=green.is_killed(error))
-    elif green.is_time_out(error, claimed.time_limit):
+        _give_back(claimed, why, is_told=greenlets.is_killed(error))
+    elif greenlets.is_time_out(error, claimed.time_limit):
         limit = claimed.time_limit or 0
         _end_late(claimed, limit)
     elif claimed.node.kind != "task" and is_row_locked(error):
         unwritten.keep(claimed, unwritten.End.PUT_OFF, {})
     elif claimed.node.kind != "task" and not isinstance(error, DirectorError):
         # What goes wrong in what is ours is nobody's mistake in the workflow: it is tried again.
-        _lose(claimed, texts.text(errortexts.described(error)))
+        _lose(claimed, texts.text(error_texts.described(error)))
     else:
         return _fail(task, claimed, error, texts)
     return None
@@ -83,9 +84,9 @@ def _interruption(error: BaseException) -> str | None:
     """What ended the process, or the greenlet, while the task ran; ``None``: the error is the task's own."""
     if (exit_ := _signal_exit(error)) is not None:
         return f"its process was ended by {SIGNAL_EXITS[exit_.code].name}"
-    if green.is_killed(error):
+    if greenlets.is_killed(error):
         return "its greenlet was killed"
-    if isinstance(error, (WorkerShutdown, WorkerTerminate)) and farewell.is_going():
+    if isinstance(error, (WorkerShutdown, WorkerTerminate)) and end_signals.is_going():
         return "its worker ended"
     return None
 
@@ -114,7 +115,7 @@ def _give_back(claimed: Claim, why: str, is_told: bool) -> None:
     first = outbox.first_sequence(claimed.run.generation)
     given_back = claimed.sequence - first - claimed.failures - claimed.crashes
     message_id = ids.message_id(claimed.task_id, claimed.sequence)
-    if given_back < HAND_BACKS and (is_told or farewell.is_expected(message_id)):
+    if given_back < HAND_BACKS and (is_told or end_signals.is_expected(message_id)):
         finish.hand_back(claimed)
     else:
         _lose(claimed, why)
@@ -149,7 +150,7 @@ def shown(task: DirectorTask, claimed: Claim, error: BaseException, delay: float
         return exit_  # type: ignore[no-any-return]
     if _interruption(error) is not None or (isinstance(error, KeyboardInterrupt) and task.request.is_eager):
         return error
-    if green.is_time_out(error, claimed.time_limit):
+    if greenlets.is_time_out(error, claimed.time_limit):
         return DirectorError(timeouts.describe(claimed.time_limit or 0))
     if claimed.node.kind != "task" and is_row_locked(error):
         # It is done again, see `record`.
@@ -162,7 +163,7 @@ def shown(task: DirectorTask, claimed: Claim, error: BaseException, delay: float
 def _retry(claimed: Claim, cause: BaseException, delay: float) -> Retry:
     policy, seen = claimed.node.retry, _presentable(cause)
     number = f"attempt {claimed.failures + 1}" + ("" if policy is None else f" of {policy.max + 1}")
-    text = f"Retry in {round(delay, 1):.12g}s: {number} failed: {errortexts.described(cause)[:MAX_ERROR]}"
+    text = f"Retry in {round(delay, 1):.12g}s: {number} failed: {error_texts.described(cause)[:MAX_ERROR]}"
     # It may be a fraction of a second, whatever the stubs say.
     when: Any = delay
     retry = Retry(text, exc=seen, when=when)
@@ -173,10 +174,10 @@ def _retry(claimed: Claim, cause: BaseException, delay: float) -> Retry:
 def _presentable(error: BaseException) -> Exception:
     """The error, or one in its place where Celery would conclude something from it, or could not bear it."""
     is_plain = isinstance(error, Exception) and not isinstance(error, (Ignore, Reject, Retry, *NOT_FOR_CELERY))
-    is_loggable = errortexts.is_loggable(error)
-    if is_plain and is_loggable and errortexts.is_picklable(error):
+    is_loggable = error_texts.is_loggable(error)
+    if is_plain and is_loggable and error_texts.is_picklable(error):
         return error  # type: ignore[return-value]
-    seen = DirectorError(_misuse(error) or errortexts.described(error)[:MAX_ERROR])
+    seen = DirectorError(_misuse(error) or error_texts.described(error)[:MAX_ERROR])
     seen.__cause__ = error if is_loggable else None
     return seen
 
@@ -184,10 +185,10 @@ def _presentable(error: BaseException) -> Exception:
 def _misuse(error: BaseException) -> str:
     """What to say to an exception that means something else to Celery, or to Python."""
     if isinstance(error, (Ignore, Reject, WorkerShutdown, WorkerTerminate)):
-        what = errortexts.name(error)
+        what = error_texts.name(error)
         return f"a task in a run can't raise {what}: return a value, or raise an error to fail"
     if isinstance(error, SystemExit):
-        code = repr(error.code) if type(error.code) in (int, str, type(None)) else errortexts.text(error.code)
+        code = repr(error.code) if type(error.code) in (int, str, type(None)) else error_texts.text(error.code)
         return f"the task called sys.exit({code}); raise an error to fail, or return"
     return ""
 
@@ -195,8 +196,8 @@ def _misuse(error: BaseException) -> str:
 def failure(error: BaseException, texts: Redactor, prefix: str = "") -> Failure:
     """The error as people read it, with the part of its traceback that is theirs, and without secrets."""
     misuse = _misuse(error)
-    said = f"{DirectorError.__name__}: {misuse}" if misuse else errortexts.described(error)
-    traceback = errortexts.formatted(error, _user_frames(error))
+    said = f"{DirectorError.__name__}: {misuse}" if misuse else error_texts.described(error)
+    traceback = error_texts.formatted(error, _user_frames(error))
     return Failure(error=texts.text(f"{prefix}{said}"), traceback=texts.text(traceback))
 
 
@@ -213,7 +214,7 @@ def _cause(error: BaseException) -> BaseException:
     if isinstance(error, Retry):
         for cause in (error.exc, error.__context__):
             if isinstance(cause, BaseException):
-                return errortexts.tamed(cause)
+                return error_texts.tamed(cause)
     return error
 
 
@@ -238,5 +239,5 @@ def _own_delay(task: DirectorTask, error: Retry) -> float:
             raise ValueError
     # Of the user's: a date's methods too.
     except Exception as problem:
-        raise Misuse(f"self.retry() can't wait until {errortexts.text(when)}: that is no time") from problem
+        raise Misuse(f"self.retry() can't wait until {error_texts.text(when)}: that is no time") from problem
     return min(max(0.0, seconds), HIGHEST)

@@ -17,27 +17,28 @@ from uuid import UUID
 from celery.exceptions import Ignore
 from django.db import DatabaseError, InterfaceError
 
-from . import errortexts, leftovers, ownsteps
+from django_director.common.json_values import MAX_INT, NotStorable, normalise, storable_text
+from django_director.common.throttle import Throttle
+from django_director.conf import director
+from django_director.db.errors import is_of_data
+from django_director.db.lock_limits import limited
+from django_director.db.sessions import user_session
+from django_director.db.transactions import connection, disconnect, statement
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim
+from django_director.exceptions import InvalidResult, Misuse
+from django_director.masking.redaction import Redactor
+from django_director.models import Task
+from django_director.status import RUN_FINISHED, STOP_SPARING
+
+from . import error_texts, leftovers, own_steps
 from .attempts import Attempt, at_work
-from .common.json_values import MAX_INT, NotStorable, normalise, storable_text
-from .common.throttle import Throttle
-from .conf import director
-from .db.errors import is_of_data
-from .db.lock_limits import limited
-from .db.sessions import user_session
-from .db.transactions import connection, disconnect, statement
-from .engine.attempts import finish
-from .engine.attempts.claim import Claim
-from .exceptions import InvalidResult, Misuse
-from .failing import failure, record, shown
+from .errors import failure, record, shown
 from .leases import keeper
 from .logs import Lines, captured
-from .masking.redaction import Redactor
-from .models import Task
-from .status import RUN_FINISHED, STOP_SPARING
 
 if TYPE_CHECKING:
-    from .celery import DirectorTask
+    from django_director.celery import DirectorTask
 
 T = TypeVar("T")
 
@@ -163,14 +164,14 @@ def _carry_out(task: DirectorTask, attempt: Attempt) -> Any:
             raise seen
         end: Callable[[], object]
         match value:
-            case ownsteps.Skip():
+            case own_steps.Skip():
                 end = partial(_insist, partial(_skip, claimed, value.reason))
-            case ownsteps.HELD:
+            case own_steps.HELD:
                 value, end = None, _nothing
             case _:
                 end = partial(_commit, claimed, value, texts)
         _conclude(lines, claimed, end)
-    return None if isinstance(value, ownsteps.Skip) else value
+    return None if isinstance(value, own_steps.Skip) else value
 
 
 def _conclude(lines: Lines, claimed: Claim, end: Callable[[], T]) -> T:
@@ -212,8 +213,8 @@ def _do(task: DirectorTask, attempt: Attempt) -> Any:
         raise attempt.problem
     if not attempt.is_wanted:
         text = " ".join(str(claimed.node.step.when).split())
-        return ownsteps.Skip(f"`when` is false: {text}")
-    return _call(task, attempt) if claimed.node.kind == "task" else ownsteps.perform(claimed)
+        return own_steps.Skip(f"`when` is false: {text}")
+    return _call(task, attempt) if claimed.node.kind == "task" else own_steps.perform(claimed)
 
 
 def _skip(claimed: Claim, reason: str) -> None:
@@ -246,7 +247,7 @@ def _run_code(task: DirectorTask, args: Any, kwargs: Any) -> Any:
         finally:
             leftovers.clear(had_alarm)
     except BaseException as error:
-        seen = errortexts.tamed(error)
+        seen = error_texts.tamed(error)
         if seen is error:
             raise
     # Not where the error is handled: it must not come along.

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from django.utils import timezone
 
-from .definitions.reader.values import MAX_INT, parse_duration
-from .exceptions import ExpressionError
-from .expressions.operations import kind
+from django_director.definitions.reader.values import MAX_INT, parse_duration
+from django_director.exceptions import ExpressionError
+from django_director.expressions.operations import kind
 
 DURATION: Final = "give seconds as a number, or a text like `1h30m`"
 LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)

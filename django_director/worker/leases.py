@@ -16,14 +16,14 @@ from collections.abc import Iterator
 
 from django.db import OperationalError
 
-from .common.process_signs import page
-from .common.throttle import Throttle
-from .conf import director
-from .db.functions import later
-from .db.lock_limits import bounded, charge, is_locked
-from .db.transactions import disconnect, statement
-from .engine.attempts.claim import Claim
-from .models import Task
+from django_director.common.process_signs import page
+from django_director.common.throttle import Throttle
+from django_director.conf import director
+from django_director.db.functions import later
+from django_director.db.lock_limits import bounded, charge, is_locked
+from django_director.db.transactions import disconnect, statement
+from django_director.engine.attempts.claim import Claim
+from django_director.models import Task
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .engine.retry_policy import HIGHEST
+from django_director.engine.retry_policy import HIGHEST
 
 if TYPE_CHECKING:
-    from .celery import DirectorTask
+    from django_director.celery import DirectorTask
 
 _of_worker: float | None = None
 

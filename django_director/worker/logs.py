@@ -12,15 +12,15 @@ from typing import Any, Final
 
 from django.db.models import Value
 
-from .common.json_values import storable_text
-from .conf import KIB, director
-from .db.compiled import waiting_at_most
-from .db.lock_limits import row_seconds
-from .db.texts import storable
-from .db.transactions import statement
-from .engine.attempts.claim import Claim
-from .masking.redaction import Redactor
-from .models import TaskLog
+from django_director.common.json_values import storable_text
+from django_director.conf import KIB, director
+from django_director.db.compiled import waiting_at_most
+from django_director.db.lock_limits import row_seconds
+from django_director.db.texts import storable
+from django_director.db.transactions import statement
+from django_director.engine.attempts.claim import Claim
+from django_director.masking.redaction import Redactor
+from django_director.models import TaskLog
 
 logger = logging.getLogger(__name__)
 

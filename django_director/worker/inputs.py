@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from .conf import director
-from .definitions.model import WorkflowStep
-from .engine.attempts.claim import Claim
-from .exceptions import InputTooLarge
+from django_director.conf import director
+from django_director.definitions.model import WorkflowStep
+from django_director.engine.attempts.claim import Claim
+from django_director.exceptions import InputTooLarge
 
 if TYPE_CHECKING:
-    from .celery import DirectorTask
+    from django_director.celery import DirectorTask
 
 
 def judge(claimed: Claim) -> bool:

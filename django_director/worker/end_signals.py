@@ -16,7 +16,7 @@ from zlib import crc32
 
 from celery import bootsteps, signals
 
-from .common import shutdown
+from django_director.common import shutdown
 
 PATIENCE: Final = 2.0
 """Seconds that a worker has to say that it goes: a signal to its group may reach it after its processes."""

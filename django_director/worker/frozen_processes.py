@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from billiard import current_process
 
-from .common import shutdown
-from .common.process_signs import Page, Sign, page
+from django_director.common import shutdown
+from django_director.common.process_signs import Page, Sign, page
 
 logger = logging.getLogger(__name__)
 

@@ -13,23 +13,25 @@ from celery import Celery, current_app
 from celery.app.trace import build_tracer
 from django.db.models import Q
 
-from . import attempts, celery
-from .common import ids
-from .db.functions import Now
-from .db.transactions import transact
-from .definitions.model import WorkflowStep
-from .dispatch import publisher
-from .dispatch.publisher import HEADER
-from .engine import lineage, outbox, stopping
-from .engine.attempts import finish
-from .engine.attempts.finish import Failure
-from .engine.concurrency import admission, pending_reasons
-from .engine.steps import child_workflows, timers
-from .engine.supervisor import recovery, timeouts
-from .exceptions import Conflict
-from .models import Run, Task
-from .models.querysets import RunQuerySet, TaskQuerySet
-from .status import RunStatus, TaskStatus
+from django_director import celery
+from django_director.common import ids
+from django_director.db.functions import Now
+from django_director.db.transactions import transact
+from django_director.definitions.model import WorkflowStep
+from django_director.dispatch import publisher
+from django_director.dispatch.publisher import HEADER
+from django_director.engine import lineage, outbox, stopping
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.finish import Failure
+from django_director.engine.concurrency import admission, pending_reasons
+from django_director.engine.steps import child_workflows, timers
+from django_director.engine.supervisor import recovery, timeouts
+from django_director.exceptions import Conflict
+from django_director.models import Run, Task
+from django_director.models.querysets import RunQuerySet, TaskQuerySet
+from django_director.status import RunStatus, TaskStatus
+
+from . import attempts
 
 logger = logging.getLogger(__name__)
 

@@ -13,15 +13,16 @@ from typing import Final
 
 from django.db import DatabaseError, InterfaceError
 
-from .common.throttle import Throttle
-from .conf import director
-from .db.functions import later
-from .db.lock_limits import bounded
-from .db.transactions import disconnect
-from .engine.supervisor import lost_attempts, workers
-from .engine.supervisor.loop import LEASE_NAME
-from .frozen import Watcher
-from .models import Lease
+from django_director.common.throttle import Throttle
+from django_director.conf import director
+from django_director.db.functions import later
+from django_director.db.lock_limits import bounded
+from django_director.db.transactions import disconnect
+from django_director.engine.supervisor import lost_attempts, workers
+from django_director.engine.supervisor.loop import LEASE_NAME
+from django_director.models import Lease
+
+from .frozen_processes import Watcher
 
 logger = logging.getLogger(__name__)
 

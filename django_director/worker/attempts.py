@@ -18,19 +18,20 @@ from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 from celery.states import IGNORED
 
+from django_director.common import shutdown
+from django_director.db.sessions import engine_session, one_session
+from django_director.engine.attempts import claim as claims
+from django_director.engine.attempts import finish
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.attempts.tickets import Ticket, UnfitMessage
+from django_director.masking.redaction import Redactor
+from django_director.masking.values import secret_keys
+
 from . import copies, identity, inputs
-from .common import shutdown
-from .db.sessions import engine_session, one_session
-from .engine.attempts import claim as claims
-from .engine.attempts import finish
-from .engine.attempts.claim import Claim
-from .engine.attempts.tickets import Ticket, UnfitMessage
-from .limits import limit_of
-from .masking.redaction import Redactor
-from .masking.values import secret_keys
+from .time_limits import limit_of
 
 if TYPE_CHECKING:
-    from .celery import DirectorTask
+    from django_director.celery import DirectorTask
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celery import bootsteps
 
-from .dispatch import installation, publisher
-from .dispatch.publisher import BEAT_HEADER, HEADER, INSTALLATION
+from django_director.dispatch import installation, publisher
+from django_director.dispatch.publisher import BEAT_HEADER, HEADER, INSTALLATION
 
 if TYPE_CHECKING:
     StrategiesByName = dict[str, Any]

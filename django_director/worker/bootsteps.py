@@ -16,12 +16,14 @@ from billiard.context import Process
 from celery import bootsteps, signals
 from django.db import connections
 
-from . import frozen, identity, processes
-from .conf import director
-from .consumed import Consumed
+from django_director.conf import director
+
+from . import child_processes, frozen_processes, identity
+from .queues import Consumed
 
 if TYPE_CHECKING:
-    from .engine.supervisor.loop import Supervisor
+    from django_director.engine.supervisor.loop import Supervisor
+
     from .heartbeat import Heartbeat
 
 logger = logging.getLogger(__name__)
@@ -65,11 +67,11 @@ class SupervisorProcess(Process):
 
     def run(self) -> None:
         """The child's main function."""
-        processes.begin(self.app)
+        child_processes.begin(self.app)
         self._parent = os.getppid()
         self._leaving = threading.Event()
         self._supervisor = _new_supervisor()
-        self._watcher = frozen.Watcher()
+        self._watcher = frozen_processes.Watcher()
         signal.signal(signal.SIGTERM, self._on_sigterm)
         threading.Thread(target=self._watch, name="director-watch", daemon=True).start()
         heartbeat = _new_heartbeat(self.key, self.worker, self.consumed, watcher=self._watcher)
@@ -93,7 +95,7 @@ class SupervisorProcess(Process):
         """Tell it to end; give it so long, and no longer."""
         self._shared[8] = 1
         self.terminate()
-        processes.end(self, seconds)
+        child_processes.end(self, seconds)
 
     @property
     def _is_to_end(self) -> bool:
@@ -197,7 +199,7 @@ class SupervisorStep(bootsteps.StartStopStep):
 
     def _spawn(self, worker: Any) -> None:
         self.consumed.show(worker)
-        if processes.is_forking(worker):
+        if child_processes.is_forking(worker):
             # A child must not inherit a connection: two processes would write on one socket.
             connections.close_all()
             prepare_to_fork()
@@ -226,20 +228,21 @@ def prepare_to_fork(**_: Any) -> None:
 
     What a child imports itself is its own memory, and the garbage collector writes on every object it looks at.
     """
-    from .engine.supervisor import loop  # noqa: F401 - needs models
-    from .worker import perform  # noqa: F401 - needs models
+    from django_director.engine.supervisor import loop  # noqa: F401 - needs models
+
+    from .execution import perform  # noqa: F401 - needs models
 
     gc.collect()
     gc.freeze()
 
 
-def _new_heartbeat(key: int, name: str, consumed: Consumed, watcher: frozen.Watcher | None = None) -> Heartbeat:
+def _new_heartbeat(key: int, name: str, consumed: Consumed, watcher: frozen_processes.Watcher | None = None) -> Heartbeat:
     from .heartbeat import Heartbeat  # needs models
 
     return Heartbeat(key, name, watcher, consumed.read)
 
 
 def _new_supervisor() -> Supervisor:
-    from .engine.supervisor.loop import Supervisor  # needs models
+    from django_director.engine.supervisor.loop import Supervisor  # needs models
 
     return Supervisor()
