@@ -10,7 +10,7 @@ WITH_RECEIVERS = (
     "django_director.live_checks",
     "django_director.dispatch.installation",
     "django_director.sync",
-    "django_director.tasks",
+    "django_director.schedules.tasks",
     "django_director.testsync",
     "django_director.unapplying",
 )

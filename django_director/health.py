@@ -7,13 +7,14 @@ from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
 
-from . import beats, served
+from . import served
 from .conf import director
 from .db.errors import is_unmigrated
 from .db.functions import Now, iso
 from .dispatch import publisher
 from .engine.supervisor.loop import LEASE_NAME
 from .models import Lease, UnwrittenOutcome, Worker
+from .schedules import overdue
 from .served import Backlog, Workers
 
 Json = dict[str, Any]
@@ -47,9 +48,9 @@ def read(*, with_names: bool = True) -> Json:
 def _rows(*, with_names: bool = True) -> Json:
     supervisor = Lease.objects.filter(name=LEASE_NAME).exclude(holder="").annotate(now=Now()).first()
     workers = list(Worker.objects.annotate(now=Now()).order_by("name", "key"))
-    living, backlogs, late = Workers(workers), served.backlogs(), beats.late()
+    living, backlogs, late = Workers(workers), served.backlogs(), overdue.late()
     return {
-        "problems": [problem] if (problem := beats.problem(late, with_names=with_names)) else [],
+        "problems": [problem] if (problem := overdue.problem(late, with_names=with_names)) else [],
         "supervisor": None if supervisor is None else _seen(supervisor.holder, supervisor.beat_at, supervisor.now),
         "workers": [
             _seen(worker.name, worker.seen_at, worker.now)

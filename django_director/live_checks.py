@@ -9,26 +9,26 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import connections
 
-from . import beats, schedules
 from .checks import TAG
 from .conf import director
 from .dispatch import routing
 from .models import Run
+from .schedules import beat_rows, overdue
 
 
 @register(Tags.database)
 def check_beat(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """W008: schedules that beat should have sent, and has not."""
-    if not schedules.is_installed():
+    if not beat_rows.is_installed():
         return []
     tables = {
         director.DATABASE: Run._meta.db_table,
-        schedules.database(): apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table,
+        beat_rows.database(): apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table,
     }
     # Also asked by the `migrate` that makes them.
     if any(alias not in (databases or ()) or table not in _tables(alias) for alias, table in tables.items()):
         return []
-    problem = beats.problem(beats.late())
+    problem = overdue.problem(overdue.late())
     hint = "`manage.py directorstatus` says so too. A schedule that shall not run is switched off in the admin."
     return [Warning(f"{problem[:1].upper()}{problem[1:]}.", hint=hint, id="director.W008")] if problem else []
 

@@ -23,7 +23,7 @@ from .hooknames import outcome_of
 from .masking.schemas import mask_schema
 from .masking.values import MASKED, mask
 from .models import Run, Task, Workflow, WorkflowVersion
-from .schedules import describe_many
+from .schedules.beat_rows import describe_many
 from .status import TaskStatus
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from .dispatch import routing
 from .engine.pausing import PARKED
 from .engine.supervisor.workers import patience
 from .models import Task, Worker
+from .schedules.timings import aware
 from .status import TaskStatus
-from .timings import aware
 
 UNSERVED_SECONDS: Final = 300.0
 """For so long the oldest task of a queue without a worker must have waited for that to be a problem."""

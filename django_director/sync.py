@@ -19,7 +19,7 @@ from django.db.models import Max
 from django.db.models.signals import post_migrate
 from django.utils import timezone
 
-from . import project, schedules
+from . import project
 from .conf import director
 from .db.functions import Now
 from .db.transactions import transact
@@ -28,6 +28,7 @@ from .definitions.model import Definition, Retention
 from .exceptions import InvalidDefinitions
 from .models import Lease, Workflow, WorkflowVersion
 from .orphans import orphaned_tasks
+from .schedules import beat_rows
 
 LOCK: Final = "sync"
 SYNC_PATIENCE: Final = 30.0
@@ -134,7 +135,7 @@ class _Sync:
 
     entries: list[_Entry]
     gone: list[Workflow]
-    schedules: list[schedules.Change]
+    schedules: list[beat_rows.Change]
 
     @classmethod
     def of(cls, wanted: dict[str, Definition]) -> _Sync:
@@ -142,7 +143,7 @@ class _Sync:
         return cls(
             entries=[_Entry.of(wanted[name], rows.get(name)) for name in sorted(wanted)],
             gone=[row for name, row in rows.items() if row.is_active and name not in wanted],
-            schedules=schedules.plan(wanted.values()),
+            schedules=beat_rows.plan(wanted.values()),
         )
 
     def report(self) -> SyncReport:
@@ -167,7 +168,7 @@ class _Sync:
         if self.gone:
             gone = [row.pk for row in self.gone]
             Workflow.objects.filter(pk__in=gone).update(is_active=False, updated_at=timezone.now())
-        schedules.apply(self.schedules)
+        beat_rows.apply(self.schedules)
 
 
 def _workflows() -> Any:
@@ -282,8 +283,8 @@ def write(report: SyncReport, line: Callable[[str], object]) -> None:
 def _databases() -> dict[str, str]:
     """The tables that a sync needs, with the alias of the database of each: not all need be in the same."""
     found = {model._meta.db_table: director.DATABASE for model in (Lease, Workflow, WorkflowVersion)}
-    if schedules.is_installed():
-        found[apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table] = schedules.database()
+    if beat_rows.is_installed():
+        found[apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table] = beat_rows.database()
     return found
 
 

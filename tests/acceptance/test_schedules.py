@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from django_director.models import Run
-from django_director.schedules import TASK
+from django_director.schedules.beat_rows import TASK
 from django_director.status import RunStatus, Trigger
 
 from .conftest import Site

@@ -16,7 +16,8 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from django_director import beats, health, live_checks, schedules
+from django_director import health, live_checks
+from django_director.schedules import beat_rows, overdue
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +30,7 @@ def schedule(
 ) -> PeriodicTask:
     """One that beat has sent so long ago, and that somebody has changed so long ago."""
     now = timezone.now()
-    row = PeriodicTask.objects.create(name=name, task=schedules.TASK, kwargs='{"name": "shop.ORDER"}', **kind)
+    row = PeriodicTask.objects.create(name=name, task=beat_rows.TASK, kwargs='{"name": "shop.ORDER"}', **kind)
     sent = None if last is None else now - last
     changed_at = now - (changed if changed is not None else last or timedelta(0))
     PeriodicTask.objects.filter(pk=row.pk).update(last_run_at=sent, date_changed=changed_at)
@@ -45,7 +46,7 @@ def each_minute() -> CrontabSchedule:
 
 
 def names() -> list[str]:
-    return [late.name for late in beats.late()]
+    return [late.name for late in overdue.late()]
 
 
 @pytest.mark.parametrize(
@@ -111,11 +112,11 @@ def test_a_run_since_then_says_that_it_was_sent():
 
 def test_queries(django_assert_num_queries):
     with django_assert_num_queries(1):
-        beats.late()
+        overdue.late()
     for number in range(3):
         schedule(10 * MINUTE, interval=every(60), name=f"director: shop.N{number}")
     with django_assert_num_queries(2):
-        assert len(beats.late()) == 3
+        assert len(overdue.late()) == 3
 
 
 def test_it_is_a_problem_of_health():

@@ -15,12 +15,13 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from rest_framework.test import APIClient
 
-from django_director import health, schedules
+from django_director import health
 from django_director.db.functions import Now, later
 from django_director.engine import pausing
 from django_director.engine.attempts import unwritten
 from django_director.engine.supervisor.loop import LEASE_NAME, Supervisor
 from django_director.models import Lease, Worker
+from django_director.schedules import beat_rows
 from tests import factories
 
 from .engine import driver
@@ -206,7 +207,7 @@ def test_where_workflows_are_hidden_so_are_the_names_of_schedules(settings: Any)
     settings.DIRECTOR = {"WORKFLOWS": [], "AUTHORIZE": "tests.integration.test_health.allow"}
     well()
     every = IntervalSchedule.objects.create(every=60, period="seconds")
-    PeriodicTask.objects.create(name="director: shop.SECRET", task=schedules.TASK, interval=every)
+    PeriodicTask.objects.create(name="director: shop.SECRET", task=beat_rows.TASK, interval=every)
     PeriodicTask.objects.update(date_changed=timezone.now() - timedelta(hours=1))
     response = client().get(URL)
     assert response.data["late_schedules"][0]["seconds"] > 3000

@@ -15,12 +15,13 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from django_director import schedules, sync
+from django_director import sync
 from django_director.definitions.model import Schedule
 from django_director.exceptions import InactiveWorkflow, InvalidPayload, UnknownWorkflow
 from django_director.models import Run, Workflow
+from django_director.schedules import beat_rows
+from django_director.schedules.tasks import SENT_AT, run_workflow
 from django_director.status import Trigger
-from django_director.tasks import SENT_AT, run_workflow
 from tests.factories import definition
 
 pytestmark = pytest.mark.django_db
@@ -139,7 +140,7 @@ class TestSync:
     def test_periodic_tasks_of_others_are_left_alone(self):
         every = IntervalSchedule.objects.create(every=5, period="minutes")
         by_hand = PeriodicTask.objects.create(
-            name="nightly orders", task=schedules.TASK, interval=every, kwargs='{"name": "shop.ORDER"}'
+            name="nightly orders", task=beat_rows.TASK, interval=every, kwargs='{"name": "shop.ORDER"}'
         )
         foreign = PeriodicTask.objects.create(name="director: x.Y", task="other", interval=every)
         store(AT_7)
@@ -152,12 +153,12 @@ class TestSync:
     def test_without_beat(self, settings):
         settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_celery_beat"]
         assert store(AT_7).schedules == []
-        assert schedules.describe(Workflow.objects.get()) == []
+        assert beat_rows.describe(Workflow.objects.get()) == []
 
 
 class TestDescribe:
     def describe(self):
-        return schedules.describe(Workflow.objects.get(name="shop.ORDER"))
+        return beat_rows.describe(Workflow.objects.get(name="shop.ORDER"))
 
     def test_shape(self):
         store(AT_7, MINUTELY)
@@ -182,21 +183,21 @@ class TestDescribe:
     def test_those_made_by_hand_are_included(self, arguments):
         store()
         every = IntervalSchedule.objects.create(every=5, period="minutes")
-        PeriodicTask.objects.create(name="by hand", task=schedules.TASK, interval=every, **arguments)
+        PeriodicTask.objects.create(name="by hand", task=beat_rows.TASK, interval=every, **arguments)
         assert [(s["name"], s["value"]) for s in self.describe()] == [("by hand", "300")]
 
     def test_what_nobody_can_read_does_no_harm(self):
         store()
         strange = CrontabSchedule.objects.create(minute="99")
-        PeriodicTask.objects.create(name="1", task=schedules.TASK, crontab=strange, args='["shop.ORDER"]')
-        PeriodicTask.objects.create(name="2", task=schedules.TASK, crontab=strange, kwargs="{no json")
+        PeriodicTask.objects.create(name="1", task=beat_rows.TASK, crontab=strange, args='["shop.ORDER"]')
+        PeriodicTask.objects.create(name="2", task=beat_rows.TASK, crontab=strange, kwargs="{no json")
         assert [(s["name"], s["next_run_at"]) for s in self.describe()] == [("1", None)]
 
     def test_many_take_one_query(self, django_assert_num_queries):
         sync.store([definition(f"shop.W{n}", schedules=(AT_7, MINUTELY)) for n in range(20)])
         workflows = list(Workflow.objects.all())
         with django_assert_num_queries(1):
-            found = schedules.describe_many(workflows)
+            found = beat_rows.describe_many(workflows)
         assert {len(described) for described in found.values()} == {2}
 
 

@@ -15,12 +15,13 @@ from django.db import connections, router, transaction
 from django.test import TestCase
 from django_celery_beat.models import PeriodicTask
 
-from django_director import engine, schedules, sync, testing
+from django_director import engine, sync, testing
 from django_director.checks import check_database, check_routers
 from django_director.conf import director
 from django_director.models import Run, Task, Workflow
+from django_director.schedules import beat_rows
+from django_director.schedules.tasks import SENT_AT, run_workflow
 from django_director.status import RunStatus, Trigger
-from django_director.tasks import SENT_AT, run_workflow
 from tests.integration.admin.pages import address, messages, text
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -258,7 +259,7 @@ def test_a_sync_that_fails_changes_no_schedule(monkeypatch):
         row.delete()
         raise ZeroDivisionError
 
-    monkeypatch.setattr(schedules, "_switch_off", delete)
+    monkeypatch.setattr(beat_rows, "_switch_off", delete)
     with pytest.raises(ZeroDivisionError):
         sync.store([])
     assert PeriodicTask.objects.filter(name="director: two.CHAIN", enabled=True).exists()

@@ -6,8 +6,8 @@ from django_celery_beat.tzcrontab import TzAwareCrontab
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_director import slots
-from django_director.slots import Cron
+from django_director.schedules import slots
+from django_director.schedules.slots import Cron
 
 PARIS = ZoneInfo("Europe/Paris")
 MINUTE = timedelta(minutes=1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_director.timings import Timing
+from django_director.schedules.timings import Timing
 from tests.unit.test_slots import PARIS, at, cron
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -15,9 +15,10 @@ from typing import Any, Final
 from celery.schedules import ParseException
 from django.db.models import Max
 
-from . import schedules
-from .db.functions import iso
-from .models import Run
+from django_director.db.functions import iso
+from django_director.models import Run
+
+from . import beat_rows
 from .timings import Timing, aware
 
 LATE: Final = timedelta(minutes=5)
@@ -44,7 +45,7 @@ def late() -> list[Late]:
 
     One query, to beat's database, and another to ours where one seems late; none without django-celery-beat.
     """
-    found = {row.name: late for row in schedules.enabled() if (late := _late(row)) is not None}
+    found = {row.name: late for row in beat_rows.enabled() if (late := _late(row)) is not None}
     if found:
         sent = _sent(found)
         found = {name: late for name, late in found.items() if name not in sent or sent[name] < late.due}

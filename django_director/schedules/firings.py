@@ -17,12 +17,13 @@ from typing import Any, Final
 from django.conf import settings
 from django.utils import timezone
 
+from django_director.conf import director
+from django_director.engine import start
+from django_director.models import Run, Workflow
+from django_director.status import Trigger
+
 from . import slots
-from .conf import director
-from .engine import start
-from .models import Run, Workflow
-from .schedules import Periodic, periodic
-from .status import Trigger
+from .beat_rows import Periodic, periodic
 from .timings import aware
 
 logger = logging.getLogger(__name__)

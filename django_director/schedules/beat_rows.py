@@ -19,12 +19,13 @@ from celery import current_app
 from django.apps import apps
 from django.db import router, transaction
 
-from .db.functions import Now
-from .definitions.model import Definition, Schedule
+from django_director.db.functions import Now
+from django_director.definitions.model import Definition, Schedule
+
 from .timings import Timing, aware, next_run_at
 
 if TYPE_CHECKING:
-    from .models import Workflow
+    from django_director.models import Workflow
 
 Json = dict[str, Any]
 

@@ -10,14 +10,15 @@ import celery
 from celery import shared_task, signals
 from django.db import InterfaceError, OperationalError
 
-from . import firings, schedules
-from .dispatch import installation
-from .dispatch.publisher import BEAT_HEADER, INSTALLATION
-from .engine import start
-from .exceptions import LockedRow
+from django_director.dispatch import installation
+from django_director.dispatch.publisher import BEAT_HEADER, INSTALLATION
+from django_director.engine import start
+from django_director.exceptions import LockedRow
+from django_director.graph import OWN_TASK
+from django_director.status import Trigger
+
+from . import beat_rows, firings
 from .firings import Firing
-from .graph import OWN_TASK
-from .status import Trigger
 
 SENT_AT: Final = "director_sent_at"
 """The header with the time of sending: a slot must not depend on how long a message had to wait."""
@@ -25,7 +26,7 @@ BEAT_SAYS_SO: Final = celery.VERSION >= (5, 7)
 """Since then beat marks its messages, so "run now" in its admin, which is no firing, can be told apart."""
 
 
-@signals.before_task_publish.connect(sender=schedules.TASK, dispatch_uid="django_director.sent_at")
+@signals.before_task_publish.connect(sender=beat_rows.TASK, dispatch_uid="django_director.sent_at")
 def note_sending(headers: dict[str, Any], **_: Any) -> None:
     """Write into the message when it is sent, and by whom; one that is sent again keeps its first."""
     headers.setdefault(SENT_AT, datetime.now(UTC).isoformat())
@@ -33,7 +34,7 @@ def note_sending(headers: dict[str, Any], **_: Any) -> None:
 
 
 @shared_task(
-    name=schedules.TASK,
+    name=beat_rows.TASK,
     bind=True,
     ignore_result=True,
     # A slot is started once, so a message may well be delivered twice, and must not be lost with its worker.
