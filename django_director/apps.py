@@ -9,10 +9,10 @@ WITH_RECEIVERS = (
     "django_director.checks",
     "django_director.live_checks",
     "django_director.dispatch.installation",
-    "django_director.sync",
+    "django_director.sync.versions",
     "django_director.schedules.tasks",
-    "django_director.testsync",
-    "django_director.unapplying",
+    "django_director.sync.test_sync",
+    "django_director.sync.unapply_guard",
 )
 """Modules that register checks, receivers of signals or Celery tasks: importing them needs the apps to be loaded."""
 

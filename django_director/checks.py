@@ -240,7 +240,7 @@ def check_celery(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMes
     """W002: the project has no Celery app. E006: its tasks can't be steps. W007: its workers accept pickle."""
     # Both need Celery, which a project's settings may only now have set up.
     from .celery import DirectorTask
-    from .project import celery_app
+    from .sync.project import celery_app
 
     app = celery_app()
     if app is None:
@@ -274,7 +274,7 @@ def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[Check
 
     W005: `periodic` without django-celery-beat. W006: with it, where beat would not read the database.
     """
-    from .project import read_project  # imports Celery, as above
+    from .sync.project import read_project  # imports Celery, as above
 
     reading = read_project()
     problems = [str(problem) for problem in reading.problems if problem.code != codes.NO_APP]  # W002
@@ -286,7 +286,7 @@ def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[Check
 
 
 def _check_schedules(definitions: Iterable[Definition]) -> list[CheckMessage]:
-    from .project import celery_app, scheduler_of  # imports Celery, as above
+    from .sync.project import celery_app, scheduler_of  # imports Celery, as above
 
     named = [definition.name for definition in definitions if definition.schedules]
     if not named:

@@ -21,8 +21,8 @@ from django_director.exceptions import DirectorError, ExpressionError
 from django_director.graph import Node, expand, of_node
 from django_director.masking.values import MASKED, mask
 from django_director.models import Task
-from django_director.project import plans_of
 from django_director.status import TaskStatus
+from django_director.sync.project import plans_of
 from django_director.worker import inputs
 
 from . import formatting

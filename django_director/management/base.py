@@ -25,7 +25,7 @@ from django_director.engine.history import record
 from django_director.exceptions import DirectorError, UnknownWorkflow
 from django_director.health import migrate
 from django_director.models import Run, Workflow
-from django_director.project import place_in_files
+from django_director.sync.project import place_in_files
 
 from .output import Printer
 

@@ -15,10 +15,11 @@ from django.db import connections
 from django.test import override_settings
 from django.test.utils import setup_databases, teardown_databases
 
-from django_director import engine, sync
+from django_director import engine
 from django_director.dispatch import publisher
 from django_director.models import Lease, Run
 from django_director.models import Worker as WorkerRow
+from django_director.sync import versions
 from tests.factories import definition, make_workflow
 from tests.services import require_broker, unmet
 
@@ -189,7 +190,7 @@ def site(
     site = Site(broker_url, tmp_path_factory.mktemp("site"))
     with django_db_blocker.unblock(), override_settings(DIRECTOR=DIRECTOR):
         site.empty_broker()
-        sync.sync()
+        versions.sync()
         try:
             yield site
         finally:

@@ -21,10 +21,11 @@ from celery.schedules import crontab
 from django.test import override_settings
 from django_celery_beat.models import PeriodicTask
 
-from django_director import engine, sync
+from django_director import engine
 from django_director.exceptions import InvalidDefinitions, InvalidPayload, UnknownWorkflow
 from django_director.models import Run, Workflow
 from django_director.status import RunStatus, TaskStatus
+from django_director.sync import versions
 
 from .conftest import Site
 from .harness import manage, wait_for
@@ -214,7 +215,7 @@ def test_build_celery_invalid_schedule(project: Site, tmp_path: Path, entry: str
     file = tmp_path / "workflows.yml"
     file.write_text(f"timing.BAD: {{tasks: [NOOP], periodic: {entry}}}\n")
     with override_settings(DIRECTOR={"WORKFLOWS": [file]}), pytest.raises(InvalidDefinitions, match=r"D30[13]"):
-        sync.sync()
+        versions.sync()
 
 
 # test_builder.py

@@ -16,9 +16,9 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from django_director import sync
 from django_director.models import Task
 from django_director.status import RunStatus
+from django_director.sync import versions
 from tests.services import unmet
 
 from . import checker
@@ -179,7 +179,7 @@ def postgresql(folder: Path, site: Site) -> Iterator[PostgreSQL]:
         connection.close()
         connection.settings_dict.update(mine)
         call_command("migrate", verbosity=0)
-        sync.sync()
+        versions.sync()
         yield server
     finally:
         site.kill()

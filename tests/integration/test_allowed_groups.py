@@ -11,10 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from django_director import sync
 from django_director.access.authorization import PERMISSIONS, is_allowed, require
 from django_director.exceptions import NotAllowed
 from django_director.models import Run, Workflow
+from django_director.sync import versions
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -123,7 +123,7 @@ def test_sync_brings_a_change_into_force(tmp_path, settings):
     settings.DIRECTOR = {"WORKFLOWS": [path]}
     for line, groups in (("allowed_groups: [sales]", ["sales"]), ("", [])):
         path.write_text(f"shop.ORDER:\n  tasks: [NOOP]\n  {line}\n")
-        sync.sync()
+        versions.sync()
         assert Workflow.objects.get(name="shop.ORDER").allowed_groups == groups
 
 

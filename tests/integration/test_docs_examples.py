@@ -14,10 +14,11 @@ from celery import current_app, shared_task
 from django.contrib.auth.models import User
 
 import django_director
-from django_director import sync, testing
+from django_director import testing
 from django_director.dispatch import publisher
 from django_director.models import Run
 from django_director.signals import run_finished
+from django_director.sync import versions
 from django_director.worker import local
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def names(settings: Any, tmp_path: Path) -> Iterator[dict[str, Any]]:
     )
     file.write_text(from_readme("orders/workflows.yml") + more)
     settings.DIRECTOR = {"WORKFLOWS": [str(file)]}
-    sync.sync()
+    versions.sync()
     with publisher.withheld():
         yield {"request": SimpleNamespace(user=User.objects.create(username="ann"))}
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from django_director.conf import director
 from django_director.models import Run, Task, Workflow
-from django_director.unapplying import NAMED, OVERRIDE
+from django_director.sync.unapply_guard import NAMED, OVERRIDE
 from tests.factories import make_run, make_workflow
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")

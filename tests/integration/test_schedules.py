@@ -15,13 +15,13 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from django_director import sync
 from django_director.definitions.model import Schedule
 from django_director.exceptions import InactiveWorkflow, InvalidPayload, UnknownWorkflow
 from django_director.models import Run, Workflow
 from django_director.schedules import beat_rows
 from django_director.schedules.tasks import SENT_AT, run_workflow
 from django_director.status import Trigger
+from django_director.sync import versions
 from tests.factories import definition
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ MINUTELY = Schedule(kind="interval", value="60")
 
 
 def store(*entries, **fields):
-    return sync.store([definition("shop.ORDER", "A", schedules=entries, **fields)])
+    return versions.store([definition("shop.ORDER", "A", schedules=entries, **fields)])
 
 
 def rows():
@@ -123,9 +123,9 @@ class TestSync:
 
     def test_a_workflow_that_left_the_files_is_switched_off_and_on_again(self):
         store(AT_7)
-        assert sync.store([]).schedules == [f"{NAME} (switched off)"]
+        assert versions.store([]).schedules == [f"{NAME} (switched off)"]
         assert not row().enabled
-        assert not sync.store([]).is_due
+        assert not versions.store([]).is_due
         assert store(AT_7).schedules == [f"{NAME} (switched on)"]
         assert (row().enabled, row().description) == (True, "")
         assert not store(AT_7).is_due
@@ -133,7 +133,7 @@ class TestSync:
     def test_what_the_admin_switched_off_stays_off_when_the_workflow_comes_back(self):
         store(AT_7)
         switch(False)
-        sync.store([])
+        versions.store([])
         store(AT_7)
         assert not row().enabled
 
@@ -144,7 +144,7 @@ class TestSync:
         )
         foreign = PeriodicTask.objects.create(name="director: x.Y", task="other", interval=every)
         store(AT_7)
-        sync.store([])
+        versions.store([])
         by_hand.refresh_from_db()
         foreign.refresh_from_db()
         assert by_hand.enabled
@@ -194,7 +194,7 @@ class TestDescribe:
         assert [(s["name"], s["next_run_at"]) for s in self.describe()] == [("1", None)]
 
     def test_many_take_one_query(self, django_assert_num_queries):
-        sync.store([definition(f"shop.W{n}", schedules=(AT_7, MINUTELY)) for n in range(20)])
+        versions.store([definition(f"shop.W{n}", schedules=(AT_7, MINUTELY)) for n in range(20)])
         workflows = list(Workflow.objects.all())
         with django_assert_num_queries(1):
             found = beat_rows.describe_many(workflows)
@@ -291,7 +291,7 @@ class TestFiring:
             fire()
         with pytest.raises(UnknownWorkflow, match=r"shop\.ODER"):
             fire(workflow="shop.ODER")
-        sync.store([])
+        versions.store([])
         with pytest.raises(InactiveWorkflow):
             fire(payload={"order": 1})
         assert not Run.objects.exists()

@@ -6,11 +6,11 @@ from celery import shared_task
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from django_director import sync
 from django_director.definitions import from_json
 from django_director.definitions.model import Retention, Schedule
 from django_director.exceptions import InvalidDefinitions
 from django_director.models import Workflow, WorkflowVersion
+from django_director.sync import versions
 from tests.factories import definition, make_run, make_workflow, mapped, step
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ def workflow(name="shop.ORDER"):
 
 def test_a_new_definition_becomes_a_workflow_with_a_first_version():
     order = definition("shop.ORDER", "A", "B", retention=Retention(offset=5, days=9), source="shop.ORDER: …")
-    report = sync.store([order])
+    report = versions.store([order])
     assert (report.added, report.is_due) == (["shop.ORDER"], True)
     row = workflow()
     assert (row.is_active, row.retention_offset, row.retention_days) == (True, 5, 9)
@@ -34,63 +34,63 @@ def test_a_new_definition_becomes_a_workflow_with_a_first_version():
 
 def test_the_second_time_changes_nothing():
     files = [definition("shop.ORDER", schedules=(HOURLY,)), definition("shop.BILL")]
-    sync.store(files)
+    versions.store(files)
     before = list(Workflow.objects.values()), list(WorkflowVersion.objects.values())
-    report = sync.store(files)
+    report = versions.store(files)
     assert (report.unchanged, report.is_due) == (["shop.BILL", "shop.ORDER"], False)
     assert (list(Workflow.objects.values()), list(WorkflowVersion.objects.values())) == before
 
 
 def test_a_change_makes_a_version_and_going_back_uses_the_old_one():
     first, second = definition("shop.ORDER", "A"), definition("shop.ORDER", "A", "B")
-    sync.store([first])
+    versions.store([first])
     old = workflow().current_version
-    report = sync.store([second])
+    report = versions.store([second])
     assert report.changed == ["shop.ORDER (definition)"]
     assert workflow().current_version.number == 2
-    sync.store([first])
+    versions.store([first])
     assert workflow().current_version == old
-    sync.store([definition("shop.ORDER", "C")])
+    versions.store([definition("shop.ORDER", "C")])
     assert workflow().current_version.number == 3
 
 
 def test_moving_a_definition_in_its_file_makes_no_version():
-    sync.store([definition("shop.ORDER", step("A"))])
+    versions.store([definition("shop.ORDER", step("A"))])
     moved = replace(definition("shop.ORDER", step("A")), source="# a comment")
-    assert not sync.store([moved]).is_due
+    assert not versions.store([moved]).is_due
 
 
 @pytest.mark.fault(24)
 def test_a_run_in_flight_keeps_its_version():
-    sync.store([definition("shop.ORDER", "A")])
+    versions.store([definition("shop.ORDER", "A")])
     run = make_run(workflow())
-    sync.store([definition("shop.ORDER", "B")])
+    versions.store([definition("shop.ORDER", "B")])
     run.refresh_from_db()
     assert run.version.number == 1
 
 
 def test_what_left_the_files_is_deactivated_and_comes_back():
     order, bill = definition("shop.ORDER"), definition("shop.BILL")
-    sync.store([order, bill])
-    assert sync.store([bill]).deactivated == ["shop.ORDER"]
+    versions.store([order, bill])
+    assert versions.store([bill]).deactivated == ["shop.ORDER"]
     assert not workflow().is_active
-    assert sync.store([bill]).deactivated == []
-    assert sync.store([order, bill]).changed == ["shop.ORDER (active again)"]
+    assert versions.store([bill]).deactivated == []
+    assert versions.store([order, bill]).changed == ["shop.ORDER (active again)"]
     assert workflow().is_active
     assert workflow().versions.count() == 1
 
 
 def test_retention_alone_is_a_change_without_a_version():
-    sync.store([definition("shop.ORDER")])
+    versions.store([definition("shop.ORDER")])
     kept = definition("shop.ORDER", retention=Retention(days=3))
-    assert sync.store([kept]).changed == ["shop.ORDER (retention)"]
+    assert versions.store([kept]).changed == ["shop.ORDER (retention)"]
     assert (workflow().retention_days, workflow().versions.count()) == (3, 1)
-    sync.store([definition("shop.ORDER")])
+    versions.store([definition("shop.ORDER")])
     assert workflow().retention_days is None
 
 
 def test_a_dry_run_reports_and_writes_nothing(django_assert_num_queries):
-    report = sync.store([definition("shop.ORDER", schedules=(HOURLY,))], dry_run=True)
+    report = versions.store([definition("shop.ORDER", schedules=(HOURLY,))], dry_run=True)
     assert report.added == ["shop.ORDER"]
     assert report.schedules == ["director: shop.ORDER (added)"]
     assert not Workflow.objects.exists()
@@ -101,15 +101,15 @@ def many(task="A"):
 
 
 def test_a_hundred_unchanged_workflows_take_few_queries(django_assert_max_num_queries):
-    sync.store(many())
+    versions.store(many())
     with django_assert_max_num_queries(6):
-        sync.store(many())
+        versions.store(many())
 
 
 def test_a_hundred_changed_workflows_take_few_queries(django_assert_max_num_queries):
-    sync.store(many())
+    versions.store(many())
     with django_assert_max_num_queries(12):
-        sync.store(many("B"))
+        versions.store(many("B"))
     assert {row.current_version.number for row in Workflow.objects.all()} == {2}
 
 
@@ -120,7 +120,7 @@ def test_two_syncs_at_once_store_each_definition_once():
     def store():
         try:
             barrier.wait(10)
-            reports.append(sync.store([definition(f"shop.W{number}", "A") for number in range(20)]))
+            reports.append(versions.store([definition(f"shop.W{number}", "A") for number in range(20)]))
         except BaseException as error:  # shown by the main thread
             errors.append(error)
         finally:
@@ -192,7 +192,7 @@ class TestCommand:
             call_command("syncworkflows")
         assert workflow().is_active
         with pytest.raises(InvalidDefinitions):
-            sync.sync()
+            versions.sync()
 
 
 class TestAfterMigrate:

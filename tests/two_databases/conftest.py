@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from django_director import sync
+from django_director.sync import versions
 from tests import factories
 
 # Run with settings of their own only: see tests/acceptance/test_two_databases.py.
@@ -47,7 +47,7 @@ def _databases(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def _synced(_databases: Any) -> None:
-    sync.sync()
+    versions.sync()
 
 
 @pytest.fixture

@@ -15,13 +15,14 @@ from django.db import connections, router, transaction
 from django.test import TestCase
 from django_celery_beat.models import PeriodicTask
 
-from django_director import engine, sync, testing
+from django_director import engine, testing
 from django_director.checks import check_database, check_routers
 from django_director.conf import director
 from django_director.models import Run, Task, Workflow
 from django_director.schedules import beat_rows
 from django_director.schedules.tasks import SENT_AT, run_workflow
 from django_director.status import RunStatus, Trigger
+from django_director.sync import versions
 from tests.integration.admin.pages import address, messages, text
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -248,8 +249,8 @@ def test_schedules_are_where_beat_looks(pages):
         options = {"kwargs": {"name": "two.CHAIN", "payload": {}}, "headers": headers, "throw": True}
         committed(run_workflow.apply, **options)
         assert Run.objects.filter(schedule=row.name).count() == expected
-    assert not sync.sync().is_due
-    assert sync.store([]).schedules == ["director: two.CHAIN (switched off)"]
+    assert not versions.sync().is_due
+    assert versions.store([]).schedules == ["director: two.CHAIN (switched off)"]
     assert pages.get(address("workflow_changelist")).status_code == 200
 
 
@@ -261,7 +262,7 @@ def test_a_sync_that_fails_changes_no_schedule(monkeypatch):
 
     monkeypatch.setattr(beat_rows, "_switch_off", delete)
     with pytest.raises(ZeroDivisionError):
-        sync.store([])
+        versions.store([])
     assert PeriodicTask.objects.filter(name="director: two.CHAIN", enabled=True).exists()
     assert Workflow.objects.active().count() == 5
 

@@ -10,9 +10,10 @@ from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
 from django.db import connections
 
-from django_director import engine, sync
+from django_director import engine
 from django_director.models import Run, Task, Workflow
 from django_director.status import RunStatus
+from django_director.sync import versions
 from tests.acceptance.harness import database_url, wait_for, worker
 from tests.factories import make_admin
 
@@ -27,7 +28,7 @@ def _second_database(monkeypatch: pytest.MonkeyPatch, transactional_db: Any) -> 
 
 
 def test_a_worker_ends_what_a_user_has_started(tmp_path: Path):
-    sync.sync()
+    versions.sync()
     root = make_admin()
     with worker(BROKER, tmp_path, DJANGO_SETTINGS_MODULE="tests.two_databases.settings") as running:
         chain = engine.start("two.CHAIN", user=root, note="Started (test)")
@@ -51,7 +52,7 @@ def test_a_worker_ends_what_a_user_has_started(tmp_path: Path):
 
 
 def test_flush_empties_either_database():
-    sync.sync()
+    versions.sync()
     make_admin()
     call_command("flush", database="default", interactive=False, verbosity=0)
     assert Workflow.objects.count() == 5

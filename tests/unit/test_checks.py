@@ -11,7 +11,7 @@ from django_director.conf import DEFAULTS
 from django_director.definitions.reader.values import NAME_LENGTH
 from django_director.models import NAME_LENGTH as COLUMN
 from django_director.models.querysets import DirectorManager
-from django_director.project import celery_app, read_project
+from django_director.sync.project import celery_app, read_project
 
 
 def ids(messages):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_director.definitions import check_retries
-from django_director.project import import_name
+from django_director.sync.project import import_name
 
 from .definitions.helpers import read_text
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from django_director.definitions import Problem, Reading, editor_schema
-from django_director.project import read_project
+from django_director.sync.project import read_project
 
 
 class Command(BaseCommand):

@@ -19,7 +19,7 @@ from django_director.definitions import Definition
 from django_director.management.base import DirectorCommand
 from django_director.management.output import number_of
 from django_director.management.processes import Together
-from django_director.project import celery_app, read_project
+from django_director.sync.project import celery_app, read_project
 
 HOST: Final = "127.0.0.1"
 NAME_WIDTH: Final = 8

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_director import sync
 from django_director.exceptions import InvalidDefinitions
 from django_director.management.base import DirectorCommand, add_dry_run_argument
+from django_director.sync import versions
 
 
 class Command(DirectorCommand):
@@ -21,10 +21,10 @@ class Command(DirectorCommand):
 
     def run_command(self, *, dry_run: bool, check: bool, **options: Any) -> None:
         try:
-            report = sync.sync(dry_run=dry_run or check)
+            report = versions.sync(dry_run=dry_run or check)
         except InvalidDefinitions as error:
             raise CommandError(f"{error}\nNothing was changed.") from error
-        sync.write(report, self.out.line)
+        versions.write(report, self.out.line)
         for warning in report.warnings:
             self.talk(f"warning: {warning}")
         if check and report.is_due:

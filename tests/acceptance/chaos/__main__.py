@@ -97,7 +97,7 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
     django.setup()
     from django.db import connection, connections
 
-    from django_director import sync
+    from django_director.sync import versions
     from tests.acceptance import audit
     from tests.acceptance.harness import database_url
 
@@ -117,7 +117,7 @@ def _run(options: Any, plan: list[Any], proxies: dict[str, Proxy], broker: str, 
     load = Load(options.seed, options.rate, HURTING.keys() - set(options.without))
     try:
         audit.install()
-        sync.sync()
+        versions.sync()
         site.empty_broker(CLEAN)
         site.start(strangers=any(fault.kind == "stranger" for fault in plan))
         load.begin()

@@ -18,9 +18,9 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_permission_codename
 
-from .common.problems import Place
-from .conf import director
-from .definitions import (
+from django_director.common.problems import Place
+from django_director.conf import director
+from django_director.definitions import (
     Problem,
     Reading,
     check_destinations,
@@ -31,10 +31,10 @@ from .definitions import (
     shown_path,
     workflow_files,
 )
-from .definitions.call_plan import ANYTHING, Plans
-from .definitions.source import codes
-from .dispatch import routing
-from .graph import OWN_TASK
+from django_director.definitions.call_plan import ANYTHING, Plans
+from django_director.definitions.source import codes
+from django_director.dispatch import routing
+from django_director.graph import OWN_TASK
 
 LIBRARY: Final = str(Path(os.__file__).parent)
 

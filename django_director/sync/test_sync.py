@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from . import project, sync
-from .engine.launch import start
-from .exceptions import InvalidDefinitions
+from django_director.engine.launch import start
+from django_director.exceptions import InvalidDefinitions
+
+from . import project, versions
 
 
 def sync_for_test(name: str) -> bool:
@@ -21,7 +22,7 @@ def sync_for_test(name: str) -> bool:
         raise InvalidDefinitions(reading.problems)
     is_there = any(definition.name == name for definition in reading.definitions)
     if is_there:
-        sync.store(reading.definitions)
+        versions.store(reading.definitions)
     return is_there
 
 

@@ -19,16 +19,17 @@ from django.db.models import Max
 from django.db.models.signals import post_migrate
 from django.utils import timezone
 
+from django_director.conf import director
+from django_director.db.functions import Now
+from django_director.db.transactions import transact
+from django_director.definitions import as_json, content_hash
+from django_director.definitions.model import Definition, Retention
+from django_director.exceptions import InvalidDefinitions
+from django_director.models import Lease, Workflow, WorkflowVersion
+from django_director.schedules import beat_rows
+
 from . import project
-from .conf import director
-from .db.functions import Now
-from .db.transactions import transact
-from .definitions import as_json, content_hash
-from .definitions.model import Definition, Retention
-from .exceptions import InvalidDefinitions
-from .models import Lease, Workflow, WorkflowVersion
 from .orphans import orphaned_tasks
-from .schedules import beat_rows
 
 LOCK: Final = "sync"
 SYNC_PATIENCE: Final = 30.0
@@ -295,4 +296,4 @@ def _missing_tables() -> list[str]:
     return [table for table, alias in wanted.items() if table not in existing[alias]]
 
 
-post_migrate.connect(sync_after_migrate, dispatch_uid="django_director.sync")
+post_migrate.connect(sync_after_migrate, dispatch_uid="django_director.sync.versions")

@@ -8,10 +8,10 @@ from typing import Final
 
 from django.db.models import Count
 
-from .conf import director
-from .definitions.model import MapStep
-from .graph import OWN_TASK
-from .models import Run, Task, WorkflowVersion
+from django_director.conf import director
+from django_director.definitions.model import MapStep
+from django_director.graph import OWN_TASK
+from django_director.models import Run, Task, WorkflowVersion
 
 LISTED: Final = 5
 """How many workflows a line names."""

@@ -13,7 +13,7 @@ from django.db.migrations import Migration
 from django.db.models import Count
 from django.db.models.signals import pre_migrate
 
-from .models import Run
+from django_director.models import Run
 
 OVERRIDE: Final = "DIRECTOR_DELETE_ACTIVE_RUNS"
 """The environment variable that lets active runs be deleted, when it is ``1``."""
@@ -64,4 +64,4 @@ def _refusal(active: list[tuple[str, int]], name: str) -> str:
     )
 
 
-pre_migrate.connect(refuse_to_drop_active_runs, dispatch_uid="django_director.unapplying")
+pre_migrate.connect(refuse_to_drop_active_runs, dispatch_uid="django_director.sync.unapply_guard")
