@@ -138,7 +138,7 @@ def run_of(done: subprocess.CompletedProcess[str], expected: str) -> dict[str, A
 def when_hooks_have_ended(run_id: str) -> dict[str, Any]:
     """A finished run with its tasks. Nothing else waits for hooks: the outcome is there before they start."""
     from django_director.models import Run
-    from django_director.representation import run_as_json
+    from django_director.presentation.serializers import run_as_json
 
     run = Run.objects.get(pk=run_id)
     deadline = time.monotonic() + HOOKS_WITHIN

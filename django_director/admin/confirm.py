@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from django_director import engine
 from django_director.exceptions import DirectorError
 from django_director.models import Run, Task
-from django_director.representation import task_counts
+from django_director.presentation.serializers import task_counts
 from django_director.status import RUN_ACTIVE, TASK_UNSTARTED, TaskStatus
 
 from . import formatting

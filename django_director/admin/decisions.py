@@ -16,12 +16,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_director import engine, served, visible_errors
+from django_director import engine
 from django_director.access.authorization import is_allowed, needed_for, require, to_decide
 from django_director.definitions.model import ApprovalStep
 from django_director.engine.history import record_on_task
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Task
+from django_director.presentation import served_queues, visible_errors
 from django_director.status import TaskStatus
 
 from . import formatting
@@ -208,7 +209,7 @@ def queued_text(task: Task) -> str:
         return ""
     if task.run.paused_at is not None:
         return _("held back while the run is paused")
-    queue = formatting.name(served.of_task(task))
+    queue = formatting.name(served_queues.of_task(task))
     text = _("in queue `%(queue)s` since %(since)s") if queue else _("in a queue since %(since)s")
     return text % {"queue": queue, "since": formatting.moment(task.queued_at)}
 

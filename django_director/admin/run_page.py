@@ -13,7 +13,7 @@ from django_director.drawing.icons import icon
 from django_director.drawing.svg import render
 from django_director.graph import expand
 from django_director.models import Run
-from django_director.representation import shown_key
+from django_director.presentation.serializers import shown_key
 from django_director.status import RunStatus
 
 from . import formatting, operations, questions

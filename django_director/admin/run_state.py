@@ -13,12 +13,12 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from django_director import hooknames, questions, visible_errors
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run, Task
+from django_director.presentation import hook_names, open_approvals, visible_errors
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
 from . import decisions, formatting, operations
@@ -153,7 +153,7 @@ class RunState:
         """The tasks whose approvals wait for somebody, in this run and below it: the oldest few."""
         if not self.sees_tasks or not self.shown_counts[TaskStatus.WAITING]:
             return []
-        return questions.first(self.run, ASKED_SHOWN + 1)
+        return open_approvals.first(self.run, ASKED_SHOWN + 1)
 
     @property
     def filters(self) -> Iterator[tuple[str, str, int]]:
@@ -217,7 +217,7 @@ def _row(task: Task, run: Run, links: Links, *, sees_payload: bool) -> Row:
         id=task.pk,
         label=formatting.name(task.label),
         celery_name=what_runs(run.version.graph.node(task.position)),
-        hook=hooknames.of_task(task),
+        hook=hook_names.of_task(task),
         status=task.status,
         attempt=str(task.attempt or formatting.NOTHING),
         started=formatting.moment(task.started_at),

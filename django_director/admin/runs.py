@@ -23,14 +23,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from django_director import questions
 from django_director.access.authorization import visible
 from django_director.conf import director
 from django_director.engine.concurrency import pending_reasons
-from django_director.lookups import SHOWN_STATUSES, shown_as
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
-from django_director.representation import task_counts
+from django_director.presentation import open_approvals
+from django_director.presentation.lookups import SHOWN_STATUSES, shown_as
+from django_director.presentation.serializers import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import confirm, formatting, operations, run_page, search
@@ -54,7 +54,7 @@ class RunList(SafeList):
         super().get_results(request)
         self.result_list = list(self.result_list)
         counts, places = task_counts(self.result_list), pending_reasons.of_runs(self.result_list)
-        asking = questions.counts([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
+        asking = open_approvals.counts([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         for run in self.result_list:
             run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
 

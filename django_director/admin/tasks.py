@@ -17,14 +17,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_director import hooknames, served, visible_errors
 from django_director.access.authorization import is_allowed, to_decide, visible
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
 from django_director.models.querysets import TaskQuerySet
-from django_director.representation import LOGS_SHOWN
+from django_director.presentation import hook_names, served_queues, visible_errors
+from django_director.presentation.serializers import LOGS_SHOWN
 from django_director.status import TaskStatus
 
 from . import arguments, confirm, decisions, formatting, search, task_operations
@@ -119,7 +119,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("step"), ordering="step")
     def label(self, task: Task) -> SafeString | str:
-        label, hook = formatting.name(task.label), hooknames.of_task(task)
+        label, hook = formatting.name(task.label), hook_names.of_task(task)
         return format_html('{} <span class="director-quiet">{}</span>', label, hook) if hook else label
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
@@ -195,7 +195,7 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
         "title": formatting.name(task.label),
         "subtitle": _("Task of %(workflow)s") % {"workflow": formatting.name(task.run.workflow.name)},
         "task": task,
-        "hook": hooknames.of_task(task),
+        "hook": hook_names.of_task(task),
         "badge": decisions.badge(task),
         "run_badge": formatting.badge(task.run.shown_status),
         "facts": list(_facts(task, node, sees_payload=sees_payload)),
@@ -236,7 +236,7 @@ def _facts(task: Task, node: Node, *, sees_payload: bool) -> list[tuple[str, Any
         (_("Item"), f"{task.map_index:,}" if task.map_index >= 0 else ""),
         (_("Items"), "" if task.map_count is None else f"{task.map_count:,}"),
         (_("Attempt"), task.attempt),
-        (_("Queue"), formatting.name(served.Names().of(task))),
+        (_("Queue"), formatting.name(served_queues.Names().of(task))),
         (_("Worker"), formatting.name(task.worker)),
         (_("Queued"), formatting.moment(task.queued_at)),
         (_("Started"), formatting.moment(task.started_at)),
@@ -257,10 +257,10 @@ def _lack(task: Task) -> str:
         return ""
     if task.run.paused_at is not None:
         return _("held back while the run is paused")
-    queue = served.of_task(task)
-    if not served.Workers.read().lack(queue):
+    queue = served_queues.of_task(task)
+    if not served_queues.Workers.read().lack(queue):
         return ""
-    return _("no worker takes from this queue; %(cure)s") % {"cure": served.cure(formatting.name(queue))}
+    return _("no worker takes from this queue; %(cure)s") % {"cure": served_queues.cure(formatting.name(queue))}
 
 
 def _is_timer(task: Task, node: Node) -> bool:

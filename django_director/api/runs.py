@@ -15,11 +15,11 @@ from django_director.access.authorization import require, visible
 from django_director.common.json_values import same
 from django_director.engine.history import record
 from django_director.exceptions import UnknownRun
-from django_director.lookups import id_span, shown_as
 from django_director.masking.values import refuse_mask, restore
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
-from django_director.representation import run_as_json, runs_as_json, tasks_as_json
+from django_director.presentation.lookups import id_span, shown_as
+from django_director.presentation.serializers import run_as_json, runs_as_json, tasks_as_json
 
 from .graph import graph_as_json
 from .names import is_hidden

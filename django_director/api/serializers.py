@@ -9,8 +9,8 @@ from rest_framework import serializers
 from django_director.common.json_values import StrictDecoder
 from django_director.common.suggestions import question
 from django_director.exceptions import UnknownWorkflow
-from django_director.lookups import SHOWN_STATUSES
 from django_director.models import COMMENT_LENGTH
+from django_director.presentation.lookups import SHOWN_STATUSES
 from django_director.status import Trigger
 
 from . import names

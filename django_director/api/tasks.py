@@ -10,7 +10,7 @@ from django_director.access.authorization import require, to_decide
 from django_director.engine.history import record_on_task
 from django_director.exceptions import UnknownTask
 from django_director.models import Task
-from django_director.representation import task_as_json
+from django_director.presentation.serializers import task_as_json
 
 from .names import is_hidden
 from .serializers import DecisionRequest, NoOptions, SkipRequest

@@ -21,13 +21,14 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
 from rest_framework.views import APIView
 
-from django_director import __version__, health
+from django_director import __version__
 from django_director.access.authorization import is_allowed, require
 from django_director.common.suggestions import question
 from django_director.conf import KIB, director
 from django_director.engine.arguments import KEY_RULE, is_key
 from django_director.exceptions import UnknownRun
 from django_director.models import Workflow
+from django_director.presentation import health
 
 from .errors import Refused, invalid, translate
 from .parsers import StrictJSONParser

@@ -23,8 +23,8 @@ from django_director.common.json_values import parse
 from django_director.db.errors import is_of_data, is_unmigrated
 from django_director.engine.history import record
 from django_director.exceptions import DirectorError, UnknownWorkflow
-from django_director.health import migrate
 from django_director.models import Run, Workflow
+from django_director.presentation.health import migrate
 from django_director.sync.project import place_in_files
 
 from .output import Printer

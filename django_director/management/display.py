@@ -10,7 +10,7 @@ from itertools import groupby, islice
 from typing import Any
 from uuid import UUID
 
-from django_director.hooknames import hook_text
+from django_director.presentation.hook_names import hook_text
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from .output import Cell, Printer

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 
 from django_director.engine import lineage
 from django_director.models import Run, Task
-from django_director.representation import run_as_json
+from django_director.presentation.serializers import run_as_json
 from django_director.status import RunStatus
 from django_director.worker.local import run_to_end
 

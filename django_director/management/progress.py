@@ -10,8 +10,8 @@ from uuid import UUID
 from django.core.management.base import OutputWrapper
 from django.db.models import Count
 
-from django_director import served
 from django_director.models import Run, Task
+from django_director.presentation import served_queues
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import stuck
@@ -125,7 +125,7 @@ def follow(run: Run, progress: Progress, timeout: float | None) -> None:
 
 def _queued(run: Run) -> list[str]:
     first = run.tasks.queued().only("step", "map_index", "is_hook", "name", "queue").in_order().first()
-    queue = served.of_task(first) if first else ""
+    queue = served_queues.of_task(first) if first else ""
     return [f"{first.label} is in queue `{queue}`"] if first and queue else []
 
 

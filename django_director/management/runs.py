@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any, ClassVar
 
-from django_director.lookups import find_run
 from django_director.models import Run
+from django_director.presentation.lookups import find_run
 
 from .base import ActingCommand, add_dry_run_argument
 from .outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from django.db.models import Min
 
-from django_director import served
 from django_director.db.functions import Now
 from django_director.dispatch import publisher, routing
 from django_director.engine.concurrency import pending_reasons
 from django_director.engine.supervisor import unsendable_tasks
 from django_director.models import Run
-from django_director.served import Workers
+from django_director.presentation import served_queues
+from django_director.presentation.served_queues import Workers
 from django_director.status import TASK_UNSTARTED, RunStatus
 
 from .output import clock
@@ -67,8 +67,8 @@ def _of_queues(queues: dict[str, datetime], workers: Workers) -> Why:
         return Why("worker", "does a Celery worker run? None gives a sign of life: celery -A … worker")
     for queue in queues:
         if workers.lack(queue):
-            return Why(queue, f"no worker takes tasks from queue `{queue}`; {served.cure(queue)}")
+            return Why(queue, f"no worker takes tasks from queue `{queue}`; {served_queues.cure(queue)}")
     queue, since = min(queues.items(), key=lambda found: found[1])
-    takers = ", ".join(workers.of(queue)[: served.NAMED])
+    takers = ", ".join(workers.of(queue)[: served_queues.NAMED])
     where = f"in queue `{queue}`" if queue else "in a queue"
     return Why(queue, f"{where} since {clock(since)}; {takers} may be busy with others")

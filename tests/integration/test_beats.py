@@ -16,7 +16,8 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from django_director import health, live_checks
+from django_director import live_checks
+from django_director.presentation import health
 from django_director.schedules import beat_rows, overdue
 from tests import factories
 

@@ -15,12 +15,12 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from rest_framework.test import APIClient
 
-from django_director import health
 from django_director.db.functions import Now, later
 from django_director.engine import pausing
 from django_director.engine.attempts import unwritten
 from django_director.engine.supervisor.loop import LEASE_NAME, Supervisor
 from django_director.models import Lease, Worker
+from django_director.presentation import health
 from django_director.schedules import beat_rows
 from tests import factories
 

@@ -19,7 +19,7 @@ from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
 from django_director.graph import compile_definition
 from django_director.models import Run
-from django_director.representation import run_as_json, task_as_json
+from django_director.presentation.serializers import run_as_json, task_as_json
 from django_director.status import RunStatus
 from tests import factories
 from tests.factories import definition, group, make_workflow, mapped, step

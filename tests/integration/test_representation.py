@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from django_director.models import Run, Workflow
-from django_director.representation import (
+from django_director.presentation.serializers import (
     run_as_json,
     runs_as_json,
     task_as_json,

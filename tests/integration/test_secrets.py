@@ -15,12 +15,12 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 import django_director
-from django_director import visible_errors
 from django_director.definitions.model import Concurrency, Retry
 from django_director.exceptions import InvalidPayload
 from django_director.masking.values import MASKED, mask
 from django_director.models import Attempt, Run, TaskLog
-from django_director.representation import run_as_json
+from django_director.presentation import visible_errors
+from django_director.presentation.serializers import run_as_json
 from django_director.testing import run_workflow
 from tests import factories
 from tests.factories import child, definition, make_workflow, step

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from django_director import engine, representation, testing
+from django_director import engine, testing
 from django_director.engine.attempts import claim as claims
 from django_director.models import Run
+from django_director.presentation import serializers
 from django_director.status import RunStatus, TaskStatus
 from django_director.worker import local
 from tests.factories import chain, definition, group, make_workflow, step
@@ -196,7 +197,7 @@ def test_a_result_that_fails_is_null_and_says_why():
     assert finished.status == RunStatus.SUCCESS
     assert finished.result is None
     assert finished.result_error.startswith("result: `payload.none`")
-    assert representation.run_as_json(finished, with_payload=True)["result"] is None
+    assert serializers.run_as_json(finished, with_payload=True)["result"] is None
 
 
 def test_only_results_that_are_used_are_read():
@@ -219,7 +220,7 @@ def test_only_results_that_are_used_are_read():
 def test_heads_in_json():
     flow = driver.start("A", group("G", "M", when="payload.go"), step("Z", needs=("G", "A")), payload={"go": True})
     tasks = {
-        task["step"]: task for task in representation.tasks_as_json(flow, flow.tasks.all(), with_payload=True)
+        task["step"]: task for task in serializers.tasks_as_json(flow, flow.tasks.all(), with_payload=True)
     }
     assert [(task["kind"], task["task"]) for task in tasks.values()] == [
         *(("task", "A"), ("group", None), ("task", "M"), ("task", "Z")),

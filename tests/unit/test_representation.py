@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta, timezone
 
-from django_director.representation import step_as_json, time_as_json
+from django_director.presentation.serializers import step_as_json, time_as_json
 from tests import factories
 
 

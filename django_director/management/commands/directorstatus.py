@@ -3,9 +3,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django_director import health
 from django_director.management.base import FAILED, DirectorCommand, add_json_argument
 from django_director.management.output import number_of
+from django_director.presentation import health
 
 
 class Command(DirectorCommand):

@@ -4,13 +4,13 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 from uuid import UUID
 
-from django_director import questions, served
 from django_director.engine.supervisor import unsendable_tasks
-from django_director.lookups import SHOWN_STATUSES, find_run, find_workflow, shown_as
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import show_runs
 from django_director.models import Run
-from django_director.representation import Json, runs_as_json
+from django_director.presentation import open_approvals, served_queues
+from django_director.presentation.lookups import SHOWN_STATUSES, find_run, find_workflow, shown_as
+from django_director.presentation.serializers import Json, runs_as_json
 from django_director.status import RunStatus, TaskStatus
 
 LIMIT = 20
@@ -49,13 +49,13 @@ class Command(DirectorCommand):
         if as_json:
             self.out.json(found)
             return
-        show_runs(self.out, found, questions.counts(_with(found, TaskStatus.WAITING)), self._stuck(found))
+        show_runs(self.out, found, open_approvals.counts(_with(found, TaskStatus.WAITING)), self._stuck(found))
         if not found:
             self.talk("no runs")
 
     def _stuck(self, runs: list[Json]) -> dict[UUID, str]:
         waiting = _with([run for run in runs if not run["finished_at"]], TaskStatus.QUEUED)
-        queued = served.oldest_of(_with(_in_queues_only(runs), TaskStatus.QUEUED))
+        queued = served_queues.oldest_of(_with(_in_queues_only(runs), TaskStatus.QUEUED))
         places = {
             run: f"in queue `{queue}` since {self.out.time(since)}" for run, (queue, since) in queued.items()
         }

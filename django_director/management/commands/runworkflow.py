@@ -7,7 +7,6 @@ from django.core.management.base import CommandError
 
 from django_director import engine
 from django_director.engine.concurrency import pending_reasons
-from django_director.lookups import find_workflow
 from django_director.management.base import (
     ActingCommand,
     add_json_argument,
@@ -18,7 +17,8 @@ from django_director.management.display import show_result, show_tasks
 from django_director.management.outcome import add_wait_arguments, follow_to_end, leave
 from django_director.masking.values import holds_mask, refuse_mask
 from django_director.models import Run
-from django_director.representation import run_as_json
+from django_director.presentation.lookups import find_workflow
+from django_director.presentation.serializers import run_as_json
 from django_director.status import Stop, Trigger
 
 

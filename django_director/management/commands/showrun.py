@@ -3,11 +3,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django_director.lookups import find_run
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import show_run
 from django_director.management.progress import Progress, follow
-from django_director.representation import run_as_json
+from django_director.presentation.lookups import find_run
+from django_director.presentation.serializers import run_as_json
 
 
 class Command(DirectorCommand):

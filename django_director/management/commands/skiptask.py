@@ -4,9 +4,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django_director import engine
-from django_director.lookups import find_task
 from django_director.management.outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 from django_director.management.tasks import TaskCommand, show_preview
+from django_director.presentation.lookups import find_task
 
 
 class Command(TaskCommand):

@@ -6,7 +6,7 @@ import pytest
 
 from django_director.engine.launch import start
 from django_director.models import Run
-from django_director.representation import run_as_json
+from django_director.presentation.serializers import run_as_json
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -4,8 +4,8 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from django_director.common import ids
-from django_director.lookups import find_task
 from django_director.models import Run
+from django_director.presentation.lookups import find_task
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)

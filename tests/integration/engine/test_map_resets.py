@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from django_director import engine, lookups
+from django_director import engine
 from django_director.definitions.model import Concurrency
 from django_director.engine import stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.exceptions import Conflict, UnknownTask
 from django_director.models import Attempt, Run, Task
+from django_director.presentation import lookups
 from django_director.status import RunStatus
 from tests.factories import definition, mapped, step
 

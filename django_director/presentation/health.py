@@ -7,15 +7,16 @@ from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
 
-from . import served
-from .conf import director
-from .db.errors import is_unmigrated
-from .db.functions import Now, iso
-from .dispatch import publisher
-from .engine.supervisor.loop import LEASE_NAME
-from .models import Lease, UnwrittenOutcome, Worker
-from .schedules import overdue
-from .served import Backlog, Workers
+from django_director.conf import director
+from django_director.db.errors import is_unmigrated
+from django_director.db.functions import Now, iso
+from django_director.dispatch import publisher
+from django_director.engine.supervisor.loop import LEASE_NAME
+from django_director.models import Lease, UnwrittenOutcome, Worker
+from django_director.schedules import overdue
+
+from . import served_queues
+from .served_queues import Backlog, Workers
 
 Json = dict[str, Any]
 
@@ -48,7 +49,7 @@ def read(*, with_names: bool = True) -> Json:
 def _rows(*, with_names: bool = True) -> Json:
     supervisor = Lease.objects.filter(name=LEASE_NAME).exclude(holder="").annotate(now=Now()).first()
     workers = list(Worker.objects.annotate(now=Now()).order_by("name", "key"))
-    living, backlogs, late = Workers(workers), served.backlogs(), overdue.late()
+    living, backlogs, late = Workers(workers), served_queues.backlogs(), overdue.late()
     return {
         "problems": [problem] if (problem := overdue.problem(late, with_names=with_names)) else [],
         "supervisor": None if supervisor is None else _seen(supervisor.holder, supervisor.beat_at, supervisor.now),
@@ -93,14 +94,14 @@ def _since(backlog: Backlog) -> Json:
 
 def _is_unserved(queue: Json) -> bool:
     """Whether nobody takes from a queue for so long that somebody should know."""
-    return not queue["is_served"] and queue["seconds"] > served.UNSERVED_SECONDS
+    return not queue["is_served"] and queue["seconds"] > served_queues.UNSERVED_SECONDS
 
 
 def _of_queue(queue: Json) -> str:
     waits = "1 task waits" if queue["tasks"] == 1 else f"{queue['tasks']:,} tasks wait"
     return (
         f"no worker takes tasks from queue `{queue['name']}`: {waits}, the oldest since {queue['queued_at']}; "
-        f"{served.cure(queue['name'])}"
+        f"{served_queues.cure(queue['name'])}"
     )
 
 
@@ -133,7 +134,7 @@ def _of_supervisor(supervisor: Json | None) -> list[str]:
 
 def is_silent(worker: Json) -> bool:
     """Whether a worker of ``read`` has given no sign of life for so long that it counts as lost."""
-    return served.is_silent(worker["seconds"])
+    return served_queues.is_silent(worker["seconds"])
 
 
 def _seen(name: str, at: datetime, now: datetime) -> Json:

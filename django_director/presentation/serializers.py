@@ -13,21 +13,30 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, OuterRef, Subquery
 
-from . import served, visible_errors
-from .db.functions import iso
-from .definitions.model import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
-from .engine.concurrency import keys, pending_reasons
-from .exceptions import InvalidPayload
-from .graph import OWN_TASK
-from .hooknames import outcome_of
-from .masking.schemas import mask_schema
-from .masking.values import MASKED, mask
-from .models import Run, Task, Workflow, WorkflowVersion
-from .schedules.beat_rows import describe_many
-from .status import TaskStatus
+from django_director.db.functions import iso
+from django_director.definitions.model import (
+    ApprovalStep,
+    Container,
+    Definition,
+    MapStep,
+    Step,
+    TaskStep,
+    WorkflowStep,
+)
+from django_director.engine.concurrency import keys, pending_reasons
+from django_director.exceptions import InvalidPayload
+from django_director.graph import OWN_TASK
+from django_director.masking.schemas import mask_schema
+from django_director.masking.values import MASKED, mask
+from django_director.models import Run, Task, Workflow, WorkflowVersion
+from django_director.schedules.beat_rows import describe_many
+from django_director.status import TaskStatus
+
+from . import served_queues, visible_errors
+from .hook_names import outcome_of
 
 if TYPE_CHECKING:
-    from .graph import Graph
+    from django_director.graph import Graph
 
 Json = dict[str, Any]
 
@@ -212,7 +221,7 @@ def _short_run(run: Run) -> Json:
 
 
 def _tasks(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> Iterator[Json]:
-    upstream, queues = _Upstream(run.version.graph), served.Names()
+    upstream, queues = _Upstream(run.version.graph), served_queues.Names()
     for task in tasks:
         data = _task(task, run, sees_payload=with_payload) | {"upstream": upstream.of(task)}
         data["queue"] = queues.of(task) or None

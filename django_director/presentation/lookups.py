@@ -10,15 +10,15 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from .common.suggestions import question
-from .definitions import HOOK_PREFIX
-from .engine import workflow_named
-from .exceptions import DirectorError, UnknownRun, UnknownTask, UnknownWorkflow
-from .models import Run, Task, Workflow
-from .status import RUN_ACTIVE, STOP_SPARING, RunStatus
+from django_director.common.suggestions import question
+from django_director.definitions import HOOK_PREFIX
+from django_director.engine import workflow_named
+from django_director.exceptions import DirectorError, UnknownRun, UnknownTask, UnknownWorkflow
+from django_director.models import Run, Task, Workflow
+from django_director.status import RUN_ACTIVE, STOP_SPARING, RunStatus
 
 if TYPE_CHECKING:
-    from .models.querysets import RunQuerySet
+    from django_director.models.querysets import RunQuerySet
 
 #: The statuses of runs as people see them.
 SHOWN_STATUSES: Final = (*RunStatus.values, "paused", "canceling")

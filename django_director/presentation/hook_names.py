@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .graph import Graph
-from .models import Task
+from django_director.graph import Graph
+from django_director.models import Task
 
 
 def outcome_of(task: Task, graph: Graph) -> str | None:

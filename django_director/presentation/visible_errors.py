@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .models import Run
+from django_director.models import Run
 
 _COLON: Final = ": "
 LONGEST: Final = 200

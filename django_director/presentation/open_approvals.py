@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import Count, QuerySet
 
-from .models import Run, Task
+from django_director.models import Run, Task
 
 LEVELS: Final = 4
 """How far down is looked: a run, its child runs, theirs, and theirs again."""

@@ -14,14 +14,14 @@ from uuid import UUID
 
 from django.db.models import Count, Min
 
-from .conf import director
-from .db.functions import Now, later
-from .dispatch import routing
-from .engine.pausing import PARKED
-from .engine.supervisor.workers import patience
-from .models import Task, Worker
-from .schedules.timings import aware
-from .status import TaskStatus
+from django_director.conf import director
+from django_director.db.functions import Now, later
+from django_director.dispatch import routing
+from django_director.engine.pausing import PARKED
+from django_director.engine.supervisor.workers import patience
+from django_director.models import Task, Worker
+from django_director.schedules.timings import aware
+from django_director.status import TaskStatus
 
 UNSERVED_SECONDS: Final = 300.0
 """For so long the oldest task of a queue without a worker must have waited for that to be a problem."""
