@@ -6,8 +6,8 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 WITH_RECEIVERS = (
-    "django_director.checks",
-    "django_director.live_checks",
+    "django_director.checks.static",
+    "django_director.checks.live",
     "django_director.dispatch.installation",
     "django_director.sync.versions",
     "django_director.schedules.tasks",

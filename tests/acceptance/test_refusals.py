@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group
 from django.db import connection
 
 from django_director import engine
-from django_director.checks import check_charset
+from django_director.checks.static import check_charset
 from django_director.db import texts
 from django_director.db.transactions import PATIENCE
 from django_director.models import Attempt, Run, Task, TaskLog

@@ -16,7 +16,7 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from django_director import live_checks
+from django_director.checks import live
 from django_director.presentation import health
 from django_director.schedules import beat_rows, overdue
 from tests import factories
@@ -136,17 +136,17 @@ def test_it_is_a_problem_of_health():
 
 def test_check_warns_of_it(monkeypatch):
     schedule(10 * MINUTE, interval=every(60))
-    (warning,) = live_checks.check_beat(databases=["default"])
+    (warning,) = live.check_beat(databases=["default"])
     assert warning.id == "director.W008"
     assert warning.msg.startswith("Beat has not sent 1 schedule (“director: shop.ORDER”) since ")
-    assert live_checks.check_beat(databases=[]) == live_checks.check_beat() == []
+    assert live.check_beat(databases=[]) == live.check_beat() == []
     # As while the tables are made.
     monkeypatch.setattr(PeriodicTask._meta, "db_table", "not_there")
-    assert live_checks.check_beat(databases=["default"]) == []
+    assert live.check_beat(databases=["default"]) == []
 
 
 def test_a_deployment_in_eager_mode_is_warned_of(monkeypatch):
-    assert live_checks.check_eager() == []
+    assert live.check_eager() == []
     monkeypatch.setitem(current_app.conf, "task_always_eager", True)
-    (warning,) = live_checks.check_eager()
+    (warning,) = live.check_eager()
     assert warning.id == "director.W009"

@@ -16,7 +16,7 @@ from django.test import TestCase
 from django_celery_beat.models import PeriodicTask
 
 from django_director import engine, testing
-from django_director.checks import check_database, check_routers
+from django_director.checks.static import check_database, check_routers
 from django_director.conf import director
 from django_director.models import Run, Task, Workflow
 from django_director.schedules import beat_rows

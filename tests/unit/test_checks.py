@@ -6,7 +6,7 @@ import pytest
 from django.apps import apps
 from django.db import connections
 
-from django_director import checks
+from django_director.checks import static
 from django_director.conf import DEFAULTS
 from django_director.definitions.reader.values import NAME_LENGTH
 from django_director.models import NAME_LENGTH as COLUMN
@@ -19,8 +19,8 @@ def ids(messages):
 
 
 def test_a_rule_for_every_setting_and_the_defaults_hold():
-    assert set(checks.RULES) == set(DEFAULTS)
-    assert checks.check_settings() == []
+    assert set(static.RULES) == set(DEFAULTS)
+    assert static.check_settings() == []
 
 
 def test_names_fit_the_columns():
@@ -51,7 +51,7 @@ async def decides_later(user, action, workflow):
 )
 def test_wrong_settings(settings, given, expected):
     settings.DIRECTOR = given
-    (message,) = checks.check_settings()
+    (message,) = static.check_settings()
     assert message.id == expected
     assert message.hint
 
@@ -69,19 +69,19 @@ def test_wrong_settings(settings, given, expected):
 )
 def test_a_setting_that_can_not_be_used_is_told_with_the_reason(settings, given, reason):
     settings.DIRECTOR = given
-    (message,) = checks.check_settings()
+    (message,) = static.check_settings()
     assert (message.id, reason in message.msg) == ("director.E007", True), message
     assert message.hint
 
 
 def test_the_nearest_key_is_shown(settings):
     settings.DIRECTOR = {"LEASSE": 5}
-    assert checks.check_settings()[0].hint == "Did you mean LEASE?"
+    assert static.check_settings()[0].hint == "Did you mean LEASE?"
 
 
 def test_a_missing_alias(settings):
     settings.DIRECTOR = {"DATABASE": "defualt"}
-    (message,) = checks.check_database()
+    (message,) = static.check_database()
     assert (message.id, "'default'" in message.hint) == ("director.E005", True)
 
 
@@ -97,7 +97,7 @@ def test_sqlite(settings, monkeypatch, options, words):
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS": options}
     monkeypatch.setitem(connections.settings, "other", database)
     settings.DIRECTOR = {"DATABASE": "other"}
-    messages = checks.check_database()
+    messages = static.check_database()
     assert ids(messages) == (["director.W001"] if words else [])
     assert all(word in messages[0].msg for word in words)
 
@@ -109,7 +109,7 @@ def test_a_connection_that_lacks_characters(settings, monkeypatch, options, foun
     database = {"ENGINE": "django.db.backends.mysql", "NAME": "shop", "OPTIONS": options}
     monkeypatch.setitem(connections.settings, "other", database)
     settings.DIRECTOR = {"DATABASE": "other"}
-    assert ids(checks.check_database()) == found
+    assert ids(static.check_database()) == found
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_a_connection_that_lacks_characters(settings, monkeypatch, options, foun
 )
 def test_workers_that_accept_pickle(settings, accepted, found):
     settings.CELERY_ACCEPT_CONTENT = accepted
-    assert ids(checks.check_celery()) == found
+    assert ids(static.check_celery()) == found
 
 
 def test_problems_of_workflow_files(settings, tmp_path):
     (tmp_path / "workflows.yml").write_text("shop.A: {tasks: [NOTHING_LIKE_IT]}\n")
     settings.DIRECTOR = {"WORKFLOWS": [tmp_path / "workflows.yml"]}
-    (message,) = checks.check_workflows()
+    (message,) = static.check_workflows()
     assert (message.id, "D401" in message.msg) == ("director.W003", True)
 
 
@@ -168,14 +168,14 @@ class Router:
 )
 def test_a_router_that_disagrees(settings, opinions, said):
     settings.DATABASE_ROUTERS = [type("Disagreeing", (Router,), opinions)()]
-    messages = checks.check_routers()
+    messages = static.check_routers()
     assert [message.id for message in messages] == (["director.E010"] if said else [])
     assert all(said in message.msg for message in messages)
 
 
 def test_without_an_opinion_the_setting_holds(settings):
     settings.DIRECTOR = {"DATABASE": "nowhere"}
-    assert checks.check_routers() == []  # E005
+    assert static.check_routers() == []  # E005
 
 
 def test_what_django_reads_by_itself_comes_from_the_database_of_the_setting():
@@ -186,8 +186,8 @@ def test_what_django_reads_by_itself_comes_from_the_database_of_the_setting():
 def test_many_problems_do_not_flood_every_command(settings, tmp_path):
     (tmp_path / "workflows.yml").write_text(f"shop.A: {{tasks: [{', '.join(['NOTHING_LIKE_IT'] * 1_234)}]}}\n")
     settings.DIRECTOR = {"WORKFLOWS": [tmp_path / "workflows.yml"]}
-    messages = checks.check_workflows()
-    assert len(messages) == checks.MAX_PROBLEMS + 1
+    messages = static.check_workflows()
+    assert len(messages) == static.MAX_PROBLEMS + 1
     assert messages[-1].msg == "The workflow files have 1,224 more problems."
 
 
@@ -207,7 +207,7 @@ class TestSchedules:
         return lambda name: monkeypatch.setitem(app.conf, "beat_scheduler", name)
 
     def said(self):
-        return [message for message in checks.check_workflows() if message.id != "director.W003"]
+        return [message for message in static.check_workflows() if message.id != "director.W003"]
 
     @pytest.mark.parametrize(
         "name",

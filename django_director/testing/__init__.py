@@ -6,12 +6,14 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from . import deadend, engine
-from .dispatch import publisher, routing
-from .engine import lineage
-from .exceptions import Conflict
-from .models import Run, Task
-from .worker import local
+from django_director import engine
+from django_director.dispatch import publisher, routing
+from django_director.engine import lineage
+from django_director.exceptions import Conflict
+from django_director.models import Run, Task
+from django_director.worker import local
+
+from . import dead_end
 
 
 def run_workflow(name: str, payload: Any = None, **options: Any) -> Run:
@@ -72,7 +74,7 @@ def without_broker() -> Iterator[None]:
     Messages of runs are not sent, ``finish`` does what they are about. What code sends itself through the
     project's Celery app is dropped, but for what ``CELERY_TASK_ALWAYS_EAGER`` runs in its place.
     """
-    with publisher.silence(), deadend.in_place_of_broker(routing.app()):
+    with publisher.silence(), dead_end.in_place_of_broker(routing.app()):
         yield
 
 

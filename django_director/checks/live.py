@@ -9,11 +9,12 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import connections
 
-from .checks import TAG
-from .conf import director
-from .dispatch import routing
-from .models import Run
-from .schedules import beat_rows, overdue
+from django_director.conf import director
+from django_director.dispatch import routing
+from django_director.models import Run
+from django_director.schedules import beat_rows, overdue
+
+from .static import TAG
 
 
 @register(Tags.database)

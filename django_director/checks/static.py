@@ -11,14 +11,14 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, models, router
 
-from .access.authorization import deciding
-from .common.suggestions import did_you_mean
-from .conf import DEFAULTS, director
-from .db.texts import stored_charset
-from .definitions import Definition
-from .definitions.source import codes
-from .exceptions import InvalidSettings
-from .masking.values import secret_keys
+from django_director.access.authorization import deciding
+from django_director.common.suggestions import did_you_mean
+from django_director.conf import DEFAULTS, director
+from django_director.db.texts import stored_charset
+from django_director.definitions import Definition
+from django_director.definitions.source import codes
+from django_director.exceptions import InvalidSettings
+from django_director.masking.values import secret_keys
 
 TAG: Final = "director"
 SQLITE: Final = "django.db.backends.sqlite3"
@@ -239,8 +239,8 @@ def _missing_options(options: dict[str, Any]) -> list[str]:
 def check_celery(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
     """W002: the project has no Celery app. E006: its tasks can't be steps. W007: its workers accept pickle."""
     # Both need Celery, which a project's settings may only now have set up.
-    from .celery import DirectorTask
-    from .sync.project import celery_app
+    from django_director.celery import DirectorTask
+    from django_director.sync.project import celery_app
 
     app = celery_app()
     if app is None:
@@ -274,7 +274,7 @@ def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[Check
 
     W005: `periodic` without django-celery-beat. W006: with it, where beat would not read the database.
     """
-    from .sync.project import read_project  # imports Celery, as above
+    from django_director.sync.project import read_project  # imports Celery, as above
 
     reading = read_project()
     problems = [str(problem) for problem in reading.problems if problem.code != codes.NO_APP]  # W002
@@ -286,7 +286,7 @@ def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[Check
 
 
 def _check_schedules(definitions: Iterable[Definition]) -> list[CheckMessage]:
-    from .sync.project import celery_app, scheduler_of  # imports Celery, as above
+    from django_director.sync.project import celery_app, scheduler_of  # imports Celery, as above
 
     named = [definition.name for definition in definitions if definition.schedules]
     if not named:
