@@ -14,7 +14,7 @@ WITH_RECEIVERS = (
     "django_director.sync.test_sync",
     "django_director.sync.unapply_guard",
 )
-"""Modules that register checks, receivers of signals or Celery tasks: importing them needs the apps to be loaded."""
+"""Modules that register checks, receivers or Celery tasks. Importing them needs the apps to be loaded."""
 
 
 class DirectorConfig(AppConfig):

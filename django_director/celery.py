@@ -20,11 +20,11 @@ from celery.exceptions import MaxRetriesExceededError
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
-from . import broker
+from . import broker  # noqa: F401 - registers its URL scheme
 from .definitions.call_plan import ANYTHING, Plans
 from .dispatch.publisher import HEADER
 from .exceptions import Misuse
-from .worker import bootsteps, celery_lines, end_signals, frozen_processes, losses, time_limits  # noqa: F401 - registers its URL scheme
+from .worker import bootsteps, celery_lines, end_signals, frozen_processes, losses, time_limits
 
 if TYPE_CHECKING:
     from .definitions.model import Retry

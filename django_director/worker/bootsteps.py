@@ -236,7 +236,9 @@ def prepare_to_fork(**_: Any) -> None:
     gc.freeze()
 
 
-def _new_heartbeat(key: int, name: str, consumed: Consumed, watcher: frozen_processes.Watcher | None = None) -> Heartbeat:
+def _new_heartbeat(
+    key: int, name: str, consumed: Consumed, watcher: frozen_processes.Watcher | None = None
+) -> Heartbeat:
     from .heartbeat import Heartbeat  # needs models
 
     return Heartbeat(key, name, watcher, consumed.read)

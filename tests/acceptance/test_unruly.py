@@ -27,9 +27,9 @@ import django
 django.setup()
 from tests.testapp.celery import app
 app.set_current()
-from django_director.engine import supervise
-supervise.LEASE_NAME = f"supervisor {sys.argv[1]}"
-supervisor = supervise.Supervisor()
+from django_director.engine.supervisor import loop
+loop.LEASE_NAME = f"supervisor {sys.argv[1]}"
+supervisor = loop.Supervisor()
 print("ready", flush=True)
 supervisor.run()
 """

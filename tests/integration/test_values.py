@@ -219,9 +219,7 @@ def test_only_results_that_are_used_are_read():
 
 def test_heads_in_json():
     flow = driver.start("A", group("G", "M", when="payload.go"), step("Z", needs=("G", "A")), payload={"go": True})
-    tasks = {
-        task["step"]: task for task in serializers.tasks_as_json(flow, flow.tasks.all(), with_payload=True)
-    }
+    tasks = {task["step"]: task for task in serializers.tasks_as_json(flow, flow.tasks.all(), with_payload=True)}
     assert [(task["kind"], task["task"]) for task in tasks.values()] == [
         *(("task", "A"), ("group", None), ("task", "M"), ("task", "Z")),
     ]

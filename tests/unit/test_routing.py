@@ -11,7 +11,7 @@ import django
 django.setup()
 from tests.testapp.celery import app
 assert "LIMITED" not in app.tasks
-from django_director import routing
+from django_director.dispatch import routing
 print(routing.own_options(app, "LIMITED").get("time_limit"), routing.own_options(app, "NO_SUCH_TASK"))
 """
 

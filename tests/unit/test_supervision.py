@@ -9,9 +9,9 @@ SCRIPT = """
 import gc, sys
 import django
 django.setup()
-from django_director import supervision
+from django_director.worker import bootsteps
 gc.unfreeze()
-supervision.prepare_to_fork()
+bootsteps.prepare_to_fork()
 missing = {"django_director.worker.execution", "django_director.engine.supervisor.loop"} - set(sys.modules)
 assert not missing, missing
 assert gc.get_freeze_count() > 10 * len(gc.get_objects()), (gc.get_freeze_count(), len(gc.get_objects()))

@@ -80,7 +80,9 @@ def read_retry(body: MappingNode, report: Report) -> Retry | None:
     if node is None:
         return None
     if isinstance(node, MappingNode):
-        return _read_retry(report.check_keys(node, "in `retry`", RETRY_KEYS, foreign=foreign_words.OF_RETRY), report)
+        return _read_retry(
+            report.check_keys(node, "in `retry`", RETRY_KEYS, foreign=foreign_words.OF_RETRY), report
+        )
     if isinstance(node, ListNode) or number_of(node) is None:
         message = f"`retry` must be a number or a mapping, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `retry: 3` or `retry: {max: 3, delay: 10s}`")

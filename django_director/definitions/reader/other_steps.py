@@ -94,7 +94,11 @@ _FOR: Final = "write `for: 90s`, or an expression that gives one: `for: ${{ payl
 def read_wait(draft: Draft, body: MappingNode, report: Report) -> None:
     """`type: wait`."""
     body = report.check_keys(
-        body, f"in the wait “{draft.name}”", WAIT_KEYS, ELSEWHERE, foreign=foreign_words.OF_WAITS | foreign_words.OF_STEPS
+        body,
+        f"in the wait “{draft.name}”",
+        WAIT_KEYS,
+        ELSEWHERE,
+        foreign=foreign_words.OF_WAITS | foreign_words.OF_STEPS,
     )
     read_common(draft, body, report)
     draft.uses = uses = list(draft.uses)

@@ -101,7 +101,9 @@ def _with_options(name: str, key: ScalarNode, body: MappingNode, report: Report,
 
 
 def _task(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Draft:
-    is_id = any(foreign_words.hint_for(word, foreign_words.OF_STEPS) in foreign_words.KINDS for word in body.entries)
+    is_id = any(
+        foreign_words.hint_for(word, foreign_words.OF_STEPS) in foreign_words.KINDS for word in body.entries
+    )
     body = report.check_keys(body, f"in the step “{name}”", TASK_KEYS, ELSEWHERE, foreign_words.OF_STEPS)
     given = "task" in body.entries
     task = (_read_task(body, report) if given else "" if is_id else name) or ""

@@ -235,7 +235,9 @@ def requeue(task_id: UUID, sequence: int, why: str) -> bool:
 
     The present message is of no use to it: Celery drops whatever has the id of one that was revoked.
     """
-    queued = Task.objects.filter(pk=task_id, sequence=sequence, next_dispatch_at__lt=later(pausing.PARKED)).queued()
+    queued = Task.objects.filter(
+        pk=task_id, sequence=sequence, next_dispatch_at__lt=later(pausing.PARKED)
+    ).queued()
     changes = {"sequence": F("sequence") + 1, "next_dispatch_at": outbox.UNSENT, "dispatches": 0}
     is_queued = bool(statement(lambda: queued.update(**changes)))
     if is_queued:

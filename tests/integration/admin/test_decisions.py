@@ -135,7 +135,7 @@ def test_the_comment_is_limited_and_the_form_says_so(decider):
 
 def test_the_page_of_the_run_says_who_is_asked(viewer):
     run, task = asked(approval("OK", prompt="Ship this order?", timeout=60), wait("W", 60, needs=()), "B")
-    driver.ownsteps.perform(driver.claim(run, "W"))
+    driver.own_steps.perform(driver.claim(run, "W"))
     source = text(viewer.get(address("run_change", run.pk)))
     banner = source.split('data-part="asked"')[1].split("</ul>")[0]
     assert f'data-asked="{task.pk}"' in "data-asked" + banner.split("data-asked", 1)[1]

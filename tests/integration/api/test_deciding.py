@@ -2,7 +2,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 
-from django_director import engine
+from django_director.engine.steps import timers
 from django_director.models import Task
 from tests.asking import asked
 from tests.factories import approval
@@ -137,5 +137,5 @@ def test_a_task_that_is_no_approval(decider):
 def test_the_clock_was_first(decider):
     _, task = asked(approval("OK", timeout=60), "SHIP")
     Task.objects.filter(pk=task.pk).update(deadline_at="2026-01-01T00:00:00Z")
-    engine.timers.fire()
+    timers.fire()
     assert decide(decider, task).json()["detail"].endswith("it was rejected: nobody has decided within 60 s")

@@ -75,7 +75,7 @@ def test_showrun_says_until_when_a_wait_waits(command):
     from tests.integration.engine import driver
 
     run = driver.engine.start("shop.ORDER")
-    driver.ownsteps.perform(driver.claim(run, "W"))
+    driver.own_steps.perform(driver.claim(run, "W"))
     row = next(line for line in command("showrun", str(run.pk)).lines if line.startswith("W\t"))
     until = json.loads(command("showrun", str(run.pk), "--json").out)["tasks"][0]["waits_until"]
     assert row.split("\t")[-1] == f"waits until {until}"

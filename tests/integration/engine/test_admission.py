@@ -615,7 +615,7 @@ def test_a_plain_run_pays_nothing():
     with driver.queries(3):
         run = engine.start(NAME)
     claimed = driver.claim(run, "A")
-    with driver.queries(1 if finish.success.can_pair() else 2):
+    with driver.queries(1 if finish.finish_fast.can_pair() else 2):
         finish.finish(claimed, None)
 
 

@@ -302,8 +302,12 @@ MUTANTS = {
         finish, "_queued_again", _queued_as_before, handed_back, "one message was claimed twice"
     ),
     "joins forget failures": Mutant(advance, "_count", _without_counting_failures, a_member_fails, GATES),
-    "joins forget what was skipped": Mutant(advance, "_count", _without_counting_skips, a_member_is_skipped, GATES),
-    "fail_fast does not go on": Mutant(stopping, "_go_on", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME),
+    "joins forget what was skipped": Mutant(
+        advance, "_count", _without_counting_skips, a_member_is_skipped, GATES
+    ),
+    "fail_fast does not go on": Mutant(
+        stopping, "_go_on", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME
+    ),
     "nobody publishes again": Mutant(recovery, "publish_due", lambda *_: 0, a_message_is_lost, NO_OUTCOME),
     "a pause does not hold": Mutant(
         claims, "_take", _take_though_paused, a_message_comes_in_a_pause, "a paused run started a task"
