@@ -25,7 +25,7 @@ def test_the_list_of_points_is_true():
 
 @pytest.mark.parametrize(("action", "code"), [("kill9", -9), ("raise", 1), ("sleep:0", 0), ("hold:/nowhere", 0)])
 def test_a_point_does_what_it_is_told(action, code):
-    program = "from django_director.common import failpoints; failpoints.point('other'); failpoints.point('claim.before')"
+    program = "from django_director.common.failpoints import point; point('other'); point('claim.before')"
     environ = {"DIRECTOR_FAULT": f"claim.before:{action}"}
     ended = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, cwd=PACKAGE.parent)
     assert ended.returncode == code, ended.stderr
