@@ -247,7 +247,7 @@ def test_one_run_in_trouble_harms_no_other(published, monkeypatch, caplog):
     broken.version.save()
     from django_director import models
 
-    monkeypatch.setattr(models, "_graphs", type(models._graphs)())
+    monkeypatch.setattr(workflows, "_graphs", type(workflows._graphs)())
     made = supervisor()
     with caplog.at_level(logging.WARNING, "django_director"):
         tick(made)
