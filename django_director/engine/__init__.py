@@ -24,10 +24,12 @@ from django_director.engine.steps.approvals import check_waits
 from django_director.models import Run
 
 from . import pausing, stopping
+from .concurrency import admission as _admission  # noqa: F401 - registers what it does at the end of a run
 from .launch import relaunch as relaunches
 from .lineage import refuse_child
 from .reset import apply
 from .steps import approvals
+from .steps import child_workflows as _child_workflows  # noqa: F401 - registers what it does at the end of a run
 
 approve = patient(approvals.approve)
 cancel = patient(stopping.cancel)

@@ -20,7 +20,7 @@ from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import outbox
+from . import outbox, reactions
 from .arguments import checked_run, checked_user
 from .flow import advance, hooks, item_rows
 
@@ -141,9 +141,7 @@ def carry_on(run_id: UUID) -> bool:
         sweep(stopped, run_id, reason)
         stop_children(stopped, run_id, reason)
     if stop == Stop.STEP_TIMEOUT:
-        from django_director.engine.steps.child_workflows import fail_late_step  # its end may stop a run
-
-        fail_late_step(run_id)
+        reactions.step_time_up(run_id)
     return close_if_idle(run_id)
 
 

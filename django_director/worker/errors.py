@@ -24,7 +24,7 @@ from django_director.engine.attempts import finish, unwritten
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.failures import MAX_ERROR, Failure
 from django_director.engine.retry_policy import HIGHEST, next_delay
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor import leases, timeouts
 from django_director.exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
 from django_director.masking.redaction import Redactor
 
@@ -122,7 +122,7 @@ def _give_back(claimed: Claim, why: str, is_told: bool) -> None:
 
 
 def _lose(claimed: Claim, why: str) -> None:
-    lose = partial(recovery.lose_message, claimed.task_id, claimed.sequence, why, patience=WORKER_PATIENCE)
+    lose = partial(leases.mark_message_lost, claimed.task_id, claimed.sequence, why, patience=WORKER_PATIENCE)
     unwritten.or_keep(partial(_insist, lose), claimed, unwritten.End.LOSS, lambda: {"why": why})
 
 

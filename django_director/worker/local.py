@@ -25,7 +25,7 @@ from django_director.engine.attempts import finish
 from django_director.engine.attempts.finish import Failure
 from django_director.engine.concurrency import admission, pending_reasons
 from django_director.engine.steps import child_workflows, timers
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor import publishing, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet
@@ -140,7 +140,7 @@ def _step(app: Celery, own: _Family, skip_delays: bool) -> bool | None:
             admission.bring_forward(pending)
         admission.try_start(pending)
     delayed = tasks.filter(not_before__isnull=False)
-    recovery.wake_tasks(delayed if skip_delays else delayed.filter(not_before__lte=Now()))
+    publishing.wake_tasks(delayed if skip_delays else delayed.filter(not_before__lte=Now()))
     if skip_delays:
         timers.end_waits(tasks)
     timers.fire(tasks)

@@ -32,7 +32,7 @@ from django_director.db.functions import Now, later
 from django_director.db.lock_limits import met_lock, row_seconds
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import PATIENCE, WORKER_PATIENCE, connection, statement
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
 from django_director.models.querysets import TaskQuerySet
@@ -125,7 +125,7 @@ def claim(
         return None
     if not rows:
         # Mostly a duplicate. Of a paused run it must not be sent again and again.
-        pausing.park_ids([ticket.task_id], patience=WORKER_PATIENCE)
+        parking.defer_ids([ticket.task_id], patience=WORKER_PATIENCE)
         return None
     failpoints.point("claim.committed")
     if signals.task_started.receivers:

@@ -28,7 +28,7 @@ from django_director.db.functions import Now
 from django_director.db.lock_limits import row_seconds
 from django_director.db.transactions import after_commit
 from django_director.engine import outbox
-from django_director.engine.flow import advance, hooks
+from django_director.engine.flow import advance, gates, hooks
 from django_director.graph import Junction, Span, Tally, items
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
@@ -112,7 +112,7 @@ def _count(number: int, values: dict[str, Any]) -> bool:
 @prepared
 def _counting(lock_seconds: float | None) -> Pair:
     # The task is locked first, as everywhere: whoever waits for it may find that the gate has counted already.
-    return Pair(advance.counting_success(Locked(_mine(lock_seconds))), succeeding(lock_seconds))
+    return Pair(gates.counting_success(Locked(_mine(lock_seconds))), succeeding(lock_seconds))
 
 
 def _queue(claim: Claim, span: Span, values: dict[str, Any]) -> bool:

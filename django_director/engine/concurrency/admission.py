@@ -22,8 +22,9 @@ from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, after_commit, statement, transact, update_unlocked
 from django_director.definitions.model import Concurrency
-from django_director.engine import outbox, stopping
+from django_director.engine import outbox, reactions, stopping
 from django_director.engine.flow import advance, item_rows
+from django_director.engine.outbox import RunRef
 from django_director.graph import replay
 from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet
@@ -49,8 +50,14 @@ def try_start(run: Run) -> None:
         fill(found.workflow_id, found.concurrency_key)
 
 
-def hand_on(run_id: UUID) -> None:
-    """Let the next start after the end of a run."""
+@reactions.slot_freed.register
+def admit_next_after(run: RunRef) -> None:
+    """Let the next run of the key start when the end of ``run`` has committed."""
+    after_commit(partial(admit_next, run.pk))
+
+
+def admit_next(run_id: UUID) -> None:
+    """Let the next run of its key start after the end of a run."""
     failpoints.point("admit.before")
     row = statement(Run.objects.filter(pk=run_id).values_list("workflow_id", "concurrency_key").first)
     if row is not None:

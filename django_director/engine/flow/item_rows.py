@@ -14,7 +14,6 @@ from django_director.db.functions import Now
 from django_director.db.lock_limits import each
 from django_director.db.transactions import transact
 from django_director.engine import outbox
-from django_director.engine.launch.initial_rows import insert_counters
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, items
 from django_director.graph.items import Items, Place
@@ -23,6 +22,7 @@ from django_director.models.querysets import TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import items as work
+from .gates import insert_counters
 
 BATCH: Final = 500
 

@@ -22,7 +22,7 @@ from django_director.models import Gate, Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
-from . import advance
+from . import advance, gates
 
 NEAR: Final = 4
 """How many times `max_parallel` the next item is at most away, where none takes much longer than the others. A
@@ -163,13 +163,13 @@ def _count(run_id: UUID, number: int, tally: Tally) -> Tally | None:
     """Count an item on the way up; return what all items have come to if it was the last."""
     whole = None
     while True:
-        values = {"run": run_id, "seq": number, **advance.counts(tally)}
-        if advance.stays_closed().execute(**values):
+        values = {"run": run_id, "seq": number, **gates.parameters(tally)}
+        if gates.stays_closed().execute(**values):
             return None
-        if not advance.opens().execute(**values):
+        if not gates.opens().execute(**values):
             # Above the topmost there is none.
             return whole
-        failed, skipped = Gate.objects.filter(run_id=run_id, seq=number).values_list(*advance.COUNTED).get()
+        failed, skipped = Gate.objects.filter(run_id=run_id, seq=number).values_list(*gates.COUNTED).get()
         tally = whole = Tally(1, failed, skipped)
         number = items.above(number)
 

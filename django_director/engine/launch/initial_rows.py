@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -16,7 +16,8 @@ from django_director.db.compiled import UUID_FIELD, Param, can_pair, prepared, w
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import row_seconds
 from django_director.engine import history, outbox
-from django_director.graph import Graph, Span, Tally
+from django_director.engine.flow import gates
+from django_director.graph import Graph, Span
 from django_director.models import Gate, Run, Task
 from django_director.status import RunStatus, TaskStatus
 
@@ -28,7 +29,6 @@ TASK_COLUMNS: Final = (
 )
 """In which the tasks of a new run differ; the last six are a ``State``."""
 ELAPSED: Final = ("queued_at", "next_dispatch_at", "finished_at")
-GATE_COLUMNS: Final = ("seq", "remaining", str(TaskStatus.FAILED), str(TaskStatus.SKIPPED))
 RUN: Final = Param("run", UUID_FIELD)
 PENDING: Final[State] = (TaskStatus.PENDING, 0, None, None, None, None)
 MOMENT: Final[Any] = Task._meta.get_field("not_before")
@@ -67,7 +67,7 @@ def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
     values |= {
         "run": run.pk,
         "tasks": rows_as_text(list(_task_rows(run.pk, graph, _states(graph, str, _ready_states(str, None))))),
-        "gates": rows_as_text(list(_gate_rows(graph, graph.beginning.tallies))),
+        "gates": rows_as_text(list(gates.gate_rows(graph, graph.beginning.tallies))),
         **(note.values if note else {}),
     }
     _started(run, inserting.execute(**values), timeout)
@@ -101,17 +101,6 @@ def insert_tasks(run: Run, graph: Graph, not_before: datetime | None) -> None:
     # Those of a run that waits for a slot are queued when it has one.
     ready = repeat(PENDING) if run.status == RunStatus.PENDING else _ready_states(moment, not_before)
     _inserting_tasks().execute(_task_rows(run.pk, graph, _states(graph, moment, ready)), run=run.pk)
-
-
-def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
-    """Insert the counters of the joins, which have counted this much."""
-    _inserting_gates().execute(_gate_rows(graph, tallies), run=run_id)
-
-
-def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) -> None:
-    """Insert counters by number: each with how many it counts, and what it has counted."""
-    rows = ((number, total - tally.ended, tally.failed, tally.skipped) for number, total, tally in counters)
-    _inserting_gates().execute(rows, run=run_id)
 
 
 def _insert_pending(run: Run, not_before: datetime | None) -> None:
@@ -159,11 +148,6 @@ def _inserting_tasks() -> InsertMany:
 
 
 @prepared
-def _inserting_gates() -> InsertMany:
-    return InsertMany(Gate, GATE_COLUMNS, run_id=RUN)
-
-
-@prepared
 def _inserting_tree(
     given: tuple[str, ...],
     is_finished: bool,
@@ -174,15 +158,10 @@ def _inserting_tree(
 ) -> InsertTree:
     parts = [InsertMany(Task, TASK_COLUMNS, given_as="tasks", elapsed=ELAPSED, run_id=RUN).statement]
     if has_gates:
-        parts.append(InsertMany(Gate, GATE_COLUMNS, given_as="gates", run_id=RUN).statement)
+        parts.append(InsertMany(Gate, gates.COLUMNS, given_as="gates", run_id=RUN).statement)
     if has_note:
         parts.append(history.noting())
     return InsertTree(_inserting_run(given, is_finished, timeout, lock_seconds), *parts)
-
-
-def _gate_rows(graph: Graph, tallies: Sequence[Tally]) -> Iterator[tuple[int, ...]]:
-    counted = ((gate, tallies[gate.seq]) for gate in graph.gates)
-    return ((gate.seq, gate.total - tally.ended, tally.failed, tally.skipped) for gate, tally in counted)
 
 
 def _task_rows(run_id: UUID, graph: Graph, states: Iterator[State]) -> Iterator[tuple[str | int | None, ...]]:

@@ -21,7 +21,7 @@ from django_director.db.lock_limits import met_lock
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import after_commit, connection, statement, transact
 from django_director.definitions import payloads
-from django_director.engine import history, outbox
+from django_director.engine import history, outbox, reactions
 from django_director.engine.arguments import (
     checked_comment,
     checked_key,
@@ -32,7 +32,7 @@ from django_director.engine.arguments import (
     checked_user,
 )
 from django_director.engine.concurrency import admission, keys
-from django_director.engine.flow import advance, hooks
+from django_director.engine.flow import gates, hooks
 from django_director.exceptions import (
     Conflict,
     DirectorError,
@@ -310,10 +310,10 @@ def insert(order: Order) -> Run:
     initial_rows.insert_run(run, time_limit(order.version, order.timeout), order.not_before)
     failpoints.point("start.inserted")
     initial_rows.insert_tasks(run, graph, order.not_before)
-    initial_rows.insert_gates(run.pk, graph, graph.beginning.tallies)
+    gates.insert_gates(run.pk, graph, graph.beginning.tallies)
     if run.is_finished:
         hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
-        advance.tell_parent(run)
+        reactions.run_ended(run)
     user = order.fields.get("user")
     if order.note and not history.is_elsewhere(user):
         history.record(user, run, order.note)

@@ -10,7 +10,7 @@ from django.db.models import F
 from django_director.db.transactions import transact
 from django_director.engine.attempts.claim import RunSnapshot
 from django_director.engine.flow import advance, item_rows
-from django_director.engine.launch.initial_rows import insert_gates
+from django_director.engine.flow.gates import insert_gates
 from django_director.graph import Graph, Replay, items, replay
 from django_director.models import Gate, Run, Task
 from django_director.status import RunStatus, Stop

@@ -22,13 +22,14 @@ from django_director.db.functions import Now, later
 from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.definitions.model import WorkflowStep
-from django_director.engine import lineage, pausing, stopping
+from django_director.engine import lineage, pausing, reactions, stopping
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.finish import Failure
 from django_director.engine.concurrency import admission
 from django_director.engine.launch import start
 from django_director.engine.launch.start import Order
+from django_director.engine.outbox import RunRef
 from django_director.engine.reset import apply, plans
 from django_director.engine.reset.plans import Plan
 from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult, NotAllowed
@@ -85,6 +86,13 @@ def result_of(child: Run) -> Any:
         ) from cause
 
 
+@reactions.run_ended.register
+def report_after(run: RunRef) -> None:
+    """Let the step end that waits for a child run when the end of that run has committed."""
+    if run.parent_task_id is not None:
+        after_commit(partial(report, run.pk))
+
+
 def report(child_id: UUID) -> bool:
     """Let the step that waits for a finished child end as the child has; say whether it did.
 
@@ -111,14 +119,14 @@ def report_all(limit: int) -> int:
     return each(list(ended[:limit]), report, lambda child_id: child_id)
 
 
-def fail_late_step(child_id: UUID) -> bool:
-    """Fail the step whose time was up, which its child is being canceled for."""
+@reactions.step_time_up.register
+def fail_late_step(child_id: UUID) -> None:
+    """Fail the step whose time is up; its child run is being canceled for that."""
     children = Run.objects.filter(pk=child_id, stop=Stop.STEP_TIMEOUT)
     found = statement(partial(_with_step, children))
-    if found is None:
-        return False
-    child, step = found
-    return _waits_for(step, child) and transact(partial(finish.fail_row, step, _failure(child, step)))
+    if found is not None and _waits_for(found[1], found[0]):
+        child, step = found
+        transact(partial(finish.fail_row, step, _failure(child, step)))
 
 
 def _last_child(claim: Claim) -> Run | None:

@@ -12,7 +12,7 @@ from django_director.conf import MAX_GRACE, director
 from django_director.db.functions import Now, later
 from django_director.db.transactions import update_unlocked
 from django_director.dispatch import routing
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
 
@@ -135,7 +135,7 @@ def hasten(watch: Watch | None = None) -> int:
     watch.begin()
     known = watch.waits
     late = Task.objects.queued().filter(
-        next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(pausing.PARKED)
+        next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(parking.PARKED)
     )
     hastened = 0
     for name, chosen, dispatches in late.order_by().values_list("name", "queue", "dispatches").distinct():

@@ -26,16 +26,19 @@ from django_director.db import lock_limits
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
 from django_director.db.transactions import BATCH, disconnect, statement
-from django_director.engine import pausing
+from django_director.engine import parking, pausing
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import item_rows
 from django_director.engine.steps import child_workflows, timers
 from django_director.models import Lease
 
 from . import (
+    agenda,
+    audit,
     backlog,
     lapsed_leases,
-    recovery,
+    leases,
+    publishing,
     reoffers,
     retention,
     timeouts,
@@ -174,7 +177,7 @@ class Supervisor:
         began = time.monotonic()
         report = Report()
         with lock_limits.bounded():
-            due = recovery.look(LEASE_NAME)
+            due = agenda.poll(LEASE_NAME)
             self._notice_gap(began)
             if not due.is_idle:
                 self._clock.moved = began
@@ -185,22 +188,22 @@ class Supervisor:
             self._warn("slow", "A tick of the supervisor took %.0f s; what was due has waited for that.", took)
         return report
 
-    def _do_due(self, due: recovery.Due, report: Report) -> None:
+    def _do_due(self, due: agenda.Due, report: Report) -> None:
         do = self._do
-        report.woken = do("wake", recovery.wake) if due.waking else 0
+        report.woken = do("wake", publishing.wake) if due.waking else 0
         if due.publishing or report.woken or self._queues.probes:
-            report.published = do("publish", partial(recovery.publish_due, self._queues))
+            report.published = do("publish", partial(publishing.publish_due, self._queues))
         # Before anything is taken from workers that have done their part.
         report.written = do("write", partial(unwritten_outcomes.write_all, BATCH)) if due.writing else 0
         report.fired = do("fire", timers.fire) if due.firing else 0
         report.timed_out = do("stop", timeouts.stop_overdue_runs) if due.stopping else 0
         report.reported = do("report", partial(child_workflows.report_all, BATCH)) if due.reporting else 0
-        report.closed = do("close", recovery.close_stopped) if due.closing or report.timed_out else 0
+        report.closed = do("close", audit.close_stopped) if due.closing or report.timed_out else 0
         if due.ending and self._is_steady(timeouts.QUIET):
             report.timed_out += do("time out", timeouts.end_overdue_attempts)
         report.admitted = do("admit", admission.admit_due) if due.admitting else 0
 
-    def _do_now_and_then(self, due: recovery.Due, report: Report, now: float) -> None:
+    def _do_now_and_then(self, due: agenda.Due, report: Report, now: float) -> None:
         do, clock = self._do, self._clock
         if now - clock.workers >= workers.beat_period():
             clock.workers = now
@@ -214,17 +217,15 @@ class Supervisor:
             if due.in_queue:
                 report.hastened += do("hasten", partial(backlog.hasten, self._queues))
                 report.unknown = do("unknown", unknown_tasks.fail) + do("unsendable", unsendable_tasks.fail)
-                report.resumed += do("bring back", pausing.bring_back_forgotten)
+                report.resumed += do("bring back", parking.release_forgotten)
             if due.in_work and self._is_steady():
-                report.lost += do(
-                    "expire", partial(recovery.expire_leases, self._is_steady, self._lapses.confirmed)
-                )
+                report.lost += do("expire", partial(leases.expire_leases, self._is_steady, self._lapses.confirmed))
         if now - clock.maps >= min(30.0, director.LEASE / 2):
             clock.maps = now
             report.released = do("top up", item_rows.top_up)
         if now - clock.audit >= director.LEASE:
             clock.audit = now
-            report.recomputed = do("audit", recovery.audit)
+            report.recomputed = do("audit", audit.audit)
         if now - clock.retention >= RETENTION_PERIOD:
             self._clean(report, now)
 

@@ -24,10 +24,9 @@ from django_director.engine import outbox
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.finish import Failure
 from django_director.engine.offer_times import next_offer
+from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
-
-from .recovery import read, run_of
 
 SPREAD: Final = 8
 """Among how many moments, up to twice as late, what was dropped at once is spread."""
@@ -56,7 +55,7 @@ def fail() -> int:
     """
     expired = Task.objects.all_queued().filter(unknown_since__lt=later(-director.UNKNOWN_TASK_TTL))
     kinds: defaultdict[tuple[str, str], list[Task]] = defaultdict(list)
-    for task in read(expired):
+    for task in read_to_end(expired):
         kinds[task.name, task.queue].append(task)
     known = _known([tasks[0] for tasks in kinds.values()])
     if known is None:

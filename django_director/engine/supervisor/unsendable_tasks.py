@@ -15,10 +15,9 @@ from django_director.db.lock_limits import each
 from django_director.db.transactions import transact
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.finish import Failure
-from django_director.engine.pausing import PARKED
+from django_director.engine.parking import PARKED
+from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
-
-from .recovery import read, run_of
 
 
 def fail() -> int:
@@ -26,7 +25,7 @@ def fail() -> int:
     expired = Task.objects.all_queued().filter(unsendable_since__lt=later(-director.UNKNOWN_TASK_TTL))
     # What is due was not tried of late: the broker may have been away.
     tried = expired.filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(PARKED))
-    return each(read(tried), lambda task: transact(partial(_fail, task)), run_of)
+    return each(read_to_end(tried), lambda task: transact(partial(_fail, task)), run_of)
 
 
 def reasons(runs: Collection[UUID]) -> dict[UUID, str]:

@@ -9,14 +9,14 @@ from django_director.db.errors import is_of_data
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import avoided, bounded, each
 from django_director.db.transactions import statement, transact
-from django_director.engine import outbox, pausing
+from django_director.engine import outbox, parking
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim, of_row
 from django_director.engine.attempts.failures import Failure
 from django_director.engine.attempts.unwritten_rows import End
 from django_director.models import Task, UnwrittenOutcome
 
-from . import recovery
+from . import leases
 
 LOCK_SECONDS: Final = 0.1
 """How long each is waited for: it was locked a moment ago."""
@@ -34,7 +34,7 @@ def _write(kept: Any) -> bool:
     if kept.end == End.OFFER:
         with bounded(LOCK_SECONDS):
             return transact(partial(_offer, kept))
-    # Not by `recovery.read`, which leaves out runs that are avoided: what is not found here is dropped.
+    # Not by `queries.read_to_end`, which leaves out runs that are avoided: what is not found here is dropped.
     running = Task.objects.running().filter(pk=kept.task_id, claim=kept.claim)
     task = statement(running.select_related("run__version").defer("run__payload").first)
     try:
@@ -51,7 +51,7 @@ def _offer(kept: Any) -> bool:
     """Let a task be sent again whose message was taken while its row was locked, if it still waits for that."""
     UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
     sent = Task.objects.filter(pk=kept.task_id, sequence=kept.content["sequence"], next_dispatch_at__gt=Now())
-    sent = sent.filter(next_dispatch_at__lt=later(pausing.PARKED))
+    sent = sent.filter(next_dispatch_at__lt=later(parking.PARKED))
     return bool(sent.queued().update(next_dispatch_at=outbox.UNSENT))
 
 
@@ -76,6 +76,6 @@ def _end(kept: Any, task: Task, claim: Claim) -> bool:
         case End.HAND_BACK:
             return finish.handed_back(claim)
         case End.LOSS:
-            return finish.lost(task, recovery.loss(content["why"]))
+            return finish.lost(task, leases.loss(content["why"]))
         case _:
             return finish.hold(claim, not_before=later(LOOK_AGAIN))

@@ -16,11 +16,12 @@ from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import connection, statement, transact, update_unlocked
-from django_director.engine import outbox, pausing
+from django_director.engine import outbox, parking
+from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task, Worker
 from django_director.models.querysets import TaskQuerySet
 
-from .recovery import lose, read, run_of
+from .leases import mark_lost
 
 FORGET_SECONDS = 3_600.0
 """How long a worker that has gone without a word is remembered."""
@@ -85,7 +86,7 @@ def lose_silent(vigil: Vigil) -> int:
     # A claim and a renewed lease are signs of life too.
     quiet = _running(silent).filter(lease_until__lt=later(director.LEASE - patience()))
     why = f"it gave no sign for {patience():g} s"
-    lost = each(read(quiet), lambda task: lose(task, why), run_of)
+    lost = each(read_to_end(quiet), lambda task: mark_lost(task, why), run_of)
     if is_new:
         _look_at_queued()
     gone = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), seen_at__lt=later(-FORGET_SECONDS))
@@ -95,7 +96,7 @@ def lose_silent(vigil: Vigil) -> int:
 
 def _look_at_queued() -> None:
     """Let queued tasks be looked at now: a lost worker may have had their messages, which nobody else gets."""
-    sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(pausing.PARKED))
+    sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(parking.PARKED))
     # Those that were sent a moment ago another worker is about to take.
     sent = sent.filter(queued_at__lt=later(-beat_period())).order_by("next_dispatch_at")
     update_unlocked(sent, lambda tasks: tasks.queued().update(next_dispatch_at=Now()), limit=outbox.CHUNK)

@@ -9,7 +9,7 @@ import pytest
 from django_director import engine
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.steps import child_workflows
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor import audit, leases, timeouts
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.acceptance import checker
@@ -63,7 +63,7 @@ def running() -> tuple[Run, Run, Any]:
 def settle(*runs: Run) -> list[str]:
     """What the runs come to when the supervisor and a worker do all that is left."""
     for _ in range(3):
-        recovery.close_stopped()
+        audit.close_stopped()
         driver.drain_all()
     assert list(checker.family(Run.objects.all())) == []
     assert not Run.objects.active().exists()
@@ -94,7 +94,7 @@ def test_the_last_finish_of_the_child_and_the_time_limit_of_its_step(held, point
 
     def time_out() -> None:
         timeouts.stop_overdue_runs()
-        recovery.close_stopped()
+        audit.close_stopped()
 
     assert held(point, lambda: finish.finish(claimed, 1), time_out)[0] is True
     outcomes = settle(run, made)
@@ -130,7 +130,7 @@ def test_a_child_begins_while_its_worker_is_believed_dead(held, point):
     run = parent()
     claimed = driver.claim(run, "SHIP")
     Task.objects.filter(pk=claimed.task_id).update(lease_until=PAST)
-    held(point, lambda: child_workflows.take_up(claimed, {}), recovery.expire_leases)
+    held(point, lambda: child_workflows.take_up(claimed, {}), leases.expire_leases)
     assert run.tasks.get(step="SHIP").status == TaskStatus.WAITING
     assert Run.objects.count() == 2
     assert settle(run) == ["success"]
@@ -140,7 +140,7 @@ def test_a_child_does_not_begin_when_its_step_was_given_to_another_worker(held):
     run = parent()
     lost = driver.claim(run, "SHIP")
     Task.objects.filter(pk=lost.task_id).update(lease_until=PAST)
-    recovery.expire_leases()
+    leases.expire_leases()
     again = driver.claim(run, "SHIP")
     held("child.inserted", lambda: child_workflows.take_up(again, {}), lambda: child_workflows.take_up(lost, {}))
     assert Run.objects.count() == 2

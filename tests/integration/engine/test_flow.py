@@ -22,7 +22,7 @@ from django_director.definitions.model import TaskStep
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.finish import Failure
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import leases, publishing
 from django_director.exceptions import (
     Conflict,
     DirectorError,
@@ -358,7 +358,7 @@ def test_a_poison_task_fails_after_max_crashes(settings):
     for _ in range(2):
         driver.claim(run, "A")
         task = run.tasks.get(step="A")
-        assert recovery.lose_message(task.pk, task.sequence, "its process died")
+        assert leases.mark_message_lost(task.pk, task.sequence, "its process died")
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
     assert "2 times" in run.tasks.get(step="A").error
@@ -370,9 +370,9 @@ def test_a_retry_waits_and_runs_again():
     assert finish.retry_later(driver.claim(run, "A"), Failure(error="ValueError: not yet"), 60)
     task = run.tasks.get(step="A")
     assert (task.status, task.failures, task.attempt) == (TaskStatus.WAITING, 1, 1)
-    assert recovery.wake() == 0
+    assert publishing.wake() == 0
     run.tasks.filter(step="A").update(not_before=run.created_at)
-    assert recovery.wake() == 1
+    assert publishing.wake() == 1
     again = driver.claim(run, "A")
     assert (again.attempt, again.failures) == (2, 1)
     assert finish.retry_later(again, Failure(error="ValueError: not yet"), 0)

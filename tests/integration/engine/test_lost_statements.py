@@ -17,7 +17,7 @@ from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.finish import Failure
 from django_director.engine.steps import timers
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus
@@ -198,7 +198,7 @@ def test_what_a_request_does_is_whole_or_nothing(name, kind):
         changed.refresh_from_db()
 
         assert changed.generation == int(name in RESETS), f"statement {number}: {seen}"
-        recovery.close_stopped()
+        audit.close_stopped()
         driver.drain(changed)
         assert changed.status == outcome, f"statement {number}: {seen}"
         if len(seen) < number:

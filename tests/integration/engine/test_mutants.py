@@ -18,11 +18,11 @@ from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.attempts.claim import Claim, Ticket
 from django_director.engine.concurrency import admission
-from django_director.engine.flow import advance, items
+from django_director.engine.flow import advance, gates, items
 from django_director.engine.launch import start
 from django_director.engine.reset import recompute
 from django_director.engine.steps import child_workflows
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import publishing
 from django_director.graph import Graph, Tally
 from django_director.models import Run, Task
 from django_director.status import TaskStatus
@@ -272,7 +272,7 @@ def _queued_as_before(sequence: int) -> dict[str, Any]:
 
 claims_take = claims._take
 queued_again = finish._queued_again
-settle_count = advance._count
+settle_count = gates._count
 items_count, items_release = items._count, items.release
 
 NO_OUTCOME = "a run has no outcome"
@@ -301,14 +301,12 @@ MUTANTS = {
     "a task is queued again with its old sequence": Mutant(
         finish, "_queued_again", _queued_as_before, handed_back, "one message was claimed twice"
     ),
-    "joins forget failures": Mutant(advance, "_count", _without_counting_failures, a_member_fails, GATES),
-    "joins forget what was skipped": Mutant(
-        advance, "_count", _without_counting_skips, a_member_is_skipped, GATES
-    ),
+    "joins forget failures": Mutant(gates, "_count", _without_counting_failures, a_member_fails, GATES),
+    "joins forget what was skipped": Mutant(gates, "_count", _without_counting_skips, a_member_is_skipped, GATES),
     "fail_fast does not go on": Mutant(
         stopping, "_go_on", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME
     ),
-    "nobody publishes again": Mutant(recovery, "publish_due", lambda *_: 0, a_message_is_lost, NO_OUTCOME),
+    "nobody publishes again": Mutant(publishing, "publish_due", lambda *_: 0, a_message_is_lost, NO_OUTCOME),
     "a pause does not hold": Mutant(
         claims, "_take", _take_though_paused, a_message_comes_in_a_pause, "a paused run started a task"
     ),
@@ -350,7 +348,7 @@ MUTANTS = {
         "more runs of a key than its limit",
     ),
     "nobody hands on": Mutant(
-        admission, "hand_on", lambda run_id: None, two_of_a_key, "a run waits for a slot that is free"
+        admission, "admit_next", lambda run_id: None, two_of_a_key, "a run waits for a slot that is free"
     ),
     "a stopped run is not swept": Mutant(
         stopping,

@@ -14,7 +14,7 @@ from django_director import engine
 from django_director.engine.attempts import claim as claims
 from django_director.engine.reset import apply
 from django_director.engine.reset.previews import SHOWN
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
 from django_director.models import Attempt, Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -120,7 +120,7 @@ def test_what_a_cancel_has_left_counts_as_failed_after_a_rerun():
     run = driver.start(group("G", "A", "B"))
     driver.succeed(run, "A")
     engine.cancel(run, user=get_user_model()(username="eva"))
-    recovery.close_stopped()
+    audit.close_stopped()
     Task.objects.canceled().update(reason="canceled by eva")
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED

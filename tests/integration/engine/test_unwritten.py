@@ -18,7 +18,7 @@ from django_director.db import lock_limits, sessions
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
 from django_director.definitions.model import Concurrency
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.engine.attempts import finish, unwritten, unwritten_rows
 from django_director.engine.attempts.claim import Claim, claim
 from django_director.engine.attempts.failures import Failure
@@ -267,7 +267,7 @@ def test_an_offer_leaves_a_paused_run_alone(published):
     run = driver.start("A", name="test.LOCKED")
     unwritten_rows.insert_offer(published[0])
     engine.pause(run)
-    run.tasks.update(next_dispatch_at=later(pausing.PARKED + 3600))
+    run.tasks.update(next_dispatch_at=later(parking.PARKED + 3600))
     before = run.tasks.values().get()
     tick(supervisor())
     assert (run.tasks.values().get(), UnwrittenOutcome.objects.count()) == (before, 0)
