@@ -11,7 +11,6 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from django_director.common import failpoints, ids
-from django_director.db.functions import Now
 from django_director.db.transactions import after_commit, connection, statement, transact
 from django_director.dispatch import publisher
 from django_director.exceptions import Conflict
@@ -20,7 +19,7 @@ from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import outbox, reactions
+from . import outbox, reactions, transitions
 from .arguments import checked_run, checked_user
 from .flow import advance, hooks, item_rows
 
@@ -208,15 +207,7 @@ def sweep(
 
 def _settle(chunk: list[UUID], reason: str) -> int:
     # Asked again with the status: a worker may have claimed one of them since.
-    return _unstarted(Task.objects.filter(pk__in=chunk)).update(
-        status=TaskStatus.CANCELED,
-        finished_at=Now(),
-        next_dispatch_at=None,
-        not_before=None,
-        deadline_at=None,
-        asked_at=None,
-        reason=reason[:500],
-    )
+    return _unstarted(Task.objects.filter(pk__in=chunk)).update(**transitions.swept(reason[:500]))
 
 
 def _unstarted(tasks: TaskQuerySet) -> TaskQuerySet:
@@ -242,8 +233,7 @@ def _close(run: Run) -> bool:
     graph = run.version.graph
     outcome, error = _outcome(run, graph)
     same = _idle().filter(pk=run.pk, stop=run.stop, generation=run.generation)
-    freed = {} if run.concurrency_key is None else advance.FREED
-    if not same.update(status=outcome, finished_at=Now(), error=error, **freed):
+    if not same.update(**transitions.run_ended(outcome, error, has_key=run.concurrency_key is not None)):
         return False
     if run.stop != Stop.SKIP:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
@@ -265,13 +255,7 @@ def _kill(run_id: UUID, reason: str) -> list[str]:
     """Cancel what runs; return the Celery ids of its messages."""
     running = Task.objects.filter(run_id=run_id).steps().running()
     messages = [ids.message_id(*row) for row in running.values_list("pk", "sequence")]
-    running.update(
-        status=TaskStatus.CANCELED,
-        finished_at=Now(),
-        lease_until=None,
-        deadline_at=None,
-        reason=f"{reason[:REASON]}{TOLD}",
-    )
+    running.update(**transitions.given_up(f"{reason[:REASON]}{TOLD}"))
     return messages
 
 

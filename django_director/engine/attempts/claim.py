@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError
-from django.db.models import Exists, F
+from django.db.models import Exists
 
 from django_director import signals
 from django_director.common import failpoints
@@ -28,11 +28,10 @@ from django_director.db.compiled import (
     prepared,
     wait_at_most,
 )
-from django_director.db.functions import Now, later
 from django_director.db.lock_limits import met_lock, row_seconds
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import PATIENCE, WORKER_PATIENCE, connection, statement
-from django_director.engine import parking
+from django_director.engine import parking, transitions
 from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
 from django_director.models.querysets import TaskQuerySet
@@ -263,21 +262,13 @@ def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> Task
 
 
 def _taken(lease: float, timeout: float | None) -> dict[str, Any]:
-    deadline = {} if timeout is None else {"deadline_at": later(timeout)}
-    return deadline | {
-        "status": TaskStatus.RUNNING,
-        "claim": Param("token", INTEGER),
-        "lease_until": later(lease),
-        "attempt": F("failures") + F("crashes") + 1,
-        "worker": Param("worker", TEXT),
-        "worker_key": Param("worker_key", INTEGER),
-        "started_at": Now(),
-        "next_dispatch_at": None,
-        "unknown_since": None,
-        "unsendable_since": None,
-        # It said why the task was not taken.
-        "reason": "",
-    }
+    return transitions.claimed(
+        token=Param("token", INTEGER),
+        worker=Param("worker", TEXT),
+        worker_key=Param("worker_key", INTEGER),
+        lease=lease,
+        timeout=timeout,
+    )
 
 
 def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[Row], size: int) -> Claim:

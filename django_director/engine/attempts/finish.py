@@ -20,7 +20,7 @@ from django_director.db.functions import Now, later
 from django_director.db.lock_limits import limited, row_seconds
 from django_director.db.texts import storable
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
-from django_director.engine import outbox, stopping
+from django_director.engine import outbox, stopping, transitions
 from django_director.engine.flow import advance, hooks, items
 from django_director.graph import Graph, Node
 from django_director.models import Attempt, Run, Task
@@ -93,8 +93,7 @@ def hold(claim: Claim, **columns: Any) -> bool:
 
     ``columns`` say what for, as ``not_before`` or ``deadline_at``.
     """
-    waiting = {"status": TaskStatus.WAITING, "claim": None, "lease_until": None, "deadline_at": None}
-    held = bool(_mine(claim).update(**waiting | columns))
+    held = bool(_mine(claim).update(**transitions.waiting(**columns)))
     failpoints.point("hold.updated")
     return held
 
@@ -113,7 +112,7 @@ def end_waiting(task: Task, status: TaskStatus, **columns: Any) -> bool:
 
 
 def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) -> bool:
-    if not row.filter(status=task.status).update(**_ended(status) | columns):
+    if not row.filter(status=task.status).update(**transitions.ended(status) | columns):
         return False
     if status == TaskStatus.FAILED:
         failpoints.point("fail.updated")
@@ -152,7 +151,7 @@ def succeeded(claim: Claim, result: Any) -> bool:
 
 def failed(claim: Claim, failure: Failure) -> bool:
     """What ``fail`` commits."""
-    changes = _ended(TaskStatus.FAILED) | failure.columns()
+    changes = transitions.ended(TaskStatus.FAILED) | failure.columns()
     if not _mine(claim).update(**changes, failures=F("failures") + 1):
         return _was_committed(claim, TaskStatus.FAILED)
     failpoints.point("fail.updated")
@@ -162,7 +161,7 @@ def failed(claim: Claim, failure: Failure) -> bool:
 
 def skipped(claim: Claim, reason: str) -> bool:
     """What ``skip`` commits."""
-    if not _mine(claim).update(**_ended(TaskStatus.SKIPPED), reason=storable(reason)[:500]):
+    if not _mine(claim).update(**transitions.ended(TaskStatus.SKIPPED), reason=storable(reason)[:500]):
         return _was_committed(claim, TaskStatus.SKIPPED)
     _settle(claim, TaskStatus.SKIPPED)
     return True
@@ -196,7 +195,7 @@ def retried(claim: Claim, failure: Failure, delay: float) -> bool:
 
 def handed_back(claim: Claim) -> bool:
     """What ``hand_back`` commits."""
-    if not _mine(claim).update(**_queued_again(claim.sequence)):
+    if not _mine(claim).update(**transitions.queued_again(claim.sequence)):
         return False
     _publish_again(claim)
     return True
@@ -207,7 +206,7 @@ def lost(task: Task, failure: Failure) -> bool:
     row = _as_read(task).running()
     columns = failure.columns()
     if row.filter(crashes__lt=director.MAX_CRASHES - 1).update(
-        **_queued_again(task.sequence), **columns, crashes=F("crashes") + 1
+        **transitions.queued_again(task.sequence), **columns, crashes=F("crashes") + 1
     ):
         failpoints.point("lose.updated")
         _keep_attempt(task.pk, failure, columns)
@@ -235,16 +234,7 @@ def retry_row(task: Task, failure: Failure, delay: float) -> bool:
 
 
 def _try_again(row: Any, task_id: UUID, sequence: int, failure: Failure, delay: float) -> bool:
-    if delay <= 0:
-        changes = _queued_again(sequence)
-    else:
-        changes = {
-            "status": TaskStatus.WAITING,
-            "not_before": later(delay),
-            "claim": None,
-            "lease_until": None,
-            "deadline_at": None,
-        }
+    changes = transitions.queued_again(sequence) if delay <= 0 else transitions.waiting(not_before=later(delay))
     columns = failure.columns()
     if not row.update(**changes, **columns, failures=F("failures") + 1):
         return False
@@ -278,29 +268,6 @@ def _mine(claim: Claim) -> QuerySet[Task]:
 def _was_committed(claim: Claim, status: TaskStatus) -> bool:
     """Say whether the row is in the state we wanted by our own commit, whose answer was lost."""
     return Task.objects.filter(pk=claim.task_id, claim=claim.token, status=status).exists()
-
-
-def _ended(status: TaskStatus) -> dict[str, Any]:
-    return {
-        "status": status,
-        "finished_at": Now(),
-        "lease_until": None,
-        "deadline_at": None,
-        "next_dispatch_at": None,
-    }
-
-
-def _queued_again(sequence: int) -> dict[str, Any]:
-    return {
-        "status": TaskStatus.QUEUED,
-        "sequence": sequence + 1,
-        "claim": None,
-        "lease_until": None,
-        "deadline_at": None,
-        "queued_at": Now(),
-        "next_dispatch_at": later(director.DISPATCH_GRACE),
-        "dispatches": 0,
-    }
 
 
 def _keep_attempt(task_id: UUID, failure: Failure, columns: dict[str, str]) -> None:

@@ -24,10 +24,9 @@ from django_director.db.compiled import (
     prepared,
     wait_at_most,
 )
-from django_director.db.functions import Now
 from django_director.db.lock_limits import row_seconds
 from django_director.db.transactions import after_commit
-from django_director.engine import outbox
+from django_director.engine import outbox, transitions
 from django_director.engine.flow import advance, gates, hooks
 from django_director.graph import Junction, Span, Tally, items
 from django_director.models import Task
@@ -39,18 +38,8 @@ from .claim import Claim
 @prepared
 def succeeding(lock_seconds: float | None) -> Update:
     """Make the claimed task a success: parameters ``task``, ``token``, ``result``."""
-    return Update(
-        _mine(lock_seconds),
-        status=TaskStatus.SUCCESS,
-        finished_at=Now(),
-        lease_until=None,
-        deadline_at=None,
-        next_dispatch_at=None,
-        result=Param("result", Task._meta.get_field("result")),
-        error="",
-        traceback="",
-        reason="",
-    )
+    result = Param("result", Task._meta.get_field("result"))
+    return Update(_mine(lock_seconds), **transitions.succeeded(result))
 
 
 def _mine(lock_seconds: float | None) -> QuerySet[Task]:

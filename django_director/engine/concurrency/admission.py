@@ -22,7 +22,7 @@ from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, after_commit, statement, transact, update_unlocked
 from django_director.definitions.model import Concurrency
-from django_director.engine import outbox, reactions, stopping
+from django_director.engine import outbox, reactions, stopping, transitions
 from django_director.engine.flow import advance, item_rows
 from django_director.engine.outbox import RunRef
 from django_director.graph import replay
@@ -149,14 +149,7 @@ def _take(run: Run, slot: int) -> bool:
 def _admit(run: Run, slot: int) -> bool:
     graph = run.version.graph
     wanting = Run.objects.wanting().filter(pk=run.pk, generation=run.generation)
-    admitted = wanting.update(
-        status=RunStatus.RUNNING,
-        slot=slot,
-        next_admission_at=None,
-        started_at=Coalesce("started_at", Now()),
-        deadline_at=_deadline(run, graph.definition.timeout),
-    )
-    if not admitted:
+    if not wanting.update(**transitions.run_admitted(slot, _deadline(run, graph.definition.timeout))):
         return False
     failpoints.point("admit.updated")
     after_commit(partial(failpoints.point, "admit.committed"))

@@ -6,15 +6,14 @@ Lock order: own task, gates by ascending ``seq``, successors by ascending positi
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django_director import signals
 from django_director.db.compiled import TEXT, UUID_FIELD, Param, Update, prepared
-from django_director.db.functions import Now
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import after_commit, statement
-from django_director.engine import outbox, reactions
+from django_director.engine import outbox, reactions, transitions
 from django_director.engine.outbox import RunRef
 from django_director.graph import Consequences, Graph, Walk
 from django_director.models import Run, Task
@@ -24,8 +23,6 @@ from django_director.status import RunStatus, Stop, TaskStatus
 from . import hooks
 from .gates import Counters
 
-FREED: Final[dict[str, Any]] = {"slot": None, "queued_at": None, "next_admission_at": None}
-"""Columns of a run with a key at its end: its slot is free, and it wants none."""
 MAX_ERROR: Final = 2_000
 """Characters of a task's error that its run repeats."""
 
@@ -69,7 +66,7 @@ def settle_tasks(run_id: UUID, found: Consequences) -> None:
     for status, spans in found.settled.items():
         for batch in batches(spans):
             pending = Task.objects.filter(run_id=run_id).pending().at(batch)
-            pending.update(status=status, finished_at=Now())
+            pending.update(**transitions.settled(status))
 
 
 def is_stopped(run_id: UUID) -> bool:
@@ -102,8 +99,9 @@ def holds_slot(graph: Graph) -> bool:
 def ending(frees_slot: bool) -> Update:
     """Close a running run: parameters ``run``, ``outcome``, ``error``."""
     running = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, stop=Stop.NONE)
-    changes = {"status": Param("outcome", TEXT), "finished_at": Now(), "error": Param("error", TEXT)}
-    return Update(running, **changes, **(FREED if frees_slot else {}))
+    return Update(
+        running, **transitions.run_ended(Param("outcome", TEXT), Param("error", TEXT), has_key=frees_slot)
+    )
 
 
 def announce_end(run: RunRef, graph: Graph) -> None:

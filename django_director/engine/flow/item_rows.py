@@ -10,10 +10,9 @@ from uuid import UUID
 from django.db.models import F
 
 from django_director.common import ids
-from django_director.db.functions import Now
 from django_director.db.lock_limits import each
 from django_director.db.transactions import transact
-from django_director.engine import outbox
+from django_director.engine import outbox, transitions
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, items
 from django_director.graph.items import Items, Place
@@ -88,7 +87,7 @@ def settle(run_id: UUID, node: Node, found: Items, count: int) -> TaskStatus | N
     status = found.outcome(count)
     if status is not None:
         failed = sum(tally.failed for tally in found.ended.values())
-        _row(run_id, node).update(status=status, finished_at=Now(), error=work.error_of(status, failed, count))
+        _row(run_id, node).update(**transitions.map_ended(status, work.error_of(status, failed, count)))
     return status
 
 

@@ -12,9 +12,8 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 
 from django_director.common import ids
-from django_director.db.functions import Now
 from django_director.db.transactions import connection
-from django_director.engine import outbox
+from django_director.engine import outbox, transitions
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, Tally, items
 from django_director.graph.items import Place
@@ -66,7 +65,7 @@ def settle_places(run_id: UUID, settled: Mapping[TaskStatus, list[Place]]) -> No
     for status, places in settled.items():
         for start in range(0, len(places), outbox.CHUNK):
             chosen = [ids.item_id(run_id, p, index) for index, p in places[start : start + outbox.CHUNK]]
-            Task.objects.filter(pk__in=chosen).pending().update(status=status, finished_at=Now())
+            Task.objects.filter(pk__in=chosen).pending().update(**transitions.settled(status))
 
 
 def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: int, count: int) -> bool:
@@ -75,7 +74,7 @@ def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: i
     if (
         not Task.objects.filter(pk=task_id)
         .waiting()
-        .update(status=status, finished_at=Now(), error=error_of(status, failed, count))
+        .update(**transitions.map_ended(status, error_of(status, failed, count)))
     ):
         # A stop was first.
         return False

@@ -15,25 +15,30 @@ from django_director.db.bulk_inserts import BATCH, Insert, InsertMany, InsertTre
 from django_director.db.compiled import UUID_FIELD, Param, can_pair, prepared, waiting_at_most
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import row_seconds
-from django_director.engine import history, outbox
+from django_director.engine import history, outbox, transitions
 from django_director.engine.flow import gates
 from django_director.graph import Graph, Span
 from django_director.models import Gate, Run, Task
-from django_director.status import RunStatus, TaskStatus
+from django_director.status import RunStatus
 
-State = tuple[str, int, str | None, str | None, str | None, str | None]
+State = tuple[Any, ...]
 
-TASK_COLUMNS: Final = (
-    *("id", "position", "step", "name", "queue"),
-    *("status", "sequence", "queued_at", "next_dispatch_at", "not_before", "finished_at"),
-)
-"""In which the tasks of a new run differ; the last six are a ``State``."""
+STATE_COLUMNS: Final = ("status", "sequence", "queued_at", "next_dispatch_at", "not_before", "finished_at")
+TASK_COLUMNS: Final = ("id", "position", "step", "name", "queue", *STATE_COLUMNS)
+"""The columns in which the tasks of a new run differ; the last ones are a ``State``."""
 ELAPSED: Final = ("queued_at", "next_dispatch_at", "finished_at")
 RUN: Final = Param("run", UUID_FIELD)
-PENDING: Final[State] = (TaskStatus.PENDING, 0, None, None, None, None)
 MOMENT: Final[Any] = Task._meta.get_field("not_before")
 FIELDS: Final = Run._meta.concrete_fields
 DEFAULTS: Final = {field.attname: field.get_default() for field in FIELDS}
+
+
+def _state(columns: dict[str, Any]) -> State:
+    columns = transitions.pending() | columns
+    return tuple(columns.get(name) for name in STATE_COLUMNS)
+
+
+PENDING: Final = _state({})
 
 Moment = Callable[[float], str | None]
 """The time so many seconds after the start, as text for the database."""
@@ -174,7 +179,7 @@ def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[St
     """The state of each task, in order of position; ``ready`` has those of the roots."""
     decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in graph.roots]
     for status, spans in graph.beginning.found.settled.items():
-        settled: State = (status, 0, None, None, None, moment(0))
+        settled = _state(transitions.settled(status, moment(0)))
         decided += [(span, repeat(settled)) for span in spans]
     position = 0
     for (start, stop), states in sorted(decided, key=itemgetter(0)):
@@ -187,9 +192,7 @@ def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[St
 def _ready_states(moment: Moment, not_before: datetime | None) -> Iterator[State]:
     """The state of each task that is ready at the start, in order of position."""
     if not_before is not None:
-        return repeat((TaskStatus.WAITING, 0, None, None, as_text(MOMENT, not_before), None))
+        return repeat(_state(transitions.delayed(as_text(MOMENT, not_before))))
     now, grace, sequence = moment(0), moment(director.DISPATCH_GRACE), outbox.first_sequence(0)
-    published, due = (
-        (TaskStatus.QUEUED, sequence, now, next_dispatch_at, None, None) for next_dispatch_at in (grace, now)
-    )
+    published, due = (_state(transitions.queued(sequence, moment, now)) for moment in (grace, now))
     return chain(repeat(published, outbox.INLINE), repeat(due))

@@ -21,7 +21,7 @@ from django_director.db.lock_limits import met_lock
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import after_commit, connection, statement, transact
 from django_director.definitions import payloads
-from django_director.engine import history, outbox, reactions
+from django_director.engine import history, outbox, reactions, transitions
 from django_director.engine.arguments import (
     checked_comment,
     checked_key,
@@ -322,11 +322,10 @@ def insert(order: Order) -> Run:
 
 def _new_run(order: Order) -> Run:
     run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
-    for name, value in order.fields.items():
-        setattr(run, name, value)
     outcome = order.version.graph.beginning.found.outcome
-    waits = RunStatus.RUNNING if run.concurrency_key is None else RunStatus.PENDING
-    run.status = outcome or waits
+    has_key = order.fields.get("concurrency_key") is not None
+    for name, value in (order.fields | transitions.run_created(outcome, has_key=has_key)).items():
+        setattr(run, name, value)
     return run
 
 

@@ -13,12 +13,10 @@ from typing import Any, Final
 from django.db.models import Case, F, Value, When
 
 from django_director.common import failpoints, ids
-from django_director.conf import director
 from django_director.db.bulk_inserts import insert_from
-from django_director.db.functions import Now, later
 from django_director.db.texts import storable
 from django_director.db.transactions import after_commit, transact
-from django_director.engine import lineage, outbox
+from django_director.engine import lineage, outbox, transitions
 from django_director.engine.arguments import checked_comment, checked_run, checked_task, checked_user
 from django_director.engine.attempts.claim import RunSnapshot
 from django_director.engine.concurrency import admission
@@ -29,7 +27,7 @@ from django_director.graph import spans
 from django_director.graph.items import Place
 from django_director.models import REASON_LENGTH, Attempt, Run, Task
 from django_director.models.querysets import TaskQuerySet, batches
-from django_director.status import RunStatus, Stop, TaskStatus
+from django_director.status import TaskStatus
 
 from . import plans, previews
 from .item_plans import ItemPlan
@@ -41,34 +39,6 @@ _KEPT: Final = {
     TaskStatus.FAILED: Attempt.Outcome.FAILED,
     TaskStatus.SUCCESS: Attempt.Outcome.REPLACED,
 }
-_DONE: Final = (TaskStatus.SUCCESS, TaskStatus.SKIPPED)
-_UNTOUCHED: Final[dict[str, Any]] = {
-    "map_count": None,
-    "claim": None,
-    "lease_until": None,
-    "next_dispatch_at": None,
-    "not_before": None,
-    "deadline_at": None,
-    "asked_at": None,
-    "decision": None,
-    "decided_by_id": "",
-    "unknown_since": None,
-    "unsendable_since": None,
-    "dispatches": 0,
-    "failures": 0,
-    "crashes": 0,
-    "attempt": 0,
-    "result": None,
-    "error": "",
-    "traceback": "",
-    "reason": "",
-    "worker": "",
-    "progress": None,
-    "queued_at": None,
-    "started_at": None,
-    "finished_at": None,
-}
-"""The columns of a task that never ran."""
 
 
 def retry(run: Run, *, user: Any = None) -> Run:
@@ -194,34 +164,15 @@ def _remove_items(plan: Plan) -> None:
 
 def _reopen(run: Run, token: int, timeout: float | None) -> int:
     """Make a finished run active, if nobody has since it was read."""
+    has_key, is_child = run.concurrency_key is not None, run.parent_task_id is not None
+    if not has_key:
+        # The time that the definition of a run with a key gives counts from the slot.
+        timeout = time_limit(run.version, timeout)
     return int(
         Run.objects.resettable()
         .filter(pk=run.pk, generation=run.generation)
-        .update(
-            **_begun(run, timeout),
-            stop=Stop.NONE,
-            generation=F("generation") + 1,
-            token=token,
-            paused_at=None,
-            finished_at=None,
-            error="",
-            is_awaited=run.parent_task_id is not None,
-        )
+        .update(**transitions.run_reopened(has_key=has_key, timeout=timeout, token=token, is_awaited=is_child))
     )
-
-
-def _begun(run: Run, timeout: float | None) -> dict[str, Any]:
-    """Columns of a run that runs on, or with a key wants a slot again, behind those that wait already."""
-    status, waits = RunStatus.RUNNING, {}
-    if run.concurrency_key is not None:
-        # The time of its definition counts from the slot.
-        status, waits = (
-            RunStatus.PENDING,
-            {"queued_at": Now(), "next_admission_at": later(director.DISPATCH_GRACE)},
-        )
-    else:
-        timeout = time_limit(run.version, timeout)
-    return {"status": status, "deadline_at": None if timeout is None else later(timeout), **waits}
 
 
 def _go_on_from_commit(plan: Plan, token: int) -> None:
@@ -240,7 +191,7 @@ def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -
     if plan.skipped is not None:
         _skip_rows(run, _at_places(run, [plan.skipped]), reason)
     row = Task.objects.filter(pk=ids.task_id(run.pk, plan.node.position))
-    row.update(status=TaskStatus.WAITING, finished_at=None, error="", reason="")
+    row.update(**transitions.map_reopened())
     item_rows.remove_counters(run.pk, plan.node)
     item_rows.write_counters(run.pk, plan.node, plan.found, plan.count)
     item_rows.settle(run.pk, plan.node, plan.found, plan.count)
@@ -257,19 +208,12 @@ def _at_places(run: Run, places: Sequence[Place]) -> TaskQuerySet:
 
 def _reset_rows(run: Run, tasks: TaskQuerySet) -> None:
     _keep_attempts(run, tasks)
-    tasks.update(
-        # Before the status: MySQL evaluates assignments in order.
-        reruns=F("reruns") + Case(When(status=TaskStatus.SUCCESS, then=1), default=0),
-        # What was done is done anew; what was not goes on with the child run it has.
-        child_run=Case(When(status__in=_DONE, then=None), default=F("child_run")),
-        status=TaskStatus.PENDING,
-        **_UNTOUCHED,
-    )
+    tasks.update(**transitions.reset())
 
 
 def _skip_rows(run: Run, tasks: TaskQuerySet, reason: str) -> None:
     _keep_attempts(run, tasks)
-    tasks.update(status=TaskStatus.SKIPPED, **_UNTOUCHED | {"reason": reason, "finished_at": Now()})
+    tasks.update(**transitions.skipped_by_user(reason))
 
 
 def _keep_attempts(run: Run, tasks: TaskQuerySet) -> None:

@@ -18,11 +18,11 @@ from django_director.access.authorization import may_start_as_step
 from django_director.common import failpoints
 from django_director.common.json_values import NotStorable, normalise
 from django_director.conf import director
-from django_director.db.functions import Now, later
+from django_director.db.functions import later
 from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.definitions.model import WorkflowStep
-from django_director.engine import lineage, pausing, reactions, stopping
+from django_director.engine import lineage, pausing, reactions, stopping, transitions
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.finish import Failure
@@ -258,7 +258,7 @@ def _cancel(step: Task, why: str) -> bool:
     """As the sweep of a stopped run does, which leaves a step alone as long as its child is active."""
     row = Task.objects.awaiting_child().filter(pk=step.pk, sequence=step.sequence)
     reason = step.reason or stopping.REASONS.get(why, "canceled")
-    return bool(row.update(status=TaskStatus.CANCELED, finished_at=Now(), reason=reason))
+    return bool(row.update(**transitions.canceled_with_child(reason)))
 
 
 def _failure(child: Run, step: Task) -> Failure:

@@ -19,7 +19,7 @@ from django_director.db.bulk_inserts import BATCH, InsertMany
 from django_director.db.compiled import INTEGER, TEXT, UUID_FIELD, Param, prepared
 from django_director.db.functions import Now, later
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
-from django_director.engine import outbox, stopping
+from django_director.engine import outbox, stopping, transitions
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.flow import item_rows
@@ -153,19 +153,16 @@ def _batches(rows: Iterator[Row], number: int) -> Iterator[list[Row]]:
 @prepared
 def _inserting(state: str, grace: float) -> InsertMany:
     given: dict[str, Any] = {name: Param(name, TEXT) for name in ("step", "name", "queue")}
-    given |= {name: Param(name, INTEGER) for name in ("position", "sequence", "reruns")}
-    times: dict[str, Any] = {}
-    status = state
-    if state in (PUBLISHED, DUE):
-        status = TaskStatus.QUEUED
-        times = {"queued_at": Now(), "next_dispatch_at": later(grace) if state == PUBLISHED else Now()}
-    else:
-        # What is queued first in a generation has its first sequence then.
-        given["sequence"] = 0
-    if state in TASK_FINISHED:
-        times = {"finished_at": Now()}
+    given |= {name: Param(name, INTEGER) for name in ("position", "reruns")}
     varying = ("id", "map_index", "item")
-    return InsertMany(Task, varying, run_id=Param("run", UUID_FIELD), status=status, **given, **times)
+    return InsertMany(Task, varying, run_id=Param("run", UUID_FIELD), **given, **_first_state(state, grace))
+
+
+def _first_state(state: str, grace: float) -> dict[str, Any]:
+    if state in (PUBLISHED, DUE):
+        return transitions.queued(Param("sequence", INTEGER), later(grace) if state == PUBLISHED else Now())
+    pending = transitions.pending()
+    return pending | transitions.settled(state) if state in TASK_FINISHED else pending
 
 
 def _publish(claim: Claim, position: int, count: int) -> None:

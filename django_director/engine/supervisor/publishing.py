@@ -15,10 +15,9 @@ from django_director.conf import MAX_GRACE
 from django_director.db.functions import Now, later
 from django_director.db.transactions import BATCH, statement, update_unlocked
 from django_director.dispatch import publisher, refusals, routing
-from django_director.engine import outbox, parking
+from django_director.engine import outbox, parking, transitions
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
-from django_director.status import TaskStatus
 
 from . import backlog, due_tasks, probes
 from .due_tasks import DueTask
@@ -39,14 +38,7 @@ def wake_tasks(tasks: TaskQuerySet) -> int:
 
 
 def _wake(tasks: TaskQuerySet) -> int:
-    return tasks.waiting().update(
-        status=TaskStatus.QUEUED,
-        sequence=F("sequence") + 1,
-        not_before=None,
-        queued_at=Now(),
-        next_dispatch_at=Now(),
-        dispatches=0,
-    )
+    return tasks.waiting().update(**transitions.woken())
 
 
 def publish_due(watch: backlog.Watch | None = None) -> int:

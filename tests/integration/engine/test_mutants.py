@@ -13,7 +13,7 @@ import pytest
 
 from django_director import engine
 from django_director.db.compiled import UUID_FIELD, Param, Update
-from django_director.engine import outbox, pausing, stopping
+from django_director.engine import outbox, pausing, stopping, transitions
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.attempts.claim import Claim, Ticket
@@ -225,7 +225,7 @@ def _without_fence(claimed: Claim) -> Any:
 def _succeeding_without_fence(limited: bool) -> Update:
     running = Task.objects.filter(pk=Param("task", UUID_FIELD)).running()
     result = Param("result", Task._meta.get_field("result"))
-    return Update(running, **finish._ended(TaskStatus.SUCCESS), result=result)
+    return Update(running, **transitions.succeeded(result))
 
 
 def _without_counting_failures(run_id: Any, seq: int, arrival: Any) -> Any:
@@ -271,7 +271,7 @@ def _queued_as_before(sequence: int) -> dict[str, Any]:
 
 
 claims_take = claims._take
-queued_again = finish._queued_again
+queued_again = transitions.queued_again
 settle_count = gates._count
 items_count, items_release = items._count, items.release
 
@@ -299,7 +299,7 @@ MUTANTS = {
         finish, "_mine", _without_fence, late_failure, "somebody else's claim was failed"
     ),
     "a task is queued again with its old sequence": Mutant(
-        finish, "_queued_again", _queued_as_before, handed_back, "one message was claimed twice"
+        transitions, "queued_again", _queued_as_before, handed_back, "one message was claimed twice"
     ),
     "joins forget failures": Mutant(gates, "_count", _without_counting_failures, a_member_fails, GATES),
     "joins forget what was skipped": Mutant(gates, "_count", _without_counting_skips, a_member_is_skipped, GATES),

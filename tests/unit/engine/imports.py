@@ -48,9 +48,8 @@ def _imported(name: str, nodes: Iterator[ast.AST]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from _known(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(
-                [*(own[: len(own) - node.level + 1] if node.level else []), *filter(None, [node.module])]
-            )
+            parents = own[: len(own) - node.level + 1] if node.level else []
+            base = ".".join([*parents, *filter(None, [node.module])])
             yield from _known([base, *(f"{base}.{alias.name}" for alias in node.names)])
 
 
