@@ -64,7 +64,7 @@ def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
     return run
 
 
-def give_way(run_id: UUID, reason: str) -> bool:
+def supersede(run_id: UUID, reason: str) -> bool:
     """Cancel a run in favour of another, which its error tells; say whether nothing had stopped it before."""
     if not statement(partial(_stop, run_id, secrets.randbits(63), error=reason)):
         return False
@@ -77,7 +77,7 @@ def refuse(run_id: UUID, reason: str) -> bool:
     pending = Run.objects.wanting().filter(pk=run_id)
     if not statement(lambda: pending.update(stop=Stop.SKIP, error=reason)):
         return False
-    return carry_on(run_id)
+    return continue_stop(run_id)
 
 
 def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
@@ -100,7 +100,7 @@ def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
     close_if_idle(run_id)
 
 
-class _TakenUp(Exception):
+class _Reopened(Exception):
     """A run is not being stopped any more."""
 
 
@@ -114,16 +114,16 @@ def _while_stopped(stopped: RunQuerySet, work: Callable[[], T]) -> T | None:
     def whole() -> T:
         done = work()
         if not list(stopped.select_for_update().values_list("pk")):
-            raise _TakenUp
+            raise _Reopened
         return done
 
     try:
         return transact(whole)
-    except _TakenUp:
+    except _Reopened:
         return None
 
 
-def carry_on(run_id: UUID) -> bool:
+def continue_stop(run_id: UUID) -> bool:
     """Settle what a stopped run has not started, start what its stop spares, and close it when nothing is active.
 
     Says whether it was closed. The supervisor repeats this.
@@ -134,7 +134,9 @@ def carry_on(run_id: UUID) -> bool:
         return False
     stopped = stopping.filter(stop=stop)
     if stop == Stop.FAIL_FAST:
-        _go_on(stopped, Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id))
+        _continue_spared(
+            stopped, Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id)
+        )
     else:
         reason = REASONS.get(stop, "canceled")
         sweep(stopped, run_id, reason)
@@ -144,13 +146,13 @@ def carry_on(run_id: UUID) -> bool:
     return close_if_idle(run_id)
 
 
-def _go_on(stopped: RunQuerySet, run: Run) -> None:
+def _continue_spared(stopped: RunQuerySet, run: Run) -> None:
     """Decide what `fail_fast` spares from the rows alone: whatever has ended since then, it has ended for good."""
     graph = run.version.graph
     # A map waits until all its items have ended.
     sweep(stopped, run.pk, "fail_fast: another step has failed", graph.spared, tuple(graph.maps))
     if graph.maps:
-        _while_stopped(stopped, partial(item_rows.carry_on, run, graph))
+        _while_stopped(stopped, partial(item_rows.continue_maps, run, graph))
     if not graph.spared:
         return
     rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
@@ -201,11 +203,11 @@ def sweep(
     if spared:
         unstarted = unstarted.exclude(positions_in(spared))
     while chunk := list(unstarted.order_by("position").values_list("pk", flat=True)[:CHUNK]):
-        if _while_stopped(stopped, partial(_settle, chunk, reason)) is None:
+        if _while_stopped(stopped, partial(_cancel_chunk, chunk, reason)) is None:
             return
 
 
-def _settle(chunk: list[UUID], reason: str) -> int:
+def _cancel_chunk(chunk: list[UUID], reason: str) -> int:
     # Asked again with the status: a worker may have claimed one of them since.
     return _unstarted(Task.objects.filter(pk__in=chunk)).update(**transitions.swept(reason[:500]))
 

@@ -48,7 +48,7 @@ NOT_FOR_CELERY: Final = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostE
 """Exceptions from which Celery concludes on its process, or on the worker."""
 
 
-def record(task: DirectorTask, claimed: Claim, error: BaseException, texts: Redactor) -> float | None:
+def handle_failure(task: DirectorTask, claimed: Claim, error: BaseException, texts: Redactor) -> float | None:
     """Write down what an error makes of the attempt: handed back, tried again, or failed.
 
     Returns in how many seconds a further attempt follows, where the task's failure leads to one.
@@ -116,7 +116,7 @@ def _give_back(claimed: Claim, why: str, is_told: bool) -> None:
     given_back = claimed.sequence - first - claimed.failures - claimed.crashes
     message_id = ids.message_id(claimed.task_id, claimed.sequence)
     if given_back < HAND_BACKS and (is_told or end_signals.is_expected(message_id)):
-        finish.hand_back(claimed)
+        finish.requeue(claimed)
     else:
         _lose(claimed, why)
 

@@ -16,7 +16,7 @@ from django_director.engine import parking
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Ticket
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.models import Run, Task
 from django_director.status import RunStatus
 from tests.factories import approval, child, group, mapped, step, wait

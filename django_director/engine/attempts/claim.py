@@ -161,7 +161,7 @@ def of_row(task: Task) -> Claim:
     )
 
 
-def look(task: Task) -> Claim:
+def preview_claim(task: Task) -> Claim:
     """What a worker would have with a claim of ``task``, from the rows as they are; nothing is claimed.
 
     To be looked at only: its token is nobody's. ``task`` comes with its run and version.
@@ -177,7 +177,7 @@ def look(task: Task) -> Claim:
         version=graph.content_hash,
         map_index=task.map_index,
     )
-    rows = statement(partial(inputs.read, ticket, graph, node, of_node(graph, node)))
+    rows = statement(partial(inputs.read_rows, ticket, graph, node, of_node(graph, node)))
     return _assembled(ticket, graph, node, 0, rows, PATIENCE)
 
 
@@ -219,10 +219,10 @@ def _take(
         if rows := inputs.few_rows(taking, node, **values, before=before[0] if before else None):
             return rows
     elif _taking(*kind).execute(**values):
-        return inputs.read(ticket, graph, node, wanted)
+        return inputs.read_rows(ticket, graph, node, wanted)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     is_ours = tickets.own_row(ticket) == (TaskStatus.RUNNING, token)
-    return inputs.read(ticket, graph, node, wanted) if is_ours else []
+    return inputs.read_rows(ticket, graph, node, wanted) if is_ours else []
 
 
 @prepared
@@ -246,7 +246,7 @@ def _taking_and_reading(
     rows = _claimable(is_hook, runs_on, lock_seconds)
     if may_be_undone:
         rows = rows.filter(SOON_DURABLE)
-    return inputs.reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
+    return inputs.selecting_rows(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
 
 
 def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:

@@ -27,7 +27,7 @@ MAX_ERROR: Final = 2_000
 """Characters of a task's error that its run repeats."""
 
 
-def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus, *, stops: bool = True) -> bool:
+def advance_run(run: RunRef, graph: Graph, position: int, status: TaskStatus, *, stops: bool = True) -> bool:
     """Let a task's end have its consequences: count it, decide on what follows, end the run.
 
     ``stops`` is whether its failure is one for `fail_fast`. Says whether the run is stopped by that: then what is
@@ -41,7 +41,7 @@ def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus, *, stop
     walk.end(position, status)
     found = walk.run()
     counters.close()
-    carry_out(run, graph, found)
+    apply_consequences(run, graph, found)
     if (
         not (is_fast and stops)
         or status != TaskStatus.FAILED
@@ -53,12 +53,12 @@ def settle(run: RunRef, graph: Graph, position: int, status: TaskStatus, *, stop
     return True
 
 
-def carry_out(run: RunRef, graph: Graph, found: Consequences) -> None:
+def apply_consequences(run: RunRef, graph: Graph, found: Consequences) -> None:
     """Write down what was found to follow."""
     settle_tasks(run.pk, found)
     outbox.queue(run, graph, found.ready)
     if found.outcome is not None:
-        end(run, graph, found.outcome)
+        end_run(run, graph, found.outcome)
 
 
 def settle_tasks(run_id: UUID, found: Consequences) -> None:
@@ -80,7 +80,7 @@ def fail_fast(run_id: UUID) -> None:
     Run.objects.filter(pk=run_id, status=RunStatus.RUNNING, stop=Stop.NONE).update(stop=Stop.FAIL_FAST)
 
 
-def end(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
+def end_run(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
     """Close a run that was not stopped; whoever changes the run's row first wins."""
     error = first_error(run.pk, graph) if outcome == RunStatus.FAILED else ""
     closed = ending(holds_slot(graph)).execute(run=run.pk, outcome=outcome, error=error)

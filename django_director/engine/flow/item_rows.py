@@ -26,7 +26,7 @@ from .gates import insert_counters
 BATCH: Final = 500
 
 
-def read(run_id: UUID, graph: Graph, node: Node, count: int) -> Items:
+def read_items(run_id: UUID, graph: Graph, node: Node, count: int) -> Items:
     """Where the ``count`` items of a map stand."""
     return items.look(graph, node, statuses(run_id, node), count)
 
@@ -45,24 +45,24 @@ def inside(run_id: UUID, node: Node) -> TaskQuerySet:
     return tasks
 
 
-def waiting(run_id: UUID) -> dict[int, int]:
+def waiting_maps(run_id: UUID) -> dict[int, int]:
     """The maps of a run that wait for their items: how many these are, by position."""
     rows = Task.objects.filter(run_id=run_id).nodes().waiting().filter(map_count__isnull=False)
     return dict(rows.values_list("position", "map_count"))
 
 
-def carry_on(run: Run, graph: Graph) -> None:
+def continue_maps(run: Run, graph: Graph) -> None:
     """Let the maps of a run that failed fast go on, as far as they are spared, and end when their items have.
 
     Those that are spared as a whole go on by their counters.
     """
-    for position, count in waiting(run.pk).items():
+    for position, count in waiting_maps(run.pk).items():
         node = graph.nodes[position]
         if not node.runs_on:
-            transact(partial(_carry_on, run, graph, node, count))
+            transact(partial(_continue_map, run, graph, node, count))
 
 
-def begin(run: RunRef, graph: Graph, node: Node, found: Items) -> None:
+def begin_items(run: RunRef, graph: Graph, node: Node, found: Items) -> None:
     """Queue what can run of the items of a map that waits.
 
     Part of a transaction that has locked the map's row, or in which nobody else can end an item.
@@ -71,14 +71,14 @@ def begin(run: RunRef, graph: Graph, node: Node, found: Items) -> None:
     outbox.queue_items(run, graph, found.ready[:room])
 
 
-def begin_all(run: Run, graph: Graph) -> None:
+def begin_all_items(run: Run, graph: Graph) -> None:
     """The same for all maps of a run that has none of its own at work."""
-    for position, count in waiting(run.pk).items() if graph.maps else ():
+    for position, count in waiting_maps(run.pk).items() if graph.maps else ():
         node = graph.nodes[position]
-        begin(run, graph, node, read(run.pk, graph, node, count))
+        begin_items(run, graph, node, read_items(run.pk, graph, node, count))
 
 
-def settle(run_id: UUID, node: Node, found: Items, count: int) -> TaskStatus | None:
+def settle_items(run_id: UUID, node: Node, found: Items, count: int) -> TaskStatus | None:
     """Settle what never runs of the items of a map that waits, and end it if all have ended: returns its status.
 
     As ``begin``, a part of a transaction.
@@ -132,15 +132,15 @@ def _top_up(run: Run, graph: Graph, node: Node) -> int:
     if node.max_parallel is None or not _lock(run.pk, node):
         return 0
     active = inside(run.pk, node).active().exclude(status=TaskStatus.PENDING).count()
-    return work.release(run, graph, node, node.max_parallel - active) if active < node.max_parallel else 0
+    return work.release_items(run, graph, node, node.max_parallel - active) if active < node.max_parallel else 0
 
 
-def _carry_on(run: Run, graph: Graph, node: Node, count: int) -> None:
+def _continue_map(run: Run, graph: Graph, node: Node, count: int) -> None:
     if not _lock(run.pk, node):
         return
-    found = read(run.pk, graph, node, count)
-    begin(run, graph, node, found)
-    if settle(run.pk, node, found, count) is not None:
+    found = read_items(run.pk, graph, node, count)
+    begin_items(run, graph, node, found)
+    if settle_items(run.pk, node, found, count) is not None:
         # What has ended since the stop was not counted.
         remove_counters(run.pk, node)
         write_counters(run.pk, node, found, count)

@@ -28,7 +28,7 @@ NEAR: Final = 4
 database that knows nothing of many new rows yet might read all that it is not told to leave out."""
 
 
-def settle_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskStatus) -> bool:
+def advance_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskStatus) -> bool:
     """Let the end of a task for an item have its consequences: what is next for it, the next item, the map's end.
 
     Says whether the run is stopped by `fail_fast`, as ``settle.settle``.
@@ -80,7 +80,7 @@ def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: i
         return False
     advance.announce_task(task_id)
     # What failed for an item has stopped the run, unless a reset has kept it: then nothing fails now.
-    return advance.settle(run, graph, node.position, status, stops=False)
+    return advance.advance_run(run, graph, node.position, status, stops=False)
 
 
 def error_of(status: TaskStatus, failed: int, count: int) -> str:
@@ -88,7 +88,7 @@ def error_of(status: TaskStatus, failed: int, count: int) -> str:
     return f"{failed:,} of {count:,} items failed" if status == TaskStatus.FAILED else ""
 
 
-def release(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) -> int:
+def release_items(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) -> int:
     """Queue the ``number`` lowest items from ``first`` on that are held back by `max_parallel`; return how many.
 
     Whoever takes items at the same time takes the next ones.
@@ -140,7 +140,7 @@ def _end_item(run: RunRef, graph: Graph, node: Node, index: int, tally: Tally) -
     if whole is None:
         if node.max_parallel is not None:
             # What is lower was released before this one was.
-            release(run, graph, node, 1, index)
+            release_items(run, graph, node, 1, index)
         return False
     row = Task.objects.filter(pk=ids.task_id(run.pk, node.position)).values_list("map_count", flat=True)
     count = row.get() or 0

@@ -33,7 +33,7 @@ from . import plans, previews
 from .item_plans import ItemPlan
 from .plans import Plan
 from .previews import Preview
-from .recompute import go_on, write_gates
+from .recompute import continue_run, write_gates
 
 _KEPT: Final = {
     TaskStatus.FAILED: Attempt.Outcome.FAILED,
@@ -111,7 +111,7 @@ def _of_skip(task: Task) -> Plan:
 
 
 def _carry_out(plan: Plan, reason: str = "") -> None:
-    transact(partial(carry_out, plan, secrets.randbits(63), reason))
+    transact(partial(apply_plan, plan, secrets.randbits(63), reason))
     plan.run.refresh_from_db()
 
 
@@ -123,7 +123,7 @@ def _as_it_is_now(task: Task) -> Task:
     return task
 
 
-def carry_out(plan: Plan, token: int, reason: str = "", timeout: float | None = None) -> None:
+def apply_plan(plan: Plan, token: int, reason: str = "", timeout: float | None = None) -> None:
     """Reset a run as planned; part of a transaction.
 
     ``token`` is new for each call of the caller's, ``reason`` that of a skip; ``timeout`` counts besides the
@@ -147,7 +147,7 @@ def carry_out(plan: Plan, token: int, reason: str = "", timeout: float | None = 
     failpoints.point("reset.updated")
     after_commit(partial(failpoints.point, "reset.committed"))
     if run.concurrency_key is None:
-        go_on(snapshot, run.version.graph, plan.replay)
+        continue_run(snapshot, run.version.graph, plan.replay)
         return
     # What is ready is queued when the run has a slot.
     write_gates(snapshot, run.version.graph, plan.replay)
@@ -194,10 +194,10 @@ def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -
     row.update(**transitions.map_reopened())
     item_rows.remove_counters(run.pk, plan.node)
     item_rows.write_counters(run.pk, plan.node, plan.found, plan.count)
-    item_rows.settle(run.pk, plan.node, plan.found, plan.count)
+    item_rows.settle_items(run.pk, plan.node, plan.found, plan.count)
     if run.concurrency_key is None:
         # Else when the run has a slot.
-        item_rows.begin(snapshot, run.version.graph, plan.node, plan.found)
+        item_rows.begin_items(snapshot, run.version.graph, plan.node, plan.found)
 
 
 def _at_places(run: Run, places: Sequence[Place]) -> TaskQuerySet:

@@ -33,13 +33,13 @@ def statuses_of(run: Run) -> dict[int, str]:
     return dict(rows.values_list("position", "status"))
 
 
-def go_on(run: RunSnapshot, graph: Graph, again: Replay) -> None:
+def continue_run(run: RunSnapshot, graph: Graph, again: Replay) -> None:
     """Write the gates as computed, queue what is ready, and end the run when there is nothing to do.
 
     A run that was canceled while its last task ran, and let it succeed, has nothing to do when it is retried.
     """
     write_gates(run, graph, again)
-    advance.carry_out(run, graph, again.found)
+    advance.apply_consequences(run, graph, again.found)
 
 
 def write_gates(run: RunSnapshot, graph: Graph, again: Replay) -> None:
@@ -57,21 +57,21 @@ def _recompute(run: Run) -> bool:
     statuses = statuses_of(run)
     if len(statuses) < len(graph.nodes):
         logger.error("Run %s has lost rows of tasks; it fails.", run.pk, extra={"run_id": str(run.pk)})
-        advance.end(snapshot, graph, RunStatus.FAILED)
+        advance.end_run(snapshot, graph, RunStatus.FAILED)
     else:
-        _go_on_in_maps(snapshot, graph, statuses)
-        go_on(snapshot, graph, replay(graph, statuses))
+        _continue_maps(snapshot, graph, statuses)
+        continue_run(snapshot, graph, replay(graph, statuses))
     return True
 
 
-def _go_on_in_maps(run: RunSnapshot, graph: Graph, statuses: dict[int, str]) -> None:
+def _continue_maps(run: RunSnapshot, graph: Graph, statuses: dict[int, str]) -> None:
     """The same for the items of maps; what a map comes to by that is noted in ``statuses``."""
-    for position, count in item_rows.waiting(run.pk).items():
+    for position, count in item_rows.waiting_maps(run.pk).items():
         node = graph.nodes[position]
-        found = item_rows.read(run.pk, graph, node, count)
+        found = item_rows.read_items(run.pk, graph, node, count)
         item_rows.remove_counters(run.pk, node)
         item_rows.write_counters(run.pk, node, found, count)
-        item_rows.begin(run, graph, node, found)
-        status = item_rows.settle(run.pk, node, found, count)
+        item_rows.begin_items(run, graph, node, found)
+        status = item_rows.settle_items(run.pk, node, found, count)
         if status is not None:
             statuses[position] = status

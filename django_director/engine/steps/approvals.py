@@ -15,9 +15,9 @@ from django_director.db.transactions import WORKER_PATIENCE, after_commit, state
 from django_director.definitions.model import ApprovalStep, OnTimeout
 from django_director.engine import outbox
 from django_director.engine.arguments import checked_comment, checked_task, checked_user
-from django_director.engine.attempts import finish
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.exceptions import Conflict
 from django_director.models import REASON_LENGTH, Task, users
 from django_director.models.querysets import HEAVY_TASK_FIELDS
@@ -44,7 +44,7 @@ _ENDS: Final[dict[OnTimeout, _End]] = {
 def ask(claim: Claim, timeout: float | None) -> bool:
     """Let a claimed approval wait for a decision, for ``timeout`` seconds if given."""
     deadline = None if timeout is None else later(timeout)
-    asking = partial(finish.hold, claim, asked_at=Now(), deadline_at=deadline, reason=ASKED)
+    asking = partial(endings.suspend, claim, asked_at=Now(), deadline_at=deadline, reason=ASKED)
     return statement(asking, patience=WORKER_PATIENCE)
 
 
@@ -122,7 +122,7 @@ def _end(task: Task, end: _End, reason: str, *, by: str | None, comment: str, as
     else:
         columns |= {"reason": reason[:REASON_LENGTH]}
     decision = {"approved": end.approved, "by": by, "comment": comment, "at": iso(as_of)}
-    return finish.end_waiting(task, end.status, decision=decision, asked_at=None, **columns)
+    return endings.end_waiting(task, end.status, decision=decision, asked_at=None, **columns)
 
 
 def _conflict(task: Task, verb: str) -> Conflict:

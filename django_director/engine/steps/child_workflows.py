@@ -23,9 +23,9 @@ from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.definitions.model import WorkflowStep
 from django_director.engine import lineage, pausing, reactions, stopping, transitions
-from django_director.engine.attempts import finish
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.concurrency import admission
 from django_director.engine.launch import start
 from django_director.engine.launch.start import Order
@@ -45,7 +45,7 @@ LOOK_AGAIN: Final = 2.0
 """Seconds until a step looks again whether the child that it had has ended."""
 
 
-def take_up(claim: Claim, payload: Any) -> Run | None:
+def start_or_resume(claim: Claim, payload: Any) -> Run | None:
     """Let a claimed step wait for a child run with this payload: a new one, or the one it had before.
 
     A failed or canceled child resumes, unless its payload would be another one now. Returns the child if it has
@@ -54,11 +54,11 @@ def take_up(claim: Claim, payload: Any) -> Run | None:
     last = statement(partial(_last_child, claim), patience=WORKER_PATIENCE)
     if last is not None and not last.is_finished:
         if last.stop in STOP_SPARING:
-            transact(partial(finish.hold, claim), patience=WORKER_PATIENCE)
+            transact(partial(endings.suspend, claim), patience=WORKER_PATIENCE)
         else:
             # It is being canceled, for the step's time was up: it can go on when that is done.
             again = later(LOOK_AGAIN)
-            transact(partial(finish.hold, claim, not_before=again), patience=WORKER_PATIENCE)
+            transact(partial(endings.suspend, claim, not_before=again), patience=WORKER_PATIENCE)
         return None
     if last is None or not _has_payload(last, payload):
         order = _order(claim, payload)
@@ -126,7 +126,7 @@ def fail_late_step(child_id: UUID) -> None:
     found = statement(partial(_with_step, children))
     if found is not None and _waits_for(found[1], found[0]):
         child, step = found
-        transact(partial(finish.fail_row, step, _failure(child, step)))
+        transact(partial(endings.fail_row, step, _failure(child, step)))
 
 
 def _last_child(claim: Claim) -> Run | None:
@@ -182,7 +182,7 @@ def _check_groups(parent: Run, workflow: Workflow) -> None:
 
 
 def _begin(claim: Claim, order: Order) -> None:
-    if not finish.hold(claim, child_run=order.run_id):
+    if not endings.suspend(claim, child_run=order.run_id):
         # The step is not ours any more; or it waits already, by our own commit whose answer was lost.
         return
     after_commit(partial(failpoints.point, "child.committed"))
@@ -196,11 +196,11 @@ def _begin(claim: Claim, order: Order) -> None:
 
 
 def _resume(claim: Claim, plan: Plan, token: int) -> None:
-    if not finish.hold(claim):
+    if not endings.suspend(claim):
         return
     after_commit(partial(failpoints.point, "child.committed"))
     after_commit(partial(_follow, plan.run.pk, claim.run.pk))
-    apply.carry_out(plan, token, timeout=_step(claim.node.step).timeout)
+    apply.apply_plan(plan, token, timeout=_step(claim.node.step).timeout)
     failpoints.point("child.inserted")
 
 
@@ -208,7 +208,7 @@ def _follow(child_id: UUID, parent_id: UUID) -> None:
     """Let a child hear of what has become of its parent while it began."""
     pausing.follow_parent(child_id)
     if Run.objects.filter(pk=parent_id).exclude(stop__in=STOP_SPARING).exists():
-        stopping.carry_on(parent_id)
+        stopping.continue_stop(parent_id)
 
 
 def _step(step: Any) -> WorkflowStep:
@@ -238,20 +238,20 @@ def _tell(child: Run, step: Task) -> bool:
             result = result_of(child)
         except InvalidResult as error:
             failure = Failure(error=f"InvalidResult: {error}")
-            return transact(partial(finish.fail_row, step, failure))
+            return transact(partial(endings.fail_row, step, failure))
         return transact(partial(_succeed, step, result))
     if child.stop == Stop.SKIP:
-        return transact(partial(finish.end_row, step, TaskStatus.SKIPPED, reason=child.error[:500]))
+        return transact(partial(endings.end_row, step, TaskStatus.SKIPPED, reason=child.error[:500]))
     if child.status == RunStatus.CANCELED and parent.stop not in STOP_SPARING:
         canceled = statement(partial(_cancel, step, parent.stop))
-        stopping.carry_on(parent.pk)
+        stopping.continue_stop(parent.pk)
         return canceled
-    return transact(partial(finish.fail_row, step, _failure(child, step)))
+    return transact(partial(endings.fail_row, step, _failure(child, step)))
 
 
 def _succeed(step: Task, result: Any) -> bool:
     columns: dict[str, Any] = {"result": result, "error": "", "traceback": "", "reason": ""}
-    return finish.end_row(step, TaskStatus.SUCCESS, **columns)
+    return endings.end_row(step, TaskStatus.SUCCESS, **columns)
 
 
 def _cancel(step: Task, why: str) -> bool:

@@ -20,7 +20,7 @@ from django_director.db.compiled import INTEGER, TEXT, UUID_FIELD, Param, prepar
 from django_director.db.functions import Now, later
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.engine import outbox, stopping, transitions
-from django_director.engine.attempts import finish
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.flow import item_rows
 from django_director.engine.flow import items as work
@@ -80,7 +80,7 @@ def _check_number(claim: Claim, count: int) -> None:
 
 def _expand(claim: Claim, texts: Sequence[str]) -> bool:
     count, node = len(texts), claim.node
-    if not finish.hold(claim, map_count=count):
+    if not endings.suspend(claim, map_count=count):
         return False
     beginning = items.beginning(claim.graph, node)
     _insert_tasks(claim, beginning, texts)
@@ -94,7 +94,7 @@ def _expand(claim: Claim, texts: Sequence[str]) -> bool:
         # No rule of what is in it ever holds.
         whole = Tally(count, tally.failed * count, tally.skipped * count)
         if work.end_map(claim.run, claim.graph, node, items.outcome(whole, count), whole.failed, count):
-            after_commit(partial(stopping.carry_on, claim.run.pk))
+            after_commit(partial(stopping.continue_stop, claim.run.pk))
     after_commit(partial(failpoints.point, "map.committed"))
     return True
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import WORKER_PATIENCE, connection, statement, transact
-from django_director.engine.attempts import finish
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
@@ -23,7 +23,7 @@ from . import approvals
 
 def wait(claim: Claim, seconds: float) -> bool:
     """Let a claimed task wait for so many seconds and succeed then, without a worker."""
-    waiting = partial(finish.hold, claim, deadline_at=later(seconds))
+    waiting = partial(endings.suspend, claim, deadline_at=later(seconds))
     return statement(waiting, patience=WORKER_PATIENCE)
 
 
@@ -54,5 +54,5 @@ def end_waits(tasks: TaskQuerySet) -> int:
 def _fire(task: Any) -> bool:
     kind = task.run.version.graph.node(task.position).kind
     if kind == "wait":
-        return finish.end_waiting(task, TaskStatus.SUCCESS)
+        return endings.end_waiting(task, TaskStatus.SUCCESS)
     return kind == "approval" and approvals.time_out(task, task.as_of)

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def close_stopped() -> int:
     """Settle what stopped runs have not started, and close those in which nothing is active any more."""
     stopped = Run.objects.stopping().exclude(pk__in=avoided()).values_list("pk", flat=True)
-    return each(list(stopped[:BATCH]), stopping.carry_on, lambda run_id: run_id)
+    return each(list(stopped[:BATCH]), stopping.continue_stop, lambda run_id: run_id)
 
 
 def audit() -> int:

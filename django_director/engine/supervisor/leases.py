@@ -14,7 +14,7 @@ from django_director.db.lock_limits import each
 from django_director.db.transactions import PATIENCE, statement, transact
 from django_director.engine import outbox, parking
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Attempt, Task
 
@@ -65,7 +65,7 @@ def resend(task_id: UUID, sequence: int, why: str) -> bool:
 
 def mark_lost(task: Task, why: str) -> bool:
     """Queue a running task again, or fail it, for its worker is gone; say whether it was still as it was read."""
-    if not finish.lose(task, loss(why)):
+    if not finish.mark_lost(task, loss(why)):
         return False
     logger.warning(
         "Task %s of run %s lost its worker %s: %s.",

@@ -77,7 +77,7 @@ class Report:
     woken: int = 0
     written: int = 0
     fired: int = 0
-    hastened: int = 0
+    expedited: int = 0
     lost: int = 0
     unknown: int = 0
     resumed: int = 0
@@ -208,14 +208,14 @@ class Supervisor:
         if now - clock.workers >= workers.beat_period():
             clock.workers = now
             if (due.in_work or due.in_queue) and self._is_steady(workers.patience() * QUIET_SHARE):
-                report.lost += do("lose", partial(workers.lose_silent, self._vigil))
+                report.lost += do("lose", partial(workers.mark_silent_lost, self._vigil))
         if self._reoffers.is_due() and due.in_queue:
-            report.hastened += do("offer", self._reoffers.send)
+            report.expedited += do("offer", self._reoffers.send)
         if now - clock.leases >= min(15.0, director.LEASE / 6):
             clock.leases = now
             report.resumed = do("follow", pausing.follow_parents)
             if due.in_queue:
-                report.hastened += do("hasten", partial(backlog.hasten, self._queues))
+                report.expedited += do("expedite", partial(backlog.expedite, self._queues))
                 report.unknown = do("unknown", unknown_tasks.fail) + do("unsendable", unsendable_tasks.fail)
                 report.resumed += do("bring back", parking.release_forgotten)
             if due.in_work and self._is_steady():

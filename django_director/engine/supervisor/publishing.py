@@ -53,7 +53,7 @@ def publish_due(watch: backlog.Watch | None = None) -> int:
     probes.release(watch)
     published = 0
     for _ in range(EARLY_BATCHES):
-        found = due_tasks.due(BATCH)
+        found = due_tasks.select_due(BATCH)
         wanted = _without_paused(found)
         if not wanted or publisher.breaker.is_open:
             break

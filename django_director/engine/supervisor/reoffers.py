@@ -116,7 +116,7 @@ def _waiting() -> list[DueTask]:
         unknown_since=None,
         unsendable_since=None,
     )
-    tasks = due_tasks.read(sent, FEW + 1)
+    tasks = due_tasks.read_due(sent, FEW + 1)
     if len(tasks) > FEW:
         return []
     known = backlog.waits() if tasks else {}

@@ -15,8 +15,8 @@ from django_director.db.functions import later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, statement, transact, update_unlocked
 from django_director.definitions.model import WorkflowStep
-from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts import endings
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.launch.start import time_limit
 from django_director.engine.queries import read_to_end, run_of
 from django_director.engine.retry_policy import next_delay
@@ -102,5 +102,5 @@ def _time_out(task: Task, seconds: float) -> bool:
     if policy is not None:
         delay = next_delay(policy, task.failures, TimeLimitExceeded, random.random())
     if delay is None:
-        return transact(partial(finish.fail_row, task, failure, failures=F("failures") + 1))
-    return transact(partial(finish.retry_row, task, failure, delay))
+        return transact(partial(endings.fail_row, task, failure, failures=F("failures") + 1))
+    return transact(partial(endings.retry_row, task, failure, delay))

@@ -21,8 +21,8 @@ from django_director.db.transactions import BATCH, transact, update_unlocked
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Message
 from django_director.engine import outbox
-from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts import endings
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.offer_times import next_offer
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
@@ -107,4 +107,4 @@ def _fail(task: Task) -> bool:
         error=f"UnknownTask: no worker has known the task “{task.name}” for {director.UNKNOWN_TASK_TTL} s; "
         "start a worker that imports it, then retry the run"
     )
-    return finish.fail_row(task, failure)
+    return endings.fail_row(task, failure)

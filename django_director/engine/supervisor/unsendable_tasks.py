@@ -13,8 +13,8 @@ from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import transact
-from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts import endings
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.parking import PARKED
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
@@ -42,4 +42,4 @@ def _fail(task: Task) -> bool:
         error=f"Unsendable: for {director.UNKNOWN_TASK_TTL} s the task “{task.name}” {task.reason}; "
         "correct the route or CELERY_TASK_QUEUES and retry the run, or the queue in its file, sync and relaunch it"
     )
-    return finish.fail_row(task, failure)
+    return endings.fail_row(task, failure)

@@ -10,7 +10,7 @@ from django_director.db.functions import Now, later
 from django_director.db.lock_limits import avoided, bounded, each
 from django_director.db.transactions import statement, transact
 from django_director.engine import outbox, parking
-from django_director.engine.attempts import finish
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim, of_row
 from django_director.engine.attempts.failures import Failure
 from django_director.engine.attempts.unwritten_rows import End
@@ -65,17 +65,17 @@ def _end(kept: Any, task: Task, claim: Claim) -> bool:
     content = kept.content
     match kept.end:
         case End.SUCCESS:
-            return finish.succeeded(claim, content["result"])
+            return endings.write_success(claim, content["result"])
         case End.FAILURE:
-            return finish.failed(claim, Failure(**content))
+            return endings.write_failure(claim, Failure(**content))
         case End.RETRY:
             passed = (kept.now - kept.created_at).total_seconds()
-            return finish.retried(claim, Failure(**content["failure"]), content["delay"] - passed)
+            return endings.write_retry(claim, Failure(**content["failure"]), content["delay"] - passed)
         case End.SKIP:
-            return finish.skipped(claim, content["reason"])
+            return endings.write_skip(claim, content["reason"])
         case End.HAND_BACK:
-            return finish.handed_back(claim)
+            return endings.write_requeue(claim)
         case End.LOSS:
-            return finish.lost(task, leases.loss(content["why"]))
+            return endings.write_loss(task, leases.loss(content["why"]))
         case _:
-            return finish.hold(claim, not_before=later(LOOK_AGAIN))
+            return endings.suspend(claim, not_before=later(LOOK_AGAIN))

@@ -64,7 +64,7 @@ class Vigil:
         """By key: the last sign, and since when nothing has come after it although the row is free."""
         self._lost: set[int] = set()
 
-    def look(self) -> tuple[list[int], bool]:
+    def poll(self) -> tuple[list[int], bool]:
         """The keys of the workers that are lost, and whether one of them was not before."""
         now, before = time.monotonic(), self._suspects
         silent = transact(_silent)
@@ -78,9 +78,9 @@ class Vigil:
         return sorted(lost), is_new
 
 
-def lose_silent(vigil: Vigil) -> int:
+def mark_silent_lost(vigil: Vigil) -> int:
     """Take their tasks from the workers that are lost; return how many tasks that were."""
-    silent, is_new = vigil.look()
+    silent, is_new = vigil.poll()
     if not silent:
         return 0
     # A claim and a renewed lease are signs of life too.
@@ -88,13 +88,13 @@ def lose_silent(vigil: Vigil) -> int:
     why = f"it gave no sign for {patience():g} s"
     lost = each(read_to_end(quiet), lambda task: mark_lost(task, why), run_of)
     if is_new:
-        _look_at_queued()
+        _make_queued_due()
     gone = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), seen_at__lt=later(-FORGET_SECONDS))
     statement(gone.delete)
     return lost
 
 
-def _look_at_queued() -> None:
+def _make_queued_due() -> None:
     """Let queued tasks be looked at now: a lost worker may have had their messages, which nobody else gets."""
     sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(parking.PARKED))
     # Those that were sent a moment ago another worker is about to take.

@@ -24,7 +24,7 @@ from django_director.engine import pausing
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim, Ticket
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.concurrency import admission
 from django_director.engine.steps import child_workflows, timers
 from django_director.engine.supervisor import audit as audits
@@ -192,7 +192,7 @@ class Engine(RuleBasedStateMachine):
 
     def perform(self, claimed: Claim) -> None:
         was_running = _is_running(claimed)
-        if not inputs.judge(claimed):
+        if not inputs.evaluate_when(claimed):
             finish.skip(claimed, "`when` is false")
             return
         if claimed.node.kind in ("map", "workflow"):
@@ -230,7 +230,7 @@ class Engine(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(data=st.data())
     def hand_back(self, data: Any) -> None:
-        finish.hand_back(self._any_claim(data, keep=False))
+        finish.requeue(self._any_claim(data, keep=False))
 
     @rule()
     def lose_all_leases(self) -> None:
@@ -416,7 +416,7 @@ class Engine(RuleBasedStateMachine):
 
 def _claim(message: Message) -> Claim | None:
     return claims.claim(
-        Ticket.read(f"{message.task_id}-{message.sequence}", message.name, message.header), "model"
+        Ticket.parse(f"{message.task_id}-{message.sequence}", message.name, message.header), "model"
     )
 
 

@@ -574,7 +574,7 @@ def test_a_skipped_run_whose_tasks_were_not_swept_is_closed(monkeypatch):
     define(on_conflict="skip")
     first = start()
     with monkeypatch.context() as patch:
-        patch.setattr(stopping, "carry_on", lambda run_id: False)
+        patch.setattr(stopping, "continue_stop", lambda run_id: False)
         second = start()
     assert second.shown_status == "canceling"
     Supervisor("one").tick()

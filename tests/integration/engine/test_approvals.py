@@ -135,7 +135,7 @@ def test_what_can_not_be_decided():
     own_steps.perform(claimed)
     Run.objects.update(stop="cancel")
     assert refused(engine.approve, task) == text + "its run is canceling"
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     assert refused(engine.approve, task) == text + "it is canceled"
     Run.objects.all().delete()
     assert refused(engine.approve, task) == f"task {task.pk} is not there any more"
@@ -367,10 +367,10 @@ def test_fail_fast_ends_the_asking_and_spares_what_is_spared():
     ask(run, "ANYWAY")
     driver.fail(run, "A")
     assert refused(engine.approve, run.tasks.get(step="OK")).endswith("its run is running")
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     assert driver.statuses(run) == {"A": "failed", "OK": "canceled", "ANYWAY": "waiting"}
     engine.approve(run.tasks.get(step="ANYWAY"))
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     run.refresh_from_db()
     assert (run.status, run.error) == (RunStatus.FAILED, "A: ValueError: no")
 

@@ -12,7 +12,7 @@ from django_director import engine
 from django_director.definitions.model import Concurrency, TaskStep
 from django_director.engine import parking, pausing, stopping
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.concurrency import admission
 from django_director.engine.steps import child_workflows
 from django_director.engine.supervisor import audit, leases, publishing, retention, timeouts
@@ -159,11 +159,11 @@ def test_a_claim_that_was_lost_starts_nothing():
     lost = driver.claim(run, "SHIP")
     Task.objects.update(lease_until=PAST)
     assert leases.expire_leases() == 1
-    assert child_workflows.take_up(lost, {}) is None
+    assert child_workflows.start_or_resume(lost, {}) is None
     assert Run.objects.count() == 1
     take_up(run)
     assert Run.objects.count() == 2
-    assert child_workflows.take_up(lost, {}) is None
+    assert child_workflows.start_or_resume(lost, {}) is None
     assert Run.objects.count() == 2
 
 
@@ -179,7 +179,7 @@ def test_an_error_in_between_leaves_neither_a_child_nor_a_waiting_step(monkeypat
     with monkeypatch.context() as patch:
         patch.setattr("django_director.common.failpoints.point", die)
         with pytest.raises(RuntimeError), transaction.atomic():
-            child_workflows.take_up(claimed, {})
+            child_workflows.start_or_resume(claimed, {})
     assert (Run.objects.count(), run.tasks.get().status) == (1, TaskStatus.RUNNING)
 
 

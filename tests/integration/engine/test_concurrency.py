@@ -22,7 +22,7 @@ from django_director.db.transactions import transact
 from django_director.dispatch import publisher
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task

@@ -21,7 +21,7 @@ from django_director.db.compiled import can_pair
 from django_director.definitions.model import TaskStep
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.supervisor import leases, publishing
 from django_director.exceptions import (
     Conflict,
@@ -333,7 +333,7 @@ def test_a_late_finish_is_discarded():
     run = driver.start("A", "B")
     slow = driver.claim(run, "A")
     task = run.tasks.select_related("run__version").get(step="A")
-    assert finish.lose(task, Failure(error="WorkerLost: test", outcome=Attempt.Outcome.LOST))
+    assert finish.mark_lost(task, Failure(error="WorkerLost: test", outcome=Attempt.Outcome.LOST))
     quick = driver.claim(run, "A")
     assert quick.attempt == 2
     assert finish.finish(quick, "quick")

@@ -10,7 +10,7 @@ from django_director import engine
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Publication
 from django_director.engine.attempts import claim as claims
-from django_director.engine.attempts import finish
+from django_director.engine.attempts import failures, finish
 from django_director.engine.supervisor import audit, leases, timeouts, unknown_tasks
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -312,5 +312,5 @@ def test_what_the_rules_of_a_list_make_of_it_costs_the_same_whatever_its_length(
         claimed = driver.claim(run, "hooks.failure-0")
         # Its row, all after it in its list, the first of the next.
         with driver.queries(3):
-            assert finish.fail(claimed, finish.Failure(error="ValueError: no"))
+            assert finish.fail(claimed, failures.Failure(error="ValueError: no"))
         assert list(hook_statuses(run).values()).count("upstream_failed") == length - 1

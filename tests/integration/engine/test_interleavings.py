@@ -14,7 +14,7 @@ from django_director.engine import queries
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.flow import advance, gates
 from django_director.engine.supervisor import audit, leases, publishing, retention
 from django_director.engine.supervisor.loop import Supervisor
@@ -151,7 +151,7 @@ def test_a_finish_that_waits_while_its_task_is_taken_away(shape):
     claimed = driver.claim(run, "A")
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         (task,) = queries.read_to_end(Task.objects.filter(pk=claimed.task_id))
-        assert finish.lose(task, Failure(error="WorkerLost: gone"))
+        assert finish.mark_lost(task, Failure(error="WorkerLost: gone"))
         end = pool.submit(own_connection, lambda: finish.finish(claimed, 1))
         until(lambda: waiting() == 1)
     assert end.result(PATIENCE) is False

@@ -13,7 +13,7 @@ from django_director.engine import stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.flow import item_rows
 from django_director.engine.steps import maps
 from django_director.engine.supervisor import audit, leases
@@ -108,7 +108,7 @@ def test_an_end_that_releases_and_a_cancel(held, point):
     audit.close_stopped()
     assert in_work(run) == [1]
     assert finish.finish(second, 1)
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     engine.retry(run)

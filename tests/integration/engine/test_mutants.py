@@ -15,7 +15,7 @@ from django_director import engine
 from django_director.db.compiled import UUID_FIELD, Param, Update
 from django_director.engine import outbox, pausing, stopping, transitions
 from django_director.engine.attempts import claim as claims
-from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts import endings, finish, finish_fast
 from django_director.engine.attempts.claim import Claim, Ticket
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import advance, gates, items
@@ -89,7 +89,7 @@ def late_failure(story: Story) -> None:
 
 def handed_back(story: Story) -> None:
     story.run("A")
-    finish.hand_back(story.take("A"))
+    finish.requeue(story.take("A"))
     story.supervise()
     story.do("A")
 
@@ -273,7 +273,7 @@ def _queued_as_before(sequence: int) -> dict[str, Any]:
 claims_take = claims._take
 queued_again = transitions.queued_again
 settle_count = gates._count
-items_count, items_release = items._count, items.release
+items_count, items_release = items._count, items.release_items
 
 NO_OUTCOME = "a run has no outcome"
 ACTIVE = "a finished run has an active task"
@@ -296,7 +296,7 @@ MUTANTS = {
         finish_fast, "succeeding", _succeeding_without_fence, late_success, "somebody else's claim was finished"
     ),
     "fail without the fence": Mutant(
-        finish, "_mine", _without_fence, late_failure, "somebody else's claim was failed"
+        endings, "_mine", _without_fence, late_failure, "somebody else's claim was failed"
     ),
     "a task is queued again with its old sequence": Mutant(
         transitions, "queued_again", _queued_as_before, handed_back, "one message was claimed twice"
@@ -304,7 +304,7 @@ MUTANTS = {
     "joins forget failures": Mutant(gates, "_count", _without_counting_failures, a_member_fails, GATES),
     "joins forget what was skipped": Mutant(gates, "_count", _without_counting_skips, a_member_is_skipped, GATES),
     "fail_fast does not go on": Mutant(
-        stopping, "_go_on", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME
+        stopping, "_continue_spared", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME
     ),
     "nobody publishes again": Mutant(publishing, "publish_due", lambda *_: 0, a_message_is_lost, NO_OUTCOME),
     "a pause does not hold": Mutant(
@@ -359,7 +359,7 @@ MUTANTS = {
     ),
     "the end does not ask whether the run was stopped": Mutant(
         advance,
-        "end",
+        "end_run",
         _end_whatever_the_stop,
         the_last_task_ends_after_a_cancel,
         "a canceled run has another outcome",
@@ -367,13 +367,13 @@ MUTANTS = {
     "items forget failures": Mutant(items, "_count", _items_without_counting_failures, an_item_fails, GATES),
     "an item that ends lets no other begin": Mutant(
         items,
-        "release",
+        "release_items",
         lambda run, graph, node, number, first=0: 0,
         one_item_at_a_time,
         "an item should be in work",
     ),
     "an item that ends lets two others begin": Mutant(
-        items, "release", _release_two, one_item_at_a_time, "too many items are in work"
+        items, "release_items", _release_two, one_item_at_a_time, "too many items are in work"
     ),
     "the tasks after an item's first are not queued": Mutant(
         outbox, "queue_items", lambda run, graph, places: None, an_item_goes_on, "a ready item was not queued"

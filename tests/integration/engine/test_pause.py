@@ -14,7 +14,7 @@ from django_director.dispatch.messages import Publication
 from django_director.engine import parking
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.supervisor import audit, backlog, publishing, timeouts
 from django_director.engine.supervisor.loop import Supervisor
 from django_director.exceptions import Conflict
@@ -202,7 +202,7 @@ def test_a_duplicate_of_a_running_run_parks_nothing():
     ticket = driver.ticket(run.tasks.get())
     claimed = claims.claim(ticket, "tests")
     assert claims.claim(ticket, "tests") is None
-    assert finish.hand_back(claimed)
+    assert finish.requeue(claimed)
     assert claims.claim(ticket, "tests") is None
     assert parking.parked().count() == 0
     assert run.tasks.get().status == TaskStatus.QUEUED

@@ -61,7 +61,7 @@ class Site:
 
     def hasten(self) -> None:
         """What it does each sixth of a lease."""
-        backlog.hasten(self.watch)
+        backlog.expedite(self.watch)
 
     def pass_time(self, seconds: float) -> None:
         """Let so much time pass, in which the supervisor works whenever something is due."""

@@ -372,7 +372,7 @@ def test_a_reset_of_scattered_tasks():
 def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
     """The commit went through, its answer did not; the second try must see that it is its own."""
     run = ran("A", "B")
-    real, tries = apply.carry_out, []
+    real, tries = apply.apply_plan, []
 
     def unlucky(*args: Any) -> None:
         real(*args)
@@ -386,7 +386,7 @@ def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
         except OperationalError:
             return work()
 
-    monkeypatch.setattr(apply, "carry_out", unlucky)
+    monkeypatch.setattr(apply, "apply_plan", unlucky)
     monkeypatch.setattr(apply, "transact", persevere)
     again = engine.rerun(task(run, "A"))
     assert (len(tries), again.status, again.run.generation) == (2, TaskStatus.QUEUED, 1)

@@ -11,7 +11,7 @@ from django_director import engine
 from django_director.definitions.model import RULES
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.supervisor import audit, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run

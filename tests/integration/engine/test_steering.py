@@ -142,13 +142,13 @@ def test_a_stop_that_is_carried_out_late_leaves_a_run_alone_that_was_taken_up_ag
     run = driver.start("A", group("G", "X", "Y"))
     canceled = Run.objects.stopping().filter(pk=run.pk)
     engine.cancel(run)
-    assert stopping.carry_on(run.pk)
+    assert stopping.continue_stop(run.pk)
     engine.retry(run)
     driver.claim(run, "A")
     before = driver.statuses(run)
     stopping.sweep(canceled, run.pk)
     stopping.stop_children(canceled, run.pk, "canceled", force=force)
-    assert not stopping.carry_on(run.pk)
+    assert not stopping.continue_stop(run.pk)
     assert driver.statuses(run) == before == {"A": "running", "X": "pending", "Y": "pending"}
     run.refresh_from_db()
     assert run.status == RunStatus.RUNNING

@@ -129,56 +129,56 @@ def test_a_queue_that_is_seen_to_run_is_not_dry(monkeypatch):
     assert doubtful("q", "other") == {"other"}
 
 
-def test_what_a_backlog_has_put_off_is_hastened_when_it_is_over(published):
+def test_what_a_backlog_has_put_off_is_expedited_when_it_is_over(published):
     run = driver.start(group("G", "X", "Y", "Z"))
     _run_since(run, "X", 7200, 0)
     assert _next_delay(run, "Z") == 14_400
-    assert backlog.hasten() == 0, "it takes two hours still"
+    assert backlog.expedite() == 0, "it takes two hours still"
     _run_since(run, "Y", 0, 0)
-    assert backlog.hasten() == 1
+    assert backlog.expedite() == 1
     assert _due_in(run, "Z") == 60
-    assert backlog.hasten() == 0
+    assert backlog.expedite() == 0
 
 
-def test_what_a_backlog_has_put_off_is_hastened_when_nothing_runs_any_more(published):
+def test_what_a_backlog_has_put_off_is_expedited_when_nothing_runs_any_more(published):
     run = driver.start(group("G", "X", "Y", "Z"))
     _run_since(run, "X", 7200, 0)
     assert _next_delay(run, "Y") == 14_400
     run.tasks.filter(step="X").update(status=TaskStatus.SUCCESS, finished_at=later(0), lease_until=None)
     watch = backlog.Watch(LOOKS)
-    assert (backlog.hasten(watch), _due_in(run, "Y"), _due_in(run, "Z")) == (2, 0, 0), "they are the probes"
-    assert backlog.hasten(watch) == 0
+    assert (backlog.expedite(watch), _due_in(run, "Y"), _due_in(run, "Z")) == (2, 0, 0), "they are the probes"
+    assert backlog.expedite(watch) == 0
 
 
-def test_where_nothing_runs_at_one_look_the_others_are_hastened_as_before(published):
+def test_where_nothing_runs_at_one_look_the_others_are_expedited_as_before(published):
     """Tasks may be short: a queue is dry after several looks only, and then all but its probes are left alone."""
     run = driver.start(group("G", *"ABCDEF"))
     run.tasks.update(next_dispatch_at=later(1_000), dispatches=1)
     watch = backlog.Watch(LOOKS)
-    backlog.hasten(watch)
+    backlog.expedite(watch)
     assert sorted(_due_in(run, step) for step in "ABCDEF") == [0, 0, 0, 120, 120, 120]
 
 
-def test_what_was_sent_in_vain_is_hastened_when_a_worker_comes(published):
+def test_what_was_sent_in_vain_is_expedited_when_a_worker_comes(published):
     run = driver.start(group("G", "X", "Y"))
     for _ in range(4):
         delay = _next_delay(run, "Y")
     assert delay == 480
     _run_since(run, "X", 0, 0)
-    assert Supervisor().tick().hastened == 1
+    assert Supervisor().tick().expedited == 1
     assert _due_in(run, "Y") == 60
 
 
-def test_a_queue_is_not_hastened_by_another(published):
+def test_a_queue_is_not_expedited_by_another(published):
     run = driver.start(group("G", "X", "Y"))
     run.tasks.filter(step="Y").update(queue="other")
     for _ in range(3):
         _next_delay(run, "Y")
     watch = backlog.Watch(LOOKS)
-    assert backlog.hasten(watch) == 1, "it is the probe of its queue"
+    assert backlog.expedite(watch) == 1, "it is the probe of its queue"
     run.tasks.filter(step="Y").update(next_dispatch_at=later(240))
     _run_since(run, "X", 0, 0)
-    assert backlog.hasten(watch) == 0
+    assert backlog.expedite(watch) == 0
 
 
 def test_a_queue_is_what_celery_routes_to(published, monkeypatch):
@@ -190,17 +190,17 @@ def test_a_queue_is_what_celery_routes_to(published, monkeypatch):
     _run_since(run, "S1", 3_600, 0)
     _run_since(run, "F1", 0, 0)
     assert backlog.waits().keys() == {"slow", "celery"}
-    assert backlog.hasten() == 3
+    assert backlog.expedite() == 3
     assert [_due_in(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
     assert [_next_delay(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
 
 
-def test_what_is_parked_is_not_hastened(published):
+def test_what_is_parked_is_not_expedited(published):
     run = driver.start(group("G", "X", "Y"))
     _run_since(run, "X", 0, 0)
     engine.pause(run)
     assert parking.defer(run.tasks.all()) == 1
-    assert backlog.hasten() == 0
+    assert backlog.expedite() == 0
     assert parking.parked().count() == 1
 
 
@@ -209,7 +209,7 @@ def test_hastening_goes_on_chunk_by_chunk(published, monkeypatch):
     run = driver.start(group("G", "X", *(f"Y{number}" for number in range(5))))
     run.tasks.queued().update(next_dispatch_at=later(3_600))
     _run_since(run, "X", 0, 0)
-    assert backlog.hasten() == 5
+    assert backlog.expedite() == 5
 
 
 def test_what_waited_for_an_outage_does_not_make_a_backlog(published):

@@ -13,7 +13,7 @@ from django_director.db.functions import later
 from django_director.definitions.model import Retry
 from django_director.dispatch import publisher, routing
 from django_director.engine.attempts import claim as claims
-from django_director.engine.attempts import finish
+from django_director.engine.attempts import failures, finish
 from django_director.engine.supervisor import audit, leases, publishing, timeouts
 from django_director.engine.supervisor.loop import Supervisor
 from django_director.models import Run, Task
@@ -43,7 +43,7 @@ def test_the_deadline_counts_from_the_start_of_the_attempt():
     task = run.tasks.get(step="A")
     assert (task.deadline_at - task.started_at).total_seconds() == pytest.approx(60, abs=0.01)
     assert timeouts.end_overdue_attempts() == 0
-    assert finish.retry_later(first, finish.Failure(error="ValueError: no"), 0)
+    assert finish.retry_later(first, failures.Failure(error="ValueError: no"), 0)
     assert run.tasks.get(step="A").deadline_at is None
     driver.succeed(run, "A")
     assert run.tasks.get(step="A").deadline_at is None
@@ -133,7 +133,7 @@ def test_each_message_carries_limit_and_priority(published, settings, django_cap
     with django_capture_on_commit_callbacks(execute=True):
         driver.claim(run, "HARD_LIMIT")
         leases.mark_message_lost(task.pk, task.sequence, "its process died")
-        finish.retry_later(driver.claim(run, "HARD_LIMIT"), finish.Failure(error="no"), 0)
+        finish.retry_later(driver.claim(run, "HARD_LIMIT"), failures.Failure(error="no"), 0)
     first = [(options.get("time_limit"), options.get("priority")) for options in published]
     # Start, supervisor, lost worker, retry.
     assert first == [(60, 3)] * 4
