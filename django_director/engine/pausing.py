@@ -21,36 +21,45 @@ from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
 from django_director.status import STOP_SPARING, RunStatus
 
-from . import lineage, parking
-from .arguments import checked_run, checked_user
+from . import history, lineage, parking
+from .arguments import checked_run, checked_user, checked_via
 from .concurrency import admission
 
 CHUNK: Final = 5_000
 
 
-def pause(run: Run, *, user: Any = None) -> Run:
+def pause(run: Run, *, user: Any = None, via: str = "") -> Run:
     """Let a run start nothing more until it is resumed.
 
-    Running tasks go on, as do waits; the time of the pause does not count for the run's own time-out. Returns the
-    run as it is now. Raises ``Conflict`` for a run that has an outcome, is being canceled, or is paused already.
+    Running tasks go on, as do waits; the time of the pause does not count for the run's own time-out. Django's
+    history of the run says that ``user`` did it, and ``via`` what. Returns the run as it is now. Raises
+    ``Conflict`` for a run that has an outcome, is being canceled, or is paused already.
     """
-    checked_user(user)
+    checked_user(user, "pause")
+    message = history.line("pause", checked_via(via))
     lineage.refuse_child(checked_run(run, "pause"), "paused")
     paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
     if not statement(lambda: paused.update(paused_at=Now())):
         raise _conflict(run, "paused")
+    history.record(user, run, message)
     after_commit(partial(failpoints.point, "pause.committed"))
     after_commit(partial(_spread, run.pk))
     run.refresh_from_db()
     return run
 
 
-def resume(run: Run, *, user: Any = None) -> Run:
-    """Let a paused run go on. Returns the run as it is now. Raises ``Conflict`` for a run that is not paused."""
-    checked_user(user)
+def resume(run: Run, *, user: Any = None, via: str = "") -> Run:
+    """Let a paused run go on. Returns the run as it is now.
+
+    Django's history of the run says that ``user`` did it, and ``via`` what. Raises ``Conflict`` for a run that is
+    not paused.
+    """
+    checked_user(user, "resume")
+    message = history.line("resume", checked_via(via))
     lineage.refuse_child(checked_run(run, "resume"), "resumed")
     if not statement(partial(_resume, run.pk)):
         raise _conflict(run, "resumed")
+    history.record(user, run, message)
     after_commit(partial(failpoints.point, "resume.committed"))
     after_commit(partial(parking.release, run.pk))
     after_commit(partial(_spread, run.pk))

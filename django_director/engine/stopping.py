@@ -19,8 +19,8 @@ from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import outbox, reactions, transitions
-from .arguments import checked_run, checked_user
+from . import history, outbox, reactions, transitions
+from .arguments import checked_run, checked_user, checked_via
 from .flow import advance, hooks, item_rows
 
 T = TypeVar("T")
@@ -41,19 +41,22 @@ REASONS: Final[dict[Any, str]] = {
 """Why a stopped run's tasks were not started, where nobody says more."""
 
 
-def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
+def cancel(run: Run, *, user: Any = None, force: bool = False, via: str = "") -> Run:
     """Cancel a run: nothing of it starts any more; what runs is let end, or is given up with ``force``.
 
     What is given up is killed where its worker's pool can kill; else its code runs on, and is not believed.
-    Running tasks learn of it by ``context().canceled``. Returns the run as it is now. Raises ``Conflict`` for a
-    run that has an outcome, or that is being canceled already (``force`` may follow a cancel without it).
+    Running tasks learn of it by ``context().canceled``. Django's history of the run says that ``user`` did it, and
+    ``via`` what. Returns the run as it is now. Raises ``Conflict`` for a run that has an outcome, or that is being
+    canceled already (``force`` may follow a cancel without it).
     """
-    checked_user(user)
+    checked_user(user, "cancel")
+    message = history.line("cancel", checked_via(via))
     run = checked_run(run, "cancel")
     if not statement(partial(_stop, run.pk, secrets.randbits(63))):
         run.refresh_from_db()
         if run.is_finished or not force:
             raise Conflict(f"run {run.pk} can't be canceled: it is {run.shown_status}")
+    history.record(user, run, message)
     reason = f"canceled by {user}" if user is not None else "canceled"
     if force and not connection().in_atomic_block:
         # Nobody repeats the force: who asked for it is to hear of a lock.

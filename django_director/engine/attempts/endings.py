@@ -1,7 +1,8 @@
 """The ends of an attempt, as parts of transactions: success, failure, a retry to come, a lost worker.
 
 Each is one compare-and-set on the claim or, for a task whose row was read, on the sequence, the claim and the
-lease. What follows from it is written in the same transaction. ``False`` from any of them means: the row has changed.
+lease. What follows from it is written in the same transaction. ``False`` from any of them means: the row has
+changed.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import IntegrityError, OperationalError
+from django.db import IntegrityError, OperationalError, ProgrammingError
 
 from django_director import signals
 from django_director.common import failpoints, ids
@@ -30,6 +31,7 @@ from django_director.engine.arguments import (
     checked_text,
     checked_trigger,
     checked_user,
+    checked_via,
 )
 from django_director.engine.concurrency import admission, keys
 from django_director.engine.flow import gates, hooks
@@ -89,25 +91,26 @@ def start(
     scheduled_for: datetime | None = None,
     sent_at: datetime | None = None,
     publish: bool = True,
-    note: str = "",
+    via: str = "",
 ) -> Run:
     """Start the workflow ``name``, which may also be its row, and return its run.
 
     Inside ``transaction.atomic()`` the run is committed or rolled back with it. With an ``idempotency_key``, or a
     ``schedule`` and its slot ``scheduled_for``, that was used before, the earlier run is returned with
     ``run.created`` false. ``not_before`` delays the first tasks. ``publish=False`` leaves them to the caller.
-    ``note`` says what ``user`` did, for Django's history of the run: "Started (API)". Raises ``UnknownWorkflow``,
-    ``InvalidPayload``, ``Conflict`` when the key was used with another payload, ``DirectorError`` for a key that
-    is not 1 to 200 printable characters, and ``Misuse``, a ``TypeError``, for an argument of another type.
+    With a ``user``, Django's history of the run says who started it, and ``via`` what: "Started (API)". Raises
+    ``UnknownWorkflow``, ``InvalidPayload``, ``Conflict`` when the key was used with another payload,
+    ``DirectorError`` for a key that is not 1 to 200 printable characters, and ``Misuse``, a ``TypeError``, for an
+    argument of another type.
     """
     return start_version(
         current_version(checked_name(name)),
         payload,
         not_before=checked_moment("not_before", not_before),
         publish=publish,
-        note=checked_text("note", note) or "",
+        note=history.line("start", checked_via(via)),
         comment=checked_comment(comment),
-        user=checked_user(user),
+        user=checked_user(user, "start"),
         idempotency_key=checked_key(idempotency_key),
         trigger=checked_trigger(trigger),
         schedule=checked_text("schedule", schedule),
@@ -132,7 +135,7 @@ def start_version(
         return earlier
     made = with_key(made)
     try:
-        run = _insert(made)
+        run, is_noted = _insert(made)
     except IntegrityError:
         # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
         earlier = Run.objects.select_related("workflow", "version").filter(pk=made.run_id).first()
@@ -144,6 +147,8 @@ def start_version(
         if not met_lock(error):
             raise
         raise LockedRow(f"the workflow “{version.workflow.name}”") from error
+    if note and not is_noted:
+        history.record(made.fields.get("user"), run, note)
     if run.status == RunStatus.PENDING and not connection().in_atomic_block:
         # It may have got its slot since.
         run.refresh_from_db(fields=_CHANGING)
@@ -285,20 +290,29 @@ def with_key(order: Order) -> Order:
     return replace(order, fields=order.fields | {"concurrency_key": key})
 
 
-def _insert(order: Order) -> Run:
-    graph = order.version.graph
-    begins_now = order.not_before is None and graph.definition.concurrency is None
-    is_usual = begins_now and graph.beginning.found.outcome is None
-    if not (is_usual and initial_rows.fit_at_once(graph) and history.can_note(order.fields.get("user"))):
-        return transact(partial(insert, order))
+def _insert(order: Order) -> tuple[Run, bool]:
+    """Insert an ordered run with all its rows; return it, and whether its line in the history was written too."""
+    if not _fits_at_once(order):
+        return transact(partial(insert, order)), False
     # Inside a caller's transaction what the database refuses needs a savepoint.
     once = transact if connection().in_atomic_block else statement
-    return once(partial(_insert_at_once, order))
+    if order.note and history.can_note(order.fields.get("user")):
+        # What the history refuses must not be what keeps a run from starting.
+        with contextlib.suppress(IntegrityError, ProgrammingError):
+            return once(partial(_insert_at_once, order, has_note=True)), True
+    return once(partial(_insert_at_once, order)), False
 
 
-def _insert_at_once(order: Order) -> Run:
+def _fits_at_once(order: Order) -> bool:
+    graph = order.version.graph
+    begins_now = order.not_before is None and graph.definition.concurrency is None
+    return begins_now and graph.beginning.found.outcome is None and initial_rows.fit_at_once(graph)
+
+
+def _insert_at_once(order: Order, *, has_note: bool = False) -> Run:
     run, graph = _new_run(order), order.version.graph
-    initial_rows.insert_at_once(run, graph, history.note(order.fields.get("user"), run, order.note))
+    note = history.note(order.fields["user"], run, order.note) if has_note else None
+    initial_rows.insert_at_once(run, graph, note)
     if connection().in_atomic_block:
         failpoints.point("start.inserted")
     return _begun(order, run)
@@ -314,9 +328,6 @@ def insert(order: Order) -> Run:
     if run.is_finished:
         hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
         reactions.run_ended(run)
-    user = order.fields.get("user")
-    if order.note and not history.is_elsewhere(user):
-        history.record(user, run, order.note)
     return _begun(order, run)
 
 
@@ -336,10 +347,6 @@ def _begun(order: Order, run: Run) -> Run:
     after_commit(partial(_announce, run))
     if begins_now and run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))
-    user = order.fields.get("user")
-    if order.note and history.is_elsewhere(user):
-        # A line written at once would stay when the run is rolled back, and come twice when it is tried again.
-        after_commit(partial(history.record, user, run, order.note))
     return run
 
 

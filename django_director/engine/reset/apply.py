@@ -16,8 +16,14 @@ from django_director.common import failpoints, ids
 from django_director.db.bulk_inserts import insert_from
 from django_director.db.texts import storable
 from django_director.db.transactions import after_commit, transact
-from django_director.engine import lineage, outbox, transitions
-from django_director.engine.arguments import checked_comment, checked_run, checked_task, checked_user
+from django_director.engine import history, lineage, outbox, transitions
+from django_director.engine.arguments import (
+    checked_comment,
+    checked_run,
+    checked_task,
+    checked_user,
+    checked_via,
+)
 from django_director.engine.attempts.claim import RunSnapshot
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import advance, item_rows
@@ -41,35 +47,41 @@ _KEPT: Final = {
 }
 
 
-def retry(run: Run, *, user: Any = None) -> Run:
+def retry(run: Run, *, user: Any = None, via: str = "") -> Run:
     """Run the failed and canceled tasks of a finished run again, and everything downstream of them.
 
-    What succeeded and does not depend on them is kept. Returns the run as it is now. Raises ``Conflict`` for a
-    run that is active or has succeeded.
+    What succeeded and does not depend on them is kept. Django's history of the run says that ``user`` did it, and
+    ``via`` what. Returns the run as it is now. Raises ``Conflict`` for a run that is active or has succeeded.
     """
-    checked_user(user)
+    checked_user(user, "retry")
+    message = history.line("retry", checked_via(via))
     _carry_out(_of_retry(run))
+    history.record(user, run, message)
     return run
 
 
-def rerun(task: Task, *, user: Any = None) -> Task:
+def rerun(task: Task, *, user: Any = None, via: str = "") -> Task:
     """Run a task of a finished run again, and everything downstream of it; everything else is kept.
 
-    Returns the task as it is now. Raises ``Conflict`` for a hook, for a task of an active run, and for one that
-    would not run, as what is before it stays as it is.
+    Django's histories of the task and its run say that ``user`` did it, and ``via`` what. Returns the task as it
+    is now. Raises ``Conflict`` for a hook, for a task of an active run, and for one that would not run, as what is
+    before it stays as it is.
     """
-    checked_user(user)
+    checked_user(user, "rerun")
+    message = history.line("rerun", checked_via(via))
     _carry_out(_of_rerun(task))
+    history.record_on_task(user, task, message)
     return _as_it_is_now(task)
 
 
-def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
+def skip(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> Task:
     """Take a failed or canceled task of a finished run as skipped; everything downstream of it runs again.
 
-    The task's ``reason`` says who did it, and the ``comment``. Returns the task as it is now. Raises ``Conflict``
-    for any other task.
+    The task's ``reason`` says who did it, and the ``comment``; Django's histories of the task and its run say who
+    did it, and ``via`` what. Returns the task as it is now. Raises ``Conflict`` for any other task.
     """
-    checked_user(user)
+    checked_user(user, "skip")
+    message = history.line("skip", checked_via(via))
     comment = checked_comment(comment)
     reason = (
         TaskStatus.SKIPPED.label
@@ -77,6 +89,7 @@ def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
         + (f": {comment}" if comment else "")
     )
     _carry_out(_of_skip(task), storable(reason)[:REASON_LENGTH])
+    history.record_on_task(user, task, message)
     return _as_it_is_now(task)
 
 

@@ -236,7 +236,7 @@ def test_a_refused_start_leaves_the_transaction_of_the_caller_alone(monkeypatch)
 def test_the_history_has_a_line_of_the_start(django_user_model):
     make_workflow(definition("test.FLOW", "A"))
     user = django_user_model.objects.create(username="ann")
-    run = engine.start("test.FLOW", user=user, note="Started (test)")
+    run = engine.start("test.FLOW", user=user, via="test")
     assert_noted(run, user)
 
 
@@ -247,7 +247,7 @@ def test_who_listens_to_the_history_hears_of_a_start(django_user_model):
     receiver = lambda instance, **_: heard.append(instance.object_id)  # noqa: E731
     post_save.connect(receiver, sender=LogEntry)
     try:
-        run = engine.start("test.FLOW", user=user, note="Started (test)")
+        run = engine.start("test.FLOW", user=user, via="test")
     finally:
         post_save.disconnect(receiver, sender=LogEntry)
     assert list(map(str, heard)) == [str(run.pk)]
@@ -441,8 +441,8 @@ def test_a_comment_that_is_too_long_is_refused_wherever_it_is_given(act):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"user": "root"}, "user must be a user, or None, not 'root'"),
-        ({"user": 1}, "user must be a user, or None, not 1"),
+        ({"user": "root"}, "start(): user must be a user, or None, not 'root'"),
+        ({"user": 1}, "start(): user must be a user, or None, not 1"),
         ({"comment": 5}, "comment must be text, not 5"),
         ({"comment": None}, "comment must be text, not None"),
         ({"idempotency_key": 7}, "idempotency_key must be text, or None, not 7"),
