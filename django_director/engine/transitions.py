@@ -38,30 +38,20 @@ RUN_CHANGES: Final[dict[str, frozenset[tuple[RunStatus | None, RunStatus]]]] = {
 """By the name of a function: the transitions of runs that it stands for."""
 
 _NEVER_RAN: Final[Columns] = {
-    "map_count": None,
-    "claim": None,
-    "lease_until": None,
-    "next_dispatch_at": None,
-    "not_before": None,
-    "deadline_at": None,
+    **dict.fromkeys(("map_count", "claim", "lease_until", "next_dispatch_at", "not_before", "deadline_at")),
     "asked_at": None,
     "decision": None,
     "decided_by_id": "",
     "unknown_since": None,
     "unsendable_since": None,
-    "dispatches": 0,
-    "failures": 0,
-    "crashes": 0,
-    "attempt": 0,
+    **dict.fromkeys(("dispatches", "failures", "crashes", "attempt"), 0),
     "result": None,
     "error": "",
     "traceback": "",
     "reason": "",
     "worker": "",
     "progress": None,
-    "queued_at": None,
-    "started_at": None,
-    "finished_at": None,
+    **dict.fromkeys(("queued_at", "started_at", "finished_at")),
 }
 """The columns of a task that never ran."""
 _DONE: Final = (TaskStatus.SUCCESS, TaskStatus.SKIPPED)

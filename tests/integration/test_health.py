@@ -18,7 +18,8 @@ from rest_framework.test import APIClient
 from django_director.db.functions import Now, later
 from django_director.engine import parking
 from django_director.engine.attempts import unwritten
-from django_director.engine.supervisor.loop import LEASE_NAME, Supervisor
+from django_director.engine.supervisor.leadership import LEASE_NAME
+from django_director.engine.supervisor.loop import Supervisor
 from django_director.models import Lease, Worker
 from django_director.presentation import health
 from django_director.schedules import beat_rows

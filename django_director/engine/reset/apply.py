@@ -27,7 +27,7 @@ from django_director.engine.arguments import (
 from django_director.engine.attempts.claim import RunSnapshot
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import advance, item_rows
-from django_director.engine.launch.start import time_limit
+from django_director.engine.launch.orders import time_limit
 from django_director.exceptions import Conflict
 from django_director.graph import spans
 from django_director.graph.items import Place

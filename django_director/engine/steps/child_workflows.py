@@ -27,8 +27,8 @@ from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.failures import Failure
 from django_director.engine.concurrency import admission
-from django_director.engine.launch import start
-from django_director.engine.launch.start import Order
+from django_director.engine.launch import named_workflows, orders, start
+from django_director.engine.launch.orders import Order
 from django_director.engine.outbox import RunRef
 from django_director.engine.reset import apply, plans
 from django_director.engine.reset.plans import Plan
@@ -137,7 +137,7 @@ def _last_child(claim: Claim) -> Run | None:
 
 def _has_payload(child: Run, payload: Any) -> bool:
     try:
-        return bool(start.checked_payload(child.version, payload) == child.payload)
+        return bool(orders.checked_payload(child.version, payload) == child.payload)
     except InvalidPayload:
         return False
 
@@ -147,10 +147,10 @@ def _order(claim: Claim, payload: Any) -> Order:
     parents = Run.objects.select_related("workflow").defer("payload")
     parent = statement(partial(parents.get, pk=claim.run.pk), patience=WORKER_PATIENCE)
     try:
-        version = start.current_version(step.workflow)
+        version = named_workflows.current_version(step.workflow)
         _check_recursion(parent, version.workflow)
         _check_groups(parent, version.workflow)
-        order = start.order(
+        order = orders.make_order(
             version,
             payload,
             timeout=step.timeout,
@@ -160,7 +160,7 @@ def _order(claim: Claim, payload: Any) -> Order:
             parent_task_id=claim.task_id,
             is_awaited=True,
         )
-        return start.with_key(order)
+        return orders.with_key(order)
     except DirectorError as error:
         raise ChildNotStarted(f"“{step.workflow}” can't be started: {error}") from error
 

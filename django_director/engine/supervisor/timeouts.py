@@ -17,7 +17,7 @@ from django_director.db.transactions import BATCH, statement, transact, update_u
 from django_director.definitions.model import WorkflowStep
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.failures import Failure
-from django_director.engine.launch.start import time_limit
+from django_director.engine.launch.orders import time_limit
 from django_director.engine.queries import read_to_end, run_of
 from django_director.engine.retry_policy import next_delay
 from django_director.models import Attempt, Run, Task

@@ -18,7 +18,8 @@ from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.steps import timers
 from django_director.engine.supervisor import agenda, audit, leases, publishing, timeouts
-from django_director.engine.supervisor.loop import LEASE_NAME, Supervisor
+from django_director.engine.supervisor.leadership import LEASE_NAME
+from django_director.engine.supervisor.loop import Supervisor
 from django_director.exceptions import Conflict, DirectorError
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus

@@ -18,7 +18,8 @@ from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
 from django_director.engine.attempts import claim as claims
 from django_director.engine.supervisor import workers
-from django_director.engine.supervisor.loop import LEASE_NAME, LOOKS, Supervisor
+from django_director.engine.supervisor.leadership import LEASE_NAME
+from django_director.engine.supervisor.loop import LOOKS, Supervisor
 from django_director.exceptions import Conflict
 from django_director.models import Lease, Run, Task, Worker
 from django_director.status import RunStatus, TaskStatus

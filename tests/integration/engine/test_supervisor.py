@@ -17,7 +17,8 @@ from django_director.db.functions import later
 from django_director.dispatch import publisher
 from django_director.engine import outbox, parking, queries
 from django_director.engine.supervisor import agenda, backlog, leases, publishing
-from django_director.engine.supervisor.loop import LEASE_NAME, LEASE_SECONDS, LOOKS, Supervisor
+from django_director.engine.supervisor.leadership import LEASE_NAME, LEASE_SECONDS
+from django_director.engine.supervisor.loop import LOOKS, Supervisor
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow
@@ -334,7 +335,7 @@ def test_a_held_lease_is_renewed_each_third_of_its_time(published):
     with driver.queries(1):
         supervisor._guarded_tick()
     assert Lease.objects.get().until == before
-    supervisor._renewed -= LEASE_SECONDS / 3
+    supervisor._leadership.renewed_at -= LEASE_SECONDS / 3
     supervisor._guarded_tick()
     assert Lease.objects.get().until > before
 
@@ -479,7 +480,7 @@ def test_who_takes_over_again_does_not_wait_before_it_looks_at_silent_workers():
     assert made._guarded_tick() >= 0
     made._reoffers._last = time.monotonic() - 60
     Lease.objects.update(holder="two", until=later(-1))
-    made._holds = False
+    made._leadership.is_held = False
     made._guarded_tick()
-    assert made._holds
+    assert made._leadership.is_held
     assert made._reoffers._trusted_at <= time.monotonic()
