@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from django_director.common import failpoints, ids
-from django_director.db.transactions import after_commit, connection, statement, transact
+from django_director.db.transactions import after_commit, connection, in_transaction, statement, transact
 from django_director.dispatch import publisher
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
@@ -225,7 +225,7 @@ def close_if_idle(run_id: UUID) -> bool:
     """Give a stopped run its outcome when none of its tasks is active; say whether that happened."""
     runs = _idle().filter(pk=run_id).select_related("version").defer("payload", "version__source")
     run: Run | None = statement(runs.first)
-    return run is not None and transact(partial(_close, run))
+    return run is not None and _close(run)
 
 
 def _idle() -> RunQuerySet:
@@ -234,6 +234,7 @@ def _idle() -> RunQuerySet:
     return stopping.filter(~Exists(active))
 
 
+@in_transaction()
 def _close(run: Run) -> bool:
     graph = run.version.graph
     outcome, error = _outcome(run, graph)

@@ -20,7 +20,13 @@ from django_director.common import failpoints
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import BATCH, after_commit, statement, transact, update_unlocked
+from django_director.db.transactions import (
+    BATCH,
+    after_commit,
+    in_transaction,
+    statement,
+    update_unlocked,
+)
 from django_director.definitions.model import Concurrency
 from django_director.engine import outbox, reactions, stopping, transitions
 from django_director.engine.flow import advance, item_rows
@@ -142,12 +148,13 @@ def _free_slot(run: Run) -> int | None:
 
 def _take(run: Run, slot: int) -> bool:
     try:
-        return transact(partial(_write_admission, run, slot))
+        return _write_admission(run, slot)
     except IntegrityError:
         # Somebody else has just taken the slot.
         return False
 
 
+@in_transaction()
 def _write_admission(run: Run, slot: int) -> bool:
     graph = run.version.graph
     wanting = Run.objects.wanting().filter(pk=run.pk, generation=run.generation)

@@ -11,7 +11,7 @@ from django.db.models import F
 
 from django_director.common import ids
 from django_director.db.lock_limits import each
-from django_director.db.transactions import transact
+from django_director.db.transactions import in_transaction
 from django_director.engine import outbox, transitions
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, items
@@ -59,7 +59,7 @@ def continue_maps(run: Run, graph: Graph) -> None:
     for position, count in waiting_maps(run.pk).items():
         node = graph.nodes[position]
         if not node.runs_on:
-            transact(partial(_continue_map, run, graph, node, count))
+            _continue_map(run, graph, node, count)
 
 
 def begin_items(run: RunRef, graph: Graph, node: Node, found: Items) -> None:
@@ -120,7 +120,7 @@ def top_up() -> int:
 
 
 def _top_up_run(run: Run, graph: Graph, limited: list[Node]) -> int:
-    return sum(transact(partial(_top_up, run, graph, node)) for node in limited)
+    return sum(_top_up(run, graph, node) for node in limited)
 
 
 def _running(version: int) -> Iterator[Run]:
@@ -128,6 +128,7 @@ def _running(version: int) -> Iterator[Run]:
     yield from running.only("generation")[:BATCH]
 
 
+@in_transaction()
 def _top_up(run: Run, graph: Graph, node: Node) -> int:
     if node.max_parallel is None or not _lock(run.pk, node):
         return 0
@@ -135,6 +136,7 @@ def _top_up(run: Run, graph: Graph, node: Node) -> int:
     return work.release_items(run, graph, node, node.max_parallel - active) if active < node.max_parallel else 0
 
 
+@in_transaction()
 def _continue_map(run: Run, graph: Graph, node: Node, count: int) -> None:
     if not _lock(run.pk, node):
         return

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 from django.db.models import F
 
-from django_director.db.transactions import transact
+from django_director.db.transactions import in_transaction
 from django_director.engine.attempts.claim import RunSnapshot
 from django_director.engine.flow import advance, item_rows
 from django_director.engine.flow.gates import insert_gates
@@ -18,13 +17,26 @@ from django_director.status import RunStatus, Stop
 logger = logging.getLogger(__name__)
 
 
+@in_transaction()
 def recompute(run: Run) -> bool:
     """Compute an active run's gates anew and queue or end what they allow.
 
     The way out for a run in which nothing is active although it has no outcome: that can't come from the engine,
     but from a hand in the database. Says whether the run was still active.
     """
-    return transact(partial(_recompute, run))
+    running = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING, stop=Stop.NONE)
+    if not running.update(generation=F("generation")):
+        return False
+    graph = run.version.graph
+    snapshot = RunSnapshot.of(run, run.generation)
+    statuses = statuses_of(run)
+    if len(statuses) < len(graph.nodes):
+        logger.error("Run %s has lost rows of tasks; it fails.", run.pk, extra={"run_id": str(run.pk)})
+        advance.end_run(snapshot, graph, RunStatus.FAILED)
+    else:
+        _continue_maps(snapshot, graph, statuses)
+        continue_run(snapshot, graph, replay(graph, statuses))
+    return True
 
 
 def statuses_of(run: Run) -> dict[int, str]:
@@ -46,22 +58,6 @@ def write_gates(run: RunSnapshot, graph: Graph, again: Replay) -> None:
     """Let the gates have counted what was computed."""
     Gate.objects.filter(run_id=run.pk, seq__lt=items.FIRST_COUNTER).delete()
     insert_gates(run.pk, graph, again.tallies)
-
-
-def _recompute(run: Run) -> bool:
-    running = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING, stop=Stop.NONE)
-    if not running.update(generation=F("generation")):
-        return False
-    graph = run.version.graph
-    snapshot = RunSnapshot.of(run, run.generation)
-    statuses = statuses_of(run)
-    if len(statuses) < len(graph.nodes):
-        logger.error("Run %s has lost rows of tasks; it fails.", run.pk, extra={"run_id": str(run.pk)})
-        advance.end_run(snapshot, graph, RunStatus.FAILED)
-    else:
-        _continue_maps(snapshot, graph, statuses)
-        continue_run(snapshot, graph, replay(graph, statuses))
-    return True
 
 
 def _continue_maps(run: RunSnapshot, graph: Graph, statuses: dict[int, str]) -> None:

@@ -20,7 +20,7 @@ from django_director.common.json_values import NotStorable, normalise
 from django_director.conf import director
 from django_director.db.functions import later
 from django_director.db.lock_limits import avoided, each
-from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, in_transaction, statement, transact
 from django_director.definitions.model import WorkflowStep
 from django_director.engine import lineage, pausing, reactions, stopping, transitions
 from django_director.engine.attempts import endings
@@ -62,14 +62,14 @@ def start_or_resume(claim: Claim, payload: Any) -> Run | None:
         return None
     if last is None or not _has_payload(last, payload):
         order = _order(claim, payload)
-        transact(partial(_begin, claim, order), patience=WORKER_PATIENCE)
+        _begin(claim, order)
         return None
     if last.status == RunStatus.SUCCESS:
         return last
     if refusal := statement(partial(admission.no_room, last), patience=WORKER_PATIENCE):
         raise Refused(f"skipped: {refusal}")
     plan = statement(partial(plans.of_retry, last), patience=WORKER_PATIENCE)
-    transact(partial(_resume, claim, plan, secrets.randbits(63)), patience=WORKER_PATIENCE)
+    _resume(claim, plan, secrets.randbits(63))
     return None
 
 
@@ -181,6 +181,7 @@ def _check_groups(parent: Run, workflow: Workflow) -> None:
         raise NotAllowed(f"user “{parent.user_name}”, who started the run, is in none of the groups {groups}")
 
 
+@in_transaction(patience=WORKER_PATIENCE)
 def _begin(claim: Claim, order: Order) -> None:
     if not endings.suspend(claim, child_run=order.run_id):
         # The step is not ours any more; or it waits already, by our own commit whose answer was lost.
@@ -195,6 +196,7 @@ def _begin(claim: Claim, order: Order) -> None:
     failpoints.point("child.inserted")
 
 
+@in_transaction(patience=WORKER_PATIENCE)
 def _resume(claim: Claim, plan: Plan, token: int) -> None:
     if not endings.suspend(claim):
         return
@@ -239,7 +241,7 @@ def _tell(child: Run, step: Task) -> bool:
         except InvalidResult as error:
             failure = Failure(error=f"InvalidResult: {error}")
             return transact(partial(endings.fail_row, step, failure))
-        return transact(partial(_succeed, step, result))
+        return _succeed(step, result)
     if child.stop == Stop.SKIP:
         return transact(partial(endings.end_row, step, TaskStatus.SKIPPED, reason=child.error[:500]))
     if child.status == RunStatus.CANCELED and parent.stop not in STOP_SPARING:
@@ -249,6 +251,7 @@ def _tell(child: Run, step: Task) -> bool:
     return transact(partial(endings.fail_row, step, _failure(child, step)))
 
 
+@in_transaction()
 def _succeed(step: Task, result: Any) -> bool:
     columns: dict[str, Any] = {"result": result, "error": "", "traceback": "", "reason": ""}
     return endings.end_row(step, TaskStatus.SUCCESS, **columns)

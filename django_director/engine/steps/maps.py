@@ -18,7 +18,7 @@ from django_director.conf import director
 from django_director.db.bulk_inserts import BATCH, InsertMany
 from django_director.db.compiled import INTEGER, TEXT, UUID_FIELD, Param, prepared
 from django_director.db.functions import Now, later
-from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, in_transaction, statement
 from django_director.engine import outbox, stopping, transitions
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
@@ -64,7 +64,7 @@ def expand(claim: Claim, texts: Sequence[str]) -> bool:
     Raises ``InvalidItems`` when the run would have too many tasks.
     """
     _check_number(claim, len(texts))
-    return transact(partial(_expand, claim, texts), patience=WORKER_PATIENCE)
+    return _expand(claim, texts)
 
 
 def _check_number(claim: Claim, count: int) -> None:
@@ -78,6 +78,7 @@ def _check_number(claim: Claim, count: int) -> None:
         )
 
 
+@in_transaction(patience=WORKER_PATIENCE)
 def _expand(claim: Claim, texts: Sequence[str]) -> bool:
     count, node = len(texts), claim.node
     if not endings.suspend(claim, map_count=count):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import WORKER_PATIENCE, connection, statement, transact
+from django_director.db.transactions import WORKER_PATIENCE, connection, in_transaction, statement
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.queries import read_to_end, run_of
@@ -42,15 +42,16 @@ def fire(tasks: TaskQuerySet | None = None) -> int:
     """End the waits, and decide on the approvals, whose time is up; return how many."""
     chosen: TaskQuerySet = Task.objects.all() if tasks is None else tasks
     due = chosen.waiting().filter(deadline_at__lte=Now()).order_by("deadline_at")
-    return each(read_to_end(due.annotate(as_of=Now())), lambda task: transact(partial(_fire, task)), run_of)
+    return each(read_to_end(due.annotate(as_of=Now())), _fire, run_of)
 
 
 def end_waits(tasks: TaskQuerySet) -> int:
     """End those waits of ``tasks`` that go on, whatever their time; return how many."""
     waiting = tasks.waiting().filter(deadline_at__isnull=False, asked_at=None)
-    return sum(transact(partial(_fire, task)) for task in read_to_end(waiting))
+    return sum(_fire(task) for task in read_to_end(waiting))
 
 
+@in_transaction()
 def _fire(task: Any) -> bool:
     kind = task.run.version.graph.node(task.position).kind
     if kind == "wait":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from django.db.models.functions import Coalesce
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import BATCH, transact, update_unlocked
+from django_director.db.transactions import BATCH, in_transaction, update_unlocked
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Message
 from django_director.engine import outbox
@@ -64,7 +63,7 @@ def fail() -> int:
         _renew(expired.filter(name=name, queue=queue))
         del kinds[name, queue]
     failing = [task for tasks in kinds.values() for task in tasks]
-    return each(failing, lambda task: transact(partial(_fail, task)), run_of)
+    return each(failing, _fail, run_of)
 
 
 def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
@@ -102,6 +101,7 @@ def _renew(tasks: TaskQuerySet) -> None:
         update_unlocked(chunk, lambda rows: rows.queued().update(unknown_since=Now()))
 
 
+@in_transaction()
 def _fail(task: Task) -> bool:
     failure = Failure(
         error=f"UnknownTask: no worker has known the task “{task.name}” for {director.UNKNOWN_TASK_TTL} s; "

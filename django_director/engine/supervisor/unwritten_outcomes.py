@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 from django_director.db.errors import is_of_data
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import avoided, bounded, each
-from django_director.db.transactions import statement, transact
+from django_director.db.transactions import in_transaction, statement
 from django_director.engine import outbox, parking
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim, of_row
@@ -33,20 +32,21 @@ def write_all(limit: int) -> int:
 def _write(kept: Any) -> bool:
     if kept.end == End.OFFER:
         with bounded(LOCK_SECONDS):
-            return transact(partial(_offer, kept))
+            return _offer(kept)
     # Not by `queries.read_to_end`, which leaves out runs that are avoided: what is not found here is dropped.
     running = Task.objects.running().filter(pk=kept.task_id, claim=kept.claim)
     task = statement(running.select_related("run__version").defer("run__payload").first)
     try:
         with bounded(LOCK_SECONDS):
-            return transact(partial(_replace, kept, task))
+            return _replace(kept, task)
     except Exception as error:
         if not is_of_data(error):
             raise
         kept.end, kept.content = End.FAILURE, {"error": f"the result could not be stored: {error}"}
-        return transact(partial(_replace, kept, task))
+        return _replace(kept, task)
 
 
+@in_transaction()
 def _offer(kept: Any) -> bool:
     """Let a task be sent again whose message was taken while its row was locked, if it still waits for that."""
     UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
@@ -55,6 +55,7 @@ def _offer(kept: Any) -> bool:
     return bool(sent.queued().update(next_dispatch_at=outbox.UNSENT))
 
 
+@in_transaction()
 def _replace(kept: Any, task: Task | None) -> bool:
     """Let the task's row say what is kept. ``None``: the attempt is not the task's any more."""
     gone, _ = UnwrittenOutcome.objects.filter(pk=kept.pk).delete()

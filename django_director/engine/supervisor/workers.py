@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import connection, statement, transact, update_unlocked
+from django_director.db.transactions import connection, in_transaction, statement, update_unlocked
 from django_director.engine import outbox, parking
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task, Worker
@@ -67,7 +67,7 @@ class Vigil:
     def poll(self) -> tuple[list[int], bool]:
         """The keys of the workers that are lost, and whether one of them was not before."""
         now, before = time.monotonic(), self._suspects
-        silent = transact(_silent)
+        silent = _silent()
         self._suspects = {
             key: before[key] if key in before and before[key][0] == seen_at else (seen_at, now)
             for key, seen_at in silent
@@ -102,6 +102,7 @@ def _make_queued_due() -> None:
     update_unlocked(sent, lambda tasks: tasks.queued().update(next_dispatch_at=Now()), limit=outbox.CHUNK)
 
 
+@in_transaction()
 def _silent() -> list[tuple[int, datetime]]:
     silent = Worker.objects.filter(is_watched=True, seen_at__lt=later(-patience()))
     if connection().features.has_select_for_update_skip_locked:
