@@ -19,13 +19,13 @@ from django.utils.translation import gettext_lazy
 from django_director import engine
 from django_director.access.authorization import is_allowed, needed_for, require, to_decide
 from django_director.definitions.model import ApprovalStep
-from django_director.engine.history import record_on_task
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Task
 from django_director.presentation import served_queues, visible_errors
 from django_director.status import TaskStatus
 
 from . import formatting
+from .base import VIA
 
 LOOKED_AT: Final = 500
 """Among how many open questions those for one user are looked for, oldest first."""
@@ -78,18 +78,17 @@ class DecisionForm(forms.Form):
 
 
 def perform(request: HttpRequest, decision: Decision, task: Task, form: DecisionForm) -> None:
-    """Decide and write it down; what the state does not allow becomes a warning."""
+    """Decide; what the state does not allow becomes a warning."""
     require(request.user, to_decide(task), task.run.workflow)
     if form.cleaned_data["asked"] != task.sequence:
         messages.warning(request, _("It has been asked anew since you looked. Look again, then decide."))
         return
     comment = form.cleaned_data["comment"]
     try:
-        decided = decision.perform(task, user=request.user, comment=comment)
+        decided = decision.perform(task, user=request.user, comment=comment, via=VIA)
     except DirectorError as error:
         messages.warning(request, str(error))
         return
-    record_on_task(request.user, decided, f"{decision.word} (admin)")
     messages.success(request, _("%(step)s: %(reason)s") % {"step": task.label, "reason": decided.reason})
 
 

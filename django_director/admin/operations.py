@@ -16,12 +16,12 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from django_director import engine
 from django_director.access.authorization import require
-from django_director.engine.history import record
 from django_director.exceptions import DirectorError
 from django_director.models import Run
 from django_director.status import RUN_ACTIVE, RUN_RETRYABLE, STOP_SPARING
 
 from . import formatting
+from .base import VIA
 
 AT_ONCE: Final = 200
 """How many runs one action takes: more would outlast the request."""
@@ -39,8 +39,6 @@ class Operation:
     perform: Callable[..., Run]
     """Called with the run, the user and what ``perform`` was given besides."""
     is_possible: Callable[[Run], bool]
-    history: str
-    """What the object's history says."""
     done: Callable[[int], str]
     """What the message says, for so many runs."""
     also: tuple[str, ...] = ()
@@ -58,23 +56,23 @@ def is_root(run: Run) -> bool:
 
 
 def _cancel(run: Run, user: Any) -> Run:
-    return engine.cancel(run, user=user)
+    return engine.cancel(run, user=user, via=VIA)
 
 
 def _pause(run: Run, user: Any) -> Run:
-    return engine.pause(run, user=user)
+    return engine.pause(run, user=user, via=VIA)
 
 
 def _resume(run: Run, user: Any) -> Run:
-    return engine.resume(run, user=user)
+    return engine.resume(run, user=user, via=VIA)
 
 
 def _retry(run: Run, user: Any) -> Run:
-    return engine.retry(run, user=user)
+    return engine.retry(run, user=user, via=VIA)
 
 
 def _relaunch(run: Run, user: Any, **changes: Any) -> Run:
-    return engine.relaunch(run, user=user, **changes)
+    return engine.relaunch(run, user=user, via=VIA, **changes)
 
 
 def _relaunched(number: int) -> str:
@@ -90,7 +88,6 @@ ALL: Final = {
             label=gettext_lazy("Cancel"),
             perform=_cancel,
             is_possible=lambda run: not run.is_finished and run.stop in STOP_SPARING,
-            history="Canceled (admin)",
             done=lambda n: (
                 ngettext("%(n)s run is being canceled.", "%(n)s runs are being canceled.", n) % {"n": n}
             ),
@@ -101,7 +98,6 @@ ALL: Final = {
             label=gettext_lazy("Pause"),
             perform=_pause,
             is_possible=lambda run: is_root(run) and run.shown_status in RUN_ACTIVE,
-            history="Paused (admin)",
             done=lambda n: ngettext("%(n)s run is paused.", "%(n)s runs are paused.", n) % {"n": n},
         ),
         Operation(
@@ -110,7 +106,6 @@ ALL: Final = {
             label=gettext_lazy("Resume"),
             perform=_resume,
             is_possible=lambda run: is_root(run) and run.shown_status == "paused",
-            history="Resumed (admin)",
             done=lambda n: ngettext("%(n)s run goes on.", "%(n)s runs go on.", n) % {"n": n},
         ),
         Operation(
@@ -119,7 +114,6 @@ ALL: Final = {
             label=gettext_lazy("Retry failed"),
             perform=_retry,
             is_possible=lambda run: is_root(run) and run.status in RUN_RETRYABLE,
-            history="Retried from failed (admin)",
             done=lambda n: ngettext("%(n)s run goes on.", "%(n)s runs go on.", n) % {"n": n},
         ),
         Operation(
@@ -128,7 +122,6 @@ ALL: Final = {
             label=gettext_lazy("Relaunch"),
             perform=_relaunch,
             is_possible=lambda run: run.is_finished,
-            history="Relaunched (admin)",
             done=_relaunched,
         ),
         Operation(
@@ -137,7 +130,6 @@ ALL: Final = {
             label=gettext_lazy("Relaunch with changes"),
             perform=_relaunch,
             is_possible=lambda run: run.is_finished,
-            history="Relaunched with changes (admin)",
             done=_relaunched,
             also=("run", "view_payload"),
         ),
@@ -146,11 +138,9 @@ ALL: Final = {
 
 
 def perform(request: HttpRequest, operation: Operation, run: Run, **given: Any) -> Run:
-    """Do it and write it down; returns the run to look at next. Raises ``DirectorError``."""
+    """Do it; returns the run to look at next. Raises ``DirectorError``."""
     require(request.user, operation.permission, run.workflow)
-    after = operation.perform(run, request.user, **given)
-    record(request.user, run, operation.history)
-    return after
+    return operation.perform(run, request.user, **given)
 
 
 def on_one(request: HttpRequest, operation: Operation, run: Run) -> Run:

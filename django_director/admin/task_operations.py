@@ -13,12 +13,12 @@ from django.utils.translation import gettext_lazy
 
 from django_director import engine
 from django_director.access.authorization import require
-from django_director.engine.history import record_on_task
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Task
 from django_director.status import TASK_RETRYABLE
 
 from . import formatting
+from .base import VIA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,6 @@ class TaskOperation:
     """Called with the task, the user and the comment."""
     preview: Callable[[Task], engine.Preview]
     is_possible: Callable[[Task], bool]
-    history: str
     done: str | Promise
     """What the message says, with the ``step``."""
     comment_length: int = 0
@@ -41,11 +40,11 @@ class TaskOperation:
 
 
 def _rerun(task: Task, user: Any, comment: str) -> Task:
-    return engine.rerun(task, user=user)
+    return engine.rerun(task, user=user, via=VIA)
 
 
 def _skip(task: Task, user: Any, comment: str) -> Task:
-    return engine.skip(task, user=user, comment=comment)
+    return engine.skip(task, user=user, comment=comment, via=VIA)
 
 
 def _is_resettable(task: Task) -> bool:
@@ -62,7 +61,6 @@ ALL: Final = {
             perform=_rerun,
             preview=engine.preview_rerun,
             is_possible=_is_resettable,
-            history="Rerun (admin)",
             done=gettext_lazy("“%(step)s” and everything downstream of it run again."),
         ),
         TaskOperation(
@@ -72,7 +70,6 @@ ALL: Final = {
             perform=_skip,
             preview=engine.preview_skip,
             is_possible=lambda task: _is_resettable(task) and task.status in TASK_RETRYABLE,
-            history="Skipped (admin)",
             done=gettext_lazy("“%(step)s” is skipped, and everything downstream of it runs again."),
             comment_length=COMMENT_LENGTH,
         ),
@@ -81,7 +78,7 @@ ALL: Final = {
 
 
 def on_task(request: HttpRequest, operation: TaskOperation, task: Task) -> Task:
-    """Do it and write it down; what the state does not allow becomes a warning."""
+    """Do it; what the state does not allow becomes a warning."""
     comment = request.POST.get("comment", "") if operation.comment_length else ""
     try:
         require(request.user, operation.permission, task.run.workflow)
@@ -89,6 +86,5 @@ def on_task(request: HttpRequest, operation: TaskOperation, task: Task) -> Task:
     except DirectorError as error:
         messages.warning(request, str(error))
         return task
-    record_on_task(request.user, task, operation.history)
     messages.success(request, str(operation.done) % {"step": formatting.name(task.label)})
     return task

@@ -30,7 +30,7 @@ from django_director.schedules import beat_rows
 from django_director.status import Trigger
 
 from . import formatting
-from .base import ReadOnlyAdmin, SafeList
+from .base import VIA, ReadOnlyAdmin, SafeList
 from .payload_form import PayloadForm
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run |
             comment=form.cleaned_data["comment"],
             user=request.user,
             trigger=Trigger.ADMIN,
-            note="Started (admin)",
+            via=VIA,
         )
     except InvalidPayload as error:
         form.show(error)

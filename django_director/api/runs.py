@@ -13,7 +13,6 @@ from rest_framework.response import Response
 from django_director import engine
 from django_director.access.authorization import require, visible
 from django_director.common.json_values import same
-from django_director.engine.history import record
 from django_director.exceptions import UnknownRun
 from django_director.masking.values import refuse_mask, restore
 from django_director.models import Run
@@ -25,7 +24,7 @@ from .graph import graph_as_json
 from .names import is_hidden
 from .pagination import PARAMETERS, Keyset
 from .serializers import CancelRequest, NoOptions, RelaunchRequest, RunFilters
-from .views import DirectorView, actor, as_uuid, body, idempotency_key, query, require_any, sees_payload
+from .views import VIA, DirectorView, actor, as_uuid, body, idempotency_key, query, require_any, sees_payload
 
 BY_RUN: Final = Keyset(("-id",))
 BY_TASK: Final = Keyset(("position", "map_index", "generation"))
@@ -77,8 +76,7 @@ class RunCancel(DirectorView):
     def post(self, request: Request, run_id: str) -> Response:
         run = _run(request, run_id, "cancel")
         data = body(request, CancelRequest)
-        run = engine.cancel(run, user=actor(request), force=data["force"])
-        record(request.user, run, "Canceled (API)")
+        run = engine.cancel(run, user=actor(request), via=VIA, force=data["force"])
         return _answer(request, run)
 
 
@@ -88,8 +86,7 @@ class RunPause(DirectorView):
     def post(self, request: Request, run_id: str) -> Response:
         run = _run(request, run_id, "cancel")
         body(request, NoOptions)
-        run = engine.pause(run, user=actor(request))
-        record(request.user, run, "Paused (API)")
+        run = engine.pause(run, user=actor(request), via=VIA)
         return _answer(request, run)
 
 
@@ -99,8 +96,7 @@ class RunResume(DirectorView):
     def post(self, request: Request, run_id: str) -> Response:
         run = _run(request, run_id, "cancel")
         body(request, NoOptions)
-        run = engine.resume(run, user=actor(request))
-        record(request.user, run, "Resumed (API)")
+        run = engine.resume(run, user=actor(request), via=VIA)
         return _answer(request, run)
 
 
@@ -110,8 +106,7 @@ class RunRetry(DirectorView):
     def post(self, request: Request, run_id: str) -> Response:
         run = _run(request, run_id, "retry")
         body(request, NoOptions)
-        run = engine.retry(run, user=actor(request))
-        record(request.user, run, "Retried (API)")
+        run = engine.retry(run, user=actor(request), via=VIA)
         return _answer(request, run)
 
 
@@ -124,10 +119,9 @@ class RunRelaunch(DirectorView):
         old = _run(request, run_id, "retry")
         data = body(request, RelaunchRequest)
         data["payload"] = _other_payload(request, old, **data)
-        run = engine.relaunch(old, user=actor(request), idempotency_key=idempotency_key(request), **data)
+        run = engine.relaunch(old, user=actor(request), via=VIA, idempotency_key=idempotency_key(request), **data)
         if not run.created:
             return _answer(request, run)
-        record(request.user, run, f"Relaunched from {old.pk} (API)")
         return _answer(request, run, status.HTTP_201_CREATED)
 
 

@@ -7,14 +7,13 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.access.authorization import require, to_decide
-from django_director.engine.history import record_on_task
 from django_director.exceptions import UnknownTask
 from django_director.models import Task
 from django_director.presentation.serializers import task_as_json
 
 from .names import is_hidden
 from .serializers import DecisionRequest, NoOptions, SkipRequest
-from .views import DirectorView, actor, as_uuid, body, query, require_any, sees_payload
+from .views import VIA, DirectorView, actor, as_uuid, body, query, require_any, sees_payload
 
 
 class TaskDetail(DirectorView):
@@ -32,8 +31,7 @@ class TaskRerun(DirectorView):
     def post(self, request: Request, task_id: str) -> Response:
         task = _task(request, task_id, "retry")
         body(request, NoOptions)
-        task = engine.rerun(task, user=actor(request))
-        record_on_task(request.user, task, "Rerun (API)")
+        task = engine.rerun(task, user=actor(request), via=VIA)
         return _answer(request, task)
 
 
@@ -43,8 +41,7 @@ class TaskSkip(DirectorView):
     def post(self, request: Request, task_id: str) -> Response:
         task = _task(request, task_id, "retry")
         data = body(request, SkipRequest)
-        task = engine.skip(task, user=actor(request), comment=data["comment"])
-        record_on_task(request.user, task, "Skipped (API)")
+        task = engine.skip(task, user=actor(request), via=VIA, comment=data["comment"])
         return _answer(request, task)
 
 
@@ -54,8 +51,7 @@ class TaskApprove(DirectorView):
     def post(self, request: Request, task_id: str) -> Response:
         task = _task(request, task_id, None)
         data = body(request, DecisionRequest)
-        task = engine.approve(task, user=actor(request), comment=data["comment"])
-        record_on_task(request.user, task, "Approved (API)")
+        task = engine.approve(task, user=actor(request), via=VIA, comment=data["comment"])
         return _answer(request, task)
 
 
@@ -65,8 +61,7 @@ class TaskReject(DirectorView):
     def post(self, request: Request, task_id: str) -> Response:
         task = _task(request, task_id, None)
         data = body(request, DecisionRequest)
-        task = engine.reject(task, user=actor(request), comment=data["comment"])
-        record_on_task(request.user, task, "Rejected (API)")
+        task = engine.reject(task, user=actor(request), via=VIA, comment=data["comment"])
         return _answer(request, task)
 
 

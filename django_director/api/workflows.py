@@ -17,7 +17,7 @@ from django_director.status import Trigger
 
 from . import names
 from .serializers import NoOptions, StartRequest
-from .views import DirectorView, actor, body, idempotency_key, query, require_any, sees_payload
+from .views import VIA, DirectorView, actor, body, idempotency_key, query, require_any, sees_payload
 
 
 class WorkflowList(DirectorView):
@@ -55,7 +55,7 @@ class WorkflowRuns(DirectorView):
             user=actor(request),
             idempotency_key=idempotency_key(request),
             trigger=Trigger.API,
-            note="Started (API)",
+            via=VIA,
         )
         counts = engine.counts_at_start(run) if run.created else None
         return Response(

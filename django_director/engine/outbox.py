@@ -25,8 +25,8 @@ from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place
 from django_director.models import Task, graph_of
 from django_director.models.querysets import TaskQuerySet, batches
-from django_director.status import TaskStatus
 
+from . import transitions
 from .offer_times import OFFERS, next_offer
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
         queued = queueing(director.DISPATCH_GRACE).execute(run=run.pk, start=start, stop=stop, sequence=sequence)
     else:
         pending = Task.objects.filter(run_id=run.pk).pending()
-        changes = _queued(sequence, _next_dispatch(positions, ready))
+        changes = transitions.queued(sequence, _next_dispatch(positions, ready))
         queued = sum(pending.at(batch).update(**changes) for batch in batches(ready))
     if queued == positions:
         publish_after_commit(run, graph, ready)
@@ -88,16 +88,7 @@ def queueing(grace: float) -> Update:
     """Queue the pending tasks of a span: parameters ``run``, ``start``, ``stop``, ``sequence``."""
     span = Q(position__gte=Param("start", INTEGER), position__lt=Param("stop", INTEGER))
     pending = Task.objects.filter(span, run=Param("run", UUID_FIELD), is_hook=False).pending()
-    return Update(pending, **_queued(Param("sequence", INTEGER), later(grace)))
-
-
-def _queued(sequence: Any, next_dispatch_at: Any) -> dict[str, Any]:
-    return {
-        "status": TaskStatus.QUEUED,
-        "sequence": sequence,
-        "queued_at": Now(),
-        "next_dispatch_at": next_dispatch_at,
-    }
+    return Update(pending, **transitions.queued(Param("sequence", INTEGER), later(grace)))
 
 
 def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
@@ -122,14 +113,14 @@ def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
 def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Any) -> int:
     chosen = [ids.item_id(run.pk, position, index) for index, position in places]
     pending = Task.objects.filter(pk__in=chosen).pending()
-    return pending.update(**_queued(first_sequence(run.generation), next_dispatch_at))
+    return pending.update(**transitions.queued(first_sequence(run.generation), next_dispatch_at))
 
 
 @prepared
 def queueing_item(grace: float) -> Update:
     """Queue one pending task: parameters ``next``, ``sequence``."""
     pending = Task.objects.filter(pk=Param("next", UUID_FIELD)).pending()
-    return Update(pending, **_queued(Param("sequence", INTEGER), later(grace)))
+    return Update(pending, **transitions.queued(Param("sequence", INTEGER), later(grace)))
 
 
 def item_message(run_id: UUID, graph: Graph, position: int, index: int, sequence: int) -> Message:

@@ -11,8 +11,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from django_director.common import failpoints, ids
-from django_director.db.functions import Now
-from django_director.db.transactions import after_commit, connection, statement, transact
+from django_director.db.transactions import after_commit, connection, in_transaction, statement, transact
 from django_director.dispatch import publisher
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
@@ -20,8 +19,8 @@ from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import outbox
-from .arguments import checked_run, checked_user
+from . import history, outbox, reactions, transitions
+from .arguments import checked_run, checked_user, checked_via
 from .flow import advance, hooks, item_rows
 
 T = TypeVar("T")
@@ -42,19 +41,22 @@ REASONS: Final[dict[Any, str]] = {
 """Why a stopped run's tasks were not started, where nobody says more."""
 
 
-def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
+def cancel(run: Run, *, user: Any = None, force: bool = False, via: str = "") -> Run:
     """Cancel a run: nothing of it starts any more; what runs is let end, or is given up with ``force``.
 
     What is given up is killed where its worker's pool can kill; else its code runs on, and is not believed.
-    Running tasks learn of it by ``context().canceled``. Returns the run as it is now. Raises ``Conflict`` for a
-    run that has an outcome, or that is being canceled already (``force`` may follow a cancel without it).
+    Running tasks learn of it by ``context().canceled``. Django's history of the run says that ``user`` did it, and
+    ``via`` what. Returns the run as it is now. Raises ``Conflict`` for a run that has an outcome, or that is being
+    canceled already (``force`` may follow a cancel without it).
     """
-    checked_user(user)
+    checked_user(user, "cancel")
+    message = history.line("cancel", checked_via(via))
     run = checked_run(run, "cancel")
     if not statement(partial(_stop, run.pk, secrets.randbits(63))):
         run.refresh_from_db()
         if run.is_finished or not force:
             raise Conflict(f"run {run.pk} can't be canceled: it is {run.shown_status}")
+    history.record(user, run, message)
     reason = f"canceled by {user}" if user is not None else "canceled"
     if force and not connection().in_atomic_block:
         # Nobody repeats the force: who asked for it is to hear of a lock.
@@ -65,7 +67,7 @@ def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
     return run
 
 
-def give_way(run_id: UUID, reason: str) -> bool:
+def supersede(run_id: UUID, reason: str) -> bool:
     """Cancel a run in favour of another, which its error tells; say whether nothing had stopped it before."""
     if not statement(partial(_stop, run_id, secrets.randbits(63), error=reason)):
         return False
@@ -78,7 +80,7 @@ def refuse(run_id: UUID, reason: str) -> bool:
     pending = Run.objects.wanting().filter(pk=run_id)
     if not statement(lambda: pending.update(stop=Stop.SKIP, error=reason)):
         return False
-    return carry_on(run_id)
+    return continue_stop(run_id)
 
 
 def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
@@ -101,7 +103,7 @@ def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
     close_if_idle(run_id)
 
 
-class _TakenUp(Exception):
+class _Reopened(Exception):
     """A run is not being stopped any more."""
 
 
@@ -115,16 +117,16 @@ def _while_stopped(stopped: RunQuerySet, work: Callable[[], T]) -> T | None:
     def whole() -> T:
         done = work()
         if not list(stopped.select_for_update().values_list("pk")):
-            raise _TakenUp
+            raise _Reopened
         return done
 
     try:
         return transact(whole)
-    except _TakenUp:
+    except _Reopened:
         return None
 
 
-def carry_on(run_id: UUID) -> bool:
+def continue_stop(run_id: UUID) -> bool:
     """Settle what a stopped run has not started, start what its stop spares, and close it when nothing is active.
 
     Says whether it was closed. The supervisor repeats this.
@@ -135,25 +137,25 @@ def carry_on(run_id: UUID) -> bool:
         return False
     stopped = stopping.filter(stop=stop)
     if stop == Stop.FAIL_FAST:
-        _go_on(stopped, Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id))
+        _continue_spared(
+            stopped, Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id)
+        )
     else:
         reason = REASONS.get(stop, "canceled")
         sweep(stopped, run_id, reason)
         stop_children(stopped, run_id, reason)
     if stop == Stop.STEP_TIMEOUT:
-        from django_director.engine.steps.child_workflows import fail_late_step  # its end may stop a run
-
-        fail_late_step(run_id)
+        reactions.step_time_up(run_id)
     return close_if_idle(run_id)
 
 
-def _go_on(stopped: RunQuerySet, run: Run) -> None:
+def _continue_spared(stopped: RunQuerySet, run: Run) -> None:
     """Decide what `fail_fast` spares from the rows alone: whatever has ended since then, it has ended for good."""
     graph = run.version.graph
     # A map waits until all its items have ended.
     sweep(stopped, run.pk, "fail_fast: another step has failed", graph.spared, tuple(graph.maps))
     if graph.maps:
-        _while_stopped(stopped, partial(item_rows.carry_on, run, graph))
+        _while_stopped(stopped, partial(item_rows.continue_maps, run, graph))
     if not graph.spared:
         return
     rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
@@ -204,21 +206,13 @@ def sweep(
     if spared:
         unstarted = unstarted.exclude(positions_in(spared))
     while chunk := list(unstarted.order_by("position").values_list("pk", flat=True)[:CHUNK]):
-        if _while_stopped(stopped, partial(_settle, chunk, reason)) is None:
+        if _while_stopped(stopped, partial(_cancel_chunk, chunk, reason)) is None:
             return
 
 
-def _settle(chunk: list[UUID], reason: str) -> int:
+def _cancel_chunk(chunk: list[UUID], reason: str) -> int:
     # Asked again with the status: a worker may have claimed one of them since.
-    return _unstarted(Task.objects.filter(pk__in=chunk)).update(
-        status=TaskStatus.CANCELED,
-        finished_at=Now(),
-        next_dispatch_at=None,
-        not_before=None,
-        deadline_at=None,
-        asked_at=None,
-        reason=reason[:500],
-    )
+    return _unstarted(Task.objects.filter(pk__in=chunk)).update(**transitions.swept(reason[:500]))
 
 
 def _unstarted(tasks: TaskQuerySet) -> TaskQuerySet:
@@ -231,7 +225,7 @@ def close_if_idle(run_id: UUID) -> bool:
     """Give a stopped run its outcome when none of its tasks is active; say whether that happened."""
     runs = _idle().filter(pk=run_id).select_related("version").defer("payload", "version__source")
     run: Run | None = statement(runs.first)
-    return run is not None and transact(partial(_close, run))
+    return run is not None and _close(run)
 
 
 def _idle() -> RunQuerySet:
@@ -240,12 +234,12 @@ def _idle() -> RunQuerySet:
     return stopping.filter(~Exists(active))
 
 
+@in_transaction()
 def _close(run: Run) -> bool:
     graph = run.version.graph
     outcome, error = _outcome(run, graph)
     same = _idle().filter(pk=run.pk, stop=run.stop, generation=run.generation)
-    freed = {} if run.concurrency_key is None else advance.FREED
-    if not same.update(status=outcome, finished_at=Now(), error=error, **freed):
+    if not same.update(**transitions.run_ended(outcome, error, has_key=run.concurrency_key is not None)):
         return False
     if run.stop != Stop.SKIP:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
@@ -267,13 +261,7 @@ def _kill(run_id: UUID, reason: str) -> list[str]:
     """Cancel what runs; return the Celery ids of its messages."""
     running = Task.objects.filter(run_id=run_id).steps().running()
     messages = [ids.message_id(*row) for row in running.values_list("pk", "sequence")]
-    running.update(
-        status=TaskStatus.CANCELED,
-        finished_at=Now(),
-        lease_until=None,
-        deadline_at=None,
-        reason=f"{reason[:REASON]}{TOLD}",
-    )
+    running.update(**transitions.given_up(f"{reason[:REASON]}{TOLD}"))
     return messages
 
 

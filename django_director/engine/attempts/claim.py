@@ -4,41 +4,29 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError
-from django.db.models import Exists, F
 
 from django_director import signals
 from django_director.common import failpoints
 from django_director.conf import director
 from django_director.db.compiled import (
-    INTEGER,
-    SOON_DURABLE,
-    TEXT,
-    UUID_FIELD,
-    Param,
-    Select,
-    Update,
     can_pair,
-    prepared,
-    wait_at_most,
 )
-from django_director.db.functions import Now, later
 from django_director.db.lock_limits import met_lock, row_seconds
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import PATIENCE, WORKER_PATIENCE, connection, statement
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
-from django_director.models.querysets import TaskQuerySet
-from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
+from django_director.status import TaskStatus
 
-from . import inputs, tickets, unwritten_rows
+from . import claim_statements, inputs, tickets, unwritten_rows
 from .inputs import Row
 from .tickets import Ticket
 
@@ -99,17 +87,35 @@ def claim(
     ``None``: the message is a duplicate, out of date, or its run was stopped or deleted; it is to be dropped.
     Raises ``UnfitMessage`` for one that is not of the task that it names.
     """
-    try:
-        graph = statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
-    except WorkflowVersion.DoesNotExist:
-        statement(partial(tickets.own_row, ticket), patience=WORKER_PATIENCE)
+    graph = _graph_of(ticket)
+    if graph is None:
         return None
     node = tickets.node_of(ticket, graph)
     token = secrets.randbits(63)
     failpoints.point("claim.before")
-    values = of_node(graph, node)
     limit = time_limit if node.timeout is None else node.timeout
-    take = partial(_take, ticket, graph, node, values, token, limit, worker=worker, worker_key=worker_key)
+    take = partial(_take, ticket, graph, node, of_node(graph, node), token, limit)
+    rows = _take_or_leave(ticket, partial(take, worker=worker, worker_key=worker_key))
+    if not rows:
+        return None
+    failpoints.point("claim.committed")
+    if signals.task_started.receivers:
+        _send_started(ticket.task_id)
+    claimed = _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
+    return claimed if limit is None else replace(claimed, time_limit=limit)
+
+
+def _graph_of(ticket: Ticket) -> Graph | None:
+    """The graph of the version that a message names; ``None``: its run was deleted. Raises ``UnfitMessage``."""
+    try:
+        return statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
+    except WorkflowVersion.DoesNotExist:
+        statement(partial(tickets.own_row, ticket), patience=WORKER_PATIENCE)
+        return None
+
+
+def _take_or_leave(ticket: Ticket, take: Callable[[], list[Row]]) -> list[Row]:
+    """Take the task of a message; no rows where it is not to be run, or is locked by another session."""
     try:
         rows = statement(take, patience=WORKER_PATIENCE)
     except OperationalError as error:
@@ -122,19 +128,18 @@ def claim(
             ticket.task_id,
             extra={"action": "keep", "run_id": str(ticket.run_id), "task": str(ticket.task_id)},
         )
-        return None
+        return []
     if not rows:
         # Mostly a duplicate. Of a paused run it must not be sent again and again.
-        pausing.park_ids([ticket.task_id], patience=WORKER_PATIENCE)
-        return None
-    failpoints.point("claim.committed")
-    if signals.task_started.receivers:
-        row = Task.objects.select_related("run").filter(pk=ticket.task_id)
-        task = statement(row.get, patience=WORKER_PATIENCE)
-        with receiver_session():
-            signals.task_started.send_robust(sender=Task, task=task)
-    claimed = _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
-    return claimed if limit is None else replace(claimed, time_limit=limit)
+        parking.defer_ids([ticket.task_id], patience=WORKER_PATIENCE)
+    return rows
+
+
+def _send_started(task_id: UUID) -> None:
+    row = Task.objects.select_related("run").filter(pk=task_id)
+    task = statement(row.get, patience=WORKER_PATIENCE)
+    with receiver_session():
+        signals.task_started.send_robust(sender=Task, task=task)
 
 
 def of_row(task: Task) -> Claim:
@@ -162,7 +167,7 @@ def of_row(task: Task) -> Claim:
     )
 
 
-def look(task: Task) -> Claim:
+def preview_claim(task: Task) -> Claim:
     """What a worker would have with a claim of ``task``, from the rows as they are; nothing is claimed.
 
     To be looked at only: its token is nobody's. ``task`` comes with its run and version.
@@ -178,7 +183,7 @@ def look(task: Task) -> Claim:
         version=graph.content_hash,
         map_index=task.map_index,
     )
-    rows = statement(partial(inputs.read, ticket, graph, node, of_node(graph, node)))
+    rows = statement(partial(inputs.read_rows, ticket, graph, node, of_node(graph, node)))
     return _assembled(ticket, graph, node, 0, rows, PATIENCE)
 
 
@@ -216,68 +221,14 @@ def _take(
     if can_pair() and wanted is None and len(before) < 2:
         # A claim that a crash of the database undoes is made again. But a caller's transaction is not ours.
         may_be_undone = not connection().in_atomic_block
-        taking = _taking_and_reading(*kind, len(before), node.takes_item, may_be_undone)
+        taking = claim_statements.taking_and_reading(*kind, len(before), node.takes_item, may_be_undone)
         if rows := inputs.few_rows(taking, node, **values, before=before[0] if before else None):
             return rows
-    elif _taking(*kind).execute(**values):
-        return inputs.read(ticket, graph, node, wanted)
+    elif claim_statements.taking(*kind).execute(**values):
+        return inputs.read_rows(ticket, graph, node, wanted)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     is_ours = tickets.own_row(ticket) == (TaskStatus.RUNNING, token)
-    return inputs.read(ticket, graph, node, wanted) if is_ours else []
-
-
-@prepared
-def _taking(
-    lease: float, timeout: float | None, is_hook: bool, runs_on: bool, lock_seconds: float | None
-) -> Update:
-    return Update(_claimable(is_hook, runs_on, lock_seconds), **_taken(lease, timeout))
-
-
-@prepared
-def _taking_and_reading(
-    lease: float,
-    timeout: float | None,
-    is_hook: bool,
-    runs_on: bool,
-    lock_seconds: float | None,
-    upstream: int,
-    has_item: bool,
-    may_be_undone: bool,
-) -> Select:
-    rows = _claimable(is_hook, runs_on, lock_seconds)
-    if may_be_undone:
-        rows = rows.filter(SOON_DURABLE)
-    return inputs.reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
-
-
-def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:
-    # Not the `run_id` of the row: PostgreSQL might then read all runs that are running, to look it up among them.
-    # That the row is of this run follows from its id, see `Ticket.fits`.
-    run = Run.objects.filter(pk=Param("run", UUID_FIELD), version__content_hash=Param("version", TEXT))
-    if not is_hook:
-        run = run.filter(status=RunStatus.RUNNING, paused_at=None)
-        run = run.filter(stop__in=STOP_SPARING) if runs_on else run.filter(stop=Stop.NONE)
-    own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
-    own = own.filter(Exists(run))
-    return own if lock_seconds is None else own.filter(wait_at_most(lock_seconds))
-
-
-def _taken(lease: float, timeout: float | None) -> dict[str, Any]:
-    deadline = {} if timeout is None else {"deadline_at": later(timeout)}
-    return deadline | {
-        "status": TaskStatus.RUNNING,
-        "claim": Param("token", INTEGER),
-        "lease_until": later(lease),
-        "attempt": F("failures") + F("crashes") + 1,
-        "worker": Param("worker", TEXT),
-        "worker_key": Param("worker_key", INTEGER),
-        "started_at": Now(),
-        "next_dispatch_at": None,
-        "unknown_since": None,
-        "unsendable_since": None,
-        # It said why the task was not taken.
-        "reason": "",
-    }
+    return inputs.read_rows(ticket, graph, node, wanted) if is_ours else []
 
 
 def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[Row], size: int) -> Claim:

@@ -24,11 +24,10 @@ from django_director.db.compiled import (
     prepared,
     wait_at_most,
 )
-from django_director.db.functions import Now
 from django_director.db.lock_limits import row_seconds
 from django_director.db.transactions import after_commit
-from django_director.engine import outbox
-from django_director.engine.flow import advance, hooks
+from django_director.engine import outbox, transitions
+from django_director.engine.flow import advance, gates, hooks
 from django_director.graph import Junction, Span, Tally, items
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
@@ -39,18 +38,8 @@ from .claim import Claim
 @prepared
 def succeeding(lock_seconds: float | None) -> Update:
     """Make the claimed task a success: parameters ``task``, ``token``, ``result``."""
-    return Update(
-        _mine(lock_seconds),
-        status=TaskStatus.SUCCESS,
-        finished_at=Now(),
-        lease_until=None,
-        deadline_at=None,
-        next_dispatch_at=None,
-        result=Param("result", Task._meta.get_field("result")),
-        error="",
-        traceback="",
-        reason="",
-    )
+    result = Param("result", Task._meta.get_field("result"))
+    return Update(_mine(lock_seconds), **transitions.succeeded(result))
 
 
 def _mine(lock_seconds: float | None) -> QuerySet[Task]:
@@ -112,7 +101,7 @@ def _count(number: int, values: dict[str, Any]) -> bool:
 @prepared
 def _counting(lock_seconds: float | None) -> Pair:
     # The task is locked first, as everywhere: whoever waits for it may find that the gate has counted already.
-    return Pair(advance.counting_success(Locked(_mine(lock_seconds))), succeeding(lock_seconds))
+    return Pair(gates.counting_success(Locked(_mine(lock_seconds))), succeeding(lock_seconds))
 
 
 def _queue(claim: Claim, span: Span, values: dict[str, Any]) -> bool:

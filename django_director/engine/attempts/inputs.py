@@ -43,17 +43,17 @@ FIXED: Final = 10
 """How many columns are always read."""
 
 
-def read(ticket: Ticket, graph: Graph, node: Node, values: Values | None) -> list[Row]:
+def read_rows(ticket: Ticket, graph: Graph, node: Node, values: Values | None) -> list[Row]:
     """The rows that a task needs, its own among them."""
     few = ids_before(ticket, node)
     if values is None and len(few) < 2:
-        return few_rows(reading(len(few), node.takes_item), node, task=ticket.task_id, before=_first(few))
+        return few_rows(selecting_rows(len(few), node.takes_item), node, task=ticket.task_id, before=_first(few))
     used = () if values is None else values.tasks
     if values is not None and node.map_position is not None:
         return _item_rows(ticket, graph, node, values)
     if not node.is_hook:
         return _many(ticket, (*node.shape.spans(), *used, (node.position, node.position + 1)), node, values)
-    own = few_rows(reading(len(few), False), node, task=ticket.task_id, before=_first(few))
+    own = few_rows(selecting_rows(len(few), False), node, task=ticket.task_id, before=_first(few))
     return [*own, *(_many(ticket, used, node, values) if used else ())]
 
 
@@ -87,7 +87,7 @@ def ids_before(ticket: Ticket, node: Node) -> list[UUID]:
 
 
 @prepared
-def reading(upstream: int, has_item: bool) -> Select:
+def selecting_rows(upstream: int, has_item: bool) -> Select:
     """Read the row ``task``, with its item if it has one, and ``before`` if ``upstream`` is 1."""
     task, before = Param("task", UUID_FIELD), Param("before", UUID_FIELD)
     rows = Task.objects.filter(pk__in=[task, before][: 1 + upstream])

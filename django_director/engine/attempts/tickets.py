@@ -45,7 +45,7 @@ class Ticket:
     map_index: int = -1
 
     @classmethod
-    def read(cls, message_id: object, name: str, header: Any) -> Ticket:
+    def parse(cls, message_id: object, name: str, header: Any) -> Ticket:
         """Read the id of a message for the Celery task ``name``, and its header. Raises ``UnfitMessage``."""
         try:
             task_id, sequence = ids.parse_message_id(message_id)
@@ -57,10 +57,10 @@ class Ticket:
             task_id=task_id,
             sequence=sequence,
             name=name,
-            run_id=_read(header, "run", _uuid),
-            position=_read(header, "position", _number),
-            version=_read(header, "version", _hash),
-            map_index=_read(header, "index", _number) if "index" in header else -1,
+            run_id=_field(header, "run", _uuid),
+            position=_field(header, "position", _number),
+            version=_field(header, "version", _hash),
+            map_index=_field(header, "index", _number) if "index" in header else -1,
         )
 
     @property
@@ -86,7 +86,7 @@ class Ticket:
         return self.map_index < 0 and self.task_id == wanted
 
 
-def _read(header: dict[str, Any], key: str, parse: Callable[[Any], T]) -> T:
+def _field(header: dict[str, Any], key: str, parse: Callable[[Any], T]) -> T:
     try:
         return parse(header[key])
     except (KeyError, ValueError, TypeError, AttributeError):

@@ -20,10 +20,17 @@ from django_director.common import failpoints
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import BATCH, after_commit, statement, transact, update_unlocked
+from django_director.db.transactions import (
+    BATCH,
+    after_commit,
+    in_transaction,
+    statement,
+    update_unlocked,
+)
 from django_director.definitions.model import Concurrency
-from django_director.engine import outbox, stopping
+from django_director.engine import outbox, reactions, stopping, transitions
 from django_director.engine.flow import advance, item_rows
+from django_director.engine.outbox import RunRef
 from django_director.graph import replay
 from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet
@@ -39,7 +46,7 @@ def try_start(run: Run) -> None:
     As well as ``fill``, outside of transactions: what a caller's transaction holds would be waited for.
     """
     fill(run.workflow_id, run.concurrency_key)
-    found: Run | None = statement(_read(Run.objects.wanting().filter(pk=run.pk)).first)
+    found: Run | None = statement(_with_version(Run.objects.wanting().filter(pk=run.pk)).first)
     if found is None:
         return
     on_conflict = policy(found).on_conflict
@@ -49,8 +56,14 @@ def try_start(run: Run) -> None:
         fill(found.workflow_id, found.concurrency_key)
 
 
-def hand_on(run_id: UUID) -> None:
-    """Let the next start after the end of a run."""
+@reactions.slot_freed.register
+def admit_next_after(run: RunRef) -> None:
+    """Let the next run of the key start when the end of ``run`` has committed."""
+    after_commit(partial(admit_next, run.pk))
+
+
+def admit_next(run_id: UUID) -> None:
+    """Let the next run of its key start after the end of a run."""
     failpoints.point("admit.before")
     row = statement(Run.objects.filter(pk=run_id).values_list("workflow_id", "concurrency_key").first)
     if row is not None:
@@ -62,12 +75,12 @@ def fill(workflow_id: int, key: str | None) -> int:
     started = 0
     runs = Run.objects.of_key(workflow_id, key)
     for _ in range(BATCH):
-        run: Run | None = statement(_read(runs.wanting().order_by("queued_at", "pk")).first)
+        run: Run | None = statement(_with_version(runs.wanting().order_by("queued_at", "pk")).first)
         if run is None:
             break
         slot = _free_slot(run)
         if slot is None:
-            _look_soon(run)
+            _poll_soon(run)
             break
         started += _take(run, slot)
     return started
@@ -75,15 +88,17 @@ def fill(workflow_id: int, key: str | None) -> int:
 
 def admit_due() -> int:
     """Look at pending runs of whose turn nobody may have told; return how many were looked at more closely."""
-    runs = list(_with_chances(_read(Run.objects.due_for_admission().order_by("next_admission_at")))[:BATCH])
+    runs = list(
+        _with_chances(_with_version(Run.objects.due_for_admission().order_by("next_admission_at")))[:BATCH]
+    )
     first = {run.pk for run in runs if not run.has_before}
-    period = look_period()
+    period = poll_period()
     _postpone(list(first), period)
     _postpone([run.pk for run in runs if run.pk not in first], period * SELDOM)
-    return each(filter(_has_chance, runs), _look_closely, lambda run: run.pk)
+    return each(filter(_has_chance, runs), _admit, lambda run: run.pk)
 
 
-def _look_closely(run: Run) -> int:
+def _admit(run: Run) -> int:
     try_start(run)
     return 1
 
@@ -108,12 +123,12 @@ def policy(run: Run) -> Concurrency:
     return concurrency
 
 
-def look_period() -> float:
+def poll_period() -> float:
     """Seconds between two looks of the supervisor at the first run that waits for a key."""
     return min(15.0, float(director.LEASE) / 6)
 
 
-def _read(runs: RunQuerySet) -> RunQuerySet:
+def _with_version(runs: RunQuerySet) -> RunQuerySet:
     read: RunQuerySet = runs.select_related("version").defer("payload", "version__source", "version__definition")
     return read
 
@@ -133,32 +148,26 @@ def _free_slot(run: Run) -> int | None:
 
 def _take(run: Run, slot: int) -> bool:
     try:
-        return transact(partial(_admit, run, slot))
+        return _write_admission(run, slot)
     except IntegrityError:
         # Somebody else has just taken the slot.
         return False
 
 
-def _admit(run: Run, slot: int) -> bool:
+@in_transaction()
+def _write_admission(run: Run, slot: int) -> bool:
     graph = run.version.graph
     wanting = Run.objects.wanting().filter(pk=run.pk, generation=run.generation)
-    admitted = wanting.update(
-        status=RunStatus.RUNNING,
-        slot=slot,
-        next_admission_at=None,
-        started_at=Coalesce("started_at", Now()),
-        deadline_at=_deadline(run, graph.definition.timeout),
-    )
-    if not admitted:
+    if not wanting.update(**transitions.run_admitted(slot, _deadline(run, graph.definition.timeout))):
         return False
     failpoints.point("admit.updated")
     after_commit(partial(failpoints.point, "admit.committed"))
     if run.generation == 0:
         outbox.queue(run, graph, graph.roots)
     else:
-        item_rows.begin_all(run, graph)
+        item_rows.begin_all_items(run, graph)
         rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
-        advance.carry_out(run, graph, replay(graph, dict(rows)).found)
+        advance.apply_consequences(run, graph, replay(graph, dict(rows)).found)
     return True
 
 
@@ -171,9 +180,9 @@ def _deadline(run: Run, timeout: float | None) -> Any:
     return Case(When(deadline_at__lt=later(timeout), then=F("deadline_at")), default=later(timeout))
 
 
-def _look_soon(run: Run) -> None:
+def _poll_soon(run: Run) -> None:
     """Let the supervisor look at who is first now: whoever should tell of a free slot may die."""
-    period = look_period()
+    period = poll_period()
     later_than_that = Run.objects.filter(pk=run.pk, next_admission_at__gt=later(period))
     statement(lambda: later_than_that.update(next_admission_at=later(period)))
 
@@ -203,7 +212,7 @@ def _cancel_older(run: Run) -> int:
     own = Run.objects.filter(pk=run.pk).values("queued_at")[:1]
     older = Run.objects.of_key(run.workflow_id, run.concurrency_key).active().unstopped()
     chosen = statement(lambda: list(older.queued_before(Subquery(own), run.pk).values_list("pk", flat=True)))
-    return sum(stopping.give_way(pk, f"canceled: run {run.pk} has taken its place") for pk in chosen)
+    return sum(stopping.supersede(pk, f"canceled: run {run.pk} has taken its place") for pk in chosen)
 
 
 def _blocking(run: Run) -> str:

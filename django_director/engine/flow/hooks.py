@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django_director.common import ids
 from django_director.conf import director
-from django_director.db.functions import Now, later
+from django_director.db.functions import later
 from django_director.db.transactions import after_commit
-from django_director.engine import outbox
+from django_director.engine import outbox, transitions
 from django_director.graph import Graph, Node
 from django_director.graph.rules import Tally, tally_of, verdict
 from django_director.models import Task
@@ -37,18 +37,12 @@ def insert(run_id: UUID, graph: Graph, outcome: RunStatus, *, generation: int) -
     nodes = list(chain.from_iterable(chains(graph, outcome)))
     if not nodes:
         return
-    tasks = {node.position: _row(run_id, node, generation) for node in nodes}
     settled, following = _next([], chains(graph, outcome))
-    for node, status in settled:
-        tasks[node.position].status = status
-        tasks[node.position].finished_at = Now()
+    states = {node.position: transitions.settled(status) for node, status in settled}
     if following is not None:
-        first = tasks[following.position]
-        first.status = TaskStatus.QUEUED
-        first.sequence = outbox.first_sequence(generation)
-        first.queued_at = Now()
-        first.next_dispatch_at = later(director.DISPATCH_GRACE)
-    Task.objects.bulk_create(tasks.values())
+        states[following.position] = _queued(generation)
+    rows = (_row(run_id, node, generation, states.get(node.position, transitions.pending())) for node in nodes)
+    Task.objects.bulk_create(rows)
     if following is not None:
         _publish(run_id, graph, following, generation)
 
@@ -66,7 +60,7 @@ def follow(run_id: UUID, graph: Graph, node: Node, sequence: int, status: TaskSt
     settled, following = _next(own[own.index(node) + 1 :], later_lists, ended)
     for what in dict.fromkeys(status for _, status in settled):
         those = tuple(node for node, status in settled if status == what)
-        _pending(run_id, generation, those).update(status=what, finished_at=Now())
+        _pending(run_id, generation, those).update(**transitions.settled(what))
     if following is not None and _queue(run_id, generation, following):
         _publish(run_id, graph, following, generation)
 
@@ -89,7 +83,7 @@ def _next(
     return settled, None
 
 
-def _row(run_id: UUID, node: Node, generation: int) -> Task:
+def _row(run_id: UUID, node: Node, generation: int, state: dict[str, Any]) -> Task:
     return Task(
         id=ids.hook_id(run_id, generation, node.position),
         run_id=run_id,
@@ -99,6 +93,7 @@ def _row(run_id: UUID, node: Node, generation: int) -> Task:
         queue=node.queue,
         generation=generation,
         is_hook=True,
+        **state,
     )
 
 
@@ -109,13 +104,11 @@ def _pending(run_id: UUID, generation: int, nodes: tuple[Node, ...]) -> TaskQuer
 
 
 def _queue(run_id: UUID, generation: int, node: Node) -> bool:
-    queued = _pending(run_id, generation, (node,)).update(
-        status=TaskStatus.QUEUED,
-        sequence=outbox.first_sequence(generation),
-        queued_at=Now(),
-        next_dispatch_at=later(director.DISPATCH_GRACE),
-    )
-    return bool(queued)
+    return bool(_pending(run_id, generation, (node,)).update(**_queued(generation)))
+
+
+def _queued(generation: int) -> dict[str, Any]:
+    return transitions.queued(outbox.first_sequence(generation), later(director.DISPATCH_GRACE))
 
 
 def _publish(run_id: UUID, graph: Graph, node: Node, generation: int) -> None:

@@ -10,11 +10,9 @@ from uuid import UUID
 from django.db.models import F
 
 from django_director.common import ids
-from django_director.db.functions import Now
 from django_director.db.lock_limits import each
-from django_director.db.transactions import transact
-from django_director.engine import outbox
-from django_director.engine.launch.initial_rows import insert_counters
+from django_director.db.transactions import in_transaction
+from django_director.engine import outbox, transitions
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, items
 from django_director.graph.items import Items, Place
@@ -23,11 +21,12 @@ from django_director.models.querysets import TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import items as work
+from .gates import insert_counters
 
 BATCH: Final = 500
 
 
-def read(run_id: UUID, graph: Graph, node: Node, count: int) -> Items:
+def read_items(run_id: UUID, graph: Graph, node: Node, count: int) -> Items:
     """Where the ``count`` items of a map stand."""
     return items.look(graph, node, statuses(run_id, node), count)
 
@@ -46,24 +45,24 @@ def inside(run_id: UUID, node: Node) -> TaskQuerySet:
     return tasks
 
 
-def waiting(run_id: UUID) -> dict[int, int]:
+def waiting_maps(run_id: UUID) -> dict[int, int]:
     """The maps of a run that wait for their items: how many these are, by position."""
     rows = Task.objects.filter(run_id=run_id).nodes().waiting().filter(map_count__isnull=False)
     return dict(rows.values_list("position", "map_count"))
 
 
-def carry_on(run: Run, graph: Graph) -> None:
+def continue_maps(run: Run, graph: Graph) -> None:
     """Let the maps of a run that failed fast go on, as far as they are spared, and end when their items have.
 
     Those that are spared as a whole go on by their counters.
     """
-    for position, count in waiting(run.pk).items():
+    for position, count in waiting_maps(run.pk).items():
         node = graph.nodes[position]
         if not node.runs_on:
-            transact(partial(_carry_on, run, graph, node, count))
+            _continue_map(run, graph, node, count)
 
 
-def begin(run: RunRef, graph: Graph, node: Node, found: Items) -> None:
+def begin_items(run: RunRef, graph: Graph, node: Node, found: Items) -> None:
     """Queue what can run of the items of a map that waits.
 
     Part of a transaction that has locked the map's row, or in which nobody else can end an item.
@@ -72,14 +71,14 @@ def begin(run: RunRef, graph: Graph, node: Node, found: Items) -> None:
     outbox.queue_items(run, graph, found.ready[:room])
 
 
-def begin_all(run: Run, graph: Graph) -> None:
+def begin_all_items(run: Run, graph: Graph) -> None:
     """The same for all maps of a run that has none of its own at work."""
-    for position, count in waiting(run.pk).items() if graph.maps else ():
+    for position, count in waiting_maps(run.pk).items() if graph.maps else ():
         node = graph.nodes[position]
-        begin(run, graph, node, read(run.pk, graph, node, count))
+        begin_items(run, graph, node, read_items(run.pk, graph, node, count))
 
 
-def settle(run_id: UUID, node: Node, found: Items, count: int) -> TaskStatus | None:
+def settle_items(run_id: UUID, node: Node, found: Items, count: int) -> TaskStatus | None:
     """Settle what never runs of the items of a map that waits, and end it if all have ended: returns its status.
 
     As ``begin``, a part of a transaction.
@@ -88,7 +87,7 @@ def settle(run_id: UUID, node: Node, found: Items, count: int) -> TaskStatus | N
     status = found.outcome(count)
     if status is not None:
         failed = sum(tally.failed for tally in found.ended.values())
-        _row(run_id, node).update(status=status, finished_at=Now(), error=work.error_of(status, failed, count))
+        _row(run_id, node).update(**transitions.map_ended(status, work.error_of(status, failed, count)))
     return status
 
 
@@ -121,7 +120,7 @@ def top_up() -> int:
 
 
 def _top_up_run(run: Run, graph: Graph, limited: list[Node]) -> int:
-    return sum(transact(partial(_top_up, run, graph, node)) for node in limited)
+    return sum(_top_up(run, graph, node) for node in limited)
 
 
 def _running(version: int) -> Iterator[Run]:
@@ -129,19 +128,21 @@ def _running(version: int) -> Iterator[Run]:
     yield from running.only("generation")[:BATCH]
 
 
+@in_transaction()
 def _top_up(run: Run, graph: Graph, node: Node) -> int:
     if node.max_parallel is None or not _lock(run.pk, node):
         return 0
     active = inside(run.pk, node).active().exclude(status=TaskStatus.PENDING).count()
-    return work.release(run, graph, node, node.max_parallel - active) if active < node.max_parallel else 0
+    return work.release_items(run, graph, node, node.max_parallel - active) if active < node.max_parallel else 0
 
 
-def _carry_on(run: Run, graph: Graph, node: Node, count: int) -> None:
+@in_transaction()
+def _continue_map(run: Run, graph: Graph, node: Node, count: int) -> None:
     if not _lock(run.pk, node):
         return
-    found = read(run.pk, graph, node, count)
-    begin(run, graph, node, found)
-    if settle(run.pk, node, found, count) is not None:
+    found = read_items(run.pk, graph, node, count)
+    begin_items(run, graph, node, found)
+    if settle_items(run.pk, node, found, count) is not None:
         # What has ended since the stop was not counted.
         remove_counters(run.pk, node)
         write_counters(run.pk, node, found, count)

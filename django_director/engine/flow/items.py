@@ -12,9 +12,8 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 
 from django_director.common import ids
-from django_director.db.functions import Now
 from django_director.db.transactions import connection
-from django_director.engine import outbox
+from django_director.engine import outbox, transitions
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, Tally, items
 from django_director.graph.items import Place
@@ -22,14 +21,14 @@ from django_director.models import Gate, Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
-from . import advance
+from . import advance, gates
 
 NEAR: Final = 4
 """How many times `max_parallel` the next item is at most away, where none takes much longer than the others. A
 database that knows nothing of many new rows yet might read all that it is not told to leave out."""
 
 
-def settle_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskStatus) -> bool:
+def advance_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskStatus) -> bool:
     """Let the end of a task for an item have its consequences: what is next for it, the next item, the map's end.
 
     Says whether the run is stopped by `fail_fast`, as ``settle.settle``.
@@ -66,7 +65,7 @@ def settle_places(run_id: UUID, settled: Mapping[TaskStatus, list[Place]]) -> No
     for status, places in settled.items():
         for start in range(0, len(places), outbox.CHUNK):
             chosen = [ids.item_id(run_id, p, index) for index, p in places[start : start + outbox.CHUNK]]
-            Task.objects.filter(pk__in=chosen).pending().update(status=status, finished_at=Now())
+            Task.objects.filter(pk__in=chosen).pending().update(**transitions.settled(status))
 
 
 def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: int, count: int) -> bool:
@@ -75,13 +74,13 @@ def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: i
     if (
         not Task.objects.filter(pk=task_id)
         .waiting()
-        .update(status=status, finished_at=Now(), error=error_of(status, failed, count))
+        .update(**transitions.map_ended(status, error_of(status, failed, count)))
     ):
         # A stop was first.
         return False
     advance.announce_task(task_id)
     # What failed for an item has stopped the run, unless a reset has kept it: then nothing fails now.
-    return advance.settle(run, graph, node.position, status, stops=False)
+    return advance.advance_run(run, graph, node.position, status, stops=False)
 
 
 def error_of(status: TaskStatus, failed: int, count: int) -> str:
@@ -89,7 +88,7 @@ def error_of(status: TaskStatus, failed: int, count: int) -> str:
     return f"{failed:,} of {count:,} items failed" if status == TaskStatus.FAILED else ""
 
 
-def release(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) -> int:
+def release_items(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) -> int:
     """Queue the ``number`` lowest items from ``first`` on that are held back by `max_parallel`; return how many.
 
     Whoever takes items at the same time takes the next ones.
@@ -141,7 +140,7 @@ def _end_item(run: RunRef, graph: Graph, node: Node, index: int, tally: Tally) -
     if whole is None:
         if node.max_parallel is not None:
             # What is lower was released before this one was.
-            release(run, graph, node, 1, index)
+            release_items(run, graph, node, 1, index)
         return False
     row = Task.objects.filter(pk=ids.task_id(run.pk, node.position)).values_list("map_count", flat=True)
     count = row.get() or 0
@@ -163,13 +162,13 @@ def _count(run_id: UUID, number: int, tally: Tally) -> Tally | None:
     """Count an item on the way up; return what all items have come to if it was the last."""
     whole = None
     while True:
-        values = {"run": run_id, "seq": number, **advance.counts(tally)}
-        if advance.stays_closed().execute(**values):
+        values = {"run": run_id, "seq": number, **gates.parameters(tally)}
+        if gates.stays_closed().execute(**values):
             return None
-        if not advance.opens().execute(**values):
+        if not gates.opens().execute(**values):
             # Above the topmost there is none.
             return whole
-        failed, skipped = Gate.objects.filter(run_id=run_id, seq=number).values_list(*advance.COUNTED).get()
+        failed, skipped = Gate.objects.filter(run_id=run_id, seq=number).values_list(*gates.COUNTED).get()
         tally = whole = Tally(1, failed, skipped)
         number = items.above(number)
 

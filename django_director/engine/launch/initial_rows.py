@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -15,25 +15,30 @@ from django_director.db.bulk_inserts import BATCH, Insert, InsertMany, InsertTre
 from django_director.db.compiled import UUID_FIELD, Param, can_pair, prepared, waiting_at_most
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import row_seconds
-from django_director.engine import history, outbox
-from django_director.graph import Graph, Span, Tally
+from django_director.engine import history, outbox, transitions
+from django_director.engine.flow import gates
+from django_director.graph import Graph, Span
 from django_director.models import Gate, Run, Task
-from django_director.status import RunStatus, TaskStatus
+from django_director.status import RunStatus
 
-State = tuple[str, int, str | None, str | None, str | None, str | None]
+State = tuple[Any, ...]
 
-TASK_COLUMNS: Final = (
-    *("id", "position", "step", "name", "queue"),
-    *("status", "sequence", "queued_at", "next_dispatch_at", "not_before", "finished_at"),
-)
-"""In which the tasks of a new run differ; the last six are a ``State``."""
+STATE_COLUMNS: Final = ("status", "sequence", "queued_at", "next_dispatch_at", "not_before", "finished_at")
+TASK_COLUMNS: Final = ("id", "position", "step", "name", "queue", *STATE_COLUMNS)
+"""The columns in which the tasks of a new run differ; the last ones are a ``State``."""
 ELAPSED: Final = ("queued_at", "next_dispatch_at", "finished_at")
-GATE_COLUMNS: Final = ("seq", "remaining", str(TaskStatus.FAILED), str(TaskStatus.SKIPPED))
 RUN: Final = Param("run", UUID_FIELD)
-PENDING: Final[State] = (TaskStatus.PENDING, 0, None, None, None, None)
 MOMENT: Final[Any] = Task._meta.get_field("not_before")
 FIELDS: Final = Run._meta.concrete_fields
 DEFAULTS: Final = {field.attname: field.get_default() for field in FIELDS}
+
+
+def _state(columns: dict[str, Any]) -> State:
+    columns = transitions.pending() | columns
+    return tuple(columns.get(name) for name in STATE_COLUMNS)
+
+
+PENDING: Final = _state({})
 
 Moment = Callable[[float], str | None]
 """The time so many seconds after the start, as text for the database."""
@@ -67,7 +72,7 @@ def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
     values |= {
         "run": run.pk,
         "tasks": rows_as_text(list(_task_rows(run.pk, graph, _states(graph, str, _ready_states(str, None))))),
-        "gates": rows_as_text(list(_gate_rows(graph, graph.beginning.tallies))),
+        "gates": rows_as_text(list(gates.gate_rows(graph, graph.beginning.tallies))),
         **(note.values if note else {}),
     }
     _started(run, inserting.execute(**values), timeout)
@@ -101,17 +106,6 @@ def insert_tasks(run: Run, graph: Graph, not_before: datetime | None) -> None:
     # Those of a run that waits for a slot are queued when it has one.
     ready = repeat(PENDING) if run.status == RunStatus.PENDING else _ready_states(moment, not_before)
     _inserting_tasks().execute(_task_rows(run.pk, graph, _states(graph, moment, ready)), run=run.pk)
-
-
-def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
-    """Insert the counters of the joins, which have counted this much."""
-    _inserting_gates().execute(_gate_rows(graph, tallies), run=run_id)
-
-
-def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) -> None:
-    """Insert counters by number: each with how many it counts, and what it has counted."""
-    rows = ((number, total - tally.ended, tally.failed, tally.skipped) for number, total, tally in counters)
-    _inserting_gates().execute(rows, run=run_id)
 
 
 def _insert_pending(run: Run, not_before: datetime | None) -> None:
@@ -159,11 +153,6 @@ def _inserting_tasks() -> InsertMany:
 
 
 @prepared
-def _inserting_gates() -> InsertMany:
-    return InsertMany(Gate, GATE_COLUMNS, run_id=RUN)
-
-
-@prepared
 def _inserting_tree(
     given: tuple[str, ...],
     is_finished: bool,
@@ -174,15 +163,10 @@ def _inserting_tree(
 ) -> InsertTree:
     parts = [InsertMany(Task, TASK_COLUMNS, given_as="tasks", elapsed=ELAPSED, run_id=RUN).statement]
     if has_gates:
-        parts.append(InsertMany(Gate, GATE_COLUMNS, given_as="gates", run_id=RUN).statement)
+        parts.append(InsertMany(Gate, gates.COLUMNS, given_as="gates", run_id=RUN).statement)
     if has_note:
         parts.append(history.noting())
     return InsertTree(_inserting_run(given, is_finished, timeout, lock_seconds), *parts)
-
-
-def _gate_rows(graph: Graph, tallies: Sequence[Tally]) -> Iterator[tuple[int, ...]]:
-    counted = ((gate, tallies[gate.seq]) for gate in graph.gates)
-    return ((gate.seq, gate.total - tally.ended, tally.failed, tally.skipped) for gate, tally in counted)
 
 
 def _task_rows(run_id: UUID, graph: Graph, states: Iterator[State]) -> Iterator[tuple[str | int | None, ...]]:
@@ -195,7 +179,7 @@ def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[St
     """The state of each task, in order of position; ``ready`` has those of the roots."""
     decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in graph.roots]
     for status, spans in graph.beginning.found.settled.items():
-        settled: State = (status, 0, None, None, None, moment(0))
+        settled = _state(transitions.settled(status, moment(0)))
         decided += [(span, repeat(settled)) for span in spans]
     position = 0
     for (start, stop), states in sorted(decided, key=itemgetter(0)):
@@ -208,9 +192,7 @@ def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[St
 def _ready_states(moment: Moment, not_before: datetime | None) -> Iterator[State]:
     """The state of each task that is ready at the start, in order of position."""
     if not_before is not None:
-        return repeat((TaskStatus.WAITING, 0, None, None, as_text(MOMENT, not_before), None))
+        return repeat(_state(transitions.delayed(as_text(MOMENT, not_before))))
     now, grace, sequence = moment(0), moment(director.DISPATCH_GRACE), outbox.first_sequence(0)
-    published, due = (
-        (TaskStatus.QUEUED, sequence, now, next_dispatch_at, None, None) for next_dispatch_at in (grace, now)
-    )
+    published, due = (_state(transitions.queued(sequence, moment, now)) for moment in (grace, now))
     return chain(repeat(published, outbox.INLINE), repeat(due))

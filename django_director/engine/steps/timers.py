@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import WORKER_PATIENCE, connection, statement, transact
-from django_director.engine.attempts import finish
+from django_director.db.transactions import WORKER_PATIENCE, connection, in_transaction, statement
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.supervisor.recovery import read, run_of
+from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
@@ -23,7 +23,7 @@ from . import approvals
 
 def wait(claim: Claim, seconds: float) -> bool:
     """Let a claimed task wait for so many seconds and succeed then, without a worker."""
-    waiting = partial(finish.hold, claim, deadline_at=later(seconds))
+    waiting = partial(endings.suspend, claim, deadline_at=later(seconds))
     return statement(waiting, patience=WORKER_PATIENCE)
 
 
@@ -42,17 +42,18 @@ def fire(tasks: TaskQuerySet | None = None) -> int:
     """End the waits, and decide on the approvals, whose time is up; return how many."""
     chosen: TaskQuerySet = Task.objects.all() if tasks is None else tasks
     due = chosen.waiting().filter(deadline_at__lte=Now()).order_by("deadline_at")
-    return each(read(due.annotate(as_of=Now())), lambda task: transact(partial(_fire, task)), run_of)
+    return each(read_to_end(due.annotate(as_of=Now())), _fire, run_of)
 
 
 def end_waits(tasks: TaskQuerySet) -> int:
     """End those waits of ``tasks`` that go on, whatever their time; return how many."""
     waiting = tasks.waiting().filter(deadline_at__isnull=False, asked_at=None)
-    return sum(transact(partial(_fire, task)) for task in read(waiting))
+    return sum(_fire(task) for task in read_to_end(waiting))
 
 
+@in_transaction()
 def _fire(task: Any) -> bool:
     kind = task.run.version.graph.node(task.position).kind
     if kind == "wait":
-        return finish.end_waiting(task, TaskStatus.SUCCESS)
+        return endings.end_waiting(task, TaskStatus.SUCCESS)
     return kind == "approval" and approvals.time_out(task, task.as_of)

@@ -12,7 +12,7 @@ from django_director.conf import MAX_GRACE, director
 from django_director.db.functions import Now, later
 from django_director.db.transactions import update_unlocked
 from django_director.dispatch import routing
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
 
@@ -23,7 +23,7 @@ SAMPLE: Final = 500
 """How many running tasks are looked at, those that started last."""
 CHUNK: Final = 500
 CHUNKS: Final = 20
-"""How many chunks one look hastens; what is left waits for the next one."""
+"""How many chunks one look expedites; what is left waits for the next one."""
 
 
 class Wait(NamedTuple):
@@ -116,7 +116,7 @@ def delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:
 
     A backlog must not be published over and over: twice what the queue takes now. Where nothing runs there may be
     no worker: each further message waits twice as long, and only probes are sent. Either may turn out to be too
-    long, see ``hasten``.
+    long, see ``expedite``.
     """
     queue = routing.destination(name, chosen)
     if queue in known:
@@ -124,20 +124,20 @@ def delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:
     return min(float(director.DISPATCH_GRACE) * 2.0 ** min(dispatches, 16), MAX_GRACE)
 
 
-def hasten(watch: Watch | None = None) -> int:
+def expedite(watch: Watch | None = None) -> int:
     """Bring forward what waits for longer than its queue takes now; return how many tasks.
 
     What was put off while there was no worker, or while a backlog or an outage made the queue look long, must not
     wait so long when that is over: its message may be lost. Of a queue in which nothing runs that is the probes.
-    What is parked stays so, see ``hold``.
+    What is parked stays so, see ``parking``.
     """
     watch = watch or Watch(looks=1)
     watch.begin()
     known = watch.waits
     late = Task.objects.queued().filter(
-        next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(pausing.PARKED)
+        next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(parking.PARKED)
     )
-    hastened = 0
+    expedited = 0
     for name, chosen, dispatches in late.order_by().values_list("name", "queue", "dispatches").distinct():
         kind = late.filter(name=name, queue=chosen, dispatches=dispatches)
         seconds = delay(name, chosen, dispatches, known)
@@ -145,22 +145,22 @@ def hasten(watch: Watch | None = None) -> int:
         if queue not in known:
             is_new = queue not in watch.probes
             found = probes.of(watch, queue)
-            hastened += len(found) if is_new else _hasten(kind.filter(pk__in=found), seconds)
+            expedited += len(found) if is_new else _expedite(kind.filter(pk__in=found), seconds)
             # Where tasks are short none may run just now.
             seconds = seconds if watch.doubtful([queue]) else MAX_GRACE
-        hastened += _hasten(kind, seconds)
-    return hastened
+        expedited += _expedite(kind, seconds)
+    return expedited
 
 
-def _hasten(tasks: TaskQuerySet, seconds: float) -> int:
-    hastened = 0
+def _expedite(tasks: TaskQuerySet, seconds: float) -> int:
+    expedited = 0
     for _ in range(CHUNKS):
         late = tasks.filter(next_dispatch_at__gt=later(seconds)).order_by("-next_dispatch_at")
         done = update_unlocked(late, partial(_bring_forward, seconds), limit=CHUNK)
-        hastened += done
+        expedited += done
         if done < CHUNK:
             break
-    return hastened
+    return expedited
 
 
 def _bring_forward(seconds: float, tasks: TaskQuerySet) -> int:

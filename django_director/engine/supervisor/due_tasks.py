@@ -64,19 +64,19 @@ class DueTask(NamedTuple):
         return (self.as_of - (self.queued_at or self.as_of)).total_seconds()
 
 
-def due(limit: int) -> list[DueTask]:
+def select_due(limit: int) -> list[DueTask]:
     """Those that are due, oldest first: ``limit`` of them, or fewer when others wait that are offered again."""
     rows = Task.objects.queued().filter(next_dispatch_at__lte=Now())
-    tasks = read(rows, limit)
+    tasks = read_due(rows, limit)
     again = [task for task in tasks if task.is_offered_again]
     if len(tasks) < limit or not again:
         return tasks
     # A backlog that one worker drops, or that can't be sent, must not hold up the others.
-    fresh = read(rows.filter(unknown_since=None, unsendable_since=None), limit)
+    fresh = read_due(rows.filter(unknown_since=None, unsendable_since=None), limit)
     return fresh + again[: max(0, limit - 1 - len(fresh))]
 
 
-def read(rows: TaskQuerySet, limit: int) -> list[DueTask]:
+def read_due(rows: TaskQuerySet, limit: int) -> list[DueTask]:
     """At most ``limit`` of these rows, the ones that are due first, without those that are locked now."""
     # What is locked can't be postponed, and would be published at each look.
     rows = unlocked(rows.order_by("next_dispatch_at"), limit)

@@ -13,7 +13,7 @@ from django_director.db.lock_limits import bounded, is_locked
 from django_director.db.transactions import statement
 from django_director.models import Task
 
-from . import recovery, timeouts
+from . import leases, timeouts
 
 
 class Held(Protocol):
@@ -36,8 +36,8 @@ def write_down(task_id: UUID, sequence: int, why: str, seconds: float | None = N
         with bounded():
             if seconds is not None:
                 timeouts.time_out_message(task_id, sequence, seconds)
-            elif not recovery.lose_message(task_id, sequence, why):
-                recovery.requeue(task_id, sequence, why)
+            elif not leases.mark_message_lost(task_id, sequence, why):
+                leases.resend(task_id, sequence, why)
     except OperationalError as error:
         if not is_locked(error):
             raise

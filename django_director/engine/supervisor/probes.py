@@ -8,7 +8,7 @@ and then nothing starts any more, whatever went there before and is still queued
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db.models import F, Q
@@ -16,13 +16,10 @@ from django.db.models import F, Q
 from django_director.db.functions import Now, later
 from django_director.db.transactions import update_unlocked
 from django_director.dispatch import routing
-from django_director.engine import outbox, pausing
+from django_director.engine import outbox, parking
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
-
-if TYPE_CHECKING:
-    from .backlog import Watch
 
 PROBES: Final = 3
 
@@ -33,6 +30,16 @@ class Probes(NamedTuple):
     tasks: frozenset[UUID]
     since: datetime
     """When they were chosen, by the database's clock."""
+
+
+class Watch(Protocol):
+    """What is known of the queues that have probes."""
+
+    @property
+    def probes(self) -> dict[str, Probes]: ...
+
+    def is_still(self, queue: str) -> bool:
+        """Whether nothing has started in a queue for a while."""
 
 
 def of(watch: Watch, queue: str) -> frozenset[UUID]:
@@ -103,7 +110,7 @@ def _sent(queue: str) -> TaskQuerySet:
     sent: TaskQuerySet = Task.objects.all_queued().filter(
         Q(queue=queue) | Q(queue="", name__in=names),
         next_dispatch_at__gt=F("queued_at"),
-        next_dispatch_at__lt=later(pausing.PARKED),
+        next_dispatch_at__lt=later(parking.PARKED),
         unknown_since=None,
         unsendable_since=None,
     )

@@ -23,7 +23,7 @@ from uuid import UUID
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.dispatch import publisher, routing
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.models import Task, Worker
 
 from . import backlog, due_tasks
@@ -112,11 +112,11 @@ def _waiting() -> list[DueTask]:
         # What is older than the grace is looked at anyway.
         queued_at__range=(later(-director.DISPATCH_GRACE), later(-PAUSE)),
         next_dispatch_at__gt=Now(),
-        next_dispatch_at__lt=later(pausing.PARKED),
+        next_dispatch_at__lt=later(parking.PARKED),
         unknown_since=None,
         unsendable_since=None,
     )
-    tasks = due_tasks.read(sent, FEW + 1)
+    tasks = due_tasks.read_due(sent, FEW + 1)
     if len(tasks) > FEW:
         return []
     known = backlog.waits() if tasks else {}

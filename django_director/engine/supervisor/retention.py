@@ -21,7 +21,7 @@ from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 from django_director.conf import director
 from django_director.db.functions import later
 from django_director.db.lock_limits import bounded, each
-from django_director.db.transactions import transact
+from django_director.db.transactions import in_transaction, transact
 from django_director.engine import lineage
 from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import Stop
@@ -144,12 +144,13 @@ def _is_active(runs: list[UUID]) -> bool:
 
 def _delete_run(root: UUID, run: UUID, is_late: Callable[[], bool]) -> bool:
     for rows in (Task.objects.filter(run=run), Gate.objects.filter(run=run)):
-        while transact(partial(_delete_chunk, root, rows)) == CHUNK:
+        while _delete_chunk(root, rows) == CHUNK:
             if is_late():
                 return False
-    return bool(transact(partial(_delete_row, root, run)))
+    return bool(_delete_row(root, run))
 
 
+@in_transaction()
 def _delete_chunk(root: UUID, rows: QuerySet[Any]) -> int:
     if not _hold(root):
         return 0
@@ -159,6 +160,7 @@ def _delete_chunk(root: UUID, rows: QuerySet[Any]) -> int:
     return len(chunk)
 
 
+@in_transaction()
 def _delete_row(root: UUID, run: UUID) -> int:
     if not _hold(root):
         return 0

@@ -15,15 +15,14 @@ from django_director.db.functions import later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, statement, transact, update_unlocked
 from django_director.definitions.model import WorkflowStep
-from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
-from django_director.engine.launch.start import time_limit
+from django_director.engine.attempts import endings
+from django_director.engine.attempts.failures import Failure
+from django_director.engine.launch.orders import time_limit
+from django_director.engine.queries import read_to_end, run_of
 from django_director.engine.retry_policy import next_delay
 from django_director.models import Attempt, Run, Task
 from django_director.models.querysets import RunQuerySet
 from django_director.status import Stop
-
-from .recovery import read, run_of
 
 MARGIN: Final = 2.0
 """Seconds left to the worker, which ends an attempt by killing its process where it can."""
@@ -34,7 +33,7 @@ QUIET: Final = 3.0
 def time_out_message(task_id: UUID, sequence: int, seconds: float) -> bool:
     """End the running task of a message from outside its process, which its time limit has killed."""
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(_time_out(task, seconds) for task in statement(partial(read, running))) > 0
+    return sum(_time_out(task, seconds) for task in statement(partial(read_to_end, running))) > 0
 
 
 def end_overdue_attempts() -> int:
@@ -43,7 +42,7 @@ def end_overdue_attempts() -> int:
     Their code may run on: what it comes to is not theirs to commit any more.
     """
     overdue = Task.objects.all_running().filter(deadline_at__lt=later(-MARGIN)).order_by("deadline_at")
-    return each(read(overdue), lambda task: _time_out(task, _given(task)), run_of)
+    return each(read_to_end(overdue), lambda task: _time_out(task, _given(task)), run_of)
 
 
 def stop_overdue_runs(runs: RunQuerySet | None = None) -> int:
@@ -103,5 +102,5 @@ def _time_out(task: Task, seconds: float) -> bool:
     if policy is not None:
         delay = next_delay(policy, task.failures, TimeLimitExceeded, random.random())
     if delay is None:
-        return transact(partial(finish.fail_row, task, failure, failures=F("failures") + 1))
-    return transact(partial(finish.retry_row, task, failure, delay))
+        return transact(partial(endings.fail_row, task, failure, failures=F("failures") + 1))
+    return transact(partial(endings.retry_row, task, failure, delay))

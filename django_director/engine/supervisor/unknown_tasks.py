@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,17 +16,16 @@ from django.db.models.functions import Coalesce
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import BATCH, transact, update_unlocked
+from django_director.db.transactions import BATCH, in_transaction, update_unlocked
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Message
 from django_director.engine import outbox
-from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts import endings
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.offer_times import next_offer
+from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
-
-from .recovery import read, run_of
 
 SPREAD: Final = 8
 """Among how many moments, up to twice as late, what was dropped at once is spread."""
@@ -56,7 +54,7 @@ def fail() -> int:
     """
     expired = Task.objects.all_queued().filter(unknown_since__lt=later(-director.UNKNOWN_TASK_TTL))
     kinds: defaultdict[tuple[str, str], list[Task]] = defaultdict(list)
-    for task in read(expired):
+    for task in read_to_end(expired):
         kinds[task.name, task.queue].append(task)
     known = _known([tasks[0] for tasks in kinds.values()])
     if known is None:
@@ -65,7 +63,7 @@ def fail() -> int:
         _renew(expired.filter(name=name, queue=queue))
         del kinds[name, queue]
     failing = [task for tasks in kinds.values() for task in tasks]
-    return each(failing, lambda task: transact(partial(_fail, task)), run_of)
+    return each(failing, _fail, run_of)
 
 
 def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
@@ -103,9 +101,10 @@ def _renew(tasks: TaskQuerySet) -> None:
         update_unlocked(chunk, lambda rows: rows.queued().update(unknown_since=Now()))
 
 
+@in_transaction()
 def _fail(task: Task) -> bool:
     failure = Failure(
         error=f"UnknownTask: no worker has known the task “{task.name}” for {director.UNKNOWN_TASK_TTL} s; "
         "start a worker that imports it, then retry the run"
     )
-    return finish.fail_row(task, failure)
+    return endings.fail_row(task, failure)

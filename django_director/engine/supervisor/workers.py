@@ -15,12 +15,13 @@ from django.db.models import Exists, OuterRef
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import connection, statement, transact, update_unlocked
-from django_director.engine import outbox, pausing
+from django_director.db.transactions import connection, in_transaction, statement, update_unlocked
+from django_director.engine import outbox, parking
+from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task, Worker
 from django_director.models.querysets import TaskQuerySet
 
-from .recovery import lose, read, run_of
+from .leases import mark_lost
 
 FORGET_SECONDS = 3_600.0
 """How long a worker that has gone without a word is remembered."""
@@ -63,10 +64,10 @@ class Vigil:
         """By key: the last sign, and since when nothing has come after it although the row is free."""
         self._lost: set[int] = set()
 
-    def look(self) -> tuple[list[int], bool]:
+    def poll(self) -> tuple[list[int], bool]:
         """The keys of the workers that are lost, and whether one of them was not before."""
         now, before = time.monotonic(), self._suspects
-        silent = transact(_silent)
+        silent = _silent()
         self._suspects = {
             key: before[key] if key in before and before[key][0] == seen_at else (seen_at, now)
             for key, seen_at in silent
@@ -77,30 +78,31 @@ class Vigil:
         return sorted(lost), is_new
 
 
-def lose_silent(vigil: Vigil) -> int:
+def mark_silent_lost(vigil: Vigil) -> int:
     """Take their tasks from the workers that are lost; return how many tasks that were."""
-    silent, is_new = vigil.look()
+    silent, is_new = vigil.poll()
     if not silent:
         return 0
     # A claim and a renewed lease are signs of life too.
     quiet = _running(silent).filter(lease_until__lt=later(director.LEASE - patience()))
     why = f"it gave no sign for {patience():g} s"
-    lost = each(read(quiet), lambda task: lose(task, why), run_of)
+    lost = each(read_to_end(quiet), lambda task: mark_lost(task, why), run_of)
     if is_new:
-        _look_at_queued()
+        _make_queued_due()
     gone = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), seen_at__lt=later(-FORGET_SECONDS))
     statement(gone.delete)
     return lost
 
 
-def _look_at_queued() -> None:
+def _make_queued_due() -> None:
     """Let queued tasks be looked at now: a lost worker may have had their messages, which nobody else gets."""
-    sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(pausing.PARKED))
+    sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(parking.PARKED))
     # Those that were sent a moment ago another worker is about to take.
     sent = sent.filter(queued_at__lt=later(-beat_period())).order_by("next_dispatch_at")
     update_unlocked(sent, lambda tasks: tasks.queued().update(next_dispatch_at=Now()), limit=outbox.CHUNK)
 
 
+@in_transaction()
 def _silent() -> list[tuple[int, datetime]]:
     silent = Worker.objects.filter(is_watched=True, seen_at__lt=later(-patience()))
     if connection().features.has_select_for_update_skip_locked:
