@@ -16,7 +16,7 @@ from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown, WorkerTermi
 from django.db import OperationalError
 
 from django_director.common import ids
-from django_director.db.lock_limits import is_row_locked
+from django_director.db.errors import is_row_locked
 from django_director.db.transactions import WORKER_PATIENCE
 from django_director.definitions.call_plan import ArgumentsError
 from django_director.engine import outbox

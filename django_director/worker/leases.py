@@ -19,8 +19,9 @@ from django.db import OperationalError
 from django_director.common.process_signs import page
 from django_director.common.throttle import Throttle
 from django_director.conf import director
+from django_director.db.errors import is_locked
 from django_director.db.functions import later
-from django_director.db.lock_limits import bounded, charge, is_locked
+from django_director.db.lock_limits import bounded, charge
 from django_director.db.transactions import disconnect, statement
 from django_director.engine.attempts.claim import Claim
 from django_director.models import Task

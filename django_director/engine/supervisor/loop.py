@@ -23,6 +23,7 @@ from django.db.models import Q
 from django_director.common.throttle import Throttle
 from django_director.conf import director
 from django_director.db import lock_limits
+from django_director.db.errors import is_locked
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
 from django_director.db.transactions import BATCH, disconnect, statement
@@ -273,7 +274,7 @@ class Supervisor:
             with lock_limits.bounded():
                 held = self._take_lease()
         except OperationalError as error:
-            if not lock_limits.is_locked(error):
+            if not is_locked(error):
                 raise
             # Two that work are harmless, and none would be no supervisor at all.
             self._warn(
