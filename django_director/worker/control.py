@@ -9,7 +9,7 @@ from celery.worker import state as worker_state
 from celery.worker.control import Panel
 
 from django_director.dispatch import installation
-from django_director.dispatch.publisher import KILL, WHO_KNOWS
+from django_director.dispatch.remote_control import KILL, WHO_KNOWS
 
 from .losses import reporter
 
@@ -21,7 +21,7 @@ def who_knows(state: Any, wanted: list[list[str]], whose: str = "", **_: Any) ->
 
     Each is a task's name and a queue's; an empty queue stands for any.
     """
-    own = installation.known()
+    own = installation.known_id()
     if whose and own and whose != own:
         return []
     consumer = state.consumer.task_consumer

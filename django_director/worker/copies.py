@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django_director.db.transactions import WORKER_PATIENCE, statement
 from django_director.dispatch import publisher
-from django_director.dispatch.publisher import HEADER, INSTALLATION
+from django_director.dispatch.messages import HEADER, INSTALLATION
 from django_director.engine.attempts.tickets import Ticket
 from django_director.models import Run
 

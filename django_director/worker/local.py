@@ -19,7 +19,7 @@ from django_director.db.functions import Now
 from django_director.db.transactions import transact
 from django_director.definitions.model import WorkflowStep
 from django_director.dispatch import publisher
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER
 from django_director.engine import lineage, outbox, stopping
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.finish import Failure

@@ -14,7 +14,7 @@ from celery.exceptions import TimeLimitExceeded
 from celery.utils.imports import symbol_by_name
 from celery.worker.request import Request
 
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER
 
 from .losses import reporter
 

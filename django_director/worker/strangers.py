@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celery import bootsteps
 
 from django_director.dispatch import installation, publisher
-from django_director.dispatch.publisher import BEAT_HEADER, HEADER, INSTALLATION
+from django_director.dispatch.messages import BEAT_HEADER, HEADER, INSTALLATION
 
 if TYPE_CHECKING:
     StrategiesByName = dict[str, Any]
@@ -57,7 +57,7 @@ class Step(bootsteps.Step):
 
     def create(self, consumer: Any) -> None:
         """Before the consumer has its tasks, and before the pool is forked."""
-        installation.learn(BOOT_PATIENCE)
+        installation.refresh_id(BOOT_PATIENCE)
         consumer.strategies = Strategies(Border(consumer))
 
 
@@ -97,12 +97,12 @@ class Border:
         return strategy(message, payload, ack, *more)
 
     def _is_foreign(self, header: Mapping[str, Any], message: Any) -> bool:
-        sender, own = header.get(INSTALLATION), installation.known()
+        sender, own = header.get(INSTALLATION), installation.known_id()
         if sender and sender != own and time.monotonic() - self._learned_at > (PERIOD if own else UNKNOWN_PERIOD):
             # Our database may have got another id, or one at all.
             self._learned_at = time.monotonic()
-            installation.learn(PATIENCE)
-            own = installation.known()
+            installation.refresh_id(PATIENCE)
+            own = installation.known_id()
         if sender == own and counted(header, HANDED_ON):
             self._complain(message, header)
         # Who does not know itself takes everything; whoever claims it will find out that it is not here.

@@ -17,7 +17,7 @@ from kombu.common import QoS
 
 from django_director import engine
 from django_director.dispatch import installation, publisher
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER
 from django_director.engine import outbox
 from django_director.engine.attempts.tickets import Ticket
 from django_director.models import Installation, Run, Task
@@ -100,7 +100,7 @@ class Post:
 
 def test_a_message_carries_the_id_of_its_database_and_stays_small():
     message = published()
-    assert message.headers[HEADER]["installation"] == Installation.objects.get().uid == installation.current()
+    assert message.headers[HEADER]["installation"] == Installation.objects.get().uid == installation.current_id()
     assert len(message.body) + len(str(message.headers)) < 1200
 
 
@@ -113,9 +113,9 @@ def test_what_is_ours_is_taken_and_so_is_what_says_nothing(header: dict[str, Any
 
 def test_a_worker_that_did_not_learn_who_it_is_asks_again_soon(monkeypatch: pytest.MonkeyPatch):
     """As when its database was silent while it started."""
-    monkeypatch.setattr(installation, "known", lambda: "")
+    monkeypatch.setattr(installation, "known_id", lambda: "")
     monkeypatch.setattr(
-        installation, "learn", lambda patience: monkeypatch.setattr(installation, "known", lambda: "us")
+        installation, "refresh_id", lambda patience: monkeypatch.setattr(installation, "known_id", lambda: "us")
     )
     post, message = Post(), published(installation="them")
     post.border._learned_at = time.monotonic()
@@ -278,23 +278,23 @@ def test_a_worker_of_another_installation_knows_none_of_our_tasks():
     consumer = SimpleNamespace(task_consumer=SimpleNamespace(queues=[SimpleNamespace(name=QUEUE)]))
     state = SimpleNamespace(app=current_app, consumer=consumer)
     wanted = [["NOOP", QUEUE]]
-    assert control.who_knows(state, wanted, whose=installation.current()) == [0]
+    assert control.who_knows(state, wanted, whose=installation.current_id()) == [0]
     assert control.who_knows(state, wanted) == [0]
     assert control.who_knows(state, wanted, whose="other") == []
 
 
 def test_the_id_outlives_a_flush():
-    before = installation.current()
+    before = installation.current_id()
     call_command("flush", verbosity=0, interactive=False)
-    assert Installation.objects.get().uid == installation.current() == before
+    assert Installation.objects.get().uid == installation.current_id() == before
 
 
 def test_two_processes_that_make_it_at_once_have_the_same():
     Installation.objects.all().delete()
     installation._ids.clear()
     Installation.objects.create(uid="faster")
-    assert installation._make() == "faster"
-    assert installation.current() == "faster"
+    assert installation._create() == "faster"
+    assert installation.current_id() == "faster"
     installation._ids.clear()
 
 
@@ -304,17 +304,17 @@ def test_without_its_table_there_is_no_id_and_no_harm(
     monkeypatch.setattr(Installation._meta, "db_table", "not_migrated_yet")
     installation._ids.clear()
     with caplog.at_level(logging.ERROR), transaction.atomic():
-        assert installation.current() == ""
+        assert installation.current_id() == ""
         assert not Run.objects.filter(pk=None).exists()
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     monkeypatch.undo()
-    assert installation.current() == Installation.objects.get().uid
+    assert installation.current_id() == Installation.objects.get().uid
 
 
 def test_in_a_transaction_nothing_is_made():
     Installation.objects.all().delete()
     installation._ids.clear()
     with transaction.atomic():
-        assert installation.current() == ""
-    assert installation.current() == Installation.objects.get().uid
+        assert installation.current_id() == ""
+    assert installation.current_id() == Installation.objects.get().uid

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.dispatch import publisher
+from django_director.dispatch import publisher, remote_control
 from django_director.dispatch.messages import Publication
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
@@ -132,7 +132,7 @@ def test_a_run_without_tasks_has_hooks_too():
 
 
 def test_a_hook_that_lost_its_worker_or_is_unknown_goes_on(settings, monkeypatch):
-    monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(remote_control, "ANSWER_SECONDS", 0.01)
     settings.DIRECTOR = {"MAX_CRASHES": 2, "UNKNOWN_TASK_TTL": 0}
     run = driver.start("A", hooks=HOOKS)
     end(run, "success")
