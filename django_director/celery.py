@@ -24,7 +24,7 @@ from . import broker  # noqa: F401 - registers its URL scheme
 from .definitions.call_plan import ANYTHING, Plans
 from .dispatch.publisher import HEADER
 from .exceptions import Misuse
-from .worker import bootsteps, celery_lines, end_signals, frozen_processes, losses, time_limits
+from .worker import bootsteps, celery_log, end_signals, frozen_processes, losses, time_limits
 
 if TYPE_CHECKING:
     from .definitions.model import Retry
@@ -256,7 +256,7 @@ def _refresh_connections(sender: Any, **_: Any) -> None:
         close_old_connections()
 
 
-celery_lines.clean()
+celery_log.hide_secrets()
 
 
 @signals.celeryd_init.connect(weak=False)
@@ -269,12 +269,12 @@ def prepare_worker(instance: Any, **_: Any) -> None:
         _keep_connections(app)
     _pin(app)
     adopt(app)
-    from .worker import control, strangers  # noqa: F401 - registers its answers; imports what only a worker has
+    from .worker import control, foreign_messages  # noqa: F401 - registers its answers; imports what only a worker has
 
     end_signals.prepare()
     signals.celeryd_after_setup.connect(time_limits.note_worker, weak=False)
 
-    app.steps["consumer"].add(strangers.Step)
+    app.steps["consumer"].add(foreign_messages.Step)
     signals.worker_before_create_process.connect(bootsteps.prepare_to_fork, weak=False)
     signals.worker_process_init.connect(frozen_processes.take_place, weak=False)
     signals.worker_shutdown.connect(losses.say_farewell, weak=False)

@@ -108,7 +108,7 @@ def _queued(run: Run) -> list[Task]:
 def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
     """Do with a claimed task what a worker does."""
     try:
-        is_skipped = not inputs.judge(claimed)
+        is_skipped = not inputs.evaluate_when(claimed)
         own = claimed.node.kind != "task"
         result = None if is_skipped else own_steps.perform(claimed) if own else body(claimed)
     except (ValueError, DirectorError) as error:

@@ -59,7 +59,7 @@ class Lockstep:
         step = self.reference.steps[id]
         if not claimed.node.is_head:
             assert claimed.upstream == self.reference.received(step)
-        if not inputs.judge(claimed):
+        if not inputs.evaluate_when(claimed):
             assert finish.skip(claimed, "when")
         elif claimed.node.is_head:
             assert finish.finish(claimed, True)
@@ -72,14 +72,14 @@ class Lockstep:
             assert own_steps.perform(claimed) is own_steps.HELD
         else:
             self.running[id] = claimed
-            for value in inputs.given(claimed).values():
+            for value in inputs.evaluate_with(claimed).values():
                 assert value == self.reference.value(self.reference.steps[step.needs[0]])
 
     def _start_item(self, id: str) -> None:
         place = self.reference.places[id]
         claimed = driver.claim(self.run, place.step.id, place.index)
         assert claimed.upstream == self.reference.item_received(id)
-        if inputs.judge(claimed):
+        if inputs.evaluate_when(claimed):
             self.running[id] = claimed
         else:
             assert finish.skip(claimed, "when")

@@ -191,7 +191,7 @@ class Engine(RuleBasedStateMachine):
 
     def perform(self, claimed: Claim) -> None:
         was_running = _is_running(claimed)
-        if not inputs.judge(claimed):
+        if not inputs.evaluate_when(claimed):
             finish.skip(claimed, "`when` is false")
             return
         if claimed.node.kind in ("map", "workflow"):
