@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from celery import shared_task as task
 
     from .engine import approve, astart, cancel, pause, reject, relaunch, rerun, resume, retry, skip, start
-    from .worker.execution import context
+    from .worker.context import context
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ _HOMES = {
     "resume": "django_director.engine",
     "approve": "django_director.engine",
     "reject": "django_director.engine",
-    "context": "django_director.worker.execution",
+    "context": "django_director.worker.context",
 }
 
 __all__ = [

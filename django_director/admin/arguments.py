@@ -99,7 +99,7 @@ def _masked_result(fields: dict[str, Any]) -> dict[str, Any]:
 def _call(seen: Claim, hidden: Claim) -> Call:
     if isinstance(seen.node.step, WorkflowStep):
         return Call([_argument("payload", _evaluated(inputs.child_payload, seen, hidden))])
-    given = _evaluated(inputs.given, seen, hidden)
+    given = _evaluated(inputs.evaluate_with, seen, hidden)
     plans = plans_of(seen.node.name)
     if plans is None:
         note = _("The code of the task is not loaded here: which parameter gets what is not known.")

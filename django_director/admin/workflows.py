@@ -23,7 +23,7 @@ from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
 from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
-from django_director.masking.source import masked_source
+from django_director.masking.source import mask_source
 from django_director.masking.values import refuse_mask
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.schedules import beat_rows
@@ -223,7 +223,7 @@ def _graph(version: WorkflowVersion) -> SafeString:
 
 
 def _source(version: WorkflowVersion) -> str:
-    return masked_source(version.source, version.graph.definition.schema)
+    return mask_source(version.source, version.graph.definition.schema)
 
 
 def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:

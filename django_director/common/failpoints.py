@@ -1,9 +1,10 @@
-"""Fault points: places where a test may kill, hold or fail the process.
+"""Fault points: places in the engine where a test may kill, hold or fail the process.
 
-Compiled in from the start, so that what is tested is what runs. Without the environment variable
-``DIRECTOR_FAULT`` a point costs one comparison. Its value is ``point:action`` or ``point:action:argument``:
-``kill9``; ``raise``; ``sleep`` (argument: seconds); ``hold`` (argument: a path; waits until it is gone).
-With ``DIRECTOR_FAULT_ONCE`` (a path that does not exist yet) only the first process to get there is hit.
+The points are part of the shipped code, so tests and production run the same code. Without the environment
+variable ``DIRECTOR_FAULT`` a point costs one comparison. The value of the variable is ``point:action`` or
+``point:action:argument``. The actions are ``kill9``, ``raise``, ``sleep`` (its argument is a number of seconds)
+and ``hold`` (its argument is a path; the process waits until that file is gone). With ``DIRECTOR_FAULT_ONCE``
+(a path that does not exist yet) the action is done once: in the first process that reaches the point.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class InjectedFault(Exception):
 
 
 def point(name: str) -> None:
-    """Do what ``DIRECTOR_FAULT`` asks for at this place, if anything."""
+    """Do the action that ``DIRECTOR_FAULT`` asks for at the point ``name``, if it asks for one."""
     if _ARMED:
         _fire(name)
 

@@ -1,7 +1,8 @@
-"""What may be stored as JSON, the same on every database.
+"""Which values may be stored as JSON, by one rule for all databases.
 
-``DjangoJSONEncoder`` decides how values are written; this module refuses what some database would refuse or
-change: NaN, NUL, lone surrogates, integers beyond 64 bits, and nesting that MariaDB does not accept.
+``DjangoJSONEncoder`` decides how values are written. This module refuses each value that one of the databases
+would refuse or change: NaN, NUL, lone surrogates, integers beyond 64 bits, and nesting that MariaDB does not
+accept.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 from django.core.serializers.json import DjangoJSONEncoder
 
@@ -19,17 +20,21 @@ MAX_DEPTH: Final = 30
 MAX_INT: Final = 2**63
 MAX_KEY_SHOWN: Final = 100
 
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+"""A value that JSON can hold, as Python's ``json`` reads it."""
+
 _UNSTORABLE: Final = re.compile(r"\\u0000|\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\)\\ud[c-f][0-9a-f]{2}")
 
 
 class NotStorable(ValueError):
-    """The value, or something in it, can't be stored as JSON. The message says what and where."""
+    """A value, or a part of it, can't be stored as JSON. The message says which part, and why."""
 
 
 class StrictDecoder(json.JSONDecoder):
-    """Reads JSON that people or clients give: a key that stands twice in one object is an error, and so is NaN.
+    """Reads JSON that people or clients give. A key that stands twice in one object is an error, and so is NaN.
 
-    Python's own takes the last of them, and a run would start with what nobody looked at.
+    Python's own decoder takes the last value of such a key. A run would start with a value that its author may
+    never have seen.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -37,11 +42,15 @@ class StrictDecoder(json.JSONDecoder):
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text. Raises ``ValueError``, also for a key given twice, and ``RecursionError``."""
+    """Return the value of a JSON text.
+
+    Raises ``ValueError`` for text that is no JSON, and for a key that stands twice in one object; raises
+    ``RecursionError`` for text that is nested too deeply.
+    """
     return json.loads(text, cls=StrictDecoder)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
@@ -53,10 +62,11 @@ def _no_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON value")
 
 
-def normalise(value: Any, limit: int) -> Any:
-    """Return ``value`` as it will be read back.
+def normalise(value: object, limit: int) -> Any:
+    """Return ``value`` as it will be read back from the database.
 
-    Raises ``NotStorable`` for what JSON or a database can't hold, and above ``limit`` bytes of JSON text in UTF-8.
+    Raises ``NotStorable`` for a value that JSON or a database can't hold, and for one whose JSON text has more
+    than ``limit`` bytes in UTF-8.
     """
     if value is None or value is True or value is False:
         return value
@@ -71,8 +81,11 @@ def normalise(value: Any, limit: int) -> Any:
     return json.loads(text, parse_int=_checked_int)
 
 
-def same(one: Any, two: Any) -> bool:
-    """Whether two JSON values are written in the same way, but for the order of keys: to Python ``1 == True``."""
+def same(one: object, two: object) -> bool:
+    """Whether two JSON values have the same JSON text; the order of keys does not count.
+
+    Python's ``==`` is not enough: for it ``1 == True``.
+    """
     try:
         return json.dumps(one, sort_keys=True) == json.dumps(two, sort_keys=True)
     except RecursionError:
@@ -80,11 +93,14 @@ def same(one: Any, two: Any) -> bool:
 
 
 def storable_text(text: str) -> str:
-    """The text with a sign in the place of each character that no database takes: NUL, half a surrogate pair."""
+    """Return the text with a replacement sign for each character that some database refuses.
+
+    These characters are NUL and halves of surrogate pairs.
+    """
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
-def _dump(value: Any, *, is_ascii: bool = True) -> str:
+def _dump(value: object, *, is_ascii: bool = True) -> str:
     try:
         return json.dumps(
             value, cls=DjangoJSONEncoder, allow_nan=False, separators=(",", ":"), ensure_ascii=is_ascii
@@ -101,17 +117,17 @@ def _checked_int(text: str) -> int:
     return number
 
 
-def _is_deep(value: Any) -> bool:
-    """Whether something in a value that was read from JSON lies deeper than ``MAX_DEPTH``."""
-    level = [value] if isinstance(value, (dict, list)) else []
+def _is_deep(value: JsonValue) -> bool:
+    """Whether a value that was read from JSON is nested deeper than ``MAX_DEPTH`` levels."""
+    level: list[dict[str, JsonValue] | list[JsonValue]] = [value] if isinstance(value, (dict, list)) else []
     for _ in range(MAX_DEPTH - 1):
         parts = (part.values() if isinstance(part, dict) else part for part in level)
         level = [inner for part in parts for inner in part if isinstance(inner, (dict, list))]
     return any(level)
 
 
-def _inspect(value: Any) -> None:
-    """Find the first thing that can't be stored and name its place."""
+def _inspect(value: object) -> None:
+    """Raise ``NotStorable`` for the first part of ``value`` that can't be stored; the message names its place."""
     for place, part, depth in _walk(value):
         if depth > MAX_DEPTH:
             raise NotStorable(f"it is nested deeper than {MAX_DEPTH} levels")
@@ -120,7 +136,7 @@ def _inspect(value: Any) -> None:
             raise NotStorable(f"{problem} at {place}")
 
 
-def _problem(part: Any) -> str | None:
+def _problem(part: object) -> str | None:
     if isinstance(part, str):
         return _text_problem(part)
     if isinstance(part, float) and (part != part or part in (float("inf"), float("-inf"))):
@@ -138,7 +154,7 @@ def _problem(part: Any) -> str | None:
     return None
 
 
-def _key_problem(key: Any) -> str | None:
+def _key_problem(key: object) -> str | None:
     if isinstance(key, str):
         return _text_problem(key)
     if key is None or isinstance(key, (bool, int, float)):
@@ -156,9 +172,9 @@ def _text_problem(text: str) -> str | None:
     return None
 
 
-def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:
-    # A list of its own instead of recursion: the value may be nested as deep as it likes, even in itself.
-    pending = [("$", value, 1)]
+def _walk(value: object) -> Iterator[tuple[str, object, int]]:
+    # A list of pending parts instead of recursion: a value may be nested to any depth, and may even hold itself.
+    pending: list[tuple[str, object, int]] = [("$", value, 1)]
     while pending:
         place, part, depth = pending.pop()
         yield place, part, depth

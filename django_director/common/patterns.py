@@ -1,7 +1,7 @@
-"""Regular expressions that others write, on texts that others send: no search takes long, whatever they are.
+"""Searches with regular expressions that users write, in texts that others send; each search has a time limit.
 
-Python's ``re`` can't be stopped: ``^(a+)+$`` takes twice as long with each further character of a text that does
-not fit. The package ``regex`` reads the same expressions and stops when its time is up.
+A search of Python's ``re`` can't be stopped: ``^(a+)+$`` takes twice as long for each further character of a text
+that does not fit. The package ``regex`` reads the same expressions, and stops when its time is up.
 """
 
 from __future__ import annotations
@@ -15,32 +15,35 @@ from typing import Any, Final
 import regex
 
 SECONDS: Final = 0.5
-"""Of processor time that one search may take."""
+"""Seconds of processor time that one search may take."""
 MOST_REPEATED: Final = 50_000
 """How many parts the counts of an expression may ask for: ``(?:a{1000}){1000}`` takes 300 MB before any text."""
 _COUNT: Final = re.compile(r"\{(\d+)(?:,\d*)?\}")
 _CLASS: Final = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 _TRIED: Final = 300
-"""Characters of the texts that an expression is tried with."""
+"""How many characters the texts have on which an expression is tried."""
 _TRY: Final = 0.1
 _END: Final = "\x01"
-"""What no tried expression expects: it makes the text one that does not fit."""
+"""A character that no tried expression expects: at the end of a text it makes that text one that does not fit."""
 _MOST_TRIED: Final = 12
 _USUAL: Final = ("a", "0", " ")
 _QUANTIFIERS: Final = "*+{?"
 
 
 class BadPattern(ValueError):
-    """An expression that can't be used. The message says why."""
+    """A regular expression can't be used. The message says why."""
 
 
 class PatternTooSlow(Exception):
-    """A search took too long. The message names the expression and not the text."""
+    """A search took too long. The message names the expression, but not the text, which may be secret."""
 
 
 def search(pattern: str, text: str, seconds: float = SECONDS) -> bool:
-    """Whether the expression is found in the text. Raises ``BadPattern`` and ``PatternTooSlow``."""
+    """Whether the expression ``pattern`` matches anywhere in ``text``.
+
+    ``seconds`` limits the search further than ``SECONDS`` does. Raises ``BadPattern`` and ``PatternTooSlow``.
+    """
     try:
         return compiled(pattern).search(text, timeout=min(seconds, SECONDS)) is not None
     except (TimeoutError, MemoryError):
@@ -52,13 +55,14 @@ def search(pattern: str, text: str, seconds: float = SECONDS) -> bool:
 
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> Any:
-    """The expression, ready for use. Raises ``BadPattern``."""
+    """Return the expression compiled by ``regex``. Raises ``BadPattern``."""
     if _repeated(pattern) > MOST_REPEATED:
         raise BadPattern(f"its counts ask for more than {MOST_REPEATED:,} parts")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Only what both read: `regex` knows more, and takes some of it for another thing.
+            # Only expressions that `re` reads too: `regex` has further syntax, with another meaning for some
+            # texts.
             re.compile(pattern)
             return regex.compile(pattern)
     except (re.error, regex.error, OverflowError, RecursionError, ValueError) as error:
@@ -66,7 +70,7 @@ def compiled(pattern: str) -> Any:
 
 
 def _repeated(pattern: str) -> int:
-    """How many parts an expression has when each counted part is written out as often as it must stand there."""
+    """Return how many parts an expression has when each counted part is written out: ``a{3}`` has three."""
     totals, last, place = [0], 0, 0
     while place < len(pattern):
         sign, step = pattern[place], 1
@@ -89,9 +93,9 @@ def _repeated(pattern: str) -> int:
 
 
 def slow_part(pattern: str) -> str:
-    """The part of an expression that takes very long on some short texts; empty when none was found.
+    """Return a part of an expression that takes very long on some short texts; empty when none was found.
 
-    Tried, not proven: each repeated group is given texts of a few characters, that it almost fits.
+    This is a test and no proof: each repeated group is tried on some texts that it almost fits.
     """
     try:
         compiled(pattern)
@@ -112,7 +116,7 @@ def _is_slow(part: str) -> bool:
 
 
 def _repeated_groups(pattern: str) -> Iterator[str]:
-    """The groups of an expression that are repeated, with what repeats them."""
+    """Yield the groups of an expression that are repeated, together with their quantifiers."""
     opened, place = [], 0
     while place < len(pattern):
         sign, step = pattern[place], 1

@@ -1,4 +1,4 @@
-"""A problem in a workflow file, with its place and the way out."""
+"""A problem in a workflow file: what is wrong, at which place, and a hint how to correct it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where something stands in a file; ``line`` and ``column`` count from 1."""
+    """A place in a file; ``line`` and ``column`` count from 1."""
 
     path: str
     line: int = 1
@@ -19,9 +19,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What is wrong, where, and what to do: ``path:line:column: CODE message (hint)``.
+    """One problem; as text it is ``path:line:column: CODE message (hint)``.
 
-    ``level`` is ``error`` (nothing is stored while there is one) or ``note``; a note's text says so.
+    ``level`` is ``error`` or ``note``. While a project has an error none of its workflows is stored. The text of a
+    note begins with ``note:``.
     """
 
     place: Place
@@ -32,7 +33,10 @@ class Problem:
     step: str | None = None
     level: str = "error"
     about: str = ""
-    """The name that a step would have if it were right: what is said of it elsewhere is no problem of its own."""
+    """The name that a faulty step would have if it were right.
+
+    When other steps name it they are not reported as well: correcting this step corrects them.
+    """
 
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
@@ -40,7 +44,7 @@ class Problem:
         return f"{self.place}: {self.code} {mark}{self.message}{hint}"
 
     def as_json(self) -> dict[str, str | int | None]:
-        """The object of ``checkworkflows --json``."""
+        """Return the problem as the JSON object that ``checkworkflows --json`` prints."""
         return {
             "path": self.place.path,
             "line": self.place.line,

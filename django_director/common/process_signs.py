@@ -1,7 +1,8 @@
-"""What the processes of a pool show of themselves: which claim each works on, and that it moves.
+"""Signs of life of the processes of a pool: which claim each process works on, and that its threads run.
 
-It stands in a page of memory that a worker shares with all processes that it forks, so that nobody has to ask a
-process, which may be frozen, or the database, which may be away. A process that was not forked shows nothing.
+The signs stand in a page of memory that a worker shares with all processes that it forks. So the worker need not
+ask a process, which may be frozen, nor the database, which may be away. A process that was not forked gives no
+signs.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 SLOTS: Final = 512
-"""How many processes of a pool can show something."""
+"""For how many processes of a pool the page has room."""
 NO_CLAIM: Final = (b"", 0)
 
 _OWNER: Final = struct.Struct("qq")
@@ -22,22 +23,27 @@ _SIZE: Final = _OWNER.size + _CLAIM.size
 
 
 class Sign(NamedTuple):
-    """What one process has shown."""
+    """The last signs of one process."""
 
     pid: int
     moves: int
-    """How often it has said that it moves."""
+    """How often the process has said that its threads run."""
     task: bytes
+    """The 16 bytes of the id of the task that it works on."""
     token: int
-    """Of the claim that it works on; 0: of none."""
+    """The token of the claim that it works on; 0 when it works on none."""
 
     @property
     def task_id(self) -> UUID:
+        """The id of the task that the process works on."""
         return UUID(bytes=self.task)
 
 
 class Page:
-    """One slot for each place in a pool; whoever comes to a place takes its slot over."""
+    """The shared memory, with one slot for each place in a pool.
+
+    A process that takes the place of one that has ended takes over its slot.
+    """
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, SLOTS * _SIZE)
@@ -45,7 +51,7 @@ class Page:
         self._moves = 0
 
     def take(self, place: int) -> None:
-        """Let this process show itself at ``place`` from now on."""
+        """Let this process give its signs in the slot of ``place`` from now on."""
         if 0 <= place < SLOTS:
             self._slot = place * _SIZE
             self._moves = 0
@@ -53,23 +59,23 @@ class Page:
             self.move()
 
     def move(self) -> None:
-        """Show that the threads of this process run."""
+        """Give a sign that the threads of this process run."""
         if self._slot is not None:
             self._moves += 1
             _OWNER.pack_into(self._memory, self._slot, os.getpid(), self._moves)
 
     def show_claim(self, task_id: UUID, token: int) -> None:
-        """Show what this process works on from now on."""
+        """Show which claim this process works on from now on."""
         if self._slot is not None:
             _CLAIM.pack_into(self._memory, self._slot + _OWNER.size, task_id.bytes, token)
 
     def hide_claim(self) -> None:
-        """Show that it works on no claim."""
+        """Show that this process works on no claim."""
         if self._slot is not None:
             _CLAIM.pack_into(self._memory, self._slot + _OWNER.size, *NO_CLAIM)
 
     def read(self) -> dict[int, Sign]:
-        """What is shown now, by place."""
+        """Return the present signs of all processes, by their places in the pool."""
         found = {}
         for place in range(SLOTS):
             slot = place * _SIZE
@@ -80,4 +86,4 @@ class Page:
 
 
 page: Final = Page()
-"""Of this worker, or of the one that this process was forked from."""
+"""The page of this worker, or of the worker from which this process was forked."""

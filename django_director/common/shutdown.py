@@ -1,7 +1,8 @@
-"""Whether this worker is going down: told once by its main process, known at once in all its processes.
+"""Whether this worker is shutting down: its main process says so once, and all its processes know it at once.
 
-A pool's process hears nothing of a warm shutdown: Celery waits until its task has ended. A task that waits for a
-database which does not answer would hold the whole worker up, so its patience ends with the worker.
+Celery does not tell the processes of a pool of a warm shutdown: it waits until their tasks have ended. A task that
+waits for a database which does not answer would hold up the end of the whole worker. So once a worker is shutting
+down, the engine waits for a database only a short time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from .process_signs import page
 
@@ -24,36 +25,37 @@ logger = logging.getLogger(__name__)
 GRACE: Final = 5.0
 """Seconds for which the engine still waits for the database in a shutdown."""
 PERIOD: Final = 1.0
-"""Seconds between two looks whether something hangs."""
+"""Seconds between two checks whether this process hangs."""
 EXIT_CODE: Final = 75
-"""EX_TEMPFAIL."""
+"""The exit code of a process that is ended because it hangs: EX_TEMPFAIL of ``sysexits.h``."""
 
 _TIME: Final = struct.Struct("d")
-#: Shared with the processes that are forked from this one: zero, or the moment of the monotonic clock, which
-#: is one clock for all processes of a machine.
+#: Memory shared with the processes that are forked from this one. It holds zero, or the moment at which the
+#: shutdown began by the monotonic clock, which all processes of a machine have in common.
 _began: Final = mmap.mmap(-1, _TIME.size)
 
 
-def begin(**_: Any) -> None:
-    """Note that this worker goes down, for all its processes; the first call counts."""
+def begin(**_: object) -> None:
+    """Note for all processes of this worker that it is shutting down; only the first call counts."""
     if not has_begun():
         _TIME.pack_into(_began, 0, time.monotonic())
 
 
 def forget() -> None:
-    """Begin anew: a worker starts in this process."""
+    """Forget an earlier shutdown: a new worker starts in this process."""
     _TIME.pack_into(_began, 0, 0.0)
 
 
 def has_begun() -> bool:
-    """Whether this worker goes down."""
+    """Whether this worker is shutting down."""
     return _start() > 0
 
 
-def ends_patience_of(began: float) -> float:
-    """When somebody who waits since ``began`` has to give up, both by the monotonic clock; else infinity.
+def give_up_time(began: float) -> float:
+    """Return when a thread that has waited since ``began`` must give up; infinity if there is no shutdown.
 
-    A task may go on for long in a warm shutdown: who begins to wait after that has the same grace.
+    Both are times of the monotonic clock. A task may run on for long in a warm shutdown: a thread that begins to
+    wait during the shutdown has the full ``GRACE`` from then on.
     """
     start = _start()
     return max(start, began) + GRACE if start else math.inf
@@ -64,9 +66,10 @@ def _start() -> float:
 
 
 class Watch:
-    """Ends a process that is to go down and hangs: all its tasks are in statements that no database answers.
+    """Ends a process that hangs in a shutdown: all its tasks wait for statements that no database answers.
 
-    No signal and no exception reaches a thread in there. The leases tell of the tasks.
+    No signal and no exception reaches a thread that waits so. When the leases of the tasks expire, the supervisor
+    finds them.
     """
 
     def __init__(self) -> None:
@@ -79,7 +82,7 @@ class Watch:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Count this thread's task in."""
+        """Count this thread among those that have a task, until the block ends."""
         self._ensure_thread()
         thread = threading.get_ident()
         self._working.add(thread)
@@ -90,7 +93,7 @@ class Watch:
 
     @contextlib.contextmanager
     def waiting(self, began: float | None) -> Iterator[None]:
-        """Note since when this thread waits for the database; ``None``: it does something else."""
+        """Note for this block since when this thread waits for the database; ``None``: it does not wait."""
         thread = threading.get_ident()
         outer = self._waiting.get(thread, math.inf)
         self._waiting[thread] = math.inf if began is None else began
@@ -100,13 +103,13 @@ class Watch:
             self._waiting[thread] = outer
 
     def hangs(self) -> bool:
-        """Whether nothing moves any more in a process that is to go down."""
+        """Whether all tasks of this process wait for a database longer than a shutdown allows."""
         now = time.monotonic()
         waiting = [self._waiting.get(thread, math.inf) for thread in tuple(self._working)]
-        return bool(waiting) and all(now > ends_patience_of(began) + PERIOD for began in waiting)
+        return bool(waiting) and all(now > give_up_time(began) + PERIOD for began in waiting)
 
     def _ensure_thread(self) -> None:
-        # After a fork the thread is gone.
+        # A forked process does not have the threads of its parent.
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._reset()
@@ -116,7 +119,7 @@ class Watch:
         while not (has_begun() and self.hangs()):
             page.move()
             time.sleep(PERIOD)
-        logger.warning("The database does not answer, and the worker is to end: this process is ended.")
+        logger.warning("The worker is shutting down, but its database does not answer: this process is ended.")
         os._exit(EXIT_CODE)
 
 

@@ -1,4 +1,4 @@
-"""The way out: the nearest known name."""
+"""Suggestions for an unknown name: the known name that is most like it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,34 @@ from difflib import get_close_matches
 from typing import Final
 
 MAX_HINTS: Final = 20
-"""The nearest of many names costs a comparison with each; a file full of wrong names must not cost minutes."""
+"""For how many wrong names of a file a suggestion is looked for.
+
+Each suggestion is compared with all known names, and a file full of wrong names must not take minutes.
+"""
 MAX_COMPARED: Final = 60
-"""Characters of a name that are compared: the work grows with the square."""
+"""How many characters of a name are compared: the work grows with the square of their number."""
 LISTED: Final = 8
 """How many known names a hint lists at most."""
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """The known name most like ``name``, whatever its case; empty when none is near: at least ``cutoff`` of 1."""
+    """Return the known name that is most like ``name``; the case of letters does not count.
+
+    Empty when none is similar enough: ``cutoff`` is the least similarity, where 1 is equal.
+    """
     by_start = {candidate.lower()[:MAX_COMPARED]: candidate for candidate in sorted(known, reverse=True)}
     found = get_close_matches(name.lower()[:MAX_COMPARED], by_start, n=1, cutoff=cutoff)
     return by_start[found[0]] if found else ""
 
 
 def question(name: str, known: Iterable[str], mark: str = "“{}”") -> str:
-    """The question whether the nearest of ``known`` was meant; empty when none is near."""
+    """Return the question whether the nearest of the ``known`` names was meant; empty when none is similar."""
     near = nearest(name, known)
     return f"did you mean {mark.format(near)}?" if near else ""
 
 
 def did_you_mean(name: str, known: Iterable[str], mark: str = "`{}`", listed: int = LISTED) -> str:
-    """A hint with the nearest name, else with the known names when they are at most ``listed``, else ''."""
+    """Return a hint: the nearest of the known names, or all of them if they are at most ``listed``, or ``""``."""
     names = list(known)
     if near := question(name, names, mark):
         return near

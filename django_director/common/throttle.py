@@ -1,4 +1,4 @@
-"""Say the same thing once in a while only."""
+"""Limits how often a process repeats a message."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import time
 from typing import Final
 
 PERIOD: Final = 60.0
-"""Seconds in which one thing is said once."""
+"""Seconds in which a message is written once."""
 
 
 class Throttle:
-    """Lets the first of its kind pass, and then one for each period; the threads of a process share it."""
+    """Lets the first message of a kind pass, and then one in each period. Threads may share it."""
 
     def __init__(self, period: float = PERIOD) -> None:
         self._period = period
         self._said: dict[str, float] = {}
 
     def passes(self, kind: str) -> bool:
-        """Whether something of this kind may be said now."""
+        """Whether a message of this kind may be written now; if so it counts as written."""
         now = time.monotonic()
         if now - self._said.get(kind, float("-inf")) < self._period:
             return False
@@ -25,5 +25,5 @@ class Throttle:
         return True
 
     def reset(self) -> None:
-        """Let everything pass again: what was wrong is over."""
+        """Let the next message of each kind pass: the problem is over."""
         self._said.clear()

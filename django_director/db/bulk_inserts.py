@@ -1,18 +1,19 @@
-"""INSERTs compiled once, beside the statements of ``prepared``.
+"""INSERT statements that are compiled once and then only executed, also for many rows at a time.
 
-Rows that are alike but for a few columns are made by the database: what differs travels as one parameter, JSON
-text, which the database takes apart itself. Neither Python nor the database then builds or parses a statement
-whose length grows with the rows.
+Rows that differ in a few columns only are made by the database itself: the values of these columns travel as one
+parameter, a JSON text, which the database takes apart. So neither Python nor the database builds or parses a
+statement whose length grows with the number of rows.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_director.conf import director
 
@@ -22,16 +23,16 @@ BATCH: Final = 2_000
 """How many rows one statement inserts at most."""
 ROOT: Final = '"root"'
 CREATED_AT: Final = '"created_at"'
-"""Quoted for PostgreSQL."""
+"""The name of the column, quoted for PostgreSQL."""
 
 Row = Sequence[str | int | None]
 
 
-def inserting(model: type[models.Model], **values: Any) -> Statement:
-    """An INSERT of one row.
+def compile_insert(model: type[models.Model], **values: object) -> Statement:
+    """Compile an INSERT of one row.
 
-    ``values`` are as for ``create``: constants, expressions, and a ``Param`` for what changes. Columns that are
-    not given have their defaults.
+    ``values`` are given as for ``QuerySet.create``: constants, expressions, and a ``Param`` for each value that
+    changes with the execution. A column that is not given has its default.
     """
     names, placeholders, params = _columns(model, values)
     sql = f"INSERT INTO {_table(model)} ({', '.join(names)}) VALUES ({', '.join(placeholders)})"
@@ -39,11 +40,11 @@ def inserting(model: type[models.Model], **values: Any) -> Statement:
 
 
 class Insert:
-    """An INSERT of one row, which tells its ``created_at``; ``values`` as for ``inserting``."""
+    """An INSERT of one row, which returns the row's ``created_at``; ``values`` are as for ``compile_insert``."""
 
-    def __init__(self, model: type[models.Model], **values: Any) -> None:
+    def __init__(self, model: type[models.Model], **values: object) -> None:
         connection = connections[director.DATABASE]
-        self.row = self._statement = inserting(model, **values)
+        self.row = self._statement = compile_insert(model, **values)
         self.row.sql = _giving_up(self.row.sql)
         self._field = _field(model, "created_at")
         self._read: Select | None = None
@@ -54,34 +55,37 @@ class Insert:
             rows = model._default_manager.filter(pk=Param(pk.attname, pk)).order_by()
             self._read = Select(rows.values_list("created_at"))
 
-    def execute(self, **values: Any) -> Any:
-        """Give each ``Param`` its value; return ``created_at`` as the database wrote it."""
+    def execute(self, **values: object) -> Any:
+        """Insert the row with a value for each ``Param``; return ``created_at`` as the database has written it."""
         cursor = self._statement.execute(values)
         if self._read is None:
             return self._converted(cursor.fetchall()[0][0], connections[director.DATABASE])
         return self._read.rows(**values)[0][0]
 
-    def _converted(self, value: Any, connection: Any) -> Any:
+    def _converted(self, value: object, connection: BaseDatabaseWrapper) -> object:
         column = self._field.get_col(self._field.model._meta.db_table)
-        converters = [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
-        for convert in converters:
+        for convert in [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]:
             value = convert(value, column, connection)
         return value
 
 
 def _giving_up(sql: str) -> str:
-    """The INSERT, which on MariaDB waits ``ROW_SECONDS`` at most for the rows that the new one refers to."""
+    """Return the INSERT with a limit for MariaDB: it waits ``ROW_SECONDS`` at most for locks.
+
+    An INSERT needs locks on the rows to which the new row's foreign keys refer.
+    """
     connection: Any = connections[director.DATABASE]
     is_mariadb = connection.vendor == "mysql" and connection.mysql_is_mariadb
     return f"SET STATEMENT innodb_lock_wait_timeout={ROW_SECONDS} FOR {sql}" if is_mariadb else sql
 
 
 class InsertMany:
-    """An INSERT of rows that differ in the columns ``varying``; ``values`` as for ``inserting``.
+    """An INSERT of many rows that differ only in the columns ``varying``.
 
-    ``given_as`` is the name of the parameter with the rows. ``elapsed``, for a part of an ``InsertTree``, are
-    those of the varying columns that are times, given as seconds since the ``created_at`` of the tree's root. What
-    is given for a JSON column is its text.
+    ``values`` are those of the other columns, given as for ``compile_insert``. ``given_as`` is the name of the
+    parameter that holds the rows. A value of a JSON column is given as JSON text. ``elapsed`` is for a part of an
+    ``InsertTree``: it names the varying columns that are times, and their values are given as seconds since the
+    ``created_at`` of the tree's root.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class InsertMany:
         *,
         given_as: str = "rows",
         elapsed: Collection[str] = (),
-        **values: Any,
+        **values: object,
     ) -> None:
         self.given_as = given_as
         self._fields = [_field(model, column) for column in varying]
@@ -104,17 +108,18 @@ class InsertMany:
         )
         self.statement = Statement(sql, (*params, Param(given_as, models.TextField())))
 
-    def execute(self, rows: Iterable[Row], **values: Any) -> None:
-        """Insert ``rows``, each with its values for ``varying``; one statement for each ``BATCH``."""
+    def execute(self, rows: Iterable[Row], **values: object) -> None:
+        """Insert ``rows``, each of which has its values for ``varying``; one statement for each ``BATCH`` rows."""
         left = iter(rows)
         while batch := list(islice(left, BATCH)):
             self.statement.execute(values | {self.given_as: rows_as_text(batch)})
 
 
 class InsertTree:
-    """One row and all that belongs to it in one statement, see ``Pair``; tells the ``created_at`` of the row.
+    """One INSERT of a row together with INSERTs of further rows, as a single statement. PostgreSQL only.
 
-    It spares BEGIN, COMMIT and a way for each table.
+    It returns the ``created_at`` of the first row. Like a ``Pair`` it uses data-modifying statements in WITH. So
+    it needs no BEGIN and COMMIT, and no round trip to the database for each table.
     """
 
     def __init__(self, root: Insert, *parts: Statement) -> None:
@@ -123,24 +128,28 @@ class InsertTree:
         sql = f"WITH {', '.join(withs)} SELECT {CREATED_AT} FROM {ROOT}"
         self._statement = Statement(sql, [param for part in (root.row, *parts) for param in part.params])
 
-    def execute(self, **values: Any) -> Any:
-        """Give each ``Param`` its value, and each ``InsertMany`` its rows, up to ``BATCH``, as text."""
+    def execute(self, **values: object) -> Any:
+        """Insert all rows; return the ``created_at`` of the first.
+
+        ``values`` are those of each ``Param``, and for each ``InsertMany`` its rows, at most ``BATCH``, as the
+        text that ``rows_as_text`` makes.
+        """
         return self._statement.execute(values).fetchone()[0]
 
 
 def rows_as_text(rows: Sequence[Row]) -> str:
-    """Rows as an ``InsertMany`` sends them."""
+    """Return rows as the JSON text that an ``InsertMany`` sends."""
     return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
 
 
-def insert_from(model: type[models.Model], rows: models.QuerySet[Any], **values: Any) -> None:
-    """Insert a row of ``model`` for each of ``rows``, in one statement that no row of which comes to Python.
+def insert_from(model: type[models.Model], rows: models.QuerySet[Any], **values: object) -> None:
+    """Insert a row of ``model`` for each of ``rows`` in one statement; Python reads none of these rows.
 
-    ``values`` are expressions over ``rows``, one for each column but a key that counts up.
+    ``values`` are expressions over ``rows``, one for each column of ``model`` but an automatic primary key.
     """
     connection = connections[director.DATABASE]
-    # Under names that are no field's: an annotation must not be called like one.
-    named = {f"own_{name}": value for name, value in values.items()}
+    # Django refuses an annotation that has the name of a field.
+    named: dict[str, Any] = {f"own_{name}": value for name, value in values.items()}
     compiler = rows.order_by().annotate(**named).values_list(*named).query.get_compiler(director.DATABASE)
     select, params = compiler.as_sql()
     columns = ", ".join(_quoted(_field(model, name).column) for name in values)
@@ -148,19 +157,22 @@ def insert_from(model: type[models.Model], rows: models.QuerySet[Any], **values:
         cursor.execute(f"INSERT INTO {_table(model)} ({columns}) {select}", params)
 
 
-def as_text(field: models.Field[Any, Any], value: Any) -> str | None:
-    """A value as ``InsertMany`` takes it, for a column that holds neither text nor a number."""
+def as_text(field: models.Field[Any, Any], value: object) -> str | None:
+    """Return a value of a column that holds neither text nor a number as the text that ``InsertMany`` takes."""
     return None if value is None else str(field.get_db_prep_save(value, connections[director.DATABASE]))
 
 
 def _columns(
-    model: type[models.Model], values: dict[str, Any], but: Sequence[str] = ()
-) -> tuple[list[str], list[str], list[Any]]:
-    """Names, placeholders and parameters of the columns that have a value; the others are NULL, or count up."""
+    model: type[models.Model], values: Mapping[str, object], but: Sequence[str] = ()
+) -> tuple[list[str], list[str], list[object]]:
+    """Return the names, placeholders and parameters of the columns that have a value.
+
+    The other columns are NULL, or automatic keys.
+    """
     compiler: Any = models.QuerySet(model).query.get_compiler(director.DATABASE)
     names, placeholders, params = [], [], []
     for field in model._meta.concrete_fields:
-        value = values.get(field.attname, field.get_default())
+        value: Any = values.get(field.attname, field.get_default())
         if value is None or field.name in but or isinstance(field, models.AutoField | models.BigAutoField):
             continue
         if hasattr(value, "resolve_expression"):
@@ -174,7 +186,10 @@ def _columns(
 
 
 def _taken_apart(fields: Sequence[Any], elapsed: Collection[str]) -> tuple[list[str], str]:
-    """The columns of JSON arrays and the table they stand in, whose only parameter is the text."""
+    """Return SQL for the columns of rows that are given as JSON text, and SQL for the table that has them.
+
+    The text is the only parameter of the table.
+    """
     connection = connections[director.DATABASE]
     types = [field.db_type(connection) for field in fields]
     if connection.vendor == "postgresql":
@@ -199,5 +214,6 @@ def _table(model: type[models.Model]) -> str:
     return _quoted(model._meta.db_table)
 
 
-def _quoted(name: Any) -> str:
+def _quoted(name: str | None) -> str:
+    assert name is not None
     return connections[director.DATABASE].ops.quote_name(name)

@@ -1,21 +1,23 @@
-"""ORM statements compiled once.
+"""Statements of Django's ORM that are compiled once and then only executed.
 
-Building a query costs the ORM several times what the database takes to answer it. The few statements that every
-task needs are therefore written as querysets, with a ``Param`` for each value that changes, compiled at their
-first use, and then only executed. What Django would send is what is sent, on every database.
+Building a query costs the ORM several times as much as the database takes to answer it. So the few statements that
+every task needs are written as querysets with a ``Param`` for each value that changes. They are compiled at their
+first use. The SQL is what Django would send, on every database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from enum import Enum
 from functools import cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
 from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Case, Exists, When
 from django.db.models.expressions import Expression
 from django.db.models.sql import UpdateQuery
+from django.db.models.sql.compiler import SQLCompiler
 
 from django_director.conf import director
 
@@ -24,14 +26,14 @@ S = TypeVar("S")
 
 
 class Param(Expression):
-    """A value that is given at execution; ``field`` says how the database wants it."""
+    """The place of a value that is given when a statement is executed; ``field`` converts it for the database."""
 
     def __init__(self, name: str, field: models.Field[Any, Any]) -> None:
         super().__init__(output_field=field)
         self.name = name
 
-    def as_sql(self, compiler: Any, connection: Any) -> Any:
-        """A placeholder, with itself in the place of the value."""
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
+        """Return a placeholder, and as its parameter this object in place of the value."""
         return "%s", (self,)
 
 
@@ -41,13 +43,13 @@ UUID_FIELD: Final = models.UUIDField()
 
 
 class Locked(Exists):
-    """As ``Exists``, and locks the row that it finds until the transaction ends. PostgreSQL only."""
+    """An ``EXISTS`` that also locks the row which it finds, until the transaction ends. PostgreSQL only."""
 
     template = "EXISTS(%(subquery)s FOR UPDATE)"
 
 
 class _Flag(Expression):
-    """A condition in the database's own words."""
+    """A condition that is given as SQL."""
 
     conditional = True
 
@@ -55,32 +57,38 @@ class _Flag(Expression):
         super().__init__(output_field=models.BooleanField())
         self.sql = sql
 
-    def as_sql(self, compiler: Any, connection: Any) -> Any:
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
         return self.sql, ()
 
 
 _KEPT: Final = "director_cursor"
 _FIRST_MATCHED: Final = _Flag('EXISTS(SELECT 1 FROM "first")')
 SOON_DURABLE: Final = _Flag("set_config('synchronous_commit', 'off', true) IS NOT NULL")
-"""True. The commit then waits for no disk: a crash of PostgreSQL may undo the transaction, never a part of it."""
+"""A condition that is true. With it the commit of the transaction does not wait for the disk.
+
+A crash of PostgreSQL may then undo the transaction as a whole, but never a part of it.
+"""
 
 
 ROW_SECONDS: Final = 3
-"""How long a worker waits for a lock, with a message or an outcome in its hands, and a start waits."""
+"""How many seconds a worker that has a message or an outcome waits for a lock; so long a start waits too."""
 
 
 def wait_at_most(seconds: float) -> Expression:
-    """A condition that is true; its transaction gives up after waiting so long for a lock. PostgreSQL only."""
+    """Return a condition that is true and limits how long its transaction waits for a lock. PostgreSQL only."""
     return _Flag(f"set_config('lock_timeout', '{round(seconds * 1000)}ms', true) IS NOT NULL")
 
 
-def waiting_at_most(seconds: float, value: Any) -> Expression:
-    """``value``, and what ``wait_at_most`` does, for where there is no condition: in a row to be inserted."""
+def waiting_at_most(seconds: float, value: Expression) -> Expression:
+    """Return an expression for ``value`` that limits how long its transaction waits for a lock. PostgreSQL only.
+
+    For a row to be inserted: an INSERT has no conditions, where ``wait_at_most`` could stand.
+    """
     return Case(When(wait_at_most(seconds), then=value))
 
 
 def can_pair() -> bool:
-    """Say whether the database takes a ``Pair``."""
+    """Whether the database can execute a ``Pair``."""
     return _is_postgresql(director.DATABASE)
 
 
@@ -90,9 +98,9 @@ def _is_postgresql(alias: str) -> bool:
 
 
 class Statement:
-    """SQL and parameters, some of which are still open."""
+    """SQL and its parameters; some of them may be a ``Param``, whose value is given at execution."""
 
-    def __init__(self, sql: str, params: Sequence[Any]) -> None:
+    def __init__(self, sql: str, params: Sequence[object]) -> None:
         self.sql = sql
         self.params = [_plain(param) for param in params]
         self._open: dict[str, tuple[models.Field[Any, Any], list[int]]] = {}
@@ -100,9 +108,12 @@ class Statement:
             if isinstance(param, Param):
                 self._open.setdefault(param.name, (param.output_field, []))[1].append(index)
 
-    def execute(self, values: dict[str, Any]) -> Any:
-        """Execute it with a value for each name; return the cursor, which the next statement will use too."""
-        connection: Any = connections[director.DATABASE]
+    def execute(self, values: Mapping[str, object]) -> Any:
+        """Execute the statement with a value for the name of each ``Param``; return the cursor.
+
+        Read the result from the cursor at once: the next statement may use the same one.
+        """
+        connection = connections[director.DATABASE]
         params = self.params.copy()
         for name, (field, places) in self._open.items():
             value = _plain(field.get_db_prep_save(values[name], connection))
@@ -113,8 +124,11 @@ class Statement:
         return cursor
 
 
-def _cursor(connection: Any) -> Any:
-    """A cursor that is kept with its connection: making one takes a sixth of the time of a short statement."""
+def _cursor(connection: BaseDatabaseWrapper) -> Any:
+    """Return a cursor; on PostgreSQL it is kept with its connection.
+
+    Making a cursor takes a sixth of the time of a short statement.
+    """
     if connection.vendor != "postgresql" or connection.queries_logged:
         return connection.cursor()
     connection.close_if_health_check_failed()
@@ -124,15 +138,15 @@ def _cursor(connection: Any) -> Any:
     return kept
 
 
-def _plain(value: Any) -> Any:
-    # Of an enum psycopg looks through all base classes anew each time.
+def _plain(value: object) -> object:
+    # For a member of an enum psycopg would search all its base classes at each execution.
     return str(value) if isinstance(value, Enum) else value
 
 
 class Update:
-    """An UPDATE of what a queryset selects; ``changes`` are as for ``QuerySet.update``."""
+    """An UPDATE of the rows of a queryset; ``changes`` are given as for ``QuerySet.update``."""
 
-    def __init__(self, rows: models.QuerySet[Any], **changes: Any) -> None:
+    def __init__(self, rows: models.QuerySet[Any], **changes: object) -> None:
         self._rows = rows
         self._changes = changes
         query: Any = rows.query.chain(UpdateQuery)
@@ -140,19 +154,20 @@ class Update:
         self.statement = Statement(*query.get_compiler(director.DATABASE).as_sql())
 
     def if_first_matched(self) -> Update:
-        """The same as the second part of a ``Pair``."""
+        """Return this UPDATE as the second part of a ``Pair``: it changes rows only if the first part did."""
         return Update(self._rows.filter(_FIRST_MATCHED), **self._changes)
 
-    def execute(self, **values: Any) -> int:
-        """Give each ``Param`` its value; return the number of rows that were matched."""
+    def execute(self, **values: object) -> int:
+        """Execute the UPDATE with a value for each ``Param``; return how many rows it has matched."""
         return int(self.statement.execute(values).rowcount)
 
 
 class Pair:
-    """Two UPDATEs in one statement; the second takes place only when the first has matched a row.
+    """Two UPDATEs in one statement; the second changes rows only if the first has matched a row. PostgreSQL only.
 
-    PostgreSQL calls it data-modifying statements in WITH. Both see the rows as they were before, or as they are
-    when somebody was waited for. It spares a short transaction its BEGIN, its COMMIT, and their way.
+    PostgreSQL calls this data-modifying statements in WITH. Both UPDATEs see the rows as they were before the
+    statement; a row for whose lock the statement has waited they see as it is after that wait. A pair needs no
+    BEGIN and COMMIT, and no round trips for them.
     """
 
     def __init__(self, first: Update, second: Update) -> None:
@@ -163,8 +178,8 @@ class Pair:
             [*one.params, *other.params],
         )
 
-    def execute(self, **values: Any) -> tuple[int, int]:
-        """Give each ``Param`` its value; return how many rows each of the two has matched."""
+    def execute(self, **values: object) -> tuple[int, int]:
+        """Execute both UPDATEs with a value for each ``Param``; return how many rows each has matched."""
         first, second = self._statement.execute(values).fetchone()
         return int(first), int(second)
 
@@ -183,9 +198,9 @@ class Select:
         ]
 
     def after(self, first: Update) -> Select:
-        """This, for when ``first`` has matched a row, and after it: one statement, see ``Pair``.
+        """Return a SELECT that executes the UPDATE ``first`` too, in one statement. PostgreSQL only.
 
-        The rows are read as they were before ``first``.
+        It returns rows only if ``first`` has matched a row. They are read as they were before ``first``.
         """
         then = Select(self._rows.filter(_FIRST_MATCHED))
         one, other = first.statement, then.statement
@@ -193,8 +208,8 @@ class Select:
         then.statement = Statement(sql, [*one.params, *other.params])
         return then
 
-    def rows(self, **values: Any) -> list[list[Any]]:
-        """Give each ``Param`` its value; return all rows."""
+    def rows(self, **values: object) -> list[list[Any]]:
+        """Execute the SELECT with a value for each ``Param``; return all rows."""
         connection = connections[director.DATABASE]
         found = [list(row) for row in self.statement.execute(values).fetchall()]
         for row in found:
@@ -205,14 +220,17 @@ class Select:
 
 
 def prepared(build: Callable[P, S]) -> Callable[P, S]:
-    """Keep what ``build`` returns, by its arguments: whatever else it reads must not change."""
+    """Decorate a function that builds a statement: it is built once for each database and each set of arguments.
+
+    The result of ``build`` must depend on nothing else that may change.
+    """
 
     @cache
-    def kept(alias: str, *args: Any) -> Any:
-        return build(*args)  # type: ignore[call-arg]
+    def kept(alias: str, *args: object) -> object:
+        return build(*args)  # type: ignore[call-arg, arg-type]
 
     @wraps(build)
-    def get(*args: Any) -> Any:
+    def get(*args: Hashable) -> object:
         return kept(director.DATABASE, *args)
 
     return get  # type: ignore[return-value]

@@ -1,27 +1,29 @@
-"""The database's clock. No status carries a worker's time: workers' clocks differ."""
+"""The database's clock. All times in rows are the database's, because the clocks of workers differ."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import functions
 from django.db.models.expressions import CombinedExpression
+from django.db.models.sql.compiler import SQLCompiler
 
 
 class Now(functions.Now):
-    """The database's present time in UTC, with fractions of a second."""
+    """The present time of the database in UTC, with fractions of a second."""
 
-    def as_mysql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        # CURRENT_TIMESTAMP would be in the session's zone, while Django stores UTC.
+    def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+        # CURRENT_TIMESTAMP would be in the session's time zone, but Django stores UTC.
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **extra)
 
 
 def later(seconds: float) -> CombinedExpression:
-    """The database's time in ``seconds``."""
+    """Return the time of the database ``seconds`` from now; negative seconds give a time in the past."""
     return Now() + timedelta(seconds=seconds)
 
 
 def iso(moment: datetime | None) -> str | None:
-    """ISO 8601 in UTC with a ``Z``, as JSON has times."""
+    """Return a time as ISO 8601 in UTC with a ``Z``, which is how times stand in JSON; ``None`` for ``None``."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None

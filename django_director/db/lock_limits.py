@@ -1,8 +1,9 @@
-"""How long the engine waits for the locks of other sessions, where one row must not hold up the rest.
+"""How long the engine waits for locks of other database sessions: one locked row must not stop all the rest.
 
-The supervisor works for all runs with one connection. Somebody may hold a lock on a row of one of them for hours:
-an open `psql`, a worker that is frozen before its commit, a machine that has vanished. So inside ``bounded`` no
-transaction waits for long, and ``each`` leaves what is locked, or in trouble, to a later tick.
+The supervisor works for all runs with one connection. Another session may hold a lock on a row of one run for
+hours: an open `psql`, a worker that is frozen before its commit, a machine that has vanished. So inside
+``bounded`` no transaction waits long, and ``each`` leaves a run that is locked, or raises an error, to a later
+tick.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
@@ -19,6 +20,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 
 from django_director.common.throttle import Throttle
@@ -27,41 +29,39 @@ from django_director.exceptions import LockedRow
 
 from .compiled import ROW_SECONDS as ROW_SECONDS
 from .compiled import wait_at_most
+from .errors import is_locked, is_row_locked
 
 logger = logging.getLogger(__name__)
-
 P = ParamSpec("P")
 T = TypeVar("T")
 RowsType = TypeVar("RowsType", bound=QuerySet[Any])
 
 SHORT_ROW_SECONDS: Final = 0.2
-"""In place of ``ROW_SECONDS`` when a process has just waited in vain for several locked rows. PostgreSQL only."""
+"""The limit in place of ``ROW_SECONDS`` after a process has waited in vain for several rows. PostgreSQL only."""
 LOCK_SECONDS: Final = 1.0
-"""How long one tick of the supervisor waits for locks, all its transactions together."""
+"""How many seconds all transactions of one tick of the supervisor together wait for locks."""
 VERB_SECONDS: Final = 5.0
-"""How long somebody who asks for something waits for locks."""
+"""How many seconds an operation that a person asks for, such as a retry, waits for locks."""
 LEAST_SECONDS: Final = 0.05
-"""How long each transaction may wait when that is spent."""
+"""How many seconds each transaction may still wait when the time of its block is spent."""
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 15.0
-"""Seconds for which what was locked is left alone: twice as many each time."""
-
-_POSTGRES_LOCKED: Final = "55P03"
-_MYSQL_LOCKED: Final = frozenset({1205, 3572})
+"""Seconds for which a run with a locked row is left alone: at first, and at most. The pause doubles each time."""
 _MYSQL_WAIT: Final = "innodb_lock_wait_timeout"
 
 
 @dataclass(slots=True)
 class _Bound:
-    """The time that a block has for locks."""
+    """The time that is left to a block for waiting for locks, in seconds."""
 
     seconds: float
     restore: Callable[[], None] | None = None
     session_seconds: int | None = None
-    """What the session waits, where that is how it is limited."""
+    """The limit that was set for the whole session, on databases that have no limit for a transaction."""
 
     @property
     def next_wait(self) -> float:
+        """How many seconds the next transaction may wait."""
         return max(self.seconds, LEAST_SECONDS)
 
 
@@ -71,10 +71,11 @@ _own: ContextVar[bool] = ContextVar("director_own_transaction", default=False)
 
 @contextlib.contextmanager
 def bounded(seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Let all engine transactions in the block together wait ``seconds`` for locks, and hardly after that.
+    """Let all transactions of the engine in this block together wait about ``seconds`` for locks.
 
-    One that waits for longer raises ``OperationalError``, see ``is_locked``. SQLite has one lock for all, for
-    which the connection's own time-out stands.
+    When that time is spent each further transaction waits ``LEAST_SECONDS``. A transaction that would wait longer
+    raises ``OperationalError``, see ``errors.is_locked``. SQLite has one lock for the whole database; there the
+    time-out of the connection counts.
     """
     bound = _Bound(seconds)
     token = _bound.set(bound)
@@ -87,12 +88,12 @@ def bounded(seconds: float = LOCK_SECONDS) -> Iterator[None]:
 
 
 def is_bounded() -> bool:
-    """Say whether the engine's transactions must not wait for locks."""
+    """Whether this code runs inside ``bounded``, where transactions must not wait long for locks."""
     return _bound.get() is not None
 
 
 def limit_locks(database: BaseDatabaseWrapper) -> None:
-    """Limit the waits of the transaction that has begun, if they are bounded."""
+    """Limit how long the transaction that has just begun waits for locks, if this code runs inside ``bounded``."""
     bound = _bound.get()
     if bound is None or database.vendor == "sqlite" or not is_own():
         return
@@ -103,8 +104,8 @@ def limit_locks(database: BaseDatabaseWrapper) -> None:
             _limit_session(bound, database, cursor)
 
 
-def _limit_session(bound: _Bound, database: Any, cursor: Any) -> None:
-    # There is nothing smaller than a session. MariaDB's need not wait at all, MySQL's waits a second at least.
+def _limit_session(bound: _Bound, database: Any, cursor: CursorWrapper) -> None:
+    # These databases have a limit for a session only, in whole seconds: at least 0 on MariaDB, and 1 on MySQL.
     if bound.restore is None:
         cursor.execute(f"SELECT @@SESSION.{_MYSQL_WAIT}")
         (before,) = cursor.fetchone()
@@ -117,7 +118,7 @@ def _limit_session(bound: _Bound, database: Any, cursor: Any) -> None:
 
 @contextlib.contextmanager
 def own_transaction() -> Iterator[None]:
-    """Say that the transaction of this block is the engine's, so that what is set for it concerns nobody else."""
+    """Mark the transaction of this block as the engine's own: then the engine may set limits for it."""
     token = _own.set(True)
     try:
         yield
@@ -126,15 +127,15 @@ def own_transaction() -> Iterator[None]:
 
 
 def is_own() -> bool:
-    """Say whether a statement stands in a transaction of the engine's, or would be one of its own."""
+    """Whether a statement that is executed now is in a transaction of the engine's own, or in none."""
     return _own.get() or not connections[director.DATABASE].in_atomic_block
 
 
 def row_seconds() -> float | None:
-    """How long a statement shall let its transaction wait for the locks of other sessions, in seconds.
+    """Return how many seconds a statement lets its transaction wait for the locks of other sessions.
 
-    ``None`` where a statement can't say so, or must not: MySQL knows limits of a session only, and a worker's own
-    connection has one, see ``sessions``.
+    ``None`` where a statement can't set such a limit, or must not: MySQL has limits for a session only, and
+    ``sessions`` sets one on the engine's own connection.
     """
     if connections[director.DATABASE].vendor != "postgresql" or is_bounded() or not is_own():
         return None
@@ -142,13 +143,16 @@ def row_seconds() -> float | None:
 
 
 def limited(rows: RowsType) -> RowsType:
-    """These rows, for a statement that limits how long its transaction waits to ``row_seconds``; no query more."""
+    """Return the queryset ``rows`` with a limit: its transaction waits ``row_seconds`` at most for locks."""
     seconds = row_seconds()
     return rows if seconds is None else rows.filter(wait_at_most(seconds))
 
 
 class _LocksMet:
-    """When this process last waited for a locked row in vain: who has locked many must not cost it a wait each."""
+    """The times at which this process has waited in vain for a locked row.
+
+    If another session has locked many rows, this process must not wait the full time for each of them.
+    """
 
     MANY: Final = 2
     SECONDS: Final = 15.0
@@ -157,9 +161,11 @@ class _LocksMet:
         self._times: deque[float] = deque(maxlen=self.MANY)
 
     def note(self) -> None:
+        """Note that a wait has just been in vain."""
         self._times.append(time.monotonic())
 
     def are_many(self) -> bool:
+        """Whether there were ``MANY`` such waits in the last ``SECONDS``."""
         return len(self._times) == self.MANY and time.monotonic() - self._times[0] < self.SECONDS
 
     def forget(self) -> None:
@@ -170,7 +176,7 @@ _locks_met: Final = _LocksMet()
 
 
 def met_lock(error: BaseException) -> bool:
-    """Say whether a statement was given up because a row is locked, and remember that; see ``row_seconds``."""
+    """Whether a statement was given up because a row is locked; if so ``row_seconds`` takes note of it."""
     is_locked_now = is_row_locked(error)
     if is_locked_now:
         _locks_met.note()
@@ -178,27 +184,13 @@ def met_lock(error: BaseException) -> bool:
 
 
 def charge(seconds: float) -> None:
-    """Count a wait for a lock that came to nothing."""
+    """Take the ``seconds`` of a wait for a lock that was in vain from the time of the block inside ``bounded``."""
     if (bound := _bound.get()) is not None:
         bound.seconds -= seconds
 
 
-def is_locked(error: BaseException) -> bool:
-    """Say whether a statement was given up because another session holds a lock."""
-    return is_row_locked(error) or (isinstance(error, OperationalError) and "database is locked" in str(error))
-
-
-def is_row_locked(error: BaseException) -> bool:
-    """Say whether a statement was given up because another session holds a lock on a row; never on SQLite."""
-    cause = error.__cause__ or error
-    code = cause.args[0] if cause.args else None
-    return getattr(cause, "sqlstate", None) == _POSTGRES_LOCKED or (
-        isinstance(code, int) and code in _MYSQL_LOCKED
-    )
-
-
 def patient(verb: Callable[P, T]) -> Callable[P, T]:
-    """Let what is asked of a run or a task wait ``VERB_SECONDS`` for locks, and raise ``LockedRow`` after that."""
+    """Decorate an operation on a run or a task: it waits ``VERB_SECONDS`` for locks, then raises ``LockedRow``."""
 
     @wraps(verb)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -216,27 +208,31 @@ def patient(verb: Callable[P, T]) -> Callable[P, T]:
 
 @dataclass(slots=True)
 class _Avoided:
-    """A run that is left alone for a while."""
+    """A run that the supervisor leaves alone until a time of the monotonic clock."""
 
     until: float = 0.0
     pause: float = FIRST_PAUSE / 2
     warnings: Throttle = field(default_factory=Throttle)
 
 
-_avoided: dict[Any, _Avoided] = {}
+_avoided: dict[Hashable, _Avoided] = {}
 
 
-def each(items: Iterable[T], work: Callable[[T], int], key: Callable[[T], Any]) -> int:
-    """Do ``work`` for each item and return the sum of what it returns; what is wrong with one harms no other.
+def each(items: Iterable[T], work: Callable[[T], int], key: Callable[[T], Hashable]) -> int:
+    """Call ``work`` with each item and return the sum of its results; an error of one item does not stop the rest.
 
-    ``key`` is the id of the run that an item belongs to. What is locked, or raises, is logged, and its run is left
-    alone for a while. A connection that is lost is everybody's trouble: that error is raised.
+    ``key`` returns the id of the run to which an item belongs. When a row of an item is locked, or its work raises
+    an error, that is logged, and the run is left alone for a while. When the connection is lost no other item
+    would succeed either: that error is raised.
     """
-    return sum(_one(item, work, key(item)) for item in items)
+    return sum(_work_on(item, work, key(item)) for item in items)
 
 
 def avoided() -> list[Any]:
-    """The ids of the runs that are left alone now: many rows of theirs must not stand before all others."""
+    """Return the ids of the runs that are left alone now.
+
+    Queries leave their rows out: else many of these rows might take the places of all others in a batch.
+    """
     now = time.monotonic()
     for run in [run for run, found in _avoided.items() if found.until < now - 10 * LONGEST_PAUSE]:
         del _avoided[run]
@@ -244,12 +240,12 @@ def avoided() -> list[Any]:
 
 
 def forget() -> None:
-    """Look at everything again at once, and wait for locks as ever."""
+    """Forget which runs are left alone, and which waits for locks were in vain."""
     _avoided.clear()
     _locks_met.forget()
 
 
-def _one(item: T, work: Callable[[T], int], run: Any) -> int:
+def _work_on(item: T, work: Callable[[T], int], run: Hashable) -> int:
     avoided = _avoided.get(run)
     if avoided is not None and time.monotonic() < avoided.until:
         return 0
@@ -266,7 +262,7 @@ def _one(item: T, work: Callable[[T], int], run: Any) -> int:
     return done
 
 
-def _avoid(run: Any, error: Exception) -> None:
+def _avoid(run: Hashable, error: Exception) -> None:
     avoided = _avoided.setdefault(run, _Avoided())
     avoided.pause = min(avoided.pause * 2, LONGEST_PAUSE)
     avoided.until = time.monotonic() + avoided.pause
@@ -286,7 +282,7 @@ def _avoid(run: Any, error: Exception) -> None:
 
 
 def is_connection_lost() -> bool:
-    """Say whether the connection to the engine's database does not work any more."""
+    """Whether the connection to the engine's database does not work any more."""
     database = connections[director.DATABASE]
     if database.in_atomic_block:
         return False
@@ -297,7 +293,7 @@ def is_connection_lost() -> bool:
 
 
 def _restore(database: BaseDatabaseWrapper, before: int) -> None:
-    # A connection that was lost meanwhile has no such limit.
+    # If the connection was lost meanwhile, the next one does not have this limit.
     with contextlib.suppress(DatabaseError, InterfaceError):
         if database.connection is not None and not database.needs_rollback:
             with database.cursor() as cursor:

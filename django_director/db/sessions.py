@@ -1,9 +1,9 @@
-"""Two connections for each thread of a worker: one that user code sees, and one that is the engine's alone.
+"""Two database connections for each thread of a worker: one for user code, and one for the engine alone.
 
-Whatever a task or a receiver of a signal does to Django's connection (a raw BEGIN, another schema, role,
-isolation or time-out, autocommit off) can't reach what the engine writes. Both stand under one alias, one at a
-time: the user's unless ``engine_session`` says otherwise, so that a start inside a task joins the task's own
-transaction.
+A task or a receiver of a signal may do anything to Django's connection: begin a transaction with raw SQL, set
+another schema, role, isolation level or time-out, switch autocommit off. With a connection of its own none of this
+reaches what the engine writes. Both connections have the same alias, one at a time. Outside ``engine_session`` it
+is the user's. So a run that a task starts joins the task's own transaction.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
@@ -25,11 +26,13 @@ from django_director.conf import director
 from .lock_limits import ROW_SECONDS
 from .transactions import connection
 
+T = TypeVar("T")
+
 IDLE: Final = 60.0
-"""Seconds of user code after which the engine's own connection is made anew: a firewall may have forgotten it."""
+"""After so many seconds of user code the engine makes its connection anew: a firewall may have dropped it."""
 
 _FIRST_WORD: Final = re.compile(r"[\s(]*(\w+)")
-#: Statements that leave a session as it was, or whose traces its transaction status shows.
+#: Statements that change no settings of a session. The driver knows if one of them leaves a transaction open.
 _PLAIN: Final = frozenset(
     (
         *("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "REPLACE", "MERGE", "COPY", "TRUNCATE"),
@@ -38,31 +41,32 @@ _PLAIN: Final = frozenset(
     )
 )
 _OWN: Final = "director_own"
-"""Marks a connection as the engine's own."""
+"""The attribute that marks a connection as the engine's own."""
 _IDLE_STATUS: Final = 0
-"""libpq's PQTRANS_IDLE."""
+"""The status PQTRANS_IDLE of libpq: no transaction is open."""
 
 
 class _Sessions(threading.local):
-    """The connections of a thread in which the engine works: its own, and the user's."""
+    """The connections of one thread while the engine works: ``own`` is the engine's, ``theirs`` the user's."""
 
     own: Any = None
     theirs: Any = None
     keeps: bool = False
     kept: Any = None
-    """What `one_session` keeps between two uses."""
+    """The engine's connection that ``one_session`` keeps between two engine sessions."""
 
 
 _sessions: Final = _Sessions()
-#: The engine's connections that no thread uses now. A pool of greenlets has a new thread for each task.
+#: Connections of the engine's that no thread uses now. They are shared by all threads, because a pool of greenlets
+#: has a new thread for each task.
 _idle: Final[list[Any]] = []
 
 
 @contextlib.contextmanager
 def engine_session() -> Iterator[None]:
-    """Use a connection of the engine's own in this block, for this thread.
+    """Let this thread use the engine's own connection in this block.
 
-    Inside a transaction of the caller's nothing changes: the rest is to commit with it.
+    Inside a transaction of the caller's the caller's connection stays: the engine's rows are committed with it.
     """
     alias, theirs = director.DATABASE, connection()
     if theirs.in_atomic_block or _sessions.theirs is not None:
@@ -79,15 +83,15 @@ def engine_session() -> Iterator[None]:
         else:
             _sessions.kept = own
             if is_pooled(own):
-                # What comes until its next use may need its place in the pool.
+                # User code that runs before the next engine session may need this connection's place in the pool.
                 own.close()
 
 
 @contextlib.contextmanager
 def one_session() -> Iterator[None]:
-    """Let all engine sessions of this thread in this block be one: what is between them is the user's.
+    """Let all engine sessions of this thread in this block use one connection; between them user code may run.
 
-    A connection that is not to be kept between tasks (``CONN_MAX_AGE``) is made once for all of them.
+    If connections are not kept between tasks (``CONN_MAX_AGE`` is 0) one is made for all of these sessions.
     """
     if _sessions.keeps:
         yield
@@ -101,12 +105,12 @@ def one_session() -> Iterator[None]:
             _give_back(own)
 
 
-def _give_back(own: Any) -> None:
+def _give_back(own: BaseDatabaseWrapper) -> None:
     _refresh(own)
     _idle.append(own)
 
 
-def _take(alias: str) -> Any:
+def _take(alias: str) -> BaseDatabaseWrapper:
     try:
         own = _idle.pop()
     except IndexError:
@@ -114,17 +118,19 @@ def _take(alias: str) -> Any:
     if own is None or own.alias != alias:
         own = connections.create_connection(alias)
         setattr(own, _OWN, True)
-        # One thread after the other.
+        # Several threads use it, one after the other.
         own.inc_thread_sharing()
-    _refresh(own)
-    return own
+    taken: BaseDatabaseWrapper = own
+    _refresh(taken)
+    return taken
 
 
 @receiver(connection_created, dispatch_uid="django_director.sessions")
-def _limit_waits(connection: Any, **_: Any) -> None:
-    """Let a session of the engine's own wait for locks as long as a worker may, where that is one of a session.
+def _limit_waits(connection: BaseDatabaseWrapper, **_: object) -> None:
+    """Limit how long a session of the engine's own waits for locks, on MySQL and MariaDB.
 
-    PostgreSQL has it for a transaction too, see ``bounds.limited``; there a pooler may lend the session to others.
+    On PostgreSQL each transaction has its own limit, see ``lock_limits.limited``: a pooler may lend the session to
+    other clients, so no limit is set for it.
     """
     if connection.vendor == "mysql" and getattr(connection, _OWN, False):
         with connection.cursor() as cursor:
@@ -133,15 +139,15 @@ def _limit_waits(connection: Any, **_: Any) -> None:
 
 @contextlib.contextmanager
 def user_session() -> Iterator[None]:
-    """Let user code run in this block: with Django's connection, which is put in order behind it."""
+    """Let user code run in this block with Django's own connection; afterwards that connection is put in order."""
     own, alias = connection(), director.DATABASE
     theirs = own if _sessions.theirs is None else _sessions.theirs
     if theirs.in_atomic_block:
-        # The caller's: a TestCase, or code that runs a workflow within its own transaction.
+        # The transaction is the caller's: a TestCase, or code that runs a workflow within its own transaction.
         yield
         return
     if is_pooled(own) and own is not theirs:
-        # Its place in the pool may be the one that the code needs.
+        # The user's code may need this connection's place in the pool.
         own.close()
     began = time.monotonic()
     connections[alias] = theirs
@@ -158,14 +164,17 @@ def user_session() -> Iterator[None]:
 
 @contextlib.contextmanager
 def receiver_session() -> Iterator[None]:
-    """As ``user_session``, for receivers of signals, where the engine would lend them a connection of its own."""
+    """Let receivers of signals run in this block: not with the engine's own connection, and without its patience.
+
+    Where the thread uses the engine's connection this is a ``user_session``; elsewhere the connection stays.
+    """
     is_ours = _sessions.theirs is not None and connection() is _sessions.own
     with user_session() if is_ours else contextlib.nullcontext(), shutdown.watch.waiting(None):
         yield
 
 
 class _Watch:
-    """Notes whether statements of a block may have changed the session; those of connecting do not count."""
+    """Notes whether statements of a block may have changed the session; statements of connecting do not count."""
 
     def __init__(self, database: Any) -> None:
         self._database = database
@@ -185,19 +194,19 @@ class _Watch:
         with contextlib.suppress(ValueError):
             self._database.execute_wrappers.remove(self)
 
-    def __call__(self, execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+    def __call__(self, execute: Callable[..., T], sql: object, *more: object) -> T:
         self.is_used = True
         if not self.is_changed:
             self.is_changed = changes_session(sql)
-        return execute(sql, params, many, context)
+        return execute(sql, *more)
 
     def _note_connection(self) -> None:
         self._connect()
         self.is_changed = False
 
 
-def changes_session(sql: Any) -> bool:
-    """Whether a statement may leave something behind in its session; a guess that errs towards yes."""
+def changes_session(sql: object) -> bool:
+    """Whether a statement may change its session. It is a guess: in case of doubt it is ``True``."""
     if not isinstance(sql, str):
         return True
     first = _FIRST_WORD.match(sql)
@@ -206,24 +215,24 @@ def changes_session(sql: Any) -> bool:
     return "set_config" in sql or ";" in sql.rstrip("; \n")
 
 
-def is_pooled(database: Any) -> bool:
-    """Whether closing a connection gives it back to a pool of the process."""
+def is_pooled(database: BaseDatabaseWrapper) -> bool:
+    """Whether a connection comes from a pool of this process: closing it gives it back."""
     return bool(getattr(database, "pool", None))
 
 
-def _refresh(database: Any) -> None:
+def _refresh(database: BaseDatabaseWrapper) -> None:
     try:
         database.close_if_unusable_or_obsolete()
     except (DatabaseError, InterfaceError):
         replace(database)
 
 
-def _put_in_order(database: Any, watch: _Watch) -> None:
+def _put_in_order(database: BaseDatabaseWrapper, watch: _Watch) -> None:
     if database.connection is None:
-        # Closed, perhaps inside a block that was never left.
+        # The connection was closed, perhaps inside an atomic block that the code has never left.
         database.in_atomic_block = False
     elif database.in_atomic_block or watch.is_changed or not _is_idle(database, watch.is_used):
-        # A transaction that the code has begun and not ended is not ours to commit.
+        # The engine must not commit a transaction that the code has begun and not ended.
         replace(database)
     elif is_pooled(database):
         database.close()
@@ -231,25 +240,25 @@ def _put_in_order(database: Any, watch: _Watch) -> None:
         _refresh(database)
 
 
-def replace(database: Any) -> None:
-    """Let go of a connection for good; the next statement makes a new one."""
+def replace(database: BaseDatabaseWrapper) -> None:
+    """Close a connection for good, a pooled one too; the next statement makes a new one."""
     driver = database.connection
     database.in_atomic_block = False
     with contextlib.suppress(DatabaseError, InterfaceError), database.wrap_database_errors:
         if is_pooled(database):
-            # The pool throws away what comes back closed.
+            # The pool discards a connection that comes back closed.
             driver.close()
     with contextlib.suppress(DatabaseError, InterfaceError):
         database.close()
     if database.closed_in_transaction:
-        # Django keeps what was closed within a transaction, for its errors.
+        # Django keeps a connection that was closed inside a transaction, so that further statements raise errors.
         database.connection = None
 
 
 def _is_idle(database: Any, is_used: bool) -> bool:
-    """Whether the driver's connection, beneath Django, is open and in no transaction: the driver knows.
+    """Whether the driver says that its connection is open and in no transaction.
 
-    MySQL's does not. There a transaction is ended instead, if the connection was used.
+    MySQL's driver does not know of transactions. There a connection that was used is rolled back instead.
     """
     if database.autocommit != database.settings_dict["AUTOCOMMIT"]:
         return False

@@ -1,7 +1,8 @@
-"""What people and tasks say, as the database can hold it: backslash escapes for what its character set lacks.
+"""Texts of people and tasks, in the form that the database can hold.
 
-MySQL refuses such a text, or cuts it where it is not strict; PostgreSQL refuses it. JSON needs none of this, it is
-written in ASCII.
+A character that the database's character set lacks becomes a backslash escape. PostgreSQL would refuse such a
+text; MySQL would refuse it, or cut it off if it is not in strict mode. JSON needs no escapes: it is written in
+ASCII.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from django_director.conf import director
 from .transactions import connection
 
 WHOLE: Final = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "UTF8", "SQL_ASCII"})
-"""Character sets with every character, or that look at none."""
+"""Character sets that have every character, or that check none."""
 _WITHOUT_FOUR_BYTES: Final = frozenset({"utf8", "utf8mb3", "ucs2"})
 _FOUR_BYTES: Final = re.compile("[\U00010000-\U0010ffff]")
-#: MySQL's latin1 is Windows' form of it; PostgreSQL calls code pages WIN and a number.
+#: MySQL's latin1 is the code page 1252 of Windows. PostgreSQL names code pages by WIN and their number.
 _CODECS: Final = {"latin1": "cp1252", "LATIN1": "latin-1"}
 _OF_OUR_TEXTS: Final = """
     SELECT character_set_name FROM information_schema.columns
@@ -31,7 +32,10 @@ _OF_OUR_TEXTS: Final = """
 
 
 def storable(text: str) -> str:
-    """The text as the database can hold it; what no database takes has a sign in its place."""
+    """Return the text in the form that the engine's database can hold.
+
+    Characters that no database takes become a replacement sign, and those that its character set lacks an escape.
+    """
     text = storable_text(text)
     if text.isascii():
         return text
@@ -41,7 +45,7 @@ def storable(text: str) -> str:
 
 
 def stored_charset() -> str:
-    """MySQL's character set of the column for errors, or of the database while it has no such table."""
+    """Return the character set of MySQL's column for errors, or of the database if that table does not exist."""
     with connection().cursor() as cursor:
         cursor.execute(_OF_OUR_TEXTS)
         return str(cursor.fetchone()[0])

@@ -1,4 +1,4 @@
-"""Whole transactions, tried again when the database asks for it."""
+"""Transactions of the engine, which are tried again when the database gives a reason for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django_director.common.throttle import Throttle
 from django_director.conf import director
 
 from . import lock_limits
-from .errors import is_contention, is_loss, is_of_data
+from .errors import is_contention, is_locked, is_loss, is_of_data, is_row_locked
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,29 +28,32 @@ QueryType = TypeVar("QueryType", bound=QuerySet[Any])
 logger = logging.getLogger(__name__)
 
 PATIENCE: Final = 5.0
-"""Seconds a caller waits for the database to accept a transaction."""
+"""For how many seconds a transaction is tried again."""
 WORKER_PATIENCE: Final = 300.0
-"""The same for a worker with a message or a result in its hands: it waits out all but an error of the data."""
+"""For how many seconds a worker that has a message or a result tries a transaction again.
+
+It tries again after every error but one of the data.
+"""
 BATCH: Final = 500
-"""How many rows one statement of the supervisor changes."""
+"""How many rows one statement of the supervisor changes at most."""
 
 _refusals: Final = Throttle()
 
 
 def connection() -> BaseDatabaseWrapper:
-    """The connection to the database of all of django-director's tables."""
+    """Return the connection to the database that holds django-director's tables."""
     return connections[director.DATABASE]
 
 
 def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
-    """Run ``work`` in a transaction and return what it returns.
+    """Call ``work`` in a transaction and return what it returns.
 
-    Deadlocks, serialisation failures and lost connections roll everything back and start ``work`` anew, for
-    ``patience`` seconds; with ``WORKER_PATIENCE`` so does every error that is not of the data, on a new
-    connection: a time-out, a full disk, a column that is missing until a deployment is complete. A lock that lasts
-    longer than a statement waits is raised at once, see ``bounds``. Inside a transaction of the caller's there is
-    one try: the rest is the caller's to redo. ``work`` may run several times and must not do anything but write
-    rows.
+    After a deadlock, a serialisation failure or a lost connection the transaction is rolled back and ``work`` is
+    called again, for ``patience`` seconds. With ``WORKER_PATIENCE`` this is so after every error that is not one
+    of the data, and on a new connection: a time-out, a full disk, a column that is missing until a deployment is
+    complete. When a lock lasts longer than a statement waits, the error is raised at once, see ``lock_limits``.
+    Inside a transaction of the caller's ``work`` is called once: only the caller can repeat that transaction.
+    ``work`` may be called several times, so it must do nothing but write rows.
     """
     return _with_patience(partial(_atomically, work), patience)
 
@@ -69,8 +72,11 @@ def in_transaction(*, patience: float = PATIENCE) -> Callable[[Callable[P, T]], 
 
 
 def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
-    """As ``transact``, for ``work`` that is one statement and so needs no transaction."""
-    # The limit of a wait for locks is one of a transaction.
+    """Call ``work``, which executes a single statement and so needs no transaction; return what it returns.
+
+    It is called again after errors by the rules of ``transact``.
+    """
+    # Inside `bounded` the wait for locks is limited, and only a transaction can have such a limit.
     if lock_limits.is_bounded():
         return transact(work, patience=patience)
     return _with_patience(work, patience)
@@ -79,9 +85,10 @@ def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
 def update_unlocked(
     rows: QuerySet[Any], update: Callable[[Any], int], *, limit: int = BATCH, patience: float = PATIENCE
 ) -> int:
-    """Call ``update`` with at most ``limit`` of ``rows``, without those that are locked; return its result.
+    """Call ``update`` with a queryset of at most ``limit`` unlocked ``rows``; return its result.
 
-    ``update`` is one statement and asks again for what it relies on. On SQLite, where rows have no locks, all.
+    ``update`` executes one statement, which must check its conditions again: rows may have changed since they were
+    chosen. On SQLite, where rows have no locks, no row is left out.
     """
     if connection().features.has_select_for_update_skip_locked:
         return transact(lambda: _update(rows.model, _lock(rows, limit), update), patience=patience)
@@ -90,7 +97,10 @@ def update_unlocked(
 
 
 def unlocked(rows: QueryType, limit: int) -> QueryType:
-    """At most ``limit`` of ``rows``, without those that are locked now. ``rows`` joins no other table."""
+    """Return a queryset of at most ``limit`` of ``rows``, none of which is locked now.
+
+    ``rows`` must not join other tables.
+    """
     if not connection().features.has_select_for_update_skip_locked:
         return rows[:limit]
     chosen = transact(partial(_lock, rows, limit))
@@ -100,7 +110,7 @@ def unlocked(rows: QueryType, limit: int) -> QueryType:
 def _lock(rows: QuerySet[Any], limit: int) -> list[Any]:
     of = ("self",) if connection().features.has_select_for_update_of else ()
     if not rows.query.order_by:
-        # By their usual order tasks are joined with their runs, and MariaDB would lock those too.
+        # The default order of tasks joins their runs, and MariaDB would lock these too.
         rows = rows.order_by("pk")
     free = rows.select_for_update(skip_locked=True, of=of)
     return list(free.values_list("pk", flat=True)[:limit])
@@ -111,15 +121,15 @@ def _update(model: type[Model], chosen: list[Any], update: Callable[[Any], int])
 
 
 def after_commit(work: Callable[[], object]) -> None:
-    """Call ``work`` when the transaction has committed; its errors are logged and harm nobody."""
+    """Call ``work`` once the present transaction has committed; its errors are logged and not raised."""
 
-    # Django logs the name of what failed, and a partial has none: that would be an error after all.
+    # A named function: Django logs the name of a function that fails, and a partial has no name.
     def call() -> None:
         try:
             with lock_limits.bounded(lock_limits.VERB_SECONDS):
                 work()
         except OperationalError as error:
-            if not lock_limits.is_locked(error):
+            if not is_locked(error):
                 raise
             logger.warning("Another database session has locked a row; what follows is left to the supervisor.")
 
@@ -127,14 +137,14 @@ def after_commit(work: Callable[[], object]) -> None:
 
 
 def disconnect() -> None:
-    """Let go of this thread's connection, in whatever state it is."""
-    # MySQL's driver complains of closing what the server has closed; Django lets go of it all the same.
+    """Close this thread's connection, in whatever state it is."""
+    # MySQL's driver raises an error for a connection that the server has closed; Django forgets it all the same.
     with contextlib.suppress(DatabaseError, InterfaceError):
         connection().close()
 
 
 def is_transient(error: DatabaseError | InterfaceError, used: object) -> bool:
-    """Say whether a transaction on the driver's connection ``used`` may succeed when it is tried again at once."""
+    """Whether a transaction that failed on the driver's connection ``used`` may succeed when it is tried again."""
     return is_contention(error) or (is_loss(error) and _is_lost(used))
 
 
@@ -166,29 +176,29 @@ def _persevere(work: Callable[[], T], began: float, patience: float) -> T:
             tries += 1
             if database.in_atomic_block or _is_over(began, patience):
                 raise
-            if lock_limits.is_row_locked(error):
-                # It has waited as long as it shall.
+            if is_row_locked(error):
+                # The statement has waited for the lock as long as it may.
                 raise
             if patience >= WORKER_PATIENCE:
-                _make_ready(error, tries)
+                _prepare_retry(error, tries)
             elif not is_transient(error, used):
                 raise
-        # Jitter keeps those who collided once from colliding again.
+        # The random part keeps two transactions that collided once from colliding again.
         time.sleep(delay * random.uniform(0.5, 1))
         delay = min(delay * 2, 1.0)
 
 
 def _is_over(began: float, patience: float) -> bool:
-    return time.monotonic() > min(began + patience, shutdown.ends_patience_of(began))
+    return time.monotonic() > min(began + patience, shutdown.give_up_time(began))
 
 
-def _make_ready(error: Any, tries: int) -> None:
-    """Make ready for another try, whatever went wrong; raises ``error`` when that would be of no use."""
+def _prepare_retry(error: DatabaseError | InterfaceError, tries: int) -> None:
+    """Prepare another try after any error but one of the data: that is raised, for it would come again."""
     if is_of_data(error):
         raise error
     if is_contention(error) and tries < 5:
         return
-    # The cause may be this session: what a task has set, a server that has become read only, a lost connection.
+    # The cause may be this session: settings of a task, a server that has become read only, a lost connection.
     disconnect()
     if tries > 1 and _refusals.passes(type(error).__name__):
         logger.warning(
@@ -199,7 +209,8 @@ def _make_ready(error: Any, tries: int) -> None:
 
 
 def _is_lost(used: object) -> bool:
-    # The end of a failed atomic block connects anew: alive is then another connection than the one that was lost.
+    # At the end of a failed atomic block Django connects anew. So if there is another connection now, the one that
+    # was used has been lost.
     return connection().connection is not used or not _is_alive()
 
 

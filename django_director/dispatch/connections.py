@@ -1,4 +1,4 @@
-"""Connections to the broker that give up soon, and cost little for each message."""
+"""Connections to the broker that give up after a few seconds and cost little time for each message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from celery import Celery
 TIMEOUT: Final = 3.0
 """Seconds until a connection attempt or a write to the broker is given up."""
 
-#: Kombu tries a broker that refuses again after two seconds and after four, however small the time-out.
+#: By default Kombu tries again after two and after four seconds if a broker refuses, however short the time-out
+#: is.
 _ONE_MORE_TRY: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
 _BOUNDS: Final[dict[str, dict[str, float]]] = {
     "redis": {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT} | _ONE_MORE_TRY,
@@ -20,7 +21,7 @@ _REDIS: Final = "kombu.transport.redis"
 
 
 def connect(app: Celery) -> Any:
-    """A bounded connection, not yet open, to write to the app's broker."""
+    """Return a connection to write to the app's broker, with time limits; it is not open yet."""
     driver = str(app.connection_for_write().transport_cls)
     bounds = next((bounds for family, bounds in _BOUNDS.items() if family in driver), None)
     options: dict[str, Any] = {} if bounds is None else {"transport_options": bounds}
@@ -28,10 +29,10 @@ def connect(app: Celery) -> Any:
 
 
 def mailbox(app: Celery, connection: Any) -> Any:
-    """What control commands go through, over this connection alone.
+    """Return the mailbox of the app's remote control, which sends over ``connection`` only.
 
-    Whatever connection Celery's ``control.broadcast`` is given, it sends by a producer of the app's own pool,
-    which is not bounded and may have been made for another broker.
+    Celery's ``control.broadcast`` sends by a producer of the app's own pool, whatever connection it is given. That
+    producer has no time limits, and may have been made for another broker.
     """
     control: Any = app.control
     found = control.mailbox(connection)
@@ -40,20 +41,20 @@ def mailbox(app: Celery, connection: Any) -> Any:
 
 
 def connect_to_publish(app: Celery) -> Any:
-    """The same, for many messages."""
+    """Return a connection to publish many messages to the app's broker, with time limits; it is not open yet."""
     connection: Any = connect(app)
     transport = connection.get_transport_cls()
     if (transport.__module__, transport.__name__) == (_REDIS, "Transport"):
-        connection.transport_cls = _keeping(transport)
+        connection.transport_cls = _keep_clients(transport)
     return connection
 
 
 @cache
-def _keeping(transport: Any) -> Any:
-    """Kombu's Redis transport with channels that keep their client.
+def _keep_clients(transport: Any) -> type[Any]:
+    """Return a subclass of Kombu's Redis transport whose channels keep their Redis client.
 
-    Kombu makes one for each message, which takes a quarter of the time that the message takes. Were the method
-    renamed there, ours would not be called, and all be as before.
+    Kombu itself makes a client for each message, which takes a quarter of the message's time. If Kombu renames the
+    method that is overridden here, it is not called any more, and messages are sent as by Kombu's own transport.
     """
 
     class Channel(transport.Channel):  # type: ignore[misc]
@@ -62,7 +63,7 @@ def _keeping(transport: Any) -> Any:
         def _create_client(self, asynchronous: bool = False) -> Any:
             if asynchronous:
                 return super()._create_client(asynchronous)
-            # After a lost connection or a fork the channel has another pool.
+            # After a lost connection, or a fork, the channel has another pool.
             if self._kept is None or self._kept.connection_pool is not self.pool:
                 self._kept = super()._create_client()
             return self._kept

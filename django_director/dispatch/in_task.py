@@ -1,4 +1,4 @@
-"""Whether the code that runs now is a Celery task's, and so holds one of its worker's slots."""
+"""Whether the present code runs inside a Celery task, and so holds one of the slots of its worker."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from .publisher import HEADER
 
 
 def is_in_task() -> bool:
-    """Whether a worker's message, or a run in this process, has led here; a task that was called as a function
-    is none."""
+    """Whether the present code runs inside a task that a worker, or a run in this process, has begun.
+
+    A task that somebody has called as a function does not count.
+    """
     state: Any = _state
     return any(_is_running(request) for task in state._task_stack.stack for request in task.request_stack.stack)
 
@@ -19,5 +21,6 @@ def is_in_task() -> bool:
 def _is_running(request: Any) -> bool:
     if request.called_directly:
         return False
-    # An eager task is its caller's own time, but for one of a run: nobody else does what it waits for.
+    # An eager task uses its caller's time and holds no slot. But if it is part of a run, this process runs all
+    # tasks of the run, so nobody else could do what it waits for.
     return not request.is_eager or HEADER in (request.headers or {})

@@ -1,6 +1,7 @@
-"""Which installation of django-director this is: a random id in its database, which all its messages carry.
+"""The id of this installation of django-director: a random text in its database, which all its messages carry.
 
-Two installations may share a broker by mistake. A message then says whose it is, see ``strangers``.
+Two installations may share a broker by mistake. By the id a worker knows which messages are its own, see
+``worker.foreign_messages``.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-from django.apps import AppConfig
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.apps import AppConfig, apps
+from django.db import DatabaseError, InterfaceError, connections, models, transaction
 from django.db.models.signals import post_migrate
 
 from django_director.conf import director
@@ -19,72 +21,79 @@ from django_director.conf import director
 _Database = tuple[str, str, str, str]
 
 _ids: dict[_Database, str] = {}
-"""By database: a process may come to have another one, as tests do. A forked child has its parent's."""
+"""The ids that this process knows, by database: a test may change the database of its process."""
 
 
-def known() -> str:
-    """The id, if this process has read it already; empty otherwise. No query."""
+def known_id() -> str:
+    """Return the id, if this process has read it already; else an empty text. It needs no query."""
     return _ids.get(_database(), "")
 
 
-def current() -> str:
-    """The id; a query only for the first in a process. Empty while the database has none, or does not say."""
-    return known() or _learn()
+def current_id() -> str:
+    """Return the id; it needs a query only for the first time in a process.
 
-
-def learn(patience: float) -> None:
-    """Read the id anew, for at most ``patience`` seconds.
-
-    For the main process of a worker, which must not wait for a silent database, before it forks its pool.
+    Empty while the database has no id, or does not answer.
     """
-    reader = threading.Thread(target=_learn_apart, name="director-installation", daemon=True)
+    return known_id() or _read_or_create()
+
+
+def refresh_id(patience: float) -> None:
+    """Read the id anew from the database; wait for it ``patience`` seconds at most.
+
+    The main process of a worker does so before it forks its pool: it must not wait for a silent database.
+    """
+    reader = threading.Thread(target=_refresh_in_thread, name="director-installation", daemon=True)
     reader.start()
     reader.join(patience)
 
 
-def _learn_apart() -> None:
+def _refresh_in_thread() -> None:
     try:
-        _learn()
+        _read_or_create()
     finally:
         connections.close_all()
 
 
-def _learn() -> str:
+def _read_or_create() -> str:
     try:
-        found = _read() or _make()
+        found = _read() or _create()
     except (DatabaseError, InterfaceError):
-        # Not migrated yet, or away: messages are sent without an id until it says.
-        return known()
+        # The database is away, or not migrated yet. Messages are sent without an id until it answers.
+        return known_id()
     if found:
         _ids[_database()] = found
     return found
 
 
+def _rows() -> models.Manager[Any]:
+    # Not imported: this room stands below the models, and may be imported before they are loaded.
+    return apps.get_model("django_director", "Installation")._default_manager
+
+
 def _read() -> str:
-    from django_director.models import Installation  # an app's module may be imported before its models can be
-
-    found = Installation.objects.values_list("uid", flat=True)
-    with _unharmed():
-        return found.first() or ""
+    with _in_savepoint():
+        return _rows().values_list("uid", flat=True).first() or ""
 
 
-def _make() -> str:
-    """Make the row, unless another process was faster; empty inside a transaction, which may be rolled back."""
-    from django_director.models import Installation
+def _create() -> str:
+    """Create the row with the id, unless another process was faster; return the id that the row has.
 
+    Empty inside a transaction: it may be rolled back.
+    """
     if connections[director.DATABASE].in_atomic_block:
         return ""
-    # After a flush what this process, and perhaps others, have sent and read before still holds.
-    row = Installation(uid=known() or secrets.token_hex(8))
-    Installation.objects.bulk_create([row], ignore_conflicts=True)
+    # After the tables were emptied the known id stays: messages of this process, and perhaps of others, carry it.
+    rows = _rows()
+    rows.bulk_create([rows.model(uid=known_id() or secrets.token_hex(8))], ignore_conflicts=True)
     return _read()
 
 
-def _unharmed() -> Any:
-    """A query that fails shall not take the caller's transaction with it."""
-    if connections[director.DATABASE].in_atomic_block:
-        return transaction.atomic(using=director.DATABASE)
-    return contextlib.nullcontext()
+@contextlib.contextmanager
+def _in_savepoint() -> Iterator[None]:
+    """Keep the caller's transaction usable if a query of this block fails."""
+    is_in_transaction = connections[director.DATABASE].in_atomic_block
+    with transaction.atomic(using=director.DATABASE) if is_in_transaction else contextlib.nullcontext():
+        yield
 
 
 def _database() -> _Database:
@@ -92,10 +101,10 @@ def _database() -> _Database:
     return str(given["ENGINE"]), str(given["HOST"]), str(given["PORT"]), str(given["NAME"])
 
 
-def establish(sender: AppConfig, using: str, **_: Any) -> None:
-    """Make the id with the tables, and again after a flush."""
+def create_id(sender: AppConfig, using: str, **_: object) -> None:
+    """Receive ``post_migrate``: create the id when the tables were created or emptied."""
     if sender.label == "django_director" and using == director.DATABASE:
-        _learn()
+        _read_or_create()
 
 
-post_migrate.connect(establish, dispatch_uid="django_director.dispatch.installation")
+post_migrate.connect(create_id, dispatch_uid="django_director.dispatch.installation")

@@ -1,4 +1,7 @@
-"""Tells what is wrong with one message, which others need not wait for, from what is wrong with the broker."""
+"""Tells errors of a single message from errors of the broker.
+
+After an error of the broker no message can be sent. After an error of one message the others can.
+"""
 
 from __future__ import annotations
 
@@ -15,43 +18,43 @@ from kombu.exceptions import LimitExceeded, OperationalError, SerializationError
 
 from django_director.common.json_values import storable_text
 
-from .messages import Refusal
-from .routing import Unroutable, said
+from .messages import Message, Refusal
+from .routing import Unroutable, destination, error_message
 
 logger = logging.getLogger(__name__)
 _reported: dict[str, float] = {}
-"""Until when a reason is not logged again."""
+"""For each reason the time of the monotonic clock until which it is not logged again."""
 
 
 class _NeverRaised(Exception):
     pass
 
 
-#: Older Kombu has no batches.
+#: Older versions of Kombu have no batches, and so never raise this error.
 BatchPublishError: Final[type[Exception]] = getattr(exceptions, "BatchPublishError", _NeverRaised)
 MAX_TEXT: Final = 500
 OF_ONE_KEY: Final = re.compile(r"(?:^|caused error: )(?:WRONGTYPE|NOPERM)\b")
-"""Redis's answers that are about a single queue. Others, as OOM and READONLY, are about all of them."""
+"""Redis's errors that concern a single queue. Others, such as OOM and READONLY, concern all queues."""
 ELSEWHERE: Final = "down or inaccessible"
-"""What RabbitMQ says of a queue whose node is away."""
+"""A part of RabbitMQ's error for a queue whose node is away."""
 REPORT_SECONDS: Final = 60.0
-"""How often one reason is logged for which messages can't be sent."""
+"""Seconds in which each reason for which messages can't be sent is logged once."""
 MAX_REPORTED: Final = 1_000
 _IN_PYTHON: Final = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error),
     *(SerializationError, SerializerNotInstalled, Unroutable),
 )
-"""What is raised before a broker is asked: it will be no other the next time."""
+"""Errors that are raised before the broker is asked: another try would raise them again."""
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """What an error says under what a library has put around it."""
+    """Return the original error behind one that a library has put around it, or the error itself."""
     wrapped = isinstance(error, (OperationalError, BatchPublishError, Unroutable))
     return error.__cause__ if wrapped and error.__cause__ is not None else error
 
 
 def is_of_broker(error: BaseException, connection: Any) -> bool:
-    """Whether no message can be sent, over this connection or any."""
+    """Whether the error is one of the broker or the connection, after which no message can be sent."""
     cause = cause_of(error)
     if isinstance(error, Unroutable) or isinstance(cause, (*_IN_PYTHON, DataError)):
         return False
@@ -62,8 +65,14 @@ def is_of_broker(error: BaseException, connection: Any) -> bool:
     return not connection.connected
 
 
+def refusal_of(message: Message, error: BaseException, connection: Any) -> Refusal:
+    """Return the refusal of ``message``, which met ``error`` over ``connection``."""
+    queue = error.queue if isinstance(error, Unroutable) else destination(message.name, message.queue)
+    return Refusal(message=message, why=text_of(error, queue), is_final=is_final(error, connection))
+
+
 def is_final(error: BaseException, connection: Any) -> bool:
-    """Whether a message that was refused so will be refused again unless somebody changes something."""
+    """Whether the message that met ``error`` will be refused until somebody changes the code or the settings."""
     cause = cause_of(error)
     if isinstance(error, Unroutable) or isinstance(cause, (*_IN_PYTHON, DataError)):
         return True
@@ -71,21 +80,21 @@ def is_final(error: BaseException, connection: Any) -> bool:
 
 
 def closes_channel(error: BaseException, connection: Any) -> bool:
-    """Whether the channel can't be used any more."""
+    """Whether the channel of the connection can't be used any more after ``error``."""
     return not isinstance(error, Unroutable) and not is_redis(connection)
 
 
 def is_redis(connection: Any) -> bool:
-    """Whether a connection is to Redis, whose channels are no more than ours."""
+    """Whether a connection leads to Redis. Its channels exist in this process only, and no error closes them."""
     return bool(connection.transport.driver_type == "redis")
 
 
 def text_of(error: BaseException, queue: str) -> str:
-    """Why a message can't be sent, as people read it and as it is stored."""
+    """Return the reason why a message can't be sent to ``queue``, as people read it and as it is stored."""
     cause = cause_of(error)
     try:
-        what = said(cause)
-    # An exception of the project's may fail to say what it is.
+        what = error_message(cause)
+    # The `__str__` of an exception of the project may raise.
     except Exception:
         what = ""
     where = f"queue `{queue}`" if queue else "any queue"
@@ -93,7 +102,7 @@ def text_of(error: BaseException, queue: str) -> str:
 
 
 def report(refused: Sequence[Refusal]) -> None:
-    """Say what can't be sent, once a minute for each reason: the reason names the queue."""
+    """Log which messages can't be sent, each reason once a minute; the reason names the queue."""
     now = time.monotonic()
     for refusal in refused:
         message = refusal.message

@@ -1,6 +1,6 @@
-"""Where the messages of a task go, and with which options: what Celery's settings and the definition say.
+"""To which queue the messages of a task go, and with which options: by Celery's settings and the definition.
 
-A project's routers are asked here, and may raise anything.
+A project's routers are called here, and may raise any error.
 """
 
 from __future__ import annotations
@@ -29,55 +29,61 @@ UNROUTED: Final = frozenset({"time_limit", "soft_time_limit", "ignore_result"})
 
 
 class Unroutable(Exception):
-    """What a project's code or settings make of a message can't be sent; the cause says why."""
+    """A message can't be routed because of the project's code or settings; the cause says why."""
 
     def __init__(self, queue: str) -> None:
         super().__init__(queue)
         self.queue = queue
-        """Where it should go, as far as that is known; else empty."""
+        """The name of the queue to which the message should go, if it is known; else empty."""
 
 
 class AsRouted:
-    """Stands in for Celery's router where it was asked before."""
+    """A router for options that Celery's router has returned already."""
 
     @staticmethod
-    def route(options: dict[str, Any], *_: Any) -> dict[str, Any]:
-        """The options as they are."""
+    def route(options: dict[str, Any], *_: object) -> dict[str, Any]:
+        """Return the options unchanged."""
         return options
 
 
-def said(error: BaseException) -> str:
-    """What an error says; a ``KeyError``, as Celery's for an unknown queue is, would put it in quotes."""
+def error_message(error: BaseException) -> str:
+    """Return the message of an error, without the quotes that ``str`` puts around that of a ``KeyError``.
+
+    Celery raises a ``KeyError`` for an unknown queue.
+    """
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
 def app() -> Celery:
-    """The project's Celery app."""
+    """Return the project's Celery app."""
     proxy: Any = current_app
     return cast("Celery", proxy._get_current_object())
 
 
-def routed(message: Message) -> dict[str, Any]:
-    """The options with which a message is sent, its ``queue`` among them. Raises ``Unroutable``."""
+def route(message: Message) -> dict[str, Any]:
+    """Return the options with which a message is sent, its ``queue`` among them. Raises ``Unroutable``."""
     celery = app()
     queue = message.queue
     try:
         chosen = options(celery, message)
         queue = name_of(chosen.get("queue"))
-        # Celery keeps these from routers too.
+        # Celery does not give these options to routers either.
         kept = {key: chosen.pop(key) for key in UNROUTED & chosen.keys()}
         router: Any = celery.amqp.router
         found: dict[str, Any] = router.route(chosen, message.name, None, None, celery.tasks.get(message.name))
         return found | kept
-    # A router, or a task class, of the project.
+    # A router or a task class of the project may raise any error.
     except Exception as error:
         raise Unroutable(queue) from error
 
 
 def options(celery: Celery, message: Message) -> dict[str, Any]:
-    """The task's own options, as ``apply_async`` would take them, and the definition's queue."""
+    """Return the options of a message before it is routed, as for ``apply_async``.
+
+    They are the task's own options, changed by what the definition and the settings say.
+    """
     found = own_options(celery, message.name)
-    # A row does not expire: what its message would lose, the supervisor would send again.
+    # A task's row does not expire: if its message did, the supervisor would send it again.
     found.pop("expires", None)
     if message.queue:
         for key in ("exchange", "routing_key"):
@@ -96,7 +102,10 @@ def options(celery: Celery, message: Message) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def without_checks() -> Iterator[None]:
-    """Keep Celery from running Django's checks while it imports tasks: one of them is what reads the files."""
+    """Keep Celery in this block from running Django's checks when it imports tasks.
+
+    One of these checks reads the workflow files, and imports the tasks for that.
+    """
     before = os.environ.get(SKIP_CHECKS)
     os.environ[SKIP_CHECKS] = "1"
     try:
@@ -110,17 +119,17 @@ def without_checks() -> Iterator[None]:
 
 @cache
 def _import_tasks(celery: Celery) -> None:
-    """Import the project's tasks, once in a process: a web server has no reason to, and yet sends them."""
+    """Import the project's tasks, once in a process. A web server that sends tasks may not have imported them."""
     try:
         with without_checks():
             celery.loader.import_default_modules()
-    # The project's modules are run here; `check` tells what is wrong with them.
+    # The project's modules may raise any error; `manage.py check` reports it.
     except Exception as error:
         logger.warning("The project's tasks can't be imported, so that their own options are not known: %s", error)
 
 
 def own_options(celery: Celery, name: str) -> dict[str, Any]:
-    """The options that a task's decorator names."""
+    """Return the options that a task has by its decorator; empty for an unknown task."""
     if name not in celery.tasks:
         _import_tasks(celery)
     task: Any = celery.tasks.get(name)
@@ -129,34 +138,38 @@ def own_options(celery: Celery, name: str) -> dict[str, Any]:
 
 
 def refused_queue(name: str, queue: str) -> str | None:
-    """The queue for which Celery would refuse a task of this name, sent with a definition's ``queue``.
+    """Return the queue for which Celery would refuse a task of this name, sent with a definition's ``queue``.
 
-    ``None``: it would not, or a project's router can't be asked now, as it may need a database.
+    ``None`` if Celery would not refuse it, or if a router of the project raises an error: it may need a database.
     """
     nobody = UUID(int=0)
     message = Message(task_id=nobody, run_id=nobody, sequence=0, position=0, version="", name=name, queue=queue)
     try:
-        routed(message)
+        route(message)
     except Unroutable as error:
-        refused = _MISSING.search(said(error.__cause__)) if isinstance(error.__cause__, QueueNotFound) else None
-        return refused and (refused[1] or error.queue)
+        if isinstance(error.__cause__, QueueNotFound) and (
+            refused := _MISSING.search(error_message(error.__cause__))
+        ):
+            return refused[1] or error.queue
     return None
 
 
 def destination(name: str, queue: str) -> str:
-    """Where the messages of a task go: a definition's ``queue``, or what Celery's options and routes say.
+    """Return a text that tells the queues of tasks apart: the queue's name, or the task's if that is not known.
 
-    A word to tell queues apart by, no more. Where the queue's name is not known, tasks of one name are taken to
-    share one.
+    So tasks of one name whose queue is not known count as tasks of one queue.
     """
     return queue_of(name, queue) or name
 
 
 def queue_of(name: str, queue: str) -> str:
-    """The name of that queue; empty where options name an exchange in its place, and where a router fails."""
+    """Return the queue of a task: the definition's ``queue``, or the one that Celery's options and routes name.
+
+    Empty where options name an exchange in place of a queue, and where a router fails.
+    """
     try:
         return queue or _queue_of(app(), name)
-    # Whoever sends one of them says what is wrong; to look at queues must harm nobody else's.
+    # A router of the project may raise any error. It is reported when a message is sent.
     except Exception:
         return ""
 
@@ -165,15 +178,15 @@ def _queue_of(celery: Celery, name: str) -> str:
     own = own_options(celery, name)
     if own.get("exchange") and not own.get("queue"):
         return ""
-    # As `send_task` asks, so that no router of a project meets anything new.
+    # The same arguments as those of `send_task`, for which the project's routers are made.
     route: Any = own if own.get("queue") else celery.amqp.router.lookup_route(name, (), {}, {})
     if not route:
         return str(director.DEFAULT_QUEUE or celery.conf.task_default_queue)
     return name_of(route if isinstance(route, str) else route.get("queue"))
 
 
-def name_of(queue: Any) -> str:
-    """The name of a queue that Celery has by name or as an object; empty for none."""
+def name_of(queue: object) -> str:
+    """Return the name of a queue that is given by its name or as Kombu's object; empty for ``None``."""
     return str(getattr(queue, "name", queue) or "")
 
 

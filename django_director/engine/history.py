@@ -18,7 +18,7 @@ from django.db.models import Model
 from django.db.models.signals import post_save, pre_save
 
 from django_director.conf import director
-from django_director.db.bulk_inserts import inserting
+from django_director.db.bulk_inserts import compile_insert
 from django_director.db.compiled import INTEGER, TEXT, Param, Statement, prepared
 from django_director.db.functions import Now
 from django_director.db.transactions import after_commit
@@ -139,7 +139,7 @@ def noting() -> Statement:
     """The INSERT of a ``Note``."""
     from django.contrib.admin.models import CHANGE, LogEntry
 
-    return inserting(
+    return compile_insert(
         LogEntry,
         action_time=Now(),
         user_id=Param("by", LogEntry._meta.get_field("user")),

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from django_director.common import failpoints, ids
 from django_director.db.transactions import after_commit, connection, in_transaction, statement, transact
-from django_director.dispatch import publisher
+from django_director.dispatch import remote_control
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
 from django_director.models import Run, Task
@@ -99,7 +99,7 @@ def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
     failpoints.point("cancel.swept")
     stop_children(canceled, run_id, reason, force=force)
     if force and (messages := _while_stopped(canceled, partial(_kill, run_id, reason))):
-        publisher.kill(messages)
+        remote_control.kill(messages)
     close_if_idle(run_id)
 
 

@@ -1,7 +1,8 @@
-"""Keep the secrets of a run out of what its tasks say: errors, tracebacks, log lines, progress.
+"""Keeps the secrets of a run out of the texts of its tasks: errors, tracebacks, log lines, progress.
 
-Texts are cleaned when they are written, by the worker: it has the payload in hand. A reader has not, for lists
-never load payloads; and what is stored, logged or backed up as it was said can't be taken back.
+The worker removes secrets from a text before it writes it, because it has the run's payload. A page that shows a
+list of runs never loads payloads. And a text that is stored, logged or backed up with a secret can't be taken
+back.
 """
 
 from __future__ import annotations
@@ -21,43 +22,46 @@ from django_director.exceptions import ExpressionError
 from .values import MASKED, hidden_in, mask, mask_urls
 
 SHORTEST: Final = 3
-"""Characters. A shorter secret stands in every text."""
+"""How many characters a secret must have to be replaced: a shorter one would be found in every text."""
 WHOLE_WORD: Final = 8
-"""Characters. A shorter secret is replaced only where no letter or digit stands beside it."""
+"""A secret with fewer characters is replaced only where no letter or digit stands beside it."""
 MOST: Final = 10_000
-"""How many secrets of one payload are looked for."""
+"""How many secrets of one payload are looked for at most."""
 RUNS_KEPT: Final = 32
 _QUOTES: Final = "'\""
 _ESCAPED_IN_YAML: Final = (
     re.compile(r"[^ -~]|[\"\\]"),
     re.compile(r"[^ -~\xa0-\ud7ff\ue000-\ufffd]|[\"\\]"),
 )
-"""What PyYAML escapes between double quotes, in ASCII and with ``allow_unicode``."""
+"""The characters that PyYAML escapes between double quotes: in ASCII, and with ``allow_unicode``."""
 
 
 class Redactor:
-    """Replaces the secrets of a run's payload in texts; the payload is looked at for the first text only."""
+    """Replaces the secrets of a run's payload in texts; it collects the secrets when it gets the first text."""
 
-    def __init__(self, payload: Any, schema: Any, run: Hashable | None) -> None:
-        """Under ``run`` the secrets are kept for the next tasks of the run, unless it is ``None``."""
+    def __init__(self, payload: object, schema: object, run: Hashable | None) -> None:
+        """``payload`` is the run's and ``schema`` the JSON Schema for it.
+
+        The secrets are kept under the id ``run`` for the next tasks of that run, unless it is ``None``.
+        """
         self._payload = payload
         self._schema = schema
         self._run = run
         self._more: list[str] = []
 
-    def add(self, value: Any) -> None:
-        """Replace a further value too: what a step's own arguments hold under a secret key."""
+    def add(self, value: object) -> None:
+        """Replace a further secret from now on: a value that a step's own arguments have under a secret key."""
         self._more += _all_spellings([value])
 
     def text(self, text: str) -> str:
-        """The text with ``********`` in place of each secret, and of passwords in addresses."""
+        """Return the text with ``********`` in place of each secret, and of passwords in addresses."""
         for secret in (*self._spellings, *self._more):
             if secret in text:
                 text = _replaced(text, secret)
         return mask_urls(text)
 
     def value(self, value: Any) -> Any:
-        """A JSON value as ``mask`` shows it, its texts cleaned too."""
+        """Return a copy of a JSON value in which ``mask`` and ``text`` have replaced all secrets."""
         return self._cleaned(mask(value))
 
     def _cleaned(self, value: Any) -> Any:
@@ -80,10 +84,10 @@ class Redactor:
 
 
 def shown_error(error: ExpressionError, veiled: Callable[[], Any], texts: Redactor) -> str:
-    """Why an expression gives no value, for readers who see no secrets.
+    """Return the reason why an expression fails, as a text for readers who may not see secrets.
 
-    ``veiled`` evaluates the expression again, with its data masked: where that fails with the same words, no
-    secret has a part in them. Else the reason is not said, for it may quote a secret, or what was made of one.
+    ``veiled`` evaluates the expression again with masked data. If it fails with the same message, the message
+    contains no secret. Else the reason is left out, because it may quote a secret or a value made from one.
     """
     try:
         veiled()
@@ -93,19 +97,22 @@ def shown_error(error: ExpressionError, veiled: Callable[[], Any], texts: Redact
     return error.plain
 
 
-#: By run: a payload does not change, and the tasks of one run mostly come to a worker together.
+#: The spellings of secrets, by run: a payload does not change, and the tasks of one run often come to one worker.
 _known: dict[Hashable, list[str]] = {}
 
 
-def _all_spellings(hidden: list[Any]) -> list[str]:
-    """The secrets as they may stand in a text, the longest first: one may be part of another."""
+def _all_spellings(hidden: list[object]) -> list[str]:
+    """Return the secrets in all spellings, the longest first: one may be a part of another."""
     secrets = set(islice(_leaves(hidden), MOST))
     found = {spelling for secret in secrets for spelling in _spellings(secret)}
     return sorted((spelling for spelling in found if len(spelling) >= SHORTEST), key=len, reverse=True)
 
 
-def _leaves(hidden: list[Any]) -> Iterator[str]:
-    """The texts and numbers of what is hidden. Without recursion: what lies too deep to be shown is hidden too."""
+def _leaves(hidden: list[object]) -> Iterator[str]:
+    """Yield the texts and numbers in hidden values.
+
+    It does not recurse: among the hidden values are those that are nested too deeply to be shown.
+    """
     left = list(hidden)
     while left:
         value = left.pop()
@@ -118,13 +125,13 @@ def _leaves(hidden: list[Any]) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """A secret as it is, as Python, JSON, YAML and addresses spell it, and each of its lines."""
+    """Yield a secret as it is, as Python, JSON, YAML and addresses spell it, and each of its lines."""
     yield secret
-    # Half of a surrogate pair is no character of an address.
+    # An address can't hold half of a surrogate pair.
     encodable = secret.encode(errors="replace")
     for spell in (repr, ascii):
         yield spell(secret)[1:-1]
-        # As a part of a text that has quotes of both kinds.
+        # The spelling inside a text that has quotes of both kinds.
         yield spell(_QUOTES + secret)[len(_QUOTES) + 2 : -1]
     yield repr(encodable)[2:-1]
     yield json.dumps(secret)[1:-1]

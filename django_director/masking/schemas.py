@@ -1,7 +1,8 @@
-"""Hide secrets in a JSON Schema: the values that it gives as defaults, constants and examples.
+"""Hides the secrets in a JSON Schema: in the values that it gives as defaults, constants and examples.
 
-A value is masked by all schemas that apply where it stands, as a payload is: by its own, by those beside it in
-``allOf``, by what refers to it. A schema under a secret key, or within a ``writeOnly`` one, shows no values.
+Like a payload, such a value is masked by all schemas that apply to it: the schema that gives it, those beside that
+in ``allOf``, and those that refer to it. Of a schema under a secret key, or inside a ``writeOnly`` one, all values
+are hidden.
 """
 
 from __future__ import annotations
@@ -13,50 +14,50 @@ from .secret_places import Place, Places
 from .values import EXAMPLES, MASKED, MAX_DEPTH, Masker, is_secret_key, secret_keys
 
 MOST_PLACES: Final = 1_000
-"""That are looked at. In a schema with more of them every value is hidden."""
+"""How many places of a schema are examined. In a schema with more places every value is hidden."""
 _SEVERAL: Final = ("enum", "examples")
-"""Of ``EXAMPLES`` those that hold a list of values."""
+"""Those of the keywords ``EXAMPLES`` that hold a list of values."""
 _NAMED: Final = ("properties", "patternProperties")
 _DEFINED: Final = ("$defs", "definitions")
 _SAME_VALUE: Final = ("allOf", "anyOf", "oneOf", "if", "then", "else", "not", "dependentSchemas")
-"""Under these keys stand schemas of the value that the schema around them is of."""
+"""The schemas under these keywords apply to the same value as the schema around them."""
 _SOME_ITEM: Final = ("contains", "additionalItems", "unevaluatedItems")
 
 
-def mask_schema(schema: Any) -> Any:
-    """A copy of a JSON Schema without the values it gives to what is secret: defaults, constants and examples."""
+def mask_schema(schema: object) -> Any:
+    """Return a copy of a JSON Schema in which secret defaults, constants and examples are hidden."""
     return SchemaMask(schema).schema()
 
 
 class SchemaMask:
-    """Where one schema gives values to secrets."""
+    """Finds and hides the secret values in one JSON Schema."""
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: object) -> None:
         self._root = root
         self._places = Places(root)
         self._masker = Masker(secret_keys(), self._places)
         self._applied: dict[int, list[Place]] = {}
-        """By the id of a schema: the places that it applies to."""
+        """The places to which each part of the schema applies, by the ``id`` of that part."""
         self._secret: set[int] = set()
-        """The ids of schemas that apply to something secret."""
+        """The ``id`` of each part of the schema that applies to a secret value."""
         self._is_endless = False
-        self._look()
+        self._find_places()
 
     def schema(self) -> Any:
-        """The schema without those values."""
+        """Return a copy of the schema in which secret values are hidden."""
         return self._schema(self._root, False, 0, [])
 
-    def value(self, schema: Mapping[str, Any], value: Any) -> Any:
-        """A value that this schema, a part of the root, gives; masked."""
+    def value(self, schema: Mapping[str, Any], value: object) -> Any:
+        """Return a masked copy of a value that ``schema``, a part of the root schema, gives."""
         is_secret = id(schema) in self._secret or schema.get("writeOnly") is True
         return self._hidden(value) if is_secret else self._value(value, self._of(schema, []))
 
     def default(self, name: str, schema: Mapping[str, Any]) -> Any:
-        """The default of a property, masked; ``schema`` is that of the property, a part of the root."""
+        """Return a masked copy of the default of property ``name``; ``schema`` is a part of the root schema."""
         default = schema["default"]
         return self._hidden(default) if is_secret_key(name) else self.value(schema, default)
 
-    def _look(self) -> None:
+    def _find_places(self) -> None:
         left, seen = [(self._places.root, False)], set[tuple[Place, bool]]()
         while left:
             place, is_secret = left.pop()
@@ -74,7 +75,7 @@ class SchemaMask:
             left += ((inner, is_secret or hides) for inner, hides in self._below(place))
 
     def _below(self, place: Place) -> Iterator[tuple[Place | None, bool]]:
-        """The places inside a place, and whether their key is secret."""
+        """Yield the places inside a place, each with whether its key is secret."""
         for schema in place.schemas:
             for name in _mapping(schema.get("properties")):
                 yield self._places.of_key(place, str(name)), is_secret_key(str(name))
@@ -84,7 +85,7 @@ class SchemaMask:
         for index in range(place.rest + 1):
             yield self._places.of_item(place, index), False
 
-    def _schema(self, schema: Any, is_secret: bool, depth: int, around: list[Place]) -> Any:
+    def _schema(self, schema: object, is_secret: bool, depth: int, around: list[Place]) -> Any:
         if isinstance(schema, list):
             return [self._schema(part, is_secret, depth + 1, around) for part in schema]
         if not isinstance(schema, dict):
@@ -95,12 +96,13 @@ class SchemaMask:
         here = self._of(schema, around)
         return {key: self._part(key, part, is_secret, depth + 1, here) for key, part in schema.items()}
 
-    def _part(self, key: str, part: Any, is_secret: bool, depth: int, here: list[Place]) -> Any:
+    def _part(self, key: str, part: object, is_secret: bool, depth: int, here: list[Place]) -> Any:
         if key in EXAMPLES:
             if is_secret:
                 return self._hidden(part)
-            several = key in _SEVERAL and isinstance(part, list)
-            return [self._value(one, here) for one in part] if several else self._value(part, here)
+            if key in _SEVERAL and isinstance(part, list):
+                return [self._value(one, here) for one in part]
+            return self._value(part, here)
         inside = self._around(key, here)
         if key in (*_NAMED, *_DEFINED, "dependentSchemas") and isinstance(part, dict):
             return {
@@ -110,7 +112,7 @@ class SchemaMask:
         return self._schema(part, is_secret, depth, inside)
 
     def _around(self, key: str, here: list[Place]) -> list[Place]:
-        """The places of what the schemas under ``key`` are of, as far as the schema around them tells."""
+        """Return the places to which the schemas under ``key`` apply, as far as the schema around them tells."""
         if key in _SAME_VALUE:
             return here
         items = (self._places.of_item(place, place.rest) for place in here) if key in _SOME_ITEM else ()
@@ -121,15 +123,15 @@ class SchemaMask:
         found = self._applied.get(id(schema)) or ([] if own is None else [own])
         return list(dict.fromkeys([*found, *around]))
 
-    def _value(self, value: Any, places: list[Place]) -> Any:
+    def _value(self, value: object, places: list[Place]) -> Any:
         for place in places:
             hides = self._is_endless or place.is_secret
             value = self._hidden(value) if hides else self._masker.masked(value, place, 0)
         return value
 
-    def _hidden(self, value: Any) -> Any:
+    def _hidden(self, value: object) -> str | None:
         return None if value is None else MASKED
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}

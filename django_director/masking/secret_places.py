@@ -1,4 +1,7 @@
-"""Where a JSON Schema calls values ``writeOnly``: its places, each worked out once for all values there."""
+"""The places of a JSON Schema at which values are secret because a schema there is ``writeOnly``.
+
+What applies at a place is worked out once for all values there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from django_director.common.patterns import BadPattern, PatternTooSlow, search
 _COMBINING: Final = ("allOf", "anyOf", "oneOf")
 _CONDITIONAL: Final = ("then", "else")
 MOST_SECONDS: Final = 0.5
-"""That the searches of one payload may take; whatever is not decided then is taken for a match, and hidden."""
+"""How many seconds the searches for one payload may take. After that every pattern counts as a match."""
 
 
 _UNKNOWN: Final = object()
@@ -28,23 +31,23 @@ class Place:
         self.has_patterns = any(schema.get("patternProperties") for schema in schemas)
         self.keys: dict[str, Place | None] = {}
         self.others: Any = _UNKNOWN
-        """The place under all keys that no schema names."""
+        """The place of values under keys that no schema names; ``_UNKNOWN`` until it is worked out."""
         self.items: dict[int, Place | None] = {}
         self.rest = max((len(_list(schema.get("prefixItems"))) for schema in schemas), default=0)
-        """The first index from which on all items are of one place."""
+        """All items of a list from this index on have the same place."""
 
 
 class Places:
-    """The places of one schema."""
+    """The places of one JSON Schema."""
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: object) -> None:
         self._schema = root
         self._known: dict[frozenset[int], Place | None] = {}
         self._left = MOST_SECONDS
         self.root = self._place([root])
 
     def of_key(self, place: Place, key: str) -> Place | None:
-        """The place of what stands under a key; ``None``: no schema speaks of it."""
+        """Return the place of the value under ``key`` of an object at ``place``; ``None``: no schema applies."""
         if not place.has_patterns and all(key not in _mapping(part.get("properties")) for part in place.schemas):
             return self.of_others(place)
         if key not in place.keys:
@@ -53,24 +56,24 @@ class Places:
         return place.keys[key]
 
     def of_others(self, place: Place) -> Place | None:
-        """The place under all keys that no schema names."""
+        """Return the place of values under keys that no schema of ``place`` names; ``None``: no schema applies."""
         if place.others is _UNKNOWN:
             place.others = self._place(part.get("additionalProperties") for part in place.schemas)
         others: Place | None = place.others
         return others
 
-    def of_schema(self, schema: Any) -> Place | None:
-        """The place of a value of which nothing is known but that this schema applies to it."""
+    def of_schema(self, schema: object) -> Place | None:
+        """Return the place of a value to which ``schema`` applies, if nothing else is known of it."""
         return self._place([schema])
 
     def of_item(self, place: Place, index: int) -> Place | None:
-        """The place of an item of a list."""
+        """Return the place of the item ``index`` of a list at ``place``; ``None``: no schema applies there."""
         index = min(index, place.rest)
         if index not in place.items:
             place.items[index] = self._place(schema for part in place.schemas for schema in _of_item(part, index))
         return place.items[index]
 
-    def _place(self, schemas: Iterable[Any]) -> Place | None:
+    def _place(self, schemas: Iterable[object]) -> Place | None:
         seen: dict[int, Mapping[str, Any]] = {}
         for schema in schemas:
             self._collect(schema, seen)
@@ -79,8 +82,8 @@ class Places:
             self._known[key] = Place(list(seen.values())) if seen else None
         return self._known[key]
 
-    def _collect(self, schema: Any, seen: dict[int, Mapping[str, Any]]) -> None:
-        """Add the schema and those that apply to the same value."""
+    def _collect(self, schema: object, seen: dict[int, Mapping[str, Any]]) -> None:
+        """Add to ``seen`` the schema and all schemas in it that apply to the same value."""
         if not isinstance(schema, Mapping) or id(schema) in seen:
             return
         seen[id(schema)] = schema
@@ -90,8 +93,8 @@ class Places:
         for part in [*applied, self._target(schema.get("$ref"))]:
             self._collect(part, seen)
 
-    def _target(self, reference: Any) -> Any:
-        """What a reference inside the schema points to, else ``None``."""
+    def _target(self, reference: object) -> object:
+        """Return the part of the schema to which a reference points; ``None`` if it points to none."""
         if not isinstance(reference, str) or not reference.startswith("#"):
             return None
         found = self._schema
@@ -99,7 +102,7 @@ class Places:
             found = found.get(token.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
         return found
 
-    def _of_key(self, schema: Mapping[str, Any], key: str) -> Iterator[Any]:
+    def _of_key(self, schema: Mapping[str, Any], key: str) -> Iterator[object]:
         properties = _mapping(schema.get("properties"))
         named = key in properties
         if named:
@@ -123,14 +126,14 @@ class Places:
             self._left -= perf_counter() - begun
 
 
-def _of_item(schema: Mapping[str, Any], index: int) -> Iterator[Any]:
+def _of_item(schema: Mapping[str, Any], index: int) -> Iterator[object]:
     prefix = _list(schema.get("prefixItems"))
     yield prefix[index] if index < len(prefix) else schema.get("items")
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}

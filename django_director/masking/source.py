@@ -1,7 +1,8 @@
-"""The YAML of a workflow as people are shown it: what it gives to secret keys is hidden.
+"""Hides the secrets in the YAML text of a workflow before people are shown it.
 
-Values stand under `with`, `payload` and in the defaults of a `schema`. Elsewhere a key is a name, as of a step
-called GET_TOKEN or of a property `password`; only passwords in addresses are hidden. Comments stay as they are.
+A workflow gives values under `with`, under `payload` and in the defaults of a `schema`; those of secret keys are
+hidden. Elsewhere a key is a name, such as that of a step GET_TOKEN or of a property `password`. There only
+passwords in addresses are hidden. Comments are not changed.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNREADABLE: Final = "# This text is no YAML of its own, so that secrets in it can't be found: it is not shown."
 _EXPRESSION: Final = "${{"
 _NAMED: Final = ("properties", "patternProperties", "$defs", "definitions")
-"""Under these keys of a schema stand names."""
+"""The keywords of a JSON Schema under which the keys are names."""
 
-# Where a node stands.
+# The kinds of place at which a node may stand.
 _DEFINITION: Final = "definition"
 _VALUE: Final = "value"
 _SCHEMA: Final = "schema"
@@ -27,33 +28,38 @@ _INSIDE: Final = {"with": _VALUE, "payload": _VALUE, "schema": _SCHEMA}
 
 
 class _Node(NamedTuple):
+    """A node of a YAML document; ``start`` and ``end`` are its place in the text."""
+
     start: int
     end: int
     text: str | None
-    """Of a scalar."""
+    """The value of a scalar; ``None`` for a mapping or a sequence."""
     pairs: list[tuple[_Node, _Node]]
     items: list[_Node]
 
     def get(self, names: tuple[str, ...]) -> Iterator[str]:
-        """The texts under these keys."""
+        """Yield the scalars under these keys."""
         return (value.text for key, value in self.pairs if key.text in names and value.text is not None)
 
 
-def masked_source(source: str, schema: Any = None) -> str:
-    """The source with ``********`` in place of secrets; ``schema`` is that of the workflow's payload."""
+def mask_source(source: str, schema: object = None) -> str:
+    """Return the YAML text with ``********`` in place of secrets; ``schema`` is the JSON Schema of the payload.
+
+    Text that is no YAML is replaced as a whole by a comment that says so.
+    """
     try:
         events = iter(yaml.parse(source, Loader=_LOADER))
         roots = [_node(events, event) for event in events if isinstance(event, yaml.NodeEvent)]
         hider = _Hider(_write_only(schema))
         for root in roots:
-            hider.look(root, _DEFINITION, False)
+            hider.visit(root, _DEFINITION, False)
     except (yaml.YAMLError, RecursionError):
         return _UNREADABLE
-    return hider.applied(source)
+    return hider.replace(source)
 
 
 def _node(events: Iterator[Any], event: Any) -> _Node:
-    """The node that begins with this event; an alias is an empty one, for it hides nothing of its own."""
+    """Return the node that begins with ``event``; an alias is an empty node, for it has no text of its own."""
     start, end = event.start_mark.index, event.end_mark.index
     pairs: list[tuple[_Node, _Node]] = []
     items: list[_Node] = []
@@ -68,30 +74,32 @@ def _node(events: Iterator[Any], event: Any) -> _Node:
 
 
 class _Hider:
-    """Collects the places to be hidden."""
+    """Collects the places of a text at which secrets stand, and replaces them."""
 
     def __init__(self, write_only: frozenset[str]) -> None:
         self.write_only = write_only
         self.places: dict[int, tuple[int, str | None]] = {}
 
-    def look(self, node: _Node, where: str, is_secret: bool) -> None:
+    def visit(self, node: _Node, where: str, is_secret: bool) -> None:
+        """Collect the places in a node; ``is_secret``: it stands under a secret key."""
         if node.text is not None:
             self._scalar(node, where == _VALUE and is_secret)
         for item in node.items:
-            self.look(item, where, is_secret)
+            self.visit(item, where, is_secret)
         if where == _VALUE:
             self._values(node, is_secret)
         elif where == _SCHEMA:
             self._schema(node, is_secret)
         else:
             for key, value in node.pairs:
-                self.look(value, _INSIDE.get(key.text or "", _DEFINITION), False)
+                self.visit(value, _INSIDE.get(key.text or "", _DEFINITION), False)
 
-    def applied(self, source: str) -> str:
+    def replace(self, source: str) -> str:
+        """Return the text with the collected places replaced."""
         parts, done = [], 0
         for start, (end, shown) in sorted(self.places.items()):
             old = source[start:end]
-            # The end of a block of text is where the next thing begins.
+            # YAML says that a block of text ends where the next node begins: keep the space between them.
             space = old[len(old.rstrip()) :]
             parts += [source[done:start], mask_urls(old) if shown is None else shown + space]
             done = end
@@ -108,7 +116,7 @@ class _Hider:
         named = VALUES if any(map(is_secret_key, node.get(NAMES))) else ()
         for key, value in node.pairs:
             name = key.text or ""
-            self.look(value, _VALUE, is_secret or name in named or name in self.write_only or is_secret_key(name))
+            self.visit(value, _VALUE, is_secret or name in named or name in self.write_only or is_secret_key(name))
 
     def _schema(self, node: _Node, is_secret: bool) -> None:
         is_secret = is_secret or "true" in node.get(("writeOnly",))
@@ -116,13 +124,13 @@ class _Hider:
             name = key.text or ""
             if name in _NAMED:
                 for inner, part in value.pairs:
-                    self.look(part, _SCHEMA, is_secret or is_secret_key(inner.text or ""))
+                    self.visit(part, _SCHEMA, is_secret or is_secret_key(inner.text or ""))
             else:
-                self.look(value, _VALUE if name in EXAMPLES else _SCHEMA, is_secret)
+                self.visit(value, _VALUE if name in EXAMPLES else _SCHEMA, is_secret)
 
 
-def _write_only(schema: Any) -> frozenset[str]:
-    """The names of the properties that a schema calls ``writeOnly``, at whatever depth."""
+def _write_only(schema: object) -> frozenset[str]:
+    """Return the names of the properties that are ``writeOnly``, at any depth of a JSON Schema."""
     found: set[str] = set()
     left = [schema]
     while left:

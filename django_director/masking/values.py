@@ -1,4 +1,4 @@
-"""Hide secrets in what people and clients are shown."""
+"""Hides secrets in JSON values before people and clients are shown them."""
 
 from __future__ import annotations
 
@@ -15,54 +15,55 @@ from .secret_places import Place, Places
 
 MASKED: Final = "********"
 MAX_DEPTH: Final = 64
-"""What lies deeper is hidden: nobody reads it there, and a hostile payload can't exhaust the stack."""
+"""A value that is nested deeper is hidden: so a hostile payload can't exhaust the stack."""
 
 SHORT_KEY: Final = 200
-"""Characters. A longer key is none that is asked for again."""
+"""The answer for a key with more characters is not remembered: it will hardly be asked for again."""
 KEYS_KNOWN: Final = 65_536
-"""More than one payload of the usual size has: a page and an answer mask it several times."""
+"""For how many keys the answer is remembered: more than a usual payload has. A page masks it several times."""
 _URL_PASSWORD: Final = re.compile(r"(?<=://)([^\s/?#:@]*):([^\s/?#]+)@")
-"""User and password of an address; a password may hold an ``@`` that should have been escaped."""
+"""The user and password of an address; the password may contain an ``@`` that should have been escaped."""
 _IN_URL: Final = f":{MASKED}@"
 NAMES: Final = ("name", "key", "Name", "Key")
-"""Where lists of settings, as those of containers, hold the name of a ``value``."""
+"""The keys that hold the name of a ``value`` beside them, as in lists of settings of containers."""
 VALUES: Final = ("value", "Value")
 EXAMPLES: Final = ("default", "const", "enum", "examples", "example")
-"""What of a schema is a value."""
+"""The keywords of a JSON Schema that hold values."""
 
 
-def mask(value: Any, schema: Any = None) -> Any:
-    """A copy of a JSON value in which secrets read ``********``.
+def mask(value: object, schema: object = None) -> Any:
+    """Return a copy of a JSON value with ``********`` in place of secrets.
 
-    Secret is what stands under a key that matches ``DIRECTOR["MASK"]`` (an expression, or a list of them), the
-    ``value`` beside a ``name`` that does, the password in an address (``scheme://user:password@host``), and what
-    ``schema`` (a JSON Schema) calls ``writeOnly``; ``None`` stays, for it keeps no secret.
+    Secrets are values under a key that matches ``DIRECTOR["MASK"]`` (an expression, or a list of them); a
+    ``value`` beside a ``name`` that matches it; the password in an address (``scheme://user:password@host``); and
+    values that are ``writeOnly`` by ``schema``, a JSON Schema. ``None`` is never replaced.
     """
     masker = Masker(secret_keys(), Places(schema))
     return masker.masked(value, masker.places.root, 0)
 
 
-def hidden_in(value: Any, schema: Any = None) -> list[Any]:
-    """The values that ``mask`` hides."""
+def hidden_in(value: object, schema: object = None) -> list[Any]:
+    """Return the values in a JSON value that ``mask`` would hide."""
     masker = Masker(secret_keys(), Places(schema))
     masker.masked(value, masker.places.root, 0)
     return masker.hidden
 
 
 def mask_urls(text: str) -> str:
-    """The text without the passwords of the addresses in it."""
+    """Return the text with ``********`` in place of the passwords of addresses."""
     return _URL_PASSWORD.sub(rf"\1{_IN_URL}", text) if "://" in text else text
 
 
 def is_secret_key(key: str) -> bool:
-    """Whether a value is hidden for the key it stands under."""
+    """Whether values under this key are hidden."""
     return secret_keys().is_secret(key)
 
 
 def restore(entered: Any, original: Any, shown: Any) -> Any:
-    """``entered`` with what was left as ``shown``, a mask of ``original``, put back.
+    """Return a value that a person has ``entered`` with the hidden secrets put back.
 
-    What can't be told to be the same place, as in a list that has grown, stays ``********``; see ``holds_mask``.
+    The person was ``shown`` a masked copy of ``original``, and may have left some of the masks. A mask stays if
+    its place in ``original`` can't be told, as in a list that has become longer; see ``holds_mask``.
     """
     if isinstance(entered, str) and entered == shown and holds_mask(shown):
         return original
@@ -76,13 +77,13 @@ def restore(entered: Any, original: Any, shown: Any) -> Any:
     return entered
 
 
-def holds_mask(value: Any) -> bool:
-    """Whether ``********`` stands somewhere in a JSON value as a value, or as the password of an address."""
+def holds_mask(value: object) -> bool:
+    """Whether a JSON value contains ``********`` as a value, or as the password of an address."""
     return any(text == MASKED or _IN_URL in text for text in _texts(value))
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """The texts in a JSON value. Without recursion: nobody may have looked yet how deep it is."""
+def _texts(value: object) -> Iterator[str]:
+    """Yield the texts in a JSON value. It does not recurse: the value may be nested too deeply for that."""
     left = [value]
     while left:
         part = left.pop()
@@ -92,8 +93,8 @@ def _texts(value: Any) -> Iterator[str]:
             left += part.values() if isinstance(part, dict) else part
 
 
-def refuse_mask(payload: Any, schema: Any) -> None:
-    """Raise ``InvalidPayload`` where ``********`` stands in place of a secret, as in a payload that was copied."""
+def refuse_mask(payload: object, schema: object) -> None:
+    """Raise ``InvalidPayload`` if ``********`` stands in place of a secret, as in a payload copied from a page."""
     if holds_mask(payload) and (
         holds_mask(hidden_in(payload, schema)) or any(_IN_URL in text for text in _texts(payload))
     ):
@@ -102,7 +103,7 @@ def refuse_mask(payload: Any, schema: Any) -> None:
 
 
 class Masker:
-    """Makes masked copies of values, and keeps what it has hidden."""
+    """Makes masked copies of JSON values, and keeps the values that it has hidden."""
 
     def __init__(self, keys: Keys, places: Places) -> None:
         self.keys = keys
@@ -110,7 +111,10 @@ class Masker:
         self.hidden: list[Any] = []
 
     def masked(self, value: Any, place: Place | None, depth: int) -> Any:
-        """The copy of a value at a place; a secret place hides what is inside it, not the value itself."""
+        """Return a masked copy of a value at ``place``, which is nested ``depth`` levels deep.
+
+        If the place itself is secret, the caller hides the value.
+        """
         if isinstance(value, str):
             return self._text(value)
         if not isinstance(value, dict | list | tuple):
@@ -155,17 +159,17 @@ class Masker:
 
 
 class Keys:
-    """The expressions of ``DIRECTOR["MASK"]``; remembers what it was asked, for payloads repeat a few keys."""
+    """The expressions of ``DIRECTOR["MASK"]``. It remembers its answers, because payloads repeat a few keys."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self._patterns = patterns
-        # Ours are known to be quick on a short key, and need no search that can be stopped, which takes longer.
+        # The default expressions are quick on a short key. They need no search with a time limit, which is slower.
         self._ours = [re.compile(pattern).search for pattern in patterns if pattern in SECRET_KEYS]
         self._others = [pattern for pattern in patterns if pattern not in SECRET_KEYS]
         self._known: dict[str, bool] = {}
 
     def is_secret(self, key: str) -> bool:
-        """Whether a value is hidden for the key it stands under."""
+        """Whether values under this key are hidden."""
         known = self._known.get(key)
         if known is None:
             is_short = len(key) <= SHORT_KEY
@@ -192,7 +196,7 @@ class Keys:
 
 
 def secret_keys() -> Keys:
-    """Which keys are secret by ``DIRECTOR["MASK"]``. Raises ``InvalidSettings``."""
+    """Return the secret keys by ``DIRECTOR["MASK"]``. Raises ``InvalidSettings`` for a wrong expression."""
     given = director.MASK or ()
     return _keys((given,) if isinstance(given, str) else tuple(given))
 

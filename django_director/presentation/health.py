@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
 from django_director.conf import director
 from django_director.db.errors import is_unmigrated
 from django_director.db.functions import Now, iso
-from django_director.dispatch import publisher
+from django_director.dispatch import remote_control
 from django_director.engine.supervisor.leadership import LEASE_NAME
 from django_director.models import Lease, UnwrittenOutcome, Worker
 from django_director.schedules import overdue
@@ -30,7 +30,12 @@ def read(*, with_names: bool = True) -> Json:
     Takes a few seconds at most where the broker is silent. Schedules have the names of workflows: without
     ``with_names`` they are left out.
     """
-    found: Json = {"healthy": False, "problems": [], "database": True, "broker": publisher.answers()}
+    found: Json = {
+        "healthy": False,
+        "problems": [],
+        "database": True,
+        "broker": remote_control.is_broker_reachable(),
+    }
     try:
         found |= _rows(with_names=with_names)
     except (DatabaseError, InterfaceError) as error:

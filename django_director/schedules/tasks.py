@@ -11,7 +11,7 @@ from celery import shared_task, signals
 from django.db import InterfaceError, OperationalError
 
 from django_director.dispatch import installation
-from django_director.dispatch.publisher import BEAT_HEADER, INSTALLATION
+from django_director.dispatch.messages import BEAT_HEADER, INSTALLATION
 from django_director.engine import start
 from django_director.exceptions import LockedRow
 from django_director.graph import OWN_TASK
@@ -30,7 +30,7 @@ BEAT_SAYS_SO: Final = celery.VERSION >= (5, 7)
 def note_sending(headers: dict[str, Any], **_: Any) -> None:
     """Write into the message when it is sent, and by whom; one that is sent again keeps its first."""
     headers.setdefault(SENT_AT, datetime.now(UTC).isoformat())
-    headers.setdefault(BEAT_HEADER, {INSTALLATION: installation.current()})
+    headers.setdefault(BEAT_HEADER, {INSTALLATION: installation.current_id()})
 
 
 @shared_task(

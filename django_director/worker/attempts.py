@@ -1,7 +1,7 @@
-"""Begin an attempt: claim the task of a message, and find out what its function is to be called with.
+"""Begins an attempt: claims the task of a message, and works out the arguments of its function.
 
-Both happen before Celery traces the task. So its handlers, the receivers of its signals and its result backend get
-what Celery promises them: the arguments of the function, and an id that is the same at every attempt.
+This happens before Celery traces the task. So the task's handlers, the receivers of its signals and its result
+backend get what Celery promises them: the arguments of the function, and an id that is the same at every attempt.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeAlias
 
 from billiard.einfo import ExceptionInfo
 from celery.app.task import Context
@@ -27,20 +27,21 @@ from django_director.engine.attempts.tickets import Ticket, UnfitMessage
 from django_director.masking.redaction import Redactor
 from django_director.masking.values import secret_keys
 
-from . import copies, identity, inputs
+from . import identity, inputs, missing_runs
+from .protocols import StepTask
 from .time_limits import limit_of
 
-if TYPE_CHECKING:
-    from django_director.celery import DirectorTask
+Request: TypeAlias = dict[str, Any]
+"""What Celery knows of a message."""
 
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN: Final = 15.0
-"""Seconds after which a task is queued again that Celery could not begin, as when its result backend is away."""
-_NO_MORE: Final[dict[str, Any]] = {
-    # What a message may add to itself: the result is for the steps that follow.
+"""Seconds until a task is tried again that Celery could not begin, as when its result backend is away."""
+_NO_MORE: Final[Request] = {
+    # A message must not name further tasks to be called with the result: it is for the steps that follow.
     **dict.fromkeys(("callbacks", "errbacks", "chain", "chord")),
-    # Celery logs them in place of the arguments, which may be secret.
+    # Celery logs these texts. The real arguments may be secret.
     "argsrepr": "()",
     "kwargsrepr": "{}",
 }
@@ -48,7 +49,7 @@ _NO_MORE: Final[dict[str, Any]] = {
 
 @dataclass(slots=True)
 class Attempt:
-    """A claimed task, and what its function is called with."""
+    """A claimed task, and the arguments of its function."""
 
     claimed: Claim
     texts: Redactor
@@ -57,25 +58,25 @@ class Attempt:
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     is_wanted: bool = True
-    """Whether ``when`` holds."""
+    """Whether the step's ``when`` is true."""
     problem: Exception | None = None
-    """Why there are no arguments."""
+    """The error for which there are no arguments."""
     is_taken_up: bool = False
-    """Whether Celery has come to call the task: from then on the task's own code ends the attempt."""
+    """Whether Celery has called the task. From then on ``execution.perform`` writes how the attempt ends."""
 
 
 @contextlib.contextmanager
 def at_work() -> Iterator[None]:
-    """Work for the engine in this block, in a process of a worker."""
+    """Let this block work for the engine in a process of a worker: with the engine's own connection."""
     with shutdown.watch.working(), engine_session():
         yield
 
 
-def trace(task: DirectorTask, tracer: Callable[..., Any], header: Any, request: dict[str, Any]) -> Any:
-    """Claim the task of a message, and let Celery's ``tracer`` run it; return what a tracer returns.
+def trace(task: StepTask, tracer: Callable[..., Any], header: object, request: Request) -> Any:
+    """Claim the task of a message and let Celery's ``tracer`` run it; return what the tracer returns.
 
-    A message that is a duplicate, out of date, or not of the task that it names is ignored: no handler and no
-    receiver hears of it. ``request`` is what Celery knows of the message.
+    A message is ignored if it is a duplicate, out of date, or not of the task that it names: no handler and no
+    receiver of a signal is called for it.
     """
     message = Context(request, called_directly=False)
     with one_session():
@@ -85,89 +86,92 @@ def trace(task: DirectorTask, tracer: Callable[..., Any], header: Any, request: 
             refuse(task, error)
             attempt = None
         except Exception as error:
-            # As when the database is away: for Celery the task fails, and its row waits to be sent again.
+            # The database may be away. For Celery the task fails; the supervisor will offer its row again.
             kept = {"headers": message.headers, "director_attempt": error}
             return tracer(message.id, (), {}, request | _NO_MORE | kept)
         if attempt is None:
-            return _ignored(task, message)
-        told = _told(attempt, message, request)
+            return _ignore(task, message)
+        changed = _change_request(attempt, message, request)
         try:
-            return tracer(told["id"], attempt.args, attempt.kwargs, told)
+            return tracer(changed["id"], attempt.args, attempt.kwargs, changed)
         finally:
             if not attempt.is_taken_up:
                 _put_off(attempt, message)
 
 
-def refuse(task: DirectorTask, why: object) -> None:
-    """Say that a message of a run is not believed; nothing of what it says is repeated."""
+def refuse(task: StepTask, why: object) -> None:
+    """Log that a message of a run is refused.
+
+    The log line repeats nothing of the message: anybody may have sent it.
+    """
     logger.warning("Refused a message for the task `%s`: %s", task.name, why, extra={"action": "refuse"})
 
 
-def _begin(task: DirectorTask, message: Any, header: Any) -> Attempt | None:
+def _begin(task: StepTask, message: Context, header: object) -> Attempt | None:
     ticket = Ticket.parse(message.id, task.name, header)
     with _at_work_for(message):
         claimed = claims.claim(ticket, str(message.hostname or ""), limit_of(task, message), identity.worker_key())
         if claimed is None:
-            copies.hand_on(task, message, ticket)
+            missing_runs.forward(task, message, ticket)
             return None
         texts = Redactor(claimed.payload, claimed.graph.definition.schema, claimed.run.pk)
         attempt = Attempt(claimed, texts, message.delivery_info)
         try:
             _find_arguments(task, attempt)
-        # Of a workflow's own expressions too: whatever it is, the attempt fails by it.
+        # An expression of the workflow may raise any error: then the attempt fails with it.
         except Exception as problem:
             attempt.problem = problem
         return attempt
 
 
-def _at_work_for(message: Any) -> contextlib.AbstractContextManager[None]:
-    # A task of this very process, as in a test, is its caller's to connect.
+def _at_work_for(message: Context) -> contextlib.AbstractContextManager[None]:
+    # If this process runs the task for its caller, as in a test, it uses the caller's connection.
     return contextlib.nullcontext() if message.is_eager else at_work()
 
 
-def _find_arguments(task: DirectorTask, attempt: Attempt) -> None:
+def _find_arguments(task: StepTask, attempt: Attempt) -> None:
     claimed = attempt.claimed
     attempt.is_wanted = inputs.evaluate_when(claimed)
     if not attempt.is_wanted or claimed.node.kind != "task":
         return
-    attempt.args, attempt.kwargs = inputs.arguments(task, claimed)
+    attempt.args, attempt.kwargs = inputs.bind_arguments(task, claimed)
     keys = secret_keys()
     if secret := [value for name, value in attempt.kwargs.items() if keys.is_secret(name)]:
         attempt.texts.add(secret)
 
 
-def _told(attempt: Attempt, message: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """What Celery shall know of the task's request."""
-    told = {
+def _change_request(attempt: Attempt, message: Context, request: Request) -> Request:
+    """Return the request with which Celery runs the attempt."""
+    changed = {
         **request,
         **_NO_MORE,
         "id": str(attempt.claimed.task_id),
-        # Else what is added here would count as a header of the message.
+        # Without this Celery would take the keys that are added here for headers of the message.
         "headers": message.headers,
         "retries": attempt.claimed.failures,
         "director_attempt": attempt,
         "director_policy": attempt.claimed.node.retry,
-        # What Celery logs of the step is cleaned by it.
+        # Removes secrets from Celery's log lines, see `celery_log`.
         "director_texts": attempt.texts,
     }
     if (message.delivery_info or {}).get("redelivered"):
-        # Celery would drop what its result backend has a success of, as when a person has it run again. That this
-        # message is no duplicate is known by the claim.
-        told["delivery_info"] = {**message.delivery_info, "redelivered": False}
-    return told
+        # Celery would drop a redelivered message if its result backend has a success of the task. But the task may
+        # run again because a person wants it. The claim has shown that the message is no duplicate.
+        changed["delivery_info"] = {**(message.delivery_info or {}), "redelivered": False}
+    return changed
 
 
-def _ignored(task: DirectorTask, message: Any) -> Any:
+def _ignore(task: StepTask, message: Context) -> trace_ok_t:
     try:
         raise Ignore
     except Ignore as error:
-        outcome = TraceInfo(IGNORED, error)
+        outcome: Any = TraceInfo(IGNORED, error)
         outcome.handle_ignore(task, message)
         return trace_ok_t(ExceptionInfo(internal=True), outcome, 0.0, None)
 
 
-def _put_off(attempt: Attempt, message: Any) -> None:
-    """Queue the task again, a little later, for nothing: its code was never called."""
+def _put_off(attempt: Attempt, message: Context) -> None:
+    """Queue the task again a little later. It does not count as a failure: the task's code was not called."""
     logger.warning("Celery could not begin task %s; it is tried again.", attempt.claimed.task_id)
     with _at_work_for(message):
         finish.put_off(attempt.claimed, LOOK_AGAIN)

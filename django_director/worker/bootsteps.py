@@ -1,4 +1,4 @@
-"""The supervisor inside a Celery worker, and the signs of life of that worker."""
+"""Starts the supervisor inside a Celery worker, and the thread that writes the worker's signs of life."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from billiard.context import Process
-from celery import bootsteps, signals
+from celery import Celery, bootsteps, signals
 from django.db import connections
 
 from django_director.conf import director
 
 from . import child_processes, frozen_processes, identity
+from .protocols import TimerEntry, Worker
 from .queues import Consumed
 
 if TYPE_CHECKING:
@@ -32,27 +33,27 @@ _bootsteps: Any = bootsteps
 RUN = _bootsteps.RUN
 
 REVIVE_PERIOD = 1.0
-"""Seconds between two looks whether the supervisor is alive."""
+"""Seconds between two checks whether the supervisor is alive."""
 WATCH_PERIOD = 1.0
 """Seconds between two signs that the supervisor's process gives to its parent."""
 FROZEN_SECONDS = 8.0
-"""Without a sign for so long the process is replaced: sooner than its worker would count as lost."""
+"""After so many seconds without a sign the process is replaced. A worker counts as lost only later than that."""
 STUCK_SECONDS = 60.0
-"""Without progress for so long the supervisor waits for something that does not come."""
+"""After so many seconds without progress the supervisor counts as stuck."""
 LEAVE_SECONDS = 4.0
-"""How long the end of a worker waits for the database to take note of it."""
+"""For how many seconds a worker that ends tries to write so to the database."""
 MARGIN = 1.0
-"""Seconds after that until a process which has not ended is killed."""
+"""Seconds after ``LEAVE_SECONDS`` until a process that has not ended is killed."""
 
 
 class SupervisorProcess(Process):
-    """The supervisor as a child of a worker, started the way Celery starts its embedded beat.
+    """The supervisor as a child process of a worker; Celery starts its embedded beat in the same way.
 
-    Beside it a thread writes the worker's signs of life. The process ends with its parent, however that ends. A
-    SIGTERM ends the supervisor alone, as the worker may still have tasks to finish; ``end`` ends all.
+    A thread of this process writes the worker's signs of life. The process ends when its parent ends, in whatever
+    way. A SIGTERM ends the supervisor only, because the worker may still have tasks to finish; ``end`` ends both.
     """
 
-    def __init__(self, app: Any, name: str, key: int, consumed: Consumed) -> None:
+    def __init__(self, app: Celery, name: str, key: int, consumed: Consumed) -> None:
         super().__init__()
         self.app = app
         self.name = "Supervisor"
@@ -60,13 +61,14 @@ class SupervisorProcess(Process):
         self.worker = name
         self.key = key
         self.consumed = consumed
-        # Shared with the child: the moment of its last sign, by a clock that both read alike, and whether it is to
-        # end. Two signals that come at once are one.
+        # Memory shared with the child process. It holds the time of the child's last sign, by a clock that both
+        # processes have in common, and whether the child is to end. A second signal could not say that: of two
+        # signals that come at once only one is received.
         self._shared = mmap.mmap(-1, 9)
         self._give_sign()
 
     def run(self) -> None:
-        """The child's main function."""
+        """Supervise, and write signs of life, until the worker ends: the main function of the child process."""
         child_processes.begin(self.app)
         self._parent = os.getppid()
         self._leaving = threading.Event()
@@ -82,17 +84,17 @@ class SupervisorProcess(Process):
             self._supervisor.show_progress()
         if self._supervisor.is_stopped:
             heartbeat.leave(LEAVE_SECONDS)
-        # Whatever a thread waits for, it must not keep the worker from ending.
+        # A thread that waits for something must not keep the worker from ending.
         os._exit(0)
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the process gives no sign any more, as one that is frozen."""
+        """Whether the process has given no sign for ``FROZEN_SECONDS``."""
         (at,) = struct.unpack("d", self._shared[:8])
         return bool(time.monotonic() - at > FROZEN_SECONDS)
 
     def end(self, seconds: float) -> None:
-        """Tell it to end; give it so long, and no longer."""
+        """Tell the process to end; kill it after ``seconds``."""
         self._shared[8] = 1
         self.terminate()
         child_processes.end(self, seconds)
@@ -101,7 +103,7 @@ class SupervisorProcess(Process):
     def _is_to_end(self) -> bool:
         return self._shared[8] != 0
 
-    def _on_sigterm(self, *_: Any) -> None:
+    def _on_sigterm(self, *_: object) -> None:
         if self._is_to_end:
             self._leaving.set()
             threading.Timer(LEAVE_SECONDS, os._exit, [0]).start()
@@ -116,19 +118,19 @@ class SupervisorProcess(Process):
     def _watch(self) -> None:
         while self._supervisor.silence < STUCK_SECONDS:
             self._give_sign()
-            self._watcher.look()
+            self._watcher.check()
             time.sleep(WATCH_PERIOD)
         logger.error("The supervisor has done nothing for %g s; its process ends, for a new one.", STUCK_SECONDS)
         os._exit(1)
 
 
 class SupervisorThread(threading.Thread):
-    """The supervisor for pools that do not fork, and the signs of life of the worker."""
+    """The supervisor and the signs of life of a worker whose pool does not fork, as threads of the worker."""
 
     def __init__(self, name: str, key: int, consumed: Consumed) -> None:
         super().__init__(name="Supervisor", daemon=True)
         self.supervisor = _new_supervisor()
-        # A task that lets no other thread run would hold them up.
+        # Without a watcher: a task that lets no other thread run can hold up these signs of life.
         self._heartbeat = _new_heartbeat(key, name, consumed)
 
     def run(self) -> None:
@@ -139,68 +141,72 @@ class SupervisorThread(threading.Thread):
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it waits for something that does not come."""
+        """Whether the supervisor has made no progress for ``STUCK_SECONDS``."""
         return director.SUPERVISOR == "worker" and self.supervisor.silence > STUCK_SECONDS
 
     def is_alive(self) -> bool:
-        """Say whether it does what it is for."""
+        """Whether the supervisor runs, or is not to run in this worker."""
         return super().is_alive() or director.SUPERVISOR != "worker"
 
     def terminate(self) -> None:
-        """Let the supervisor end after its present tick."""
+        """Tell the supervisor to end after its present tick."""
         self.supervisor.stop()
 
     def end(self, seconds: float) -> None:
-        """Let the signs of life end too: nobody can end a thread that waits for something."""
+        """Tell the supervisor and the signs of life to end; wait for that for ``seconds`` at most.
+
+        A thread can't be killed: one that waits for something ends with the worker's process.
+        """
         self.supervisor.stop()
         self._heartbeat.leave(seconds)
 
 
 class SupervisorStep(bootsteps.StartStopStep):
-    """Starts a supervisor with each worker, and again when it dies or hangs.
+    """Starts the supervisor with a worker, and starts it again when it dies or gives no sign.
 
-    Where ``DIRECTOR["SUPERVISOR"]`` is not "worker" it only writes the worker's signs of life.
+    If ``DIRECTOR["SUPERVISOR"]`` is not "worker", it starts only the thread that writes the worker's signs of
+    life.
     """
 
     label = "Supervisor"
     requires = ("celery.worker.components:Timer",)
 
-    def __init__(self, worker: Any, **kwargs: Any) -> None:
+    def __init__(self, worker: Worker, **kwargs: Any) -> None:
         self.child: SupervisorProcess | SupervisorThread | None = None
-        self.entry: Any = None
-        # Before the pool is made: its processes inherit it.
+        self.entry: TimerEntry | None = None
+        # This comes before the pool is made: the processes of the pool inherit the key.
         self.key = identity.begin()
         self.consumed = Consumed()
         super().__init__(worker, **kwargs)
 
-    def start(self, worker: Any) -> None:
-        """Start the supervisor and look after it."""
+    def start(self, worker: Worker) -> None:
+        """Start the supervisor, and check it once a second from now on."""
         self._spawn(worker)
         self.entry = worker.timer.call_repeatedly(REVIVE_PERIOD, self._revive, (worker,))
         signals.worker_shutdown.connect(self._end, weak=False)
 
-    def stop(self, worker: Any) -> None:
-        """Stop it in good order; the signs of life go on, for the pool may still have tasks to finish."""
+    def stop(self, worker: Worker) -> None:
+        """Stop the supervisor. The signs of life go on, because the pool may still have tasks to finish."""
         if self.entry is not None:
             self.entry.cancel()
             self.entry = None
         if self.child is not None:
             self.child.terminate()
 
-    def terminate(self, worker: Any) -> None:
-        """Stop it when the worker goes down at once."""
+    def terminate(self, worker: Worker) -> None:
+        """Stop the supervisor in a cold shutdown of the worker."""
         self.stop(worker)
 
-    def _end(self, **_: Any) -> None:
-        """The pool has ended by now."""
+    def _end(self, **_: object) -> None:
+        """Receive ``worker_shutdown``: end the signs of life too, because the pool has ended."""
         child, self.child = self.child, None
         if child is not None:
             child.end(LEAVE_SECONDS + MARGIN)
 
-    def _spawn(self, worker: Any) -> None:
-        self.consumed.show(worker)
+    def _spawn(self, worker: Worker) -> None:
+        self.consumed.write(worker)
         if child_processes.is_forking(worker):
-            # A child must not inherit a connection: two processes would write on one socket.
+            # The child must not inherit a connection: two processes would write on one socket.
             connections.close_all()
             prepare_to_fork()
             self.child = SupervisorProcess(worker.app, str(worker.hostname), self.key, self.consumed)
@@ -208,12 +214,13 @@ class SupervisorStep(bootsteps.StartStopStep):
             self.child = SupervisorThread(str(worker.hostname), self.key, self.consumed)
         self.child.start()
 
-    def _revive(self, worker: Any) -> None:
+    def _revive(self, worker: Worker) -> None:
         child = self.child
-        # A signal to the whole group ends the supervisor before a worker that still has tasks to finish.
+        # A signal to the whole process group ends the supervisor, but the worker first finishes its tasks: it must
+        # not start the supervisor again meanwhile.
         if child is None or worker.blueprint.state != RUN:
             return
-        self.consumed.show(worker)
+        self.consumed.write(worker)
         if not child.is_alive():
             logger.error("The supervisor has died; it is started again.")
             self._spawn(worker)
@@ -223,10 +230,11 @@ class SupervisorStep(bootsteps.StartStopStep):
             self._spawn(worker)
 
 
-def prepare_to_fork(**_: Any) -> None:
-    """Make what a child will need part of the pages that it shares with this process, and let them stay shared.
+def prepare_to_fork(**_: object) -> None:
+    """Import the modules that forked processes will need, and keep their memory shared with this process.
 
-    What a child imports itself is its own memory, and the garbage collector writes on every object it looks at.
+    A module that a child imports itself takes memory of its own. And the garbage collector writes on every object
+    that it visits, which would copy the shared pages: ``gc.freeze`` keeps it from visiting these objects.
     """
     from django_director.engine.supervisor import loop  # noqa: F401 - needs models
 
@@ -241,7 +249,7 @@ def _new_heartbeat(
 ) -> Heartbeat:
     from .heartbeat import Heartbeat  # needs models
 
-    return Heartbeat(key, name, watcher, consumed.read)
+    return Heartbeat(key, name, watcher, consumed.names)
 
 
 def _new_supervisor() -> Supervisor:

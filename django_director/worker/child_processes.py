@@ -1,4 +1,4 @@
-"""What the child processes of a worker have in common that are not of its pool."""
+"""Begins and ends child processes of a worker that do not belong to its pool."""
 
 from __future__ import annotations
 
@@ -10,31 +10,37 @@ from typing import Any, Final
 
 import celery.utils.log
 from billiard.common import reset_signals
-from celery import platforms
+from celery import Celery, platforms
+
+from .protocols import Worker
 
 POLL_PERIOD: Final = 0.02
-"""Seconds between two looks at a child process that is to end."""
+"""Seconds between two checks whether a child process has ended."""
 
 
-def is_forking(worker: Any) -> bool:
-    """Whether the worker's pool is made of processes: a thread beside one that forks may block its children."""
+def is_forking(worker: Worker) -> bool:
+    """Whether the worker's pool consists of forked processes.
+
+    Beside such a pool the worker must not use threads: a lock that a thread holds at a fork is never released in
+    the child.
+    """
     pool = worker.pool_cls
     return "prefork" in (pool if isinstance(pool, str) else str(pool.__module__))
 
 
-def begin(app: Any) -> None:
-    """Make a fork of the worker a process of its own; called first in the child."""
+def begin(app: Celery) -> None:
+    """Make a forked child of the worker independent of it; the child calls this first."""
     reset_signals(full=False)
     _close_inherited_files()
     app.set_default()
     app.set_current()
-    # Ctrl-C reaches the whole group: the worker decides when its children go.
+    # Ctrl-C sends SIGINT to the whole process group. The worker decides when its children end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def end(process: Any, seconds: float) -> None:
-    """Give a child process, which has begun, ``seconds`` to end by itself; then kill it, even a frozen one."""
-    # Billiard's `join` knows no time-out for a child that has closed the files which it inherited.
+    """Wait up to ``seconds`` for a child process to end by itself; then kill it, even if it is frozen."""
+    # Billiard's `join` ignores its time-out for a child that has closed the files which it inherited.
     until = time.monotonic() + seconds
     while process.is_alive() and time.monotonic() < until:
         time.sleep(POLL_PERIOD)
@@ -43,7 +49,7 @@ def end(process: Any, seconds: float) -> None:
 
 
 def _close_inherited_files() -> None:
-    """Let go of the worker's broker and event sockets, as Celery's beat does; logs stay open."""
+    """Close the sockets of the worker's broker and events, as Celery's beat does; logs stay open."""
     log: Any = celery.utils.log
     close: Any = platforms.close_open_fds
     close([sys.__stdin__, sys.__stdout__, sys.__stderr__, *log.iter_open_logger_fds()])

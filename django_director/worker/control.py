@@ -1,4 +1,4 @@
-"""What a worker does when the engine asks all of them; imported in workers only."""
+"""The remote control commands that workers answer; only workers import this module."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from celery.worker import state as worker_state
 from celery.worker.control import Panel
 
 from django_director.dispatch import installation
-from django_director.dispatch.publisher import KILL, WHO_KNOWS
+from django_director.dispatch.remote_control import KILL, WHO_KNOWS
 
 from .losses import reporter
 
 logger = logging.getLogger(__name__)
 
 
-def who_knows(state: Any, wanted: list[list[str]], whose: str = "", **_: Any) -> list[int]:
-    """Answer with the places in ``wanted`` of what this worker takes and knows; none to another installation.
+def who_knows(state: Any, wanted: list[list[str]], whose: str = "", **_: object) -> list[int]:
+    """Return which tasks in ``wanted`` this worker could take, by their places in the list.
 
-    Each is a task's name and a queue's; an empty queue stands for any.
+    Each item is the name of a task and that of a queue; an empty queue stands for any. Another installation, whose
+    id ``whose`` is, gets an empty answer.
     """
-    own = installation.known()
+    own = installation.known_id()
     if whose and own and whose != own:
         return []
     consumer = state.consumer.task_consumer
@@ -33,8 +34,11 @@ def who_knows(state: Any, wanted: list[list[str]], whose: str = "", **_: Any) ->
     ]
 
 
-def kill(state: Any, messages: list[str], **_: Any) -> None:
-    """Kill what this worker runs of ``messages``, Celery ids; tell the engine of what its pool can't kill."""
+def kill(state: Any, messages: list[str], **_: object) -> None:
+    """Kill the tasks that this worker runs under the Celery ids ``messages``.
+
+    The engine is told of tasks that the pool can't kill.
+    """
     requests: Any = worker_state.requests
     running = [requests[message] for message in messages if message in requests]
     left = [request.id for request in running if not _is_killed(request, state.consumer.pool)]

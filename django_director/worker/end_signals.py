@@ -1,9 +1,9 @@
-"""Whether a signal came to a pool process because its worker goes away.
+"""Whether a signal came to a process of the pool because its worker ends.
 
-Celery ends a task by a signal to its process: at a cold shutdown, and where it cancels what it will be sent again.
-A service manager signals the whole group. Nothing in the signal says so: a task that signals itself, or somebody
-who kills one process, looks the same. So the worker's own process says when it goes, in a page of memory that it
-shares with the processes that it forks.
+Celery ends a task by a signal to its process in a cold shutdown, and when it cancels a message that it will get
+again. A service manager signals the whole process group. The signal itself does not tell its reason: a task may
+signal itself, and a person may kill a single process. So the main process of the worker says when it ends, in a
+page of memory that it shares with the processes that it forks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from typing import Any, Final
 from zlib import crc32
 
 from celery import bootsteps, signals
+from celery.app.task import Context
 
 from django_director.common import shutdown
 
+from .protocols import Worker
+
 PATIENCE: Final = 2.0
-"""Seconds that a worker has to say that it goes: a signal to its group may reach it after its processes."""
+"""Seconds that a worker has to say that it ends: a signal to the group may reach its pool's processes first."""
 PAUSE: Final = 0.005
 _WIDTH: Final = 4
 _SLOTS: Final = mmap.PAGESIZE // _WIDTH
@@ -27,7 +30,7 @@ _SLOTS: Final = mmap.PAGESIZE // _WIDTH
 
 
 class _Page:
-    """What a worker tells the processes that it forks."""
+    """The shared memory in which a worker names the messages that it has canceled."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)
@@ -40,11 +43,13 @@ class _Page:
         return os.getpid() == self._owner
 
     def say_canceled(self, message_id: str) -> None:
+        """Note that the worker has canceled this message."""
         start = self._canceled % _SLOTS * _WIDTH
         self._memory[start : start + _WIDTH] = _digest(message_id)
         self._canceled += 1
 
     def is_canceled(self, message_id: str) -> bool:
+        """Whether the worker has canceled this message lately."""
         wanted = _digest(message_id)
         places = range(0, _SLOTS * _WIDTH, _WIDTH)
         return any(self._memory[start : start + _WIDTH] == wanted for start in places)
@@ -58,7 +63,7 @@ def _digest(message_id: str) -> bytes:
 
 
 def prepare() -> None:
-    """Make the page; called in a worker before it has a pool."""
+    """Make the shared page; a worker calls this before it makes its pool."""
     global _page
     _page = _Page()
     shutdown.forget()
@@ -66,9 +71,9 @@ def prepare() -> None:
 
 
 def is_expected(message_id: str) -> bool:
-    """Whether this process, or the task of this message, is told to end by the worker it belongs to.
+    """Whether the worker of this process ends, or has canceled the task of this message.
 
-    Waits up to ``PATIENCE`` seconds for the worker's word. A process that was not forked can't know, and says no.
+    It waits up to ``PATIENCE`` seconds for the worker to say so. A process that was not forked can't know.
     """
     if _page is None or _page.is_own:
         return is_going()
@@ -81,19 +86,20 @@ def is_expected(message_id: str) -> bool:
 
 
 def is_going() -> bool:
-    """Whether the worker that this process is, or belongs to, has said that it goes away."""
+    """Whether the worker that this process is, or belongs to, has said that it ends."""
     if shutdown.has_begun() or (_page is not None and not _page.is_own):
         return shutdown.has_begun()
-    from celery.worker import state  # what only a worker has
+    from celery.worker import state  # only workers should import it
 
     wishes: Any = (state.should_stop, state.should_terminate)
-    # The exit code 0 is a wish too.
+    # Celery sets these to an exit code, which may be 0.
     return any(wish is not None and wish is not False for wish in wishes)
 
 
 @signals.task_retry.connect(weak=False)
-def _say_canceled(request: Any, einfo: Any = None, **_: Any) -> None:
-    # In the worker's own process, and without an error: Celery has canceled the task, and will have it run again.
+def _say_canceled(request: Context, einfo: object = None, **_: object) -> None:
+    # In the worker's main process this signal, without an error, means: Celery has canceled the task, because the
+    # broker will deliver its message again.
     page = _own_page()
     if einfo is None and page is not None:
         page.say_canceled(str(request.id))
@@ -104,10 +110,10 @@ def _own_page() -> _Page | None:
 
 
 class FarewellStep(bootsteps.StartStopStep):
-    """Says that the worker goes where no signal handler does, as when it restarts itself."""
+    """Notes the end of a worker that no signal handler notes, for example when the worker restarts itself."""
 
     label = "Farewell"
 
-    def close(self, worker: Any) -> None:
-        """Called before anything of the worker is stopped."""
+    def close(self, worker: Worker) -> None:
+        """Note that the worker ends; Celery calls this before it stops any part of the worker."""
         shutdown.begin()

@@ -1,6 +1,7 @@
-"""Errors as text, whatever their own methods do.
+"""Turns errors into text, even if their own methods raise errors.
 
-They are written by anybody and may raise anything, so everything is caught here: the outcome must be written.
+The classes of these errors are the users'. Their methods may raise anything, so every error is caught here: the
+engine must be able to write the outcome of a task.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from types import TracebackType
 from typing import Any, Final
 
 LARGE: Final = 64 * 1024
-"""Characters. A longer text is not handed on to what would copy it."""
+"""An error whose texts have more characters is not given to Celery, which would copy them several times."""
 
-#: Python's own attributes, past whatever a class or its metaclass has in their place.
+#: Python's own attributes: a class or its metaclass may have others in their place.
 _OF_CLASS: Final[Any] = {word: vars(type)[word] for word in ("__name__", "__qualname__", "__module__", "__mro__")}
 _OF_ERROR: Final[Any] = {word: vars(BaseException)[word] for word in ("__traceback__", "__cause__", "__context__")}
 
 
-def tamed(error: BaseException) -> BaseException:
-    """The error; where looking at it raises, one in its place with its name, text, traceback and built-in base.
+def make_safe(error: BaseException) -> BaseException:
+    """Return the error, or another one in its place if reading its attributes may raise an error.
 
-    So nobody after this, Python's own context managers among them, stumbles over what is to be handled.
+    The replacement has the name, the text, the traceback and the built-in base class of the error. So code that
+    handles it, such as Python's own context managers, meets no further error.
     """
     try:
         is_tame = _is_tame(error)
@@ -31,7 +33,7 @@ def tamed(error: BaseException) -> BaseException:
 
 
 def _is_tame(error: Any) -> bool:
-    """Whether what everybody asks of an error without a thought has the answer that Python would give."""
+    """Whether the attributes of an error and of its class are those that Python gives them."""
     kind = type(error)
     error.__traceback__ = _OF_ERROR["__traceback__"].__get__(error)
     return (
@@ -50,39 +52,39 @@ def _stand_in(error: BaseException) -> BaseException:
 
 
 def _is_plain(base: type) -> bool:
-    # A group can't be made without what is in it.
+    # An exception group can't be made without the errors in it.
     return type(base) is type and base.__module__ == "builtins" and not issubclass(base, BaseExceptionGroup)
 
 
 def name(error: BaseException) -> str:
-    """The name of an error's class."""
+    """Return the name of an error's class."""
     return str(_OF_CLASS["__name__"].__get__(type(error)))
 
 
 def text(value: object) -> str:
-    """What ``str`` says of a value, or that it says nothing."""
+    """Return a value as text, or a text that says why it has none."""
     try:
-        # Never a subclass of `str`, which might raise in its turn.
+        # This is never a subclass of `str`, whose methods might raise too.
         return str.__str__(str(value))
     except BaseException as problem:
         return f"(its text can't be had: {name(problem)})"
 
 
-def described(error: BaseException) -> str:
-    """An error on one line, as Python shows it."""
+def describe(error: BaseException) -> str:
+    """Return the name and the text of an error, as in the last line of a traceback."""
     return f"{name(error)}: {text(error)}".rstrip(": ")
 
 
-def formatted(error: BaseException, frames: TracebackType | None) -> str:
-    """The traceback of an error from ``frames`` on, with its causes where they can be shown."""
+def format_traceback(error: BaseException, frames: TracebackType | None) -> str:
+    """Return the traceback of an error from ``frames`` on, with its causes if they can be shown."""
     try:
         return "".join(traceback.format_exception(type(error), error, frames))
     except BaseException:
-        return "".join(["Traceback (most recent call last):\n", *traceback.format_tb(frames), described(error)])
+        return "".join(["Traceback (most recent call last):\n", *traceback.format_tb(frames), describe(error)])
 
 
 def is_loggable(error: BaseException) -> bool:
-    """Whether an error has texts, of reasonable size, for whoever logs it."""
+    """Whether an error can be logged: its texts can be had and are of reasonable size."""
     try:
         traceback.format_exception(error)
         return len(str(error)) + len(repr(error)) <= LARGE
@@ -91,7 +93,7 @@ def is_loggable(error: BaseException) -> bool:
 
 
 def is_picklable(error: BaseException) -> bool:
-    """Whether another process can be told of an error as it is."""
+    """Whether an error can be sent to another process."""
     try:
         return type(pickle.loads(pickle.dumps(error))) is type(error)
     except BaseException:

@@ -1,14 +1,13 @@
-"""Processes of the pool in which nothing moves any more, and that nobody waits for: they are killed.
+"""Finds frozen processes of the pool, in which no thread runs any more, and kills those that are of no use.
 
-A task may stop its own process, or hang in C code that lets no other thread run. Nobody renews its lease then, and
-the task is given to another process. But the frozen one would keep its place in the pool for ever, and the worker
-could not end: Celery waits for it. So the process that supervises beside the pool looks for such processes. It
-kills one once its row is no longer its own, so that nothing is lost but a place that was lost already. That a
-process does not move says little: it may be busy in C code. And that a lease has run out says nothing while the
-database is away. So both are asked for.
+A task may stop its own process, or hang in C code that lets no other thread run. Then the lease of the task is not
+renewed, and another process runs the task. But the frozen process would keep its place in the pool for ever, and
+the worker could not end, because Celery waits for the process. So the supervisor's process, beside the pool, looks
+for such processes. It kills one only if no thread of it runs and the task's row no longer belongs to it. The first
+alone says little: the process may be busy in C code. The second alone says nothing while the database is away.
 
-A worker that is to end waits for nobody to continue a stopped process, nor for the supervisor to take a task away:
-it has none any more. A process that is stopped is killed then, and one that does not move once its lease is over.
+While the worker ends, no supervisor takes tasks away, and nobody will continue a stopped process. So then a
+stopped process is killed, and one in which no thread runs is killed when its lease has expired.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from billiard import current_process
 
@@ -29,34 +28,41 @@ from django_director.common.process_signs import Page, Sign, page
 logger = logging.getLogger(__name__)
 
 FROZEN_LOOKS: Final = 6
-"""At so many looks in a row, which are a second apart, a process has shown nothing new."""
+"""A process is frozen if its signs are the same at so many checks in a row, which are a second apart."""
 
 Held = Callable[[Iterable[Sign], bool], set[int]]
-"""Returns which claims are still their processes', by token; if the second is true those with a lease only."""
+"""A function that asks the database which claims still belong to the processes that gave these signs.
+
+It returns the tokens of these claims. If its second argument is true, it leaves out claims whose lease has
+expired.
+"""
 
 
-def take_place(**_: Any) -> None:
-    """Receiver of ``worker_process_init``: let a new process of the pool show itself."""
+def take_place(**_: object) -> None:
+    """Receive ``worker_process_init``: let a new process of the pool give its signs."""
     place = getattr(current_process(), "index", None)
     if place is not None:
         page.take(place)
 
 
 class Watcher:
-    """Looks at the pool's processes from beside it, in a process that its worker has forked."""
+    """Checks the processes of the pool, from another process that the worker has forked."""
 
-    def __init__(self, shown: Page = page) -> None:
-        self._page = shown
+    def __init__(self, signs: Page = page) -> None:
+        self._page = signs
         self._last: dict[int, tuple[Sign, bool]] = {}
         self._looks: dict[int, int] = {}
 
     @property
     def frozen(self) -> list[Sign]:
-        """What those show in which nothing has moved for a while, as far as they work on a claim."""
+        """The signs of the frozen processes that work on a claim."""
         return [self._last[place][0] for place in self._still() if self._last[place][0].token]
 
-    def look(self) -> None:
-        """Look once, and kill what is stopped while the worker ends; called each second, it waits for nothing."""
+    def check(self) -> None:
+        """Compare the signs with those of the last check; while the worker ends, kill processes that are stopped.
+
+        It is called each second, and waits for nothing.
+        """
         found = {place: (sign, _is_in_the_way(sign)) for place, sign in self._page.read().items()}
         self._looks = {
             place: self._looks.get(place, 0) + 1 if self._last.get(place) == what else 0
@@ -69,12 +75,12 @@ class Watcher:
                 self._kill(place, "it is stopped, and the worker goes")
 
     def kill_lost(self, held: Held) -> None:
-        """Kill those among the frozen whose claims are not among the ``held``, which asks the database."""
+        """Kill the frozen processes whose claims, as ``held`` finds out, no longer belong to them."""
         frozen = self.frozen
         if not frozen:
             return
         kept = held(frozen, shutdown.has_begun())
-        # The answer may have taken its time.
+        # The answer of the database may have taken some time: a process may have moved meanwhile.
         shown = self._page.read()
         for place in self._still():
             sign = self._last[place][0]
@@ -86,7 +92,7 @@ class Watcher:
 
     def _kill(self, place: int, why: str) -> None:
         pid = self._last[place][0].pid
-        # Should it live on, it has its time again before it is told of anew.
+        # If the process lives on, it is killed again only after as many further checks.
         self._looks[place] = 0
         if not _is_of_our_group(pid):
             return
@@ -96,12 +102,12 @@ class Watcher:
 
 
 def _is_in_the_way(sign: Sign) -> bool:
-    """Whether the end of the worker would wait for somebody to continue this process."""
+    """Whether the worker ends and this process is stopped: the worker would wait for it for ever."""
     return shutdown.has_begun() and is_stopped(sign.pid)
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process is stopped, by a signal or a debugger; no where Linux's ``/proc`` does not say so."""
+    """Whether a process is stopped, by a signal or a debugger; ``False`` on systems without Linux's ``/proc``."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -110,7 +116,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def _is_of_our_group(pid: int) -> bool:
-    """Whether it can be a process of this worker: another one may have got the number of one that is gone."""
+    """Whether ``pid`` can be a process of this worker: another process may have got the id of one that ended."""
     try:
         return os.getpgid(pid) == os.getpgrp()
     except ProcessLookupError:

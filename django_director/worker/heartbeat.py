@@ -1,6 +1,6 @@
-"""The signs of life of a worker, written by a thread beside its supervisor.
+"""Writes the signs of life of a worker, in a thread beside its supervisor.
 
-The same thread asks which frozen processes of the pool nobody waits for.
+The thread also finds out which frozen processes of the pool have lost their tasks, and lets them be killed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .frozen_processes import Watcher
 logger = logging.getLogger(__name__)
 
 REMINDER: Final = 3_600.0
-"""Seconds between two warnings that no supervisor works."""
+"""Seconds between two warnings that there is no supervisor."""
 
 
 class Heartbeat(threading.Thread):
-    """Writes a worker's signs of life until ``leave``.
+    """Writes a worker's signs of life until ``leave`` is called.
 
-    ``watcher`` is that of a pool of processes beside it. Without one a task can hold up the signs, and nobody
-    judges the worker by them. ``queues`` tells from which queues the worker takes.
+    ``watcher`` watches the pool of processes beside this thread. Without one a task can hold up the signs, so no
+    worker counts as lost by them. ``queues`` returns from which queues the worker takes tasks.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class Heartbeat(threading.Thread):
         self._looked_at = time.monotonic()
 
     def run(self) -> None:
-        """Beat, and say good-bye at the end."""
+        """Write signs of life, and at the end that the worker has ended."""
         while not self._leaving.is_set():
             self._try(self._beat)
             if director.SUPERVISOR != "worker" and time.monotonic() - self._looked_at > director.LEASE:
-                self._try(self._look_for_supervisor)
+                self._try(self._check_supervisor)
             self._leaving.wait(workers.beat_period())
         self._try(lambda: workers.leave(self._key))
         disconnect()
 
     def leave(self, seconds: float) -> None:
-        """Write that the worker ends; wait for that for ``seconds`` at most."""
+        """Let the thread write that the worker has ended; wait for that ``seconds`` at most."""
         self._leaving.set()
         self.join(seconds)
 
@@ -74,8 +74,8 @@ class Heartbeat(threading.Thread):
         if self._watcher is not None:
             self._watcher.kill_lost(lost_attempts.still_held)
 
-    def _look_for_supervisor(self) -> None:
-        """Warn where the supervisor is a process of its own, and none has worked for as long as a lease."""
+    def _check_supervisor(self) -> None:
+        """Warn if no supervisor has worked for as long as a lease; for when it is a process of its own."""
         self._looked_at = time.monotonic()
         if Lease.objects.filter(name=LEASE_NAME, beat_at__gt=later(-director.LEASE)).exists():
             self._reminders.reset()

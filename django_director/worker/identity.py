@@ -1,4 +1,4 @@
-"""Which worker this process belongs to: a number of its own since the start of the worker, for its forks too."""
+"""The key of the worker to which this process belongs: a random number that its forked processes share."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _key: int | None = None
 
 
 def begin() -> int:
-    """Give this process, and what it forks from now on, a new key."""
+    """Give this process, and all processes that it will fork, a new key."""
     global _key
     _key = secrets.randbits(63)
     return _key
 
 
 def worker_key() -> int | None:
-    """The key of the worker; ``None`` where there is no worker that gives signs of life."""
+    """Return the key of the worker; ``None`` in a process that belongs to no worker with signs of life."""
     return _key

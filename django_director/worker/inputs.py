@@ -1,44 +1,46 @@
-"""What a worker makes of a claim before a task runs: whether it runs at all, and with which arguments."""
+"""What a worker works out before a task runs: whether it is to run at all, and with which arguments."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django_director.conf import director
 from django_director.definitions.model import WorkflowStep
 from django_director.engine.attempts.claim import Claim
 from django_director.exceptions import InputTooLarge
 
-if TYPE_CHECKING:
-    from django_director.celery import DirectorTask
+from .protocols import StepTask
 
 
 def evaluate_when(claimed: Claim) -> bool:
-    """Evaluate ``when``. Raises ``ExpressionError`` and ``InputTooLarge``."""
+    """Evaluate the step's ``when``; without one it is ``True``.
+
+    Raises ``ExpressionError`` and ``InputTooLarge``.
+    """
     if claimed.too_large:
         raise _too_large(claimed.too_large)
     values = claimed.values
     return values is None or bool(values.evaluate("when", claimed.names, missing=True))
 
 
-def given(claimed: Claim) -> dict[str, Any]:
-    """What ``with`` gives, with its expressions filled in. Raises ``ExpressionError``."""
+def evaluate_with(claimed: Claim) -> dict[str, Any]:
+    """Return the arguments that the step's ``with`` gives, after its expressions. Raises ``ExpressionError``."""
     values, plain = claimed.values, claimed.node.kwargs
     made: dict[str, Any] = plain if values is None else values.evaluate("with", claimed.names, missing=plain)
     return made
 
 
 def child_payload(claimed: Claim) -> Any:
-    """What a workflow as a step gets for its payload. Raises ``ExpressionError``."""
+    """Return the payload of the child run that a step starts. Raises ``ExpressionError``."""
     step, values = claimed.node.step, claimed.values
     assert isinstance(step, WorkflowStep)
     return step.payload if values is None else values.evaluate("payload", claimed.names, missing=step.payload)
 
 
-def arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of the user's function. Raises ``DirectorError`` for what can't be given to it."""
-    kwargs = given(claimed)
+def bind_arguments(task: StepTask, claimed: Claim) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments of the user's function. Raises ``DirectorError`` if it can't be called with them."""
+    kwargs = evaluate_with(claimed)
     _check_input(claimed, kwargs)
     return task.plans.plan(kwargs, claimed.node.receives).bind(
         given=kwargs,
@@ -49,7 +51,10 @@ def arguments(task: DirectorTask, claimed: Claim) -> tuple[tuple[Any, ...], dict
 
 
 def _check_input(claimed: Claim, kwargs: dict[str, Any]) -> None:
-    """Refuse an input over ``MAX_INPUT``; measured only where enough results come together to get there."""
+    """Raise ``InputTooLarge`` for an input over ``MAX_INPUT``.
+
+    It is measured only if the step receives so many results that it may be so large.
+    """
     is_plain = kwargs is claimed.node.kwargs
     if is_plain and claimed.node.shape.parts * director.MAX_RESULT <= director.MAX_INPUT:
         return

@@ -1,7 +1,8 @@
-"""Leases of running tasks, renewed for as long as the process lives and only while a task runs long.
+"""Renews the leases of tasks that run long, as long as their process lives.
 
-One thread per process serves all its claims. It sleeps until the first of them is ``RENEW`` seconds old, and past
-the end of that claim: a thread that woke for each short task would cost more than the rest of its bookkeeping.
+One thread of the process renews the leases of all its claims. It sleeps until the oldest claim is ``RENEW``
+seconds old, even if that claim ends earlier: to wake the thread for each short task would cost more than all the
+rest of the bookkeeping for that task.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from django.db import OperationalError
 from django_director.common.process_signs import page
 from django_director.common.throttle import Throttle
 from django_director.conf import director
+from django_director.db.errors import is_locked
 from django_director.db.functions import later
-from django_director.db.lock_limits import bounded, charge, is_locked
+from django_director.db.lock_limits import bounded, charge
 from django_director.db.transactions import disconnect, statement
 from django_director.engine.attempts.claim import Claim
 from django_director.models import Task
@@ -28,11 +30,11 @@ from django_director.models import Task
 logger = logging.getLogger(__name__)
 
 LOCKED_PERIOD = 1.0
-"""Seconds until a lease is tried again whose row another session has locked."""
+"""Seconds until the renewal of a lease is tried again, if another session has locked its row."""
 
 
 class Keeper:
-    """Renews the leases of the claims it is given; a context manager for each."""
+    """Renews the leases of claims; ``keep`` is a context manager for one claim."""
 
     def __init__(self) -> None:
         self._pid = 0
@@ -43,11 +45,11 @@ class Keeper:
         self._changed = threading.Condition()
         self._due: dict[int, tuple[float, Claim]] = {}
         self._wakes_at = math.inf
-        """Not after any claim is due; before that, where the claim has ended meanwhile."""
+        """The time at which the thread wakes: when the first claim is due, or earlier if that claim has ended."""
 
     @contextlib.contextmanager
     def keep(self, claim: Claim) -> Iterator[None]:
-        """Keep a claim's lease alive until the block ends."""
+        """Renew a claim's lease until the block ends."""
         self._ensure_thread()
         page.show_claim(claim.task_id, claim.token)
         due = time.monotonic() + director.RENEW
@@ -64,7 +66,7 @@ class Keeper:
                 self._due.pop(claim.token, None)
 
     def _ensure_thread(self) -> None:
-        # After a fork the thread is gone, and the lock may have been copied in any state.
+        # A forked process does not have the thread of its parent, and has a copy of the lock in any state.
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._reset()
@@ -77,7 +79,7 @@ class Keeper:
                 with bounded():
                     for claim in claims:
                         self._try_to_renew(claim)
-            # Whatever it is: without this thread every long task of the process would be lost.
+            # No error may end this thread: every long task of the process would be lost.
             except Exception as error:
                 if self._refusals.passes(type(error).__name__):
                     logger.warning("A lease could not be renewed: %s", error, extra={"action": "renew"})
@@ -85,7 +87,7 @@ class Keeper:
                 disconnect()
 
     def _wait(self) -> list[Claim]:
-        """Block until claims are due, push their next time, and return them."""
+        """Wait until claims are due, set when they are due next, and return them."""
         with self._changed:
             while True:
                 now = time.monotonic()
@@ -105,7 +107,8 @@ class Keeper:
         except OperationalError as error:
             if not is_locked(error):
                 raise
-            # As long as its row is locked nobody can take the task; the other claims must not wait for that.
+            # As long as its row is locked, no other worker can take the task. The other claims must not wait for
+            # it.
             charge(time.monotonic() - began)
             with self._changed:
                 if claim.token in self._due:

@@ -1,4 +1,4 @@
-"""Run a whole workflow in this process: no broker, no worker, the same engine."""
+"""Runs a whole workflow in this process, with the same engine but without a broker and a worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django_director.db.functions import Now
 from django_director.db.transactions import transact
 from django_director.definitions.model import WorkflowStep
 from django_director.dispatch import publisher
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER
 from django_director.engine import lineage, outbox, stopping
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.failures import Failure
@@ -37,11 +37,11 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 100
 PAUSE: Final = 0.05
-"""Seconds between two looks while a retry or a wait has time left, or the run is paused."""
+"""Seconds between two checks of a run that waits for a retry or a wait step, or that is paused."""
 NAMED: Final = 3
-"""How many tasks a message names."""
+"""How many tasks an error message names."""
 IDLE_SECONDS: Final = 2.0
-"""For so long a run whose delays are skipped may stand still: then nobody is there to move it."""
+"""After so many seconds without progress a run whose delays are skipped is given up: no other process moves it."""
 
 
 def run_to_end(
@@ -51,13 +51,15 @@ def run_to_end(
     *,
     skip_delays: bool = False,
 ) -> Run:
-    """Run a started run's tasks, and its hook, one after the other until there is an outcome.
+    """Run the tasks of a started run, and its hook, until the run has an outcome; return the run.
 
-    A run in which nothing is left to do but to decide on its approvals is returned without one; call this again
-    when somebody has decided. ``on_change`` is called after each task. ``skip_delays`` lets retries follow at
-    once, and ends waits at once. Raises ``TimeoutError`` after ``timeout`` seconds, looked at between tasks, and
-    ``Conflict`` when the run waits for the end of another one and there is no ``timeout``, or with
-    ``skip_delays`` for anything that nobody here does: nobody may be there to do it.
+    If nothing is left to do but decisions on approvals, the run is returned without an outcome. Call this again
+    when they are decided. ``on_change`` is called with the run after each task. With ``skip_delays`` retries
+    follow at once, and wait steps end at once.
+
+    Raises ``TimeoutError`` after ``timeout`` seconds, which are checked between tasks. Raises ``Conflict`` if the
+    run waits for the end of another run and there is no ``timeout``; and with ``skip_delays`` also if the run
+    waits for anything that this process does not do, because there may be no other process to do it.
     """
     proxy: Any = current_app
     app: Celery = proxy._get_current_object()
@@ -84,7 +86,7 @@ def run_to_end(
 
 
 class _Family:
-    """A run and the child runs below it; it grows while they run."""
+    """A run and all child runs below it; new child runs are added while they start."""
 
     def __init__(self, root: Run) -> None:
         self.root = root
@@ -92,17 +94,17 @@ class _Family:
         self._has_children = any(isinstance(node.step, WorkflowStep) for node in root.version.graph.nodes)
 
     def __contains__(self, run_id: object) -> bool:
-        return run_id in self._known or (self._has_children and run_id in self._look())
+        return run_id in self._known or (self._has_children and run_id in self._find_all())
 
     @property
     def runs(self) -> RunQuerySet:
-        """All of them."""
+        """The runs as a queryset."""
         if self._has_children:
-            self._look()
+            self._find_all()
         found: RunQuerySet = Run.objects.filter(pk__in=self._known)
         return found
 
-    def _look(self) -> set[UUID]:
+    def _find_all(self) -> set[UUID]:
         self._known.update(lineage.descendants(self.root.pk))
         return self._known
 
@@ -114,7 +116,7 @@ def _refuse_to_wait(own: _Family) -> None:
 
 
 def _refuse_to_idle(own: _Family, seconds: float) -> None:
-    """Raise ``Conflict`` where nothing has moved for ``seconds`` that can't be right, in a run without delays."""
+    """Raise ``Conflict`` if the run is paused, or if it has made no progress for ``IDLE_SECONDS``."""
     if own.root.shown_status == "paused":
         raise Conflict(f"run {own.root.pk} is paused: resume it first")
     if seconds < IDLE_SECONDS:
@@ -126,7 +128,7 @@ def _refuse_to_idle(own: _Family, seconds: float) -> None:
 
 
 def _step(app: Celery, own: _Family, skip_delays: bool) -> bool | None:
-    """Do what can be done now; say whether that was anything, or ``None`` when nothing is left to do."""
+    """Do all that can be done now; return whether that was anything, or ``None`` if nothing is left to do."""
     run, runs = own.root, own.runs
     tasks = Task.objects.filter(run__in=runs)
     if run.shown_status == "paused":
@@ -147,7 +149,7 @@ def _step(app: Celery, own: _Family, skip_delays: bool) -> bool | None:
     queued = list(tasks.queued().select_related("run__version").order_by("run_id", "position")[:BATCH])
     for task in queued:
         _execute(app, task)
-    # In a transaction of the caller's nobody has told the steps that wait for child runs.
+    # In a transaction of the caller's the steps that wait for child runs do not know yet that these have ended.
     told = [child_workflows.report(child) for child in runs.reporting().values_list("pk", flat=True)]
     if queued or told:
         return True
@@ -158,7 +160,7 @@ def _step(app: Celery, own: _Family, skip_delays: bool) -> bool | None:
 
 
 def _goes_on(tasks: TaskQuerySet) -> bool:
-    """Whether something may happen without anybody's decision."""
+    """Whether something may happen in the run without a decision on an approval."""
     active = tasks.active()
     if not active.exists():
         return False
@@ -177,7 +179,7 @@ def _execute(app: Celery, task: Task) -> None:
     tracer: Any = build_tracer(celery_task.name, celery_task, eager=True, app=app)
     try:
         attempts.trace(celery_task, tracer, message.header, _request(task, message.header))
-    # Of the task's own handlers, after its outcome was written. A worker logs them, too, and goes on.
+    # It is an error of the task's own handlers; the outcome is written. A worker logs such an error and goes on.
     except Exception:
         logger.exception("A handler of task %s raised an error.", task.name)
 

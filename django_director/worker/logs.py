@@ -1,4 +1,4 @@
-"""The log lines of a task, kept with its attempt: what any logger of its thread says while its code runs."""
+"""Keeps the log lines of a task with its attempt: all lines of its thread while its code runs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 LEVEL: Final = logging.INFO
 MAX_BYTES: Final = 64 * KIB
-"""What is kept of one attempt."""
+"""How many bytes of log lines are kept for one attempt."""
 LOCK_SECONDS: Final = 2
 DROPPED: Final = "… {count:,} earlier lines were dropped: the last {limit} KiB of an attempt are kept.\n"
 CUT: Final = "… the beginning of this line was dropped: "
 
 
 class Lines:
-    """The last lines of an attempt, as many as fit."""
+    """The last log lines of an attempt, as many as fit into ``MAX_BYTES``."""
 
     def __init__(self, texts: Redactor) -> None:
         self._texts = texts
@@ -42,8 +42,8 @@ class Lines:
         self._dropped = 0
 
     def add(self, line: str) -> None:
-        """Add a line, or several as a traceback has, without the secrets of the run."""
-        # Before anything is cut: of half a secret nobody would know that it is one.
+        """Add a line, or several lines such as a traceback, without the secrets of the run."""
+        # Secrets are removed before the line is cut: a part of a secret would not be recognised.
         line = self._texts.text(line)
         data = line.encode()
         if len(data) >= MAX_BYTES:
@@ -56,12 +56,13 @@ class Lines:
 
     @property
     def text(self) -> str:
-        """All of it, with a first line that says so when something is missing."""
+        """All lines as one text; if lines were dropped, its first line says so."""
         dropped = DROPPED.format(count=self._dropped, limit=MAX_BYTES // KIB) if self._dropped else ""
         return dropped + "".join(f"{line}\n" for line in self._lines)
 
     def keep(self, claim: Claim) -> None:
-        """Store the lines of a claimed task's attempt; costs nothing when there are none, and harms nobody."""
+        """Store the lines of a claimed task's attempt. An error is logged and not raised; without lines there is
+        no query."""
         if not self._lines:
             return
         row = TaskLog(
@@ -73,13 +74,16 @@ class Lines:
         try:
             row.text = _limited(storable(self.text))
             statement(lambda: TaskLog.objects.bulk_create([row], ignore_conflicts=True))
-        # Whatever it is, a time limit included: the result shall not be lost for it.
+        # No error may cost the task its result here, not even that of a time limit.
         except Exception as error:
             logger.warning("The log lines of task %s could not be kept: %s", claim.task_id, error)
 
 
 def _limited(text: str) -> Any:
-    """The text; its INSERT does not wait long for the lock of a task's row, which its foreign key needs."""
+    """Return the text, as an expression that limits how long its INSERT waits for the lock of the task's row.
+
+    The foreign key of a new row needs that lock.
+    """
     return waiting_at_most(LOCK_SECONDS, Value(text)) if row_seconds() is not None else text
 
 
@@ -97,7 +101,7 @@ class _Formatter(logging.Formatter):
 
 
 class _Handler(logging.Handler):
-    """Gives a record to the attempt in whose thread it was made, if there is one."""
+    """Adds a record to the lines of the attempt in whose thread it was made, if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         lines = _lines.get()
@@ -105,7 +109,7 @@ class _Handler(logging.Handler):
             return
         try:
             lines.add(storable_text(self.format(record)))
-        # As the handlers of the standard library: a message that can't be formatted must not fail the task.
+        # Handlers of the standard library do the same: a message that can't be formatted must not fail the task.
         except Exception:
             self.handleError(record)
 
@@ -115,12 +119,12 @@ _handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)
 
 
 _loggers = -1
-"""How many loggers there were when they were looked at."""
+"""How many loggers there were when the handler was added to them."""
 
 
 @contextlib.contextmanager
 def captured(lines: Lines) -> Iterator[None]:
-    """Collect what is logged in this block, by this thread, in ``lines``; levels of loggers are left alone."""
+    """Collect in ``lines`` what this thread logs in this block; the levels of loggers are not changed."""
     if not director.CAPTURE_LOGS:
         yield
         return
@@ -133,9 +137,9 @@ def captured(lines: Lines) -> Iterator[None]:
 
 
 def _attach() -> None:
-    """Hear all loggers: the root, and those that pass nothing on, as Celery's.
+    """Add the handler to the root logger and to all loggers that do not propagate, such as Celery's.
 
-    Looked at again when there are new loggers, or when somebody has set logging up and taken our handler away.
+    This is repeated when there are new loggers, and when a new logging configuration has removed the handler.
     """
     global _loggers
     known = len(logging.root.manager.loggerDict)

@@ -1,7 +1,8 @@
-"""What a worker's own process has to tell the engine: attempts that are lost, and messages that were dropped.
+"""Reports of a worker's main process to the engine: of attempts that are lost, and of messages that were dropped.
 
-That process must not wait for a database: while it does, the worker takes no message and hears no signal. So it
-collects, and helpers tell: short-lived child processes or, where the pool does not fork, threads.
+The main process must not wait for a database: meanwhile the worker would take no message and handle no signal. So
+it collects reports, and helpers write them to the database. A helper is a child process that lives for a short
+time or, if the pool does not fork, a thread.
 """
 
 from __future__ import annotations
@@ -10,113 +11,79 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 from billiard.context import Process
-from celery import bootsteps
-from django.db import DatabaseError, InterfaceError, connections
+from celery import Celery, bootsteps
+from django.db import connections
 
 from django_director.common.ids import parse_message_id
 from django_director.conf import director
 
 from . import child_processes
+from .loss_reports import Loss, Message, Report, write_report
+from .protocols import TimerEntry, Worker
 
 logger = logging.getLogger(__name__)
 
 LOOK_PERIOD: Final = 1.0
-"""Seconds between two looks at helpers and at pool processes, and at most between two tries of a helper."""
-FIRST_PAUSE: Final = 0.1
-"""Seconds until its second try: what a dying process has locked is free within moments."""
+"""Seconds between two checks of helpers and of pool processes."""
 LOSS_PERIOD: Final = 0.05
 DROP_PERIOD: Final = 0.5
-"""Seconds in which losses and dropped messages are collected: a worker drops a backlog as fast as it comes."""
+"""Seconds for which losses, and dropped messages, are collected: a worker may drop many messages at once."""
 HELPERS: Final = 4
-"""How many may tell at the same time; more wait for them."""
+"""How many helpers may work at the same time; further reports wait."""
 MARGIN: Final = 5.0
-"""Seconds past a lease after which a helper that still tells is killed: the lease has told."""
+"""Seconds after the end of a lease until a helper is killed. By then the supervisor has found the loss itself."""
 FAREWELL: Final = 2.0
-"""Seconds that a worker which ends gives its helpers."""
-
-
-class Loss(NamedTuple):
-    """An attempt that has ended although its task did not, or a message that was dropped before there was one."""
-
-    task_id: UUID
-    sequence: int
-    why: str
-    seconds: float | None = None
-    """Its time limit, where it ran longer than that."""
-
-
-class Message(NamedTuple):
-    """A message that was dropped because this worker does not know the task of this name."""
-
-    task_id: UUID
-    sequence: int
-    name: str
-
-
-class Told(NamedTuple):
-    """What one helper tells."""
-
-    worker: str
-    losses: list[Loss]
-    dropped: list[Message]
-    running_on: list[str]
-    """The Celery ids of what was given up and can't be killed."""
-
-    @property
-    def size(self) -> int:
-        return len(self.losses) + len(self.dropped) + len(self.running_on)
+"""For how many seconds a worker that ends waits for its helpers."""
 
 
 class HelperProcess(Process):
-    """Tells as a child of the worker, beside a pool that forks."""
+    """A helper as a child process of the worker, beside a pool that forks."""
 
-    def __init__(self, app: Any, told: Told) -> None:
+    def __init__(self, app: Celery, report: Report) -> None:
         super().__init__()
         self.app = app
-        self.told = told
+        self.report = report
         self.name = "Losses"
         self.daemon = True
 
     def run(self) -> None:
-        """The child's main function."""
+        """Write the report: the main function of the child process."""
         child_processes.begin(self.app)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        tell(self.told)
+        write_report(self.report)
 
     def end(self, seconds: float) -> None:
-        """Let it go on for so long, and no longer."""
+        """Wait ``seconds`` for the process to end, then kill it."""
         child_processes.end(self, seconds)
 
 
 class HelperThread(threading.Thread):
-    """Tells beside a pool that does not fork."""
+    """A helper as a thread of the worker, beside a pool that does not fork."""
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, report: Report) -> None:
         super().__init__(name="Losses", daemon=True)
-        self.told = told
+        self.report = report
 
     def run(self) -> None:
-        """The thread's main function."""
-        tell(self.told)
+        """Write the report."""
+        write_report(self.report)
 
     def end(self, seconds: float) -> None:
-        """Wait for it for so long: a thread can't be killed, and ends with the process."""
+        """Wait ``seconds`` for the thread to end. It can't be killed, but ends with the process."""
         self.join(seconds)
 
 
 class Reporter:
-    """Collects in a worker's own process, and hands over to helpers; never waits for a database."""
+    """Collects losses in a worker's main process and gives them to helpers; it never waits for a database."""
 
     def __init__(self) -> None:
-        # Celery's timer may be a thread, and so may what hears of the pool's processes.
+        # Celery's timer may be a thread of its own, and so may the code that reports the end of pool processes.
         self._lock = threading.Lock()
-        self._worker: Any = None
+        self._worker: Worker | None = None
         self._losses: dict[str, Loss] = {}
         self._dropped: list[Message] = []
         self._running_on: list[str] = []
@@ -124,26 +91,29 @@ class Reporter:
 
     @property
     def waiting(self) -> list[Loss]:
-        """What has not been handed over yet."""
+        """The losses that no helper has got yet."""
         return list(self._losses.values())
 
-    def serve(self, worker: Any) -> None:
-        """Collect for this worker from now on."""
+    def serve(self, worker: Worker) -> None:
+        """Collect losses for this worker from now on."""
         self._worker = worker
 
     def lose(self, message_id: str, why: str, seconds: float | None = None) -> None:
-        """The attempt of a message has ended from outside; with ``seconds`` by a time limit of so many."""
+        """Note that the attempt of a message was ended from outside, for the reason ``why``.
+
+        ``seconds`` is the time limit that it has exceeded, if that is the reason.
+        """
         if (parsed := _parsed(message_id)) is None:
             return
         with self._lock:
             is_first = not self._losses
-            # Of one loss Celery tells by several ways.
+            # Celery may report one loss in several ways.
             self._losses.setdefault(message_id, Loss(*parsed, why, seconds))
         if is_first:
             self._call_after(LOSS_PERIOD)
 
     def drop(self, message_id: str, name: str) -> None:
-        """This worker has dropped a message because it does not know the task."""
+        """Note that this worker has dropped a message because it knows no task ``name``."""
         if (parsed := _parsed(message_id)) is None:
             return
         with self._lock:
@@ -153,20 +123,23 @@ class Reporter:
             self._call_after(DROP_PERIOD)
 
     def run_on(self, message_ids: list[str]) -> None:
-        """What was given up of these messages can't be killed."""
+        """Note that the tasks of these messages were canceled with force, but that the pool can't kill them."""
         with self._lock:
             self._running_on += message_ids
         self._call_after(LOSS_PERIOD)
 
     def hand_over(self) -> None:
-        """Let a helper tell what was collected, unless as many as may be are at it."""
+        """Let a helper write what was collected, unless ``HELPERS`` helpers are at work."""
+        worker = self._worker
+        if worker is None:
+            return
         with self._lock:
             self._helpers = [(since, helper) for since, helper in self._helpers if _goes_on(since, helper)]
-            told = Told(str(self._worker.hostname), self.waiting, self._dropped, self._running_on)
-            if not told.size or len(self._helpers) >= HELPERS:
+            report = Report(str(worker.hostname), self.waiting, self._dropped, self._running_on)
+            if not report.size or len(self._helpers) >= HELPERS:
                 return
             try:
-                helper = self._start(told)
+                helper = _start_helper(worker, report)
             except OSError as problem:
                 logger.warning("There is no process for losses, they are told later: %s", problem)
                 return
@@ -174,30 +147,31 @@ class Reporter:
             self._helpers.append((time.monotonic(), helper))
 
     def end(self) -> None:
-        """Let the last be told before the worker ends; what takes longer than moments is left to the leases."""
+        """Write the last reports before the worker ends; wait ``FAREWELL`` seconds at most for the helpers."""
         self.hand_over()
         until = time.monotonic() + FAREWELL
         for _, helper in self._helpers:
             helper.end(max(0.0, until - time.monotonic()))
-
-    def _start(self, told: Told) -> HelperProcess | HelperThread:
-        helper: HelperProcess | HelperThread
-        if child_processes.is_forking(self._worker):
-            # A child must not inherit a connection: two processes would write on one socket.
-            connections.close_all()
-            helper = HelperProcess(self._worker.app, told)
-        else:
-            helper = HelperThread(told)
-        helper.start()
-        return helper
 
     def _call_after(self, seconds: float) -> None:
         if self._worker is not None:
             self._worker.timer.call_after(seconds, self.hand_over)
 
 
+def _start_helper(worker: Worker, report: Report) -> HelperProcess | HelperThread:
+    helper: HelperProcess | HelperThread
+    if child_processes.is_forking(worker):
+        # The child must not inherit a connection: two processes would write on one socket.
+        connections.close_all()
+        helper = HelperProcess(worker.app, report)
+    else:
+        helper = HelperThread(report)
+    helper.start()
+    return helper
+
+
 def _parsed(message_id: str) -> tuple[UUID, int] | None:
-    """The task and the sequence; ``None`` for a message of somebody who only says that it is of a run."""
+    """Return the task's id and the sequence; ``None`` for a message whose header is not the engine's."""
     try:
         return parse_message_id(message_id)
     except ValueError:
@@ -205,84 +179,45 @@ def _parsed(message_id: str) -> tuple[UUID, int] | None:
 
 
 reporter: Final = Reporter()
-"""Of this process."""
+"""The reporter of this process."""
 
 
-def say_farewell(**_: Any) -> None:
-    """Receiver of ``worker_shutdown``: the pool has ended by then."""
+def say_farewell(**_: object) -> None:
+    """Receive ``worker_shutdown``: write the last reports, because the pool has ended."""
     reporter.end()
 
 
 class LossStep(bootsteps.StartStopStep):
-    """Looks after helpers, and after pool processes that have died."""
+    """Starts helpers when there is something to report, and lets Celery notice pool processes that have died."""
 
     label = "Losses"
     requires = ("celery.worker.components:Timer",)
 
-    def __init__(self, worker: Any, **kwargs: Any) -> None:
+    def __init__(self, worker: Worker, **kwargs: Any) -> None:
         reporter.serve(worker)
-        self.entry: Any = None
+        self.entry: TimerEntry | None = None
         super().__init__(worker, **kwargs)
 
-    def start(self, worker: Any) -> None:
-        """Begin to look."""
-        self.entry = worker.timer.call_repeatedly(LOOK_PERIOD, self._look, (worker,))
+    def start(self, worker: Worker) -> None:
+        """Check each second from now on."""
+        self.entry = worker.timer.call_repeatedly(LOOK_PERIOD, self._check, (worker,))
 
-    def stop(self, worker: Any) -> None:
-        """Look no more: the pool has ended, or does so itself."""
+    def stop(self, worker: Worker) -> None:
+        """Check no more: the pool has ended, or is ending."""
         if self.entry is not None:
             self.entry.cancel()
             self.entry = None
 
-    def terminate(self, worker: Any) -> None:
-        """The same when the worker goes down at once."""
+    def terminate(self, worker: Worker) -> None:
+        """Check no more, in a cold shutdown of the worker."""
         self.stop(worker)
 
-    def _look(self, worker: Any) -> None:
+    def _check(self, worker: Worker) -> None:
         reporter.hand_over()
         if worker.use_eventloop and worker.pool is not None and child_processes.is_forking(worker):
-            # The event loop hears of a killed process a moment before it can be reaped, and asks again after 5 s.
+            # Celery's event loop learns of a killed process a moment too early, and would ask again after 5
+            # seconds.
             worker.pool.maintain_pool()
-
-
-def tell(told: Told) -> None:
-    """Write it down; what can't be, as its row is locked or the database away, again and again for one lease."""
-    until = time.monotonic() + director.LEASE
-    left, delay = _tell_once(told), FIRST_PAUSE
-    if left.size:
-        logger.warning("%d losses can't be written down yet; tried again for %g s.", left.size, director.LEASE)
-    while left.size and time.monotonic() < until:
-        time.sleep(delay)
-        left, delay = _tell_once(left), min(2 * delay, LOOK_PERIOD)
-    if left.size:
-        logger.warning("%d losses could not be written down; their leases will tell.", left.size)
-
-
-def _tell_once(told: Told) -> Told:
-    """Return what is left to tell."""
-    from django_director.db import transactions  # need models
-    from django_director.engine import stopping
-    from django_director.engine.supervisor import lost_attempts, unknown_tasks
-
-    try:
-        losses = [loss for loss in told.losses if not _is_told(partial(lost_attempts.write_down, *loss))]
-        noted = not told.dropped or _is_told(partial(unknown_tasks.note, told.dropped, told.worker))
-        said = not told.running_on or _is_told(partial(stopping.note_running_on, told.running_on))
-    finally:
-        transactions.disconnect()
-    return Told(told.worker, losses, [] if noted else told.dropped, [] if said else told.running_on)
-
-
-def _is_told(work: Callable[[], bool | None]) -> bool:
-    try:
-        return work() is not False
-    except (DatabaseError, InterfaceError) as problem:
-        logger.info("A loss can't be written down: %s", problem)
-        return False
-    except Exception:
-        # The others shall be told all the same.
-        logger.exception("A loss can't be written down; its lease will tell.")
-        return True
 
 
 def _goes_on(since: float, helper: HelperProcess | HelperThread) -> bool:

@@ -1,6 +1,6 @@
-"""Messages as a worker's own process sees them: it hears of a process that is gone on every version of Celery.
+"""Celery's requests in a worker's main process, which report lost attempts on every version of Celery.
 
-Imported in workers only, by the name that ``DirectorTask.Request`` gives.
+Only workers import this module, by the name that ``DirectorTask.Request`` gives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from celery.exceptions import TimeLimitExceeded
 from celery.utils.imports import symbol_by_name
 from celery.worker.request import Request
 
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER
 
 from .losses import reporter
 
@@ -25,26 +25,26 @@ else:
 
 
 class Attentive(Base):
-    """Mixed into a class of requests: tells the engine of what is lost of its tasks, and changes nothing else.
+    """Mixed into a class of requests: reports lost attempts to the engine, and changes nothing else.
 
-    Whatever Celery does with the message then, acknowledge it or send it back, is of no effect: the task is queued
-    anew under its next sequence, and the message is out of date.
+    It does not matter whether Celery then acknowledges the message or sends it back: the engine queues the task
+    again under its next sequence, so the message is out of date.
     """
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """The task's time is up."""
+        """Report an attempt that has exceeded its hard time limit."""
         if not soft:
             self._notice(TimeLimitExceeded(timeout))
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """The task raised, or its process is gone."""
+        """Report an attempt whose process has ended; an error of the task itself is not reported."""
         error = exc_info.exception
         self._notice(error.exc if isinstance(error, ExceptionWithTraceback) else error)
         return super().on_failure(exc_info, *args, **kwargs)
 
     def revoked(self) -> bool:
-        """Whether Celery drops the message: somebody has revoked it, as by ``celery control revoke``."""
+        """Return whether Celery drops the message because somebody has revoked it; if so, report that."""
         is_dropped: bool = super().revoked()
         if is_dropped and self.request_dict.get(HEADER):
             reporter.lose(self.id, "its message was revoked")
@@ -70,7 +70,7 @@ class DirectorRequest(Attentive, Request):
 
 @cache
 def attentive(name: Any) -> Any:
-    """The class of requests that a project gave a task, or its name, as one that tells of losses too."""
+    """Return a class of requests, given by itself or by its name, as one that reports lost attempts too."""
     own: Any = symbol_by_name(name)
     if issubclass(own, Attentive):
         return own

@@ -14,7 +14,7 @@ from django.db import close_old_connections
 
 from django_director.dispatch.publisher import HEADER
 
-from . import bootsteps, celery_lines, end_signals, frozen_processes, losses, time_limits
+from . import bootsteps, celery_log, end_signals, frozen_processes, losses, time_limits
 from .task import DirectorTask, adopt
 
 KEEP_CONNECTIONS: Final = 2**31
@@ -45,7 +45,7 @@ def _refresh_connections(sender: Any, **_: Any) -> None:
         close_old_connections()
 
 
-celery_lines.clean()
+celery_log.hide_secrets()
 
 
 @signals.celeryd_init.connect(weak=False)
@@ -58,12 +58,12 @@ def prepare_worker(instance: Any, **_: Any) -> None:
         _keep_connections(app)
     _pin(app)
     adopt(app)
-    from . import control, strangers  # noqa: F401 - registers its answers; imports what only a worker has
+    from . import control, foreign_messages  # noqa: F401 - registers its answers; imports what only a worker has
 
     end_signals.prepare()
     signals.celeryd_after_setup.connect(time_limits.note_worker, weak=False)
 
-    app.steps["consumer"].add(strangers.Step)
+    app.steps["consumer"].add(foreign_messages.Step)
     signals.worker_before_create_process.connect(bootsteps.prepare_to_fork, weak=False)
     signals.worker_process_init.connect(frozen_processes.take_place, weak=False)
     signals.worker_shutdown.connect(losses.say_farewell, weak=False)

@@ -1,25 +1,26 @@
-"""How long a worker lets an attempt run, whoever says so: a message, a task, the settings, the command line."""
+"""How long a worker lets an attempt run: by its message, its task, the settings, or the worker's command line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from celery.app.task import Context
 
 from django_director.engine.retry_policy import HIGHEST
 
-if TYPE_CHECKING:
-    from django_director.celery import DirectorTask
+from .protocols import StepTask
 
 _of_worker: float | None = None
 
 
-def note_worker(instance: Any, **_: Any) -> None:
-    """Keep the limit that a worker was started with; what forks from it knows it too."""
+def note_worker(instance: Any, **_: object) -> None:
+    """Receive ``celeryd_after_setup``: keep the time limit of the worker, also for the processes that it forks."""
     global _of_worker
     _of_worker = instance.time_limit
 
 
-def limit_of(task: DirectorTask, request: Any) -> float | None:
-    """Seconds after which Celery ends what ``task`` does by ``request``, where its pool can; ``None``: never."""
+def limit_of(task: StepTask, request: Context) -> float | None:
+    """Return after how many seconds Celery ends an attempt, if its pool can do that; ``None``: never."""
     if request.is_eager:
         return None
     limits = request.timelimit or (None,)

@@ -1,10 +1,10 @@
-"""What `for` and `until` of a wait come to: a duration, a moment."""
+"""Converts the values of `for` and `until` of a wait step to a duration and to a moment."""
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from django.utils import timezone
 
@@ -14,12 +14,12 @@ from django_director.expressions.operations import kind
 
 DURATION: Final = "give seconds as a number, or a text like `1h30m`"
 LAST: Final = datetime(9999, 12, 30, tzinfo=UTC)
-"""Far enough for "never", and before the end of time in every zone."""
+"""The latest moment: late enough for "never", and one that exists in every time zone."""
 MOMENT: Final = "give ISO 8601, or epoch seconds as a number"
 
 
-def as_seconds(value: Any, text: str) -> float:
-    """The seconds of a duration that the expression ``text`` gave. Raises ``ExpressionError``."""
+def as_seconds(value: object, text: str) -> float:
+    """Return a duration, the value of the expression ``text``, in seconds. Raises ``ExpressionError``."""
     seconds = parse_duration(value.strip()) if isinstance(value, str) else _number(value)
     if seconds is None:
         raise ExpressionError(f"it gives {kind(value)}, which is no duration", text, hint=DURATION)
@@ -28,10 +28,10 @@ def as_seconds(value: Any, text: str) -> float:
     return seconds
 
 
-def as_moment(value: Any, text: str) -> datetime:
-    """The moment that the expression ``text`` gave. Raises ``ExpressionError``.
+def as_moment(value: object, text: str) -> datetime:
+    """Return the moment that is the value of the expression ``text``. Raises ``ExpressionError``.
 
-    ISO 8601 without an offset is in ``TIME_ZONE``.
+    The value is epoch seconds, or a text in ISO 8601; a text without an offset is in Django's ``TIME_ZONE``.
     """
     try:
         moment = _parsed(value)
@@ -42,7 +42,7 @@ def as_moment(value: Any, text: str) -> datetime:
         raise ExpressionError(f"it gives {kind(value)}, which is no time", text, hint=MOMENT) from error
 
 
-def _parsed(value: Any) -> datetime:
+def _parsed(value: object) -> datetime:
     if isinstance(value, str):
         return datetime.fromisoformat(value.strip())
     seconds = _number(value)
@@ -51,7 +51,7 @@ def _parsed(value: Any) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -179,7 +179,7 @@ def test_a_message_waits_among_strangers_for_its_own_worker(site: Site, shared: 
 @pytest.mark.slow
 def test_a_copy_of_our_database_has_our_id_and_not_our_runs(site: Site, shared: str, other: Project, trace: Path):
     with sqlite3.connect(other.path) as database:
-        database.execute("UPDATE django_director_installation SET uid = ?", [installation.current()])
+        database.execute("UPDATE django_director_installation SET uid = ?", [installation.current_id()])
     own, copy = worker(site, shared), stranger(site, other)
     assert_ended_undisturbed([site.start("fault.RUN", {"trace": str(trace)}) for _ in range(RUNS)], own)
     assert copy.text().count("whose database is a copy of this one") == 1

@@ -14,7 +14,8 @@ from django_director import engine, testing
 from django_director.definitions.model import Retry
 from django_director.models import Run, Task
 from django_director.status import Stop, TaskStatus
-from django_director.worker import execution, local
+from django_director.worker import context as context_module
+from django_director.worker import local
 from tests.factories import definition, make_workflow, mapped, step
 
 pytestmark = pytest.mark.django_db
@@ -101,7 +102,7 @@ def test_canceled_reads_the_row_at_most_once_a_second(monkeypatch):
         running = django_director.context()
         assert running is not None
         with monkeypatch.context() as patch, CaptureQueriesContext(connection) as captured:
-            patch.setattr(execution.time, "monotonic", lambda: now[0])
+            patch.setattr(context_module.time, "monotonic", lambda: now[0])
             for number in range(40):
                 answers.append(running.canceled)
                 now[0] += 0.125

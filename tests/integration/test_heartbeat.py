@@ -17,7 +17,7 @@ def test_a_missing_supervisor_is_warned_of_once_until_one_has_worked(caplog):
     lease = Lease.objects.filter(name=LEASE_NAME)
 
     def warnings() -> int:
-        heartbeat._look_for_supervisor()
+        heartbeat._check_supervisor()
         return caplog.text.count("No supervisor has worked for 90 s")
 
     assert [warnings(), warnings()] == [1, 1]

@@ -17,11 +17,11 @@ from kombu.common import QoS
 
 from django_director import engine
 from django_director.dispatch import installation, publisher
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER
 from django_director.engine import outbox
 from django_director.engine.attempts.tickets import Ticket
 from django_director.models import Installation, Run, Task
-from django_director.worker import control, copies, strangers
+from django_director.worker import control, foreign_messages, missing_runs
 from tests.factories import definition, make_workflow, step
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault(37)]
@@ -37,7 +37,7 @@ def _broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     current_app.loader.import_default_modules()
     publisher._pool.cache_clear()
     publisher.breaker.reset()
-    strangers._warned.clear()
+    foreign_messages._warned.clear()
     take_all()
     yield
     take_all()
@@ -84,10 +84,10 @@ class Post:
             qos=QoS(lambda **_: None, 8),
             timer=SimpleNamespace(call_after=lambda *call: self.timer.append(call)),
         )
-        self.border = strangers.Border(self.consumer)
+        self.border = foreign_messages.Border(self.consumer)
 
     def meet(self, message: Any) -> None:
-        self.border.meet(lambda *given: self.taken.append(given[0]), message, None, self._acknowledge, None, ())
+        self.border.handle(lambda *given: self.taken.append(given[0]), message, None, self._acknowledge, None, ())
 
     def fire(self) -> None:
         calls, self.timer = self.timer, []
@@ -100,7 +100,7 @@ class Post:
 
 def test_a_message_carries_the_id_of_its_database_and_stays_small():
     message = published()
-    assert message.headers[HEADER]["installation"] == Installation.objects.get().uid == installation.current()
+    assert message.headers[HEADER]["installation"] == Installation.objects.get().uid == installation.current_id()
     assert len(message.body) + len(str(message.headers)) < 1200
 
 
@@ -113,15 +113,15 @@ def test_what_is_ours_is_taken_and_so_is_what_says_nothing(header: dict[str, Any
 
 def test_a_worker_that_did_not_learn_who_it_is_asks_again_soon(monkeypatch: pytest.MonkeyPatch):
     """As when its database was silent while it started."""
-    monkeypatch.setattr(installation, "known", lambda: "")
+    monkeypatch.setattr(installation, "known_id", lambda: "")
     monkeypatch.setattr(
-        installation, "learn", lambda patience: monkeypatch.setattr(installation, "known", lambda: "us")
+        installation, "refresh_id", lambda patience: monkeypatch.setattr(installation, "known_id", lambda: "us")
     )
     post, message = Post(), published(installation="them")
     post.border._learned_at = time.monotonic()
     post.meet(message)
     assert post.taken == [message], "at once it would be asked for each message"
-    post.border._learned_at -= strangers.UNKNOWN_PERIOD + 1
+    post.border._learned_at -= foreign_messages.UNKNOWN_PERIOD + 1
     post.meet(message)
     assert len(post.taken) == 1
     assert len(take_all()) == 1
@@ -163,7 +163,7 @@ def test_it_goes_back_compressed_if_it_came_so():
 def test_strangers_alone_hold_it_longer_and_longer_and_drop_it_at_last(caplog: pytest.LogCaptureFixture):
     post, message = Post(), published(installation="other")
     pauses = []
-    for _ in range(strangers.MOST):
+    for _ in range(foreign_messages.MOST):
         post.meet(message)
         pauses.append(post.timer[0][0] if post.timer else 0)
         post.fire()
@@ -174,7 +174,7 @@ def test_strangers_alone_hold_it_longer_and_longer_and_drop_it_at_last(caplog: p
     assert all(0.5 <= pause <= 1 for pause in pauses[7:])
     assert 20 < sum(pauses) < 50
     post.meet(message)
-    assert (take_all(), post.timer, post.acknowledged) == ([], [], strangers.MOST + 1)
+    assert (take_all(), post.timer, post.acknowledged) == ([], [], foreign_messages.MOST + 1)
     assert [text.split(" of another")[0] for text in warnings(caplog)] == [
         "This worker took a message",
         "This worker drops messages",
@@ -203,7 +203,7 @@ def test_a_broker_that_does_not_take_it_back_is_asked_again_later():
 
 
 def test_a_named_exchange_may_lead_to_many_queues_so_only_a_known_one_is_used():
-    find = strangers.queue_of
+    find = foreign_messages.queue_of
     info = {"exchange": "celery", "routing_key": "celery"}
     assert find(current_app, info) == "celery"
     assert find(current_app, info | {"routing_key": "any.thing"}) == ""
@@ -223,7 +223,7 @@ def test_a_new_id_of_our_database_is_seen_before_its_messages_are_refused():
     post, message = Post(), published()
     Installation.objects.update(uid="renamed")
     message.headers[HEADER]["installation"] = "renamed"
-    post.border._learned_at -= strangers.PERIOD + 1
+    post.border._learned_at -= foreign_messages.PERIOD + 1
     try:
         post.meet(message)
         assert post.taken == [message]
@@ -242,7 +242,7 @@ def missed(message: Any) -> Ticket:
         hostname="here@tests",
     )
     try:
-        copies.hand_on(task, task.request, ticket)
+        missing_runs.forward(task, task.request, ticket)
     finally:
         task.pop_request()
     return ticket
@@ -252,7 +252,7 @@ def test_a_message_of_a_run_that_is_not_here_is_handed_on_a_few_times(caplog: py
     message = published()
     Run.objects.all().delete()
     caplog.clear()
-    for times in range(1, copies.MOST + 1):
+    for times in range(1, missing_runs.MOST + 1):
         missed(message)
         (again,) = take_all()
         assert again.headers[HEADER] == message.headers[HEADER] | {"missed": times, "by": "here@tests"}
@@ -278,23 +278,23 @@ def test_a_worker_of_another_installation_knows_none_of_our_tasks():
     consumer = SimpleNamespace(task_consumer=SimpleNamespace(queues=[SimpleNamespace(name=QUEUE)]))
     state = SimpleNamespace(app=current_app, consumer=consumer)
     wanted = [["NOOP", QUEUE]]
-    assert control.who_knows(state, wanted, whose=installation.current()) == [0]
+    assert control.who_knows(state, wanted, whose=installation.current_id()) == [0]
     assert control.who_knows(state, wanted) == [0]
     assert control.who_knows(state, wanted, whose="other") == []
 
 
 def test_the_id_outlives_a_flush():
-    before = installation.current()
+    before = installation.current_id()
     call_command("flush", verbosity=0, interactive=False)
-    assert Installation.objects.get().uid == installation.current() == before
+    assert Installation.objects.get().uid == installation.current_id() == before
 
 
 def test_two_processes_that_make_it_at_once_have_the_same():
     Installation.objects.all().delete()
     installation._ids.clear()
     Installation.objects.create(uid="faster")
-    assert installation._make() == "faster"
-    assert installation.current() == "faster"
+    assert installation._create() == "faster"
+    assert installation.current_id() == "faster"
     installation._ids.clear()
 
 
@@ -304,17 +304,17 @@ def test_without_its_table_there_is_no_id_and_no_harm(
     monkeypatch.setattr(Installation._meta, "db_table", "not_migrated_yet")
     installation._ids.clear()
     with caplog.at_level(logging.ERROR), transaction.atomic():
-        assert installation.current() == ""
+        assert installation.current_id() == ""
         assert not Run.objects.filter(pk=None).exists()
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     monkeypatch.undo()
-    assert installation.current() == Installation.objects.get().uid
+    assert installation.current_id() == Installation.objects.get().uid
 
 
 def test_in_a_transaction_nothing_is_made():
     Installation.objects.all().delete()
     installation._ids.clear()
     with transaction.atomic():
-        assert installation.current() == ""
-    assert installation.current() == Installation.objects.get().uid
+        assert installation.current_id() == ""
+    assert installation.current_id() == Installation.objects.get().uid

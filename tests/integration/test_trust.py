@@ -14,7 +14,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import engine
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER
 from django_director.engine import outbox
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus

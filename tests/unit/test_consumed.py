@@ -22,30 +22,30 @@ def consumer(*names: str) -> Any:
 
 
 def test_not_known_before_they_were_shown():
-    assert Consumed().read() is None
+    assert Consumed().names() is None
 
 
 def test_those_that_it_was_started_with_until_it_has_a_connection():
     consumed = Consumed()
-    consumed.show(worker("b", "a"))
-    assert consumed.read() == ["a", "b"]
-    consumed.show(worker("b", "a", consumer=consumer("heavy", "käse")))
-    assert consumed.read() == ["heavy", "käse"]
-    consumed.show(worker("b", "a", consumer=SimpleNamespace(task_consumer=None)))
-    assert consumed.read() == ["a", "b"]
+    consumed.write(worker("b", "a"))
+    assert consumed.names() == ["a", "b"]
+    consumed.write(worker("b", "a", consumer=consumer("heavy", "käse")))
+    assert consumed.names() == ["heavy", "käse"]
+    consumed.write(worker("b", "a", consumer=SimpleNamespace(task_consumer=None)))
+    assert consumed.names() == ["a", "b"]
 
 
 @pytest.mark.parametrize("names", [["x" * SIZE], ["x" * 100] * SIZE], ids=["long", "many"])
 def test_what_has_no_room_is_not_known(names):
     consumed = Consumed()
-    consumed.show(worker("a"))
-    consumed.show(worker(*{f"{name}{number}" for number, name in enumerate(names)}))
-    assert consumed.read() is None
+    consumed.write(worker("a"))
+    consumed.write(worker(*{f"{name}{number}" for number, name in enumerate(names)}))
+    assert consumed.names() is None
 
 
 def test_half_of_it_is_no_news():
     consumed = Consumed()
-    consumed.show(worker("a", "b"))
-    assert consumed.read() == ["a", "b"]
+    consumed.write(worker("a", "b"))
+    assert consumed.names() == ["a", "b"]
     consumed._memory[8:12] = b"]]]]"
-    assert consumed.read() == ["a", "b"]
+    assert consumed.names() == ["a", "b"]

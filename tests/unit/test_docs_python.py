@@ -14,7 +14,7 @@ from django.db import models
 from django_director import exceptions, signals, status
 from django_director.access.authorization import PERMISSIONS
 from django_director.models import Run, Task
-from django_director.worker.execution import Context
+from django_director.worker.context import Context
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PAGE = (REFERENCE / "python.md").read_text()

@@ -69,7 +69,7 @@ def ends_soon(child: int) -> bool:
 
 def look(watcher: Watcher, times: int = FROZEN_LOOKS + 1) -> None:
     for _ in range(times):
-        watcher.look()
+        watcher.check()
 
 
 def held(*tokens: int) -> Callable[[Iterable[Sign], bool], set[int]]:
@@ -117,7 +117,7 @@ def test_one_that_moves_is_left_alone(page: Page):
     watcher = Watcher(page)
     for _ in range(2 * FROZEN_LOOKS):
         page.move()
-        watcher.look()
+        watcher.check()
     watcher.kill_lost(held())
 
 

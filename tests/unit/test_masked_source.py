@@ -1,4 +1,4 @@
-from django_director.masking.source import masked_source
+from django_director.masking.source import mask_source
 
 SOURCE = """\
 # é 😀 comment
@@ -40,7 +40,7 @@ shop.ORDER:
 
 
 def test_what_a_workflow_gives_to_secret_keys_is_hidden():
-    shown = masked_source(SOURCE, {"properties": {"ssn": {"writeOnly": True}}})
+    shown = mask_source(SOURCE, {"properties": {"ssn": {"writeOnly": True}}})
     assert "s3cret" not in shown
     for kept in (
         *(
@@ -70,16 +70,16 @@ def test_what_a_workflow_gives_to_secret_keys_is_hidden():
 
 def test_a_text_without_secrets_stays_as_it_is():
     source = "a.B:\n  tasks: [A, B]\n  # end\n\n"
-    assert masked_source(source) == source
-    assert masked_source("") == ""
+    assert mask_source(source) == source
+    assert mask_source("") == ""
 
 
 def test_an_alias_to_another_part_of_the_file_is_no_problem():
-    assert masked_source("a.B:\n  tasks: *tasks\n  with: {token: x}\n") == (
+    assert mask_source("a.B:\n  tasks: *tasks\n  with: {token: x}\n") == (
         'a.B:\n  tasks: *tasks\n  with: {token: "********"}\n'
     )
 
 
 def test_what_can_not_be_read_is_not_shown():
-    assert "s3cret" not in masked_source("with: {token: s3cret")
-    assert "s3cret" not in masked_source("[" * 50_000 + "s3cret")
+    assert "s3cret" not in mask_source("with: {token: s3cret")
+    assert "s3cret" not in mask_source("[" * 50_000 + "s3cret")

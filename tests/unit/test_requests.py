@@ -12,7 +12,7 @@ from celery.worker.request import Request
 from kombu.message import Message
 
 from django_director.celery import DirectorTask
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER
 from django_director.worker.losses import Loss, Reporter
 from django_director.worker.requests import Attentive, DirectorRequest, attentive
 from tests.testapp import tasks  # noqa: F401 - registers them

@@ -23,15 +23,15 @@ def anew() -> Iterator[None]:
 
 def test_patience_is_not_bounded_while_nobody_goes_down():
     assert not shutdown.has_begun()
-    assert shutdown.ends_patience_of(time.monotonic()) == math.inf
+    assert shutdown.give_up_time(time.monotonic()) == math.inf
 
 
 def test_who_begins_to_wait_in_a_shutdown_has_the_whole_grace():
     earlier = time.monotonic() - 1000
     shutdown.begin()
     now = time.monotonic()
-    assert shutdown.ends_patience_of(earlier) == pytest.approx(now + shutdown.GRACE, abs=1)
-    assert shutdown.ends_patience_of(now + 600) == now + 600 + shutdown.GRACE
+    assert shutdown.give_up_time(earlier) == pytest.approx(now + shutdown.GRACE, abs=1)
+    assert shutdown.give_up_time(now + 600) == now + 600 + shutdown.GRACE
 
 
 def test_a_forked_process_hears_of_it():

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django_director.common import ids
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER
 from django_director.engine import outbox
 from django_director.graph import Graph, Node
 from django_director.models import Task

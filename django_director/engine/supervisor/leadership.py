@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from django_director.conf import director
 from django_director.db import lock_limits
+from django_director.db.errors import is_locked
 from django_director.db.functions import Now, later
 from django_director.db.transactions import statement
 from django_director.models import Lease
@@ -53,7 +54,7 @@ class Leadership:
             with lock_limits.bounded():
                 self.is_held = self._take()
         except OperationalError as error:
-            if not lock_limits.is_locked(error):
+            if not is_locked(error):
                 raise
             # Two that work are harmless, and none would be no supervisor at all.
             self._warn(

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.db import OperationalError
 
+from django_director.db.errors import is_locked
 from django_director.db.functions import Now
-from django_director.db.lock_limits import bounded, is_locked
+from django_director.db.lock_limits import bounded
 from django_director.db.transactions import statement
 from django_director.models import Task
 

@@ -17,7 +17,7 @@ from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, in_transaction, update_unlocked
-from django_director.dispatch import publisher
+from django_director.dispatch import remote_control
 from django_director.dispatch.messages import Message
 from django_director.engine import outbox
 from django_director.engine.attempts import endings
@@ -75,7 +75,7 @@ def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
             known.add((task.name, task.queue))
         else:
             asked.append(outbox.message_of(task, task.run.version.content_hash))
-    answers = publisher.known(asked) if asked else []
+    answers = remote_control.find_known(asked) if asked else []
     return None if answers is None else known | {(message.name, message.queue) for message in answers}
 
 

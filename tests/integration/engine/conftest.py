@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import current_app
 
-from django_director.dispatch import publisher
+from django_director.dispatch import batches, publisher, remote_control
 from tests.acceptance import audit
 
 from . import machine
@@ -17,14 +17,14 @@ from . import machine
 @pytest.fixture(autouse=True)
 def _sends_in_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests look at what is sent; most of them inside a transaction, where nothing would be."""
-    monkeypatch.setattr(publisher, "_is_uncommitted", lambda: False)
+    monkeypatch.setattr(publisher, "is_uncommitted", lambda: False)
 
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[publisher.Message]]:
     """Messages that would have been sent: the broker is not what these tests are about."""
     sent: list[publisher.Message] = []
-    monkeypatch.setattr(publisher, "_send", lambda message, *_: sent.append(message))
+    monkeypatch.setattr(batches, "send", lambda message, *_: sent.append(message))
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     publisher._pool.cache_clear()
     publisher.breaker.reset()
@@ -36,8 +36,8 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[publisher.Messag
 def modeled(monkeypatch: pytest.MonkeyPatch, settings: Any, transactional_db: None) -> Iterator[None]:
     """What the state machine needs around it: its broker, and a history of all changes of status."""
     settings.DIRECTOR = {"MAX_CRASHES": 3}
-    monkeypatch.setattr(publisher, "_send", lambda message, *_: machine.sent.append(message))
-    monkeypatch.setattr(publisher, "kill", lambda ids: None)
+    monkeypatch.setattr(batches, "send", lambda message, *_: machine.sent.append(message))
+    monkeypatch.setattr(remote_control, "kill", lambda ids: None)
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     publisher._pool.cache_clear()
     audit.install()

@@ -72,7 +72,7 @@ class Lockstep:
             assert own_steps.perform(claimed) is own_steps.HELD
         else:
             self.running[id] = claimed
-            for value in inputs.given(claimed).values():
+            for value in inputs.evaluate_with(claimed).values():
                 assert value == self.reference.value(self.reference.steps[step.needs[0]])
 
     def _start_item(self, id: str) -> None:

@@ -289,7 +289,7 @@ def test_the_decision_of_an_approval_that_nobody_was_asked_for():
 
 
 def given(claimed: Claim) -> dict[str, Any]:
-    return driver.inputs.given(claimed)
+    return driver.inputs.evaluate_with(claimed)
 
 
 # The run around it

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.dispatch import publisher
+from django_director.dispatch import publisher, remote_control
 from django_director.dispatch.messages import Publication
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import failures, finish
@@ -132,7 +132,7 @@ def test_a_run_without_tasks_has_hooks_too():
 
 
 def test_a_hook_that_lost_its_worker_or_is_unknown_goes_on(settings, monkeypatch):
-    monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(remote_control, "ANSWER_SECONDS", 0.01)
     settings.DIRECTOR = {"MAX_CRASHES": 2, "UNKNOWN_TASK_TTL": 0}
     run = driver.start("A", hooks=HOOKS)
     end(run, "success")
@@ -163,7 +163,7 @@ def test_a_list_goes_on_after_a_hook_that_its_condition_skips():
     got: dict[str, Any] = {}
 
     def body(claimed: claims.Claim) -> str:
-        got[claimed.node.name] = (claimed.upstream, inputs.given(claimed))
+        got[claimed.node.name] = (claimed.upstream, inputs.evaluate_with(claimed))
         return claimed.node.name
 
     driver.end(driver.claim(run, "A"), lambda claimed: "A")
@@ -178,7 +178,7 @@ def test_a_hook_with_expressions_gets_the_result_of_the_one_before_it():
     driver.succeed(run, "A", "from A")
     driver.succeed(run, "hooks.success", "from MAIL")
     claimed = driver.claim(run, "hooks.success-2")
-    assert (claimed.upstream, inputs.given(claimed)) == ("from MAIL", {"of": "from A"})
+    assert (claimed.upstream, inputs.evaluate_with(claimed)) == ("from MAIL", {"of": "from A"})
 
 
 def test_hooks_of_an_earlier_outcome_go_on_beside_those_of_the_next():
@@ -232,7 +232,7 @@ def test_a_hook_whose_expression_fails_is_a_failing_hook(key):
     end(run, "success")
 
     def body(claimed: claims.Claim) -> Any:
-        return inputs.given(claimed)
+        return inputs.evaluate_with(claimed)
 
     driver.drain(run, body)
     hook = run.tasks.hooks().get()

@@ -142,7 +142,7 @@ def test_names_in_a_map():
 
     def work(claimed):
         if claimed.node.step.id == "D":
-            given[claimed.map_index] = (claimed.upstream, inputs.given(claimed))
+            given[claimed.map_index] = (claimed.upstream, inputs.evaluate_with(claimed))
         return f"{claimed.node.step.id}{claimed.map_index}"
 
     driver.drain(run, work)
@@ -161,7 +161,7 @@ def test_outside_a_map_its_list_and_its_status_are_known():
     given = {}
 
     def work(claimed):
-        given[claimed.node.step.id] = inputs.given(claimed)
+        given[claimed.node.step.id] = inputs.evaluate_with(claimed)
         return doubled(claimed)
 
     driver.drain(run, work)
@@ -539,7 +539,7 @@ def test_hooks_know_the_result_of_a_map():
     given = {}
 
     def work(claimed):
-        given[claimed.node.step.id] = inputs.given(claimed)
+        given[claimed.node.step.id] = inputs.evaluate_with(claimed)
         return doubled(claimed)
 
     driver.drain(run, work)

@@ -10,7 +10,7 @@ from celery import current_app, shared_task
 
 from django_director import engine
 from django_director.definitions import read
-from django_director.dispatch import publisher, routing
+from django_director.dispatch import batches, publisher, routing
 from tests.factories import make_workflow
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +40,7 @@ def sent(monkeypatch) -> Any:
 
     # As `queue=` of the decorator, of which Celery warns.
     monkeypatch.setattr(with_an_option, "queue", "own option", raising=False)
-    monkeypatch.setattr(publisher, "_send", send)
+    monkeypatch.setattr(batches, "send", send)
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     publisher._pool.cache_clear()
     publisher.breaker.reset()

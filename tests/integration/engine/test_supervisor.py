@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django_director import engine, signals
 from django_director.conf import director
 from django_director.db.functions import later
-from django_director.dispatch import publisher
+from django_director.dispatch import batches, publisher
 from django_director.engine import outbox, parking, queries
 from django_director.engine.supervisor import agenda, backlog, leases, publishing
 from django_director.engine.supervisor.leadership import LEASE_NAME, LEASE_SECONDS
@@ -265,11 +265,11 @@ def test_what_the_broker_did_not_take_is_due_at_once(published, monkeypatch, dja
     def refuse(message, *_):
         raise OSError("no route")
 
-    monkeypatch.setattr(publisher, "_send", refuse)
+    monkeypatch.setattr(batches, "send", refuse)
     with django_capture_on_commit_callbacks(execute=True):
         run = driver.start("A")
     assert run.tasks.get().next_dispatch_at == run.tasks.get().queued_at
-    monkeypatch.setattr(publisher, "_send", lambda message, *_: published.append(message))
+    monkeypatch.setattr(batches, "send", lambda message, *_: published.append(message))
     assert publishing.publish_due() == 0, "nobody tries while the broker is known to be down"
     publisher.breaker.reset()
     assert publishing.publish_due() == 1
@@ -285,7 +285,7 @@ def test_a_broker_and_a_database_that_fail_together_harm_no_caller(published, mo
             raise OperationalError("gone")
         return execute(sql, params, many, context)
 
-    monkeypatch.setattr(publisher, "_send", refuse)
+    monkeypatch.setattr(batches, "send", refuse)
     make_workflow(definition("test.FLOW", "A"))
     with connection.execute_wrapper(lose):
         run = engine.start("test.FLOW")

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django_director import engine
 from django_director.db.functions import later
 from django_director.definitions.model import Retry
-from django_director.dispatch import publisher, routing
+from django_director.dispatch import batches, publisher, routing
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import failures, finish
 from django_director.engine.supervisor import audit, leases, publishing, timeouts
@@ -110,9 +110,7 @@ def test_the_worker_tells_of_a_process_that_its_limit_has_killed(names: tuple[st
 def published(monkeypatch):
     """Messages that would have been sent, and the options of each."""
     sent: list[dict] = []
-    monkeypatch.setattr(
-        publisher, "_send", lambda message, *_: sent.append(routing.options(routing.app(), message))
-    )
+    monkeypatch.setattr(batches, "send", lambda message, *_: sent.append(routing.options(routing.app(), message)))
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     publisher._pool.cache_clear()
     publisher.breaker.reset()

@@ -6,7 +6,7 @@ import pytest
 
 from django_director import engine
 from django_director.db.functions import later
-from django_director.dispatch import publisher
+from django_director.dispatch import batches, publisher, remote_control
 from django_director.engine.supervisor import publishing, unknown_tasks
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.fault(23), pytest.mark.usefixtu
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     """Nobody consumes from this broker, so nobody answers."""
-    monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(remote_control, "ANSWER_SECONDS", 0.01)
 
 
 def note(run: Run, *steps: str) -> None:
@@ -72,7 +72,7 @@ def test_only_the_message_that_was_dropped_counts():
 def test_what_a_worker_says_at_once_is_not_put_off_by_the_publication(monkeypatch):
     run = driver.start("A")
     run.tasks.update(next_dispatch_at=later(-5))
-    monkeypatch.setattr(publisher, "_send", lambda message, *_: note(run, "A"))
+    monkeypatch.setattr(batches, "send", lambda message, *_: note(run, "A"))
     assert publishing.publish_due() == 1
     assert offered_in(run, "A") == 1
 

@@ -17,7 +17,7 @@ from kombu.exceptions import EncodeError, OperationalError
 
 from django_director import engine
 from django_director.db.functions import later
-from django_director.dispatch import publisher, refusals, routing
+from django_director.dispatch import batches, publisher, refusals, remote_control, routing
 from django_director.engine import outbox
 from django_director.engine.supervisor import backlog, publishing, unknown_tasks, unsendable_tasks
 from django_director.engine.supervisor.loop import Supervisor
@@ -208,7 +208,7 @@ def test_a_router_that_raises_for_one_task_harms_no_other(django_capture_on_comm
 
 @pytest.mark.usefixtures("router")
 def test_the_supervisor_lives_with_such_a_router(django_capture_on_commit_callbacks, monkeypatch):
-    monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(remote_control, "ANSWER_SECONDS", 0.01)
     run = start(django_capture_on_commit_callbacks, group("G", "A", "BAD", "C"), "LAST")
     driver.claim(run, "C")
     # As if all had been sent, by a process with other routes, to a queue of which one runs.
@@ -221,21 +221,21 @@ def test_the_supervisor_lives_with_such_a_router(django_capture_on_commit_callba
     )
     assert backlog.waits().keys() == {"celery", "BAD"}
     message = outbox.message_of(run.tasks.get(step="BAD"), run.version.content_hash)
-    assert publisher.known([message]) == []
+    assert remote_control.find_known([message]) == []
     assert unknown_tasks.fail() == 0
     assert routing.destination("BAD", "") == "BAD"
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """Let messages of BAD fail as the broker, or what is before it, would have it."""
-    send = publisher._send
+    send = batches.send
 
     def one(message: Any, *rest: Any) -> None:
         if message.name == "BAD":
             raise error
         send(message, *rest)
 
-    monkeypatch.setattr(publisher, "_send", one)
+    monkeypatch.setattr(batches, "send", one)
 
 
 class Unprintable(Exception):

@@ -51,7 +51,7 @@ def fresh() -> Iterator[None]:
 
 
 def lose(claimed: Claim) -> bool:
-    errors._lose(claimed, "its process was ended by SIGTERM")
+    errors._mark_lost(claimed, "its process was ended by SIGTERM")
     return True
 
 

@@ -195,7 +195,7 @@ def test_as_a_result_in_expressions():
     driver.succeed(run, "A", 5)
     driver.end(driver.claim(run, "W"), lambda claimed: None)
     claimed = driver.claim(run, "B")
-    assert driver.inputs.given(claimed) == {"got": 5, "how": "success"}
+    assert driver.inputs.evaluate_with(claimed) == {"got": 5, "how": "success"}
     assert claimed.upstream == [5, 5]
     assert driver.finish.finish(claimed, None)
     run.refresh_from_db()

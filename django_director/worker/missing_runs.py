@@ -1,32 +1,32 @@
-"""Messages with our own id, of runs that our database does not have.
+"""Messages with the id of this installation, but of runs that its database does not have.
 
-The run was deleted, or the broker is shared with an installation whose database is a copy of ours or the other way
-round, as staging's that was restored from production's: a copy has the same id. So such a message is handed on a
-few times before it is dropped.
+Either the run was deleted, or the broker is shared with an installation whose database is a copy, such as a
+staging database that was restored from production: a copy has the same id. So a worker puts such a message back
+into its queue a few times before it drops it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from celery.app.task import Context
 
 from django_director.db.transactions import WORKER_PATIENCE, statement
 from django_director.dispatch import publisher
-from django_director.dispatch.publisher import HEADER, INSTALLATION
+from django_director.dispatch.messages import HEADER, INSTALLATION
 from django_director.engine.attempts.tickets import Ticket
 from django_director.models import Run
 
-from .strangers import counted, delay, marked, queue_of, warn
-
-if TYPE_CHECKING:
-    from django_director.celery import DirectorTask
+from .foreign_messages import count_of, hold_seconds, mark_headers, queue_of, warn
+from .protocols import StepTask
 
 MISSED: Final = "missed"
-"""How often a message has come to a worker whose database does not have its run."""
+"""The key in the header for how often a message has come to a worker whose database does not have its run."""
 MOST: Final = 15
-"""So often it is handed on, at longer and longer intervals; after that it is dropped."""
-#: What a message of Celery has beside custom headers and what the worker adds to it.
+"""How often a message is put back, at longer and longer intervals; after that it is dropped."""
+#: The headers that Celery gives a message, without custom ones and those that the worker adds.
 _HEADERS: Final = (
     *("lang", "task", "id", "shadow", "expires", "group", "group_index", "retries", "timelimit", "root_id"),
     *("parent_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting"),
@@ -35,10 +35,10 @@ _HEADERS: Final = (
 _NO_ARGUMENTS: Final[Any] = ((), {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
 
 
-def hand_on(task: DirectorTask, request: Any, ticket: Ticket) -> None:
-    """Hand on a message that nobody here can claim. If its run is here, it is a duplicate or out of date.
+def forward(task: StepTask, request: Context, ticket: Ticket) -> None:
+    """Put a message that could not be claimed back into its queue, if its run is not in this database.
 
-    ``request`` is what Celery knows of the message.
+    If the run is here, the message is a duplicate or out of date, and is dropped.
     """
     headers: Mapping[str, Any] = request.headers or {}
     if request.is_eager or not headers.get(HEADER, {}).get(INSTALLATION) or _is_here(ticket):
@@ -52,9 +52,9 @@ def hand_on(task: DirectorTask, request: Any, ticket: Ticket) -> None:
         task.app.connection_for_read(),
         ticket.run_id,
     )
-    times = counted(headers[HEADER], MISSED)
+    times = count_of(headers[HEADER], MISSED)
     if queue and times < MOST:
-        _send(task, request, queue, delay(times))
+        _send(task, request, queue, hold_seconds(times))
 
 
 def _is_here(ticket: Ticket) -> bool:
@@ -62,14 +62,14 @@ def _is_here(ticket: Ticket) -> bool:
     return statement(run.exists, patience=WORKER_PATIENCE)
 
 
-def _send(task: DirectorTask, request: Any, queue: str, countdown: float) -> None:
+def _send(task: StepTask, request: Context, queue: str, countdown: float) -> None:
     given = vars(request)
-    headers = {key: given[key] for key in _HEADERS if key in given} | request.headers
+    headers = {key: given[key] for key in _HEADERS if key in given} | (request.headers or {})
     eta = datetime.now(UTC) + timedelta(seconds=countdown)
     headers["eta"] = eta.isoformat() if countdown else None
     publisher.send_again(
         _NO_ARGUMENTS,
-        marked(headers, MISSED, str(request.hostname)),
+        mark_headers(headers, MISSED, str(request.hostname)),
         queue,
         request.properties or {},
         serializer=task.app.conf.task_serializer,

@@ -1,4 +1,4 @@
-"""What Celery logs of a step: the line with its result, and that with its error. Secrets are taken out of them."""
+"""Removes the secrets of runs from the lines that Celery logs when a step has succeeded or failed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import Any, Final
 from celery._state import get_current_task
 from celery.utils.saferepr import saferepr
 
+from django_director.masking.redaction import Redactor
+
 TRACE: Final = "celery.app.trace"
-"""The logger that says how a task has ended."""
+"""The logger by which Celery says how a task has ended."""
 _formatter: Final = logging.Formatter()
 
 
-def clean() -> None:
-    """Take the secrets of runs out of Celery's lines from now on."""
-    logging.getLogger(TRACE).addFilter(_cleaned)
+def hide_secrets() -> None:
+    """Remove the secrets of runs from Celery's log lines from now on."""
+    logging.getLogger(TRACE).addFilter(_clean)
 
 
-def _cleaned(record: logging.LogRecord) -> bool:
+def _clean(record: logging.LogRecord) -> bool:
     task = get_current_task()
     texts = None if task is None else getattr(task.request, "director_texts", None)
     if texts is not None and isinstance(record.args, dict):
-        shown = {name: _shown(name, value, task, texts) for name, value in record.args.items()}
+        shown = {name: _clean_argument(name, value, task, texts) for name, value in record.args.items()}
         record.args = shown
         if hasattr(record, "data"):
             record.data = shown
@@ -30,14 +32,14 @@ def _cleaned(record: logging.LogRecord) -> bool:
     return True
 
 
-def _shown(name: str, value: Any, task: Any, texts: Any) -> Any:
+def _clean_argument(name: str, value: object, task: Any, texts: Redactor) -> object:
     if name == "return_value":
         return saferepr(texts.value(task.request.director_value), task.resultrepr_maxsize)
     return texts.text(value) if isinstance(value, str) else value
 
 
-def _clean_traceback(record: logging.LogRecord, texts: Any) -> None:
-    """Give the record a text for its traceback, and not the exception, where that tells a secret."""
+def _clean_traceback(record: logging.LogRecord, texts: Redactor) -> None:
+    """Replace the exception of a record by a text without secrets, if its traceback contains a secret."""
     if not record.exc_info:
         return
     text = _formatter.formatException(record.exc_info)
