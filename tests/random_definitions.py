@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from django_director.definitions.model import (
     ON_TIMEOUT,
-    RULES,
     ApprovalStep,
     Container,
     Definition,
@@ -19,6 +18,7 @@ from django_director.definitions.model import (
     WaitStep,
     WorkflowStep,
 )
+from django_director.definitions.trigger_rules import RULES
 
 MAX_STEPS = 12
 CHILD = "test.CHILD"

@@ -30,10 +30,12 @@ from .model import (
     hook_label,
 )
 from .stored import as_json, content_hash, from_json
+from .trigger_rules import RULES
 
 __all__ = [
     "CODES",
     "HOOK_PREFIX",
+    "RULES",
     "ApprovalStep",
     "ArgumentsError",
     "Concurrency",

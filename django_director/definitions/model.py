@@ -12,11 +12,10 @@ from typing import Any, ClassVar, Final, Literal
 
 from django_director.common.problems import Place
 
+from .trigger_rules import NONE_FAILED, TRIGGER_RULES, TriggerRule
+
 NOWHERE: Final = Place(path="")
 
-Rule = Literal["none_failed", "all_success", "any_success", "any_failed", "always"]
-RULES: Final[tuple[Rule, ...]] = ("none_failed", "all_success", "any_success", "any_failed", "always")
-NONE_FAILED: Final = RULES[0]
 OnTimeout = Literal["reject", "approve", "skip"]
 ON_TIMEOUT: Final[tuple[OnTimeout, ...]] = ("reject", "approve", "skip")
 OnConflict = Literal["queue", "skip", "cancel_running"]
@@ -51,12 +50,17 @@ class _Entry:
     """The ids it waits for; ``None``: the entry before it in its list."""
     when: Any = None
     """An expression, or a value that stands for itself; ``None``: no condition."""
-    trigger_rule: Rule = NONE_FAILED
+    trigger_rule: str = NONE_FAILED
     description: str = ""
     queue: str | None = None
     """The queue the file asks for; ``None`` leaves it to the task's own options and routes. What a worker does
     for an entry that is no Celery task goes there too; containers have one only with a condition."""
     place: Place = field(default=NOWHERE, compare=False)
+
+    @property
+    def rule(self) -> TriggerRule:
+        """The rule that ``trigger_rule`` names."""
+        return TRIGGER_RULES[self.trigger_rule]
 
     @property
     def is_conditional(self) -> bool:

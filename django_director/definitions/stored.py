@@ -14,7 +14,6 @@ from hashlib import sha256
 from typing import Any, Final
 
 from .model import (
-    NONE_FAILED,
     ApprovalStep,
     Concurrency,
     Container,
@@ -26,6 +25,7 @@ from .model import (
     WaitStep,
     WorkflowStep,
 )
+from .trigger_rules import NONE_FAILED
 
 FORMAT: Final = 1
 _ORDERED: Final = "$ordered"

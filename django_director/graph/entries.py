@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from django_director.definitions.model import ApprovalStep, Container, Rule, Step, WaitStep
+from django_director.definitions.model import ApprovalStep, Container, Step, WaitStep
+from django_director.definitions.trigger_rules import TriggerRule
 
-from .rules import NEVER_SKIPS
 from .shapes import NOTHING, Shape
 
 
@@ -70,8 +70,8 @@ class Entry:
         return isinstance(self.step, ApprovalStep | WaitStep)
 
     @property
-    def rule(self) -> Rule:
-        return self.step.trigger_rule
+    def rule(self) -> TriggerRule:
+        return self.step.rule
 
     def rows(self) -> Iterator[Entry]:
         """What has a row, in the order of the file."""
@@ -84,7 +84,7 @@ class Entry:
 
     def may_skip(self) -> bool:
         """Whether it can be skipped although others of its container are not."""
-        if self.step.when is not None or self.rule not in NEVER_SKIPS:
+        if self.step.when is not None or not self.rule.never_skips:
             return True
         inner = [member for member in self.members if not member.is_empty]
         return bool(inner) and all(member.may_skip() for member in inner)

@@ -13,7 +13,6 @@ from django_director.definitions.model import (
     Definition,
     MapStep,
     Retry,
-    Rule,
     Step,
     TaskStep,
     WaitStep,
@@ -129,7 +128,7 @@ class Node:
 class Release:
     """Tasks that one rule decides on when their junction opens."""
 
-    rule: Rule
+    rule: str
     spans: tuple[Span, ...]
 
 
@@ -181,7 +180,7 @@ class Junction:
             return Tally(1) if is_success else Tally(1, int(tally.failed > 0), int(not tally.failed))
         return Tally(1, int(tally.failed > 0), int(tally.skipped == self.size))
 
-    def verdict(self, rule: Rule, collapsed: Tally) -> str:
+    def verdict(self, rule: str, collapsed: Tally) -> str:
         """What becomes of the tasks under a rule, see ``rules.verdict``."""
         return verdict(rule, 1 if self.entries is None else self.entries, collapsed)
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from django_director.definitions.model import (
     HOOK_PREFIX,
-    NONE_FAILED,
     ON_TIMEOUT,
     ApprovalStep,
     Concurrency,
@@ -23,6 +22,7 @@ from django_director.definitions.model import (
     WorkflowStep,
     hook_label,
 )
+from django_director.definitions.trigger_rules import NONE_FAILED
 from django_director.masking.values import mask
 from django_director.models import Workflow
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django_director.definitions.model import NONE_FAILED, Retry, Rule
+from django_director.definitions.model import Retry
 from django_director.definitions.source.nodes import Node
+from django_director.definitions.trigger_rules import NONE_FAILED
 
 from .expressions import Use
 from .values import Named
@@ -29,7 +30,7 @@ class Draft:
     description: str = ""
     needs: list[Named] | None = None
     when: Any = None
-    trigger_rule: Rule = NONE_FAILED
+    trigger_rule: str = NONE_FAILED
     queue: str | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
     retry: Retry | None = None

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django_director.definitions.model import NONE_FAILED, RULES, Retry
+from django_director.definitions import trigger_rules
+from django_director.definitions.model import Retry
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import ListNode, MappingNode, describe
 from django_director.definitions.source.report import Report
@@ -45,7 +46,10 @@ def read_common(draft: Draft, body: MappingNode, report: Report) -> None:
     draft.needs = read_names(body, "needs", report, hint="write `needs: [ID]`")
     draft.uses = uses = list(draft.uses)
     draft.when = read_expression(body, "when", report, uses)
-    draft.trigger_rule = read_word(body, "trigger_rule", RULES, report, foreign_words.RULES) or NONE_FAILED
+    draft.trigger_rule = (
+        read_word(body, "trigger_rule", trigger_rules.RULES, report, trigger_rules.HINTS)
+        or trigger_rules.NONE_FAILED
+    )
 
 
 def read_task_options(draft: Draft, body: MappingNode, report: Report) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, Final
 
-from django_director.definitions.checks.calls import Call
 from django_director.definitions.model import ON_TIMEOUT
 from django_director.definitions.source import codes, foreign_words
+from django_director.definitions.source.calls import Call
 from django_director.definitions.source.nodes import MappingNode, ScalarNode, describe, text_of
 from django_director.definitions.source.report import Report
 
@@ -40,7 +41,17 @@ def read_child(draft: Draft, body: MappingNode, report: Report) -> None:
     if name is not None:
         is_constant = node is None or not any(expressions_in(node))
         key = body.entries["workflow"].value
-        report.calls.append(Call(report=report, child=name, node=key, payload=node, is_constant=is_constant))
+        report.calls.append(
+            Call(
+                caller=report.workflow or "",
+                child=name,
+                node=key,
+                payload=node,
+                is_constant=is_constant,
+                tell=report.error,
+                hint_for=partial(bare_hint, report=report),
+            )
+        )
 
 
 def read_approval(draft: Draft, body: MappingNode, report: Report) -> None:

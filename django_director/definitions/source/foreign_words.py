@@ -259,14 +259,3 @@ _SAME: Final = (
 )
 CONTAINERS: Final = {TYPES["parallel"]: "group", TYPES["sequence"]: "chain"}
 """By the hint: what a word of another engine is here, so that what stands in it is read."""
-
-RULES: Final = _words("""
-write `always`
-    all_done
-write `any_success`
-    one_success none_failed_min_one_success any
-write `any_failed`
-    one_failed on_failure failure failed all_failed
-write `all_success`
-    on_success success all none_skipped
-""")

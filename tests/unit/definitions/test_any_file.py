@@ -17,7 +17,8 @@ from django_director.definitions import (
     from_json,
     read,
 )
-from django_director.definitions.model import ON_CONFLICT, ON_TIMEOUT, RULES
+from django_director.definitions.model import ON_CONFLICT, ON_TIMEOUT
+from django_director.definitions.trigger_rules import RULES
 from tests.examples import examples
 
 from .helpers import SIGNATURES

@@ -10,11 +10,12 @@ import pytest
 from jsonschema import Draft7Validator
 
 from django_director.definitions import editor_schema
-from django_director.definitions.model import ON_CONFLICT, ON_TIMEOUT, RULES
+from django_director.definitions.model import ON_CONFLICT, ON_TIMEOUT
 from django_director.definitions.reader import hooks, options, other_steps, policies, schedules, steps, workflows
 from django_director.definitions.source.compose import load
 from django_director.definitions.source.nodes import plain
 from django_director.definitions.source.report import Report
+from django_director.definitions.trigger_rules import RULES
 
 from .test_golden import CASES
 from .test_language import BY_FEATURE, EXAMPLE

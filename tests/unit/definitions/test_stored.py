@@ -20,7 +20,8 @@ EVERYTHING = """shop.EVERYTHING:
   tasks:
     - FETCH: {retry: 0, priority: 5, when: false, needs: []}
     - G: {type: group, needs: [FETCH], when: payload.go, trigger_rule: always, description: d, tasks: []}
-    - M: {type: map, over: [1, {a: 2, b: 3}], max_parallel: 2, tasks: [A: {continue_on_error: true}, B], timeout: 1.5}
+    - M: {type: map, over: [1, {a: 2, b: 3}], max_parallel: 2, timeout: 1.5,
+          tasks: [A: {continue_on_error: true}, B]}
     - EACH: {type: map, over: payload.items, task: A, queue: slow, with: {b: 1, a: 2}}
     - X: {workflow: shop.EMPTY, payload: [], timeout: 1h}
     - Y: {workflow: shop.EMPTY, payload: {b: 1, a: "${{ payload.a }}"}}
