@@ -27,7 +27,8 @@ from .exceptions import Misuse
 from .worker import bootsteps, celery_lines, end_signals, frozen_processes, losses, time_limits
 
 if TYPE_CHECKING:
-    from .definitions.model import Retry
+    from django_director.definitions import Retry
+
     from .worker.attempts import Attempt
 
     BaseTask = DjangoTask[Any, Any]

@@ -7,8 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from django_director.definitions.model import (
+from django_director.definitions import (
     ON_TIMEOUT,
+    RULES,
     ApprovalStep,
     Container,
     Definition,
@@ -18,7 +19,6 @@ from django_director.definitions.model import (
     WaitStep,
     WorkflowStep,
 )
-from django_director.definitions.trigger_rules import RULES
 
 MAX_STEPS = 12
 CHILD = "test.CHILD"

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from django_director import engine
 from django_director.access.authorization import is_allowed, needed_for, require, to_decide
-from django_director.definitions.model import ApprovalStep
+from django_director.definitions import ApprovalStep
 from django_director.engine.history import record_on_task
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Task

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from django_director.definitions.model import Definition, MapStep, TaskStep
+from django_director.definitions import Definition, MapStep, TaskStep
 
 from .entries import Entry, Source, effective, received
 from .entry_order import Entries

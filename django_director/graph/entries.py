@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from django_director.definitions.model import ApprovalStep, Container, Step, WaitStep
-from django_director.definitions.trigger_rules import TriggerRule
+from django_director.definitions import Container, Step, TriggerRule
 
 from .shapes import NOTHING, Shape
 
@@ -67,7 +66,7 @@ class Entry:
     @property
     def passes_on(self) -> bool:
         """Whether its result is what it received."""
-        return isinstance(self.step, ApprovalStep | WaitStep)
+        return self.step.passes_on
 
     @property
     def rule(self) -> TriggerRule:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, cast
 
+from django_director.definitions import Container, Definition, Step
 from django_director.definitions.cycles import in_order
-from django_director.definitions.model import Container, Definition, Step
 
 from .entries import Entry, Source, effective, is_inside
 from .shapes import NOTHING

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from django_director.definitions.model import (
-    ApprovalStep,
+from django_director.definitions import (
     Container,
     Definition,
     MapStep,
     Retry,
     Step,
     TaskStep,
-    WaitStep,
 )
 from django_director.status import TaskStatus
 
@@ -68,7 +66,7 @@ class Node:
 
     @property
     def kind(self) -> str:
-        """What people call it: ``task``, ``map``, ``workflow``, ``approval``, ``wait``, ``group`` for a head."""
+        """The name of its kind of step; that of the head of a container with a condition is ``group``."""
         return "group" if self.is_head else self.step.kind
 
     @property
@@ -111,7 +109,7 @@ class Node:
     @property
     def passes_on(self) -> bool:
         """Whether its result is what it receives."""
-        return isinstance(self.step, ApprovalStep | WaitStep)
+        return self.step.passes_on
 
     @property
     def is_forgiven(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from django_director.definitions.trigger_rules import TRIGGER_RULES
+from django_director.definitions import TRIGGER_RULES
 from django_director.status import TASK_BROKEN, TaskStatus
 
 GUARD: Final = 1 << 24

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from django_director.definitions.model import ApprovalStep, WaitStep
+from django_director.definitions import ApprovalStep, WaitStep
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.steps import approvals, child_workflows, maps, timers
 

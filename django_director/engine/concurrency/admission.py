@@ -21,7 +21,7 @@ from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, after_commit, statement, transact, update_unlocked
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from django_director.engine import outbox, stopping
 from django_director.engine.flow import advance, item_rows
 from django_director.graph import replay

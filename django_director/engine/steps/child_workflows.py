@@ -21,7 +21,7 @@ from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
-from django_director.definitions.model import WorkflowStep
+from django_director.definitions import WorkflowStep
 from django_director.engine import lineage, pausing, stopping
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
