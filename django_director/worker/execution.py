@@ -207,7 +207,7 @@ def _insist(write: Callable[[], T]) -> T:
 
 
 def _do(task: DirectorTask, attempt: Attempt) -> Any:
-    """Do the step and return what came of it: a value, ``ownsteps.HELD`` or an ``ownsteps.Skip``."""
+    """Do the step and return what came of it: a value, ``HELD`` or a ``Skip``."""
     claimed = attempt.claimed
     if attempt.problem is not None:
         raise attempt.problem

@@ -44,10 +44,10 @@ class Kind(Generic[S]):
     """The part of the editors' schema for its own options: ``properties``, and what else holds for them."""
 
     def read(self, draft: Draft, body: MappingNode, report: Report, read_steps: ReadSteps) -> None:
-        """Read the options of a step into ``draft.own``, whose keys are fields of ``step``.
+        """Read the options of a step into ``draft.own``, whose keys are the fields of the class ``step``.
 
-        The caller has reported unknown keys and read the keys of all kinds. ``read_steps`` reads the steps of a list
-        that stands in it.
+        The caller has reported unknown keys and read the keys of all kinds. ``read_steps`` reads a list of steps
+        that stands in the options.
         """
         raise NotImplementedError
 
