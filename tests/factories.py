@@ -14,8 +14,7 @@ from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from django_director.common import ids
-from django_director.definitions import as_json
-from django_director.definitions.model import (
+from django_director.definitions import (
     ApprovalStep,
     Container,
     Definition,
@@ -24,6 +23,7 @@ from django_director.definitions.model import (
     TaskStep,
     WaitStep,
     WorkflowStep,
+    as_json,
 )
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from django_director.definitions.model import (
+from django_director.definitions import (
     ON_TIMEOUT,
     RULES,
     ApprovalStep,

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from django_director.common.throttle import Throttle
 from django_director.conf import director
-from django_director.definitions.model import ApprovalStep
+from django_director.definitions import ApprovalStep
 from django_director.exceptions import InvalidSettings, NotAllowed
 from django_director.models import Task, Workflow
 

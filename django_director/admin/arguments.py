@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 from django.utils.translation import gettext as _
 
 from django_director.common import ids
+from django_director.definitions import TaskStep, WorkflowStep
 from django_director.definitions.call_plan import Plan
-from django_director.definitions.model import TaskStep, WorkflowStep
 from django_director.engine.attempts.claim import Claim, preview_claim
 from django_director.exceptions import DirectorError, ExpressionError
 from django_director.graph import Node, expand, of_node

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_director.access.authorization import is_allowed, needed_for, to_decide
-from django_director.definitions.model import ApprovalStep
+from django_director.definitions import ApprovalStep
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Run, Task
 from django_director.presentation import visible_errors

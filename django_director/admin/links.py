@@ -6,7 +6,7 @@ from functools import cached_property
 from uuid import UUID
 
 from django_director.common import ids
-from django_director.definitions.model import WorkflowStep
+from django_director.definitions import WorkflowStep
 from django_director.drawing.picture import Box
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Run, Task

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 
 from django_director.access.authorization import is_allowed, visible
 from django_director.conf import director
-from django_director.definitions.model import WorkflowStep
+from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
 from django_director.models.querysets import TaskQuerySet

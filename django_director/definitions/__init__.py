@@ -13,33 +13,41 @@ from django_director.definitions.source.paths import workflow_files
 from .call_plan import ArgumentsError, Plan, Plans, plan
 from .editor_schema import editor_schema
 from .files import Reading, read, shown_path
+from .kinds import KINDS, ApprovalStep, Container, MapStep, WaitStep, WorkflowStep
+from .kinds.approval import ON_TIMEOUT, OnTimeout
 from .model import (
     HOOK_PREFIX,
-    ApprovalStep,
+    ON_CONFLICT,
     Concurrency,
-    Container,
     Definition,
-    MapStep,
     Retention,
     Retry,
     Schedule,
+    Seconds,
     Step,
     TaskStep,
-    WaitStep,
-    WorkflowStep,
     hook_label,
 )
 from .stored import as_json, content_hash, from_json
+from .trigger_rules import NONE_FAILED, RULES, TRIGGER_RULES, TriggerRule
+from .wording import shortened, shown_span, shown_value
 
 __all__ = [
     "CODES",
     "HOOK_PREFIX",
+    "KINDS",
+    "NONE_FAILED",
+    "ON_CONFLICT",
+    "ON_TIMEOUT",
+    "RULES",
+    "TRIGGER_RULES",
     "ApprovalStep",
     "ArgumentsError",
     "Concurrency",
     "Container",
     "Definition",
     "MapStep",
+    "OnTimeout",
     "Place",
     "Plan",
     "Plans",
@@ -48,8 +56,10 @@ __all__ = [
     "Retention",
     "Retry",
     "Schedule",
+    "Seconds",
     "Step",
     "TaskStep",
+    "TriggerRule",
     "WaitStep",
     "WorkflowStep",
     "as_json",
@@ -63,6 +73,9 @@ __all__ = [
     "hook_label",
     "plan",
     "read",
+    "shortened",
     "shown_path",
+    "shown_span",
+    "shown_value",
     "workflow_files",
 ]

@@ -10,6 +10,7 @@ from typing import Final
 
 from django_director.common.problems import Place, Problem
 from django_director.definitions.checks.calls import check_calls
+from django_director.definitions.fields.scopes import IN_STEP
 from django_director.definitions.reader.workflows import read_workflow
 from django_director.definitions.source.compose import MAX_BYTES, is_private, load
 from django_director.definitions.source.nodes import Entry, MappingNode, describe, is_null
@@ -54,7 +55,7 @@ def read(paths: Sequence[Path]) -> Reading:
     definitions: dict[str, Definition] = {}
     found: list[Problem] = []
     files = tuple(shown_path(path) for path in paths)
-    reports = [Report(path=shown) for shown in files]
+    reports = [Report(path=shown, known=IN_STEP) for shown in files]
     all_known = True
     for path, report in zip(paths, reports, strict=True):
         read_here = _read_file(path, report)

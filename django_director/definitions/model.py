@@ -6,19 +6,16 @@ Durations are seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
 from django_director.common.problems import Place
 
+from .trigger_rules import NONE_FAILED, TRIGGER_RULES, TriggerRule
+
 NOWHERE: Final = Place(path="")
 
-Rule = Literal["none_failed", "all_success", "any_success", "any_failed", "always"]
-RULES: Final[tuple[Rule, ...]] = ("none_failed", "all_success", "any_success", "any_failed", "always")
-NONE_FAILED: Final = RULES[0]
-OnTimeout = Literal["reject", "approve", "skip"]
-ON_TIMEOUT: Final[tuple[OnTimeout, ...]] = ("reject", "approve", "skip")
 OnConflict = Literal["queue", "skip", "cancel_running"]
 ON_CONFLICT: Final[tuple[OnConflict, ...]] = ("queue", "skip", "cancel_running")
 
@@ -42,8 +39,11 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    """What an entry of ``tasks`` has, whatever its kind."""
+class Step:
+    """One entry of ``tasks``. Each kind of step has a class of its own, see ``kinds``."""
+
+    passes_on: ClassVar[bool] = False
+    """Whether the result of such a step is what it received."""
 
     id: str
     """Unique in the workflow: the task's full name, ``NAME-2`` when repeated, or an explicit id."""
@@ -51,22 +51,50 @@ class _Entry:
     """The ids it waits for; ``None``: the entry before it in its list."""
     when: Any = None
     """An expression, or a value that stands for itself; ``None``: no condition."""
-    trigger_rule: Rule = NONE_FAILED
+    trigger_rule: str = NONE_FAILED
     description: str = ""
     queue: str | None = None
     """The queue the file asks for; ``None`` leaves it to the task's own options and routes. What a worker does
-    for an entry that is no Celery task goes there too; containers have one only with a condition."""
+    for a step that is no Celery task goes there too; a container has one only with a condition."""
     place: Place = field(default=NOWHERE, compare=False)
 
     @property
+    def kind(self) -> str:
+        """The name of its kind, as ``type`` of a file has it."""
+        raise NotImplementedError
+
+    @property
+    def members(self) -> tuple[Step, ...]:
+        """The steps that stand in it and have ids of their own in the workflow."""
+        return ()
+
+    @property
+    def body(self) -> tuple[TaskStep, ...]:
+        """The Celery tasks that it runs for each item of a list."""
+        return ()
+
+    @property
+    def rule(self) -> TriggerRule:
+        """The rule that ``trigger_rule`` names."""
+        return TRIGGER_RULES[self.trigger_rule]
+
+    @property
     def is_conditional(self) -> bool:
-        """Whether something is to be judged before it: ``when``, or a rule that is not the usual one."""
+        """Whether something is decided before it runs: by ``when``, or by a rule that is not the usual one."""
         return self.when is not None or self.trigger_rule != NONE_FAILED
+
+    def expressions(self) -> Mapping[str, Any]:
+        """The expressions that a worker evaluates for it, besides ``when``, by their keys in the file."""
+        return {}
+
+    def templates(self) -> Mapping[str, Any]:
+        """The values in which ``${{ … }}`` is evaluated, by their keys in the file."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskStep(_Entry):
-    """One Celery task of a workflow."""
+class TaskStep(Step):
+    """One Celery task of a workflow. It stands here, for hooks and the bodies of maps consist of such steps."""
 
     kind: ClassVar[Literal["task"]] = "task"
     task: str
@@ -78,61 +106,8 @@ class TaskStep(_Entry):
     priority: int | None = None
     continue_on_error: bool = False
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container(_Entry):
-    """A group (members in parallel) or a chain (members in order)."""
-
-    kind: Literal["group", "chain"]
-    members: tuple[Step, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapStep(_Entry):
-    """One instance of a chain of Celery tasks for each item of a list."""
-
-    kind: ClassVar[Literal["map"]] = "map"
-    over: Any
-    """An expression that gives a list, or the list."""
-    body: tuple[TaskStep, ...]
-    """The only step has the map's id when the file says ``task:``."""
-    max_parallel: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkflowStep(_Entry):
-    """A child run."""
-
-    kind: ClassVar[Literal["workflow"]] = "workflow"
-    workflow: str
-    payload: Any = field(default_factory=dict)
-    timeout: Seconds | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovalStep(_Entry):
-    """Waits for a person."""
-
-    kind: ClassVar[Literal["approval"]] = "approval"
-    prompt: str = ""
-    permission: str | None = None
-    """In place of ``approve_task``: ``app_label.codename``."""
-    timeout: Seconds | None = None
-    on_timeout: OnTimeout = ON_TIMEOUT[0]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitStep(_Entry):
-    """A timer, with exactly one of ``seconds`` and ``until``."""
-
-    kind: ClassVar[Literal["wait"]] = "wait"
-    seconds: Seconds | str | None = None
-    """What ``for`` says; a text has expressions in it, and comes to seconds or a duration."""
-    until: Any = None
-    """An expression or epoch seconds; a time that the file has as text is an expression here, in quotes."""
-
-
-Step = TaskStep | Container | MapStep | WorkflowStep | ApprovalStep | WaitStep
+    def templates(self) -> Mapping[str, Any]:
+        return {"with": self.kwargs} if self.kwargs else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,18 +183,15 @@ class Definition:
 def _entries(steps: tuple[Step, ...]) -> Iterator[Step]:
     for step in steps:
         yield step
-        if isinstance(step, Container):
-            yield from _entries(step.members)
+        yield from _entries(step.members)
 
 
 def _task_steps(steps: tuple[Step, ...]) -> Iterator[TaskStep]:
     for step in steps:
         if isinstance(step, TaskStep):
             yield step
-        elif isinstance(step, Container):
-            yield from _task_steps(step.members)
-        elif isinstance(step, MapStep):
-            yield from step.body
+        yield from step.body
+        yield from _task_steps(step.members)
 
 
 HOOK_PREFIX: Final = "hooks."

@@ -7,7 +7,7 @@ import pkgutil
 from functools import cache
 from typing import Final
 
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 
 logger = logging.getLogger(__name__)
 

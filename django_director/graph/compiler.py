@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from django_director.definitions.model import Definition, MapStep, Rule, TaskStep
+from django_director.definitions import Definition, MapStep, TaskStep
 
 from .entries import Entry, Source, effective, received
 from .entry_order import Entries
 from .model import ARITY, Graph, Junction, Node, Release
-from .rules import RUNS_ON
 from .shapes import MAX_LEVELS, NOTHING, Shape, spans
 
 Draft = dict[str, Any]
-Heads = dict[Rule, list[int]]
+Heads = dict[str, list[int]]
+"""By the name of a trigger rule: the positions of the steps that have it."""
 Key = tuple[frozenset[Entry], Entry | None, bool]
 
 
@@ -130,11 +130,11 @@ class _Compiler:
         by_source: dict[tuple[Source, bool], Heads] = {}
         for row in self.entries.rows:
             source = effective(row.source)
-            by_ends = row.rule == "any_success" and not all(entry.has_row for entry in source.entries)
+            by_ends = row.rule.counts_ends and not all(entry.has_row for entry in source.entries)
             heads = by_source.get((source, by_ends))
             if heads is None:
                 heads = by_source[source, by_ends] = self.heads(source, by_ends, starts, waits)
-            heads.setdefault(row.rule, []).append(row.position)
+            heads.setdefault(row.rule.name, []).append(row.position)
         return starts, list(waits.values())
 
     def heads(self, source: Source, by_ends: bool, starts: Heads, waits: dict[Key, _Wait]) -> Heads:
@@ -220,7 +220,7 @@ def _body(draft: Draft, positions: Iterator[int]) -> Iterator[Node]:
             containers=(*draft["containers"], draft["step"].id),
             map_position=draft["position"],
             place=place,
-            runs_on=draft["runs_on"] or step.trigger_rule in RUNS_ON,
+            runs_on=draft["runs_on"] or step.rule.runs_after_failures,
         )
         shape, upstream = Shape(position=position), (position,)
 

@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from django_director.definitions.model import ApprovalStep, Container, Rule, Step, WaitStep
+from django_director.definitions import Container, Step, TriggerRule
 
-from .rules import NEVER_SKIPS
 from .shapes import NOTHING, Shape
 
 
@@ -67,11 +66,11 @@ class Entry:
     @property
     def passes_on(self) -> bool:
         """Whether its result is what it received."""
-        return isinstance(self.step, ApprovalStep | WaitStep)
+        return self.step.passes_on
 
     @property
-    def rule(self) -> Rule:
-        return self.step.trigger_rule
+    def rule(self) -> TriggerRule:
+        return self.step.rule
 
     def rows(self) -> Iterator[Entry]:
         """What has a row, in the order of the file."""
@@ -84,7 +83,7 @@ class Entry:
 
     def may_skip(self) -> bool:
         """Whether it can be skipped although others of its container are not."""
-        if self.step.when is not None or self.rule not in NEVER_SKIPS:
+        if self.step.when is not None or not self.rule.never_skips:
             return True
         inner = [member for member in self.members if not member.is_empty]
         return bool(inner) and all(member.may_skip() for member in inner)

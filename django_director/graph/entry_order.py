@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, cast
 
+from django_director.definitions import Container, Definition, Step
 from django_director.definitions.cycles import in_order
-from django_director.definitions.model import Container, Definition, Step
 
 from .entries import Entry, Source, effective, is_inside
-from .rules import PASSES_FAILURES_ON, RUNS_ON
 from .shapes import NOTHING
 
 ROOT: Final = Container(id="", kind="chain")
@@ -30,7 +29,7 @@ class Entries:
 
     def _read(self, steps: Sequence[Step], outer: Entry, *, spared: bool) -> None:
         for step in steps:
-            runs_on = spared or step.trigger_rule in RUNS_ON
+            runs_on = spared or step.rule.runs_after_failures
             entry = Entry(step=step, outer=outer, runs_on=runs_on)
             outer.members.append(entry)
             self.by_id[step.id] = entry
@@ -107,7 +106,7 @@ class Entries:
     def _mark(self) -> None:
         seen: set[tuple[int, int, bool]] = set()
         for row in self.rows:
-            strict = row.rule in PASSES_FAILURES_ON
+            strict = row.rule.passes_failures_on
             source = effective(row.source)
             key = (id(source), id(row.outer), strict)
             if key not in seen:

@@ -13,7 +13,7 @@ from typing import Final
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from .model import ARITY, Graph, Node
-from .rules import PASSES_FAILURES_ON, Tally, tally_of, verdict
+from .rules import Tally, tally_of, verdict
 
 FIRST_COUNTER: Final = 1 << 32
 """Counters of maps have numbers from here on; those of junctions lie below."""
@@ -115,7 +115,7 @@ def _onward(graph: Graph, body: Sequence[Node], place: int, before: Tally) -> Wa
 
 def _hides_failures(body: Sequence[Node]) -> bool:
     """Whether a task may succeed after one that has failed for good."""
-    return any(node.step.trigger_rule not in PASSES_FAILURES_ON for node in body[1:])
+    return any(not node.step.rule.passes_failures_on for node in body[1:])
 
 
 @dataclass(slots=True, kw_only=True)

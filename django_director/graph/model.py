@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from django_director.definitions.model import (
-    ApprovalStep,
+from django_director.definitions import (
     Container,
     Definition,
     MapStep,
     Retry,
-    Rule,
     Step,
     TaskStep,
-    WaitStep,
 )
 from django_director.status import TaskStatus
 
@@ -69,7 +66,7 @@ class Node:
 
     @property
     def kind(self) -> str:
-        """What people call it: ``task``, ``map``, ``workflow``, ``approval``, ``wait``, ``group`` for a head."""
+        """The name of its kind of step; that of the head of a container with a condition is ``group``."""
         return "group" if self.is_head else self.step.kind
 
     @property
@@ -112,7 +109,7 @@ class Node:
     @property
     def passes_on(self) -> bool:
         """Whether its result is what it receives."""
-        return isinstance(self.step, ApprovalStep | WaitStep)
+        return self.step.passes_on
 
     @property
     def is_forgiven(self) -> bool:
@@ -129,7 +126,7 @@ class Node:
 class Release:
     """Tasks that one rule decides on when their junction opens."""
 
-    rule: Rule
+    rule: str
     spans: tuple[Span, ...]
 
 
@@ -181,7 +178,7 @@ class Junction:
             return Tally(1) if is_success else Tally(1, int(tally.failed > 0), int(not tally.failed))
         return Tally(1, int(tally.failed > 0), int(tally.skipped == self.size))
 
-    def verdict(self, rule: Rule, collapsed: Tally) -> str:
+    def verdict(self, rule: str, collapsed: Tally) -> str:
         """What becomes of the tasks under a rule, see ``rules.verdict``."""
         return verdict(rule, 1 if self.entries is None else self.entries, collapsed)
 

@@ -1,19 +1,15 @@
-"""What members of a junction have come to, and what a `trigger_rule` makes of that."""
+"""Counts of how the members of a junction ended, and what a trigger rule decides from such a count."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from django_director.definitions.model import Rule
+from django_director.definitions import TRIGGER_RULES
 from django_director.status import TASK_BROKEN, TaskStatus
 
 GUARD: Final = 1 << 24
 """What a guard that lets nothing run counts for: more than all other members of any junction."""
-RUNS_ON: Final[frozenset[Rule]] = frozenset({"always", "any_failed"})
-"""The rules of steps that `fail_fast` spares."""
-NEVER_SKIPS: Final[frozenset[Rule]] = frozenset({"none_failed", "always"})
-PASSES_FAILURES_ON: Final[frozenset[Rule]] = frozenset({"none_failed", "all_success"})
 
 
 @dataclass(slots=True)
@@ -45,20 +41,8 @@ def tally_of(status: str, *, is_forgiven: bool) -> Tally:
     return Tally(1, int(failed), int(status == TaskStatus.SKIPPED))
 
 
-def verdict(rule: Rule, entries: int, tally: Tally) -> TaskStatus:
+def verdict(rule: str, entries: int, tally: Tally) -> TaskStatus:
     """``QUEUED`` where the rule holds, else what becomes of the step; ``tally`` counts entries."""
-    failed, skipped = tally.failed, tally.skipped
-    match rule:
-        case "none_failed":
-            holds = not failed
-        case "all_success":
-            holds = not failed and not skipped
-        case "any_success":
-            holds = failed + skipped < entries
-        case "any_failed":
-            holds = failed > 0
-        case "always":
-            holds = True
-    if holds:
+    if TRIGGER_RULES[rule].holds(entries, tally.failed, tally.skipped):
         return TaskStatus.QUEUED
-    return TaskStatus.UPSTREAM_FAILED if failed else TaskStatus.SKIPPED
+    return TaskStatus.UPSTREAM_FAILED if tally.failed else TaskStatus.SKIPPED

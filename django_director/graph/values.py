@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from django_director.definitions.model import Container, MapStep, Step, WaitStep, WorkflowStep
+from django_director.definitions import Container, Step
 from django_director.exceptions import ExpressionError
 from django_director.expressions import Expression, Reference, Template, compile_expression, compile_value
 from django_director.status import TaskStatus
@@ -119,15 +119,10 @@ class Values:
 def of_node(graph: Graph, node: Node) -> Values | None:
     """What a worker evaluates before a node, if there is something, by the keys of the file."""
     step = node.step
-    if isinstance(step, WaitStep):
-        return _kept(graph, node.position, {"when": step.when, "until": step.until}, {"for": step.seconds})
-    if isinstance(step, MapStep):
-        return _kept(graph, node.position, {"when": step.when, "over": step.over}, {})
-    if isinstance(step, WorkflowStep):
-        return _kept(graph, node.position, {"when": step.when}, {"payload": step.payload})
-    if step.when is None and not node.kwargs:
+    expressions, templates = step.expressions(), step.templates()
+    if step.when is None and not expressions and not templates:
         return None
-    return _kept(graph, node.position, {"when": step.when}, {"with": node.kwargs})
+    return _kept(graph, node.position, {"when": step.when, **expressions}, templates)
 
 
 def of_result(graph: Graph) -> Values | None:
@@ -149,14 +144,14 @@ _RESULT: Final = -1
 _KEY: Final = -2
 
 
-def _kept(graph: Graph, key: int, expressions: dict[str, Any], templates: dict[str, Any]) -> Values | None:
+def _kept(graph: Graph, key: int, expressions: Mapping[str, Any], templates: Mapping[str, Any]) -> Values | None:
     if key not in graph.values:
         graph.values[key] = _compiled(graph, expressions, templates)
     kept: Values | None = graph.values[key]
     return kept
 
 
-def _compiled(graph: Graph, expressions: dict[str, Any], templates: dict[str, Any]) -> Values | None:
+def _compiled(graph: Graph, expressions: Mapping[str, Any], templates: Mapping[str, Any]) -> Values | None:
     parts: dict[str, Any] = {}
     try:
         for key, value in expressions.items():

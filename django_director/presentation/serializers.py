@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db.models import Count, OuterRef, Subquery
 
 from django_director.db.functions import iso
-from django_director.definitions.model import (
-    ApprovalStep,
-    Container,
-    Definition,
-    MapStep,
-    Step,
-    TaskStep,
-    WorkflowStep,
-)
+from django_director.definitions import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
 from django_director.engine.concurrency import keys, pending_reasons
 from django_director.exceptions import InvalidPayload
 from django_director.graph import OWN_TASK

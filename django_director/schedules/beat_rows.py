@@ -20,7 +20,7 @@ from django.apps import apps
 from django.db import router, transaction
 
 from django_director.db.functions import Now
-from django_director.definitions.model import Definition, Schedule
+from django_director.definitions import Definition, Schedule
 
 from .timings import Timing, aware, next_run_at
 

@@ -9,7 +9,7 @@ from typing import Final
 from django.db.models import Count
 
 from django_director.conf import director
-from django_director.definitions.model import MapStep
+from django_director.definitions import MapStep
 from django_director.graph import OWN_TASK
 from django_director.models import Run, Task, WorkflowVersion
 

@@ -22,8 +22,7 @@ from django.utils import timezone
 from django_director.conf import director
 from django_director.db.functions import Now
 from django_director.db.transactions import transact
-from django_director.definitions import as_json, content_hash
-from django_director.definitions.model import Definition, Retention
+from django_director.definitions import Definition, Retention, as_json, content_hash
 from django_director.exceptions import InvalidDefinitions
 from django_director.models import Lease, Workflow, WorkflowVersion
 from django_director.schedules import beat_rows

@@ -110,7 +110,7 @@ def _insist(write: Callable[[], T]) -> T:
 
 
 def _run_step(task: StepTask, attempt: Attempt) -> Any:
-    """Run the step; return its value, ``own_steps.HELD`` if it waits, or an ``own_steps.Skip``."""
+    """Run the step; return its value, ``HELD`` if it waits, or a ``Skip``."""
     claimed = attempt.claimed
     if attempt.problem is not None:
         raise attempt.problem

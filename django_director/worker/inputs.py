@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from django_director.conf import director
-from django_director.definitions.model import WorkflowStep
+from django_director.definitions import WorkflowStep
 from django_director.engine.attempts.claim import Claim
 from django_director.exceptions import InputTooLarge
 

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django_director.common import ids
 from django_director.db.functions import Now
 from django_director.db.transactions import transact
-from django_director.definitions.model import WorkflowStep
+from django_director.definitions import WorkflowStep
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import HEADER
 from django_director.engine import lineage, outbox, stopping

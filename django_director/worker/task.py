@@ -19,7 +19,7 @@ from django_director.dispatch.publisher import HEADER
 from django_director.exceptions import Misuse
 
 if TYPE_CHECKING:
-    from django_director.definitions.model import Retry
+    from django_director.definitions import Retry
 
     from .attempts import Attempt
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from django_director import engine
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from django_director.models import Run
 from django_director.status import RunStatus
 from tests.factories import step

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from django_director import engine
 from django_director.common import failpoints
-from django_director.definitions.model import Concurrency, TaskStep
+from django_director.definitions import Concurrency, TaskStep
 from django_director.dispatch import publisher
 from django_director.engine import parking
 from django_director.engine.attempts import claim as claims

@@ -11,7 +11,7 @@ from celery import current_app
 from django_celery_results.models import TaskResult
 
 from django_director import engine
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.dispatch import publisher
 from django_director.engine import outbox
 from django_director.models import Run

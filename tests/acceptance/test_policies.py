@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from django_director import engine
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import step
 

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from django_director import engine
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
 from django_director.worker import errors

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.status import RunStatus
 from tests.factories import step
 

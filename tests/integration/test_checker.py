@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from django_director.engine import parking
 from django_director.models import Gate, Run, Task
 from django_director.status import TaskStatus

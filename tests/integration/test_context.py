@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 import django_director
 from django_director import engine, testing
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.models import Run, Task
 from django_director.status import Stop, TaskStatus
 from django_director.worker import context as context_module

@@ -12,7 +12,7 @@ from django.utils import timezone
 import django_director
 from django_director import engine, testing
 from django_director.celery import DirectorTask
-from django_director.definitions.model import Concurrency, Retry, TaskStep
+from django_director.definitions import Concurrency, Retry, TaskStep
 from django_director.engine.concurrency import admission
 from django_director.exceptions import Conflict, InvalidPayload
 from django_director.models import Run

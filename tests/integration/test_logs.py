@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import testing
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.masking.redaction import Redactor
 from django_director.models import Task, TaskLog
 from django_director.status import RunStatus

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from django_director import engine, testing
 from django_director.db import sessions
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.dispatch.messages import HEADER
 from django_director.engine import outbox
 from django_director.engine.supervisor import publishing

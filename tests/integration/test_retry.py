@@ -9,8 +9,7 @@ from celery import signals
 from django.utils import timezone
 
 from django_director import engine, testing
-from django_director.definitions import read
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry, read
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
 from django_director.worker import local

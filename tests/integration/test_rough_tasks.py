@@ -9,7 +9,7 @@ import pytest
 from celery import shared_task
 
 import django_director
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.models import Run
 from django_director.status import RunStatus
 from django_director.testing import run_workflow

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from django_director.definitions.model import Schedule
+from django_director.definitions import Schedule
 from django_director.exceptions import InactiveWorkflow, InvalidPayload, UnknownWorkflow
 from django_director.models import Run, Workflow
 from django_director.schedules import beat_rows

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 import django_director
-from django_director.definitions.model import Concurrency, Retry
+from django_director.definitions import Concurrency, Retry
 from django_director.exceptions import InvalidPayload
 from django_director.masking.values import MASKED, mask
 from django_director.models import Attempt, Run, TaskLog

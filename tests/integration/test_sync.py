@@ -6,8 +6,7 @@ from celery import shared_task
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from django_director.definitions import from_json
-from django_director.definitions.model import Retention, Schedule
+from django_director.definitions import Retention, Schedule, from_json
 from django_director.exceptions import InvalidDefinitions
 from django_director.models import Workflow, WorkflowVersion
 from django_director.sync import versions

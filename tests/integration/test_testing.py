@@ -14,7 +14,7 @@ from django.test import TestCase, TransactionTestCase, utils
 from django.utils import timezone
 
 from django_director import engine, start, testing
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from django_director.dispatch import publisher
 from django_director.engine.concurrency import admission
 from django_director.exceptions import Conflict, InvalidDefinitions, UnknownWorkflow

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_director.definitions.model import Container, Definition, Step, TaskStep
+from django_director.definitions import Container, Definition, Step, TaskStep
 from django_director.graph import ARITY, Graph, compile_definition, expand, spans
 from tests.examples import examples
 from tests.factories import chain, definition, group

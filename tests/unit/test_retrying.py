@@ -6,7 +6,7 @@ from urllib.error import HTTPError
 
 import pytest
 
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.engine.retry_policy import HIGHEST, next_delay
 
 

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from django_director.common.suggestions import MAX_HINTS, question
 from django_director.definitions.cycles import in_order, shown
 from django_director.definitions.model import Definition
 from django_director.definitions.payloads import errors_of
-from django_director.definitions.reader.expressions import bare_hint
 from django_director.definitions.source import codes
-from django_director.definitions.source.nodes import Node, at, plain
-from django_director.definitions.source.report import Report
+from django_director.definitions.source.calls import Call
+from django_director.definitions.source.nodes import at, plain
 
 MAX_CYCLES: Final = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A workflow as a step, of the workflow that ``report`` is in."""
-
-    report: Report
-    child: str
-    node: Node
-    """Where the child's name stands."""
-    payload: Node | None
-    is_constant: bool
-    """The payload is known when the file is read."""
 
 
 def check_calls(calls: Sequence[Call], definitions: Mapping[str, Definition], *, all_known: bool) -> None:
@@ -52,7 +37,7 @@ def _check_names(unknown: Iterable[Call], known: Collection[str]) -> None:
             near = question(call.child, known) if len(hints) < MAX_HINTS else ""
             hints[call.child] = near or "write the full name: `project.NAME`"
         message = f"no workflow is called “{call.child}”"
-        call.report.error(codes.CHILD, call.node, message, hints[call.child])
+        call.tell(codes.CHILD, call.node, message, hints[call.child])
 
 
 def _check_payload(call: Call, child: Definition) -> None:
@@ -62,22 +47,22 @@ def _check_payload(call: Call, child: Definition) -> None:
     for error in errors_of(child.schema, {} if given is None else plain(given)):
         place = call.node if given is None else at(given, error.keys)
         hint = "give the step a `payload` that fits" if given is None else "correct the payload or the schema"
-        if wrong := bare_hint(place, call.report):
+        if wrong := call.hint_for(place):
             hint = f"it is text; {wrong}"
         message = f"the payload does not fit the schema of “{child.name}”: {error.path}: {error.message}"
-        call.report.error(codes.CHILD_PAYLOAD, place, message, hint)
+        call.tell(codes.CHILD_PAYLOAD, place, message, hint)
 
 
 def _check_recursion(calls: Sequence[Call]) -> None:
     numbers: dict[str, int] = {}
     for call in calls:
-        for name in (call.report.workflow or "", call.child):
+        for name in (call.caller, call.child):
             numbers.setdefault(name, len(numbers))
     names = list(numbers)
     children: list[list[int]] = [[] for _ in numbers]
     made: dict[tuple[int, int], Call] = {}
     for call in calls:
-        pair = numbers[call.report.workflow or ""], numbers[call.child]
+        pair = numbers[call.caller], numbers[call.child]
         children[pair[0]].append(pair[1])
         made.setdefault(pair, call)
     for _ in range(MAX_CYCLES):
@@ -87,7 +72,7 @@ def _check_recursion(calls: Sequence[Call]) -> None:
         pair = _closing(cycle, list(made))
         call = made[pair]
         message = f"the workflow would start itself: {shown([names[number] for number in cycle])}"
-        call.report.error(codes.RECURSION, call.node, message, "take one of these steps out")
+        call.tell(codes.RECURSION, call.node, message, "take one of these steps out")
         # Cut it there, to find those that are left.
         children[pair[0]] = [number for number in children[pair[0]] if number != pair[1]]
 

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from django_director.definitions.model import (
-    ApprovalStep,
-    Container,
-    Definition,
-    MapStep,
-    Step,
-    TaskStep,
-    WaitStep,
-)
+from django_director.definitions.kinds import Container
+from django_director.definitions.model import Definition, Step, TaskStep
 
 
 def with_upstream(definition: Definition) -> Iterator[tuple[TaskStep, bool]]:
@@ -28,11 +21,9 @@ def _tasks(steps: Iterable[Step], received: _Received) -> Iterator[tuple[TaskSte
     for step in steps:
         if isinstance(step, TaskStep):
             yield step, received.by(step)
-        elif isinstance(step, Container):
-            yield from _tasks(step.members, received)
-        elif isinstance(step, MapStep):
-            # The item, and then the result before it.
-            yield from ((member, True) for member in step.body)
+        yield from _tasks(step.members, received)
+        # The item, and then the result before it.
+        yield from ((member, True) for member in step.body)
 
 
 class _Received:
@@ -48,8 +39,7 @@ class _Received:
     def collect(self, steps: Iterable[Step]) -> None:
         for step in steps:
             self.by_id[step.id] = step
-            if isinstance(step, Container):
-                self.collect(step.members)
+            self.collect(step.members)
 
     def place(self, steps: Iterable[Step], before: tuple[Step, ...], *, in_order: bool) -> None:
         for step in steps:
@@ -90,4 +80,4 @@ class _Received:
             if not source.members:
                 return False, step
             source = source.members[-1]
-        return (None, source) if isinstance(source, ApprovalStep | WaitStep) else (True, step)
+        return (None, source) if source.passes_on else (True, step)

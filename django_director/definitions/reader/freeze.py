@@ -1,66 +1,47 @@
-"""Drafts with ids to the steps of ``model``."""
+"""Drafts with ids to the steps of ``model`` and ``kinds``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django_director.definitions.model import (
-    ApprovalStep,
-    Container,
-    MapStep,
-    Step,
-    TaskStep,
-    WaitStep,
-    WorkflowStep,
-)
+from django_director.definitions.fields.drafts import Draft
+from django_director.definitions.kinds import KINDS
+from django_director.definitions.model import Step, TaskStep
 from django_director.definitions.source.report import Report
 
-from .drafts import Draft
 from .policies import Defaults
 from .queues import Queues
 
 
 @dataclass(frozen=True, slots=True)
 class Freezer:
-    """What a step does not say itself, it takes from its workflow."""
+    """Makes steps of drafts. What a step does not say itself, it takes from its workflow."""
 
     queues: Queues
     defaults: Defaults
     report: Report
 
-    def steps(self, drafts: list[Draft]) -> tuple[Step, ...]:
+    def steps(self, drafts: Iterable[Draft]) -> tuple[Step, ...]:
+        """Make the steps of some drafts."""
         return tuple(map(self.step, drafts))
 
-    def step(self, draft: Draft) -> Step:
-        match draft.kind:
-            case "task":
-                return self.task(draft)
-            case "group" | "chain":
-                return Container(**self.common(draft), kind=draft.kind, members=self.steps(draft.members))
-            case "map":
-                return MapStep(**self.common(draft), body=tuple(map(self.task, draft.members)), **draft.own)
-            case "workflow":
-                return WorkflowStep(**self.common(draft), **draft.own)
-            case "approval":
-                return ApprovalStep(**self.common(draft), **draft.own)
-            case "wait":
-                return WaitStep(**self.common(draft), **draft.own)
+    def tasks(self, drafts: Iterable[Draft]) -> tuple[TaskStep, ...]:
+        """Make the Celery tasks of drafts that are all of this kind."""
+        return tuple(step for step in map(self.step, drafts) if isinstance(step, TaskStep))
 
-    def task(self, draft: Draft) -> TaskStep:
-        defaults = self.defaults
+    def step(self, draft: Draft) -> Step:
+        """Make the step of a draft, with all that stands in it."""
         common = self.common(draft)
-        return TaskStep(
-            **common | {"queue": common["queue"] or defaults.queue},
-            task=draft.task,
-            kwargs=draft.kwargs,
-            retry=draft.retry or defaults.retry,
-            timeout=defaults.timeout if draft.timeout is None else draft.timeout,
-            priority=defaults.priority if draft.priority is None else draft.priority,
-            continue_on_error=draft.continue_on_error or False,
-        )
+        if draft.kind == "task":
+            self.defaults.fill(draft)
+            common["queue"] = common["queue"] or self.defaults.queue
+        made: Step = KINDS[draft.kind].freeze(draft, common, self.step)
+        return made
 
     def common(self, draft: Draft) -> dict[str, Any]:
+        """Return the fields that steps of all kinds have."""
         has_queue = not draft.is_container or draft.is_conditional
         return {
             "id": draft.id,

@@ -6,16 +6,16 @@ from collections.abc import Collection
 from itertools import chain, count
 from typing import Final
 
+from django_director.definitions.fields.drafts import Draft
+from django_director.definitions.fields.scopes import IN_HOOK, check_use
+from django_director.definitions.fields.values import NAME_LENGTH
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import ListNode, MappingNode, Node, describe
 from django_director.definitions.source.report import Report
 
-from .drafts import Draft
-from .scopes import IN_HOOK, check_use
 from .step_ids import ID, ID_HINT
 from .step_names import Names
 from .steps import read_step
-from .values import NAME_LENGTH
 
 HOOKS: Final = ("success", "failure", "canceled", "always")
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from django_director.definitions.fields.drafts import Draft
+from django_director.definitions.kinds import KINDS
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import (
     Entry,
@@ -22,14 +24,11 @@ from django_director.definitions.source.nodes import (
 )
 from django_director.definitions.source.report import Report
 
-from .drafts import Draft
-from .options import MAP_KEYS
-from .other_steps import APPROVAL_KEYS, CHILD_KEYS, WAIT_KEYS
-
-OPTIONS: Final = frozenset((*MAP_KEYS, *CHILD_KEYS, *APPROVAL_KEYS, *WAIT_KEYS))
+OPTIONS: Final = frozenset(key for kind in KINDS.values() for key in kind.keys)
 """The keys of all kinds of steps."""
 
-_OWNERS: Final = ("task", "type", "workflow")
+_OWNERS: Final = frozenset(kind.marker for kind in KINDS.values())
+"""The keys that tell one kind from the others: `task`, `type`, `workflow`."""
 _NAMES: Final = ("name", "id")
 """Where other languages have the id of a step."""
 _NAME: Final = re.compile(r"[\w.-]{1,80}")

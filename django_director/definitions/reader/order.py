@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from django_director.definitions.cycles import in_order, shown
+from django_director.definitions.fields.drafts import Draft
+from django_director.definitions.fields.expressions import Use
+from django_director.definitions.fields.scopes import IN_MAP, IN_STEP, check_use
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import Node
 from django_director.definitions.source.report import Report
 
-from .drafts import Draft
-from .expressions import Use
-from .scopes import IN_MAP, IN_STEP, check_use
 from .step_names import Names, not_before
 
 MAX_CYCLES: Final = 20

@@ -5,16 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_director.definitions.fields.drafts import Draft
+from django_director.definitions.fields.expressions import Use, read_expression
+from django_director.definitions.fields.options import RUNNING_KEYS, read_priority, read_retry
+from django_director.definitions.fields.scopes import AT_START, IN_STEP, check_use
+from django_director.definitions.fields.values import (
+    MAX_INT,
+    read_duration,
+    read_flag,
+    read_names,
+    read_text,
+    read_whole,
+    read_word,
+)
 from django_director.definitions.model import ON_CONFLICT, Concurrency, Retry
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode, Node, describe
 from django_director.definitions.source.report import Report
 
-from .expressions import Use, read_expression
-from .options import RUNNING_KEYS, read_priority, read_retry
-from .scopes import AT_START, IN_STEP, check_use
 from .step_names import Names
-from .values import MAX_INT, read_duration, read_flag, read_names, read_text, read_whole, read_word
 
 CONCURRENCY_KEYS: Final = ("limit", "key", "on_conflict")
 
@@ -27,6 +36,12 @@ class Defaults:
     timeout: int | float | None = None
     queue: str | None = None
     priority: int | None = None
+
+    def fill(self, draft: Draft) -> None:
+        """Give a Celery task the options that it does not have itself; its queue depends on more."""
+        draft.retry = draft.retry or self.retry
+        draft.timeout = self.timeout if draft.timeout is None else draft.timeout
+        draft.priority = self.priority if draft.priority is None else draft.priority
 
 
 def read_defaults(node: Node | None, report: Report) -> Defaults:

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django_director.common.suggestions import MAX_HINTS, question
+from django_director.definitions.fields.drafts import Draft
+from django_director.definitions.fields.expressions import note_text
+from django_director.definitions.fields.values import NAME_LENGTH, read_text
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import MappingNode, Node, describe, text_of
 from django_director.definitions.source.report import Report
-
-from .drafts import Draft
-from .expressions import note_text
-from .values import NAME_LENGTH, read_text
 
 
 @dataclass(slots=True, kw_only=True)

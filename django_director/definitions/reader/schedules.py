@@ -7,6 +7,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from django_director.common.suggestions import did_you_mean
+from django_director.definitions.fields.expressions import note_text
+from django_director.definitions.fields.values import MAX_INT, parse_duration, read_flag, read_text
 from django_director.definitions.model import Retention, Schedule
 from django_director.definitions.payloads import errors_of
 from django_director.definitions.source import codes, foreign_words
@@ -24,8 +26,6 @@ from django_director.definitions.source.nodes import (
 from django_director.definitions.source.report import Report
 
 from . import cron
-from .expressions import note_text
-from .values import MAX_INT, parse_duration, read_flag, read_text
 
 TIMINGS: Final = ("interval", "crontab", "schedule")
 KEYS: Final = (*TIMINGS, "payload", "timezone", "enabled")

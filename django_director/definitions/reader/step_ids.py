@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Final
 
+from django_director.definitions.fields.drafts import Draft, walk
+from django_director.definitions.fields.values import NAME_LENGTH
 from django_director.definitions.source import codes
 from django_director.definitions.source.report import Report
-
-from .drafts import Draft, walk
-from .values import NAME_LENGTH
 
 ID: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 ID_HINT: Final = "letters, digits, `_` and `-`, not beginning with a digit or `-`"

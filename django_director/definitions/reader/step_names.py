@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import Final
 
 from django_director.common.suggestions import LISTED, MAX_HINTS, did_you_mean, nearest
+from django_director.definitions.fields.drafts import Draft, walk
+from django_director.definitions.fields.expressions import Use
+from django_director.definitions.kinds import KINDS
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import Node
 from django_director.definitions.source.report import Report
-
-from .drafts import Draft, walk
-from .expressions import Use
 
 DECISION: Final = ("approved", "by", "comment", "at")
 """What `tasks.ID.decision` has."""
@@ -91,7 +91,7 @@ class Names:
             message = f"“{target.id}” stands in the map “{outer.id}”, and is known only there"
             report.error(codes.SCOPE, use.node, message, f"use “{outer.id}”: its result is the list of them")
             return None
-        if use.reference.path[1] == "decision" and target.kind != "approval":
+        if use.reference.path[1] == "decision" and not KINDS[target.kind].has_decision:
             message = f"“{target.id}” is no approval, and has no `.decision`"
             report.error(codes.SCOPE, use.node, message, "write `.result` or `.status`")
             return None

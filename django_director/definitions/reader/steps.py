@@ -1,11 +1,14 @@
-"""The forms of steps: names, tasks with options, groups, chains and maps."""
+"""Steps as a file writes them: a name alone, or a name with options, whose kind reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Final, Literal, cast
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 from django_director.common.suggestions import did_you_mean, nearest
+from django_director.definitions.fields.drafts import Draft, Within, walk
+from django_director.definitions.fields.options import COMMON_KEYS, TASK_KEYS, read_common
+from django_director.definitions.kinds import KINDS, Kind
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.compose import QUOTES, not_text
 from django_director.definitions.source.nodes import (
@@ -19,21 +22,21 @@ from django_director.definitions.source.nodes import (
 )
 from django_director.definitions.source.report import Report
 
-from .drafts import Draft, Kind, walk
-from .expressions import read_expression
 from .malformed_steps import OPTIONS, read_many_keys, read_without_options
-from .maps import check_over, is_for_map, share
-from .options import CONTAINER_KEYS, ELSEWHERE, MAP_KEYS, TASK_KEYS, read_common, read_task_options
-from .other_steps import read_approval, read_child, read_wait
-from .scopes import IN_MAP
-from .values import MAX_INT, read_text, read_whole
 
-TYPES: Final = ("group", "chain", "map", "approval", "wait")
-_DECIDING: Final = ("type", "tasks", "task", "workflow")
+TYPES: Final = tuple(kind.name for kind in KINDS.values() if kind.marker == "type")
+"""What `type` may say."""
+_MARKED: Final = tuple(kind for kind in KINDS.values() if kind.marker not in ("type", "task"))
+"""The kinds that are told by a key of their own in place of a `type`."""
+_DECIDING: Final = ("type", "tasks", "task", *(kind.marker for kind in _MARKED))
 """The keys that say of what kind a step is."""
-
-Within = Literal["tasks", "group", "chain", "map", "hook"]
-"""What a list of steps belongs to."""
+ELSEWHERE: Final[Mapping[str, str]] = {
+    key: f"`{key}` belongs to a step with `{f'type: {kind.name}' if kind.marker == 'type' else f'{kind.marker}:'}`"
+    for kind in KINDS.values()
+    for key in kind.keys
+    if key not in (*_DECIDING, *COMMON_KEYS, *TASK_KEYS)
+}
+"""Hints for keys of other kinds of steps, for those who forget the `type`."""
 
 
 def read_steps(node: ListNode, report: Report, within: Within = "tasks") -> list[Draft]:
@@ -88,63 +91,54 @@ def _read_mapping(node: MappingNode, report: Report, within: Within) -> Draft | 
 
 def _with_options(name: str, key: ScalarNode, body: MappingNode, report: Report, within: Within) -> Draft:
     body = report.mend_keys(body, f"in the step “{name}”", OPTIONS, _DECIDING)
-    if "type" not in body.entries and "tasks" not in body.entries and "workflow" not in body.entries:
-        return _task(name, key, body, report)
     kind = _kind(name, key, body, report)
     if kind is None:
         return _of_no_kind(name, key, body, report, within)
-    draft = Draft(name=name, kind=kind, node=key, explicit=True)
-    _READERS[kind](draft, body, report)
-    if kind == "chain" and within in ("tasks", "chain"):
+    draft = Draft(name=name, kind=kind.name, node=key, explicit=True)
+    if kind.name == "task" and not _says_what_it_does(body):
+        draft.task = name
+    where = f"in the {kind.title or kind.name} “{name}”"
+    body = report.check_keys(body, where, kind.keys, ELSEWHERE, kind.foreign_words)
+    read_common(draft, body, report)
+    kind.read(draft, body, report, read_steps)
+    if kind.name == "chain" and within in ("tasks", "chain"):
         _note_lone_chain(draft, report)
     return draft
 
 
-def _task(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Draft:
-    is_id = any(
-        foreign_words.hint_for(word, foreign_words.OF_STEPS) in foreign_words.KINDS for word in body.entries
-    )
-    body = report.check_keys(body, f"in the step “{name}”", TASK_KEYS, ELSEWHERE, foreign_words.OF_STEPS)
-    given = "task" in body.entries
-    task = (_read_task(body, report) if given else "" if is_id else name) or ""
-    draft = Draft(name=name, kind="task", task=task, explicit=given, node=key)
-    read_common(draft, body, report)
-    read_task_options(draft, body, report)
-    return draft
+def _says_what_it_does(body: MappingNode) -> bool:
+    """Return whether a word of another engine says what the step does: then its name is an id and no task."""
+    hints = (foreign_words.hint_for(word, foreign_words.OF_STEPS) for word in body.entries)
+    return any(hint in foreign_words.KINDS for hint in hints)
 
 
-def _read_task(body: MappingNode, report: Report) -> str | None:
-    node = body.entries["task"].value
-    if text_of(node):
-        return read_text(body, "task", report)
-    shown = "empty" if text_of(node) == "" else describe(node)
-    message = f"`task` must be a task's name, and is {shown}"
-    report.error(codes.VALUE, node, message, "write `task: NAME`, or take it out")
-    return None
-
-
-def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind | None:
+def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind[Any] | None:
+    """Return the kind of a step; ``None`` when it can't be told, which is reported."""
+    marked = next((kind for kind in _MARKED if kind.marker in body.entries), None)
+    if marked is None and "type" not in body.entries and "tasks" not in body.entries:
+        return KINDS["task"]
     node = body.get("type")
-    kind = text_of(node)
-    if kind in TYPES:
-        return cast(Kind, kind)
     if node is not None:
-        return _kind_meant(name, node, kind if kind is not None else describe(node), report)
-    if "workflow" in body.entries:
-        return "workflow"
+        return _kind_of_type(name, node, report)
+    if marked is not None:
+        return marked
     has = "`tasks` and no `type`" if "tasks" in body.entries else "an empty `type`"
     message = f"“{name}” has {has}"
     report.error(codes.STEP_TYPE, key, message, "add `type: group` or `type: chain`")
     return None
 
 
-def _kind_meant(name: str, node: Node, shown: str, report: Report) -> Kind | None:
-    """Report a type that is none; the kind that its hint names is the one that is read."""
+def _kind_of_type(name: str, node: Node, report: Report) -> Kind[Any] | None:
+    """Return the kind that `type` names. One that is unknown is reported, and read as the one its hint names."""
+    given = text_of(node)
+    if given in TYPES:
+        return KINDS[given]
+    shown = describe(node) if given is None else given
     hint = foreign_words.hint_for(shown, foreign_words.TYPES)
     near = "" if hint else nearest(shown, TYPES)
     message = f"unknown type “{shown}” of “{name}”"
     report.error(codes.STEP_TYPE, node, message, hint or did_you_mean(shown, TYPES))
-    return cast(Kind | None, foreign_words.CONTAINERS.get(hint) or near or None)
+    return KINDS.get(foreign_words.CONTAINERS.get(hint) or near or "")
 
 
 def _of_no_kind(name: str, key: ScalarNode, body: MappingNode, report: Report, within: Within) -> Draft:
@@ -161,86 +155,9 @@ def _of_no_kind(name: str, key: ScalarNode, body: MappingNode, report: Report, w
     return draft
 
 
-def _container(draft: Draft, body: MappingNode, report: Report) -> None:
-    kind = cast(Literal["group", "chain"], draft.kind)
-    body = report.check_keys(
-        body, f"in the {kind} “{draft.name}”", CONTAINER_KEYS, ELSEWHERE, foreign=foreign_words.OF_STEPS
-    )
-    read_common(draft, body, report)
-    tasks = body.get("tasks")
-    if isinstance(tasks, ListNode):
-        draft.members = read_steps(tasks, report, kind)
-        _note_size(draft, len(tasks.items), report)
-    else:
-        _no_list(draft, tasks, report)
-
-
-def _no_list(draft: Draft, tasks: Node | None, report: Report) -> None:
-    what = "has no `tasks`" if tasks is None else f"has {describe(tasks)} as `tasks`"
-    message = f"the {draft.kind} “{draft.name}” {what}"
-    report.error(codes.TASKS, tasks or draft.node, message, "`tasks` is a list of steps")
-
-
-def _note_size(draft: Draft, size: int, report: Report) -> None:
-    if draft.kind != "group" or size > 1:
-        return
-    if size:
-        message = f"the group “{draft.name}” has one member: the next task gets a list of one result"
-        hint = "celery-director passed the bare result; put the task in the list itself for that"
-        report.note(codes.GROUP_OF_ONE, draft.node, message, hint)
-    else:
-        message = f"the group “{draft.name}” has no members: the next task gets an empty list"
-        report.note(codes.EMPTY_GROUP, draft.node, message, "take it out if that is not meant")
-
-
 def _note_lone_chain(draft: Draft, report: Report) -> None:
     if draft.is_conditional or draft.needs is not None or len(draft.members) < 2:
         return
     message = f"the members of the chain “{draft.name}” run in order, as they would without it"
     hint = "celery-director ran them in parallel; write `type: group` for that"
     report.note(codes.LONE_CHAIN, draft.node, message, hint)
-
-
-def _map(draft: Draft, body: MappingNode, report: Report) -> None:
-    body = report.check_keys(body, f"in the map “{draft.name}”", MAP_KEYS, ELSEWHERE, foreign_words.OF_MAPS)
-    read_common(draft, body, report)
-    draft.uses = uses = list(draft.uses)
-    draft.own = {
-        "over": read_expression(body, "over", report, uses),
-        "max_parallel": read_whole(body, "max_parallel", 1, MAX_INT, report),
-    }
-    check_over(draft, body.get("over"), report)
-    report = report.inside(known=IN_MAP)
-    each = Draft(name=draft.name, kind="task", node=draft.node)
-    read_task_options(each, body, report)
-    _read_body(draft, each, body, report)
-
-
-def _read_body(draft: Draft, each: Draft, body: MappingNode, report: Report) -> None:
-    task, tasks = read_text(body, "task", report), body.get("tasks")
-    if (body.get("task") is None) == (tasks is None):
-        has = "neither `task` nor `tasks`" if tasks is None else "both `task` and `tasks`"
-        message = f"the map “{draft.name}” has {has}"
-        report.error(codes.INCOMPLETE, draft.node, message, "write `task: NAME`, or `tasks:` for several")
-    elif isinstance(tasks, ListNode):
-        read = read_steps(tasks, report, "map")
-        draft.members = [member for member in read if is_for_map(draft, member, report)]
-        share(each, draft.members)
-        if not tasks.items:
-            message = f"the map “{draft.name}” has no `tasks`"
-            report.error(codes.INCOMPLETE, tasks, message, "name a Celery task")
-    elif tasks is not None:
-        _no_list(draft, tasks, report)
-    elif task is not None:
-        each.task = draft.task = task
-        draft.members = [each]
-
-
-_READERS: Final[Mapping[Kind, Callable[[Draft, MappingNode, Report], None]]] = {
-    "group": _container,
-    "chain": _container,
-    "map": _map,
-    "workflow": read_child,
-    "approval": read_approval,
-    "wait": read_wait,
-}

@@ -6,15 +6,16 @@ import re
 from pathlib import Path
 from typing import Final
 
+from django_director.definitions.fields.drafts import Draft, walk
+from django_director.definitions.fields.options import RUNNING_KEYS
+from django_director.definitions.fields.values import NAME_LENGTH, read_text
 from django_director.definitions.model import Definition
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import Entry, ListNode, MappingNode, Node, describe
 from django_director.definitions.source.report import Report
 
-from .drafts import Draft, walk
 from .freeze import Freezer
 from .hooks import check_hooks, read_hooks
-from .options import RUNNING_KEYS
 from .order import check_order
 from .policies import read_defaults, read_policies
 from .queues import read_queues
@@ -23,7 +24,6 @@ from .schemas import read_schema
 from .step_ids import name_steps
 from .step_names import Names
 from .steps import read_steps
-from .values import NAME_LENGTH, read_text
 
 NAME: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 KEYS: Final = (
@@ -115,7 +115,7 @@ def _read_body(
         name=name,
         description=read_text(body, "description", report, is_long=True) or "",
         tasks=freezer.steps(drafts),
-        hooks={outcome: tuple(map(freezer.task, hook)) for outcome, hook in hooks.items()},
+        hooks={outcome: freezer.tasks(hook) for outcome, hook in hooks.items()},
         schema=schema,
         schedules=read_periodic(body.get("periodic"), schema, report),
         retention=read_retention(body.get("retention"), report),

@@ -32,19 +32,19 @@ def same_as(word: str, known: Collection[str]) -> str:
     return next((ours for ours, words in _SAME if ours in known and plain in words.split()), "")
 
 
-def _words(table: str) -> dict[str, str]:
-    """From a table: a hint on a line of its own, and under it, indented, the words that it is for."""
-    words: dict[str, str] = {}
+def words(table: str) -> dict[str, str]:
+    """Read a table: each hint stands on a line of its own, and below it, indented, the words that get it."""
+    found: dict[str, str] = {}
     hint = ""
     for line in table.strip().splitlines():
         if line.startswith(" "):
-            words.update(dict.fromkeys(line.split(), hint))
+            found.update(dict.fromkeys(line.split(), hint))
         else:
             hint = line
-    return words
+    return found
 
 
-OF_STEPS: Final = _words("""
+OF_STEPS: Final = words("""
 write `when: payload.amount > 1000`
     if condition only_if run_if unless run_condition
 write `needs: [ID]`
@@ -93,16 +93,7 @@ write `description:`, or a key of your own that begins with `x-`
     comment title summary doc documentation doc_md display_name label labels tags
 """)
 
-OF_MAPS: Final = OF_STEPS | _words("""
-write `over: payload.items`
-    items item_list foreach for_each each loop list matrix with_items with_param
-write `max_parallel: 10`
-    concurrency max_concurrency max_workers parallelism limit parallel
-write `tasks:` with the steps of each item, or `task: NAME`
-    steps jobs body do
-""")
-
-OF_WORKFLOWS: Final = _words("""
+OF_WORKFLOWS: Final = words("""
 write `tasks:`, a list of steps: `tasks: [FETCH]`
     steps jobs stages states nodes activities dag pipeline flow
 write `periodic: {crontab: "0 7 * * *"}` or `periodic: {interval: 10m}`
@@ -141,7 +132,7 @@ write `description:`, or a key of your own that begins with `x-`
     tags labels version doc documentation comment metadata
 """)
 
-OF_RETRY: Final = _words("""
+OF_RETRY: Final = words("""
 write `max: 3`, the number of further attempts
     attempts max_attempts max_retries retries limit times count
 write `delay: 10s`
@@ -158,7 +149,7 @@ write `jitter: true`
     retry_jitter jitter_strategy random
 """)
 
-OF_SCHEDULES: Final = _words("""
+OF_SCHEDULES: Final = words("""
 write `crontab: "0 7 * * *"`
     cron expression cron_expression
 write `interval: 10m`
@@ -171,7 +162,7 @@ write `payload: {name: value}`
     args kwargs input inputs params parameters arguments data
 """)
 
-OF_HOOKS: Final = _words("""
+OF_HOOKS: Final = words("""
 write `failure: TASK`
     on_failure failed on_error error failures
 write `success: TASK`
@@ -184,7 +175,7 @@ let it be the first step; hooks run when the run has ended
     on_start start before on_retry
 """)
 
-OF_CONCURRENCY: Final = _words("""
+OF_CONCURRENCY: Final = words("""
 write `limit: 1`
     max max_parallel max_active_runs max_runs parallelism count
 write `key: payload.order`
@@ -193,30 +184,7 @@ write `on_conflict: cancel_running`; `queue` and `skip` are the others
     cancel_in_progress policy strategy concurrency_policy collision_strategy behavior
 """)
 
-OF_APPROVALS: Final = _words("""
-write `prompt: Ship this order?`
-    message question title text
-write `permission: app_label.codename`, or `allowed_groups` of the workflow
-    approvers users roles groups who assignee
-write `on_timeout: reject`, `approve` or `skip`
-    default default_action on_expire
-""")
-
-OF_WAITS: Final = _words("""
-write `for: 30s`
-    seconds duration delay time sleep minutes timeout
-write `until: payload.at`, or a time of ISO 8601
-    at timestamp date target_time datetime
-""")
-
-OF_CHILDREN: Final = _words("""
-what a child workflow gets is its `payload`
-    with args kwargs inputs input params parameters arguments conf
-that is said by the steps of the child workflow
-    retry retries queue continue_on_error
-""")
-
-TYPES: Final = _words("""
+TYPES: Final = words("""
 write `type: group`
     parallel fan_out concurrent all group_all chord
 write `type: chain`
@@ -259,14 +227,3 @@ _SAME: Final = (
 )
 CONTAINERS: Final = {TYPES["parallel"]: "group", TYPES["sequence"]: "chain"}
 """By the hint: what a word of another engine is here, so that what stands in it is read."""
-
-RULES: Final = _words("""
-write `always`
-    all_done
-write `any_success`
-    one_success none_failed_min_one_success any
-write `any_failed`
-    one_failed on_failure failure failed all_failed
-write `all_success`
-    on_success success all none_skipped
-""")

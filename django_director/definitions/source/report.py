@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django_director.common.problems import Place, Problem
 from django_director.common.suggestions import did_you_mean, nearest
-from django_director.definitions.reader.scopes import IN_STEP
 
 from . import codes
+from .calls import Call
 from .foreign_words import Words, hint_for, same_as
 from .nodes import Entry, ListNode, MappingNode, Node, is_null, text_of
-
-if TYPE_CHECKING:
-    from django_director.definitions.checks.calls import Call
 
 CERTAIN: Final = 0.75
 """How much a wrong key must be like a known one to be read as that."""
@@ -51,8 +48,8 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     workflow: str | None = None
     step: str | None = None
-    known: frozenset[str] = IN_STEP
-    """What expressions know there."""
+    known: frozenset[str] = frozenset()
+    """The names that expressions know there."""
     schema: Any = None
     """Of the workflow's payload."""
     budget: Budget = field(default_factory=Budget)

@@ -27,7 +27,7 @@ from django_director.db.transactions import (
     statement,
     update_unlocked,
 )
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from django_director.engine import outbox, reactions, stopping, transitions
 from django_director.engine.flow import advance, item_rows
 from django_director.engine.outbox import RunRef

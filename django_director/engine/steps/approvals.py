@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from django_director.common import failpoints
 from django_director.db.functions import Now, iso, later
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
-from django_director.definitions.model import ApprovalStep, OnTimeout
+from django_director.definitions import ApprovalStep, OnTimeout
 from django_director.engine import history, outbox
 from django_director.engine.arguments import checked_comment, checked_task, checked_user, checked_via
 from django_director.engine.attempts import endings

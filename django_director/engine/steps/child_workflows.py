@@ -21,7 +21,7 @@ from django_director.conf import director
 from django_director.db.functions import later
 from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, in_transaction, statement, transact
-from django_director.definitions.model import WorkflowStep
+from django_director.definitions import WorkflowStep
 from django_director.engine import lineage, pausing, reactions, stopping, transitions
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim

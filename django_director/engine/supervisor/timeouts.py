@@ -14,7 +14,7 @@ from django.db.models import F
 from django_director.db.functions import later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, statement, transact, update_unlocked
-from django_director.definitions.model import WorkflowStep
+from django_director.definitions import WorkflowStep
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.failures import Failure
 from django_director.engine.launch.orders import time_limit

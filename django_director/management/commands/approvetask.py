@@ -5,7 +5,7 @@ from typing import Any
 
 from django_director import engine
 from django_director.access.authorization import needed_for, to_decide
-from django_director.definitions.model import ApprovalStep
+from django_director.definitions import ApprovalStep
 from django_director.management.base import VIA
 from django_director.management.tasks import TaskCommand
 from django_director.models import Task

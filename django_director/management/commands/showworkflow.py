@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterable
 from typing import Any, Final
 
-from django_director.definitions.model import Definition, Step
+from django_director.definitions import Definition, Step
 from django_director.drawing.text import mermaid
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.definition import limits, tree

@@ -3,7 +3,7 @@
 import pytest
 
 from django_director import engine
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from tests import factories
 from tests.integration.admin.pages import address, text
 

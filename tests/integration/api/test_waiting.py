@@ -3,7 +3,7 @@
 import pytest
 
 from django_director import engine
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from django_director.models import Run
 from tests import factories
 

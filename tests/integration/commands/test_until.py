@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from django_director import engine, testing
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.models import Run
 from django_director.worker import local
 from tests.factories import definition, make_workflow, step

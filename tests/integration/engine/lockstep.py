@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django_director import engine
-from django_director.definitions.model import ApprovalStep, Definition, MapStep, WorkflowStep
+from django_director.definitions import ApprovalStep, Definition, MapStep, WorkflowStep
 from django_director.engine import stopping
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim

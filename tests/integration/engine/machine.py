@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from django_director import engine
-from django_director.definitions.model import Concurrency, Container, Definition, TaskStep
+from django_director.definitions import Concurrency, Container, Definition, TaskStep
 from django_director.dispatch import publisher
 from django_director.dispatch.publisher import Message
 from django_director.engine import pausing

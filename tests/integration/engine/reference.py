@@ -9,15 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from django_director.definitions.model import (
-    ApprovalStep,
-    Container,
-    Definition,
-    Step,
-    TaskStep,
-    WaitStep,
-    WorkflowStep,
-)
+from django_director.definitions import ApprovalStep, Container, Definition, Step, TaskStep, WaitStep, WorkflowStep
 
 SPARED = {"always", "any_failed"}
 ENDED = {"success", "failed", "skipped", "upstream_failed", "canceled"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from django_director.definitions.model import Definition, MapStep, Step, TaskStep
+from django_director.definitions import Definition, MapStep, Step, TaskStep
 
 from .reference import ENDED, SPARED, Reference
 

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from django_director import engine, signals
-from django_director.definitions.model import Concurrency, Retry
+from django_director.definitions import Concurrency, Retry
 from django_director.engine import stopping
 from django_director.engine.attempts import finish
 from django_director.engine.concurrency import admission, keys, pending_reasons

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.concurrency import admission
 from django_director.engine.supervisor import audit

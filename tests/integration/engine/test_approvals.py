@@ -16,7 +16,7 @@ from django_director.db.functions import Now
 from django_director.engine import stopping
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.steps import timers
+from django_director.engine.steps import approvals, timers
 from django_director.engine.supervisor import agenda, audit, leases, publishing, timeouts
 from django_director.engine.supervisor.leadership import LEASE_NAME
 from django_director.engine.supervisor.loop import Supervisor
@@ -429,7 +429,7 @@ def test_a_worker_that_dies_before_it_has_asked():
     Task.objects.running().update(lease_until=PAST)
     assert leases.expire_leases() == 1
     ask(run)
-    assert not own_steps.approvals.ask(lost, None)
+    assert not approvals.ask(lost, None)
     engine.approve(run.tasks.get(step="OK"))
     assert driver.statuses(run)["OK"] == "success"
 

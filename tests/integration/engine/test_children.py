@@ -9,7 +9,7 @@ from django.db import transaction
 from django.test import TestCase
 
 from django_director import engine
-from django_director.definitions.model import Concurrency, TaskStep
+from django_director.definitions import Concurrency, TaskStep
 from django_director.engine import parking, pausing, stopping
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.failures import Failure

@@ -18,7 +18,7 @@ from django_director import engine
 from django_director.common import ids
 from django_director.conf import director
 from django_director.db.compiled import can_pair
-from django_director.definitions.model import TaskStep
+from django_director.definitions import TaskStep
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.failures import Failure

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_director.definitions.model import ApprovalStep, Definition
+from django_director.definitions import ApprovalStep, Definition
 from django_director.models import Run
 from django_director.status import RunStatus
 from tests.examples import examples

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from django_director.engine import stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish

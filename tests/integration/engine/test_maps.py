@@ -12,7 +12,7 @@ from django_director import engine
 from django_director.common import ids
 from django_director.db.compiled import can_pair
 from django_director.db.functions import Now
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.engine import queries, stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish

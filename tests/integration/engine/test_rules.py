@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.definitions.model import RULES
+from django_director.definitions import RULES
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.failures import Failure

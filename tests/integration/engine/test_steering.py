@@ -188,7 +188,7 @@ def test_retry_is_refused_where_it_makes_no_sense():
 
 
 def test_hooks_run_again_with_each_outcome():
-    from django_director.definitions.model import TaskStep
+    from django_director.definitions import TaskStep
 
     run = driver.start("A", hooks={"failure": (TaskStep(id="hooks.failure", task="PAGE"),)})
     for _ in range(2):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_director import engine
 from django_director.db.functions import later
-from django_director.definitions.model import Retry
+from django_director.definitions import Retry
 from django_director.dispatch import batches, publisher, routing
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import failures, finish

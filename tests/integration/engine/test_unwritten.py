@@ -17,7 +17,7 @@ from django_director.conf import director
 from django_director.db import lock_limits, sessions
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
-from django_director.definitions.model import Concurrency
+from django_director.definitions import Concurrency
 from django_director.engine import parking
 from django_director.engine.attempts import finish, unwritten, unwritten_rows
 from django_director.engine.attempts.claim import Claim, claim

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from django_director.definitions import (
     CODES,
+    ON_CONFLICT,
+    ON_TIMEOUT,
+    RULES,
     as_json,
     check_retries,
     check_tasks,
@@ -17,7 +20,6 @@ from django_director.definitions import (
     from_json,
     read,
 )
-from django_director.definitions.model import ON_CONFLICT, ON_TIMEOUT, RULES
 from tests.examples import examples
 
 from .helpers import SIGNATURES

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft7Validator
 
-from django_director.definitions import editor_schema
-from django_director.definitions.model import ON_CONFLICT, ON_TIMEOUT, RULES
-from django_director.definitions.reader import hooks, options, other_steps, policies, schedules, steps, workflows
+from django_director.definitions import KINDS, ON_CONFLICT, ON_TIMEOUT, RULES, editor_schema
+from django_director.definitions.fields import options
+from django_director.definitions.reader import hooks, policies, schedules, workflows
 from django_director.definitions.source.compose import load
 from django_director.definitions.source.nodes import plain
 from django_director.definitions.source.report import Report
@@ -80,12 +80,7 @@ def test_there_is_something_to_check():
     ("part", "keys"),
     [
         ("workflow", workflows.KEYS),
-        ("task", options.TASK_KEYS),
-        ("container", steps.CONTAINER_KEYS),
-        ("map", steps.MAP_KEYS),
-        ("workflow_step", other_steps.CHILD_KEYS),
-        ("approval", other_steps.APPROVAL_KEYS),
-        ("wait", other_steps.WAIT_KEYS),
+        *((kind.schema_name or kind.name, kind.keys) for kind in KINDS.values()),
         ("schedule", schedules.KEYS),
     ],
 )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from django_director.common.suggestions import did_you_mean
 from django_director.definitions.source import codes
+from django_director.definitions.source.report import Report
 from django_director.status import RunStatus, TaskStatus
 
+from .expressions import Use
 from .payload_keys import check_payload
-
-if TYPE_CHECKING:
-    from django_director.definitions.source.report import Report
-
-    from .expressions import Use
 
 AT_START: Final = frozenset({"payload", "run"})
 """Before the run has begun: of `concurrency.key`."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
-from django_director.definitions.model import NONE_FAILED, RULES, Retry
+from django_director.definitions import trigger_rules
+from django_director.definitions.model import Retry
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import ListNode, MappingNode, describe
 from django_director.definitions.source.report import Report
@@ -19,20 +19,7 @@ COMMON_KEYS: Final = ("description", "needs", "when", "trigger_rule")
 RUNNING_KEYS: Final = ("retry", "timeout", "queue", "priority")
 """What ``defaults`` has too."""
 TASK_KEYS: Final = ("task", "queue", "with", *COMMON_KEYS, "continue_on_error", "retry", "timeout", "priority")
-CONTAINER_KEYS: Final = ("type", "tasks", *COMMON_KEYS)
-MAP_KEYS: Final = ("type", "over", "tasks", "max_parallel", *TASK_KEYS)
 RETRY_KEYS: Final = ("max", "delay", "backoff", "max_delay", "jitter", "only", "never")
-ELSEWHERE: Final[Mapping[str, str]] = {
-    key: f"`{key}` belongs to a step with `{owner}`"
-    for owner, keys in (
-        ("type: map", ("over", "max_parallel")),
-        ("workflow:", ("payload",)),
-        ("type: approval", ("prompt", "permission", "on_timeout")),
-        ("type: wait", ("for", "until")),
-    )
-    for key in keys
-}
-"""Hints for keys of other kinds of steps, for those who forget the `type`."""
 MAX_PRIORITY: Final = 255
 MAX_BACKOFF: Final = 1000
 
@@ -45,7 +32,10 @@ def read_common(draft: Draft, body: MappingNode, report: Report) -> None:
     draft.needs = read_names(body, "needs", report, hint="write `needs: [ID]`")
     draft.uses = uses = list(draft.uses)
     draft.when = read_expression(body, "when", report, uses)
-    draft.trigger_rule = read_word(body, "trigger_rule", RULES, report, foreign_words.RULES) or NONE_FAILED
+    draft.trigger_rule = (
+        read_word(body, "trigger_rule", trigger_rules.RULES, report, trigger_rules.HINTS)
+        or trigger_rules.NONE_FAILED
+    )
 
 
 def read_task_options(draft: Draft, body: MappingNode, report: Report) -> None:
@@ -56,6 +46,17 @@ def read_task_options(draft: Draft, body: MappingNode, report: Report) -> None:
     draft.priority = read_priority(body, report)
     draft.continue_on_error = read_flag(body, "continue_on_error", report)
     draft.kwargs = _read_with(draft, body, report)
+
+
+def read_list_of_steps(draft: Draft, body: MappingNode, report: Report) -> ListNode | None:
+    """Return the list at `tasks`; report when there is none."""
+    tasks = body.get("tasks")
+    if isinstance(tasks, ListNode):
+        return tasks
+    what = "has no `tasks`" if tasks is None else f"has {describe(tasks)} as `tasks`"
+    message = f"the {draft.kind} “{draft.name}” {what}"
+    report.error(codes.TASKS, tasks or draft.node, message, "`tasks` is a list of steps")
+    return None
 
 
 def read_priority(body: MappingNode, report: Report) -> int | None:

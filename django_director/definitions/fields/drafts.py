@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django_director.definitions.model import NONE_FAILED, Retry, Rule
-from django_director.definitions.source.nodes import Node
+from django_director.definitions.model import Retry
+from django_director.definitions.source.nodes import ListNode, Node
+from django_director.definitions.source.report import Report
+from django_director.definitions.trigger_rules import NONE_FAILED
 
 from .expressions import Use
 from .values import Named
 
-Kind = Literal["task", "group", "chain", "map", "workflow", "approval", "wait"]
+Within = Literal["tasks", "group", "chain", "map", "hook"]
+"""What a list of steps belongs to."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """A step without its id. The fields are those of the steps of ``model``."""
+    """A step without its id. The fields are those of the steps of ``model`` and of ``kinds``."""
 
     name: str
-    kind: Kind
+    kind: str
     node: Node
     task: str = ""
     """The Celery task, also that of a map with ``task:``; '' for all else."""
@@ -29,7 +32,7 @@ class Draft:
     description: str = ""
     needs: list[Named] | None = None
     when: Any = None
-    trigger_rule: Rule = NONE_FAILED
+    trigger_rule: str = NONE_FAILED
     queue: str | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
     retry: Retry | None = None
@@ -37,7 +40,7 @@ class Draft:
     priority: int | None = None
     continue_on_error: bool | None = None
     own: dict[str, Any] = field(default_factory=dict)
-    """What only steps of this kind have."""
+    """What only steps of this kind have, by the fields of their class."""
     members: list[Draft] = field(default_factory=list)
     """Of a container, or the body of a map."""
     uses: Sequence[Use] = ()
@@ -55,6 +58,10 @@ class Draft:
     def named_members(self) -> list[Draft]:
         """The members with ids of their own: the only step of a map with ``task:`` has the map's."""
         return [] if self.kind == "map" and self.task else self.members
+
+
+ReadSteps = Callable[[ListNode, Report, Within], list[Draft]]
+"""Reads the steps of a list; those that can't be understood are left out and reported."""
 
 
 def walk(drafts: Iterable[Draft]) -> Iterator[Draft]:

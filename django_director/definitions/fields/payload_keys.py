@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django_director.common.suggestions import LISTED, MAX_HINTS, nearest
 from django_director.definitions.source import codes
+from django_director.definitions.source.report import Report
 from django_director.expressions import spell
 
-if TYPE_CHECKING:
-    from django_director.definitions.source.report import Report
-
-    from .expressions import Use
+from .expressions import Use
 
 _ELSEWHERE: Final = ("$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 """Keywords by which a schema may name keys in another place."""

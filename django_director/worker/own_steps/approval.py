@@ -1,0 +1,18 @@
+"""An approval: a worker asks for a decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_director.definitions import ApprovalStep
+from django_director.engine.attempts.claim import Claim
+from django_director.engine.steps import approvals
+from django_director.worker.step_outcomes import HELD
+
+
+def perform(claim: Claim) -> Any:
+    """Let the step wait until a person, or its time-out, decides."""
+    step = claim.node.step
+    assert isinstance(step, ApprovalStep)
+    approvals.ask(claim, step.timeout)
+    return HELD
