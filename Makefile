@@ -10,7 +10,7 @@ PORT ?= 8000
 .PHONY: help demo serve test faults bench chaos lint types docs architecture measure package clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: ## Run the example workflows with a real worker, on SQLite and the broker in the database
 	@$(SETUP)

@@ -290,9 +290,8 @@ def folders(room: str) -> Iterator[tuple[str, Path]]:
 
 
 def address(path: Path) -> str:
-    """The link from the page to a file or, for a package, to its folder."""
-    target = path.parent if path.name == "__init__.py" and path.parent != PACKAGE else path
-    return f"../../{target.relative_to(ROOT)}"
+    """The link from the page to a file; Sphinx knows no links to folders."""
+    return f"../../{path.relative_to(ROOT)}"
 
 
 def tables(arrows: Arrows) -> str:

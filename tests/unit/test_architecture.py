@@ -12,6 +12,7 @@ from scripts import draw_rooms
 PAGE = draw_rooms.PAGE.read_text()
 #: As `engine/outbox.py::publish`, in a link or not.
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)))
+MODULES = sorted(set(re.findall(r"`([\w/]+\.py)(?:::\w+)?`", PAGE)))
 FILES = sorted(set(re.findall(r"`((?:django_director|tests|docs|scripts)/[\w/.-]+)`", PAGE)))
 
 
@@ -34,6 +35,11 @@ def assigned(tree):
     targets = [node.targets for node in tree.body if isinstance(node, ast.Assign)]
     targets += [[node.target] for node in tree.body if isinstance(node, ast.AnnAssign)]
     return {target.id for several in targets for target in several if isinstance(target, ast.Name)}
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_named_modules_exist(path):
+    assert "KIND" in path or any((folder / path).exists() for folder in (draw_rooms.PACKAGE, draw_rooms.ROOT))
 
 
 @pytest.mark.parametrize("path", FILES)

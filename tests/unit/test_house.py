@@ -26,7 +26,6 @@ LONG_MODULES = {
     "engine/launch/start.py": 352,
     "engine/supervisor/loop.py": 316,
     "engine/supervisor/recovery.py": 303,
-    "models/__init__.py": 607,
     "presentation/serializers.py": 315,
     "schedules/beat_rows.py": 305,
 }
