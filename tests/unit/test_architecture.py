@@ -1,4 +1,4 @@
-"""The page of the architecture is what the code says, and names only what there is."""
+"""The page of the architecture is what the code says, and the pages for contributors name only what there is."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from scripts import draw_rooms
 PAGE = draw_rooms.PAGE.read_text()
 #: As `engine/outbox.py::publish`, in a link or not.
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)))
-MODULES = sorted(set(re.findall(r"`([\w/]+\.py)(?:::\w+)?`", PAGE)))
-FILES = sorted(set(re.findall(r"`((?:django_director|tests|docs|scripts)/[\w/.-]+)`", PAGE)))
+PAGES = "\n".join(
+    path.read_text() for path in (*draw_rooms.PAGE.parent.glob("*.md"), draw_rooms.ROOT / "CONTRIBUTING.md")
+)
+MODULES = sorted(set(re.findall(r"`([\w/]+\.py)(?:::\w+)?`", PAGES)))
+FILES = sorted(set(re.findall(r"`((?:django_director|tests|docs|scripts)/[\w/.-]+)`", PAGES)))
 
 
 def test_the_picture_and_the_tables_are_those_of_the_code():
