@@ -1,7 +1,7 @@
 """The measures of the house hold: short functions, small modules, nothing in the package's root but its faces.
 
-What is still over a limit is listed here with its present size. The lists only shrink: a size that grows fails, and
-so does an entry that is over no limit any more. ``make measure`` prints all figures.
+What is still over a limit is listed here with its present size. The lists only shrink: a size that grows fails,
+and so does an entry that is over no limit any more. ``make measure`` prints all figures.
 """
 
 from __future__ import annotations
