@@ -7,10 +7,10 @@ SETUP := $(PYTHON) scripts/setup_venv.py
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test faults bench chaos lint types docs package clean
+.PHONY: help demo serve test faults bench chaos lint types docs architecture measure package clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: ## Run the example workflows with a real worker, on SQLite and the broker in the database
 	@$(SETUP)
@@ -51,6 +51,12 @@ types: ## Check types
 docs: ## Build the documentation into docs/_build/html
 	@$(SETUP) docs
 	@$(VENV) -m sphinx -W --keep-going -b html docs docs/_build/html
+
+architecture: ## Draw the rooms of the package anew, from its code, for docs/explanation/architecture.md
+	@$(PYTHON) scripts/draw_rooms.py
+
+measure: ## Print how long functions and modules are
+	@$(PYTHON) scripts/measure_house.py
 
 package: ## Build the package into dist/ and check it
 	@$(SETUP) release

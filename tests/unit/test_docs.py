@@ -84,8 +84,15 @@ def test_the_router_of_the_docs_keeps_our_tables_in_one_database():
     assert router.allow_migrate("director", "auth") is False
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/tutorial/first-workflow.md"])
+def test_commands_of_make_exist(page):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    named = re.findall(r"(?:`|^\$ )make ([a-z ]+)", (ROOT / page).read_text(), re.M)
+    assert {name for names in named for name in names.split()} <= targets
+
+
 def test_links_lead_somewhere():
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
     broken = [
         f"{page.relative_to(ROOT)}: {target}"
         for page in pages
