@@ -7,18 +7,14 @@ import shlex
 
 import pytest
 
+from example_project.environment import SQLITE_OPTIONS
+
 from .harness import ROOT
 from .new_project import COMMAND, Project, make_project
 
 PAGE = (ROOT / "docs" / "how-to" / "existing-project.md").read_text()
 ADDING, REMOVING = (COMMAND.findall(part) for part in PAGE.split("## Remove it again"))
-SQLITE = """
-DATABASES["default"]["OPTIONS"] = {
-    "transaction_mode": "IMMEDIATE",
-    "timeout": 20,
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-}
-"""
+SQLITE = f'\nDATABASES["default"]["OPTIONS"] = {SQLITE_OPTIONS!r}\n'
 
 pytestmark = [pytest.mark.worker, pytest.mark.slow, pytest.mark.timeout(240)]
 
