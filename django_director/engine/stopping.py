@@ -60,9 +60,9 @@ def cancel(run: Run, *, user: Any = None, force: bool = False, via: str = "") ->
     reason = f"canceled by {user}" if user is not None else "canceled"
     if force and not connection().in_atomic_block:
         # Nobody repeats the force: who asked for it is to hear of a lock.
-        _carry_out(run.pk, reason, force=True)
+        _apply_stop(run.pk, reason, force=True)
     else:
-        after_commit(partial(_carry_out, run.pk, reason, force))
+        after_commit(partial(_apply_stop, run.pk, reason, force))
     run.refresh_from_db()
     return run
 
@@ -71,7 +71,7 @@ def supersede(run_id: UUID, reason: str) -> bool:
     """Cancel a run because another one takes its place; return whether nothing had stopped it before."""
     if not statement(partial(_stop, run_id, secrets.randbits(63), error=reason)):
         return False
-    _carry_out(run_id, reason, force=False)
+    _apply_stop(run_id, reason, force=False)
     return True
 
 
@@ -90,7 +90,7 @@ def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
     return bool(stopped) or Run.objects.filter(pk=run_id, token=token).exists()
 
 
-def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
+def _apply_stop(run_id: UUID, reason: str, force: bool) -> None:
     canceled = Run.objects.stopping().filter(pk=run_id)
     if not force:
         canceled = canceled.filter(stop=Stop.CANCEL)
@@ -181,7 +181,7 @@ def stop_children(stopped: RunQuerySet, run_id: UUID, reason: str, *, force: boo
             return
     failpoints.point("cancel.passed")
     for child_id in found if force else found[:CHILDREN_AT_ONCE]:
-        _carry_out(child_id, reason, force)
+        _apply_stop(child_id, reason, force)
 
 
 def _stop_chunk(run_id: UUID, chunk: list[UUID], reason: str) -> int:

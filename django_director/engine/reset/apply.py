@@ -55,7 +55,7 @@ def retry(run: Run, *, user: Any = None, via: str = "") -> Run:
     """
     checked_user(user, "retry")
     message = history.line("retry", checked_via(via))
-    _carry_out(_of_retry(run))
+    _reset(_of_retry(run))
     history.record(user, run, message)
     return run
 
@@ -69,7 +69,7 @@ def rerun(task: Task, *, user: Any = None, via: str = "") -> Task:
     """
     checked_user(user, "rerun")
     message = history.line("rerun", checked_via(via))
-    _carry_out(_of_rerun(task))
+    _reset(_of_rerun(task))
     history.record_on_task(user, task, message)
     return _as_it_is_now(task)
 
@@ -88,7 +88,7 @@ def skip(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> T
         + (f" by {user}" if user is not None else "")
         + (f": {comment}" if comment else "")
     )
-    _carry_out(_of_skip(task), storable(reason)[:REASON_LENGTH])
+    _reset(_of_skip(task), storable(reason)[:REASON_LENGTH])
     history.record_on_task(user, task, message)
     return _as_it_is_now(task)
 
@@ -123,7 +123,7 @@ def _of_skip(task: Task) -> Plan:
     return plans.of_skip(task)
 
 
-def _carry_out(plan: Plan, reason: str = "") -> None:
+def _reset(plan: Plan, reason: str = "") -> None:
     transact(partial(apply_plan, plan, secrets.randbits(63), reason))
     plan.run.refresh_from_db()
 
@@ -146,7 +146,7 @@ def apply_plan(plan: Plan, token: int, reason: str = "", timeout: float | None =
     if run.concurrency_key is not None:
         after_commit(partial(admission.try_start, run))
     if not _reopen(run, token, timeout):
-        _go_on_from_commit(plan, token)
+        _continue_from_commit(plan, token)
         return
     snapshot = RunSnapshot.of(run, run.generation + 1)
     tasks = Task.objects.filter(run_id=run.pk)
@@ -188,7 +188,7 @@ def _reopen(run: Run, token: int, timeout: float | None) -> int:
     )
 
 
-def _go_on_from_commit(plan: Plan, token: int) -> None:
+def _continue_from_commit(plan: Plan, token: int) -> None:
     """Continue after our own commit whose answer was lost: publish what it had queued. Else raise ``Conflict``."""
     run = plan.run
     if not Run.objects.filter(pk=run.pk, token=token).exists():

@@ -96,12 +96,12 @@ def _decide(task: Task, verb: OnTimeout, user: Any, comment: str, via: str) -> T
         after_commit(partial(failpoints.point, "decide.committed"))
     now: Task = _read(task)
     if not done:
-        _go_on_from_commit(now, token, end.word)
+        _continue_from_commit(now, token, end.word)
     history.record_on_task(user, now, message)
     return now
 
 
-def _go_on_from_commit(now: Task, token: int, verb: str) -> None:
+def _continue_from_commit(now: Task, token: int, verb: str) -> None:
     """Continue after our own commit whose answer was lost: publish what it had queued. Else raise ``Conflict``."""
     if now.claim != token:
         raise _conflict(now, verb)
