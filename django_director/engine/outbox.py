@@ -1,4 +1,7 @@
-"""Queueing: the row is the outbox. Rows become ``queued`` in the transaction, messages leave after its commit."""
+"""The outbox: tasks are queued in a transaction, and their messages are sent after its commit.
+
+The rows of queued tasks are the outbox: what is not sent then, the supervisor sends later.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ STRIDE: Final = 1 << 16
 
 
 class RunRef(Protocol):
-    """What of a run is needed to queue its tasks."""
+    """What must be known of a run to queue its tasks."""
 
     @property
     def pk(self) -> Any: ...
@@ -53,7 +56,7 @@ class RunRef(Protocol):
 
 
 def first_sequence(generation: int) -> int:
-    """The sequence with which a task is queued first in a generation of its run.
+    """The sequence of a task's first message in a generation of its run.
 
     Known without reading the row: a reset is allowed on a finished run only, so nobody can have raised it.
     """
@@ -66,7 +69,7 @@ def generation_of(sequence: int) -> int:
 
 
 def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
-    """Mark pending tasks as queued and publish them after commit: one statement, whatever the fan-out."""
+    """Queue the pending tasks of these spans in one statement, and publish their messages after the commit."""
     if not ready:
         return
     positions = sum(stop - start for start, stop in ready)
@@ -85,14 +88,17 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
 
 @prepared
 def queueing(grace: float) -> Update:
-    """Queue the pending tasks of a span: parameters ``run``, ``start``, ``stop``, ``sequence``."""
+    """The statement that queues the pending tasks of a span.
+
+    Parameters: ``run``, ``start``, ``stop``, ``sequence``.
+    """
     span = Q(position__gte=Param("start", INTEGER), position__lt=Param("stop", INTEGER))
     pending = Task.objects.filter(span, run=Param("run", UUID_FIELD), is_hook=False).pending()
     return Update(pending, **transitions.queued(Param("sequence", INTEGER), later(grace)))
 
 
 def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
-    """Publish the first ``INLINE`` of these tasks after commit."""
+    """Publish the messages of the first ``INLINE`` of these tasks after the commit."""
     sequence = first_sequence(run.generation)
     messages = [message_for(run.pk, graph, position, sequence) for position in islice(expand(ready), INLINE)]
     if messages:
@@ -100,7 +106,10 @@ def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> No
 
 
 def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
-    """The same for tasks in maps, by item and position: one statement for each ``CHUNK`` of them."""
+    """Queue pending tasks in maps, given by item and position, and publish their messages after the commit.
+
+    One statement for each ``CHUNK`` of them.
+    """
     published, rest = places[:INLINE], places[INLINE:]
     if published and _queue_items(run, published, later(director.DISPATCH_GRACE)) == len(published):
         sequence = first_sequence(run.generation)
@@ -118,7 +127,7 @@ def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Any) ->
 
 @prepared
 def queueing_item(grace: float) -> Update:
-    """Queue one pending task: parameters ``next``, ``sequence``."""
+    """The statement that queues one pending task: parameters ``next``, ``sequence``."""
     pending = Task.objects.filter(pk=Param("next", UUID_FIELD)).pending()
     return Update(pending, **transitions.queued(Param("sequence", INTEGER), later(grace)))
 
@@ -141,7 +150,7 @@ def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Mes
 
 
 def message(graph: Graph, position: int, **fields: Any) -> Message:
-    """The message of a task at ``position``, with what its step says about the way it runs."""
+    """The message of the task at ``position``, with the time limit and the priority of its step."""
     node = graph.node(position)
     return Message(
         name=node.name,
@@ -155,7 +164,7 @@ def message(graph: Graph, position: int, **fields: Any) -> Message:
 
 
 class TaskRow(Protocol):
-    """What of a task's row its message is made of."""
+    """The columns of a task that its message is made of."""
 
     @property
     def pk(self) -> UUID: ...
@@ -185,7 +194,7 @@ def message_of(task: TaskRow, version: str, *, sequence: int | None = None) -> M
 
 
 def publish(messages: Sequence[Message]) -> None:
-    """Publish; what the broker did not take is due at once, for the supervisor."""
+    """Send messages. The supervisor sends what the broker did not take."""
     publication = publisher.publish(messages)
     if not publication.untried and not publication.refused:
         return
@@ -199,7 +208,7 @@ def publish(messages: Sequence[Message]) -> None:
 
 
 def expedite(task_ids: Iterable[UUID]) -> int:
-    """Make queued tasks due now, but those whose rows are locked; return how many."""
+    """Make queued tasks due now, except those whose rows are locked; return how many."""
     chosen = list(task_ids)
     if not chosen:
         return 0
@@ -208,7 +217,7 @@ def expedite(task_ids: Iterable[UUID]) -> int:
 
 
 def put_off(refused: Iterable[Refusal]) -> None:
-    """Write down why these tasks can't be sent; the supervisor tries again soon, and others go on."""
+    """Note why messages of tasks can't be sent, and let the supervisor try again later."""
     by_reason: defaultdict[tuple[str, bool], list[UUID]] = defaultdict(list)
     for refusal in refused:
         by_reason[refusal.why, refusal.is_final].append(refusal.message.task_id)

@@ -1,4 +1,4 @@
-"""Pause and resume: hold back what has not started; everything else goes on.
+"""Pause and resume runs: a paused run starts no task, and its running tasks go on.
 
 Pausing changes the run's row and nothing else. A queued task that a worker would start, or the supervisor publish,
 is parked then: it stays queued, due in the far future. Resuming makes what is parked due again.
@@ -71,9 +71,9 @@ def resume(run: Run, *, user: Any = None, via: str = "") -> Run:
 
 
 def follow_parent(child_id: UUID) -> bool:
-    """Let a child run be paused, or not, as the run of its step is; say whether that changed anything.
+    """Pause or resume a child run as the run of its step is; return whether that changed anything.
 
-    Asked after each change of either, and for all by the supervisor, so no order of the two leaves them apart.
+    This is done after each change of either run, and again by the supervisor, so that they agree in the end.
     """
     apart = _apart().filter(pk=child_id).values_list("parent_task__run__paused_at", flat=True)
     changed = 0
@@ -90,12 +90,12 @@ def follow_parent(child_id: UUID) -> bool:
 
 
 def follow_parents() -> int:
-    """The same for all child runs; return how many changed."""
+    """Pause or resume all child runs that differ from the run of their step; return how many changed."""
     return each(list(_apart().values_list("pk", flat=True)[:CHUNK]), follow_parent, lambda child_id: child_id)
 
 
 def _spread(run_id: UUID) -> None:
-    """Let a run's children follow it, and theirs."""
+    """Pause or resume the child runs of a run as it is, and the child runs of those."""
     level = [run_id]
     while level:
         children = _holdable().filter(parent_task__run__in=level, is_awaited=True)

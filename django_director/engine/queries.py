@@ -1,4 +1,4 @@
-"""Rows of tasks as several parts of the engine read them."""
+"""Queries for rows of tasks that several parts of the engine need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stop a run: one UPDATE of its row; what has not started is settled afterwards, in chunks."""
+"""Stop runs: one UPDATE of the run's row, then its tasks that have not started are canceled in chunks."""
 
 from __future__ import annotations
 
@@ -60,23 +60,23 @@ def cancel(run: Run, *, user: Any = None, force: bool = False, via: str = "") ->
     reason = f"canceled by {user}" if user is not None else "canceled"
     if force and not connection().in_atomic_block:
         # Nobody repeats the force: who asked for it is to hear of a lock.
-        _carry_out(run.pk, reason, force=True)
+        _apply_stop(run.pk, reason, force=True)
     else:
-        after_commit(partial(_carry_out, run.pk, reason, force))
+        after_commit(partial(_apply_stop, run.pk, reason, force))
     run.refresh_from_db()
     return run
 
 
 def supersede(run_id: UUID, reason: str) -> bool:
-    """Cancel a run in favour of another, which its error tells; say whether nothing had stopped it before."""
+    """Cancel a run because another one takes its place; return whether nothing had stopped it before."""
     if not statement(partial(_stop, run_id, secrets.randbits(63), error=reason)):
         return False
-    _carry_out(run_id, reason, force=False)
+    _apply_stop(run_id, reason, force=False)
     return True
 
 
 def refuse(run_id: UUID, reason: str) -> bool:
-    """End a pending run that gets no slot, without hooks; say whether that happened."""
+    """End a pending run that gets no slot, without hooks; return whether that happened."""
     pending = Run.objects.wanting().filter(pk=run_id)
     if not statement(lambda: pending.update(stop=Stop.SKIP, error=reason)):
         return False
@@ -90,7 +90,7 @@ def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
     return bool(stopped) or Run.objects.filter(pk=run_id, token=token).exists()
 
 
-def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
+def _apply_stop(run_id: UUID, reason: str, force: bool) -> None:
     canceled = Run.objects.stopping().filter(pk=run_id)
     if not force:
         canceled = canceled.filter(stop=Stop.CANCEL)
@@ -104,14 +104,14 @@ def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
 
 
 class _Reopened(Exception):
-    """A run is not being stopped any more."""
+    """The run is not being stopped any more, as somebody has reopened it."""
 
 
 def _while_stopped(stopped: RunQuerySet, work: Callable[[], T]) -> T | None:
-    """Do ``work`` for a stopped run; ``None``, and nothing is done, when it has been closed meanwhile.
+    """Do ``work`` in a transaction if the run is among ``stopped``; else undo it and return ``None``.
 
-    Who carries out a stop may be slow, and somebody may have taken the run up again. As everywhere the run is
-    locked after its tasks.
+    The process that stops a run may be slow, so the run may have ended and been reopened meanwhile. The run is
+    locked after its tasks, as everywhere.
     """
 
     def whole() -> T:
@@ -127,9 +127,9 @@ def _while_stopped(stopped: RunQuerySet, work: Callable[[], T]) -> T | None:
 
 
 def continue_stop(run_id: UUID) -> bool:
-    """Settle what a stopped run has not started, start what its stop spares, and close it when nothing is active.
+    """Cancel the unstarted tasks of a stopped run, queue those that are spared, and end it if none is active.
 
-    Says whether it was closed. The supervisor repeats this.
+    Returns whether it was ended. The supervisor repeats this.
     """
     stopping = Run.objects.stopping().filter(pk=run_id)
     stop = stopping.values_list("stop", flat=True).first()
@@ -150,7 +150,7 @@ def continue_stop(run_id: UUID) -> bool:
 
 
 def _continue_spared(stopped: RunQuerySet, run: Run) -> None:
-    """Decide what `fail_fast` spares from the rows alone: whatever has ended since then, it has ended for good."""
+    """Continue the tasks that `fail_fast` spares, as the rows say: ends since the stop were not counted."""
     graph = run.version.graph
     # A map waits until all its items have ended.
     sweep(stopped, run.pk, "fail_fast: another step has failed", graph.spared, tuple(graph.maps))
@@ -181,7 +181,7 @@ def stop_children(stopped: RunQuerySet, run_id: UUID, reason: str, *, force: boo
             return
     failpoints.point("cancel.passed")
     for child_id in found if force else found[:CHILDREN_AT_ONCE]:
-        _carry_out(child_id, reason, force)
+        _apply_stop(child_id, reason, force)
 
 
 def _stop_chunk(run_id: UUID, chunk: list[UUID], reason: str) -> int:
@@ -196,9 +196,9 @@ def sweep(
     spared: Sequence[Span] = (),
     maps: Sequence[int] = (),
 ) -> None:
-    """Settle what a run has not started, as long as it is among ``stopped``.
+    """Cancel the tasks of a run that have not started, as long as the run is among ``stopped``.
 
-    ``spared`` goes on, and what waits at the positions ``maps`` too.
+    Tasks in the spans ``spared`` are left alone, and so are waiting tasks at the positions ``maps``.
     """
     unstarted = _unstarted(Task.objects.filter(run_id=run_id).steps())
     if maps:
@@ -216,13 +216,13 @@ def _cancel_chunk(chunk: list[UUID], reason: str) -> int:
 
 
 def _unstarted(tasks: TaskQuerySet) -> TaskQuerySet:
-    """What can be settled; a step with a child run ends when that has."""
+    """Those of ``tasks`` that a stop may cancel: not a step that waits for a child run, which ends with it."""
     awaiting = Q(status=TaskStatus.WAITING, child_run__isnull=False, not_before=None)
     return tasks.unstarted().exclude(awaiting)
 
 
 def close_if_idle(run_id: UUID) -> bool:
-    """Give a stopped run its outcome when none of its tasks is active; say whether that happened."""
+    """Give a stopped run its outcome if none of its tasks is active; return whether that happened."""
     runs = _idle().filter(pk=run_id).select_related("version").defer("payload", "version__source")
     run: Run | None = statement(runs.first)
     return run is not None and _close(run)
@@ -258,7 +258,7 @@ def _outcome(run: Run, graph: Graph) -> tuple[RunStatus, str]:
 
 
 def _kill(run_id: UUID, reason: str) -> list[str]:
-    """Cancel what runs; return the Celery ids of its messages."""
+    """Cancel the running tasks of a run; return the Celery ids of their messages."""
     running = Task.objects.filter(run_id=run_id).steps().running()
     messages = [ids.message_id(*row) for row in running.values_list("pk", "sequence")]
     running.update(**transitions.given_up(f"{reason[:REASON]}{TOLD}"))
@@ -266,7 +266,7 @@ def _kill(run_id: UUID, reason: str) -> list[str]:
 
 
 def note_running_on(messages: Sequence[str]) -> None:
-    """Say of tasks that were given up, by the Celery ids of their messages, that nothing killed them."""
+    """Note that the code of canceled tasks runs on, as nothing killed it; ``messages`` are their Celery ids."""
     for message in messages:
         task_id, sequence = ids.parse_message_id(message)
         given_up = Task.objects.filter(pk=task_id, sequence=sequence, status=TaskStatus.CANCELED)

@@ -1,4 +1,4 @@
-"""Claim a task for a worker: one UPDATE that says yes or no, and one SELECT for what the task needs."""
+"""Claim a task for a worker: an UPDATE that at most one worker wins, and a SELECT of what the task needs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSnapshot:
-    """What of a run can't change while one of its tasks runs."""
+    """The columns of a run that can't change while one of its tasks runs."""
 
     pk: UUID
     generation: int
@@ -43,13 +43,13 @@ class RunSnapshot:
 
     @classmethod
     def of(cls, run: Run, generation: int) -> RunSnapshot:
-        """What of a run will not change in this generation."""
+        """The snapshot of a run in one of its generations."""
         return cls(pk=run.pk, generation=generation, parent_task_id=run.parent_task_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A task in the hands of one worker. ``token`` is its fence: every later write asks for it."""
+    """A task that one worker runs. Every later write of the worker asks whether the row has this ``token``."""
 
     task_id: UUID
     token: int
@@ -80,12 +80,12 @@ class Claim:
 def claim(
     ticket: Ticket, worker: str, time_limit: float | None = None, worker_key: int | None = None
 ) -> Claim | None:
-    """Claim the task of a message for the worker of this name and, if it gives signs of life, this key.
+    """Claim the task of a message for a worker, given by its name and, if it gives signs of life, by its key.
 
-    The worker gives the task ``time_limit`` seconds if its step does not.
+    ``time_limit`` is how many seconds the worker gives a task whose step has no time limit of its own.
 
-    ``None``: the message is a duplicate, out of date, or its run was stopped or deleted; it is to be dropped.
-    Raises ``UnfitMessage`` for one that is not of the task that it names.
+    Returns ``None`` if the message is to be dropped: it is a duplicate or out of date, or its run was stopped or
+    deleted. Raises ``UnfitMessage`` for a message that does not belong to the task that it names.
     """
     graph = _graph_of(ticket)
     if graph is None:
@@ -106,7 +106,7 @@ def claim(
 
 
 def _graph_of(ticket: Ticket) -> Graph | None:
-    """The graph of the version that a message names; ``None``: its run was deleted. Raises ``UnfitMessage``."""
+    """The graph of the version that a message names; ``None`` if its run was deleted. Raises ``UnfitMessage``."""
     try:
         return statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
     except WorkflowVersion.DoesNotExist:
@@ -143,9 +143,9 @@ def _send_started(task_id: UUID) -> None:
 
 
 def of_row(task: Task) -> Claim:
-    """The claim that a running task's row tells of, as far as it takes to end it: without what it was given.
+    """The claim of a running task whose row was read with its run and version.
 
-    ``task`` comes with its run and version.
+    It is enough to end the task, but has no payload and no values from the steps before.
     """
     graph = task.run.version.graph
     assert task.claim is not None
@@ -168,9 +168,9 @@ def of_row(task: Task) -> Claim:
 
 
 def preview_claim(task: Task) -> Claim:
-    """What a worker would have with a claim of ``task``, from the rows as they are; nothing is claimed.
+    """Show the claim that a worker would get for a task now, without claiming it.
 
-    To be looked at only: its token is nobody's. ``task`` comes with its run and version.
+    Its token is not valid, so nothing can be written with it. ``task`` was read with its run and version.
     """
     graph = task.run.version.graph
     node = graph.node(task.position)
@@ -214,7 +214,7 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
 def _take(
     ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: Any
 ) -> list[Row]:
-    """Claim the task and read what it needs; no rows: it is not this message's to run."""
+    """Claim the task and read what it needs; return no rows if this message may not run it."""
     values = ticket.params | {"token": token} | by
     before = inputs.ids_before(ticket, node)
     kind = (director.LEASE, limit, node.is_hook, node.runs_on, row_seconds())

@@ -1,6 +1,7 @@
-"""What follows from the end of a task, decided in the transaction that ends it.
+"""Advance a run when one of its tasks has ended: queue the next tasks, skip others, or end the run.
 
-Lock order: own task, gates by ascending ``seq``, successors by ascending position, run.
+All of it is decided and written in the transaction that ends the task. Rows are locked in this order: the task
+itself, gates by ascending ``seq``, the tasks after it by ascending position, the run.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ MAX_ERROR: Final = 2_000
 
 
 def advance_run(run: RunRef, graph: Graph, position: int, status: TaskStatus, *, stops: bool = True) -> bool:
-    """Let a task's end have its consequences: count it, decide on what follows, end the run.
+    """Count the end of a task at its joins, and write what follows: tasks queued or settled, an outcome.
 
-    ``stops`` is whether its failure is one for `fail_fast`. Says whether the run is stopped by that: then what is
-    left is not decided here, see ``stop.carry_on``.
+    ``stops`` says whether a failure of this task makes `fail_fast` stop the run. Returns whether `fail_fast` has
+    stopped the run. Its other tasks are not decided here then, but by ``stopping.continue_stop``.
     """
     is_fast = graph.definition.fail_fast
     if is_fast and is_stopped(run.pk):
@@ -54,7 +55,7 @@ def advance_run(run: RunRef, graph: Graph, position: int, status: TaskStatus, *,
 
 
 def apply_consequences(run: RunRef, graph: Graph, found: Consequences) -> None:
-    """Write down what was found to follow."""
+    """Write what follows from the ends of tasks: settle tasks that never run, queue others, end the run."""
     settle_tasks(run.pk, found)
     outbox.queue(run, graph, found.ready)
     if found.outcome is not None:
@@ -62,7 +63,7 @@ def apply_consequences(run: RunRef, graph: Graph, found: Consequences) -> None:
 
 
 def settle_tasks(run_id: UUID, found: Consequences) -> None:
-    """Give what never runs its status."""
+    """Write the statuses of tasks that never run."""
     for status, spans in found.settled.items():
         for batch in batches(spans):
             pending = Task.objects.filter(run_id=run_id).pending().at(batch)
@@ -70,18 +71,18 @@ def settle_tasks(run_id: UUID, found: Consequences) -> None:
 
 
 def is_stopped(run_id: UUID) -> bool:
-    """Whether a run starts nothing more, but what its stop may spare."""
+    """Whether a run was stopped. It starts nothing more then, except what the stop spares."""
     return Run.objects.filter(pk=run_id).exclude(stop=Stop.NONE).exists()
 
 
 def fail_fast(run_id: UUID) -> None:
-    """Stop a run after a failure."""
+    """Stop a run, as one of its tasks has failed and its definition says `fail_fast`."""
     # No row: another failure was first.
     Run.objects.filter(pk=run_id, status=RunStatus.RUNNING, stop=Stop.NONE).update(stop=Stop.FAIL_FAST)
 
 
 def end_run(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
-    """Close a run that was not stopped; whoever changes the run's row first wins."""
+    """Give a run its outcome, unless it was stopped or has ended; return whether that was written."""
     error = first_error(run.pk, graph) if outcome == RunStatus.FAILED else ""
     closed = ending(holds_slot(graph)).execute(run=run.pk, outcome=outcome, error=error)
     if closed:
@@ -91,13 +92,13 @@ def end_run(run: RunRef, graph: Graph, outcome: RunStatus) -> bool:
 
 
 def holds_slot(graph: Graph) -> bool:
-    """Whether a running run of this definition holds a slot, which its end frees."""
+    """Whether runs of this definition hold a slot while they run, which their end frees."""
     return graph.definition.concurrency is not None
 
 
 @prepared
 def ending(frees_slot: bool) -> Update:
-    """Close a running run: parameters ``run``, ``outcome``, ``error``."""
+    """The statement that ends a running run: parameters ``run``, ``outcome``, ``error``."""
     running = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, stop=Stop.NONE)
     return Update(
         running, **transitions.run_ended(Param("outcome", TEXT), Param("error", TEXT), has_key=frees_slot)
@@ -105,7 +106,7 @@ def ending(frees_slot: bool) -> Update:
 
 
 def announce_end(run: RunRef, graph: Graph) -> None:
-    """Let the rest of the engine react to the end of a run, and send ``run_finished`` after commit.
+    """Let the rest of the engine react to the end of a run, and send ``run_finished`` after the commit.
 
     The run's row is read only when somebody listens to the signal.
     """
@@ -117,7 +118,7 @@ def announce_end(run: RunRef, graph: Graph) -> None:
 
 
 def announce_task(task_id: UUID) -> None:
-    """Send ``task_finished`` after commit; the row is read only when somebody listens."""
+    """Send ``task_finished`` after the commit. The task is read only if somebody listens."""
     if signals.task_finished.receivers:
         after_commit(partial(_send_task_finished, task_id))
 
@@ -135,7 +136,7 @@ def _send_finished(run_id: UUID) -> None:
 
 
 def first_error(run_id: UUID, graph: Graph) -> str:
-    """What a failed run says: its first failure that was not forgiven."""
+    """The error of a failed run: that of its first task that failed and was not forgiven."""
     failed = Task.objects.filter(run_id=run_id).steps().failed()
     if graph.forgiven:
         failed = failed.exclude(positions_in(graph.forgiven))

@@ -33,7 +33,7 @@ class Counters:
         self.closed: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
 
     def count(self, junction: Junction, arrival: Tally) -> Tally | None:
-        """Count an arrival; return the junction's whole tally if that opened it."""
+        """Count members that have ended; return what all members came to if these were the last."""
         if not junction.has_gate:
             return arrival
         if arrival.ended == junction.total:
@@ -43,48 +43,54 @@ class Counters:
         return _count(self.run_id, junction.seq, arrival)
 
     def close(self) -> None:
-        """Write the gates whose members all arrived at once."""
+        """Write the gates whose members all ended at once."""
         for (failed, skipped), seqs in self.closed.items():
             _gates(self.run_id).filter(seq__in=seqs).update(remaining=0, failed=failed, skipped=skipped)
 
 
 def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
-    """Insert the gates of a run's joins, which have counted these tallies."""
+    """Insert the gates of a run's joins, with what they have counted already: ``tallies``, by number."""
     _inserting().execute(gate_rows(graph, tallies), run=run_id)
 
 
 def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) -> None:
-    """Insert gates by their numbers: each with how many it counts, and what it has counted."""
+    """Insert gates. Each is given by its number, by how many members it has, and by what it has counted."""
     rows = ((number, total - tally.ended, tally.failed, tally.skipped) for number, total, tally in counters)
     _inserting().execute(rows, run=run_id)
 
 
 def gate_rows(graph: Graph, tallies: Sequence[Tally]) -> Iterator[tuple[int, ...]]:
-    """The values of ``COLUMNS`` for each join of a graph."""
+    """The rows of a graph's joins: the values of ``COLUMNS`` for each."""
     counted = ((gate, tallies[gate.seq]) for gate in graph.gates)
     return ((gate.seq, gate.total - tally.ended, tally.failed, tally.skipped) for gate, tally in counted)
 
 
 def parameters(arrival: Tally) -> dict[str, int]:
-    """What an arrival adds, as parameters of ``stays_closed`` and ``opens``."""
+    """The members that have ended, as parameters of ``stays_closed`` and ``opens``."""
     return {"ended": arrival.ended, _FAILED: arrival.failed, _SKIPPED: arrival.skipped}
 
 
 @prepared
 def stays_closed() -> Update:
-    """Count at a gate that stays closed: parameters ``run``, ``seq``, ``ended``, ``failed``, ``skipped``."""
+    """The statement that counts at a gate that stays closed.
+
+    Parameters: ``run``, ``seq``, ``ended``, ``failed``, ``skipped``.
+    """
     ended = Param("ended", INTEGER)
     return Update(_gate().filter(remaining__gt=ended), remaining=F("remaining") - ended, **_added())
 
 
 def counting_success(condition: Exists) -> Update:
-    """Count one success at a gate that stays closed, where ``condition`` holds: parameters ``run``, ``seq``."""
+    """The statement that counts a success at a gate that stays closed, if ``condition`` holds.
+
+    Parameters: ``run``, ``seq``.
+    """
     return Update(_gate().filter(condition, remaining__gt=1), remaining=F("remaining") - 1)
 
 
 @prepared
 def opens() -> Update:
-    """Count the last arrivals at a gate, which opens: parameters as of ``stays_closed``."""
+    """The statement that counts the last members at a gate, which opens it. Parameters: see ``stays_closed``."""
     gate = _gate().filter(remaining=Param("ended", INTEGER))
     return Update(gate, remaining=0, **_added())
 

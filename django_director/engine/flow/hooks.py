@@ -1,7 +1,7 @@
-"""Hooks: tasks that the end of a run starts, once per outcome.
+"""Hooks: tasks that run one after the other when a run has got its outcome.
 
-First the list of the outcome, then that of ``always``. All their rows are inserted in the transaction that ends
-the run, the first one queued; the end of each queues the next. Nothing waits for them.
+The hooks for the outcome come first, then those of ``always``. All their rows are inserted in the transaction that
+ends the run, and the first one is queued; the end of each queues the next. Nothing waits for hooks.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ ALWAYS: Final = "always"
 
 
 def chains(graph: Graph, outcome: RunStatus) -> list[tuple[Node, ...]]:
-    """The lists of hooks that an outcome starts, one after the other."""
+    """The lists of hooks that run after an outcome, in their order."""
     return [graph.hooks[name] for name in (BY_OUTCOME[outcome], ALWAYS) if name in graph.hooks]
 
 
 def insert(run_id: UUID, graph: Graph, outcome: RunStatus, *, generation: int) -> None:
-    """Insert the hooks of an outcome, in the transaction that ends the run."""
+    """Insert the hooks of an outcome and queue the first one. Called in the transaction that ends the run."""
     nodes = list(chain.from_iterable(chains(graph, outcome)))
     if not nodes:
         return
@@ -48,10 +48,10 @@ def insert(run_id: UUID, graph: Graph, outcome: RunStatus, *, generation: int) -
 
 
 def follow(run_id: UUID, graph: Graph, node: Node, sequence: int, status: TaskStatus) -> None:
-    """Let the end of a hook have its consequences, in its transaction; ``sequence`` is the hook's own.
+    """Queue the next hook after the end of one, in the same transaction; ``sequence`` is that of the ended one.
 
-    The rules of those after it in its list decide what becomes of them; ``always`` begins when the list before it
-    has ended.
+    Hooks between them whose trigger rules do not hold are settled. The list ``always`` begins when the list before
+    it has ended.
     """
     generation = outbox.generation_of(sequence)
     own = next(nodes for nodes in graph.hooks.values() if node in nodes)
@@ -68,9 +68,10 @@ def follow(run_id: UUID, graph: Graph, node: Node, sequence: int, status: TaskSt
 def _next(
     rest: Sequence[Node], lists: Sequence[Sequence[Node]], ended: Tally | None = None
 ) -> tuple[list[tuple[Node, TaskStatus]], Node | None]:
-    """What the rules make of the ``rest`` of a list, whose last has ``ended``, and of the lists after it.
+    """Find the next hook to run; return the hooks before it, which never run, with their statuses, and that hook.
 
-    Those that do not run, and the first that does; each list begins with nothing before it.
+    ``rest`` is what is left of the present list, and ``ended`` how the hook before it has ended; ``lists`` come
+    after it. The first hook of a list has nothing before it.
     """
     settled: list[tuple[Node, TaskStatus]] = []
     for nodes, before in ((rest, ended), *((nodes, None) for nodes in lists)):

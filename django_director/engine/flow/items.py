@@ -1,6 +1,7 @@
-"""What follows from the end of a task in a map, decided in the transaction that ends it.
+"""Advance a map when a task for one of its items has ended: the next task, the next item, or the map's end.
 
-Lock order: own task, the counters of the items on the way up, the map's own row; then as in ``settle``.
+All of it is written in the transaction that ends the task. Rows are locked in this order: the task itself, the
+counters of the items from the lowest to the topmost, the map's own row; then as in ``advance``.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ database that knows nothing of many new rows yet might read all that it is not t
 
 
 def advance_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskStatus) -> bool:
-    """Let the end of a task for an item have its consequences: what is next for it, the next item, the map's end.
+    """Write what follows from the end of a task for an item: its next task, the next item, or the map's end.
 
-    Says whether the run is stopped by `fail_fast`, as ``settle.settle``.
+    Returns whether the run is stopped by `fail_fast`. Its other tasks are not decided here then.
     """
     around = map_of(graph, node)
     is_fast = graph.definition.fail_fast
@@ -55,13 +56,13 @@ def advance_item(run: RunRef, graph: Graph, node: Node, index: int, status: Task
 
 
 def map_of(graph: Graph, node: Node) -> Node:
-    """The map in which a task stands."""
+    """The node of the map that a task inside it belongs to."""
     assert node.map_position is not None
     return graph.nodes[node.map_position]
 
 
 def settle_places(run_id: UUID, settled: Mapping[TaskStatus, list[Place]]) -> None:
-    """Give tasks in maps that never run their status."""
+    """Write the statuses of tasks in maps that never run."""
     for status, places in settled.items():
         for start in range(0, len(places), outbox.CHUNK):
             chosen = [ids.item_id(run_id, p, index) for index, p in places[start : start + outbox.CHUNK]]
@@ -69,7 +70,7 @@ def settle_places(run_id: UUID, settled: Mapping[TaskStatus, list[Place]]) -> No
 
 
 def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: int, count: int) -> bool:
-    """End a map whose items have all ended, with what follows; says the same as ``settle_item``."""
+    """End a map whose items have all ended, and advance its run; return whether `fail_fast` stops the run."""
     task_id = ids.task_id(run.pk, node.position)
     if (
         not Task.objects.filter(pk=task_id)
@@ -84,14 +85,14 @@ def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: i
 
 
 def error_of(status: TaskStatus, failed: int, count: int) -> str:
-    """The error of a map that has come to this."""
+    """The error of a map with this status, of whose ``count`` items ``failed`` have failed."""
     return f"{failed:,} of {count:,} items failed" if status == TaskStatus.FAILED else ""
 
 
 def release_items(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) -> int:
     """Queue the ``number`` lowest items from ``first`` on that are held back by `max_parallel`; return how many.
 
-    Whoever takes items at the same time takes the next ones.
+    Items that another transaction is just queueing are locked, so this one takes the next ones.
     """
     near = first + NEAR * (node.max_parallel or 0)
     chosen = _lowest(run, graph, node, number, first, near)
@@ -117,7 +118,7 @@ def _lowest(
 
 
 def _beginnings(run: RunRef, graph: Graph, node: Node) -> range:
-    """The positions at which an item may have to begin; after a retry some have tasks that are kept."""
+    """The positions at which an item may begin: after a retry some items keep their first tasks."""
     assert node.body is not None
     ready = items.beginning(graph, node).ready
     if ready is None:
@@ -151,7 +152,7 @@ def _end_item(run: RunRef, graph: Graph, node: Node, index: int, tally: Tally) -
 
 
 def _has_failed(run_id: UUID, graph: Graph, node: Node) -> bool:
-    """Whether a task for an item has failed: what a stop has left, and a reset kept, may only be canceled."""
+    """Whether a task for an item has failed; if not, some were canceled by a stop and kept by a reset."""
     assert node.body is not None
     loud = [position for position in range(*node.body) if not graph.node(position).is_forgiven]
     failed = Task.objects.filter(run_id=run_id, position__in=loud, map_index__gte=0).failed()
@@ -159,7 +160,7 @@ def _has_failed(run_id: UUID, graph: Graph, node: Node) -> bool:
 
 
 def _count(run_id: UUID, number: int, tally: Tally) -> Tally | None:
-    """Count an item on the way up; return what all items have come to if it was the last."""
+    """Count an item that has ended, up to the topmost counter; return what all came to if it was the last."""
     whole = None
     while True:
         values = {"run": run_id, "seq": number, **gates.parameters(tally)}
@@ -174,7 +175,7 @@ def _count(run_id: UUID, number: int, tally: Tally) -> Tally | None:
 
 
 def _tally(run_id: UUID, graph: Graph, node: Node, index: int, settled: Mapping[int, str]) -> Tally:
-    """How an item counts, where only all of its tasks tell."""
+    """What an item has come to, read from all of its tasks."""
     body = map_of(graph, node).body
     assert body is not None
     chosen = [ids.item_id(run_id, position, index) for position in range(*body)]

@@ -45,9 +45,9 @@ Moment = Callable[[float], str | None]
 
 
 def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> None:
-    """Insert the run and set its times to those of the database.
+    """Insert the row of a run, with times by the database's clock.
 
-    The time until a delayed start does not count for its ``timeout``, nor that until it gets a slot.
+    ``timeout`` counts from a delayed start, and from the moment at which the run gets a slot.
     """
     if run.status == RunStatus.PENDING:
         _insert_pending(run, not_before)
@@ -60,7 +60,7 @@ def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> 
 
 
 def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
-    """The same, all tasks and gates, and the line in Django's history, in one statement.
+    """Insert a run with all its tasks and gates, and a line in Django's history, in one statement.
 
     For PostgreSQL, ``BATCH`` tasks at most, and a run that begins now.
     """
@@ -79,12 +79,12 @@ def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
 
 
 def fit_at_once(graph: Graph) -> bool:
-    """Say whether ``insert_at_once`` takes the rows of this graph."""
+    """Whether ``insert_at_once`` can insert the rows of this graph."""
     return can_pair() and len(graph.nodes) <= BATCH
 
 
 def _given(run: Run) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """The names of the columns that have not their defaults, which are no parameters; and the values of all."""
+    """The names of the columns that differ from their defaults, and the values of all columns."""
     values = {name: getattr(run, name) for name in DEFAULTS}
     return tuple(name for name, value in values.items() if value != DEFAULTS[name]), values
 
@@ -98,7 +98,7 @@ def _started(run: Run, created_at: datetime, timeout: float | None) -> None:
 
 
 def insert_tasks(run: Run, graph: Graph, not_before: datetime | None) -> None:
-    """Insert all tasks: those that are ready are queued, or wait until ``not_before``."""
+    """Insert all tasks of a run. Its first tasks are queued, or wait until ``not_before``."""
 
     def moment(seconds: float) -> str | None:
         return as_text(MOMENT, run.created_at + timedelta(seconds=seconds))
@@ -129,7 +129,7 @@ def _inserting_pending(
 
 
 def _created(lock_seconds: float | None) -> Any:
-    """The time; whoever has locked the row of the workflow, which the run refers to, is not waited for long."""
+    """The present time, from a statement that does not wait long for a lock on the workflow's row."""
     return Now() if lock_seconds is None else waiting_at_most(lock_seconds, Now())
 
 
@@ -170,13 +170,13 @@ def _inserting_tree(
 
 
 def _task_rows(run_id: UUID, graph: Graph, states: Iterator[State]) -> Iterator[tuple[str | int | None, ...]]:
-    """The values of ``TASK_COLUMNS``, made as they are needed: a run may have 100,000 tasks."""
+    """The values of ``TASK_COLUMNS`` for each task, one at a time, as a run may have 100,000 tasks."""
     for node, state in zip(graph.nodes, states, strict=True):
         yield (ids.task_hex(run_id, node.position), node.position, node.step.id, node.name, node.queue, *state)
 
 
 def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[State]:
-    """The state of each task, in order of position; ``ready`` has those of the roots."""
+    """The states of all tasks, in order of position; ``ready`` gives those of the first tasks."""
     decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in graph.roots]
     for status, spans in graph.beginning.found.settled.items():
         settled = _state(transitions.settled(status, moment(0)))
@@ -190,7 +190,7 @@ def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[St
 
 
 def _ready_states(moment: Moment, not_before: datetime | None) -> Iterator[State]:
-    """The state of each task that is ready at the start, in order of position."""
+    """The states of the tasks that can run at the start, in order of position."""
     if not_before is not None:
         return repeat(_state(transitions.delayed(as_text(MOMENT, not_before))))
     now, grace, sequence = moment(0), moment(director.DISPATCH_GRACE), outbox.first_sequence(0)

@@ -40,7 +40,7 @@ def _finding_workflow() -> Select:
 
 
 def current_version(workflow: Workflow | str) -> WorkflowVersion:
-    """The version that a start of ``workflow`` takes now. Raises ``UnknownWorkflow`` or ``InactiveWorkflow``."""
+    """The version that a new run of ``workflow`` takes. Raises ``UnknownWorkflow`` or ``InactiveWorkflow``."""
     found = _stored(workflow) if isinstance(workflow, str) else workflow
     if found is None or found.current_version is None:
         name = str(workflow)

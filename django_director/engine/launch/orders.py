@@ -20,7 +20,7 @@ from django_director.models import Run, WorkflowVersion, users
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a caller of ``start`` asked for, checked."""
+    """A run that is to be started, with arguments that were checked."""
 
     run_id: UUID
     """Chosen before the transaction: a try after a commit whose answer was lost must not start a second run."""
@@ -29,13 +29,13 @@ class Order:
     fields: dict[str, Any]
     not_before: datetime | None = None
     timeout: float | None = None
-    """Seconds, besides those of the definition."""
+    """Seconds that the run may take; the limit of its definition counts too."""
     publish: bool = True
     note: str = ""
 
 
 def make_order(version: WorkflowVersion, payload: Any, *, timeout: float | None = None, **fields: Any) -> Order:
-    """Check what a run of ``version`` would be made of; ``fields`` are its columns. Raises as ``start`` does."""
+    """Check the payload and the size of a new run; ``fields`` are its columns. Raises what ``start`` raises."""
     _check_size(version)
     return Order(
         run_id=ids.new_run_id(),
@@ -47,13 +47,13 @@ def make_order(version: WorkflowVersion, payload: Any, *, timeout: float | None 
 
 
 def time_limit(version: WorkflowVersion, other: float | None) -> float | None:
-    """Seconds that a run may take, by its definition and by an ``other`` limit."""
+    """How many seconds a run may take: the shorter one of its definition's limit and an ``other`` limit."""
     limits = [limit for limit in (version.graph.definition.timeout, other) if limit is not None]
     return min(limits, default=None)
 
 
 def with_key(order: Order) -> Order:
-    """The same with the key whose slots it needs, if any. Raises ``InvalidPayload``."""
+    """Add the key of `concurrency` to an order, if its definition has one. Raises ``InvalidPayload``."""
     graph = order.version.graph
     if graph.definition.concurrency is None:
         return order
@@ -62,7 +62,7 @@ def with_key(order: Order) -> Order:
 
 
 def earlier_run(order: Order) -> Run | None:
-    """The run that already has this order's idempotency key or schedule slot."""
+    """Find the run that was started with the idempotency key or the schedule's slot of this order."""
     runs = Run.objects.select_related("workflow", "version")
     run: Run | None = None
     key, slot = order.fields.get("idempotency_key"), order.fields.get("scheduled_for")
@@ -96,7 +96,7 @@ def new_run(order: Order) -> Run:
 
 
 def checked_payload(version: WorkflowVersion, payload: Any) -> Any:
-    """The payload as a run of ``version`` would have it, with defaults. Raises ``InvalidPayload``."""
+    """Check a payload; return it as a run of ``version`` gets it, with defaults. Raises ``InvalidPayload``."""
     try:
         value = normalise({} if payload is None else payload, director.MAX_PAYLOAD)
     except NotStorable as error:

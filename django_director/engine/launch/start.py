@@ -1,4 +1,4 @@
-"""Start a run: its rows in a fixed number of statements, its first tasks published after commit."""
+"""Start runs. Few statements insert all rows of a run; its first tasks are published after the commit."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def start_version(
     note: str = "",
     **fields: Any,
 ) -> Run:
-    """Start one version; ``fields`` are columns of the run."""
+    """Start a run of one version; ``fields`` are columns of the run."""
     made = replace(
         orders.make_order(version, payload, **fields), not_before=not_before, publish=publish, note=note
     )
@@ -125,9 +125,9 @@ def start_version(
 
 
 def counts_at_start(run: Run) -> dict[str, int] | None:
-    """The number of tasks in each status as the start of ``run`` committed them; no query.
+    """The number of tasks in each status right after the start of ``run``, without a query.
 
-    ``None`` where they may have changed since: when the run had to wait for a slot.
+    ``None`` if the run had to wait for a slot, as the numbers may have changed since.
     """
     if run.concurrency_key is not None:
         return None

@@ -1,6 +1,6 @@
-"""Run tasks of a finished run again: the one reset that serves retry, rerun and skip.
+"""Reset tasks of a finished run, so that they run again: for retry, rerun and skip.
 
-Gates are not undone step by step but computed anew from the rows, by the same function that audits them.
+The gates are computed anew from the rows, by the function that the audit uses too.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def retry(run: Run, *, user: Any = None, via: str = "") -> Run:
     """
     checked_user(user, "retry")
     message = history.line("retry", checked_via(via))
-    _carry_out(_of_retry(run))
+    _reset(_of_retry(run))
     history.record(user, run, message)
     return run
 
@@ -69,7 +69,7 @@ def rerun(task: Task, *, user: Any = None, via: str = "") -> Task:
     """
     checked_user(user, "rerun")
     message = history.line("rerun", checked_via(via))
-    _carry_out(_of_rerun(task))
+    _reset(_of_rerun(task))
     history.record_on_task(user, task, message)
     return _as_it_is_now(task)
 
@@ -88,23 +88,23 @@ def skip(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> T
         + (f" by {user}" if user is not None else "")
         + (f": {comment}" if comment else "")
     )
-    _carry_out(_of_skip(task), storable(reason)[:REASON_LENGTH])
+    _reset(_of_skip(task), storable(reason)[:REASON_LENGTH])
     history.record_on_task(user, task, message)
     return _as_it_is_now(task)
 
 
 def preview_retry(run: Run) -> Preview:
-    """Say what ``retry`` would do, without doing it. Raises ``Conflict`` where it would."""
+    """Say what ``retry`` would do, without doing it. Raises ``Conflict`` if ``retry`` would."""
     return previews.preview(_of_retry(run))
 
 
 def preview_rerun(task: Task) -> Preview:
-    """The same for ``rerun``."""
+    """Say what ``rerun`` would do, without doing it. Raises ``Conflict`` if ``rerun`` would."""
     return previews.preview(_of_rerun(task))
 
 
 def preview_skip(task: Task) -> Preview:
-    """The same for ``skip``."""
+    """Say what ``skip`` would do, without doing it. Raises ``Conflict`` if ``skip`` would."""
     return previews.preview(_of_skip(task))
 
 
@@ -123,7 +123,7 @@ def _of_skip(task: Task) -> Plan:
     return plans.of_skip(task)
 
 
-def _carry_out(plan: Plan, reason: str = "") -> None:
+def _reset(plan: Plan, reason: str = "") -> None:
     transact(partial(apply_plan, plan, secrets.randbits(63), reason))
     plan.run.refresh_from_db()
 
@@ -146,7 +146,7 @@ def apply_plan(plan: Plan, token: int, reason: str = "", timeout: float | None =
     if run.concurrency_key is not None:
         after_commit(partial(admission.try_start, run))
     if not _reopen(run, token, timeout):
-        _go_on_from_commit(plan, token)
+        _continue_from_commit(plan, token)
         return
     snapshot = RunSnapshot.of(run, run.generation + 1)
     tasks = Task.objects.filter(run_id=run.pk)
@@ -168,7 +168,7 @@ def apply_plan(plan: Plan, token: int, reason: str = "", timeout: float | None =
 
 
 def _remove_items(plan: Plan) -> None:
-    """Remove the tasks for the items of maps that may have others now."""
+    """Delete the tasks for items of the maps that run again, as they may get other items."""
     for node in plan.removed:
         # Attempts, and whatever else refers to a task, go by Django's own rules.
         item_rows.inside(plan.run.pk, node).only("pk").delete()
@@ -176,7 +176,7 @@ def _remove_items(plan: Plan) -> None:
 
 
 def _reopen(run: Run, token: int, timeout: float | None) -> int:
-    """Make a finished run active, if nobody has since it was read."""
+    """Make a finished run active, unless somebody else has done so since it was read."""
     has_key, is_child = run.concurrency_key is not None, run.parent_task_id is not None
     if not has_key:
         # The time that the definition of a run with a key gives counts from the slot.
@@ -188,8 +188,8 @@ def _reopen(run: Run, token: int, timeout: float | None) -> int:
     )
 
 
-def _go_on_from_commit(plan: Plan, token: int) -> None:
-    """Go on from our own commit, if its answer was lost: with it went what should have been published."""
+def _continue_from_commit(plan: Plan, token: int) -> None:
+    """Continue after our own commit whose answer was lost: publish what it had queued. Else raise ``Conflict``."""
     run = plan.run
     if not Run.objects.filter(pk=run.pk, token=token).exists():
         raise Conflict(f"run {run.pk} can't be {plan.verb}: somebody else has just changed it")
@@ -197,7 +197,7 @@ def _go_on_from_commit(plan: Plan, token: int) -> None:
 
 
 def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -> None:
-    """Reset the chosen tasks for items of a map, and let it wait for them."""
+    """Reset the chosen tasks for items of a map, and let the map wait for them."""
     places = sorted(plan.again)
     for start in range(0, len(places), outbox.CHUNK):
         _reset_rows(run, _at_places(run, places[start : start + outbox.CHUNK]))
@@ -230,7 +230,7 @@ def _skip_rows(run: Run, tasks: TaskQuerySet, reason: str) -> None:
 
 
 def _keep_attempts(run: Run, tasks: TaskQuerySet) -> None:
-    """Keep what is known of the attempts that the reset wipes from the tasks' rows."""
+    """Copy the last attempts of tasks into rows of their own, before the reset clears the tasks' columns."""
     outcomes = [When(status=status, then=Value(outcome.value)) for status, outcome in _KEPT.items()]
     insert_from(
         Attempt,

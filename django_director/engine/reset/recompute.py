@@ -1,4 +1,4 @@
-"""Where a run stands, computed anew from its rows: by a reset, and by the audit of runs that a hand has broken."""
+"""Compute the state of a run anew from its rows: in a reset, and in the audit of runs changed by hand."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 @in_transaction()
 def recompute(run: Run) -> bool:
-    """Compute an active run's gates anew and queue or end what they allow.
+    """Compute an active run's gates anew, then queue the tasks that can run, or end the run.
 
-    The way out for a run in which nothing is active although it has no outcome: that can't come from the engine,
-    but from a hand in the database. Says whether the run was still active.
+    For a run without an outcome in which nothing is active. The engine leaves none behind: somebody has changed
+    rows by hand. Returns whether the run was still active.
     """
     running = Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING, stop=Stop.NONE)
     if not running.update(generation=F("generation")):
@@ -40,13 +40,13 @@ def recompute(run: Run) -> bool:
 
 
 def statuses_of(run: Run) -> dict[int, str]:
-    """The statuses of all tasks by position, without those for the items of maps."""
+    """The statuses of all tasks by position, without the tasks for items of maps."""
     rows = Task.objects.filter(run_id=run.pk).nodes().order_by()
     return dict(rows.values_list("position", "status"))
 
 
 def continue_run(run: RunSnapshot, graph: Graph, again: Replay) -> None:
-    """Write the gates as computed, queue what is ready, and end the run when there is nothing to do.
+    """Write the computed gates, queue the tasks that can run, and end the run if there is nothing to do.
 
     A run that was canceled while its last task ran, and let it succeed, has nothing to do when it is retried.
     """
@@ -55,13 +55,13 @@ def continue_run(run: RunSnapshot, graph: Graph, again: Replay) -> None:
 
 
 def write_gates(run: RunSnapshot, graph: Graph, again: Replay) -> None:
-    """Let the gates have counted what was computed."""
+    """Replace the gates of a run by the computed ones."""
     Gate.objects.filter(run_id=run.pk, seq__lt=items.FIRST_COUNTER).delete()
     insert_gates(run.pk, graph, again.tallies)
 
 
 def _continue_maps(run: RunSnapshot, graph: Graph, statuses: dict[int, str]) -> None:
-    """The same for the items of maps; what a map comes to by that is noted in ``statuses``."""
+    """Compute the counters of waiting maps anew and continue them; note the statuses of those that end."""
     for position, count in item_rows.waiting_maps(run.pk).items():
         node = graph.nodes[position]
         found = item_rows.read_items(run.pk, graph, node, count)

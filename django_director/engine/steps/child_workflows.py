@@ -1,10 +1,10 @@
-"""Child runs. A step starts one, or lets the one it had go on, and waits for its end without a worker.
+"""Child workflows: a step starts a child run, or resumes the one it had, and waits for its end without a worker.
 
 The step's row names the child that it waits for (``Task.child_run``), the child's row says that somebody waits
 (``Run.is_awaited``); both are written in the transaction that lets the step wait, so there is no moment at which
 a child runs and its step does not know. No transaction changes two runs that exist. The child's end reaches the
-step after its commit (``report``), and a stop goes down in the same way (``stop.stop_children``); the supervisor
-repeats both.
+step after its commit (``report``), and a stop goes down in the same way (``stopping.stop_children``); the
+supervisor repeats both.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Tr
 
 
 class Refused(DirectorError):
-    """A child run can't go on, as its workflow's `concurrency` has no slot and does not wait for one."""
+    """A child run can't be resumed: no slot is free, and its `concurrency` says that it does not wait."""
 
 
 LOOK_AGAIN: Final = 2.0
@@ -46,9 +46,9 @@ LOOK_AGAIN: Final = 2.0
 
 
 def start_or_resume(claim: Claim, payload: Any) -> Run | None:
-    """Let a claimed step wait for a child run with this payload: a new one, or the one it had before.
+    """Start a child run for a claimed step, or resume the one it had, and let the step wait for it.
 
-    A failed or canceled child resumes, unless its payload would be another one now. Returns the child if it has
+    A failed or canceled child run is resumed if ``payload`` is still the same. Returns the child run if it has
     succeeded already. Raises ``ChildNotStarted`` and ``Refused``.
     """
     last = statement(partial(_last_child, claim), patience=WORKER_PATIENCE)
@@ -74,7 +74,7 @@ def start_or_resume(claim: Claim, payload: Any) -> Run | None:
 
 
 def result_of(child: Run) -> Any:
-    """The result of a child run as that of its step. Raises ``InvalidResult``."""
+    """The result of a child run, as it becomes the result of its step. Raises ``InvalidResult``."""
     result, error = child.read_result()
     if error:
         raise InvalidResult(f"{_named(child)} has no result: {error}")
@@ -88,13 +88,13 @@ def result_of(child: Run) -> Any:
 
 @reactions.run_ended.register
 def report_after(run: RunRef) -> None:
-    """Let the step end that waits for a child run when the end of that run has committed."""
+    """Let the step that waits for a child run end as soon as the end of that run is committed."""
     if run.parent_task_id is not None:
         after_commit(partial(report, run.pk))
 
 
 def report(child_id: UUID) -> bool:
-    """Let the step that waits for a finished child end as the child has; say whether it did.
+    """End the step that waits for a finished child run as that has ended; return whether the step ended.
 
     The supervisor repeats this.
     """
@@ -114,7 +114,7 @@ def report(child_id: UUID) -> bool:
 
 
 def report_all(limit: int) -> int:
-    """The same for all child runs that have ended; return how many steps ended."""
+    """End the steps whose child runs have ended, ``limit`` at most; return how many steps ended."""
     ended = Run.objects.reporting().exclude(pk__in=avoided()).order_by("finished_at").values_list("pk", flat=True)
     return each(list(ended[:limit]), report, lambda child_id: child_id)
 
@@ -166,7 +166,7 @@ def _order(claim: Claim, payload: Any) -> Order:
 
 
 def _check_recursion(parent: Run, workflow: Workflow) -> None:
-    """The files are checked together, but a run may belong to an older version than its child."""
+    """Refuse a workflow that would start itself, which checks of the files do not see across versions."""
     above = [parent, *lineage.ancestors(parent)]
     if any(run.workflow_id == workflow.pk for run in above):
         names = [run.workflow.name for run in reversed(above)]
@@ -175,7 +175,7 @@ def _check_recursion(parent: Run, workflow: Workflow) -> None:
 
 
 def _check_groups(parent: Run, workflow: Workflow) -> None:
-    """Whether who started the root may start the child; what a schedule or the site's own code starts, may."""
+    """Refuse a child that the user who started the root run may not start."""
     if workflow.allowed_groups and parent.user_id and not may_start_as_step(parent.user, workflow):
         groups = ", ".join(workflow.allowed_groups)
         raise NotAllowed(f"user “{parent.user_name}”, who started the run, is in none of the groups {groups}")
@@ -207,7 +207,7 @@ def _resume(claim: Claim, plan: Plan, token: int) -> None:
 
 
 def _follow(child_id: UUID, parent_id: UUID) -> None:
-    """Let a child hear of what has become of its parent while it began."""
+    """Pause or stop a new child run if its parent was paused or stopped while the child began."""
     pausing.follow_parent(child_id)
     if Run.objects.filter(pk=parent_id).exclude(stop__in=STOP_SPARING).exists():
         stopping.continue_stop(parent_id)
@@ -258,7 +258,7 @@ def _succeed(step: Task, result: Any) -> bool:
 
 
 def _cancel(step: Task, why: str) -> bool:
-    """As the sweep of a stopped run does, which leaves a step alone as long as its child is active."""
+    """Cancel a step of a stopped run whose child run has ended; the sweep has left it alone until then."""
     row = Task.objects.awaiting_child().filter(pk=step.pk, sequence=step.sequence)
     reason = step.reason or stopping.REASONS.get(why, "canceled")
     return bool(row.update(**transitions.canceled_with_child(reason)))

@@ -1,7 +1,7 @@
-"""Let a map have its items: one transaction, and a fixed number of statements for each few thousand of them.
+"""Maps: the tasks for the items of a map are inserted in one transaction, thousands in a statement.
 
-An item stands in the row of its first task. There each task reads its own, whatever the others are; in the map's
-row all of them together would be read by each.
+An item is stored in the row of its first task, where each task reads its own. In the map's row every task would
+read the items of all.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Row = tuple[str, int, str | None]
 
 
 def read_items(value: Any) -> list[str]:
-    """The items that ``over`` gives, each as JSON text. Raises ``InvalidItems``."""
+    """Turn the value of ``over`` into items, each as JSON text. Raises ``InvalidItems``."""
     if not isinstance(value, list):
         raise InvalidItems(f"`over` must give a list, and gives {_named(value)}")
     texts, size = [], 0
@@ -59,7 +59,7 @@ def read_items(value: Any) -> list[str]:
 
 
 def expand(claim: Claim, texts: Sequence[str]) -> bool:
-    """Insert the tasks for the items of a claimed map, and let it wait for them; ``False``: it is not ours.
+    """Insert the tasks for the items of a claimed map, and let it wait for them; ``False`` if it is not ours.
 
     Raises ``InvalidItems`` when the run would have too many tasks.
     """
@@ -140,7 +140,7 @@ def _insert(claim: Claim, graph: Graph, position: int, state: str, rows: Iterato
 
 
 def _batches(rows: Iterator[Row], number: int) -> Iterator[list[Row]]:
-    """The next ``number`` of ``rows``, as many at once as make up a statement of moderate size."""
+    """Divide the next ``number`` of ``rows`` into statements of moderate size."""
     while number:
         batch: list[Row] = []
         size = 0
@@ -177,7 +177,7 @@ def _publish(claim: Claim, position: int, count: int) -> None:
 
 
 def _named(value: Any) -> str:
-    """What a value is called in JSON."""
+    """The name of a value's type in JSON."""
     if value is None:
         return "null"
     kinds: dict[type, str] = {bool: "true or false", dict: "a mapping", str: "text"}

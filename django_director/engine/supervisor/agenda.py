@@ -1,4 +1,4 @@
-"""What is due: one query at each tick of the supervisor says which parts of its work have something to do."""
+"""The agenda of a tick: one query says which parts of the supervisor's work have something to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django_director.models import Lease, Run, Task, UnwrittenOutcome
 
 
 class Due(NamedTuple):
-    """Which of the things for every tick have something to do, and whether tasks are under way."""
+    """Which parts of the work of a tick have something to do, and whether tasks are under way."""
 
     waking: bool = True
     publishing: bool = True
@@ -29,12 +29,12 @@ class Due(NamedTuple):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no task is queued, runs, or is to be tried again. Waits and approvals may be under way."""
+        """Whether no task is queued, running or waiting for a retry. Waits and approvals do not count."""
         return not (self.in_queue or self.in_work or self.delayed)
 
 
 def poll(lease: str) -> Due:
-    """Ask what is due, in one query beside the row of the lease; everything may be where that is not there."""
+    """Ask what is due, in one query for the row of the lease; without that row everything counts as due."""
     rows = _polling().rows(lease=lease)
     return Due(*(value is not None for value in rows[0])) if rows else Due()
 

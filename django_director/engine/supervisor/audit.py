@@ -1,4 +1,4 @@
-"""Runs in which nothing happens any more: stopped ones are closed, and those that a hand has broken go on."""
+"""End stopped runs in which nothing is active any more, and continue runs that got stuck by changes by hand."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 def close_stopped() -> int:
-    """Settle what stopped runs have not started, and close those in which nothing is active any more."""
+    """Cancel the unstarted tasks of stopped runs, and end the runs in which nothing is active; return how many."""
     stopped = Run.objects.stopping().exclude(pk__in=avoided()).values_list("pk", flat=True)
     return each(list(stopped[:BATCH]), stopping.continue_stop, lambda run_id: run_id)
 
 
 def audit() -> int:
-    """Recompute runs in which nothing is active although they have no outcome; return how many."""
+    """Continue runs in which nothing is active although they have no outcome; return how many."""
     moving = Task.objects.filter(run_id=OuterRef("pk")).steps().active().exclude(status=TaskStatus.PENDING)
     # A map that waits does not move by itself.
     moving = moving.exclude(status=TaskStatus.WAITING, map_count__isnull=False)

@@ -33,7 +33,7 @@ class Leadership:
     """The lease as one supervisor knows it."""
 
     def __init__(self, name: str, warn: Callable[..., None]) -> None:
-        """``name`` is the supervisor's; ``warn`` takes what a warning is about, and its text with arguments."""
+        """``name`` names the supervisor; ``warn`` takes the subject of a warning, and its text with arguments."""
         self.name = name
         self.is_held = False
         """Whether this supervisor had the lease when it last tried to take it."""

@@ -1,4 +1,4 @@
-"""Running tasks are taken from workers that are gone: their lease has run out, or somebody knows of the loss."""
+"""Take running tasks from workers that are gone: their leases have run out, or the loss was reported."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 def expire_leases(
     is_steady: Callable[[], bool] = lambda: True, confirmed: Callable[[list[Task]], list[Task]] = list
 ) -> int:
-    """Take running tasks from workers that gave no sign for a lease; return how many.
+    """Take running tasks whose leases have run out from their workers; return how many.
 
-    ``is_steady`` is asked after they were read: where the answer took long, the workers could not renew either.
-    ``confirmed`` says which are to be taken now.
+    ``is_steady`` is asked after the tasks were read: if the database was slow, workers could not renew their
+    leases either. ``confirmed`` says which of the tasks are to be taken now.
     """
     lapsed = read_to_end(Task.objects.running().filter(lease_until__lt=Now()))
     if not is_steady():
@@ -38,18 +38,18 @@ def expire_leases(
 
 
 def mark_message_lost(task_id: UUID, sequence: int, why: str, *, patience: float = PATIENCE) -> bool:
-    """Take the running task of a message from its worker, which is known to be gone.
+    """Take the running task of a message from its worker, which is known to be gone; return whether it was.
 
-    For ``patience`` see ``transact``. Each try reads the row anew: meanwhile its lease may be renewed.
+    For ``patience`` see ``transact``. Each try reads the row anew, as its lease may have been renewed meanwhile.
     """
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
     return transact(lambda: any(mark_lost(task, why) for task in read_to_end(running)), patience=patience)
 
 
 def resend(task_id: UUID, sequence: int, why: str) -> bool:
-    """Queue a task again under its next message, if it is still queued by this one, which will not come to it.
+    """Let a queued task be sent again under a new message id, as its message is lost; return whether it was.
 
-    The present message is of no use to it: Celery drops whatever has the id of one that was revoked.
+    A copy of the present message is of no use: Celery drops every message with the id of a revoked one.
     """
     queued = Task.objects.filter(
         pk=task_id, sequence=sequence, next_dispatch_at__lt=later(parking.PARKED)
@@ -64,7 +64,7 @@ def resend(task_id: UUID, sequence: int, why: str) -> bool:
 
 
 def mark_lost(task: Task, why: str) -> bool:
-    """Queue a running task again, or fail it, for its worker is gone; say whether it was still as it was read."""
+    """Queue a running task again, or fail it, as its worker is gone; return ``False`` if the row has changed."""
     if not finish.mark_lost(task, loss(why)):
         return False
     logger.warning(
@@ -79,5 +79,5 @@ def mark_lost(task: Task, why: str) -> bool:
 
 
 def loss(why: str) -> Failure:
-    """What the row of a task says whose worker was lost."""
+    """The failure that is written for a task whose worker was lost."""
     return Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)

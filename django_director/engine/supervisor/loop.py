@@ -1,7 +1,7 @@
-"""The supervisor: a loop that recomputes everything that is due from rows.
+"""The supervisor: a loop that does whatever the rows say is due.
 
-Any number may run. One holds a lease and works; the others stand by at the cost of one query each third of it.
-Doing anything here twice is harmless: every change is a compare-and-set of the row it concerns.
+Any number of supervisors may run. One holds a lease and works; each of the others makes one query in a third of
+the lease's time. Doing anything twice is harmless: every change is a compare-and-set of the row that it concerns.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ from .leadership import LEASE_NAME, Leadership, lease_seconds
 logger = logging.getLogger(__name__)
 
 LEAST_PAUSE: Final = 0.05
-"""Seconds after which one that stands by looks at a lease that is about to end."""
+"""The shortest pause, in seconds, of a supervisor that waits for the end of another one's lease."""
 SLOW_TICK: Final = 10.0
 """Seconds after which a tick is warned of."""
 QUIET_SHARE: Final = 0.75
-"""For which part of a worker's ``patience`` the database must have answered before its silence counts."""
+"""The part of a worker's ``patience`` for which the database must have answered before silence counts."""
 LOOKS: Final = 4
 """How often in a ``TICK`` it looks for what is due, which is one query: workers shall not wait for the messages
 that a wide start or finish has left to it. Once, when for ``IDLE_SECONDS`` no task was under way."""
@@ -90,7 +90,7 @@ class Report:
 
 @dataclass(slots=True)
 class _Clock:
-    """When this process did the things that are not for every tick."""
+    """When this process last did the work that is not for every tick."""
 
     workers: float = 0.0
     leases: float = 0.0
@@ -103,7 +103,7 @@ class _Clock:
     last_tick: float = field(default_factory=time.monotonic)
 
     def anew(self) -> _Clock:
-        """The clock of who begins to work now; for how long the database has answered is known already."""
+        """The clock of a supervisor that begins to work now. It keeps for how long the database has answered."""
         return _Clock(steady_since=self.steady_since, last_tick=self.last_tick)
 
 
@@ -133,15 +133,15 @@ class Supervisor:
 
     @property
     def silence(self) -> float:
-        """Seconds since the last progress: there is some several times in a tick."""
+        """Seconds since ``show_progress`` was called, which happens several times in a tick."""
         return time.monotonic() - self._progress_at
 
     def show_progress(self) -> None:
-        """Say that nothing is waited for in vain."""
+        """Note that the supervisor is not stuck."""
         self._progress_at = time.monotonic()
 
     def run(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
-        """Tick until ``stop`` is called or ``is_wanted`` says no; a broken database is waited for."""
+        """Tick until ``stop`` is called or ``is_wanted`` says no. Errors of the database do not end it."""
         with engine_session():
             while not self._stop.is_set() and is_wanted():
                 self.show_progress()
@@ -165,7 +165,7 @@ class Supervisor:
         return float(director.TICK) / (1 if is_idle else LOOKS)
 
     def tick(self) -> Report:
-        """Do once what is due. No part of it waits long for a lock, and none keeps the others from their turn."""
+        """Do once what is due. No part of the work waits long for a lock; errors of one do not stop the others."""
         began = time.monotonic()
         report = Report()
         with lock_limits.bounded():
@@ -228,7 +228,7 @@ class Supervisor:
             self._clock.retention -= RETENTION_PERIOD - RETENTION_PAUSE
 
     def _do(self, what: str, part: Callable[[], int]) -> int:
-        """Do a part of a tick; what goes wrong in it is logged, unless the connection is lost."""
+        """Do a part of a tick. Its errors are logged, except the loss of the connection, which is raised."""
         self.show_progress()
         try:
             return part()
@@ -245,13 +245,13 @@ class Supervisor:
             logger.warning(text, *args, exc_info=exc_info, extra={"action": "supervise"})
 
     def _is_steady(self, seconds: float | None = None) -> bool:
-        """Whether the database has answered for ``seconds``, or one whole lease, also within the present tick."""
+        """Whether the database has answered without a gap for ``seconds``, by default for one whole lease."""
         now = time.monotonic()
         self._notice_gap(now)
         return now - self._clock.steady_since >= (director.LEASE if seconds is None else seconds)
 
     def _notice_gap(self, now: float) -> None:
-        """While the database was away nobody could renew a lease: expiry waits for one whole lease of quiet."""
+        """Note when the database was away for a while: workers could not renew their leases then."""
         if now - self._clock.last_tick > max(3 * director.TICK, director.LEASE / 6):
             self._clock.steady_since = now
         self._clock.last_tick = now

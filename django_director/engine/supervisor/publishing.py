@@ -1,4 +1,4 @@
-"""Publish queued tasks whose messages are due, and queue waiting tasks whose time has come."""
+"""Send the messages of queued tasks that are due, and queue waiting tasks whose time has come."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ EARLY_BATCHES: Final = 20
 
 
 def wake() -> int:
-    """Queue waiting tasks whose time has come, due at once; return how many."""
+    """Queue waiting tasks whose time has come; return how many. They are due now."""
     due = Task.objects.waiting().filter(not_before__lte=Now()).order_by("not_before")
     return update_unlocked(due, _wake)
 
 
 def wake_tasks(tasks: TaskQuerySet) -> int:
-    """Queue those of ``tasks`` that wait, due at once; return how many."""
+    """Queue those of ``tasks`` that wait; return how many. They are due now."""
     return statement(partial(_wake, tasks))
 
 
@@ -42,11 +42,11 @@ def _wake(tasks: TaskQuerySet) -> int:
 
 
 def publish_due(watch: backlog.Watch | None = None) -> int:
-    """Publish queued tasks that are due, oldest first; return how many the broker took.
+    """Send the messages of queued tasks that are due, oldest first; return how many the broker took.
 
-    ``BATCH`` of them, or more: there may be more. That is never said for tasks that a worker did not know: their
-    offers are bounded by the ticks, for a worker drops them faster than another can take them. Whoever asks again
-    and again gives the same ``watch``; without one a queue is believed to be as it looks now.
+    If it returns ``BATCH`` or more, more tasks may be due. It never does so for tasks that a worker did not know:
+    a worker drops them faster than another one can take them, so they are sent once in a tick. A caller that calls
+    this again and again gives the same ``watch``; without one, queues are judged by what runs now.
     """
     watch = watch or backlog.Watch(looks=1)
     watch.begin()
@@ -68,7 +68,7 @@ def publish_due(watch: backlog.Watch | None = None) -> int:
 
 
 def _divide(found: list[DueTask], watch: backlog.Watch) -> tuple[list[DueTask], dict[float, list[UUID]]]:
-    """Those to publish now, and those that are left alone for so many seconds: their messages wait in a queue."""
+    """Divide due tasks into those to send now, and those to leave alone, by seconds, as their messages wait."""
     queues = {kind: routing.destination(*kind) for kind in {task.kind for task in found if task.is_sent}}
     doubtful = watch.doubtful(queues.values())
     tasks: list[DueTask] = []
@@ -90,7 +90,7 @@ def _divide(found: list[DueTask], watch: backlog.Watch) -> tuple[list[DueTask], 
 
 
 def _publish(tasks: list[DueTask], waits: backlog.Waits) -> tuple[int, int]:
-    """Publish these; return how many the broker took, and how many can't be sent."""
+    """Send the messages of tasks; return how many the broker took, and how many can't be sent."""
     if not tasks:
         return 0, 0
     messages, unreadable = due_tasks.messages(tasks)
@@ -113,7 +113,7 @@ def _publish(tasks: list[DueTask], waits: backlog.Waits) -> tuple[int, int]:
 
 
 def _without_paused(tasks: list[DueTask]) -> list[DueTask]:
-    """Those that may start; the others are parked."""
+    """Park the tasks of paused runs; return the others."""
     held = {task.pk for task in tasks if task.is_held}
     parking.defer_ids(held)
     return [task for task in tasks if task.pk not in held]

@@ -1,4 +1,4 @@
-"""Tasks that a worker does not know, as one with old code during a deployment: Celery drops their messages.
+"""Unknown tasks: a worker with old code does not know a new task, and Celery drops its message.
 
 They are offered again and again, so that chance brings them to a worker that knows them. They fail when they have
 been unknown for ``UNKNOWN_TASK_TTL`` seconds and no worker says that it knows them.
@@ -32,7 +32,7 @@ SPREAD: Final = 8
 
 
 def note(messages: Iterable[tuple[UUID, int, str]], worker: str) -> None:
-    """Write down that a worker has dropped these messages because it has no such tasks; offer them again soon.
+    """Note that a worker has dropped messages because it does not know their tasks, and offer these again soon.
 
     Each has the id of its task, its sequence, and the name of the Celery task that it asked for: where that is not
     the row's, it was no message of the row.
@@ -67,7 +67,7 @@ def fail() -> int:
 
 
 def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
-    """Names and queues of those that a worker knows; ``None``: nobody could be asked."""
+    """The names and queues of the tasks that some worker knows; ``None`` if nobody could be asked."""
     known: set[tuple[str, str]] = set()
     asked: list[Message] = []
     for task in tasks:

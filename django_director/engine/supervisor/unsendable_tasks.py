@@ -1,4 +1,4 @@
-"""Tasks whose message can't be sent: to a queue that there is not, through a router of the project that fails.
+"""Unsendable tasks: their queue does not exist, or a router of the project fails, so no message can be sent.
 
 They are tried again and again, beside all others, and fail when that has been so for ``UNKNOWN_TASK_TTL`` seconds.
 """
@@ -20,7 +20,7 @@ from django_director.models import Task
 
 
 def fail() -> int:
-    """Fail tasks that could not be sent for ``UNKNOWN_TASK_TTL`` seconds, up to the last try; return how many."""
+    """Fail tasks whose messages could not be sent for ``UNKNOWN_TASK_TTL`` seconds; return how many."""
     expired = Task.objects.all_queued().filter(unsendable_since__lt=later(-director.UNKNOWN_TASK_TTL))
     # What is due was not tried of late: the broker may have been away.
     tried = expired.filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(PARKED))
@@ -28,7 +28,7 @@ def fail() -> int:
 
 
 def reasons(runs: Collection[UUID]) -> dict[UUID, str]:
-    """By run: a task of it that can't be sent and why, of those that have any. One query; none without runs."""
+    """A task that can't be sent and why, by run, for those of ``runs`` that have one. One query at most."""
     if not runs:
         return {}
     tasks = Task.objects.filter(run__in=list(runs), unsendable_since__isnull=False).queued().order_by("-position")

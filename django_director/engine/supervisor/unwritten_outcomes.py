@@ -1,4 +1,4 @@
-"""Write the outcomes that were kept while another session had locked their rows, see ``unwritten``."""
+"""Write outcomes that were kept while another session had locked their rows, see ``attempts/unwritten``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOOK_AGAIN: Final = 15.0
 
 
 def write_all(limit: int) -> int:
-    """Write what is kept and not locked any more, oldest first; return how many tasks ended by that."""
+    """Write kept outcomes whose rows are not locked any more, oldest first; return how many were written."""
     kept = UnwrittenOutcome.objects.exclude(run_id__in=avoided()).annotate(now=Now()).order_by("created_at")
     return each(list(kept[:limit]), _write, lambda outcome: outcome.run_id)
 
@@ -48,7 +48,7 @@ def _write(kept: Any) -> bool:
 
 @in_transaction()
 def _offer(kept: Any) -> bool:
-    """Let a task be sent again whose message was taken while its row was locked, if it still waits for that."""
+    """Let a task be sent again, as its message was taken while its row was locked; return whether it was."""
     UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
     sent = Task.objects.filter(pk=kept.task_id, sequence=kept.content["sequence"], next_dispatch_at__gt=Now())
     sent = sent.filter(next_dispatch_at__lt=later(parking.PARKED))
@@ -57,7 +57,7 @@ def _offer(kept: Any) -> bool:
 
 @in_transaction()
 def _replace(kept: Any, task: Task | None) -> bool:
-    """Let the task's row say what is kept. ``None``: the attempt is not the task's any more."""
+    """Write a kept outcome into the row of ``task`` and delete it; only delete it if ``task`` is ``None``."""
     gone, _ = UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
     return bool(gone) and task is not None and _end(kept, task, of_row(task))
 

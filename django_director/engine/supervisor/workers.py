@@ -1,4 +1,4 @@
-"""Signs of life of Celery workers: a lost worker is found long before the leases of its tasks have run out.
+"""Signs of life of Celery workers, by which a lost worker is found long before its tasks' leases run out.
 
 A worker writes one small row every few seconds, however many tasks it runs. When it has been silent for
 ``patience`` seconds its tasks are lost. A worker whose tasks can hold up that sign is not watched: then the leases
@@ -38,12 +38,12 @@ def patience() -> float:
 
 
 def confirmation() -> float:
-    """Seconds for which a suspect must be seen silent: what had kept it from writing may just have ended."""
+    """Seconds for which a suspect must stay silent: something that kept it from writing may just have ended."""
     return min(6.0, float(director.LEASE) / 4)
 
 
 def beat(key: int, name: str, *, is_watched: bool, queues: list[str] | None = None) -> None:
-    """Write a sign of life of the worker that has this key since its start, and from which ``queues`` it takes."""
+    """Write a sign of life of the worker that has this key since its start, and the ``queues`` it takes from."""
     own, now = Worker.objects.filter(pk=key), {"seen_at": Now(), "queues": queues}
     if not statement(lambda: own.update(**now)):
         worker = Worker(key=key, name=name, is_watched=is_watched, started_at=Now(), **now)
@@ -51,13 +51,13 @@ def beat(key: int, name: str, *, is_watched: bool, queues: list[str] | None = No
 
 
 def leave(key: int) -> None:
-    """Forget a worker that ends in good order; one that leaves tasks behind is found by its silence."""
+    """Forget a worker that ends in good order, unless it leaves running tasks: then its silence will tell."""
     own = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), pk=key)
     statement(own.delete)
 
 
 class Vigil:
-    """What one supervisor has seen of silent workers."""
+    """The silent workers that one supervisor has seen."""
 
     def __init__(self) -> None:
         self._suspects: dict[int, tuple[datetime, float]] = {}
@@ -65,7 +65,7 @@ class Vigil:
         self._lost: set[int] = set()
 
     def poll(self) -> tuple[list[int], bool]:
-        """The keys of the workers that are lost, and whether one of them was not before."""
+        """Read the signs of life; return the keys of lost workers, and whether one is newly lost."""
         now, before = time.monotonic(), self._suspects
         silent = _silent()
         self._suspects = {
@@ -79,7 +79,7 @@ class Vigil:
 
 
 def mark_silent_lost(vigil: Vigil) -> int:
-    """Take their tasks from the workers that are lost; return how many tasks that were."""
+    """Take the running tasks of lost workers from them; return how many."""
     silent, is_new = vigil.poll()
     if not silent:
         return 0
@@ -95,7 +95,7 @@ def mark_silent_lost(vigil: Vigil) -> int:
 
 
 def _make_queued_due() -> None:
-    """Let queued tasks be looked at now: a lost worker may have had their messages, which nobody else gets."""
+    """Make queued tasks that were sent due now: a lost worker may have taken their messages."""
     sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(parking.PARKED))
     # Those that were sent a moment ago another worker is about to take.
     sent = sent.filter(queued_at__lt=later(-beat_period())).order_by("next_dispatch_at")

@@ -311,7 +311,7 @@ def test_of_two_who_have_looked_one_is_refused():
     engine.rerun(task(run, "A"))
     drain(run, "B")
     with pytest.raises(Conflict, match="can't be skipped: somebody else has just changed it"):
-        apply._carry_out(plan)
+        apply._reset(plan)
     assert driver.statuses(run) == {"A": "success", "B": "failed"}
 
 
