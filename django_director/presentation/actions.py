@@ -14,6 +14,7 @@ from django.db.models import Model
 from django_director import engine
 from django_director.access.authorization import require, to_decide
 from django_director.engine.history import PAST
+from django_director.engine.launch.start import current_version
 from django_director.exceptions import Conflict
 from django_director.masking.values import holds_mask, refuse_mask
 from django_director.models import Run, Task, Workflow
@@ -44,7 +45,7 @@ class Action:
     """What ``authorization`` is asked for; ``None``: what the approval itself names."""
     is_possible: Callable[[Any], bool]
     """Whether the state of the row lets a page offer it; the operation has the last word."""
-    preview: Callable[[Any], Any]
+    preview: Callable[..., Any]
     """What it would do, without doing it. Raises what the operation would raise."""
 
     @property
@@ -146,6 +147,14 @@ ACTIONS: Final = {
     action.verb: action
     for action in (
         Action(
+            verb="start",
+            of=Workflow,
+            operation=start,
+            permission="run",
+            is_possible=lambda workflow: workflow.is_active and workflow.current_version_id is not None,
+            preview=current_version,
+        ),
+        Action(
             verb="cancel",
             of=Run,
             operation=engine.cancel,
@@ -219,4 +228,4 @@ ACTIONS: Final = {
         ),
     )
 }
-"""By verb: all that steers a run or a task."""
+"""By verb: all that starts or steers."""
