@@ -80,7 +80,7 @@ def _seconds(claimed: Claim) -> float:
 
 def _workflow(claimed: Claim) -> Any:
     try:
-        child = child_workflows.take_up(claimed, inputs.child_payload(claimed))
+        child = child_workflows.start_or_resume(claimed, inputs.child_payload(claimed))
     except child_workflows.Refused as refusal:
         return Skip(str(refusal))
     return HELD if child is None else child_workflows.result_of(child)

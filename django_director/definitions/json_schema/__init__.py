@@ -1,1 +1,4 @@
-"""."""
+"""Owns checks of payloads against JSON Schema, bounded whatever schema and payload are.
+
+Nothing is ever fetched.
+"""

@@ -13,7 +13,9 @@ from django_director.exceptions import InvalidPayload
 from django_director.masking.values import MASKED, holds_mask, mask, restore
 from django_director.models import Run, Workflow, WorkflowVersion
 
-from .start import checked_payload, current_version, start_version
+from .named_workflows import current_version
+from .orders import checked_payload
+from .start import start_version
 
 VERSIONS: Final = ("current", "same")
 

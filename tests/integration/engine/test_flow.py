@@ -21,8 +21,8 @@ from django_director.db.compiled import can_pair
 from django_director.definitions.model import TaskStep
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
-from django_director.engine.supervisor import recovery
+from django_director.engine.attempts.failures import Failure
+from django_director.engine.supervisor import leases, publishing
 from django_director.exceptions import (
     Conflict,
     DirectorError,
@@ -333,7 +333,7 @@ def test_a_late_finish_is_discarded():
     run = driver.start("A", "B")
     slow = driver.claim(run, "A")
     task = run.tasks.select_related("run__version").get(step="A")
-    assert finish.lose(task, Failure(error="WorkerLost: test", outcome=Attempt.Outcome.LOST))
+    assert finish.mark_lost(task, Failure(error="WorkerLost: test", outcome=Attempt.Outcome.LOST))
     quick = driver.claim(run, "A")
     assert quick.attempt == 2
     assert finish.finish(quick, "quick")
@@ -358,7 +358,7 @@ def test_a_poison_task_fails_after_max_crashes(settings):
     for _ in range(2):
         driver.claim(run, "A")
         task = run.tasks.get(step="A")
-        assert recovery.lose_message(task.pk, task.sequence, "its process died")
+        assert leases.mark_message_lost(task.pk, task.sequence, "its process died")
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
     assert "2 times" in run.tasks.get(step="A").error
@@ -370,9 +370,9 @@ def test_a_retry_waits_and_runs_again():
     assert finish.retry_later(driver.claim(run, "A"), Failure(error="ValueError: not yet"), 60)
     task = run.tasks.get(step="A")
     assert (task.status, task.failures, task.attempt) == (TaskStatus.WAITING, 1, 1)
-    assert recovery.wake() == 0
+    assert publishing.wake() == 0
     run.tasks.filter(step="A").update(not_before=run.created_at)
-    assert recovery.wake() == 1
+    assert publishing.wake() == 1
     again = driver.claim(run, "A")
     assert (again.attempt, again.failures) == (2, 1)
     assert finish.retry_later(again, Failure(error="ValueError: not yet"), 0)
