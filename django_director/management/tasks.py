@@ -30,8 +30,8 @@ class ResetCommand(TaskCommand):
 
     verb: ClassVar[str]
     """Of the action, in ``presentation.actions``."""
-    doing: ClassVar[str]
-    """What is said of it: "rerunning"."""
+    doing: ClassVar[str] = ""
+    """What is said of it, if not the past tense: "rerunning"."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_wait_arguments(parser)
@@ -47,7 +47,7 @@ class ResetCommand(TaskCommand):
             show_preview(self, action.preview(found))
             return
         found = action.operation(found, user=actor, via=VIA, **self.given(**options))
-        self.done(found.run, f"{self.doing} {found.label} of run")
+        self.done(found.run, f"{self.doing or action.done.lower()} {found.label} of run")
         if wait:
             wait_for_outcome(self, found.run, timeout)
 

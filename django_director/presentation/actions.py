@@ -14,7 +14,6 @@ from django.db.models import Model
 from django_director import engine
 from django_director.access.authorization import require, to_decide
 from django_director.engine.history import PAST
-from django_director.engine.launch.start import current_version
 from django_director.exceptions import Conflict
 from django_director.masking.values import holds_mask, refuse_mask
 from django_director.models import Run, Task, Workflow
@@ -152,7 +151,7 @@ ACTIONS: Final = {
             operation=start,
             permission="run",
             is_possible=lambda workflow: workflow.is_active and workflow.current_version_id is not None,
-            preview=current_version,
+            preview=engine.current_version,
         ),
         Action(
             verb="cancel",

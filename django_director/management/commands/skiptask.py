@@ -9,7 +9,6 @@ from django_director.management.tasks import ResetCommand
 class Command(ResetCommand):
     help = "Take a failed or canceled task of a finished run as skipped; everything downstream of it runs again."
     verb = "skip"
-    doing = "skipped"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--comment", default="", metavar="TEXT", help="why; kept with the task")
