@@ -27,7 +27,7 @@ from django_director.status import (
     TaskStatus,
 )
 
-from .serializers import task_counts
+from .summaries import task_counts
 
 
 @dataclass(frozen=True, kw_only=True)
