@@ -30,7 +30,7 @@ from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation import open_approvals
 from django_director.presentation.lookups import SHOWN_STATUSES, shown_as
-from django_director.presentation.serializers import task_counts
+from django_director.presentation.summaries import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import confirm, formatting, operations, run_page, search

@@ -13,7 +13,7 @@ from . import formatting
 from .decisions import prompt
 
 
-def waiting_text(task: Task) -> str:
+def _waiting_text(task: Task) -> str:
     """What a task waits for, for lists; '' when it does not wait for a person or a time."""
     if task.status != TaskStatus.WAITING:
         return ""
@@ -30,11 +30,11 @@ def why(task: Task, *, sees_payload: bool) -> str:
     """Why a task is in its status, on one line of a list."""
     error = visible_errors.of_task(task.error, sees_payload=sees_payload)
     reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
-    text = waiting_text(task) or error or reason
-    return formatting.error_line("; ".join(filter(None, [queued_text(task), text])))
+    text = _waiting_text(task) or error or reason
+    return formatting.error_line("; ".join(filter(None, [_queued_text(task), text])))
 
 
-def queued_text(task: Task) -> str:
+def _queued_text(task: Task) -> str:
     """In which queue a queued task waits, and since when; empty for another, and for one that can't be sent."""
     if task.status != TaskStatus.QUEUED or task.unsendable_since is not None:
         return ""

@@ -24,7 +24,7 @@ from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.masking.source import mask_source
 from django_director.models import Run, Workflow, WorkflowVersion
-from django_director.presentation import actions
+from django_director.presentation.actions import ACTIONS
 from django_director.schedules import beat_rows
 from django_director.status import Trigger
 
@@ -35,6 +35,7 @@ from .payload_form import PayloadForm
 if TYPE_CHECKING:
     from django.http import HttpResponseBase
 
+START: Final = ACTIONS["start"]
 STRIP: Final = 10
 """How many last runs the list shows of each workflow."""
 RUNS_SHOWN: Final = 20
@@ -122,13 +123,13 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
 
     @admin.display(description="")
     def run_button(self, workflow: Workflow) -> SafeString | str:
-        if not _can_start(workflow):
+        if not START.is_possible(workflow):
             return ""
         return format_html('<a href="{}">{}</a>', self._run_address(workflow), _("Run…"))
 
     def page(self, request: HttpRequest, obj: Workflow) -> HttpResponse:
         version = _chosen_version(request, obj)
-        may_run = self.allows(request, "run", obj) and _can_start(obj)
+        may_run = self.allows(request, START.asks_for(obj), obj) and START.is_possible(obj)
         sees_runs = self.allows(request, "view_run", obj)
         context = {
             "title": formatting.name(obj.name),
@@ -152,7 +153,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         workflow = self.get_queryset(request).filter(pk=pk).first()
         if workflow is None:
             raise Http404
-        self.demand(request, "run", workflow)
+        self.demand(request, START.asks_for(workflow), workflow)
         version = workflow.current_version
         schema = version.graph.definition.schema if version else None
         form = PayloadForm(schema, request.POST if request.method == "POST" else None)
@@ -165,7 +166,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
             "workflow": workflow,
             "description": version.graph.definition.description if version else "",
             "form": form,
-            "can_start": _can_start(workflow),
+            "can_start": START.is_possible(workflow),
         }
         return self.render(request, "start.html", context, status=400 if form.errors else 200)
 
@@ -176,7 +177,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
 def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run | None:
     """Start the run, or tell the form why not."""
     try:
-        run = actions.start(
+        run: Run = START.operation(
             workflow,
             form.payload,
             comment=form.cleaned_data["comment"],
@@ -191,10 +192,6 @@ def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run |
     else:
         return run
     return None
-
-
-def _can_start(workflow: Workflow) -> bool:
-    return workflow.is_active and workflow.current_version_id is not None
 
 
 def _chosen_version(request: HttpRequest, workflow: Workflow) -> WorkflowVersion | None:

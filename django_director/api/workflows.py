@@ -10,8 +10,8 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.access.authorization import is_allowed, require, visible
-from django_director.models import Workflow
-from django_director.presentation import actions
+from django_director.models import Run, Workflow
+from django_director.presentation.actions import ACTIONS
 from django_director.presentation.serializers import run_as_json, workflows_as_json
 from django_director.status import Trigger
 
@@ -44,9 +44,9 @@ class WorkflowRuns(DirectorView):
     takes_key = True
 
     def post(self, request: Request, name: str) -> Response:
-        workflow = _workflow(request, name, "run")
+        workflow = _workflow(request, name, str(ACTIONS["start"].permission))
         data = body(request, StartRequest)
-        run = actions.start(
+        run: Run = ACTIONS["start"].operation(
             workflow,
             data["payload"],
             comment=data["comment"],

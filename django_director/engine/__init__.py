@@ -10,7 +10,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from django_director.db.lock_limits import patient
-from django_director.engine.launch.named_workflows import workflow_named
+from django_director.engine.launch.named_workflows import current_version, workflow_named
 from django_director.engine.launch.relaunch import (
     RelaunchPreview,
     preview_relaunch,
@@ -58,6 +58,7 @@ __all__ = [
     "cancel",
     "check_waits",
     "counts_at_start",
+    "current_version",
     "pause",
     "preview_relaunch",
     "preview_rerun",

@@ -74,7 +74,7 @@ def _record(user: Any, lines: list[tuple[Model, str]]) -> None:
     if not _is_kept(user):
         return
     work = partial(_write, user, lines)
-    if is_elsewhere(user):
+    if _is_elsewhere(user):
         # A line written at once would stay when the caller's transaction is rolled back.
         after_commit(work)
     else:
@@ -107,7 +107,7 @@ def _savepoint(alias: str) -> contextlib.AbstractContextManager[None]:
     return transaction.atomic(using=alias) if in_transaction else contextlib.nullcontext()
 
 
-def is_elsewhere(user: Any) -> bool:
+def _is_elsewhere(user: Any) -> bool:
     """Whether what ``user`` does is kept in another database than our rows, outside of their transactions."""
     if not _is_kept(user):
         return False
@@ -118,7 +118,7 @@ def is_elsewhere(user: Any) -> bool:
 
 def can_note(user: Any) -> bool:
     """Say whether a ``Note`` does what ``record`` would do: the history is in our database, and nobody listens."""
-    if not _is_kept(user) or is_elsewhere(user):
+    if not _is_kept(user) or _is_elsewhere(user):
         return False
     from django.contrib.admin.models import LogEntry
 

@@ -18,11 +18,11 @@ from django.db import (
 )
 from django.utils.connection import ConnectionDoesNotExist
 
-from django_director.access.authorization import require
 from django_director.common.json_values import parse
 from django_director.db.errors import is_of_data, is_unmigrated
 from django_director.exceptions import DirectorError, UnknownWorkflow
-from django_director.models import Run, Workflow
+from django_director.models import Run
+from django_director.presentation.actions import Action
 from django_director.presentation.health import migrate
 from django_director.sync.project import place_in_files
 
@@ -102,8 +102,11 @@ class ActingCommand(DirectorCommand):
             "--user", metavar="NAME", help="act as this user: checks the permissions, writes the history"
         )
 
-    def act_as(self, name: str | None, action: str, workflow: Workflow) -> Any:
-        """The user called ``name``, if allowed; ``None`` without a name. Raises ``NotAllowed``."""
+    def act_as(self, name: str | None, action: Action, row: Any) -> Any:
+        """The user called ``name``, who may do ``action`` to ``row``; ``None`` without a name.
+
+        Raises ``NotAllowed``.
+        """
         if not name:
             return None
         model: Any = get_user_model()
@@ -111,7 +114,7 @@ class ActingCommand(DirectorCommand):
             user = model._default_manager.get_by_natural_key(name)
         except model.DoesNotExist:
             raise CommandError(f"unknown user “{name}”") from None
-        require(user, action, workflow)
+        action.require(user, row)
         return user
 
 

@@ -6,17 +6,23 @@ from argparse import ArgumentParser
 from typing import Any, ClassVar
 
 from django_director.models import Run
+from django_director.presentation.actions import ACTIONS, Action
 from django_director.presentation.lookups import find_run
 
-from .base import ActingCommand, add_dry_run_argument
+from .base import VIA, ActingCommand, add_dry_run_argument
 from .outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 
 
 class RunCommand(ActingCommand):
-    """A command with one RUN, which ``--dry-run`` previews."""
+    """A command that does something with one RUN, which ``--dry-run`` previews."""
 
-    action: ClassVar[str]
-    """What ``--user`` must be allowed to do."""
+    verb: ClassVar[str]
+    """Of the action, in ``presentation.actions``."""
+
+    @property
+    def action(self) -> Action:
+        """What the command does."""
+        return ACTIONS[self.verb]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("run", help="the run's id, or its first digits")
@@ -25,7 +31,7 @@ class RunCommand(ActingCommand):
 
     def run_command(self, *, run: str, dry_run: bool, user: str | None, **options: Any) -> None:
         found = find_run(run)
-        actor = self.act_as(user, self.action, found.workflow)
+        actor = self.act_as(user, self.action, found)
         if dry_run:
             self.preview(found, **options)
         else:
@@ -39,9 +45,14 @@ class RunCommand(ActingCommand):
         """Do it, on behalf of ``user``."""
         raise NotImplementedError
 
+    def perform(self, run: Run, user: Any, **given: Any) -> Run:
+        """Call the operation; return the run as it is then, or the new one."""
+        done: Run = self.action.operation(run, user=user, via=VIA, **given)
+        return done
+
 
 class WaitingRunCommand(RunCommand):
-    """The same, with ``--wait`` for the outcome of the run that ``act`` lets go on or starts."""
+    """A command after which ``--wait`` waits for the outcome of the run that ``act`` lets go on or starts."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

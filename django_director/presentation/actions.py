@@ -27,7 +27,7 @@ from django_director.status import (
     TaskStatus,
 )
 
-from .serializers import task_counts
+from .summaries import task_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Action:
     """What ``authorization`` is asked for; ``None``: what the approval itself names."""
     is_possible: Callable[[Any], bool]
     """Whether the state of the row lets a page offer it; the operation has the last word."""
-    preview: Callable[[Any], Any]
+    preview: Callable[..., Any]
     """What it would do, without doing it. Raises what the operation would raise."""
 
     @property
@@ -146,6 +146,14 @@ ACTIONS: Final = {
     action.verb: action
     for action in (
         Action(
+            verb="start",
+            of=Workflow,
+            operation=start,
+            permission="run",
+            is_possible=lambda workflow: workflow.is_active and workflow.current_version_id is not None,
+            preview=engine.current_version,
+        ),
+        Action(
             verb="cancel",
             of=Run,
             operation=engine.cancel,
@@ -219,4 +227,4 @@ ACTIONS: Final = {
         ),
     )
 }
-"""By verb: all that steers a run or a task."""
+"""By verb: all that starts or steers."""

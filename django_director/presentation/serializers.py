@@ -6,12 +6,10 @@ the caller says that the reader may see it, and is masked even then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-
-from django.db.models import Count, OuterRef, Subquery
 
 from django_director.db.functions import iso
 from django_director.definitions import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
@@ -26,6 +24,7 @@ from django_director.status import TaskStatus
 
 from . import served_queues, visible_errors
 from .hook_names import outcome_of
+from .summaries import last_runs, task_counts
 
 if TYPE_CHECKING:
     from django_director.graph import Graph
@@ -82,15 +81,6 @@ def shown_key(run: Run) -> str | None:
     return keys.readable(run.concurrency_key) if key == run.concurrency_key else MASKED
 
 
-def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
-    """By run: the number of its tasks in each status that occurs, without hooks. One query."""
-    counts: dict[Any, dict[str, int]] = {run.pk: {} for run in runs}
-    rows = Task.objects.steps().filter(run__in=list(counts)).order_by()
-    for run, status, number in rows.values_list("run", "status").annotate(Count("pk")) if counts else ():
-        counts[run][status] = number
-    return counts
-
-
 def task_as_json(task: Task, *, with_payload: bool) -> Json:
     """One task, with result, traceback and log lines when ``with_payload``; the lines cost a query.
 
@@ -126,14 +116,6 @@ def workflows_as_json(workflows: Iterable[Workflow]) -> list[Json]:
         }
         for workflow in listed
     ]
-
-
-def last_runs(workflows: Sequence[Workflow]) -> dict[int, Run]:
-    """By workflow: its newest run, if there is one. One query, an index probe per workflow."""
-    newest = Run.objects.filter(workflow=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-    chosen = Workflow.objects.filter(pk__in=[workflow.pk for workflow in workflows]).order_by()
-    runs = Run.objects.filter(pk__in=chosen.annotate(newest=Subquery(newest)).values("newest"))
-    return {run.workflow_id: run for run in runs.defer("payload")}
 
 
 def step_as_json(step: Step) -> Json:

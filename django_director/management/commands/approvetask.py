@@ -3,12 +3,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django_director import engine
-from django_director.access.authorization import needed_for, to_decide
+from django_director.access.authorization import needed_for
 from django_director.definitions import ApprovalStep
 from django_director.management.base import VIA
 from django_director.management.tasks import TaskCommand
 from django_director.models import Task
+from django_director.presentation.actions import ACTIONS, Action
 from django_director.presentation.lookups import find_task
 
 
@@ -24,16 +24,16 @@ class Command(TaskCommand):
         self, *, task: str, reject: bool, comment: str, dry_run: bool, user: str | None, **options: Any
     ) -> None:
         found = find_task(task)
-        actor = self.act_as(user, to_decide(found), found.run.workflow)
+        action = ACTIONS["reject" if reject else "approve"]
+        actor = self.act_as(user, action, found)
         if dry_run:
-            self._preview(found, reject)
+            self._preview(found, action, reject)
             return
-        found = (engine.reject if reject else engine.approve)(found, user=actor, via=VIA, comment=comment)
-        what = "Rejected" if reject else "Approved"
-        self.done(found.run, f"{what.lower()} “{found.label}” of run")
+        found = action.operation(found, user=actor, via=VIA, comment=comment)
+        self.done(found.run, f"{action.done.lower()} “{found.label}” of run")
 
-    def _preview(self, task: Task, reject: bool) -> None:
-        engine.check_waits(task, "rejected" if reject else "approved")
+    def _preview(self, task: Task, action: Action, reject: bool) -> None:
+        action.preview(task)
         step = task.run.version.graph.node(task.position).step
         assert isinstance(step, ApprovalStep)
         fields: list[tuple[str, Any]] = [
@@ -41,7 +41,7 @@ class Command(TaskCommand):
             ("asked", task.asked_at),
             ("until", task.deadline_at),
             ("then", step.on_timeout if task.deadline_at else None),
-            ("who may", needed_for(to_decide(task), task.run.workflow)),
+            ("who may", needed_for(action.asks_for(task), task.run.workflow)),
         ]
         self.out.fields(fields)
         fate = "would be rejected, and fail" if reject else "would be approved, and the run go on"

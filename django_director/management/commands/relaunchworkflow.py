@@ -7,7 +7,7 @@ from typing import Any
 from django_director import engine
 from django_director.access.authorization import require
 from django_director.common.json_values import same
-from django_director.management.base import VIA, add_payload_argument, read_payload
+from django_director.management.base import add_payload_argument, read_payload
 from django_director.management.runs import WaitingRunCommand
 from django_director.masking.values import mask
 from django_director.models import Run
@@ -15,7 +15,7 @@ from django_director.models import Run
 
 class Command(WaitingRunCommand):
     help = "Start a new run of the same workflow, with the same payload unless another is given."
-    action = "retry"
+    verb = "relaunch"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -35,7 +35,7 @@ class Command(WaitingRunCommand):
         given, version = self._payload(run, **options), options["chosen_version"]
         if user is not None and given is not None:
             require(user, "run", run.workflow)
-        new = engine.relaunch(run, given, user=user, via=VIA, version=version, comment=options["comment"])
+        new = self.perform(run, user, payload=given, version=version, comment=options["comment"])
         self.done(new, "started run")
         return new
 
@@ -49,7 +49,7 @@ class Command(WaitingRunCommand):
 
     def preview(self, run: Run, **options: Any) -> None:
         given, version = self._payload(run, **options), options["chosen_version"]
-        preview = engine.preview_relaunch(run, given, version=version)
+        preview = self.action.preview(run, given, version=version)
         schema = preview.version.graph.definition.schema
         self.out.fields(
             [

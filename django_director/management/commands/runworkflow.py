@@ -5,7 +5,6 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_director import engine
 from django_director.engine.concurrency import pending_reasons
 from django_director.management.base import (
     VIA,
@@ -16,8 +15,8 @@ from django_director.management.base import (
 )
 from django_director.management.display import show_result, show_tasks
 from django_director.management.outcome import add_wait_arguments, follow_to_end, leave
-from django_director.masking.values import holds_mask, refuse_mask
 from django_director.models import Run
+from django_director.presentation.actions import ACTIONS
 from django_director.presentation.lookups import find_workflow
 from django_director.presentation.serializers import run_as_json
 from django_director.status import Stop, Trigger
@@ -59,13 +58,11 @@ class Command(ActingCommand):
             leave(self, run, in_time)
 
     def _start(self, *, name: str, payload: str | None, user: str | None, **options: Any) -> Run:
-        actor = self.act_as(user, "run", find_workflow(name)) if user else None
-        given = read_payload(payload)
-        if holds_mask(given) and (version := find_workflow(name).current_version) is not None:
-            refuse_mask(given, version.graph.definition.schema)
-        run = engine.start(
+        action = ACTIONS["start"]
+        actor = self.act_as(user, action, find_workflow(name)) if user else None
+        run: Run = action.operation(
             name,
-            given,
+            read_payload(payload),
             comment=options["comment"],
             user=actor,
             via=VIA,

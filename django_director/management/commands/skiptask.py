@@ -3,29 +3,16 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django_director import engine
-from django_director.management.base import VIA
-from django_director.management.outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
-from django_director.management.tasks import TaskCommand, show_preview
-from django_director.presentation.lookups import find_task
+from django_director.management.tasks import ResetCommand
 
 
-class Command(TaskCommand):
+class Command(ResetCommand):
     help = "Take a failed or canceled task of a finished run as skipped; everything downstream of it runs again."
+    verb = "skip"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--comment", default="", metavar="TEXT", help="why; kept with the task")
-        add_wait_arguments(parser)
         super().add_arguments(parser)
 
-    def run_command(self, *, task: str, comment: str, dry_run: bool, user: str | None, **options: Any) -> None:
-        check_wait_arguments(options["wait"], options["timeout"])
-        found = find_task(task)
-        actor = self.act_as(user, "retry", found.run.workflow)
-        if dry_run:
-            show_preview(self, engine.preview_skip(found))
-            return
-        found = engine.skip(found, user=actor, via=VIA, comment=comment)
-        self.done(found.run, f"skipped {found.label} of run")
-        if options["wait"]:
-            wait_for_outcome(self, found.run, options["timeout"])
+    def given(self, **options: Any) -> dict[str, Any]:
+        return {"comment": options["comment"]}

@@ -50,4 +50,7 @@ def test_showworkflow_names_the_workflow_of_a_step(parent, command):
 @pytest.mark.parametrize("verb", ["pauseworkflow", "resumeworkflow", "retryworkflow"])
 def test_steering_a_child_names_the_root(runs, failing, verb):
     shown, child = runs
-    assert f"run {child} is a child run, steer its root, run {shown['id']}" in str(failing(verb, child))
+    for preview in ((), ("--dry-run",)):
+        assert f"run {child} is a child run, steer its root, run {shown['id']}" in str(
+            failing(verb, child, *preview)
+        )
