@@ -10,6 +10,8 @@ MAX_HINTS: Final = 20
 """The nearest of many names costs a comparison with each; a file full of wrong names must not cost minutes."""
 MAX_COMPARED: Final = 60
 """Characters of a name that are compared: the work grows with the square."""
+CERTAIN: Final = 0.75
+"""How much a wrong name must be like a known one to be taken for that."""
 LISTED: Final = 8
 """How many known names a hint lists at most."""
 

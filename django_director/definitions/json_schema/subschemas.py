@@ -9,8 +9,7 @@ from typing import Any, Final
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
 from django_director.common.patterns import BadPattern, compiled, slow_part
-from django_director.common.suggestions import MAX_HINTS, nearest
-from django_director.definitions.source.report import CERTAIN
+from django_director.common.suggestions import CERTAIN, MAX_HINTS, nearest
 
 _NAMED: Final = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies")
 """Keywords with a schema under each name."""
