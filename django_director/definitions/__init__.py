@@ -1,4 +1,7 @@
-"""Workflow files: text to frozen definitions, with all problems and their places. No database, no Celery."""
+"""Definitions of workflows: reads workflow files into frozen values, and reports every mistake with its place.
+
+No database, no Celery.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workflows as steps of other workflows, checked when all files are read."""
+"""The check of workflows that are steps of other workflows. It runs when all files are read."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MAX_CYCLES: Final = 20
 
 
 def check_calls(calls: Sequence[Call], definitions: Mapping[str, Definition], *, all_known: bool) -> None:
-    """Report children that are not there, payloads that do not fit, and recursion.
+    """Report child workflows that do not exist, payloads that do not fit, and recursion.
 
-    ``all_known`` is false when some file could not be read, so that a missing workflow may be in that one.
+    ``all_known`` is false when some file could not be read: a workflow that is missing may stand in that file.
     """
     if all_known:
         _check_names([call for call in calls if call.child not in definitions], definitions)
@@ -78,6 +78,6 @@ def _check_recursion(calls: Sequence[Call]) -> None:
 
 
 def _closing(cycle: Sequence[int], calls: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The last of the calls that make the cycle, in the order of the files."""
+    """Return the last of the calls that make the cycle, in the order of the files."""
     pairs = set(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
     return next(pair for pair in reversed(calls) if pair in pairs)

@@ -1,4 +1,4 @@
-"""Which steps a result comes to from upstream."""
+"""Which steps receive a result from the steps before them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django_director.definitions.model import Definition, Step, TaskStep
 
 
 def with_upstream(definition: Definition) -> Iterator[tuple[TaskStep, bool]]:
-    """Each Celery task in the order of the file, hooks last, and whether a result comes to it."""
+    """Yield each Celery task in the order of the file, hooks last, and whether it receives a result."""
     received = _Received(definition.tasks)
     yield from _tasks(definition.tasks, received)
     for hooks in definition.hooks.values():
@@ -27,7 +27,7 @@ def _tasks(steps: Iterable[Step], received: _Received) -> Iterator[tuple[TaskSte
 
 
 class _Received:
-    """What stands before each entry; waits and approvals pass on what came to them."""
+    """Knows what stands before each step. Waits and approvals pass on what they received."""
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self.by_id: dict[str, Step] = {}
@@ -56,6 +56,7 @@ class _Received:
                 before = (step,)
 
     def by(self, step: Step) -> bool:
+        """Return whether a step receives a result."""
         path: set[str] = set()
         answer = None
         while answer is None:
@@ -71,7 +72,7 @@ class _Received:
         return answer
 
     def look(self, step: Step) -> tuple[bool | None, Step]:
-        """Whether something comes to a step, or ``None`` and the step that passes it on."""
+        """Return whether a step receives a result; or ``None`` and the step before it that passes on its own."""
         before = self.before[step.id]
         if len(before) != 1:
             return bool(before), step

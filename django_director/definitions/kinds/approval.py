@@ -25,13 +25,13 @@ _PERMISSION: Final = re.compile(r"\w+\.\w+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalStep(Step):
-    """Waits for a person."""
+    """A step that waits until a person approves or rejects it."""
 
     kind: ClassVar[str] = "approval"
     passes_on: ClassVar[bool] = True
     prompt: str = ""
     permission: str | None = None
-    """In place of ``approve_task``: ``app_label.codename``."""
+    """Who decides needs this permission, ``app_label.codename``, in place of ``approve_task``."""
     timeout: Seconds | None = None
     on_timeout: OnTimeout = ON_TIMEOUT[0]
 

@@ -40,6 +40,8 @@ class MapStep(Step):
 
 
 class Map(Kind[MapStep]):
+    """Reads `over`, what limits the items, and the tasks for each item."""
+
     name = "map"
     step = MapStep
     keys = ("type", "over", "tasks", "max_parallel", *TASK_KEYS)

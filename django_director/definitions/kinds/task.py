@@ -33,6 +33,8 @@ OWN_SCHEMA: Final = {
 
 
 class Task(Kind[TaskStep]):
+    """Reads a Celery task with its options."""
+
     name = "task"
     step = TaskStep
     keys = TASK_KEYS

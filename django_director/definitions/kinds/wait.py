@@ -1,4 +1,4 @@
-"""`type: wait`: a timer."""
+"""`type: wait`: a step that waits for a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .kind import Facts, Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitStep(Step):
-    """A timer, with exactly one of ``seconds`` and ``until``."""
+    """A step that waits: exactly one of ``seconds`` and ``until`` is given."""
 
     kind: ClassVar[str] = "wait"
     passes_on: ClassVar[bool] = True

@@ -24,7 +24,7 @@ from .kind import Facts, Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowStep(Step):
-    """A child run."""
+    """A step that starts a child run and waits for it."""
 
     kind: ClassVar[str] = "workflow"
     workflow: str

@@ -1,4 +1,4 @@
-"""Drafts with ids to the steps of ``model`` and ``kinds``."""
+"""Makes frozen steps of drafts that have their ids."""
 
 from __future__ import annotations
 
