@@ -9,7 +9,7 @@ SHOWN: Final = 12
 """A message lists at most so many names of a cycle."""
 
 
-def in_order(before: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+def find_order(before: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
     """Return an order in which each number comes after the numbers ``before`` it, and a cycle if there is one.
 
     ``[a, b]`` as a cycle means that b comes before a, and a before b. The cycle is empty when there is none.
@@ -42,7 +42,7 @@ def _cycle(before: Sequence[Sequence[int]], waiting: list[int]) -> list[int]:
     return path[seen[number] :]
 
 
-def shown(names: Sequence[str]) -> str:
+def cycle_text(names: Sequence[str]) -> str:
     """Return a cycle as messages show it: “a” → “b” → “a”."""
     names = [name for number, name in enumerate(names) if name != names[number - 1] or len(names) == 1]
     listed = [f"“{name}”" for name in [*names, *names[:1]]]

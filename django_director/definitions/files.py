@@ -50,7 +50,7 @@ class Reading:
         )
 
 
-def read(paths: Sequence[Path]) -> Reading:
+def read_files(paths: Sequence[Path]) -> Reading:
     """Read all files. What is in them never makes it raise: a file that is missing is a problem to report."""
     definitions: dict[str, Definition] = {}
     found: list[Problem] = []

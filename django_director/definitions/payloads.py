@@ -156,7 +156,7 @@ class _Compiled:
 
     def _fill(self, schema: Any, value: Any, resolver: Any, seen: frozenset[str]) -> None:
         """Fill in ``value``. ``seen`` holds the references that were followed at this place of the value."""
-        work().look()
+        work().check_time()
         if not isinstance(schema, dict):
             return
         reference = schema.get("$ref")

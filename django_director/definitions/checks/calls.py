@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from django_director.common.suggestions import MAX_HINTS, question
-from django_director.definitions.cycles import in_order, shown
+from django_director.definitions.cycles import cycle_text, find_order
 from django_director.definitions.model import Definition
 from django_director.definitions.payloads import errors_of
 from django_director.definitions.source import codes
@@ -66,12 +66,12 @@ def _check_recursion(calls: Sequence[Call]) -> None:
         children[pair[0]].append(pair[1])
         made.setdefault(pair, call)
     for _ in range(MAX_CYCLES):
-        cycle = in_order(children)[1]
+        cycle = find_order(children)[1]
         if not cycle:
             return
         pair = _closing(cycle, list(made))
         call = made[pair]
-        message = f"the workflow would start itself: {shown([names[number] for number in cycle])}"
+        message = f"the workflow would start itself: {cycle_text([names[number] for number in cycle])}"
         call.tell(codes.RECURSION, call.node, message, "take one of these steps out")
         # Cut it there, to find those that are left.
         children[pair[0]] = [number for number in children[pair[0]] if number != pair[1]]

@@ -20,7 +20,7 @@ def with_upstream(definition: Definition) -> Iterator[tuple[TaskStep, bool]]:
 def _tasks(steps: Iterable[Step], received: _Received) -> Iterator[tuple[TaskStep, bool]]:
     for step in steps:
         if isinstance(step, TaskStep):
-            yield step, received.by(step)
+            yield step, received.receives(step)
         yield from _tasks(step.members, received)
         # The item, and then the result before it.
         yield from ((member, True) for member in step.body)
@@ -55,7 +55,7 @@ class _Received:
             if in_order:
                 before = (step,)
 
-    def by(self, step: Step) -> bool:
+    def receives(self, step: Step) -> bool:
         """Return whether a step receives a result."""
         path: set[str] = set()
         answer = None
@@ -67,11 +67,11 @@ class _Received:
                 answer = True
             else:
                 path.add(step.id)
-                answer, step = self.look(step)
+                answer, step = self.find_source(step)
         self.known.update(dict.fromkeys(path, answer))
         return answer
 
-    def look(self, step: Step) -> tuple[bool | None, Step]:
+    def find_source(self, step: Step) -> tuple[bool | None, Step]:
         """Return whether a step receives a result; or ``None`` and the step before it that passes on its own."""
         before = self.before[step.id]
         if len(before) != 1:

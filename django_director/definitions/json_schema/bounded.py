@@ -45,7 +45,7 @@ def bounded(kind: Any) -> Any:
     evolve, iter_errors = made.evolve, made.iter_errors
 
     def watched(self: Any, instance: Any, _schema: Any = None) -> Iterator[ValidationError]:
-        work().look()
+        work().check_time()
         return iter_errors(self, instance)  # type: ignore[no-any-return]
 
     made.iter_errors = watched

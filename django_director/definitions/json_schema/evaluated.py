@@ -39,7 +39,7 @@ def evaluated_items(validator: Any, instance: list[Any], schema: Any) -> set[int
 
 def _holding(validator: Any, instance: Any, schema: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Return the schema and those of its branches that hold for the value, each with its validator."""
-    work().look()
+    work().check_time()
     if not isinstance(schema, dict):
         return
     yield validator, schema

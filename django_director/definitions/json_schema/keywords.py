@@ -47,7 +47,7 @@ def unique_items(validator: Any, is_asked: Any, instance: Any, schema: Any) -> E
         return
     seen: dict[str, int] = {}
     for index, item in enumerate(instance):
-        work().look()
+        work().check_time()
         first = seen.setdefault(canonical(item), index)
         if first != index:
             yield ValidationError(f"items {first} and {index} are equal")

@@ -35,7 +35,7 @@ class Work:
         self.targets: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.choices: dict[int, tuple[Any, frozenset[str]]] = {}
 
-    def look(self) -> None:
+    def check_time(self) -> None:
         """Raise ``TooMuchWork`` when the time is up."""
         # The thread's clock is dear to ask, and never ahead of this one.
         if perf_counter() >= self._due:

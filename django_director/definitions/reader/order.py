@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from django_director.definitions.cycles import in_order, shown
+from django_director.definitions.cycles import cycle_text, find_order
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.fields.expressions import Use
 from django_director.definitions.fields.scopes import IN_MAP, IN_STEP, check_use
@@ -97,13 +97,13 @@ class _Order:
 
     def report_cycles(self, report: Report) -> None:
         for _ in range(MAX_CYCLES):
-            cycle = in_order(self.before)[1]
+            cycle = find_order(self.before)[1]
             if not cycle:
                 return
             following = dict(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
             draft, node = self.blamed(following)
             ids = [self.points[point].id for point in cycle]
-            message = f"these steps wait for each other: {shown(ids)}"
+            message = f"these steps wait for each other: {cycle_text(ids)}"
             hint = "change a `needs`; a step without one waits for the entry before it"
             report.inside(step=draft.id).error(codes.CYCLE, node, message, hint)
             # Cut it there, to find those that are left.
@@ -157,7 +157,7 @@ class _Order:
     def check_wanted(self, wanted: Wanted) -> None:
         """Check all noted uses. Each used step is a bit; a set of bits is dropped when no point needs it."""
         targets = {self.ends[id(target)] for uses in wanted.values() for _, target, _ in uses}
-        ordered = in_order(self.before)[0]
+        ordered = find_order(self.before)[0]
         bits = {point: 1 << number for number, point in enumerate(p for p in ordered if p in targets)}
         left = [0] * len(self.before)
         for points in self.before:

@@ -22,7 +22,7 @@ class Queues:
     customs: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Node] = field(default_factory=dict)
 
-    def of(self, draft: Draft) -> str | None:
+    def queue_for(self, draft: Draft) -> str | None:
         """Return the queue of a step; ``None`` when the file names none."""
         own = draft.queue
         if own is None and self.customs:

@@ -124,13 +124,13 @@ def _read_crontab(key: str, node: Node, report: Report) -> Timing | None:
         report.error(codes.CRONTAB, node, message, 'write `crontab: "0 7 * * *"`')
         return None
     try:
-        return "crontab", cron.normalise(_in_order(text) if key == "schedule" else text)
+        return "crontab", cron.normalise(_from_legacy_order(text) if key == "schedule" else text)
     except cron.CrontabError as error:
         report.error(codes.CRONTAB, node, f"`{key}`: {error}", _order_hint(key))
         return None
 
 
-def _in_order(legacy: str) -> str:
+def _from_legacy_order(legacy: str) -> str:
     """Change celery-director's old order, with the day of the week third, to cron's order."""
     parts = legacy.split()
     if len(parts) != 5:
