@@ -1,1 +1,4 @@
-"""."""
+"""Owns who may do what: one answer for the admin, the API and the commands.
+
+It changes nothing and knows no face.
+"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from django_director.conf import director
 from django_director.exceptions import DirectorError, ExpressionError, InputTooLarge
@@ -17,8 +17,37 @@ from django_director.masking.redaction import Redactor, shown_error
 from django_director.masking.values import hidden_in, mask
 from django_director.status import RunStatus
 
-if TYPE_CHECKING:
-    from . import Run, Task
+
+class RunRow(Protocol):
+    """What of a run's row its result is made of."""
+
+    @property
+    def pk(self) -> Any: ...
+    @property
+    def status(self) -> Any: ...
+    @property
+    def payload(self) -> Any: ...
+    @property
+    def facts(self) -> dict[str, Any]: ...
+    @property
+    def version(self) -> Any: ...
+    @property
+    def tasks(self) -> Any: ...
+
+
+class TaskRow(Protocol):
+    """What of a task's row its result is made of."""
+
+    @property
+    def position(self) -> Any: ...
+    @property
+    def map_count(self) -> Any: ...
+    @property
+    def result(self) -> Any: ...
+    @property
+    def is_finished(self) -> bool: ...
+    @property
+    def run(self) -> Any: ...
 
 
 class ResultError(DirectorError):
@@ -28,7 +57,7 @@ class ResultError(DirectorError):
 logger = logging.getLogger(__name__)
 
 
-def read(run: Run) -> tuple[Any, str]:
+def read(run: RunRow) -> tuple[Any, str]:
     """The result of a run, or ``None`` and why there is none. One query, with maps or many tasks up to three."""
     if run.status != RunStatus.SUCCESS:
         return None, ""
@@ -41,7 +70,7 @@ def read(run: Run) -> tuple[Any, str]:
         return None, f"result: {error}"
 
 
-def of_task(task: Task) -> tuple[Any, str]:
+def of_task(task: TaskRow) -> tuple[Any, str]:
     """The result of a task, or ``None`` and why there is none; of a map that has ended the list of its items'."""
     if task.map_count is None or not task.is_finished:
         return task.result, ""
@@ -51,7 +80,7 @@ def of_task(task: Task) -> tuple[Any, str]:
         return None, f"result: {error}"
 
 
-def _lists(run: Run, positions: Iterable[int]) -> dict[int, Any]:
+def _lists(run: RunRow, positions: Iterable[int]) -> dict[int, Any]:
     made = run.version.graph.last_in(positions)
     if not made:
         return {}
@@ -60,12 +89,12 @@ def _lists(run: Run, positions: Iterable[int]) -> dict[int, Any]:
     return found
 
 
-def _of_last(run: Run, spans: tuple[Span, ...]) -> Any:
+def _of_last(run: RunRow, spans: tuple[Span, ...]) -> Any:
     results = dict(_rows(run, spans, "position", "result"))
     return run.version.graph.result.assemble(results | _lists(run, results))
 
 
-def _evaluated(run: Run, values: Values) -> Any:
+def _evaluated(run: RunRow, values: Values) -> Any:
     rows = _rows(run, values.tasks, "position", "status", "result", "decision")
     made = _lists(run, expand(values.results))
     names = values.names(
@@ -79,7 +108,7 @@ def _evaluated(run: Run, values: Values) -> Any:
         raise ResultError(_shown(run, values, names, error)) from None
 
 
-def _shown(run: Run, values: Values, names: dict[str, Any], error: ExpressionError) -> str:
+def _shown(run: RunRow, values: Values, names: dict[str, Any], error: ExpressionError) -> str:
     """Why there is no result, without the secrets of the payload and of the results that it was to be made of."""
     schema = run.version.graph.definition.schema
     texts = Redactor(run.payload, schema, run.pk)
@@ -89,7 +118,7 @@ def _shown(run: Run, values: Values, names: dict[str, Any], error: ExpressionErr
     return shown_error(error, lambda: values.evaluate("result", veiled), texts)
 
 
-def _rows(run: Run, spans: tuple[Span, ...], *columns: str) -> Any:
+def _rows(run: RunRow, spans: tuple[Span, ...], *columns: str) -> Any:
     if not spans:
         return ()
     if sum(end - start for start, end in spans) * director.MAX_RESULT > director.MAX_INPUT:

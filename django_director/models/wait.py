@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from typing import Final
-from uuid import UUID
+
+from django.db.models import Model
 
 from django_director.db.transactions import connection
 from django_director.dispatch import in_task
 from django_director.exceptions import DirectorError, Misuse
-from django_director.models import Run
 from django_director.status import RUN_FINISHED, RunStatus
 
 FIRST_LOOK: Final = 0.02
 LONGEST_PAUSE: Final = 1.0
 
 
-def wait(run: Run, timeout: float | None) -> RunStatus:
+def wait(run: Model, timeout: float | None) -> RunStatus:
     """Return the run's outcome and bring ``run`` up to date; see ``Run.wait``."""
     if connection().in_atomic_block:
         raise DirectorError("run.wait() inside a transaction would wait for ever: the run starts after the commit")
@@ -27,14 +27,14 @@ def wait(run: Run, timeout: float | None) -> RunStatus:
         )
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = FIRST_LOOK
-    while _status(run.pk) not in RUN_FINISHED:
+    while (status := _status(run)) not in RUN_FINISHED:
         if deadline is not None and time.monotonic() + pause > deadline:
             raise TimeoutError(f"run {run.pk} has no outcome after {timeout} s")
         time.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE)
     run.refresh_from_db()
-    return RunStatus(run.status)
+    return RunStatus(status)
 
 
-def _status(run_id: UUID) -> str:
-    return str(Run.objects.values_list("status", flat=True).get(pk=run_id))
+def _status(run: Model) -> str:
+    return str(type(run)._default_manager.values_list("status", flat=True).get(pk=run.pk))

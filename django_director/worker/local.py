@@ -13,7 +13,6 @@ from celery import Celery, current_app
 from celery.app.trace import build_tracer
 from django.db.models import Q
 
-from django_director import celery
 from django_director.common import ids
 from django_director.db.functions import Now
 from django_director.db.transactions import transact
@@ -32,6 +31,7 @@ from django_director.models.querysets import RunQuerySet, TaskQuerySet
 from django_director.status import RunStatus, TaskStatus
 
 from . import attempts
+from .task import adopt
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def run_to_end(
     proxy: Any = current_app
     app: Celery = proxy._get_current_object()
     app.loader.import_default_modules()
-    celery.adopt(app)
+    adopt(app)
     deadline = None if timeout is None else time.monotonic() + timeout
     own = _Family(run)
     moved_at = time.monotonic()

@@ -14,12 +14,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import engine
-from django_director.celery import notice_unknown_task
 from django_director.dispatch.publisher import HEADER
 from django_director.engine import outbox
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from django_director.worker import losses
+from django_director.worker.startup import notice_unknown_task
 from tests.factories import definition, group, make_workflow, mapped, step
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault(48)]

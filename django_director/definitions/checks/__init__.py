@@ -1,4 +1,4 @@
-"""Checks of definitions against other definitions and the project: tasks, queues, permissions, child workflows.
+"""Owns the checks of whole definitions: calls of workflows, tasks, permissions, queues, retries.
 
-What a check needs of the project is handed in, so that none of them imports Celery or Django's models.
+What a check needs of the project is handed in; no check imports any of it.
 """

@@ -1,4 +1,4 @@
-"""Readers of single keys: texts, numbers, durations, expressions, the options that many steps have.
+"""Owns the readers of single keys: texts, numbers, durations, expressions, options that many steps have.
 
-They import ``source`` and ``model``; kinds of steps and the reader of whole workflows are built of them.
+They import ``source`` and the values of ``model``, and no kind of step.
 """

@@ -1,1 +1,4 @@
-"""."""
+"""Owns how a run begins: its order, its first rows, and a new run from an old one.
+
+Messages leave after the commit.
+"""

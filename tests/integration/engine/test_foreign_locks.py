@@ -245,9 +245,8 @@ def test_one_run_in_trouble_harms_no_other(published, monkeypatch, caplog):
     broken, free = without_a_sign("test.BROKEN"), without_a_sign("test.FREE")
     broken.version.definition = {"nonsense": True}
     broken.version.save()
-    from django_director import models
 
-    monkeypatch.setattr(models, "_graphs", type(models._graphs)())
+    monkeypatch.setattr("django_director.models.workflows._graphs", {})
     made = supervisor()
     with caplog.at_level(logging.WARNING, "django_director"):
         tick(made)
