@@ -135,7 +135,7 @@ def _largest(ours: Director, scenario: Callable[[], int]) -> int:
 
 def _idle_supervisor(places: Places) -> tuple[float, str]:
     """Share of a core of a supervisor with nothing to do, by itself, and its memory."""
-    from django_director.engine.supervisor.loop import LEASE_NAME
+    from django_director.engine.supervisor.leadership import LEASE_NAME
     from django_director.models import Lease
 
     words = [sys.executable, "-m", "django", "superviseworkflows"]

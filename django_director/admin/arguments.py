@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django_director.common import ids
 from django_director.definitions import TaskStep, WorkflowStep
 from django_director.definitions.call_plan import Plan
-from django_director.engine.attempts.claim import Claim, look
+from django_director.engine.attempts.claim import Claim, preview_claim
 from django_director.exceptions import DirectorError, ExpressionError
 from django_director.graph import Node, expand, of_node
 from django_director.masking.values import MASKED, mask
@@ -57,7 +57,7 @@ def of_task(task: Task, node: Node) -> Call | None:
         return None
     if _parts(task, node) > PARTS:
         return Call(note=_("They are made of the results of too many tasks: see those."))
-    seen = look(task)
+    seen = preview_claim(task)
     if seen.too_large:
         return Call(error=_("The results it receives have %(size)s bytes.") % {"size": f"{seen.too_large:,}"})
     try:

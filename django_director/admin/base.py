@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from django.conf import settings
 from django.contrib import admin
@@ -24,6 +24,8 @@ from django_director.exceptions import InvalidSettings
 from django_director.masking.values import secret_keys
 from django_director.models import Workflow
 
+VIA: Final = "admin"
+"""What Django's history of an object says of the way."""
 M = TypeVar("M", bound=Model)
 
 if TYPE_CHECKING:

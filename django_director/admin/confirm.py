@@ -13,12 +13,10 @@ from django.utils.translation import ngettext
 from django_director import engine
 from django_director.exceptions import DirectorError
 from django_director.models import Run, Task
-from django_director.presentation.serializers import task_counts
-from django_director.status import RUN_ACTIVE, TASK_UNSTARTED, TaskStatus
+from django_director.presentation.actions import ACTIONS, Action, Standing, is_root, workflow_of
 
 from . import formatting
 from .operations import Operation
-from .task_operations import TaskOperation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,122 +40,98 @@ class Preview:
     """Why it can't be done now."""
 
 
-def context(operation: Operation, run: Run) -> dict[str, Any]:
-    """What the template needs for a deed that is done to a run."""
+def context(operation: Operation, row: Run | Task) -> dict[str, Any]:
+    """What the template needs for a deed that is done to a run or a task."""
+    of_task = {"task": row, "task_label": formatting.name(row.label)} if isinstance(row, Task) else {}
     return {
         "title": operation.label,
-        "workflow_name": formatting.name(run.workflow.name),
-        "run": run,
-        "badge": formatting.badge(run.shown_status),
-        "label": operation.label,
-        "preview": _refused_or(partial(_PREVIEWS[operation.name], run)),
-    }
-
-
-def task_context(operation: TaskOperation, task: Task) -> dict[str, Any]:
-    """The same for a deed that is done to a task."""
-    return {
-        "title": operation.label,
-        "workflow_name": formatting.name(task.run.workflow.name),
-        "run": task.run,
-        "task": task,
-        "task_label": formatting.name(task.label),
-        "badge": formatting.badge(task.status),
+        "workflow_name": formatting.name(workflow_of(row).name),
+        "run": row.run if isinstance(row, Task) else row,
+        "badge": formatting.badge(row.status if isinstance(row, Task) else row.shown_status),
         "label": operation.label,
         "comment_length": operation.comment_length,
-        "preview": _refused_or(lambda: _preview_reset(operation.preview(task))),
+        "preview": _preview(operation, row),
+        **of_task,
     }
 
 
-def _refused_or(preview: Callable[[], Preview]) -> Preview:
+def _preview(operation: Operation, row: Any) -> Preview:
+    verb = operation.action.verb
+    if refusal := _REFUSALS[verb](row) if verb in _REFUSALS else "":
+        return Preview(sentences=[], refusal=refusal)
     try:
-        return preview()
+        return _PREVIEWS[verb](row, operation.action.preview(row))
     except DirectorError as error:
         return Preview(sentences=[], refusal=str(error))
 
 
-def _preview_cancel(run: Run) -> Preview:
-    if run.is_finished:
-        text = _("The run has already ended: %(status)s.")
-        return Preview(sentences=[], refusal=text % {"status": formatting.status_label(run.status)})
-    counts = task_counts([run])[run.pk]
-    unstarted = sum(counts.get(status, 0) for status in TASK_UNSTARTED)
-    running = counts.get(TaskStatus.RUNNING, 0)
+def _refuse_cancel(run: Run) -> str:
+    """Why it can't be canceled; '' when it can."""
+    status = formatting.status_label(run.status)
+    return _("The run has already ended: %(status)s.") % {"status": status} if run.is_finished else ""
+
+
+def _refuse_by_state(action: Action, run: Run) -> str:
+    """Why its state does not allow this; '' when it does, and for a child run, which the preview refuses."""
+    status = formatting.status_label(run.shown_status)
+    is_possible = not is_root(run) or action.is_possible(run)
+    return "" if is_possible else _("The run's state does not allow this: %(status)s.") % {"status": status}
+
+
+def _preview_cancel(run: Run, found: Standing) -> Preview:
     sentences = [
         ngettext(
             "%(n)s task has not started and will not start.",
             "%(n)s tasks have not started and will not start.",
-            unstarted,
+            found.unstarted,
         )
-        % {"n": f"{unstarted:,}"}
+        % {"n": f"{found.unstarted:,}"}
     ]
-    if running:
+    if found.running:
         text = ngettext(
             "%(n)s task is running: it is asked to stop and may run to its end.",
             "%(n)s tasks are running: they are asked to stop and may run to their end.",
-            running,
+            found.running,
         )
-        sentences.append(text % {"n": f"{running:,}"})
+        sentences.append(text % {"n": f"{found.running:,}"})
     if run.parent_task_id is not None:
         sentences.append(_("It is a child run: the step that has started it fails."))
     sentences.append(_("What has succeeded is kept, so the run can be taken up again with “Retry failed”."))
     return Preview(sentences=sentences)
 
 
-def _preview_pause(run: Run) -> Preview:
-    engine.refuse_child(run, "paused")
-    refusal = _refusal(run, run.shown_status in RUN_ACTIVE)
-    if refusal:
-        return Preview(sentences=[], refusal=refusal)
-    counts = task_counts([run])[run.pk]
-    waiting = counts.pop(TaskStatus.WAITING, 0)
-    unstarted = sum(counts.get(status, 0) for status in TASK_UNSTARTED)
-    running = counts.get(TaskStatus.RUNNING, 0)
+def _preview_pause(run: Run, found: Standing) -> Preview:
+    held = found.unstarted - found.waiting
     sentences = [
         ngettext(
             "%(n)s task does not start until the run is resumed.",
             "%(n)s tasks do not start until the run is resumed.",
-            unstarted,
+            held,
         )
-        % {"n": f"{unstarted:,}"}
+        % {"n": f"{held:,}"}
     ]
-    if running:
-        text = ngettext("%(n)s task is running and goes on.", "%(n)s tasks are running and go on.", running)
-        sentences.append(text % {"n": f"{running:,}"})
-    if waiting:
+    if found.running:
+        text = ngettext("%(n)s task is running and goes on.", "%(n)s tasks are running and go on.", found.running)
+        sentences.append(text % {"n": f"{found.running:,}"})
+    if found.waiting:
         text = ngettext(
             "%(n)s task waits and goes on waiting; what follows is held.",
             "%(n)s tasks wait and go on waiting; what follows is held.",
-            waiting,
+            found.waiting,
         )
-        sentences.append(text % {"n": f"{waiting:,}"})
+        sentences.append(text % {"n": f"{found.waiting:,}"})
     if run.deadline_at is not None:
         sentences.append(_("The pause does not count for the run's own time-out."))
     return Preview(sentences=sentences)
 
 
-def _preview_resume(run: Run) -> Preview:
-    engine.refuse_child(run, "resumed")
-    refusal = _refusal(run, run.shown_status == "paused")
-    if refusal:
-        return Preview(sentences=[], refusal=refusal)
-    ready = Task.objects.filter(run_id=run.pk).steps().queued().count()
-    text = ngettext("%(n)s task is ready and starts.", "%(n)s tasks are ready and start.", ready)
+def _preview_resume(run: Run, found: Standing) -> Preview:
+    text = ngettext("%(n)s task is ready and starts.", "%(n)s tasks are ready and start.", found.queued)
     since = _("The run has been paused since %(moment)s.") % {"moment": formatting.moment(run.paused_at)}
-    return Preview(sentences=[since, text % {"n": f"{ready:,}"}])
+    return Preview(sentences=[since, text % {"n": f"{found.queued:,}"}])
 
 
-def _refusal(run: Run, is_possible: bool) -> str:
-    """Why it can't be done; '' when it can."""
-    status = formatting.status_label(run.shown_status)
-    return "" if is_possible else _("The run's state does not allow this: %(status)s.") % {"status": status}
-
-
-def _preview_retry(run: Run) -> Preview:
-    return _preview_reset(engine.preview_retry(run))
-
-
-def _preview_reset(found: engine.Preview) -> Preview:
+def _preview_reset(row: Run | Task, found: engine.Preview) -> Preview:
     """What retry, rerun and skip would do."""
     return Preview(
         sentences=list(_reset_sentences(found)),
@@ -198,8 +172,7 @@ def _listed(tasks: Sequence[engine.Again], number: int) -> Listed:
     return Listed(rows=rows, more=number - len(rows))
 
 
-def _preview_relaunch(run: Run) -> Preview:
-    found = engine.preview_relaunch(run)
+def _preview_relaunch(run: Run, found: engine.RelaunchPreview) -> Preview:
     sentences = [
         _("A new run starts from the beginning with the payload of this one. This run stays as it is."),
         ngettext("It has %(n)s task.", "It has %(n)s tasks.", found.tasks) % {"n": f"{found.tasks:,}"},
@@ -210,10 +183,17 @@ def _preview_relaunch(run: Run) -> Preview:
     return Preview(sentences=sentences)
 
 
-_PREVIEWS: Final = {
+_REFUSALS: Final[dict[str, Callable[[Run], str]]] = {
+    "cancel": _refuse_cancel,
+    "pause": partial(_refuse_by_state, ACTIONS["pause"]),
+    "resume": partial(_refuse_by_state, ACTIONS["resume"]),
+}
+_PREVIEWS: Final[dict[str, Callable[[Any, Any], Preview]]] = {
     "cancel": _preview_cancel,
     "pause": _preview_pause,
     "resume": _preview_resume,
-    "retry": _preview_retry,
+    "retry": _preview_reset,
+    "rerun": _preview_reset,
+    "skip": _preview_reset,
     "relaunch": _preview_relaunch,
 }

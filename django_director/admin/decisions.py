@@ -1,10 +1,11 @@
-"""What people are asked: who may decide, the page before a decision, the decision."""
+"""What people are asked: on the pages of run and task, on the page before a decision; and the decision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from django import forms
 from django.contrib import messages
@@ -12,20 +13,19 @@ from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_director import engine
-from django_director.access.authorization import is_allowed, needed_for, require, to_decide
+from django_director.access.authorization import is_allowed, needed_for, to_decide
 from django_director.definitions import ApprovalStep
-from django_director.engine.history import record_on_task
 from django_director.exceptions import DirectorError
-from django_director.models import COMMENT_LENGTH, Task
-from django_director.presentation import served_queues, visible_errors
+from django_director.models import COMMENT_LENGTH, Run, Task
+from django_director.presentation import visible_errors
+from django_director.presentation.actions import ACTIONS, Action, is_asked
 from django_director.status import TaskStatus
 
 from . import formatting
+from .base import VIA
 
 LOOKED_AT: Final = 500
 """Among how many open questions those for one user are looked for, oldest first."""
@@ -36,29 +36,27 @@ PROMPT_SHOWN: Final = 2_000
 class Decision:
     """A button of an approval."""
 
-    name: str
+    action: Action
     label: str | Promise
-    word: str
-    """What it does, as the history says it."""
-    perform: Callable[..., Task]
     consequence: str | Promise
+
+    @property
+    def name(self) -> str:
+        """Its name in addresses."""
+        return self.action.verb
 
 
 ALL: Final = {
     decision.name: decision
     for decision in (
         Decision(
-            name="approve",
+            action=ACTIONS["approve"],
             label=gettext_lazy("Approve"),
-            word="Approved",
-            perform=engine.approve,
             consequence=gettext_lazy("The run goes on with what comes after this step."),
         ),
         Decision(
-            name="reject",
+            action=ACTIONS["reject"],
             label=gettext_lazy("Reject"),
-            word="Rejected",
-            perform=engine.reject,
             consequence=gettext_lazy("The step fails. A retry of the run asks again."),
         ),
     )
@@ -78,25 +76,24 @@ class DecisionForm(forms.Form):
 
 
 def perform(request: HttpRequest, decision: Decision, task: Task, form: DecisionForm) -> None:
-    """Decide and write it down; what the state does not allow becomes a warning."""
-    require(request.user, to_decide(task), task.run.workflow)
+    """Decide; what the state does not allow becomes a warning."""
+    decision.action.require(request.user, task)
     if form.cleaned_data["asked"] != task.sequence:
         messages.warning(request, _("It has been asked anew since you looked. Look again, then decide."))
         return
     comment = form.cleaned_data["comment"]
     try:
-        decided = decision.perform(task, user=request.user, comment=comment)
+        decided = decision.action.operation(task, user=request.user, comment=comment, via=VIA)
     except DirectorError as error:
         messages.warning(request, str(error))
         return
-    record_on_task(request.user, decided, f"{decision.word} (admin)")
     messages.success(request, _("%(step)s: %(reason)s") % {"step": task.label, "reason": decided.reason})
 
 
 def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any]:
     """What the page before a decision needs."""
     try:
-        engine.check_waits(task, decision.word.lower())
+        decision.action.preview(task)
         refusal = ""
     except DirectorError as error:
         refusal = str(error)
@@ -117,7 +114,7 @@ def shown(task: Task, user: Any, *, sees_payload: bool) -> dict[str, Any] | None
     step = task.run.version.graph.node(task.position).step
     if not isinstance(step, ApprovalStep):
         return None
-    is_open = task.asked_at is not None and task.status == TaskStatus.WAITING
+    is_open = is_asked(task)
     may_decide = is_allowed(user, to_decide(task), task.run.workflow)
     decision = visible_errors.decision(task.decision, sees_payload=sees_payload) or {}
     return {
@@ -127,6 +124,32 @@ def shown(task: Task, user: Any, *, sees_payload: bool) -> dict[str, Any] | None
         "comment": "" if task.error else decision.get("comment", ""),
         "buttons": list(ALL.values()) if is_open and may_decide else [],
         "is_for_others": is_open and not may_decide,
+    }
+
+
+def asked_in(run: Run, chosen: list[UUID]) -> list[Task]:
+    """The tasks with these ids, in this order, for the page of ``run``. One query, if there are any."""
+    if not chosen:
+        return []
+    rows = Task.objects.for_listing().select_related("run__workflow", "run__version")
+    heavy = ("run__payload", "run__version__definition", "run__version__source")
+    found = rows.defer(*heavy).in_bulk(chosen)
+    for task in found.values():
+        if task.run_id == run.pk:
+            task.run = run
+    return [found[pk] for pk in chosen if pk in found]
+
+
+def question(run: Run, task: Task, user: Any) -> dict[str, Any] | None:
+    """What ``task`` asks, on the page of ``run``; ``None`` where ``user`` may not see the run that asks it."""
+    workflow, is_below = task.run.workflow, task.run_id != run.pk
+    if is_below and not is_allowed(user, "view_run", workflow):
+        return None
+    return {
+        "task": task,
+        "prompt": prompt(task),
+        "child": task.run if is_below else None,
+        "buttons": list(ALL.values()) if is_allowed(user, to_decide(task), workflow) else [],
     }
 
 
@@ -180,41 +203,3 @@ class WaitingFilter(SimpleListFilter):
         if self.value() == "anybody":
             return queryset.filter(asked_at__isnull=False, status=TaskStatus.WAITING)
         return queryset
-
-
-def waiting_text(task: Task) -> str:
-    """What a task waits for, for lists; '' when it does not wait for a person or a time."""
-    if task.status != TaskStatus.WAITING:
-        return ""
-    parts = [task.reason] if task.reason else []
-    until = task.deadline_at or task.not_before
-    if until is not None:
-        parts.append(_("until %(moment)s") % {"moment": formatting.moment(until)})
-    if task.asked_at is not None and (asked := prompt(task)):
-        parts.append(f"“{formatting.name(asked)}”")
-    return " ".join(parts)
-
-
-def why(task: Task, *, sees_payload: bool) -> str:
-    """Why a task is in its status, on one line of a list."""
-    error = visible_errors.of_task(task.error, sees_payload=sees_payload)
-    reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
-    text = waiting_text(task) or error or reason
-    return formatting.error_line("; ".join(filter(None, [queued_text(task), text])))
-
-
-def queued_text(task: Task) -> str:
-    """In which queue a queued task waits, and since when; empty for another, and for one that can't be sent."""
-    if task.status != TaskStatus.QUEUED or task.unsendable_since is not None:
-        return ""
-    if task.run.paused_at is not None:
-        return _("held back while the run is paused")
-    queue = formatting.name(served_queues.of_task(task))
-    text = _("in queue `%(queue)s` since %(since)s") if queue else _("in a queue since %(since)s")
-    return text % {"queue": queue, "since": formatting.moment(task.queued_at)}
-
-
-def badge(task: Task) -> SafeString:
-    """The status of a task; who is asked shows beside it."""
-    label = _("waiting for approval") if task.asked_at is not None else ""
-    return formatting.badge(task.status, label if task.status == TaskStatus.WAITING else "")

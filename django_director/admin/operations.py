@@ -1,8 +1,8 @@
-"""What people do with a run: authorise, call one operation, say how it went."""
+"""The buttons of a run and of a task: authorise, do it, say how it went."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,14 +14,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from django_director import engine
-from django_director.access.authorization import require
-from django_director.engine.history import record
 from django_director.exceptions import DirectorError
-from django_director.models import Run
-from django_director.status import RUN_ACTIVE, RUN_RETRYABLE, STOP_SPARING
+from django_director.models import COMMENT_LENGTH, Run, Task
+from django_director.presentation.actions import ACTIONS, Action
 
 from . import formatting
+from .base import VIA
 
 AT_ONCE: Final = 200
 """How many runs one action takes: more would outlast the request."""
@@ -30,162 +28,133 @@ FAILURES_SHOWN: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """A button of a run."""
+    """A button of a run or a task."""
 
     name: str
-    permission: str
-    """The action of ``authorization`` it asks for."""
+    action: Action
     label: str | Promise
-    perform: Callable[..., Run]
-    """Called with the run, the user and what ``perform`` was given besides."""
-    is_possible: Callable[[Run], bool]
-    history: str
-    """What the object's history says."""
-    done: Callable[[int], str]
-    """What the message says, for so many runs."""
+    message: Callable[[Sequence[Any]], str]
+    """What is said when it was done to these rows."""
     also: tuple[str, ...] = ()
     """Further actions it asks for: to start with another payload is to run, and its page shows the payload."""
+    comment_length: int = 0
+    """How long a comment may be; 0: it takes none."""
+
+    @property
+    def asks_for(self) -> tuple[str, ...]:
+        """The actions of ``authorization`` that the button needs."""
+        return (str(self.action.permission), *self.also)
 
     @property
     def changes_payload(self) -> bool:
         """Whether it has a form for the payload."""
         return bool(self.also)
 
-
-def is_root(run: Run) -> bool:
-    """Whether the run can be steered by itself: a child run is steered through its root."""
-    return run.parent_task_id is None
-
-
-def _cancel(run: Run, user: Any) -> Run:
-    return engine.cancel(run, user=user)
+    def is_possible(self, row: Any) -> bool:
+        """Whether the state of the run or task lets a page offer it."""
+        return self.action.is_possible(row)
 
 
-def _pause(run: Run, user: Any) -> Run:
-    return engine.pause(run, user=user)
+def _canceled(runs: Sequence[Run]) -> str:
+    return _counted(ngettext("%(n)s run is being canceled.", "%(n)s runs are being canceled.", len(runs)), runs)
 
 
-def _resume(run: Run, user: Any) -> Run:
-    return engine.resume(run, user=user)
+def _paused(runs: Sequence[Run]) -> str:
+    return _counted(ngettext("%(n)s run is paused.", "%(n)s runs are paused.", len(runs)), runs)
 
 
-def _retry(run: Run, user: Any) -> Run:
-    return engine.retry(run, user=user)
+def _goes_on(runs: Sequence[Run]) -> str:
+    return _counted(ngettext("%(n)s run goes on.", "%(n)s runs go on.", len(runs)), runs)
 
 
-def _relaunch(run: Run, user: Any, **changes: Any) -> Run:
-    return engine.relaunch(run, user=user, **changes)
+def _relaunched(runs: Sequence[Run]) -> str:
+    return _counted(ngettext("%(n)s new run was started.", "%(n)s new runs were started.", len(runs)), runs)
 
 
-def _relaunched(number: int) -> str:
-    return ngettext("%(n)s new run was started.", "%(n)s new runs were started.", number) % {"n": number}
+def _counted(text: str, runs: Sequence[Run]) -> str:
+    return text % {"n": len(runs)}
 
 
-ALL: Final = {
-    operation.name: operation
-    for operation in (
-        Operation(
-            name="cancel",
-            permission="cancel",
-            label=gettext_lazy("Cancel"),
-            perform=_cancel,
-            is_possible=lambda run: not run.is_finished and run.stop in STOP_SPARING,
-            history="Canceled (admin)",
-            done=lambda n: (
-                ngettext("%(n)s run is being canceled.", "%(n)s runs are being canceled.", n) % {"n": n}
-            ),
-        ),
-        Operation(
-            name="pause",
-            permission="cancel",
-            label=gettext_lazy("Pause"),
-            perform=_pause,
-            is_possible=lambda run: is_root(run) and run.shown_status in RUN_ACTIVE,
-            history="Paused (admin)",
-            done=lambda n: ngettext("%(n)s run is paused.", "%(n)s runs are paused.", n) % {"n": n},
-        ),
-        Operation(
-            name="resume",
-            permission="cancel",
-            label=gettext_lazy("Resume"),
-            perform=_resume,
-            is_possible=lambda run: is_root(run) and run.shown_status == "paused",
-            history="Resumed (admin)",
-            done=lambda n: ngettext("%(n)s run goes on.", "%(n)s runs go on.", n) % {"n": n},
-        ),
-        Operation(
-            name="retry",
-            permission="retry",
-            label=gettext_lazy("Retry failed"),
-            perform=_retry,
-            is_possible=lambda run: is_root(run) and run.status in RUN_RETRYABLE,
-            history="Retried from failed (admin)",
-            done=lambda n: ngettext("%(n)s run goes on.", "%(n)s runs go on.", n) % {"n": n},
-        ),
-        Operation(
-            name="relaunch",
-            permission="retry",
-            label=gettext_lazy("Relaunch"),
-            perform=_relaunch,
-            is_possible=lambda run: run.is_finished,
-            history="Relaunched (admin)",
-            done=_relaunched,
-        ),
-        Operation(
-            name="relaunch_with_changes",
-            permission="retry",
-            label=gettext_lazy("Relaunch with changes"),
-            perform=_relaunch,
-            is_possible=lambda run: run.is_finished,
-            history="Relaunched with changes (admin)",
-            done=_relaunched,
+def _rerun(tasks: Sequence[Task]) -> str:
+    return _named(_("“%(step)s” and everything downstream of it run again."), tasks)
+
+
+def _skipped(tasks: Sequence[Task]) -> str:
+    return _named(_("“%(step)s” is skipped, and everything downstream of it runs again."), tasks)
+
+
+def _named(text: str, tasks: Sequence[Task]) -> str:
+    return text % {"step": formatting.name(tasks[0].label)}
+
+
+def _button(name: str, label: Promise, message: Callable[[Any], str], verb: str = "", **more: Any) -> Operation:
+    return Operation(name=name, action=ACTIONS[verb or name], label=label, message=message, **more)
+
+
+OF_RUNS: Final = {
+    button.name: button
+    for button in (
+        _button("cancel", gettext_lazy("Cancel"), _canceled),
+        _button("pause", gettext_lazy("Pause"), _paused),
+        _button("resume", gettext_lazy("Resume"), _goes_on),
+        _button("retry", gettext_lazy("Retry failed"), _goes_on),
+        _button("relaunch", gettext_lazy("Relaunch"), _relaunched),
+        _button(
+            "relaunch_with_changes",
+            gettext_lazy("Relaunch with changes"),
+            _relaunched,
+            verb="relaunch",
             also=("run", "view_payload"),
         ),
     )
 }
+OF_TASKS: Final = {
+    button.name: button
+    for button in (
+        _button("rerun", gettext_lazy("Rerun from here"), _rerun),
+        _button("skip", gettext_lazy("Skip"), _skipped, comment_length=COMMENT_LENGTH),
+    )
+}
 
 
-def perform(request: HttpRequest, operation: Operation, run: Run, **given: Any) -> Run:
-    """Do it and write it down; returns the run to look at next. Raises ``DirectorError``."""
-    require(request.user, operation.permission, run.workflow)
-    after = operation.perform(run, request.user, **given)
-    record(request.user, run, operation.history)
-    return after
+def perform(request: HttpRequest, operation: Operation, row: Any, **given: Any) -> Any:
+    """Do it; returns the run or task to look at next. Raises ``DirectorError``."""
+    operation.action.require(request.user, row)
+    return operation.action.operation(row, user=request.user, via=VIA, **given)
 
 
-def on_one(request: HttpRequest, operation: Operation, run: Run) -> Run:
-    """Do it from the run's page; what the state does not allow becomes a warning."""
+def on_one(request: HttpRequest, operation: Operation, row: Any) -> Any:
+    """Do it from the page of the run or task; what the state does not allow becomes a warning."""
+    given = {"comment": request.POST.get("comment", "")} if operation.comment_length else {}
     try:
-        after = perform(request, operation, run)
+        after = perform(request, operation, row, **given)
     except DirectorError as error:
         messages.warning(request, str(error))
-        return run
-    messages.success(request, operation.done(1))
+        return row
+    messages.success(request, operation.message([after]))
     return after
 
 
 def on_many(request: HttpRequest, operation: Operation, runs: Iterable[Run], site: str) -> None:
     """Do it to each of at most ``AT_ONCE`` runs; each has an outcome of its own."""
-    done, refused, left = 0, [], 0
+    done, refused, left = [], [], 0
     for number, run in enumerate(runs):
         if number >= AT_ONCE:
             left += 1
             continue
         try:
-            perform(request, operation, run)
+            done.append(perform(request, operation, run))
         except DirectorError as error:
             refused.append(_refusal(run, error, site))
-        else:
-            done += 1
-    _report(request, operation, done, refused)
+    if done:
+        messages.success(request, operation.message(done))
+    _tell_refused(request, refused)
     if left:
         text = _("%(left)s further runs were left alone: an action takes %(limit)s at once.")
         messages.warning(request, text % {"left": f"{left:,}", "limit": AT_ONCE})
 
 
-def _report(request: HttpRequest, operation: Operation, done: int, refused: list[SafeString]) -> None:
-    if done:
-        messages.success(request, operation.done(done))
+def _tell_refused(request: HttpRequest, refused: list[SafeString]) -> None:
     for message in refused[:FAILURES_SHOWN]:
         messages.warning(request, message)
     rest = len(refused) - FAILURES_SHOWN

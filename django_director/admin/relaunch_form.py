@@ -40,24 +40,24 @@ class RelaunchForm:
         form = self.form
         if form is None or not form.is_valid():
             return None
-        operation = operations.ALL["relaunch_with_changes"]
+        operation = operations.OF_RUNS["relaunch_with_changes"]
         try:
             payload = engine.with_hidden(self.run, form.payload, self.version)
             given = {"payload": payload, "version": self.choice, "comment": form.cleaned_data["comment"]}
-            new = operations.perform(self.request, operation, self.run, **given)
+            new: Run = operations.perform(self.request, operation, self.run, **given)
         except InvalidPayload as error:
             form.show(error)
         except DirectorError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(self.request, operation.done(1))
+            messages.success(self.request, operation.message([new]))
             return new
         return None
 
     def context(self) -> dict[str, Any]:
         """What the template needs."""
         return {
-            "title": operations.ALL["relaunch_with_changes"].label,
+            "title": operations.OF_RUNS["relaunch_with_changes"].label,
             "workflow_name": formatting.name(self.run.workflow.name),
             "run": self.run,
             "badge": formatting.badge(self.run.shown_status),

@@ -16,7 +16,7 @@ from django_director.models import Run
 from django_director.presentation.serializers import shown_key
 from django_director.status import RunStatus
 
-from . import formatting, operations, questions
+from . import decisions, formatting, operations
 from .run_state import ASKED_SHOWN, RunState, since
 
 RESULT_PARTS: Final = 200
@@ -29,40 +29,61 @@ def context(
     """What the template needs, in a fixed number of queries."""
     asked_for = {"page": request.GET.get("page"), "status": request.GET.get("status")}
     state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks, **asked_for)
-    finished, total = state.progress
-    asked = questions.read(run, state.asked[:ASKED_SHOWN])
-    chosen = {"status": state.status} if state.status else {}
     return {
         "title": formatting.name(run.workflow.name),
         "subtitle": _("Run %(id)s") % {"id": run.pk},
         "run": run,
         "state": state,
-        "badge": formatting.badge(run.shown_status),
-        "finished": finished,
-        "total": total,
-        "duration": formatting.elapsed(run),
-        "since": since(run),
-        "created": formatting.moment(run.created_at),
-        "buttons": [
-            (operation, not operation.is_possible(run))
-            for operation in operations.ALL.values()
-            if operation.name in permitted
-        ],
-        "asked": list(filter(None, (questions.shown(run, task, request.user) for task in asked))),
-        "asked_ids": " ".join(map(str, state.asked)),
-        "more_asked": len(state.asked) > ASKED_SHOWN,
         "parent": run.parent_task,
         "graph": graph(state) if sees_tasks else "",
+        "buttons": [
+            (operation, not operation.is_possible(run))
+            for name, operation in operations.OF_RUNS.items()
+            if name in permitted
+        ],
+        "sees_payload": sees_payload,
+        "masked_note": formatting.masked_note(),
+        "concurrency_key": shown_key(run) if sees_payload else None,
+        **_head(state),
+        **_waiting(state),
+        **_questions(state, request.user),
+        **_table(state, sees_tasks=sees_tasks),
+        **(_values(run) if sees_payload else {}),
+    }
+
+
+def _head(state: RunState) -> dict[str, Any]:
+    """The status, the progress and the times."""
+    finished, total = state.progress
+    return {
+        "badge": formatting.badge(state.run.shown_status),
+        "finished": finished,
+        "total": total,
+        "duration": formatting.elapsed(state.run),
+        "since": since(state.run),
+        "created": formatting.moment(state.run.created_at),
+    }
+
+
+def _questions(state: RunState, user: Any) -> dict[str, Any]:
+    """What waits for people to decide, in the run and below it: the oldest few."""
+    tasks = decisions.asked_in(state.run, state.asked[:ASKED_SHOWN])
+    return {
+        "asked": list(filter(None, (decisions.question(state.run, task, user) for task in tasks))),
+        "asked_ids": " ".join(map(str, state.asked)),
+        "more_asked": len(state.asked) > ASKED_SHOWN,
+    }
+
+
+def _table(state: RunState, *, sees_tasks: bool) -> dict[str, Any]:
+    """One page of the tasks, and what leads to the others."""
+    chosen = {"status": state.status} if state.status else {}
+    return {
         "filters": [(status, label, number, icon(status)) for status, label, number in state.filters],
         "rows": [(row, formatting.badge(row.status)) for row in state.rows] if sees_tasks else [],
         "live_query": urlencode({"page": state.page, **chosen}),
         "previous_page": _page_link(state.page - 1, state.pages, chosen),
         "next_page": _page_link(state.page + 1, state.pages, chosen),
-        "sees_payload": sees_payload,
-        "masked_note": formatting.masked_note(),
-        "concurrency_key": shown_key(run) if sees_payload else None,
-        **_waiting(state),
-        **(_values(run) if sees_payload else {}),
     }
 
 

@@ -21,7 +21,7 @@ from django_director.models import Run, Task
 from django_director.presentation import hook_names, open_approvals, visible_errors
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
-from . import decisions, formatting, operations
+from . import formatting, operations, task_lines
 from .links import Links, what_runs
 
 TASKS_PER_PAGE: Final = 200
@@ -186,7 +186,7 @@ class RunState:
             "is_live": self.is_live,
             "poll": self.poll,
             "asked": " ".join(map(str, self.asked)),
-            "buttons": [name for name in permitted if operations.ALL[name].is_possible(self.run)],
+            "buttons": [name for name in permitted if operations.OF_RUNS[name].is_possible(self.run)],
             "counts": {status: f"{number:,}" for status, _, number in self.filters if number},
             "boxes": []
             if not self.sees_tasks
@@ -223,6 +223,6 @@ def _row(task: Task, run: Run, links: Links, *, sees_payload: bool) -> Row:
         started=formatting.moment(task.started_at),
         duration=formatting.elapsed(task) if is_running else formatting.seconds(task.duration),
         since=since(task) if is_running else None,
-        error=decisions.why(task, sees_payload=sees_payload),
+        error=task_lines.why(task, sees_payload=sees_payload),
         child=links.of_row(task),
     )

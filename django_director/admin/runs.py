@@ -136,7 +136,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
                     {"name": name},
                     name=f"django_director_run_{name}",
                 )
-                for name in operations.ALL
+                for name in operations.OF_RUNS
             ),
             *super().get_urls(),
         ]
@@ -181,15 +181,15 @@ class RunAdmin(ReadOnlyAdmin[Run]):
 
     @admin.action(description=_("Cancel"), permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.on_many(request, operations.ALL["cancel"], queryset, self.admin_site.name)
+        operations.on_many(request, operations.OF_RUNS["cancel"], queryset, self.admin_site.name)
 
     @admin.action(description=_("Retry failed"), permissions=["retry"])
     def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.on_many(request, operations.ALL["retry"], queryset, self.admin_site.name)
+        operations.on_many(request, operations.OF_RUNS["retry"], queryset, self.admin_site.name)
 
     @admin.action(description=_("Relaunch"), permissions=["retry"])
     def relaunch_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.on_many(request, operations.ALL["relaunch"], queryset, self.admin_site.name)
+        operations.on_many(request, operations.OF_RUNS["relaunch"], queryset, self.admin_site.name)
 
     def page(self, request: HttpRequest, obj: Run) -> HttpResponse:
         permitted = self._permitted(request, obj)
@@ -217,8 +217,8 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     def operate(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponseBase:
         """GET shows what would happen; POST does it."""
         run = self._visible_run(request, run_id)
-        operation = operations.ALL[name]
-        for action in (operation.permission, *operation.also):
+        operation = operations.OF_RUNS[name]
+        for action in operation.asks_for:
             self.demand(request, action, run)
         if operation.changes_payload:
             return self._relaunch_with_changes(request, run)
@@ -248,6 +248,6 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     def _permitted(self, request: HttpRequest, run: Run) -> list[str]:
         return [
             operation.name
-            for operation in operations.ALL.values()
-            if all(self.allows(request, action, run) for action in (operation.permission, *operation.also))
+            for operation in operations.OF_RUNS.values()
+            if all(self.allows(request, action, run) for action in operation.asks_for)
         ]

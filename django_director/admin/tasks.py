@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -17,19 +16,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_director.access.authorization import is_allowed, to_decide, visible
+from django_director.access.authorization import is_allowed, visible
 from django_director.conf import director
 from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
 from django_director.models.querysets import TaskQuerySet
 from django_director.presentation import hook_names, served_queues, visible_errors
+from django_director.presentation.actions import Action
 from django_director.presentation.serializers import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import arguments, confirm, decisions, formatting, search, task_operations
+from . import arguments, confirm, decisions, formatting, operations, search, task_lines
 from .base import ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
-from .task_operations import TaskOperation
+from .operations import Operation
 
 UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
@@ -105,7 +105,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         return (queryset.filter(search.tasks(term)) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
-        views = dict.fromkeys(task_operations.ALL, self.operate) | dict.fromkeys(decisions.ALL, self.decide)
+        views = dict.fromkeys(operations.OF_TASKS, self.operate) | dict.fromkeys(decisions.ALL, self.decide)
         own = [
             path(
                 f"<uuid:task_id>/{name}/",
@@ -124,7 +124,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("status"), ordering="status")
     def state(self, task: Task) -> SafeString:
-        return decisions.badge(task)
+        return task_lines.badge(task)
 
     @admin.display(description=gettext_lazy("workflow"))
     def workflow_name(self, task: Task) -> str:
@@ -144,7 +144,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("error"))
     def error_text(self, task: Task) -> SafeString | str:
-        why = decisions.why(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
+        why = task_lines.why(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
         return format_html('<span class="director-line">{}</span>', why) if why else ""
 
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
@@ -156,35 +156,36 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """GET shows what would happen; POST does it."""
-        operation = task_operations.ALL[name]
-        task = self._task_for(request, task_id, lambda task: operation.permission)
+        operation = operations.OF_TASKS[name]
+        task = self._task_for(request, task_id, operation.action)
         if request.method == "POST":
-            after = task_operations.on_task(request, operation, task)
+            after = operations.on_one(request, operation, task)
             return HttpResponseRedirect(formatting.address("task_change", after.pk, site=self.admin_site.name))
-        return self.render(request, "confirm.html", confirm.task_context(operation, task))
+        return self.render(request, "confirm.html", confirm.context(operation, task))
 
     def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """GET shows what is asked; POST decides."""
         decision = decisions.ALL[name]
-        task = self._task_for(request, task_id, to_decide)
+        task = self._task_for(request, task_id, decision.action)
         form = decisions.DecisionForm(request.POST or None, initial={"asked": task.sequence})
         if request.method == "POST" and form.is_valid():
             decisions.perform(request, decision, task, form)
             return HttpResponseRedirect(formatting.address("task_change", task.pk, site=self.admin_site.name))
         return self.render(request, "decide.html", decisions.context(decision, task, form))
 
-    def _task_for(self, request: HttpRequest, task_id: UUID, action: Callable[[Task], str]) -> Task:
+    def _task_for(self, request: HttpRequest, task_id: UUID, action: Action) -> Task:
         task: Task | None = self.get_queryset(request).filter(pk=task_id).first()
         if task is None:
             raise Http404
-        self.demand(request, action(task), task)
+        self.demand(request, action.asks_for(task), task)
         return task
 
-    def _buttons(self, request: HttpRequest, task: Task) -> list[TaskOperation]:
+    def _buttons(self, request: HttpRequest, task: Task) -> list[Operation]:
         return [
             operation
-            for operation in task_operations.ALL.values()
-            if operation.is_possible(task) and self.allows(request, operation.permission, task)
+            for operation in operations.OF_TASKS.values()
+            if operation.is_possible(task)
+            and all(self.allows(request, action, task) for action in operation.asks_for)
         ]
 
 
@@ -196,7 +197,7 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
         "subtitle": _("Task of %(workflow)s") % {"workflow": formatting.name(task.run.workflow.name)},
         "task": task,
         "hook": hook_names.of_task(task),
-        "badge": decisions.badge(task),
+        "badge": task_lines.badge(task),
         "run_badge": formatting.badge(task.run.shown_status),
         "facts": list(_facts(task, node, sees_payload=sees_payload)),
         "description": node.step.description,

@@ -16,7 +16,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_director import engine
 from django_director.access.authorization import is_allowed, visible
 from django_director.conf import director
 from django_director.drawing.gallery import picture_of
@@ -24,13 +23,13 @@ from django_director.drawing.picture import faces
 from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.masking.source import masked_source
-from django_director.masking.values import refuse_mask
 from django_director.models import Run, Workflow, WorkflowVersion
+from django_director.presentation import actions
 from django_director.schedules import beat_rows
 from django_director.status import Trigger
 
 from . import formatting
-from .base import ReadOnlyAdmin, SafeList
+from .base import VIA, ReadOnlyAdmin, SafeList
 from .payload_form import PayloadForm
 
 if TYPE_CHECKING:
@@ -177,15 +176,13 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
 def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run | None:
     """Start the run, or tell the form why not."""
     try:
-        if workflow.current_version is not None:
-            refuse_mask(form.payload, workflow.current_version.graph.definition.schema)
-        run = engine.start(
-            workflow.name,
+        run = actions.start(
+            workflow,
             form.payload,
             comment=form.cleaned_data["comment"],
             user=request.user,
             trigger=Trigger.ADMIN,
-            note="Started (admin)",
+            via=VIA,
         )
     except InvalidPayload as error:
         form.show(error)

@@ -6,10 +6,23 @@ end may be left out: Django would answer with a page, or lead a POST elsewhere w
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.urls import path, re_path
 
-from . import runs, tasks, workflows
+from django_director.models import Run, Task
+from django_director.presentation.actions import ACTIONS
+
+from . import operations, runs, workflows
 from .views import Health, NoRoute, Ping
+
+
+def _of_run(verb: str) -> Callable[..., Any]:
+    """The view of what is done to a run; a relaunch is a start too."""
+    is_start = verb == "relaunch"
+    return operations.RunRelaunch.as_view() if is_start else operations.RunOperation.as_view(verb=verb)
+
 
 _named = [
     path("ping/", Ping.as_view(), name="api-ping"),
@@ -21,16 +34,21 @@ _named = [
     path("runs/<str:run_id>/", runs.RunDetail.as_view(), name="api-run"),
     path("runs/<str:run_id>/tasks/", runs.RunTasks.as_view(), name="api-run-tasks"),
     path("runs/<str:run_id>/graph/", runs.RunGraph.as_view(), name="api-run-graph"),
-    path("runs/<str:run_id>/cancel/", runs.RunCancel.as_view(), name="api-run-cancel"),
-    path("runs/<str:run_id>/pause/", runs.RunPause.as_view(), name="api-run-pause"),
-    path("runs/<str:run_id>/resume/", runs.RunResume.as_view(), name="api-run-resume"),
-    path("runs/<str:run_id>/retry/", runs.RunRetry.as_view(), name="api-run-retry"),
-    path("runs/<str:run_id>/relaunch/", runs.RunRelaunch.as_view(), name="api-run-relaunch"),
-    path("tasks/<str:task_id>/", tasks.TaskDetail.as_view(), name="api-task"),
-    path("tasks/<str:task_id>/approve/", tasks.TaskApprove.as_view(), name="api-task-approve"),
-    path("tasks/<str:task_id>/reject/", tasks.TaskReject.as_view(), name="api-task-reject"),
-    path("tasks/<str:task_id>/rerun/", tasks.TaskRerun.as_view(), name="api-task-rerun"),
-    path("tasks/<str:task_id>/skip/", tasks.TaskSkip.as_view(), name="api-task-skip"),
+    path("tasks/<str:task_id>/", runs.TaskDetail.as_view(), name="api-task"),
+    *(
+        path(f"runs/<str:run_id>/{verb}/", _of_run(verb), name=f"api-run-{verb}")
+        for verb, action in ACTIONS.items()
+        if action.of is Run
+    ),
+    *(
+        path(
+            f"tasks/<str:task_id>/{verb}/",
+            operations.TaskOperation.as_view(verb=verb),
+            name=f"api-task-{verb}",
+        )
+        for verb, action in ACTIONS.items()
+        if action.of is Task
+    ),
 ]
 
 urlpatterns = [

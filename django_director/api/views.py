@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -37,6 +37,8 @@ from .throttling import DirectorThrottle
 
 _S = TypeVar("_S", bound="Serializer[Any]")
 
+VIA: Final = "API"
+"""What Django's history of an object says of the way."""
 KEY_HEADER = "Idempotency-Key"
 ESCAPED = 6
 """How many bytes one character may take in a body: ``\\u0041``."""

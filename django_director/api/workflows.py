@@ -10,14 +10,14 @@ from rest_framework.response import Response
 
 from django_director import engine
 from django_director.access.authorization import is_allowed, require, visible
-from django_director.masking.values import refuse_mask
 from django_director.models import Workflow
+from django_director.presentation import actions
 from django_director.presentation.serializers import run_as_json, workflows_as_json
 from django_director.status import Trigger
 
 from . import names
 from .serializers import NoOptions, StartRequest
-from .views import DirectorView, actor, body, idempotency_key, query, require_any, sees_payload
+from .views import VIA, DirectorView, actor, body, idempotency_key, query, require_any, sees_payload
 
 
 class WorkflowList(DirectorView):
@@ -46,16 +46,14 @@ class WorkflowRuns(DirectorView):
     def post(self, request: Request, name: str) -> Response:
         workflow = _workflow(request, name, "run")
         data = body(request, StartRequest)
-        if workflow.current_version is not None:
-            refuse_mask(data["payload"], workflow.current_version.graph.definition.schema)
-        run = engine.start(
+        run = actions.start(
             workflow,
             data["payload"],
             comment=data["comment"],
             user=actor(request),
             idempotency_key=idempotency_key(request),
             trigger=Trigger.API,
-            note="Started (API)",
+            via=VIA,
         )
         counts = engine.counts_at_start(run) if run.created else None
         return Response(

@@ -7,8 +7,8 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Final, TypeVar
+from functools import partial, wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,6 +21,7 @@ from django_director.conf import director
 from . import lock_limits
 from .errors import is_contention, is_loss, is_of_data
 
+P = ParamSpec("P")
 T = TypeVar("T")
 QueryType = TypeVar("QueryType", bound=QuerySet[Any])
 
@@ -52,6 +53,19 @@ def transact(work: Callable[[], T], *, patience: float = PATIENCE) -> T:
     rows.
     """
     return _with_patience(partial(_atomically, work), patience)
+
+
+def in_transaction(*, patience: float = PATIENCE) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Run each call of a function in a transaction of its own, as ``transact`` does; a decorator."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def whole(*args: P.args, **kwargs: P.kwargs) -> T:
+            return transact(partial(function, *args, **kwargs), patience=patience)
+
+        return whole
+
+    return decorate
 
 
 def statement(work: Callable[[], T], *, patience: float = PATIENCE) -> T:

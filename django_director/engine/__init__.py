@@ -10,6 +10,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from django_director.db.lock_limits import patient
+from django_director.engine.launch.named_workflows import workflow_named
 from django_director.engine.launch.relaunch import (
     RelaunchPreview,
     preview_relaunch,
@@ -17,17 +18,19 @@ from django_director.engine.launch.relaunch import (
     shown_payload,
     with_hidden,
 )
-from django_director.engine.launch.start import counts_at_start, start, workflow_named
+from django_director.engine.launch.start import counts_at_start, start
 from django_director.engine.reset.apply import preview_rerun, preview_retry, preview_skip
 from django_director.engine.reset.previews import Again, Preview
 from django_director.engine.steps.approvals import check_waits
 from django_director.models import Run
 
 from . import pausing, stopping
+from .concurrency import admission as _admission  # noqa: F401 - registers what it does at the end of a run
 from .launch import relaunch as relaunches
 from .lineage import refuse_child
 from .reset import apply
 from .steps import approvals
+from .steps import child_workflows as _child_workflows  # noqa: F401 - registers what it does at the end of a run
 
 approve = patient(approvals.approve)
 cancel = patient(stopping.cancel)

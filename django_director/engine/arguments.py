@@ -32,12 +32,15 @@ def checked_comment(comment: str) -> str:
     return comment
 
 
-def checked_user(user: Any) -> Any:
-    """The user for a run's row; ``None`` for one who is no row, as an ``AnonymousUser``. Raises ``Misuse``."""
+def checked_user(user: Any, verb: str) -> Any:
+    """The user that the function ``verb`` is called with; ``None`` for one without a row, as an ``AnonymousUser``.
+
+    Raises ``Misuse``.
+    """
     if user is None or getattr(user, "pk", user) is None:
         return None
     if not isinstance(user, get_user_model()):
-        _refuse("user", "a user, or None", user)
+        _refuse(f"{verb}(): user", "a user, or None", user)
     return user
 
 
@@ -73,6 +76,13 @@ def checked_text(name: str, text: str | None) -> str | None:
     if text is not None and not isinstance(text, str):
         _refuse(name, "text, or None", text)
     return text
+
+
+def checked_via(via: str) -> str:
+    """What a caller says of the way it was reached, for Django's history: "API". Raises ``Misuse``."""
+    if not isinstance(via, str):
+        _refuse("via", "text", via)
+    return storable(via)
 
 
 def checked_trigger(trigger: str) -> Trigger:

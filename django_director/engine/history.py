@@ -1,13 +1,19 @@
-"""Who did what, in Django's own history of an object."""
+"""Who did what, in Django's own history of an object: the model ``LogEntry`` of ``django.contrib.admin``.
+
+Each operation writes its line itself, whoever calls it, when what it did stands: after its own transaction, or as
+part of the caller's. A line that can't be written is logged as a warning and harms no operation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import logging
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from django.apps import apps
-from django.db import router
+from django.db import DatabaseError, InterfaceError, connections, router, transaction
 from django.db.models import Model
 from django.db.models.signals import post_save, pre_save
 
@@ -15,7 +21,24 @@ from django_director.conf import director
 from django_director.db.bulk_inserts import inserting
 from django_director.db.compiled import INTEGER, TEXT, Param, Statement, prepared
 from django_director.db.functions import Now
-from django_director.models import Task
+from django_director.db.transactions import after_commit
+from django_director.models import Run, Task
+
+logger = logging.getLogger(__name__)
+
+PAST: Final = {
+    "start": "Started",
+    "cancel": "Canceled",
+    "pause": "Paused",
+    "resume": "Resumed",
+    "retry": "Retried",
+    "relaunch": "Relaunched",
+    "rerun": "Rerun",
+    "skip": "Skipped",
+    "approve": "Approved",
+    "reject": "Rejected",
+}
+"""By operation: what was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +48,63 @@ class Note:
     values: dict[str, Any]
 
 
-def record(user: Any, obj: Model, message: str) -> None:
-    """Write into the history of ``obj`` that ``user`` did what ``message`` says: "Canceled (API)".
+def line(verb: str, via: str = "", of: Model | None = None) -> str:
+    """What the history says of an operation that was called ``via`` something: "Relaunched from 0190… (API)"."""
+    return PAST[verb] + (f" from {of.pk}" if of is not None else "") + (f" ({via})" if via else "")
 
-    Nothing is written for ``None`` or an anonymous user, nor where ``django.contrib.admin`` is not installed.
+
+def record(user: Any, run: Run, message: str) -> None:
+    """Write into the history of a run that ``user`` did what ``message`` says: "Canceled (API)".
+
+    Nothing is written for a user without a row, nor where ``django.contrib.admin`` is not installed. Called when
+    the operation has ended its own transaction, so that an error here undoes nothing.
     """
-    record_many(user, [obj], message)
+    _record(user, [(run, message)])
 
 
 def record_on_task(user: Any, task: Task, message: str) -> None:
-    """The same for a task, in its history and in that of its run.
+    """Write into the histories of a task and of its run that ``user`` did to the task what ``message`` says.
 
     ``message`` holds no comment: the history of a run is for all who may see the run.
     """
-    record(user, task, message)
-    record(user, task.run, f"{task.label}: {message}")
+    _record(user, [(task, message), (task.run, f"{task.label}: {message}")])
 
 
-def record_many(user: Any, objects: Iterable[Model], message: str) -> None:
-    """The same for several objects of one model, in one query."""
+def _record(user: Any, lines: list[tuple[Model, str]]) -> None:
     if not _is_kept(user):
         return
+    work = partial(_write, user, lines)
+    if is_elsewhere(user):
+        # A line written at once would stay when the caller's transaction is rolled back.
+        after_commit(work)
+    else:
+        work()
+
+
+def _write(user: Any, lines: list[tuple[Model, str]]) -> None:
     # Importing a model of an app that is not installed raises.
     from django.contrib.admin.models import CHANGE, LogEntry
 
-    LogEntry.objects.log_actions(
-        user_id=user.pk,
-        queryset=list(objects),
-        action_flag=CHANGE,
-        change_message=message,
-    )
+    try:
+        with _savepoint(router.db_for_write(LogEntry)):
+            for row, message in lines:
+                LogEntry.objects.log_actions(
+                    user_id=user.pk, queryset=[row], action_flag=CHANGE, change_message=message
+                )
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning(
+            "“%s” by %s was done, but can't be written into Django's history: %s",
+            lines[0][1],
+            user,
+            str(error).strip(),
+            extra={"action": "history"},
+        )
+
+
+def _savepoint(alias: str) -> contextlib.AbstractContextManager[None]:
+    """Keep an error from the caller's transaction, if there is one."""
+    in_transaction = connections[alias].in_atomic_block
+    return transaction.atomic(using=alias) if in_transaction else contextlib.nullcontext()
 
 
 def is_elsewhere(user: Any) -> bool:
@@ -67,18 +117,16 @@ def is_elsewhere(user: Any) -> bool:
 
 
 def can_note(user: Any) -> bool:
-    """Say whether a ``Note`` does what ``record`` would do in this transaction: nobody must listen."""
+    """Say whether a ``Note`` does what ``record`` would do: the history is in our database, and nobody listens."""
     if not _is_kept(user) or is_elsewhere(user):
-        return True
+        return False
     from django.contrib.admin.models import LogEntry
 
     return not (pre_save.has_listeners(LogEntry) or post_save.has_listeners(LogEntry))
 
 
-def note(user: Any, obj: Model, message: str) -> Note | None:
-    """What ``record`` would write, for ``noting``; ``None`` where it would write nothing, or elsewhere."""
-    if not message or not _is_kept(user) or is_elsewhere(user):
-        return None
+def note(user: Any, obj: Model, message: str) -> Note:
+    """What ``record`` would write, for ``noting``. Ask ``can_note`` first."""
     from django.contrib.contenttypes.models import ContentType
 
     kind = ContentType.objects.db_manager(director.DATABASE).get_for_model(obj, for_concrete_model=False)

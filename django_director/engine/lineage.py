@@ -1,4 +1,4 @@
-"""Which runs belong together: a root, the child runs that its steps have started, and theirs."""
+"""Lineage: a root run, the child runs that its steps have started, and the child runs of those."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django_director.models import Run, Task
 
 
 def ancestors(run: Run) -> Iterator[Run]:
-    """The run that has started ``run``, and so on up to the root, each with its workflow. One query for each."""
+    """The run that has started ``run``, the run that has started that one, and so on. One query for each."""
     above = Run.objects.select_related("workflow").only("parent_task", "workflow__name")
     while run.parent_task_id is not None:
         run = above.get(tasks=run.parent_task_id)
@@ -18,7 +18,7 @@ def ancestors(run: Run) -> Iterator[Run]:
 
 
 def descendants(run_id: UUID) -> list[UUID]:
-    """All runs below a run, parents before children. A query for each level."""
+    """The ids of all runs below a run, parents before children. One query for each level."""
     found: list[UUID] = []
     level = [run_id]
     while level:
@@ -28,7 +28,7 @@ def descendants(run_id: UUID) -> list[UUID]:
 
 
 def refuse_child(what: Run | Task, verb: str) -> None:
-    """Raise ``Conflict``, which names the root, for a child run or a task of one: what is done is done to all."""
+    """Raise ``Conflict`` for a child run or a task of one, as only its root can be steered; the error names it."""
     run = what.run if isinstance(what, Task) else what
     if run.parent_task_id is None:
         return

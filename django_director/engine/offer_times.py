@@ -1,4 +1,4 @@
-"""When a task is offered again that nobody could take: about as long after as that has been so by then."""
+"""Times at which a task that nobody could take is offered again: the longer nobody could, the later."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ OFFERS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 def next_offer(since: str, stretch: float = 1.0) -> Case:
-    """The moment, by the column that says since when nobody could; not by a value that the same statement sets.
+    """The time of the next offer; the column ``since`` says since when nobody could take the task.
 
-    MySQL evaluates assignments in order: put it before that column. It is later by the factor ``stretch``.
+    MySQL evaluates assignments in order, so set this before that column. The delay is longer by the factor
+    ``stretch``.
     """
     *short, longest = OFFERS
     offers = [When(**{f"{since}__gt": later(-2 * delay)}, then=later(delay * stretch)) for delay in short]

@@ -1,4 +1,7 @@
-"""Queueing: the row is the outbox. Rows become ``queued`` in the transaction, messages leave after its commit."""
+"""The outbox: tasks are queued in a transaction, and their messages are sent after its commit.
+
+The rows of queued tasks are the outbox: what is not sent then, the supervisor sends later.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place
 from django_director.models import Task, graph_of
 from django_director.models.querysets import TaskQuerySet, batches
-from django_director.status import TaskStatus
 
+from . import transitions
 from .offer_times import OFFERS, next_offer
 
 logger = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ STRIDE: Final = 1 << 16
 
 
 class RunRef(Protocol):
-    """What of a run is needed to queue its tasks."""
+    """What must be known of a run to queue its tasks."""
 
     @property
     def pk(self) -> Any: ...
@@ -53,7 +56,7 @@ class RunRef(Protocol):
 
 
 def first_sequence(generation: int) -> int:
-    """The sequence with which a task is queued first in a generation of its run.
+    """The sequence of a task's first message in a generation of its run.
 
     Known without reading the row: a reset is allowed on a finished run only, so nobody can have raised it.
     """
@@ -66,7 +69,7 @@ def generation_of(sequence: int) -> int:
 
 
 def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
-    """Mark pending tasks as queued and publish them after commit: one statement, whatever the fan-out."""
+    """Queue the pending tasks of these spans in one statement, and publish their messages after the commit."""
     if not ready:
         return
     positions = sum(stop - start for start, stop in ready)
@@ -76,7 +79,7 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
         queued = queueing(director.DISPATCH_GRACE).execute(run=run.pk, start=start, stop=stop, sequence=sequence)
     else:
         pending = Task.objects.filter(run_id=run.pk).pending()
-        changes = _queued(sequence, _next_dispatch(positions, ready))
+        changes = transitions.queued(sequence, _next_dispatch(positions, ready))
         queued = sum(pending.at(batch).update(**changes) for batch in batches(ready))
     if queued == positions:
         publish_after_commit(run, graph, ready)
@@ -85,23 +88,17 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
 
 @prepared
 def queueing(grace: float) -> Update:
-    """Queue the pending tasks of a span: parameters ``run``, ``start``, ``stop``, ``sequence``."""
+    """The statement that queues the pending tasks of a span.
+
+    Parameters: ``run``, ``start``, ``stop``, ``sequence``.
+    """
     span = Q(position__gte=Param("start", INTEGER), position__lt=Param("stop", INTEGER))
     pending = Task.objects.filter(span, run=Param("run", UUID_FIELD), is_hook=False).pending()
-    return Update(pending, **_queued(Param("sequence", INTEGER), later(grace)))
-
-
-def _queued(sequence: Any, next_dispatch_at: Any) -> dict[str, Any]:
-    return {
-        "status": TaskStatus.QUEUED,
-        "sequence": sequence,
-        "queued_at": Now(),
-        "next_dispatch_at": next_dispatch_at,
-    }
+    return Update(pending, **transitions.queued(Param("sequence", INTEGER), later(grace)))
 
 
 def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
-    """Publish the first ``INLINE`` of these tasks after commit."""
+    """Publish the messages of the first ``INLINE`` of these tasks after the commit."""
     sequence = first_sequence(run.generation)
     messages = [message_for(run.pk, graph, position, sequence) for position in islice(expand(ready), INLINE)]
     if messages:
@@ -109,7 +106,10 @@ def publish_after_commit(run: RunRef, graph: Graph, ready: Sequence[Span]) -> No
 
 
 def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
-    """The same for tasks in maps, by item and position: one statement for each ``CHUNK`` of them."""
+    """Queue pending tasks in maps, given by item and position, and publish their messages after the commit.
+
+    One statement for each ``CHUNK`` of them.
+    """
     published, rest = places[:INLINE], places[INLINE:]
     if published and _queue_items(run, published, later(director.DISPATCH_GRACE)) == len(published):
         sequence = first_sequence(run.generation)
@@ -122,14 +122,14 @@ def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
 def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Any) -> int:
     chosen = [ids.item_id(run.pk, position, index) for index, position in places]
     pending = Task.objects.filter(pk__in=chosen).pending()
-    return pending.update(**_queued(first_sequence(run.generation), next_dispatch_at))
+    return pending.update(**transitions.queued(first_sequence(run.generation), next_dispatch_at))
 
 
 @prepared
 def queueing_item(grace: float) -> Update:
-    """Queue one pending task: parameters ``next``, ``sequence``."""
+    """The statement that queues one pending task: parameters ``next``, ``sequence``."""
     pending = Task.objects.filter(pk=Param("next", UUID_FIELD)).pending()
-    return Update(pending, **_queued(Param("sequence", INTEGER), later(grace)))
+    return Update(pending, **transitions.queued(Param("sequence", INTEGER), later(grace)))
 
 
 def item_message(run_id: UUID, graph: Graph, position: int, index: int, sequence: int) -> Message:
@@ -150,7 +150,7 @@ def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Mes
 
 
 def message(graph: Graph, position: int, **fields: Any) -> Message:
-    """The message of a task at ``position``, with what its step says about the way it runs."""
+    """The message of the task at ``position``, with the time limit and the priority of its step."""
     node = graph.node(position)
     return Message(
         name=node.name,
@@ -164,7 +164,7 @@ def message(graph: Graph, position: int, **fields: Any) -> Message:
 
 
 class TaskRow(Protocol):
-    """What of a task's row its message is made of."""
+    """The columns of a task that its message is made of."""
 
     @property
     def pk(self) -> UUID: ...
@@ -194,7 +194,7 @@ def message_of(task: TaskRow, version: str, *, sequence: int | None = None) -> M
 
 
 def publish(messages: Sequence[Message]) -> None:
-    """Publish; what the broker did not take is due at once, for the supervisor."""
+    """Send messages. The supervisor sends what the broker did not take."""
     publication = publisher.publish(messages)
     if not publication.untried and not publication.refused:
         return
@@ -208,7 +208,7 @@ def publish(messages: Sequence[Message]) -> None:
 
 
 def expedite(task_ids: Iterable[UUID]) -> int:
-    """Make queued tasks due now, but those whose rows are locked; return how many."""
+    """Make queued tasks due now, except those whose rows are locked; return how many."""
     chosen = list(task_ids)
     if not chosen:
         return 0
@@ -217,7 +217,7 @@ def expedite(task_ids: Iterable[UUID]) -> int:
 
 
 def put_off(refused: Iterable[Refusal]) -> None:
-    """Write down why these tasks can't be sent; the supervisor tries again soon, and others go on."""
+    """Note why messages of tasks can't be sent, and let the supervisor try again later."""
     by_reason: defaultdict[tuple[str, bool], list[UUID]] = defaultdict(list)
     for refusal in refused:
         by_reason[refusal.why, refusal.is_final].append(refusal.message.task_id)

@@ -1,4 +1,4 @@
-"""Pause and resume: hold back what has not started; everything else goes on.
+"""Pause and resume runs: a paused run starts no task, and its running tasks go on.
 
 Pausing changes the run's row and nothing else. A queued task that a worker would start, or the supervisor publish,
 is parked then: it stays queued, due in the far future. Resuming makes what is parked due again.
@@ -6,59 +6,62 @@ is parked then: it stays queued, due in the far future. Resuming makes what is p
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import F, Q
 
 from django_director.common import failpoints
-from django_director.db.functions import Now, later
+from django_director.db.functions import Now
 from django_director.db.lock_limits import each
-from django_director.db.transactions import PATIENCE, after_commit, statement, update_unlocked
+from django_director.db.transactions import after_commit, statement
 from django_director.exceptions import Conflict
-from django_director.models import Run, Task
-from django_director.models.querysets import RunQuerySet, TaskQuerySet
+from django_director.models import Run
+from django_director.models.querysets import RunQuerySet
 from django_director.status import STOP_SPARING, RunStatus
 
-from . import lineage
-from .arguments import checked_run, checked_user
+from . import history, lineage, parking
+from .arguments import checked_run, checked_user, checked_via
 from .concurrency import admission
 
 CHUNK: Final = 5_000
-_YEAR: Final = 365 * 86_400.0
-FAR: Final = 1_000 * _YEAR
-"""Seconds from now until a parked task would be due."""
-PARKED: Final = FAR / 2
-"""Seconds from now after which only parked tasks are due."""
 
 
-def pause(run: Run, *, user: Any = None) -> Run:
+def pause(run: Run, *, user: Any = None, via: str = "") -> Run:
     """Let a run start nothing more until it is resumed.
 
-    Running tasks go on, as do waits; the time of the pause does not count for the run's own time-out. Returns the
-    run as it is now. Raises ``Conflict`` for a run that has an outcome, is being canceled, or is paused already.
+    Running tasks go on, as do waits; the time of the pause does not count for the run's own time-out. Django's
+    history of the run says that ``user`` did it, and ``via`` what. Returns the run as it is now. Raises
+    ``Conflict`` for a run that has an outcome, is being canceled, or is paused already.
     """
-    checked_user(user)
+    checked_user(user, "pause")
+    message = history.line("pause", checked_via(via))
     lineage.refuse_child(checked_run(run, "pause"), "paused")
     paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
     if not statement(lambda: paused.update(paused_at=Now())):
         raise _conflict(run, "paused")
+    history.record(user, run, message)
     after_commit(partial(failpoints.point, "pause.committed"))
     after_commit(partial(_spread, run.pk))
     run.refresh_from_db()
     return run
 
 
-def resume(run: Run, *, user: Any = None) -> Run:
-    """Let a paused run go on. Returns the run as it is now. Raises ``Conflict`` for a run that is not paused."""
-    checked_user(user)
+def resume(run: Run, *, user: Any = None, via: str = "") -> Run:
+    """Let a paused run go on. Returns the run as it is now.
+
+    Django's history of the run says that ``user`` did it, and ``via`` what. Raises ``Conflict`` for a run that is
+    not paused.
+    """
+    checked_user(user, "resume")
+    message = history.line("resume", checked_via(via))
     lineage.refuse_child(checked_run(run, "resume"), "resumed")
     if not statement(partial(_resume, run.pk)):
         raise _conflict(run, "resumed")
+    history.record(user, run, message)
     after_commit(partial(failpoints.point, "resume.committed"))
-    after_commit(partial(bring_back, run.pk))
+    after_commit(partial(parking.release, run.pk))
     after_commit(partial(_spread, run.pk))
     run.refresh_from_db()
     if run.status == RunStatus.PENDING:
@@ -68,16 +71,16 @@ def resume(run: Run, *, user: Any = None) -> Run:
 
 
 def follow_parent(child_id: UUID) -> bool:
-    """Let a child run be paused, or not, as the run of its step is; say whether that changed anything.
+    """Pause or resume a child run as the run of its step is; return whether that changed anything.
 
-    Asked after each change of either, and for all by the supervisor, so no order of the two leaves them apart.
+    This is done after each change of either run, and again by the supervisor, so that they agree in the end.
     """
     apart = _apart().filter(pk=child_id).values_list("parent_task__run__paused_at", flat=True)
     changed = 0
     for paused_at in statement(lambda: list(apart)):
         if paused_at is None:
             changed = statement(partial(_resume, child_id))
-            bring_back(child_id)
+            parking.release(child_id)
             for pending in Run.objects.wanting().filter(pk=child_id):
                 admission.try_start(pending)
         else:
@@ -87,12 +90,12 @@ def follow_parent(child_id: UUID) -> bool:
 
 
 def follow_parents() -> int:
-    """The same for all child runs; return how many changed."""
+    """Pause or resume all child runs that differ from the run of their step; return how many changed."""
     return each(list(_apart().values_list("pk", flat=True)[:CHUNK]), follow_parent, lambda child_id: child_id)
 
 
 def _spread(run_id: UUID) -> None:
-    """Let a run's children follow it, and theirs."""
+    """Pause or resume the child runs of a run as it is, and the child runs of those."""
     level = [run_id]
     while level:
         children = _holdable().filter(parent_task__run__in=level, is_awaited=True)
@@ -119,52 +122,6 @@ def _resume(run_id: UUID) -> int:
     # In this order: MySQL evaluates assignments one after the other.
     deadline = F("deadline_at") + (Now() - F("paused_at"))
     return held.update(deadline_at=deadline, paused_at=None)
-
-
-def park(tasks: TaskQuerySet, *, patience: float = PATIENCE) -> int:
-    """Put those of ``tasks`` off whose run is paused; return how many. For ``patience`` see ``transact``."""
-    return update_unlocked(
-        _held(tasks), lambda rows: _held(rows).update(next_dispatch_at=later(FAR)), patience=patience
-    )
-
-
-def _held(tasks: TaskQuerySet) -> TaskQuerySet:
-    paused = Run.objects.filter(pk=OuterRef("run_id"), paused_at__isnull=False, stop__in=STOP_SPARING)
-    return tasks.queued().steps().filter(Exists(paused))
-
-
-def park_ids(chosen: Collection[UUID], *, patience: float = PATIENCE) -> int:
-    """The same for tasks by their ids."""
-    return park(Task.objects.filter(pk__in=chosen), patience=patience) if chosen else 0
-
-
-def bring_back(run_id: UUID) -> int:
-    """Make what is parked of a resumed run due now; return how many tasks that were."""
-    return _release(parked().filter(run_id=run_id))
-
-
-def bring_back_forgotten() -> int:
-    """The same for all runs that are not paused: a task may be parked by somebody who has not seen the resume."""
-    return _release(parked().filter(run__paused_at=None))
-
-
-def parked() -> TaskQuerySet:
-    """Queued tasks that are put off."""
-    tasks: TaskQuerySet = Task.objects.queued().filter(next_dispatch_at__gt=later(PARKED))
-    return tasks
-
-
-def _release(rows: TaskQuerySet) -> int:
-    released = 0
-    # What another session has locked is left to the next look.
-    while done := update_unlocked(rows.order_by(), _make_due, limit=CHUNK):
-        released += done
-    return released
-
-
-def _make_due(tasks: TaskQuerySet) -> int:
-    # A pause is no time in the queue: other messages would seem to take as long.
-    return tasks.queued().update(queued_at=Now(), next_dispatch_at=Now(), dispatches=0)
 
 
 def _conflict(run: Run, what: str) -> Conflict:

@@ -1,4 +1,4 @@
-"""`retry` of a step: whether an attempt that failed is followed by another, and when. Pure."""
+"""`retry` of a step: whether a failed attempt is followed by another one, and when. Reads no rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _is_retried(retry: Retry, error: type[BaseException]) -> bool:
 
 
 def _is_named(name: str, error: type[BaseException]) -> bool:
-    """A dotted name means the class and its subclasses; a bare one any base that is called so."""
+    """Whether ``name`` means an error: a dotted name one class and its subclasses, a bare one all of that name."""
     if "." not in name:
         return any(base.__name__ == name for base in error.__mro__)
     named = _named(name)
@@ -51,7 +51,7 @@ def _is_named(name: str, error: type[BaseException]) -> bool:
 
 @cache
 def _named(name: str) -> type[BaseException] | None:
-    """The class of a dotted name; ``None`` when this process has none, though whoever read the file had."""
+    """The class of a dotted name; ``None`` if this process can't import it, as another one could."""
     try:
         found = pkgutil.resolve_name(name)
     # A module of the project may raise anything when it is run, and the attempt's outcome must be written.

@@ -1,4 +1,4 @@
-"""Stop a run: one UPDATE of its row; what has not started is settled afterwards, in chunks."""
+"""Stop runs: one UPDATE of the run's row, then its tasks that have not started are canceled in chunks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from django_director.common import failpoints, ids
-from django_director.db.functions import Now
-from django_director.db.transactions import after_commit, connection, statement, transact
+from django_director.db.transactions import after_commit, connection, in_transaction, statement, transact
 from django_director.dispatch import publisher
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
@@ -20,8 +19,8 @@ from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
-from . import outbox
-from .arguments import checked_run, checked_user
+from . import history, outbox, reactions, transitions
+from .arguments import checked_run, checked_user, checked_via
 from .flow import advance, hooks, item_rows
 
 T = TypeVar("T")
@@ -42,43 +41,46 @@ REASONS: Final[dict[Any, str]] = {
 """Why a stopped run's tasks were not started, where nobody says more."""
 
 
-def cancel(run: Run, *, user: Any = None, force: bool = False) -> Run:
+def cancel(run: Run, *, user: Any = None, force: bool = False, via: str = "") -> Run:
     """Cancel a run: nothing of it starts any more; what runs is let end, or is given up with ``force``.
 
     What is given up is killed where its worker's pool can kill; else its code runs on, and is not believed.
-    Running tasks learn of it by ``context().canceled``. Returns the run as it is now. Raises ``Conflict`` for a
-    run that has an outcome, or that is being canceled already (``force`` may follow a cancel without it).
+    Running tasks learn of it by ``context().canceled``. Django's history of the run says that ``user`` did it, and
+    ``via`` what. Returns the run as it is now. Raises ``Conflict`` for a run that has an outcome, or that is being
+    canceled already (``force`` may follow a cancel without it).
     """
-    checked_user(user)
+    checked_user(user, "cancel")
+    message = history.line("cancel", checked_via(via))
     run = checked_run(run, "cancel")
     if not statement(partial(_stop, run.pk, secrets.randbits(63))):
         run.refresh_from_db()
         if run.is_finished or not force:
             raise Conflict(f"run {run.pk} can't be canceled: it is {run.shown_status}")
+    history.record(user, run, message)
     reason = f"canceled by {user}" if user is not None else "canceled"
     if force and not connection().in_atomic_block:
         # Nobody repeats the force: who asked for it is to hear of a lock.
-        _carry_out(run.pk, reason, force=True)
+        _apply_stop(run.pk, reason, force=True)
     else:
-        after_commit(partial(_carry_out, run.pk, reason, force))
+        after_commit(partial(_apply_stop, run.pk, reason, force))
     run.refresh_from_db()
     return run
 
 
-def give_way(run_id: UUID, reason: str) -> bool:
-    """Cancel a run in favour of another, which its error tells; say whether nothing had stopped it before."""
+def supersede(run_id: UUID, reason: str) -> bool:
+    """Cancel a run because another one takes its place; return whether nothing had stopped it before."""
     if not statement(partial(_stop, run_id, secrets.randbits(63), error=reason)):
         return False
-    _carry_out(run_id, reason, force=False)
+    _apply_stop(run_id, reason, force=False)
     return True
 
 
 def refuse(run_id: UUID, reason: str) -> bool:
-    """End a pending run that gets no slot, without hooks; say whether that happened."""
+    """End a pending run that gets no slot, without hooks; return whether that happened."""
     pending = Run.objects.wanting().filter(pk=run_id)
     if not statement(lambda: pending.update(stop=Stop.SKIP, error=reason)):
         return False
-    return carry_on(run_id)
+    return continue_stop(run_id)
 
 
 def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
@@ -88,7 +90,7 @@ def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
     return bool(stopped) or Run.objects.filter(pk=run_id, token=token).exists()
 
 
-def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
+def _apply_stop(run_id: UUID, reason: str, force: bool) -> None:
     canceled = Run.objects.stopping().filter(pk=run_id)
     if not force:
         canceled = canceled.filter(stop=Stop.CANCEL)
@@ -101,33 +103,33 @@ def _carry_out(run_id: UUID, reason: str, force: bool) -> None:
     close_if_idle(run_id)
 
 
-class _TakenUp(Exception):
-    """A run is not being stopped any more."""
+class _Reopened(Exception):
+    """The run is not being stopped any more, as somebody has reopened it."""
 
 
 def _while_stopped(stopped: RunQuerySet, work: Callable[[], T]) -> T | None:
-    """Do ``work`` for a stopped run; ``None``, and nothing is done, when it has been closed meanwhile.
+    """Do ``work`` in a transaction if the run is among ``stopped``; else undo it and return ``None``.
 
-    Who carries out a stop may be slow, and somebody may have taken the run up again. As everywhere the run is
-    locked after its tasks.
+    The process that stops a run may be slow, so the run may have ended and been reopened meanwhile. The run is
+    locked after its tasks, as everywhere.
     """
 
     def whole() -> T:
         done = work()
         if not list(stopped.select_for_update().values_list("pk")):
-            raise _TakenUp
+            raise _Reopened
         return done
 
     try:
         return transact(whole)
-    except _TakenUp:
+    except _Reopened:
         return None
 
 
-def carry_on(run_id: UUID) -> bool:
-    """Settle what a stopped run has not started, start what its stop spares, and close it when nothing is active.
+def continue_stop(run_id: UUID) -> bool:
+    """Cancel the unstarted tasks of a stopped run, queue those that are spared, and end it if none is active.
 
-    Says whether it was closed. The supervisor repeats this.
+    Returns whether it was ended. The supervisor repeats this.
     """
     stopping = Run.objects.stopping().filter(pk=run_id)
     stop = stopping.values_list("stop", flat=True).first()
@@ -135,25 +137,25 @@ def carry_on(run_id: UUID) -> bool:
         return False
     stopped = stopping.filter(stop=stop)
     if stop == Stop.FAIL_FAST:
-        _go_on(stopped, Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id))
+        _continue_spared(
+            stopped, Run.objects.select_related("version").defer("payload", "version__source").get(pk=run_id)
+        )
     else:
         reason = REASONS.get(stop, "canceled")
         sweep(stopped, run_id, reason)
         stop_children(stopped, run_id, reason)
     if stop == Stop.STEP_TIMEOUT:
-        from django_director.engine.steps.child_workflows import fail_late_step  # its end may stop a run
-
-        fail_late_step(run_id)
+        reactions.step_time_up(run_id)
     return close_if_idle(run_id)
 
 
-def _go_on(stopped: RunQuerySet, run: Run) -> None:
-    """Decide what `fail_fast` spares from the rows alone: whatever has ended since then, it has ended for good."""
+def _continue_spared(stopped: RunQuerySet, run: Run) -> None:
+    """Continue the tasks that `fail_fast` spares, as the rows say: ends since the stop were not counted."""
     graph = run.version.graph
     # A map waits until all its items have ended.
     sweep(stopped, run.pk, "fail_fast: another step has failed", graph.spared, tuple(graph.maps))
     if graph.maps:
-        _while_stopped(stopped, partial(item_rows.carry_on, run, graph))
+        _while_stopped(stopped, partial(item_rows.continue_maps, run, graph))
     if not graph.spared:
         return
     rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
@@ -179,7 +181,7 @@ def stop_children(stopped: RunQuerySet, run_id: UUID, reason: str, *, force: boo
             return
     failpoints.point("cancel.passed")
     for child_id in found if force else found[:CHILDREN_AT_ONCE]:
-        _carry_out(child_id, reason, force)
+        _apply_stop(child_id, reason, force)
 
 
 def _stop_chunk(run_id: UUID, chunk: list[UUID], reason: str) -> int:
@@ -194,9 +196,9 @@ def sweep(
     spared: Sequence[Span] = (),
     maps: Sequence[int] = (),
 ) -> None:
-    """Settle what a run has not started, as long as it is among ``stopped``.
+    """Cancel the tasks of a run that have not started, as long as the run is among ``stopped``.
 
-    ``spared`` goes on, and what waits at the positions ``maps`` too.
+    Tasks in the spans ``spared`` are left alone, and so are waiting tasks at the positions ``maps``.
     """
     unstarted = _unstarted(Task.objects.filter(run_id=run_id).steps())
     if maps:
@@ -204,34 +206,26 @@ def sweep(
     if spared:
         unstarted = unstarted.exclude(positions_in(spared))
     while chunk := list(unstarted.order_by("position").values_list("pk", flat=True)[:CHUNK]):
-        if _while_stopped(stopped, partial(_settle, chunk, reason)) is None:
+        if _while_stopped(stopped, partial(_cancel_chunk, chunk, reason)) is None:
             return
 
 
-def _settle(chunk: list[UUID], reason: str) -> int:
+def _cancel_chunk(chunk: list[UUID], reason: str) -> int:
     # Asked again with the status: a worker may have claimed one of them since.
-    return _unstarted(Task.objects.filter(pk__in=chunk)).update(
-        status=TaskStatus.CANCELED,
-        finished_at=Now(),
-        next_dispatch_at=None,
-        not_before=None,
-        deadline_at=None,
-        asked_at=None,
-        reason=reason[:500],
-    )
+    return _unstarted(Task.objects.filter(pk__in=chunk)).update(**transitions.swept(reason[:500]))
 
 
 def _unstarted(tasks: TaskQuerySet) -> TaskQuerySet:
-    """What can be settled; a step with a child run ends when that has."""
+    """Those of ``tasks`` that a stop may cancel: not a step that waits for a child run, which ends with it."""
     awaiting = Q(status=TaskStatus.WAITING, child_run__isnull=False, not_before=None)
     return tasks.unstarted().exclude(awaiting)
 
 
 def close_if_idle(run_id: UUID) -> bool:
-    """Give a stopped run its outcome when none of its tasks is active; say whether that happened."""
+    """Give a stopped run its outcome if none of its tasks is active; return whether that happened."""
     runs = _idle().filter(pk=run_id).select_related("version").defer("payload", "version__source")
     run: Run | None = statement(runs.first)
-    return run is not None and transact(partial(_close, run))
+    return run is not None and _close(run)
 
 
 def _idle() -> RunQuerySet:
@@ -240,12 +234,12 @@ def _idle() -> RunQuerySet:
     return stopping.filter(~Exists(active))
 
 
+@in_transaction()
 def _close(run: Run) -> bool:
     graph = run.version.graph
     outcome, error = _outcome(run, graph)
     same = _idle().filter(pk=run.pk, stop=run.stop, generation=run.generation)
-    freed = {} if run.concurrency_key is None else advance.FREED
-    if not same.update(status=outcome, finished_at=Now(), error=error, **freed):
+    if not same.update(**transitions.run_ended(outcome, error, has_key=run.concurrency_key is not None)):
         return False
     if run.stop != Stop.SKIP:
         hooks.insert(run.pk, graph, outcome, generation=run.generation)
@@ -264,21 +258,15 @@ def _outcome(run: Run, graph: Graph) -> tuple[RunStatus, str]:
 
 
 def _kill(run_id: UUID, reason: str) -> list[str]:
-    """Cancel what runs; return the Celery ids of its messages."""
+    """Cancel the running tasks of a run; return the Celery ids of their messages."""
     running = Task.objects.filter(run_id=run_id).steps().running()
     messages = [ids.message_id(*row) for row in running.values_list("pk", "sequence")]
-    running.update(
-        status=TaskStatus.CANCELED,
-        finished_at=Now(),
-        lease_until=None,
-        deadline_at=None,
-        reason=f"{reason[:REASON]}{TOLD}",
-    )
+    running.update(**transitions.given_up(f"{reason[:REASON]}{TOLD}"))
     return messages
 
 
 def note_running_on(messages: Sequence[str]) -> None:
-    """Say of tasks that were given up, by the Celery ids of their messages, that nothing killed them."""
+    """Note that the code of canceled tasks runs on, as nothing killed it; ``messages`` are their Celery ids."""
     for message in messages:
         task_id, sequence = ids.parse_message_id(message)
         given_up = Task.objects.filter(pk=task_id, sequence=sequence, status=TaskStatus.CANCELED)

@@ -21,7 +21,6 @@ from django.utils.connection import ConnectionDoesNotExist
 from django_director.access.authorization import require
 from django_director.common.json_values import parse
 from django_director.db.errors import is_of_data, is_unmigrated
-from django_director.engine.history import record
 from django_director.exceptions import DirectorError, UnknownWorkflow
 from django_director.models import Run, Workflow
 from django_director.presentation.health import migrate
@@ -29,6 +28,8 @@ from django_director.sync.project import place_in_files
 
 from .output import Printer
 
+VIA: Final = "command"
+"""What Django's history of an object says of the way."""
 FAILED: Final = 1
 TIMED_OUT: Final = 3
 INTERRUPTED: Final = 130
@@ -112,9 +113,6 @@ class ActingCommand(DirectorCommand):
             raise CommandError(f"unknown user “{name}”") from None
         require(user, action, workflow)
         return user
-
-    def note(self, user: Any, run: Run, what: str) -> None:
-        record(user, run, f"{what} (command)")
 
 
 def add_json_argument(parser: _ActionsContainer) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django_director.engine import Preview
-from django_director.engine.history import record_on_task
-from django_director.models import Task
 
 from .base import ActingCommand, add_dry_run_argument
 from .output import number_of
@@ -22,9 +19,6 @@ class TaskCommand(ActingCommand):
         parser.add_argument("task", metavar="TASK", help="the task's id, or RUN:STEP, in a map RUN:STEP:INDEX")
         add_dry_run_argument(parser)
         super().add_arguments(parser)
-
-    def note_on_task(self, user: Any, task: Task, what: str) -> None:
-        record_on_task(user, task, f"{what} (command)")
 
 
 def show_preview(command: ActingCommand, preview: Preview) -> None:

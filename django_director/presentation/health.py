@@ -11,7 +11,7 @@ from django_director.conf import director
 from django_director.db.errors import is_unmigrated
 from django_director.db.functions import Now, iso
 from django_director.dispatch import publisher
-from django_director.engine.supervisor.loop import LEASE_NAME
+from django_director.engine.supervisor.leadership import LEASE_NAME
 from django_director.models import Lease, UnwrittenOutcome, Worker
 from django_director.schedules import overdue
 

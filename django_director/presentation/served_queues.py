@@ -17,7 +17,7 @@ from django.db.models import Count, Min
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.dispatch import routing
-from django_director.engine.pausing import PARKED
+from django_director.engine.parking import PARKED
 from django_director.engine.supervisor.workers import patience
 from django_director.models import Task, Worker
 from django_director.schedules.timings import aware

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from django_director.engine.launch import start
+from django_director.engine.launch import named_workflows
 from django_director.exceptions import InvalidDefinitions
 
 from . import project, versions
@@ -32,4 +32,4 @@ def _is_test() -> bool:
     return hasattr(getattr(utils, "_TestState", None), "saved_data")
 
 
-start.find_elsewhere = sync_for_test
+named_workflows.find_elsewhere = sync_for_test

@@ -104,7 +104,7 @@ def refuse(task: DirectorTask, why: object) -> None:
 
 
 def _begin(task: DirectorTask, message: Any, header: Any) -> Attempt | None:
-    ticket = Ticket.read(message.id, task.name, header)
+    ticket = Ticket.parse(message.id, task.name, header)
     with _at_work_for(message):
         claimed = claims.claim(ticket, str(message.hostname or ""), limit_of(task, message), identity.worker_key())
         if claimed is None:
@@ -127,7 +127,7 @@ def _at_work_for(message: Any) -> contextlib.AbstractContextManager[None]:
 
 def _find_arguments(task: DirectorTask, attempt: Attempt) -> None:
     claimed = attempt.claimed
-    attempt.is_wanted = inputs.judge(claimed)
+    attempt.is_wanted = inputs.evaluate_when(claimed)
     if not attempt.is_wanted or claimed.node.kind != "task":
         return
     attempt.args, attempt.kwargs = inputs.arguments(task, claimed)

@@ -24,7 +24,7 @@ from django_director.engine.attempts import finish, unwritten
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.failures import MAX_ERROR, Failure
 from django_director.engine.retry_policy import HIGHEST, next_delay
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor import leases, timeouts
 from django_director.exceptions import DirectorError, ExpressionError, InputTooLarge, InvalidResult, Misuse
 from django_director.masking.redaction import Redactor
 
@@ -48,7 +48,7 @@ NOT_FOR_CELERY: Final = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostE
 """Exceptions from which Celery concludes on its process, or on the worker."""
 
 
-def record(task: DirectorTask, claimed: Claim, error: BaseException, texts: Redactor) -> float | None:
+def handle_failure(task: DirectorTask, claimed: Claim, error: BaseException, texts: Redactor) -> float | None:
     """Write down what an error makes of the attempt: handed back, tried again, or failed.
 
     Returns in how many seconds a further attempt follows, where the task's failure leads to one.
@@ -116,13 +116,13 @@ def _give_back(claimed: Claim, why: str, is_told: bool) -> None:
     given_back = claimed.sequence - first - claimed.failures - claimed.crashes
     message_id = ids.message_id(claimed.task_id, claimed.sequence)
     if given_back < HAND_BACKS and (is_told or end_signals.is_expected(message_id)):
-        finish.hand_back(claimed)
+        finish.requeue(claimed)
     else:
         _lose(claimed, why)
 
 
 def _lose(claimed: Claim, why: str) -> None:
-    lose = partial(recovery.lose_message, claimed.task_id, claimed.sequence, why, patience=WORKER_PATIENCE)
+    lose = partial(leases.mark_message_lost, claimed.task_id, claimed.sequence, why, patience=WORKER_PATIENCE)
     unwritten.or_keep(partial(_insist, lose), claimed, unwritten.End.LOSS, lambda: {"why": why})
 
 

@@ -33,7 +33,7 @@ from django_director.status import RUN_FINISHED, STOP_SPARING
 
 from . import error_texts, leftovers, own_steps
 from .attempts import Attempt, at_work
-from .errors import failure, record, shown
+from .errors import failure, handle_failure, shown
 from .leases import keeper
 from .logs import Lines, captured
 
@@ -155,7 +155,9 @@ def _carry_out(task: DirectorTask, attempt: Attempt) -> Any:
             with captured(lines):
                 value = _do(task, attempt)
         except BaseException as error:
-            delay = _conclude(lines, claimed, partial(_insist, partial(record, task, claimed, error, texts)))
+            delay = _conclude(
+                lines, claimed, partial(_insist, partial(handle_failure, task, claimed, error, texts))
+            )
             seen = shown(task, claimed, error, delay)
             if seen is error:
                 raise

@@ -19,7 +19,7 @@ from django_director.db.functions import later
 from django_director.db.lock_limits import bounded
 from django_director.db.transactions import disconnect
 from django_director.engine.supervisor import lost_attempts, workers
-from django_director.engine.supervisor.loop import LEASE_NAME
+from django_director.engine.supervisor.leadership import LEASE_NAME
 from django_director.models import Lease
 
 from .frozen_processes import Watcher

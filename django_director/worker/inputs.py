@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from django_director.celery import DirectorTask
 
 
-def judge(claimed: Claim) -> bool:
+def evaluate_when(claimed: Claim) -> bool:
     """Evaluate ``when``. Raises ``ExpressionError`` and ``InputTooLarge``."""
     if claimed.too_large:
         raise _too_large(claimed.too_large)

@@ -20,11 +20,11 @@ from django_director.definitions import WorkflowStep
 from django_director.dispatch import publisher
 from django_director.dispatch.publisher import HEADER
 from django_director.engine import lineage, outbox, stopping
-from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts import endings
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.concurrency import admission, pending_reasons
 from django_director.engine.steps import child_workflows, timers
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor import publishing, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet
@@ -134,13 +134,13 @@ def _step(app: Celery, own: _Family, skip_delays: bool) -> bool | None:
         return False
     timeouts.stop_overdue_runs(runs)
     for run_id in runs.stopping().values_list("pk", flat=True):
-        stopping.carry_on(run_id)
+        stopping.continue_stop(run_id)
     for pending in runs.filter(status=RunStatus.PENDING):
         if skip_delays:
             admission.bring_forward(pending)
         admission.try_start(pending)
     delayed = tasks.filter(not_before__isnull=False)
-    recovery.wake_tasks(delayed if skip_delays else delayed.filter(not_before__lte=Now()))
+    publishing.wake_tasks(delayed if skip_delays else delayed.filter(not_before__lte=Now()))
     if skip_delays:
         timers.end_waits(tasks)
     timers.fire(tasks)
@@ -171,7 +171,7 @@ def _execute(app: Celery, task: Task) -> None:
     celery_task: Any = app.tasks.get(task.name)
     if celery_task is None:
         failure = Failure(error=f"UnknownTask: this process does not know the task “{task.name}”")
-        transact(lambda: finish.fail_row(task, failure))
+        transact(lambda: endings.fail_row(task, failure))
         return
     message = outbox.message_of(task, task.run.version.content_hash)
     tracer: Any = build_tracer(celery_task.name, celery_task, eager=True, app=app)

@@ -234,7 +234,7 @@ def _counters(run: Run, node: Node) -> dict[int, tuple[int, int, int]]:
     count = run.tasks.get(position=node.position).map_count
     if count is None:
         return {}
-    tallies = item_rows.read(run.pk, run.version.graph, node, count).tallies(node.position, count)
+    tallies = item_rows.read_items(run.pk, run.version.graph, node, count).tallies(node.position, count)
     totals = items.totals(node.position, count)
     return {n: (total - tallies[n].ended, tallies[n].failed, tallies[n].skipped) for n, total in totals}
 

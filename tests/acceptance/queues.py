@@ -11,7 +11,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from django_director.conf import director
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.models import Task
 
 from . import checker
@@ -71,7 +71,7 @@ class Queues:
         if waited > grace * max(2.0, 1 + 2.0 ** (min(self._vain.get(task.queue, 0), 16) - 1)):
             yield f"queued for {waited.total_seconds():.1f} s, {times}"
         put_off = (task.next_dispatch_at - now).total_seconds()
-        if put_off > pausing.PARKED:
+        if put_off > parking.PARKED:
             # The run is resumed: what was parked comes back in the next statement, or by the supervisor.
             if now - self._parked_since.setdefault(task.pk, now) > grace:
                 yield f"parked, though its run is not paused, {times}"

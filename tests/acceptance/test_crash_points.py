@@ -12,11 +12,11 @@ from django_director import engine
 from django_director.common import failpoints
 from django_director.definitions import Concurrency, TaskStep
 from django_director.dispatch import publisher
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Ticket
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.models import Run, Task
 from django_director.status import RunStatus
 from tests.factories import approval, child, group, mapped, step, wait
@@ -182,7 +182,7 @@ def prepare(site: Site, call: str) -> Run | None:
     elif "resume" in call:
         with publisher.withheld():
             run = engine.pause(site.start("crash.PLAIN"))
-        wait_for(lambda: pausing.parked().filter(run=run).exists(), 30, "its task is put off")
+        wait_for(lambda: parking.parked().filter(run=run).exists(), 30, "its task is put off")
     else:
         return None
     return run

@@ -10,7 +10,7 @@ import pytest
 from celery import current_app
 from kombu import Queue
 
-from django_director.engine.supervisor.loop import LEASE_NAME
+from django_director.engine.supervisor.leadership import LEASE_NAME
 from django_director.models import Lease, Run
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import group, step

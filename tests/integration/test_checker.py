@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from django_director.definitions import Concurrency
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.models import Gate, Run, Task
 from django_director.status import TaskStatus
 from tests.acceptance import checker
@@ -306,7 +306,7 @@ def test_g_a_task_that_is_put_off_for_too_long():
 def test_g_a_parked_task_of_a_run_that_is_not_paused():
     run = driver.start("A")
     queues = Queues(run.created_at)
-    run.tasks.update(next_dispatch_at=run.created_at + timedelta(seconds=pausing.FAR))
+    run.tasks.update(next_dispatch_at=run.created_at + timedelta(seconds=parking.FAR))
     assert not queues.look(run.created_at), "somebody may just be about to bring it back"
     late = run.created_at + timedelta(seconds=61)
     assert what(queues.look(late)) == ["parked, though its run is not paused, published 0 times again"]

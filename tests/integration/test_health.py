@@ -16,9 +16,10 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from rest_framework.test import APIClient
 
 from django_director.db.functions import Now, later
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.engine.attempts import unwritten
-from django_director.engine.supervisor.loop import LEASE_NAME, Supervisor
+from django_director.engine.supervisor.leadership import LEASE_NAME
+from django_director.engine.supervisor.loop import Supervisor
 from django_director.models import Lease, Worker
 from django_director.presentation import health
 from django_director.schedules import beat_rows
@@ -131,7 +132,7 @@ def test_how_long_the_oldest_waits_and_that_a_silent_worker_counts_as_lost():
     well()
     run = factories.make_run(tasks={"A": "queued", "B": "queued"})
     run.tasks.filter(step="A").update(queued_at=later(-90))
-    run.tasks.filter(step="B").update(queued_at=later(-900), next_dispatch_at=later(pausing.FAR))
+    run.tasks.filter(step="B").update(queued_at=later(-900), next_dispatch_at=later(parking.FAR))
     Worker.objects.update(seen_at=later(-60))
     found = client().get(URL).data
     assert 90 <= found["oldest_queued"]["seconds"] < 120, "B waits for a resume, not for a worker"

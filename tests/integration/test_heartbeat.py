@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from django_director.db.functions import Now, later
-from django_director.engine.supervisor.loop import LEASE_NAME
+from django_director.engine.supervisor.leadership import LEASE_NAME
 from django_director.models import Lease
 from django_director.worker.heartbeat import Heartbeat
 

@@ -21,7 +21,7 @@ from django_director.db import sessions
 from django_director.definitions import Retry
 from django_director.dispatch.publisher import HEADER
 from django_director.engine import outbox
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import publishing
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from django_director.worker import local
@@ -140,7 +140,7 @@ def test_what_celery_can_not_begin_is_queued_again_and_spends_nothing(told: Any,
     assert held.not_before is not None
     monkeypatch.setattr(told, "track_started", False)
     Task.objects.filter(pk=task.pk).update(not_before=timezone.now())
-    recovery.wake_tasks(Task.objects.filter(pk=task.pk))
+    publishing.wake_tasks(Task.objects.filter(pk=task.pk))
     monkeypatch.setattr(type(told), "backend", current_app.backend)
     traced(Task.objects.get(pk=task.pk), told)
     assert Task.objects.get(pk=task.pk).status == TaskStatus.SUCCESS

@@ -234,7 +234,7 @@ def test_a_new_id_of_our_database_is_seen_before_its_messages_are_refused():
 def missed(message: Any) -> Ticket:
     """Let a worker perform a message that it could not claim; what it said."""
     task = current_app.tasks["NOOP"]
-    ticket = Ticket.read(message.headers["id"], message.headers["task"], message.headers[HEADER])
+    ticket = Ticket.parse(message.headers["id"], message.headers["task"], message.headers[HEADER])
     task.push_request(
         **message.headers,
         properties=message.properties,

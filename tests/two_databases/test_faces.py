@@ -74,7 +74,7 @@ def test_each_table_is_in_one_database():
 
 def test_a_run_with_and_without_a_user(root):
     for user, name in ((root, "root"), (None, "")):
-        run = committed(engine.start, "two.CHAIN", user=user, note="Started (test)")
+        run = committed(engine.start, "two.CHAIN", user=user, via="test")
         found = Run.objects.get(pk=run.pk)
         assert (found.user, found.user_name) == (user, name)
         assert history_of(run) == ([("root", "Started (test)")] if user else [])
@@ -90,7 +90,7 @@ def test_a_child_run_has_the_user_too(root):
 
 def test_a_start_goes_with_the_transaction_of_its_own_database(root):
     with transaction.atomic(using="director"):
-        run = engine.start("two.CHAIN", user=root, note="Started (test)")
+        run = engine.start("two.CHAIN", user=root, via="test")
         transaction.set_rollback(True, using="director")
     assert not Run.objects.exists()
     assert history_of(run) == []
@@ -162,14 +162,16 @@ def test_the_verbs_of_the_admin(pages, root):
     failed = testing.run_workflow("two.FAILS")
     again = {"action": "retry_runs", "_selected_action": [str(failed.pk)]}
     assert committed(pages.post, address("run_changelist"), again).status_code == 302
-    assert history_of(failed) == [("root", "Retried from failed (admin)")]
+    assert history_of(failed) == [("root", "Retried (admin)")]
     local = testing.run_workflow("two.CHAIN")
     assert committed(pages.post, address("run_relaunch", local.pk)).status_code == 302
     rerun = address("task_rerun", local.tasks.get(step="ECHO").pk)
     assert pages.get(rerun).status_code == 200
     assert committed(pages.post, rerun).status_code == 302
-    assert [message for _, message in history_of(local)] == ["Relaunched (admin)", "ECHO: Rerun (admin)"]
-    assert pages.get(address("run_history", local.pk)).content.count(b"Relaunched") == 1
+    assert [message for _, message in history_of(local)] == ["ECHO: Rerun (admin)"]
+    new = Run.objects.get(relaunched_from=local)
+    assert history_of(new) == [("root", f"Relaunched from {local.pk} (admin)")]
+    assert pages.get(address("run_history", new.pk)).content.count(b"Relaunched") == 1
 
 
 def test_an_approval_in_the_admin(pages, root):

@@ -31,7 +31,7 @@ def test_a_worker_ends_what_a_user_has_started(tmp_path: Path):
     versions.sync()
     root = make_admin()
     with worker(BROKER, tmp_path, DJANGO_SETTINGS_MODULE="tests.two_databases.settings") as running:
-        chain = engine.start("two.CHAIN", user=root, note="Started (test)")
+        chain = engine.start("two.CHAIN", user=root, via="test")
         parent = engine.start("two.PARENT", user=root)
         failed, asked = engine.start("two.FAILS"), engine.start("two.ASK", user=root)
         assert [run.wait(30) for run in (chain, parent, failed)] == [
@@ -47,7 +47,10 @@ def test_a_worker_ends_what_a_user_has_started(tmp_path: Path):
         engine.cancel(long, user=root)
         assert long.wait(30) == RunStatus.CANCELED
         assert running.errors() == []
-    assert [entry.change_message for entry in LogEntry.objects.all()] == ["Started (test)"]
+    assert list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True)) == [
+        *("Started (test)", "Started", "Started", "Approved", "OK: Approved"),
+        *("Retried", "Started", "Canceled"),
+    ]
     assert not Run.objects.active().exists()
 
 

@@ -1,44 +1,32 @@
-"""Claim a task for a worker: one UPDATE that says yes or no, and one SELECT for what the task needs."""
+"""Claim a task for a worker: an UPDATE that at most one worker wins, and a SELECT of what the task needs."""
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError
-from django.db.models import Exists, F
 
 from django_director import signals
 from django_director.common import failpoints
 from django_director.conf import director
 from django_director.db.compiled import (
-    INTEGER,
-    SOON_DURABLE,
-    TEXT,
-    UUID_FIELD,
-    Param,
-    Select,
-    Update,
     can_pair,
-    prepared,
-    wait_at_most,
 )
-from django_director.db.functions import Now, later
 from django_director.db.lock_limits import met_lock, row_seconds
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import PATIENCE, WORKER_PATIENCE, connection, statement
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
 from django_director.models import Run, Task, WorkflowVersion, graph_of
-from django_director.models.querysets import TaskQuerySet
-from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
+from django_director.status import TaskStatus
 
-from . import inputs, tickets, unwritten_rows
+from . import claim_statements, inputs, tickets, unwritten_rows
 from .inputs import Row
 from .tickets import Ticket
 
@@ -47,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSnapshot:
-    """What of a run can't change while one of its tasks runs."""
+    """The columns of a run that can't change while one of its tasks runs."""
 
     pk: UUID
     generation: int
@@ -55,13 +43,13 @@ class RunSnapshot:
 
     @classmethod
     def of(cls, run: Run, generation: int) -> RunSnapshot:
-        """What of a run will not change in this generation."""
+        """The snapshot of a run in one of its generations."""
         return cls(pk=run.pk, generation=generation, parent_task_id=run.parent_task_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A task in the hands of one worker. ``token`` is its fence: every later write asks for it."""
+    """A task that one worker runs. Every later write of the worker asks whether the row has this ``token``."""
 
     task_id: UUID
     token: int
@@ -92,24 +80,42 @@ class Claim:
 def claim(
     ticket: Ticket, worker: str, time_limit: float | None = None, worker_key: int | None = None
 ) -> Claim | None:
-    """Claim the task of a message for the worker of this name and, if it gives signs of life, this key.
+    """Claim the task of a message for a worker, given by its name and, if it gives signs of life, by its key.
 
-    The worker gives the task ``time_limit`` seconds if its step does not.
+    ``time_limit`` is how many seconds the worker gives a task whose step has no time limit of its own.
 
-    ``None``: the message is a duplicate, out of date, or its run was stopped or deleted; it is to be dropped.
-    Raises ``UnfitMessage`` for one that is not of the task that it names.
+    Returns ``None`` if the message is to be dropped: it is a duplicate or out of date, or its run was stopped or
+    deleted. Raises ``UnfitMessage`` for a message that does not belong to the task that it names.
     """
-    try:
-        graph = statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
-    except WorkflowVersion.DoesNotExist:
-        statement(partial(tickets.own_row, ticket), patience=WORKER_PATIENCE)
+    graph = _graph_of(ticket)
+    if graph is None:
         return None
     node = tickets.node_of(ticket, graph)
     token = secrets.randbits(63)
     failpoints.point("claim.before")
-    values = of_node(graph, node)
     limit = time_limit if node.timeout is None else node.timeout
-    take = partial(_take, ticket, graph, node, values, token, limit, worker=worker, worker_key=worker_key)
+    take = partial(_take, ticket, graph, node, of_node(graph, node), token, limit)
+    rows = _take_or_leave(ticket, partial(take, worker=worker, worker_key=worker_key))
+    if not rows:
+        return None
+    failpoints.point("claim.committed")
+    if signals.task_started.receivers:
+        _send_started(ticket.task_id)
+    claimed = _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
+    return claimed if limit is None else replace(claimed, time_limit=limit)
+
+
+def _graph_of(ticket: Ticket) -> Graph | None:
+    """The graph of the version that a message names; ``None`` if its run was deleted. Raises ``UnfitMessage``."""
+    try:
+        return statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
+    except WorkflowVersion.DoesNotExist:
+        statement(partial(tickets.own_row, ticket), patience=WORKER_PATIENCE)
+        return None
+
+
+def _take_or_leave(ticket: Ticket, take: Callable[[], list[Row]]) -> list[Row]:
+    """Take the task of a message; no rows where it is not to be run, or is locked by another session."""
     try:
         rows = statement(take, patience=WORKER_PATIENCE)
     except OperationalError as error:
@@ -122,25 +128,24 @@ def claim(
             ticket.task_id,
             extra={"action": "keep", "run_id": str(ticket.run_id), "task": str(ticket.task_id)},
         )
-        return None
+        return []
     if not rows:
         # Mostly a duplicate. Of a paused run it must not be sent again and again.
-        pausing.park_ids([ticket.task_id], patience=WORKER_PATIENCE)
-        return None
-    failpoints.point("claim.committed")
-    if signals.task_started.receivers:
-        row = Task.objects.select_related("run").filter(pk=ticket.task_id)
-        task = statement(row.get, patience=WORKER_PATIENCE)
-        with receiver_session():
-            signals.task_started.send_robust(sender=Task, task=task)
-    claimed = _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
-    return claimed if limit is None else replace(claimed, time_limit=limit)
+        parking.defer_ids([ticket.task_id], patience=WORKER_PATIENCE)
+    return rows
+
+
+def _send_started(task_id: UUID) -> None:
+    row = Task.objects.select_related("run").filter(pk=task_id)
+    task = statement(row.get, patience=WORKER_PATIENCE)
+    with receiver_session():
+        signals.task_started.send_robust(sender=Task, task=task)
 
 
 def of_row(task: Task) -> Claim:
-    """The claim that a running task's row tells of, as far as it takes to end it: without what it was given.
+    """The claim of a running task whose row was read with its run and version.
 
-    ``task`` comes with its run and version.
+    It is enough to end the task, but has no payload and no values from the steps before.
     """
     graph = task.run.version.graph
     assert task.claim is not None
@@ -162,10 +167,10 @@ def of_row(task: Task) -> Claim:
     )
 
 
-def look(task: Task) -> Claim:
-    """What a worker would have with a claim of ``task``, from the rows as they are; nothing is claimed.
+def preview_claim(task: Task) -> Claim:
+    """Show the claim that a worker would get for a task now, without claiming it.
 
-    To be looked at only: its token is nobody's. ``task`` comes with its run and version.
+    Its token is not valid, so nothing can be written with it. ``task`` was read with its run and version.
     """
     graph = task.run.version.graph
     node = graph.node(task.position)
@@ -178,7 +183,7 @@ def look(task: Task) -> Claim:
         version=graph.content_hash,
         map_index=task.map_index,
     )
-    rows = statement(partial(inputs.read, ticket, graph, node, of_node(graph, node)))
+    rows = statement(partial(inputs.read_rows, ticket, graph, node, of_node(graph, node)))
     return _assembled(ticket, graph, node, 0, rows, PATIENCE)
 
 
@@ -209,75 +214,21 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
 def _take(
     ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: Any
 ) -> list[Row]:
-    """Claim the task and read what it needs; no rows: it is not this message's to run."""
+    """Claim the task and read what it needs; return no rows if this message may not run it."""
     values = ticket.params | {"token": token} | by
     before = inputs.ids_before(ticket, node)
     kind = (director.LEASE, limit, node.is_hook, node.runs_on, row_seconds())
     if can_pair() and wanted is None and len(before) < 2:
         # A claim that a crash of the database undoes is made again. But a caller's transaction is not ours.
         may_be_undone = not connection().in_atomic_block
-        taking = _taking_and_reading(*kind, len(before), node.takes_item, may_be_undone)
+        taking = claim_statements.taking_and_reading(*kind, len(before), node.takes_item, may_be_undone)
         if rows := inputs.few_rows(taking, node, **values, before=before[0] if before else None):
             return rows
-    elif _taking(*kind).execute(**values):
-        return inputs.read(ticket, graph, node, wanted)
+    elif claim_statements.taking(*kind).execute(**values):
+        return inputs.read_rows(ticket, graph, node, wanted)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     is_ours = tickets.own_row(ticket) == (TaskStatus.RUNNING, token)
-    return inputs.read(ticket, graph, node, wanted) if is_ours else []
-
-
-@prepared
-def _taking(
-    lease: float, timeout: float | None, is_hook: bool, runs_on: bool, lock_seconds: float | None
-) -> Update:
-    return Update(_claimable(is_hook, runs_on, lock_seconds), **_taken(lease, timeout))
-
-
-@prepared
-def _taking_and_reading(
-    lease: float,
-    timeout: float | None,
-    is_hook: bool,
-    runs_on: bool,
-    lock_seconds: float | None,
-    upstream: int,
-    has_item: bool,
-    may_be_undone: bool,
-) -> Select:
-    rows = _claimable(is_hook, runs_on, lock_seconds)
-    if may_be_undone:
-        rows = rows.filter(SOON_DURABLE)
-    return inputs.reading(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
-
-
-def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:
-    # Not the `run_id` of the row: PostgreSQL might then read all runs that are running, to look it up among them.
-    # That the row is of this run follows from its id, see `Ticket.fits`.
-    run = Run.objects.filter(pk=Param("run", UUID_FIELD), version__content_hash=Param("version", TEXT))
-    if not is_hook:
-        run = run.filter(status=RunStatus.RUNNING, paused_at=None)
-        run = run.filter(stop__in=STOP_SPARING) if runs_on else run.filter(stop=Stop.NONE)
-    own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
-    own = own.filter(Exists(run))
-    return own if lock_seconds is None else own.filter(wait_at_most(lock_seconds))
-
-
-def _taken(lease: float, timeout: float | None) -> dict[str, Any]:
-    deadline = {} if timeout is None else {"deadline_at": later(timeout)}
-    return deadline | {
-        "status": TaskStatus.RUNNING,
-        "claim": Param("token", INTEGER),
-        "lease_until": later(lease),
-        "attempt": F("failures") + F("crashes") + 1,
-        "worker": Param("worker", TEXT),
-        "worker_key": Param("worker_key", INTEGER),
-        "started_at": Now(),
-        "next_dispatch_at": None,
-        "unknown_since": None,
-        "unsendable_since": None,
-        # It said why the task was not taken.
-        "reason": "",
-    }
+    return inputs.read_rows(ticket, graph, node, wanted) if is_ours else []
 
 
 def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[Row], size: int) -> Claim:

@@ -1,4 +1,4 @@
-"""Why an attempt failed, and how that is written where the database can't hold every text."""
+"""Failures of attempts, and how they are stored in databases that can't hold every text."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Failure:
     outcome: str = Attempt.Outcome.FAILED
 
     def in_ascii(self) -> Failure:
-        """Its error alone, with escapes."""
+        """The failure with its error alone, as ASCII with escapes."""
         text = self.error[:MAX_ERROR].encode("ascii", "backslashreplace").decode()
         return Failure(error=text.replace("\0", "\\x00"), outcome=self.outcome)
 
     def columns(self) -> dict[str, str]:
-        """As the columns of a task, cut to size: the end of a traceback says more than its beginning."""
+        """The columns of a task for this failure, cut to size. Of a traceback the end is kept, which says more."""
         return {
             "error": storable(self.error)[:MAX_ERROR],
             "traceback": storable(self.traceback)[-director.MAX_TRACEBACK :],
@@ -38,7 +38,7 @@ class Failure:
 
 
 def stored(failure: Failure, write: Callable[[Failure], bool]) -> bool:
-    """Write a failure; if the database can't hold its text after all, what is left of it in ASCII."""
+    """Write a failure; if the database refuses its text, write the error alone, in ASCII."""
     try:
         return write(failure)
     except Exception as error:

@@ -1,7 +1,7 @@
-"""A task's success: the UPDATE of its row and, where it can be, all that follows from it in the same statement.
+"""The success of a task and what follows from it, written in one statement where that is possible.
 
-Only PostgreSQL has such statements. What is not as usual changes no row and is left to the transaction of
-``finish``, so nothing is decided here that it would decide otherwise.
+Only PostgreSQL has such statements. They change no row in cases that are not the usual ones, which are left to the
+transaction of ``finish``. So nothing is decided here that ``finish`` would decide otherwise.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from django_director.db.compiled import (
     prepared,
     wait_at_most,
 )
-from django_director.db.functions import Now
 from django_director.db.lock_limits import row_seconds
 from django_director.db.transactions import after_commit
-from django_director.engine import outbox
-from django_director.engine.flow import advance, hooks
+from django_director.engine import outbox, transitions
+from django_director.engine.flow import advance, gates, hooks
 from django_director.graph import Junction, Span, Tally, items
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
@@ -38,19 +37,9 @@ from .claim import Claim
 
 @prepared
 def succeeding(lock_seconds: float | None) -> Update:
-    """Make the claimed task a success: parameters ``task``, ``token``, ``result``."""
-    return Update(
-        _mine(lock_seconds),
-        status=TaskStatus.SUCCESS,
-        finished_at=Now(),
-        lease_until=None,
-        deadline_at=None,
-        next_dispatch_at=None,
-        result=Param("result", Task._meta.get_field("result")),
-        error="",
-        traceback="",
-        reason="",
-    )
+    """The statement that ends a claimed task as a success: parameters ``task``, ``token``, ``result``."""
+    result = Param("result", Task._meta.get_field("result"))
+    return Update(_mine(lock_seconds), **transitions.succeeded(result))
 
 
 def _mine(lock_seconds: float | None) -> QuerySet[Task]:
@@ -59,7 +48,7 @@ def _mine(lock_seconds: float | None) -> QuerySet[Task]:
 
 
 def at_once(claim: Claim, result: Any) -> bool:
-    """Commit the result of a claimed task with what follows from it; ``False``: nothing was done."""
+    """Commit the result of a claimed task with what follows from it; return ``False`` if nothing was done."""
     if claim.node.map_position is not None:
         return can_pair() and not claim.graph.definition.fail_fast and _item(claim, result)
     if claim.is_hook or len(claim.node.junctions) != 1 or claim.node.guards or not can_pair():
@@ -78,7 +67,7 @@ def at_once(claim: Claim, result: Any) -> bool:
 
 
 def _item(claim: Claim, result: Any) -> bool:
-    """A task for an item that has another one after it, or that counts and lets no other item begin."""
+    """End a task for an item, if another task follows for it, or if the item counts and lets no other begin."""
     node, run = claim.node, claim.run
     way = items.onward(claim.graph, node, TaskStatus.SUCCESS)
     values = {"task": claim.task_id, "token": claim.token, "result": result, "run": run.pk}
@@ -104,7 +93,7 @@ def _queueing_item(grace: float, lock_seconds: float | None) -> Pair:
 
 
 def _count(number: int, values: dict[str, Any]) -> bool:
-    """One of several members that is not the last."""
+    """End a task that is one of several members of a join, and not the last."""
     _, finished = _counting(row_seconds()).execute(**values, seq=number)
     return finished > 0
 
@@ -112,11 +101,11 @@ def _count(number: int, values: dict[str, Any]) -> bool:
 @prepared
 def _counting(lock_seconds: float | None) -> Pair:
     # The task is locked first, as everywhere: whoever waits for it may find that the gate has counted already.
-    return Pair(advance.counting_success(Locked(_mine(lock_seconds))), succeeding(lock_seconds))
+    return Pair(gates.counting_success(Locked(_mine(lock_seconds))), succeeding(lock_seconds))
 
 
 def _queue(claim: Claim, span: Span, values: dict[str, Any]) -> bool:
-    """A step of a chain, or the one before a group."""
+    """End a task before a single step or a group, which is queued."""
     start, stop = span
     sequence = outbox.first_sequence(claim.run.generation)
     pair = _queueing(director.DISPATCH_GRACE, row_seconds())
@@ -142,7 +131,7 @@ def _only_span(junction: Junction) -> Span | None:
 
 
 def _end(claim: Claim, values: dict[str, Any]) -> bool:
-    """The only last task of a run without hooks for its outcome."""
+    """End the last task of a run, and the run, if no hooks follow."""
     if hooks.chains(claim.graph, RunStatus.SUCCESS):
         return False
     finished, closed = _ending(advance.holds_slot(claim.graph), row_seconds()).execute(

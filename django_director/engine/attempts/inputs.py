@@ -1,4 +1,4 @@
-"""What a claimed task needs: its own row, and those of whose results its input is made."""
+"""The rows that a claimed task needs: its own, and those of the tasks whose results make up its input."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .tickets import Ticket
 
 
 class Row(NamedTuple):
-    """A task's own row, with its run's payload, or one of whose result its input is made."""
+    """A row that a claimed task needs: its own, with the payload of its run, or that of a task before it."""
 
     pk: UUID
     position: int
@@ -43,29 +43,29 @@ FIXED: Final = 10
 """How many columns are always read."""
 
 
-def read(ticket: Ticket, graph: Graph, node: Node, values: Values | None) -> list[Row]:
-    """The rows that a task needs, its own among them."""
+def read_rows(ticket: Ticket, graph: Graph, node: Node, values: Values | None) -> list[Row]:
+    """Read the rows that a task needs, its own among them."""
     few = ids_before(ticket, node)
     if values is None and len(few) < 2:
-        return few_rows(reading(len(few), node.takes_item), node, task=ticket.task_id, before=_first(few))
+        return few_rows(selecting_rows(len(few), node.takes_item), node, task=ticket.task_id, before=_first(few))
     used = () if values is None else values.tasks
     if values is not None and node.map_position is not None:
         return _item_rows(ticket, graph, node, values)
     if not node.is_hook:
         return _many(ticket, (*node.shape.spans(), *used, (node.position, node.position + 1)), node, values)
-    own = few_rows(reading(len(few), False), node, task=ticket.task_id, before=_first(few))
+    own = few_rows(selecting_rows(len(few), False), node, task=ticket.task_id, before=_first(few))
     return [*own, *(_many(ticket, used, node, values) if used else ())]
 
 
 def few_rows(select: Select, node: Node, **values: Any) -> list[Row]:
-    """The rows that ``reading`` reads, with its parameters."""
+    """Read rows with the statement ``selecting_rows`` and its parameters."""
     return _made(select.rows(**values), ("item",) if node.takes_item else ())
 
 
 def with_maps(run_id: UUID, made: Mapping[int, int], rows: list[Row]) -> tuple[list[Row], int]:
-    """The rows with the results of maps, or without and with their size where they are too large.
+    """Read the results of maps into their rows; return the rows, and 0 or the size of results that are too large.
 
-    ``made`` is ``Graph.last_in`` of the maps.
+    Results that are too large are not read. ``made`` is ``Graph.last_in`` of the maps.
     """
     tasks = Task.objects.filter(run_id=run_id)
     size = tasks.size_of_items(made)
@@ -76,7 +76,7 @@ def with_maps(run_id: UUID, made: Mapping[int, int], rows: list[Row]) -> tuple[l
 
 
 def ids_before(ticket: Ticket, node: Node) -> list[UUID]:
-    """The ids of up to two of the tasks whose results it receives: beyond one nothing is known beforehand."""
+    """The ids of the tasks whose results a task receives; at most two, as only one is read in one statement."""
     positions = islice(expand(node.shape.spans()), 2)
     if node.is_hook:
         generation = outbox.generation_of(ticket.sequence)
@@ -87,8 +87,8 @@ def ids_before(ticket: Ticket, node: Node) -> list[UUID]:
 
 
 @prepared
-def reading(upstream: int, has_item: bool) -> Select:
-    """Read the row ``task``, with its item if it has one, and ``before`` if ``upstream`` is 1."""
+def selecting_rows(upstream: int, has_item: bool) -> Select:
+    """The statement that reads the row ``task``, with its item if any, and ``before`` if ``upstream`` is 1."""
     task, before = Param("task", UUID_FIELD), Param("before", UUID_FIELD)
     rows = Task.objects.filter(pk__in=[task, before][: 1 + upstream])
     return Select(_columns(rows, task, "result", *(("item",) if has_item else ())))
@@ -99,7 +99,7 @@ def _first(chosen: list[UUID]) -> UUID | None:
 
 
 def _item_rows(ticket: Ticket, graph: Graph, node: Node, values: Values) -> list[Row]:
-    """What a task for an item needs: of its own chain, and of the steps outside of the map."""
+    """The rows that a task for an item needs: those of its item, and those of steps outside of the map."""
     inside = {node.position, *expand(node.shape.spans())}
     inside.update(position for position in expand(values.tasks) if position >= len(graph.nodes))
     if values.uses_item:

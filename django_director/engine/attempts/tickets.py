@@ -1,7 +1,7 @@
-"""What a message says of the task that it is about, and whether that is so.
+"""Tickets: what a message says of its task, compared with that task.
 
-Who can write to the broker can write anything. So a message is compared with the task that it names: its Celery
-task, run, position and version.
+Anybody who can write to the broker can write any message. So the Celery task, the run, the position and the
+version that a message names are compared with the task's row.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ HASH_LENGTH: Final = 64
 
 
 class UnfitMessage(Exception):
-    """A message that can't be read, or that is not of the task that it names; the text says why.
+    """A message that can't be read, or that does not belong to the task that it names; the text says why.
 
-    Nothing of the message stands in the text: anybody may have written it.
+    The text quotes nothing of the message, as anybody may have written it.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """What a message says."""
+    """What a message says of its task."""
 
     task_id: UUID
     sequence: int
@@ -45,7 +45,7 @@ class Ticket:
     map_index: int = -1
 
     @classmethod
-    def read(cls, message_id: object, name: str, header: Any) -> Ticket:
+    def parse(cls, message_id: object, name: str, header: Any) -> Ticket:
         """Read the id of a message for the Celery task ``name``, and its header. Raises ``UnfitMessage``."""
         try:
             task_id, sequence = ids.parse_message_id(message_id)
@@ -57,15 +57,15 @@ class Ticket:
             task_id=task_id,
             sequence=sequence,
             name=name,
-            run_id=_read(header, "run", _uuid),
-            position=_read(header, "position", _number),
-            version=_read(header, "version", _hash),
-            map_index=_read(header, "index", _number) if "index" in header else -1,
+            run_id=_field(header, "run", _uuid),
+            position=_field(header, "position", _number),
+            version=_field(header, "version", _hash),
+            map_index=_field(header, "index", _number) if "index" in header else -1,
         )
 
     @property
     def params(self) -> dict[str, Any]:
-        """What the statement of a claim asks for."""
+        """The parameters of the statement that claims the task."""
         return {
             "task": self.task_id,
             "run": self.run_id,
@@ -74,7 +74,7 @@ class Ticket:
         }
 
     def fits(self, node: Node) -> bool:
-        """Whether it is of the task at ``node``, by the ids, which follow from run and position."""
+        """Whether the message belongs to the task at ``node``. The run and the position give the task's id."""
         if node.name != self.name or node.position != self.position:
             return False
         if node.map_position is not None:
@@ -86,7 +86,7 @@ class Ticket:
         return self.map_index < 0 and self.task_id == wanted
 
 
-def _read(header: dict[str, Any], key: str, parse: Callable[[Any], T]) -> T:
+def _field(header: dict[str, Any], key: str, parse: Callable[[Any], T]) -> T:
     try:
         return parse(header[key])
     except (KeyError, ValueError, TypeError, AttributeError):
@@ -110,7 +110,7 @@ def _hash(value: Any) -> str:
 
 
 def node_of(ticket: Ticket, graph: Graph) -> Node:
-    """The node that a message is about, by the version that it names. Raises ``UnfitMessage``."""
+    """The node of the task that a message names, in the version that it names. Raises ``UnfitMessage``."""
     try:
         node = graph.node(ticket.position)
     except IndexError:
@@ -121,7 +121,10 @@ def node_of(ticket: Ticket, graph: Graph) -> Node:
 
 
 def own_row(ticket: Ticket) -> tuple[str, int | None] | None:
-    """The status and the claim of the task of a message that could not claim it. Raises ``UnfitMessage``."""
+    """Read status and claim of a task that a message could not claim; ``None`` if it has another sequence by now.
+
+    Raises ``UnfitMessage``.
+    """
     rows = Task.objects.filter(pk=ticket.task_id, sequence=ticket.sequence)
     columns = rows.values_list("status", "claim", "run_id", "run__version__content_hash")
     found = columns.first()

@@ -1,8 +1,8 @@
-"""Outcomes that can't be written, for another session has locked a row: kept in a table of their own.
+"""Outcomes that can't be written because another session has locked a row are kept in a table of their own.
 
-A process of a worker that waited for the lock would run nothing else, and soon all would wait. So it keeps what
-came of the attempt and goes on; the supervisor writes it when the row is free, see ``writing``. Until then nobody
-takes the task for lost.
+A process of a worker that waited for the lock would run nothing else, and soon all processes would wait. So it
+keeps the outcome of the attempt and goes on; the supervisor writes it when the row is free, see
+``supervisor/unwritten_outcomes``. Until then nobody takes the task for lost.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .unwritten_rows import End as End
 logger = logging.getLogger(__name__)
 
 KEPT: Final = Exists(UnwrittenOutcome.objects.filter(pk=OuterRef("claim")))
-"""Of a task: what came of its attempt is kept."""
+"""A condition on tasks: the outcome of the attempt is kept."""
 
 REMEMBERED: Final = 15.0
 """Seconds for which a process takes a run for locked: what ends in it then is left to the supervisor at once."""
@@ -41,9 +41,10 @@ _locked_at: Final[dict[UUID, float]] = {}
 
 
 def or_keep(write: Callable[[], bool], claim: Claim, end: End, content: Callable[[], dict[str, Any]]) -> bool:
-    """Write what came of a claimed task, or keep it where a row stays locked; ``False``: the task is not ours.
+    """Write the outcome of an attempt, or keep it if a row stays locked; return whether the task is still ours.
 
-    ``content`` is what ``end`` needs: ``result``, the fields of a ``Failure``, ``reason``, ``delay`` (seconds).
+    ``content`` gives what an ``end`` of this kind needs: ``result``, the fields of a ``Failure``, ``reason``, or
+    ``delay`` in seconds.
     """
     if connection().in_atomic_block:
         # The caller's transaction: what comes of it is the caller's to see, now.
@@ -59,7 +60,7 @@ def or_keep(write: Callable[[], bool], claim: Claim, end: End, content: Callable
 
 
 def _remember(run_id: UUID) -> None:
-    """Let what else ends in this run not wait too: a join has one counter for all its members."""
+    """Note that rows of a run are locked, so that its other tasks, which may need them, do not wait too."""
     now = time.monotonic()
     for run in [run for run, at in _locked_at.items() if now - at >= REMEMBERED]:
         del _locked_at[run]
@@ -67,7 +68,7 @@ def _remember(run_id: UUID) -> None:
 
 
 def keep(claim: Claim, end: End, content: dict[str, Any]) -> bool:
-    """Keep what came of a claimed task; twice is as once."""
+    """Keep the outcome of an attempt. Calling this twice is harmless."""
     unwritten_rows.insert(claim.token, claim.task_id, claim.run.pk, end, content)
     if _locks.passes(""):
         logger.warning(
@@ -81,5 +82,5 @@ def keep(claim: Claim, end: End, content: dict[str, Any]) -> bool:
 
 
 def of_failure(failure: Failure) -> dict[str, Any]:
-    """The content of an end by a failure."""
+    """The content that is kept of an attempt that failed."""
     return {**failure.columns(), "outcome": failure.outcome}

@@ -1,4 +1,4 @@
-"""Rows of what can't be written now, for another session has locked what it is about; see ``unwritten``."""
+"""Rows for outcomes and offers that can't be written yet because another session has locked the task's row."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ End = UnwrittenOutcome.End
 
 
 def insert(key: int, task_id: UUID, run_id: UUID, end: End, content: dict[str, Any]) -> None:
-    """Store one row under ``key``, unless it is there: the answer to our own commit may have been lost."""
+    """Insert a row under ``key``, unless it is there already: the answer to our own commit may have been lost."""
     row = {"task_id": task_id, "run_id": run_id, "end": end, "content": content, "created_at": Now()}
     transact(lambda: UnwrittenOutcome.objects.get_or_create(claim=key, defaults=row), patience=WORKER_PATIENCE)
 
 
 def insert_offer(ticket: Ticket) -> None:
-    """Store that the message of a locked task was taken in vain: another one is sent when its row is free."""
+    """Note that the message of a locked task was taken in vain. Another one is sent when its row is free."""
     # No claim is negative, and there is one such row for each message: an earlier one must not stand for it.
     message_id = ids.message_id(ticket.task_id, ticket.sequence)
     key = -1 - (int.from_bytes(blake2b(message_id.encode(), digest_size=8).digest()) >> 1)

@@ -1,8 +1,8 @@
-"""Let pending runs start: at most so many of one key at a time, the oldest first.
+"""Admission: pending runs start, the oldest first, as long as their key has a free slot.
 
-A run is admitted by writing the lowest free slot of its key: of two that write the same one, the database refuses
-one. The slot is emptied in the transaction that ends the run. Who starts a run, and who ends one, tries after the
-commit; the supervisor repairs what a dead process has left.
+A run is admitted by writing the lowest free slot of its key into its row. If two runs write the same slot, the
+database refuses one of them. The transaction that ends a run frees its slot. A process that starts or ends a run
+admits runs after the commit; the supervisor does it where such a process has died.
 """
 
 from __future__ import annotations
@@ -20,26 +20,33 @@ from django_director.common import failpoints
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import BATCH, after_commit, statement, transact, update_unlocked
+from django_director.db.transactions import (
+    BATCH,
+    after_commit,
+    in_transaction,
+    statement,
+    update_unlocked,
+)
 from django_director.definitions import Concurrency
-from django_director.engine import outbox, stopping
+from django_director.engine import outbox, reactions, stopping, transitions
 from django_director.engine.flow import advance, item_rows
+from django_director.engine.outbox import RunRef
 from django_director.graph import replay
 from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet
 from django_director.status import RunStatus, Stop
 
 SELDOM: Final = 20
-"""Behind the first of its key a run is looked at so many times less often: the one before it is looked at."""
+"""Pending runs that are not the first of their key are tried so many times less often."""
 
 
 def try_start(run: Run) -> None:
-    """Let a pending run start if it is its turn; otherwise do what its workflow says about that.
+    """Let a pending run start if it is its turn; otherwise do what `on_conflict` of its workflow says.
 
-    As well as ``fill``, outside of transactions: what a caller's transaction holds would be waited for.
+    Call this, and ``fill``, outside of transactions: others would wait for what the transaction has locked.
     """
     fill(run.workflow_id, run.concurrency_key)
-    found: Run | None = statement(_read(Run.objects.wanting().filter(pk=run.pk)).first)
+    found: Run | None = statement(_with_version(Run.objects.wanting().filter(pk=run.pk)).first)
     if found is None:
         return
     on_conflict = policy(found).on_conflict
@@ -49,8 +56,14 @@ def try_start(run: Run) -> None:
         fill(found.workflow_id, found.concurrency_key)
 
 
-def hand_on(run_id: UUID) -> None:
-    """Let the next start after the end of a run."""
+@reactions.slot_freed.register
+def admit_next_after(run: RunRef) -> None:
+    """Let the next run of the same key start as soon as the end of ``run`` is committed."""
+    after_commit(partial(admit_next, run.pk))
+
+
+def admit_next(run_id: UUID) -> None:
+    """Let the next run of the key of an ended run start."""
     failpoints.point("admit.before")
     row = statement(Run.objects.filter(pk=run_id).values_list("workflow_id", "concurrency_key").first)
     if row is not None:
@@ -58,62 +71,64 @@ def hand_on(run_id: UUID) -> None:
 
 
 def fill(workflow_id: int, key: str | None) -> int:
-    """Let pending runs of a key start while there are slots for them; return how many started."""
+    """Let pending runs of a key start as long as slots are free; return how many started."""
     started = 0
     runs = Run.objects.of_key(workflow_id, key)
     for _ in range(BATCH):
-        run: Run | None = statement(_read(runs.wanting().order_by("queued_at", "pk")).first)
+        run: Run | None = statement(_with_version(runs.wanting().order_by("queued_at", "pk")).first)
         if run is None:
             break
         slot = _free_slot(run)
         if slot is None:
-            _look_soon(run)
+            _poll_soon(run)
             break
         started += _take(run, slot)
     return started
 
 
 def admit_due() -> int:
-    """Look at pending runs of whose turn nobody may have told; return how many were looked at more closely."""
-    runs = list(_with_chances(_read(Run.objects.due_for_admission().order_by("next_admission_at")))[:BATCH])
+    """Try to start pending runs whose turn may have been missed; return how many were tried."""
+    runs = list(
+        _with_chances(_with_version(Run.objects.due_for_admission().order_by("next_admission_at")))[:BATCH]
+    )
     first = {run.pk for run in runs if not run.has_before}
-    period = look_period()
+    period = poll_period()
     _postpone(list(first), period)
     _postpone([run.pk for run in runs if run.pk not in first], period * SELDOM)
-    return each(filter(_has_chance, runs), _look_closely, lambda run: run.pk)
+    return each(filter(_has_chance, runs), _admit, lambda run: run.pk)
 
 
-def _look_closely(run: Run) -> int:
+def _admit(run: Run) -> int:
     try_start(run)
     return 1
 
 
 def bring_forward(run: Run) -> None:
-    """Let a delayed pending run want its slot now."""
+    """End the delay of a pending run: it wants a slot from now on."""
     delayed = Run.objects.filter(pk=run.pk, status=RunStatus.PENDING, queued_at__gt=Now())
     statement(lambda: delayed.update(queued_at=Now(), next_admission_at=Now()))
 
 
 def no_room(run: Run) -> str:
-    """Why a finished run that is to go on would be skipped at once; empty when it would not."""
+    """Say why a finished run that is to go on would be skipped at once; empty if it would not."""
     if run.concurrency_key is None or policy(run).on_conflict != "skip" or _free_slot(run) is not None:
         return ""
     return _blocking(run)
 
 
 def policy(run: Run) -> Concurrency:
-    """What the run's own version says, whatever others of its key were started with."""
+    """`concurrency` of the run's own version. Other runs of its key may have other versions."""
     concurrency = run.version.graph.definition.concurrency
     assert concurrency is not None, "only such a run has a key"
     return concurrency
 
 
-def look_period() -> float:
-    """Seconds between two looks of the supervisor at the first run that waits for a key."""
+def poll_period() -> float:
+    """How often, in seconds, the supervisor tries to start the first pending run of a key."""
     return min(15.0, float(director.LEASE) / 6)
 
 
-def _read(runs: RunQuerySet) -> RunQuerySet:
+def _with_version(runs: RunQuerySet) -> RunQuerySet:
     read: RunQuerySet = runs.select_related("version").defer("payload", "version__source", "version__definition")
     return read
 
@@ -124,7 +139,7 @@ def _holders(run: Run) -> RunQuerySet:
 
 
 def _free_slot(run: Run) -> int | None:
-    """The lowest free slot, if fewer are held than the run's version allows."""
+    """The lowest free slot of the run's key; ``None`` if as many are held as the run's version allows."""
     held = set(statement(lambda: list(_holders(run).values_list("slot", flat=True))))
     if len(held) >= policy(run).limit:
         return None
@@ -133,37 +148,31 @@ def _free_slot(run: Run) -> int | None:
 
 def _take(run: Run, slot: int) -> bool:
     try:
-        return transact(partial(_admit, run, slot))
+        return _write_admission(run, slot)
     except IntegrityError:
         # Somebody else has just taken the slot.
         return False
 
 
-def _admit(run: Run, slot: int) -> bool:
+@in_transaction()
+def _write_admission(run: Run, slot: int) -> bool:
     graph = run.version.graph
     wanting = Run.objects.wanting().filter(pk=run.pk, generation=run.generation)
-    admitted = wanting.update(
-        status=RunStatus.RUNNING,
-        slot=slot,
-        next_admission_at=None,
-        started_at=Coalesce("started_at", Now()),
-        deadline_at=_deadline(run, graph.definition.timeout),
-    )
-    if not admitted:
+    if not wanting.update(**transitions.run_admitted(slot, _deadline(run, graph.definition.timeout))):
         return False
     failpoints.point("admit.updated")
     after_commit(partial(failpoints.point, "admit.committed"))
     if run.generation == 0:
         outbox.queue(run, graph, graph.roots)
     else:
-        item_rows.begin_all(run, graph)
+        item_rows.begin_all_items(run, graph)
         rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")
-        advance.carry_out(run, graph, replay(graph, dict(rows)).found)
+        advance.apply_consequences(run, graph, replay(graph, dict(rows)).found)
     return True
 
 
 def _deadline(run: Run, timeout: float | None) -> Any:
-    """That of a run that begins now. The time that its step gives a child run counts since its creation."""
+    """The deadline of a run that begins now. The time that a step gives a child run counts since its creation."""
     if run.parent_task_id is None:
         return None if timeout is None else later(timeout)
     if timeout is None:
@@ -171,9 +180,9 @@ def _deadline(run: Run, timeout: float | None) -> Any:
     return Case(When(deadline_at__lt=later(timeout), then=F("deadline_at")), default=later(timeout))
 
 
-def _look_soon(run: Run) -> None:
-    """Let the supervisor look at who is first now: whoever should tell of a free slot may die."""
-    period = look_period()
+def _poll_soon(run: Run) -> None:
+    """Let the supervisor try a run soon, as the process that frees a slot may die before it admits the run."""
+    period = poll_period()
     later_than_that = Run.objects.filter(pk=run.pk, next_admission_at__gt=later(period))
     statement(lambda: later_than_that.update(next_admission_at=later(period)))
 
@@ -199,15 +208,15 @@ def _has_chance(run: Any) -> bool:
 
 
 def _cancel_older(run: Run) -> int:
-    """Cancel the active runs of the key that were there before; return how many that were."""
+    """Cancel the active runs of the key that are older than ``run``; return how many."""
     own = Run.objects.filter(pk=run.pk).values("queued_at")[:1]
     older = Run.objects.of_key(run.workflow_id, run.concurrency_key).active().unstopped()
     chosen = statement(lambda: list(older.queued_before(Subquery(own), run.pk).values_list("pk", flat=True)))
-    return sum(stopping.give_way(pk, f"canceled: run {run.pk} has taken its place") for pk in chosen)
+    return sum(stopping.supersede(pk, f"canceled: run {run.pk} has taken its place") for pk in chosen)
 
 
 def _blocking(run: Run) -> str:
-    """Who holds the slots, in words."""
+    """Say in words which runs hold the slots."""
     holder, *others = statement(lambda: list(_holders(run).order_by("slot").values_list("pk", flat=True))) or [
         None
     ]

@@ -1,4 +1,4 @@
-"""The key of a run: runs of one workflow and one key share their slots."""
+"""Keys: runs of one workflow with the same key share the slots of `concurrency`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLAIN: Final = re.compile(r'[a-z0-9_.:"-]{1,120}')
 
 
 def key_of(graph: Graph, payload: Any, facts: dict[str, Any]) -> str | None:
-    """The key of a run with this payload, which knows ``facts`` as ``run``; ``None`` without ``concurrency``.
+    """The key of a run with this payload, whose expression knows ``facts`` as ``run``; ``None`` without a key.
 
     Raises ``InvalidPayload`` when the expression fails. Its message holds no secret of the payload.
     """
@@ -53,7 +53,7 @@ def _refusal(
 
 
 def text_of(value: Any) -> str:
-    """A JSON value as a key. Values that are equal in an expression have one key, others never."""
+    """Turn a JSON value into a key. Values that are equal in an expression have the same key, others never."""
     text = json.dumps(_as_compared(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     if _PLAIN.fullmatch(text):
         return text

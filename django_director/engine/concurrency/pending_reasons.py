@@ -1,4 +1,4 @@
-"""Why a run is pending, for people."""
+"""The reasons why runs are pending, as people read them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Waiting:
     """The place of a pending run in the queue of its key."""
 
     behind: UUID | None
-    """The run just before it: a pending one, or the last that got a slot. ``None``: it is its turn."""
+    """The run before it in the queue: a pending one, or the last that got a slot. ``None`` if it is first."""
     until: datetime | None
     """When a delayed run begins to want a slot."""
     keyed: bool
@@ -34,7 +34,7 @@ class Waiting:
 
 
 def of_runs(runs: Iterable[Run]) -> dict[UUID, Waiting]:
-    """By run: what the pending ones of ``runs`` wait for. One query if there are any, else none."""
+    """What each pending run of ``runs`` waits for, by its id. One query, or none if no run is pending."""
     chosen = [run.pk for run in runs if run.status == RunStatus.PENDING]
     if not chosen:
         return {}
@@ -47,7 +47,7 @@ def of_runs(runs: Iterable[Run]) -> dict[UUID, Waiting]:
 
 
 def of_run(run: Run) -> Waiting | None:
-    """The same for one run; ``None`` if it is not pending."""
+    """What a run waits for; ``None`` if it is not pending."""
     return of_runs([run]).get(run.pk)
 
 

@@ -1,7 +1,7 @@
-"""Hooks: tasks that the end of a run starts, once per outcome.
+"""Hooks: tasks that run one after the other when a run has got its outcome.
 
-First the list of the outcome, then that of ``always``. All their rows are inserted in the transaction that ends
-the run, the first one queued; the end of each queues the next. Nothing waits for them.
+The hooks for the outcome come first, then those of ``always``. All their rows are inserted in the transaction that
+ends the run, and the first one is queued; the end of each queues the next. Nothing waits for hooks.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django_director.common import ids
 from django_director.conf import director
-from django_director.db.functions import Now, later
+from django_director.db.functions import later
 from django_director.db.transactions import after_commit
-from django_director.engine import outbox
+from django_director.engine import outbox, transitions
 from django_director.graph import Graph, Node
 from django_director.graph.rules import Tally, tally_of, verdict
 from django_director.models import Task
@@ -28,36 +28,30 @@ ALWAYS: Final = "always"
 
 
 def chains(graph: Graph, outcome: RunStatus) -> list[tuple[Node, ...]]:
-    """The lists of hooks that an outcome starts, one after the other."""
+    """The lists of hooks that run after an outcome, in their order."""
     return [graph.hooks[name] for name in (BY_OUTCOME[outcome], ALWAYS) if name in graph.hooks]
 
 
 def insert(run_id: UUID, graph: Graph, outcome: RunStatus, *, generation: int) -> None:
-    """Insert the hooks of an outcome, in the transaction that ends the run."""
+    """Insert the hooks of an outcome and queue the first one. Called in the transaction that ends the run."""
     nodes = list(chain.from_iterable(chains(graph, outcome)))
     if not nodes:
         return
-    tasks = {node.position: _row(run_id, node, generation) for node in nodes}
     settled, following = _next([], chains(graph, outcome))
-    for node, status in settled:
-        tasks[node.position].status = status
-        tasks[node.position].finished_at = Now()
+    states = {node.position: transitions.settled(status) for node, status in settled}
     if following is not None:
-        first = tasks[following.position]
-        first.status = TaskStatus.QUEUED
-        first.sequence = outbox.first_sequence(generation)
-        first.queued_at = Now()
-        first.next_dispatch_at = later(director.DISPATCH_GRACE)
-    Task.objects.bulk_create(tasks.values())
+        states[following.position] = _queued(generation)
+    rows = (_row(run_id, node, generation, states.get(node.position, transitions.pending())) for node in nodes)
+    Task.objects.bulk_create(rows)
     if following is not None:
         _publish(run_id, graph, following, generation)
 
 
 def follow(run_id: UUID, graph: Graph, node: Node, sequence: int, status: TaskStatus) -> None:
-    """Let the end of a hook have its consequences, in its transaction; ``sequence`` is the hook's own.
+    """Queue the next hook after the end of one, in the same transaction; ``sequence`` is that of the ended one.
 
-    The rules of those after it in its list decide what becomes of them; ``always`` begins when the list before it
-    has ended.
+    Hooks between them whose trigger rules do not hold are settled. The list ``always`` begins when the list before
+    it has ended.
     """
     generation = outbox.generation_of(sequence)
     own = next(nodes for nodes in graph.hooks.values() if node in nodes)
@@ -66,7 +60,7 @@ def follow(run_id: UUID, graph: Graph, node: Node, sequence: int, status: TaskSt
     settled, following = _next(own[own.index(node) + 1 :], later_lists, ended)
     for what in dict.fromkeys(status for _, status in settled):
         those = tuple(node for node, status in settled if status == what)
-        _pending(run_id, generation, those).update(status=what, finished_at=Now())
+        _pending(run_id, generation, those).update(**transitions.settled(what))
     if following is not None and _queue(run_id, generation, following):
         _publish(run_id, graph, following, generation)
 
@@ -74,9 +68,10 @@ def follow(run_id: UUID, graph: Graph, node: Node, sequence: int, status: TaskSt
 def _next(
     rest: Sequence[Node], lists: Sequence[Sequence[Node]], ended: Tally | None = None
 ) -> tuple[list[tuple[Node, TaskStatus]], Node | None]:
-    """What the rules make of the ``rest`` of a list, whose last has ``ended``, and of the lists after it.
+    """Find the next hook to run; return the hooks before it, which never run, with their statuses, and that hook.
 
-    Those that do not run, and the first that does; each list begins with nothing before it.
+    ``rest`` is what is left of the present list, and ``ended`` how the hook before it has ended; ``lists`` come
+    after it. The first hook of a list has nothing before it.
     """
     settled: list[tuple[Node, TaskStatus]] = []
     for nodes, before in ((rest, ended), *((nodes, None) for nodes in lists)):
@@ -89,7 +84,7 @@ def _next(
     return settled, None
 
 
-def _row(run_id: UUID, node: Node, generation: int) -> Task:
+def _row(run_id: UUID, node: Node, generation: int, state: dict[str, Any]) -> Task:
     return Task(
         id=ids.hook_id(run_id, generation, node.position),
         run_id=run_id,
@@ -99,6 +94,7 @@ def _row(run_id: UUID, node: Node, generation: int) -> Task:
         queue=node.queue,
         generation=generation,
         is_hook=True,
+        **state,
     )
 
 
@@ -109,13 +105,11 @@ def _pending(run_id: UUID, generation: int, nodes: tuple[Node, ...]) -> TaskQuer
 
 
 def _queue(run_id: UUID, generation: int, node: Node) -> bool:
-    queued = _pending(run_id, generation, (node,)).update(
-        status=TaskStatus.QUEUED,
-        sequence=outbox.first_sequence(generation),
-        queued_at=Now(),
-        next_dispatch_at=later(director.DISPATCH_GRACE),
-    )
-    return bool(queued)
+    return bool(_pending(run_id, generation, (node,)).update(**_queued(generation)))
+
+
+def _queued(generation: int) -> dict[str, Any]:
+    return transitions.queued(outbox.first_sequence(generation), later(director.DISPATCH_GRACE))
 
 
 def _publish(run_id: UUID, graph: Graph, node: Node, generation: int) -> None:

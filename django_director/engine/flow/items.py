@@ -1,6 +1,7 @@
-"""What follows from the end of a task in a map, decided in the transaction that ends it.
+"""Advance a map when a task for one of its items has ended: the next task, the next item, or the map's end.
 
-Lock order: own task, the counters of the items on the way up, the map's own row; then as in ``settle``.
+All of it is written in the transaction that ends the task. Rows are locked in this order: the task itself, the
+counters of the items from the lowest to the topmost, the map's own row; then as in ``advance``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 
 from django_director.common import ids
-from django_director.db.functions import Now
 from django_director.db.transactions import connection
-from django_director.engine import outbox
+from django_director.engine import outbox, transitions
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, Tally, items
 from django_director.graph.items import Place
@@ -22,17 +22,17 @@ from django_director.models import Gate, Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
-from . import advance
+from . import advance, gates
 
 NEAR: Final = 4
 """How many times `max_parallel` the next item is at most away, where none takes much longer than the others. A
 database that knows nothing of many new rows yet might read all that it is not told to leave out."""
 
 
-def settle_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskStatus) -> bool:
-    """Let the end of a task for an item have its consequences: what is next for it, the next item, the map's end.
+def advance_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskStatus) -> bool:
+    """Write what follows from the end of a task for an item: its next task, the next item, or the map's end.
 
-    Says whether the run is stopped by `fail_fast`, as ``settle.settle``.
+    Returns whether the run is stopped by `fail_fast`. Its other tasks are not decided here then.
     """
     around = map_of(graph, node)
     is_fast = graph.definition.fail_fast
@@ -56,43 +56,43 @@ def settle_item(run: RunRef, graph: Graph, node: Node, index: int, status: TaskS
 
 
 def map_of(graph: Graph, node: Node) -> Node:
-    """The map in which a task stands."""
+    """The node of the map that a task inside it belongs to."""
     assert node.map_position is not None
     return graph.nodes[node.map_position]
 
 
 def settle_places(run_id: UUID, settled: Mapping[TaskStatus, list[Place]]) -> None:
-    """Give tasks in maps that never run their status."""
+    """Write the statuses of tasks in maps that never run."""
     for status, places in settled.items():
         for start in range(0, len(places), outbox.CHUNK):
             chosen = [ids.item_id(run_id, p, index) for index, p in places[start : start + outbox.CHUNK]]
-            Task.objects.filter(pk__in=chosen).pending().update(status=status, finished_at=Now())
+            Task.objects.filter(pk__in=chosen).pending().update(**transitions.settled(status))
 
 
 def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: int, count: int) -> bool:
-    """End a map whose items have all ended, with what follows; says the same as ``settle_item``."""
+    """End a map whose items have all ended, and advance its run; return whether `fail_fast` stops the run."""
     task_id = ids.task_id(run.pk, node.position)
     if (
         not Task.objects.filter(pk=task_id)
         .waiting()
-        .update(status=status, finished_at=Now(), error=error_of(status, failed, count))
+        .update(**transitions.map_ended(status, error_of(status, failed, count)))
     ):
         # A stop was first.
         return False
     advance.announce_task(task_id)
     # What failed for an item has stopped the run, unless a reset has kept it: then nothing fails now.
-    return advance.settle(run, graph, node.position, status, stops=False)
+    return advance.advance_run(run, graph, node.position, status, stops=False)
 
 
 def error_of(status: TaskStatus, failed: int, count: int) -> str:
-    """The error of a map that has come to this."""
+    """The error of a map with this status, of whose ``count`` items ``failed`` have failed."""
     return f"{failed:,} of {count:,} items failed" if status == TaskStatus.FAILED else ""
 
 
-def release(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) -> int:
+def release_items(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) -> int:
     """Queue the ``number`` lowest items from ``first`` on that are held back by `max_parallel`; return how many.
 
-    Whoever takes items at the same time takes the next ones.
+    Items that another transaction is just queueing are locked, so this one takes the next ones.
     """
     near = first + NEAR * (node.max_parallel or 0)
     chosen = _lowest(run, graph, node, number, first, near)
@@ -118,7 +118,7 @@ def _lowest(
 
 
 def _beginnings(run: RunRef, graph: Graph, node: Node) -> range:
-    """The positions at which an item may have to begin; after a retry some have tasks that are kept."""
+    """The positions at which an item may begin: after a retry some items keep their first tasks."""
     assert node.body is not None
     ready = items.beginning(graph, node).ready
     if ready is None:
@@ -141,7 +141,7 @@ def _end_item(run: RunRef, graph: Graph, node: Node, index: int, tally: Tally) -
     if whole is None:
         if node.max_parallel is not None:
             # What is lower was released before this one was.
-            release(run, graph, node, 1, index)
+            release_items(run, graph, node, 1, index)
         return False
     row = Task.objects.filter(pk=ids.task_id(run.pk, node.position)).values_list("map_count", flat=True)
     count = row.get() or 0
@@ -152,7 +152,7 @@ def _end_item(run: RunRef, graph: Graph, node: Node, index: int, tally: Tally) -
 
 
 def _has_failed(run_id: UUID, graph: Graph, node: Node) -> bool:
-    """Whether a task for an item has failed: what a stop has left, and a reset kept, may only be canceled."""
+    """Whether a task for an item has failed; if not, some were canceled by a stop and kept by a reset."""
     assert node.body is not None
     loud = [position for position in range(*node.body) if not graph.node(position).is_forgiven]
     failed = Task.objects.filter(run_id=run_id, position__in=loud, map_index__gte=0).failed()
@@ -160,22 +160,22 @@ def _has_failed(run_id: UUID, graph: Graph, node: Node) -> bool:
 
 
 def _count(run_id: UUID, number: int, tally: Tally) -> Tally | None:
-    """Count an item on the way up; return what all items have come to if it was the last."""
+    """Count an item that has ended, up to the topmost counter; return what all came to if it was the last."""
     whole = None
     while True:
-        values = {"run": run_id, "seq": number, **advance.counts(tally)}
-        if advance.stays_closed().execute(**values):
+        values = {"run": run_id, "seq": number, **gates.parameters(tally)}
+        if gates.stays_closed().execute(**values):
             return None
-        if not advance.opens().execute(**values):
+        if not gates.opens().execute(**values):
             # Above the topmost there is none.
             return whole
-        failed, skipped = Gate.objects.filter(run_id=run_id, seq=number).values_list(*advance.COUNTED).get()
+        failed, skipped = Gate.objects.filter(run_id=run_id, seq=number).values_list(*gates.COUNTED).get()
         tally = whole = Tally(1, failed, skipped)
         number = items.above(number)
 
 
 def _tally(run_id: UUID, graph: Graph, node: Node, index: int, settled: Mapping[int, str]) -> Tally:
-    """How an item counts, where only all of its tasks tell."""
+    """What an item has come to, read from all of its tasks."""
     body = map_of(graph, node).body
     assert body is not None
     chosen = [ids.item_id(run_id, position, index) for position in range(*body)]

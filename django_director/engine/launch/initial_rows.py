@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import chain, islice, repeat
 from operator import itemgetter
@@ -15,34 +15,39 @@ from django_director.db.bulk_inserts import BATCH, Insert, InsertMany, InsertTre
 from django_director.db.compiled import UUID_FIELD, Param, can_pair, prepared, waiting_at_most
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import row_seconds
-from django_director.engine import history, outbox
-from django_director.graph import Graph, Span, Tally
+from django_director.engine import history, outbox, transitions
+from django_director.engine.flow import gates
+from django_director.graph import Graph, Span
 from django_director.models import Gate, Run, Task
-from django_director.status import RunStatus, TaskStatus
+from django_director.status import RunStatus
 
-State = tuple[str, int, str | None, str | None, str | None, str | None]
+State = tuple[Any, ...]
 
-TASK_COLUMNS: Final = (
-    *("id", "position", "step", "name", "queue"),
-    *("status", "sequence", "queued_at", "next_dispatch_at", "not_before", "finished_at"),
-)
-"""In which the tasks of a new run differ; the last six are a ``State``."""
+STATE_COLUMNS: Final = ("status", "sequence", "queued_at", "next_dispatch_at", "not_before", "finished_at")
+TASK_COLUMNS: Final = ("id", "position", "step", "name", "queue", *STATE_COLUMNS)
+"""The columns in which the tasks of a new run differ; the last ones are a ``State``."""
 ELAPSED: Final = ("queued_at", "next_dispatch_at", "finished_at")
-GATE_COLUMNS: Final = ("seq", "remaining", str(TaskStatus.FAILED), str(TaskStatus.SKIPPED))
 RUN: Final = Param("run", UUID_FIELD)
-PENDING: Final[State] = (TaskStatus.PENDING, 0, None, None, None, None)
 MOMENT: Final[Any] = Task._meta.get_field("not_before")
 FIELDS: Final = Run._meta.concrete_fields
 DEFAULTS: Final = {field.attname: field.get_default() for field in FIELDS}
+
+
+def _state(columns: dict[str, Any]) -> State:
+    columns = transitions.pending() | columns
+    return tuple(columns.get(name) for name in STATE_COLUMNS)
+
+
+PENDING: Final = _state({})
 
 Moment = Callable[[float], str | None]
 """The time so many seconds after the start, as text for the database."""
 
 
 def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> None:
-    """Insert the run and set its times to those of the database.
+    """Insert the row of a run, with times by the database's clock.
 
-    The time until a delayed start does not count for its ``timeout``, nor that until it gets a slot.
+    ``timeout`` counts from a delayed start, and from the moment at which the run gets a slot.
     """
     if run.status == RunStatus.PENDING:
         _insert_pending(run, not_before)
@@ -55,7 +60,7 @@ def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> 
 
 
 def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
-    """The same, all tasks and gates, and the line in Django's history, in one statement.
+    """Insert a run with all its tasks and gates, and a line in Django's history, in one statement.
 
     For PostgreSQL, ``BATCH`` tasks at most, and a run that begins now.
     """
@@ -67,19 +72,19 @@ def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
     values |= {
         "run": run.pk,
         "tasks": rows_as_text(list(_task_rows(run.pk, graph, _states(graph, str, _ready_states(str, None))))),
-        "gates": rows_as_text(list(_gate_rows(graph, graph.beginning.tallies))),
+        "gates": rows_as_text(list(gates.gate_rows(graph, graph.beginning.tallies))),
         **(note.values if note else {}),
     }
     _started(run, inserting.execute(**values), timeout)
 
 
 def fit_at_once(graph: Graph) -> bool:
-    """Say whether ``insert_at_once`` takes the rows of this graph."""
+    """Whether ``insert_at_once`` can insert the rows of this graph."""
     return can_pair() and len(graph.nodes) <= BATCH
 
 
 def _given(run: Run) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """The names of the columns that have not their defaults, which are no parameters; and the values of all."""
+    """The names of the columns that differ from their defaults, and the values of all columns."""
     values = {name: getattr(run, name) for name in DEFAULTS}
     return tuple(name for name, value in values.items() if value != DEFAULTS[name]), values
 
@@ -93,7 +98,7 @@ def _started(run: Run, created_at: datetime, timeout: float | None) -> None:
 
 
 def insert_tasks(run: Run, graph: Graph, not_before: datetime | None) -> None:
-    """Insert all tasks: those that are ready are queued, or wait until ``not_before``."""
+    """Insert all tasks of a run. Its first tasks are queued, or wait until ``not_before``."""
 
     def moment(seconds: float) -> str | None:
         return as_text(MOMENT, run.created_at + timedelta(seconds=seconds))
@@ -101,17 +106,6 @@ def insert_tasks(run: Run, graph: Graph, not_before: datetime | None) -> None:
     # Those of a run that waits for a slot are queued when it has one.
     ready = repeat(PENDING) if run.status == RunStatus.PENDING else _ready_states(moment, not_before)
     _inserting_tasks().execute(_task_rows(run.pk, graph, _states(graph, moment, ready)), run=run.pk)
-
-
-def insert_gates(run_id: UUID, graph: Graph, tallies: Sequence[Tally]) -> None:
-    """Insert the counters of the joins, which have counted this much."""
-    _inserting_gates().execute(_gate_rows(graph, tallies), run=run_id)
-
-
-def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) -> None:
-    """Insert counters by number: each with how many it counts, and what it has counted."""
-    rows = ((number, total - tally.ended, tally.failed, tally.skipped) for number, total, tally in counters)
-    _inserting_gates().execute(rows, run=run_id)
 
 
 def _insert_pending(run: Run, not_before: datetime | None) -> None:
@@ -135,7 +129,7 @@ def _inserting_pending(
 
 
 def _created(lock_seconds: float | None) -> Any:
-    """The time; whoever has locked the row of the workflow, which the run refers to, is not waited for long."""
+    """The present time, from a statement that does not wait long for a lock on the workflow's row."""
     return Now() if lock_seconds is None else waiting_at_most(lock_seconds, Now())
 
 
@@ -159,11 +153,6 @@ def _inserting_tasks() -> InsertMany:
 
 
 @prepared
-def _inserting_gates() -> InsertMany:
-    return InsertMany(Gate, GATE_COLUMNS, run_id=RUN)
-
-
-@prepared
 def _inserting_tree(
     given: tuple[str, ...],
     is_finished: bool,
@@ -174,28 +163,23 @@ def _inserting_tree(
 ) -> InsertTree:
     parts = [InsertMany(Task, TASK_COLUMNS, given_as="tasks", elapsed=ELAPSED, run_id=RUN).statement]
     if has_gates:
-        parts.append(InsertMany(Gate, GATE_COLUMNS, given_as="gates", run_id=RUN).statement)
+        parts.append(InsertMany(Gate, gates.COLUMNS, given_as="gates", run_id=RUN).statement)
     if has_note:
         parts.append(history.noting())
     return InsertTree(_inserting_run(given, is_finished, timeout, lock_seconds), *parts)
 
 
-def _gate_rows(graph: Graph, tallies: Sequence[Tally]) -> Iterator[tuple[int, ...]]:
-    counted = ((gate, tallies[gate.seq]) for gate in graph.gates)
-    return ((gate.seq, gate.total - tally.ended, tally.failed, tally.skipped) for gate, tally in counted)
-
-
 def _task_rows(run_id: UUID, graph: Graph, states: Iterator[State]) -> Iterator[tuple[str | int | None, ...]]:
-    """The values of ``TASK_COLUMNS``, made as they are needed: a run may have 100,000 tasks."""
+    """The values of ``TASK_COLUMNS`` for each task, one at a time, as a run may have 100,000 tasks."""
     for node, state in zip(graph.nodes, states, strict=True):
         yield (ids.task_hex(run_id, node.position), node.position, node.step.id, node.name, node.queue, *state)
 
 
 def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[State]:
-    """The state of each task, in order of position; ``ready`` has those of the roots."""
+    """The states of all tasks, in order of position; ``ready`` gives those of the first tasks."""
     decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in graph.roots]
     for status, spans in graph.beginning.found.settled.items():
-        settled: State = (status, 0, None, None, None, moment(0))
+        settled = _state(transitions.settled(status, moment(0)))
         decided += [(span, repeat(settled)) for span in spans]
     position = 0
     for (start, stop), states in sorted(decided, key=itemgetter(0)):
@@ -206,11 +190,9 @@ def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[St
 
 
 def _ready_states(moment: Moment, not_before: datetime | None) -> Iterator[State]:
-    """The state of each task that is ready at the start, in order of position."""
+    """The states of the tasks that can run at the start, in order of position."""
     if not_before is not None:
-        return repeat((TaskStatus.WAITING, 0, None, None, as_text(MOMENT, not_before), None))
+        return repeat(_state(transitions.delayed(as_text(MOMENT, not_before))))
     now, grace, sequence = moment(0), moment(director.DISPATCH_GRACE), outbox.first_sequence(0)
-    published, due = (
-        (TaskStatus.QUEUED, sequence, now, next_dispatch_at, None, None) for next_dispatch_at in (grace, now)
-    )
+    published, due = (_state(transitions.queued(sequence, moment, now)) for moment in (grace, now))
     return chain(repeat(published, outbox.INLINE), repeat(due))

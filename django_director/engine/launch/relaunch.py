@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django_director.engine.arguments import checked_comment, checked_key, checked_run, checked_user
+from django_director.engine import history
+from django_director.engine.arguments import checked_comment, checked_key, checked_run, checked_user, checked_via
 from django_director.exceptions import InvalidPayload
 from django_director.masking.values import MASKED, holds_mask, mask, restore
 from django_director.models import Run, Workflow, WorkflowVersion
 
-from .start import checked_payload, current_version, start_version
+from .named_workflows import current_version
+from .orders import checked_payload
+from .start import start_version
 
 VERSIONS: Final = ("current", "same")
 
@@ -39,21 +42,24 @@ def relaunch(
     version: str = "current",
     comment: str = "",
     idempotency_key: str | None = None,
+    via: str = "",
 ) -> Run:
     """Start a new run of the same workflow, with the same payload unless another is given.
 
     ``version`` is ``current`` or ``same`` (the one ``run`` had). A second call with the same
-    ``idempotency_key`` returns the run of the first. Raises as ``start`` does.
+    ``idempotency_key`` returns the run of the first. The history of the new run says ``via`` what ``user`` did it.
+    Raises as ``start`` does.
     """
     with _unquoted(payload is None):
         return start_version(
             relaunch_version(run, version),
             run.payload if payload is None else payload,
-            user=checked_user(user),
+            user=checked_user(user, "relaunch"),
             comment=checked_comment(comment),
             idempotency_key=checked_key(idempotency_key),
             trigger="relaunch",
             relaunched_from=run,
+            note=history.line("relaunch", checked_via(via), of=run),
         )
 
 

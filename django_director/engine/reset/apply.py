@@ -1,6 +1,6 @@
-"""Run tasks of a finished run again: the one reset that serves retry, rerun and skip.
+"""Reset tasks of a finished run, so that they run again: for retry, rerun and skip.
 
-Gates are not undone step by step but computed anew from the rows, by the same function that audits them.
+The gates are computed anew from the rows, by the function that the audit uses too.
 """
 
 from __future__ import annotations
@@ -13,115 +13,98 @@ from typing import Any, Final
 from django.db.models import Case, F, Value, When
 
 from django_director.common import failpoints, ids
-from django_director.conf import director
 from django_director.db.bulk_inserts import insert_from
-from django_director.db.functions import Now, later
 from django_director.db.texts import storable
 from django_director.db.transactions import after_commit, transact
-from django_director.engine import lineage, outbox
-from django_director.engine.arguments import checked_comment, checked_run, checked_task, checked_user
+from django_director.engine import history, lineage, outbox, transitions
+from django_director.engine.arguments import (
+    checked_comment,
+    checked_run,
+    checked_task,
+    checked_user,
+    checked_via,
+)
 from django_director.engine.attempts.claim import RunSnapshot
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import advance, item_rows
-from django_director.engine.launch.start import time_limit
+from django_director.engine.launch.orders import time_limit
 from django_director.exceptions import Conflict
 from django_director.graph import spans
 from django_director.graph.items import Place
 from django_director.models import REASON_LENGTH, Attempt, Run, Task
 from django_director.models.querysets import TaskQuerySet, batches
-from django_director.status import RunStatus, Stop, TaskStatus
+from django_director.status import TaskStatus
 
 from . import plans, previews
 from .item_plans import ItemPlan
 from .plans import Plan
 from .previews import Preview
-from .recompute import go_on, write_gates
+from .recompute import continue_run, write_gates
 
 _KEPT: Final = {
     TaskStatus.FAILED: Attempt.Outcome.FAILED,
     TaskStatus.SUCCESS: Attempt.Outcome.REPLACED,
 }
-_DONE: Final = (TaskStatus.SUCCESS, TaskStatus.SKIPPED)
-_UNTOUCHED: Final[dict[str, Any]] = {
-    "map_count": None,
-    "claim": None,
-    "lease_until": None,
-    "next_dispatch_at": None,
-    "not_before": None,
-    "deadline_at": None,
-    "asked_at": None,
-    "decision": None,
-    "decided_by_id": "",
-    "unknown_since": None,
-    "unsendable_since": None,
-    "dispatches": 0,
-    "failures": 0,
-    "crashes": 0,
-    "attempt": 0,
-    "result": None,
-    "error": "",
-    "traceback": "",
-    "reason": "",
-    "worker": "",
-    "progress": None,
-    "queued_at": None,
-    "started_at": None,
-    "finished_at": None,
-}
-"""The columns of a task that never ran."""
 
 
-def retry(run: Run, *, user: Any = None) -> Run:
+def retry(run: Run, *, user: Any = None, via: str = "") -> Run:
     """Run the failed and canceled tasks of a finished run again, and everything downstream of them.
 
-    What succeeded and does not depend on them is kept. Returns the run as it is now. Raises ``Conflict`` for a
-    run that is active or has succeeded.
+    What succeeded and does not depend on them is kept. Django's history of the run says that ``user`` did it, and
+    ``via`` what. Returns the run as it is now. Raises ``Conflict`` for a run that is active or has succeeded.
     """
-    checked_user(user)
-    _carry_out(_of_retry(run))
+    checked_user(user, "retry")
+    message = history.line("retry", checked_via(via))
+    _reset(_of_retry(run))
+    history.record(user, run, message)
     return run
 
 
-def rerun(task: Task, *, user: Any = None) -> Task:
+def rerun(task: Task, *, user: Any = None, via: str = "") -> Task:
     """Run a task of a finished run again, and everything downstream of it; everything else is kept.
 
-    Returns the task as it is now. Raises ``Conflict`` for a hook, for a task of an active run, and for one that
-    would not run, as what is before it stays as it is.
+    Django's histories of the task and its run say that ``user`` did it, and ``via`` what. Returns the task as it
+    is now. Raises ``Conflict`` for a hook, for a task of an active run, and for one that would not run, as what is
+    before it stays as it is.
     """
-    checked_user(user)
-    _carry_out(_of_rerun(task))
+    checked_user(user, "rerun")
+    message = history.line("rerun", checked_via(via))
+    _reset(_of_rerun(task))
+    history.record_on_task(user, task, message)
     return _as_it_is_now(task)
 
 
-def skip(task: Task, *, user: Any = None, comment: str = "") -> Task:
+def skip(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> Task:
     """Take a failed or canceled task of a finished run as skipped; everything downstream of it runs again.
 
-    The task's ``reason`` says who did it, and the ``comment``. Returns the task as it is now. Raises ``Conflict``
-    for any other task.
+    The task's ``reason`` says who did it, and the ``comment``; Django's histories of the task and its run say who
+    did it, and ``via`` what. Returns the task as it is now. Raises ``Conflict`` for any other task.
     """
-    checked_user(user)
+    checked_user(user, "skip")
+    message = history.line("skip", checked_via(via))
     comment = checked_comment(comment)
     reason = (
         TaskStatus.SKIPPED.label
         + (f" by {user}" if user is not None else "")
         + (f": {comment}" if comment else "")
     )
-    _carry_out(_of_skip(task), storable(reason)[:REASON_LENGTH])
+    _reset(_of_skip(task), storable(reason)[:REASON_LENGTH])
+    history.record_on_task(user, task, message)
     return _as_it_is_now(task)
 
 
 def preview_retry(run: Run) -> Preview:
-    """Say what ``retry`` would do, without doing it. Raises ``Conflict`` where it would."""
+    """Say what ``retry`` would do, without doing it. Raises ``Conflict`` if ``retry`` would."""
     return previews.preview(_of_retry(run))
 
 
 def preview_rerun(task: Task) -> Preview:
-    """The same for ``rerun``."""
+    """Say what ``rerun`` would do, without doing it. Raises ``Conflict`` if ``rerun`` would."""
     return previews.preview(_of_rerun(task))
 
 
 def preview_skip(task: Task) -> Preview:
-    """The same for ``skip``."""
+    """Say what ``skip`` would do, without doing it. Raises ``Conflict`` if ``skip`` would."""
     return previews.preview(_of_skip(task))
 
 
@@ -140,8 +123,8 @@ def _of_skip(task: Task) -> Plan:
     return plans.of_skip(task)
 
 
-def _carry_out(plan: Plan, reason: str = "") -> None:
-    transact(partial(carry_out, plan, secrets.randbits(63), reason))
+def _reset(plan: Plan, reason: str = "") -> None:
+    transact(partial(apply_plan, plan, secrets.randbits(63), reason))
     plan.run.refresh_from_db()
 
 
@@ -153,7 +136,7 @@ def _as_it_is_now(task: Task) -> Task:
     return task
 
 
-def carry_out(plan: Plan, token: int, reason: str = "", timeout: float | None = None) -> None:
+def apply_plan(plan: Plan, token: int, reason: str = "", timeout: float | None = None) -> None:
     """Reset a run as planned; part of a transaction.
 
     ``token`` is new for each call of the caller's, ``reason`` that of a skip; ``timeout`` counts besides the
@@ -163,7 +146,7 @@ def carry_out(plan: Plan, token: int, reason: str = "", timeout: float | None = 
     if run.concurrency_key is not None:
         after_commit(partial(admission.try_start, run))
     if not _reopen(run, token, timeout):
-        _go_on_from_commit(plan, token)
+        _continue_from_commit(plan, token)
         return
     snapshot = RunSnapshot.of(run, run.generation + 1)
     tasks = Task.objects.filter(run_id=run.pk)
@@ -177,7 +160,7 @@ def carry_out(plan: Plan, token: int, reason: str = "", timeout: float | None = 
     failpoints.point("reset.updated")
     after_commit(partial(failpoints.point, "reset.committed"))
     if run.concurrency_key is None:
-        go_on(snapshot, run.version.graph, plan.replay)
+        continue_run(snapshot, run.version.graph, plan.replay)
         return
     # What is ready is queued when the run has a slot.
     write_gates(snapshot, run.version.graph, plan.replay)
@@ -185,7 +168,7 @@ def carry_out(plan: Plan, token: int, reason: str = "", timeout: float | None = 
 
 
 def _remove_items(plan: Plan) -> None:
-    """Remove the tasks for the items of maps that may have others now."""
+    """Delete the tasks for items of the maps that run again, as they may get other items."""
     for node in plan.removed:
         # Attempts, and whatever else refers to a task, go by Django's own rules.
         item_rows.inside(plan.run.pk, node).only("pk").delete()
@@ -193,39 +176,20 @@ def _remove_items(plan: Plan) -> None:
 
 
 def _reopen(run: Run, token: int, timeout: float | None) -> int:
-    """Make a finished run active, if nobody has since it was read."""
+    """Make a finished run active, unless somebody else has done so since it was read."""
+    has_key, is_child = run.concurrency_key is not None, run.parent_task_id is not None
+    if not has_key:
+        # The time that the definition of a run with a key gives counts from the slot.
+        timeout = time_limit(run.version, timeout)
     return int(
         Run.objects.resettable()
         .filter(pk=run.pk, generation=run.generation)
-        .update(
-            **_begun(run, timeout),
-            stop=Stop.NONE,
-            generation=F("generation") + 1,
-            token=token,
-            paused_at=None,
-            finished_at=None,
-            error="",
-            is_awaited=run.parent_task_id is not None,
-        )
+        .update(**transitions.run_reopened(has_key=has_key, timeout=timeout, token=token, is_awaited=is_child))
     )
 
 
-def _begun(run: Run, timeout: float | None) -> dict[str, Any]:
-    """Columns of a run that runs on, or with a key wants a slot again, behind those that wait already."""
-    status, waits = RunStatus.RUNNING, {}
-    if run.concurrency_key is not None:
-        # The time of its definition counts from the slot.
-        status, waits = (
-            RunStatus.PENDING,
-            {"queued_at": Now(), "next_admission_at": later(director.DISPATCH_GRACE)},
-        )
-    else:
-        timeout = time_limit(run.version, timeout)
-    return {"status": status, "deadline_at": None if timeout is None else later(timeout), **waits}
-
-
-def _go_on_from_commit(plan: Plan, token: int) -> None:
-    """Go on from our own commit, if its answer was lost: with it went what should have been published."""
+def _continue_from_commit(plan: Plan, token: int) -> None:
+    """Continue after our own commit whose answer was lost: publish what it had queued. Else raise ``Conflict``."""
     run = plan.run
     if not Run.objects.filter(pk=run.pk, token=token).exists():
         raise Conflict(f"run {run.pk} can't be {plan.verb}: somebody else has just changed it")
@@ -233,20 +197,20 @@ def _go_on_from_commit(plan: Plan, token: int) -> None:
 
 
 def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -> None:
-    """Reset the chosen tasks for items of a map, and let it wait for them."""
+    """Reset the chosen tasks for items of a map, and let the map wait for them."""
     places = sorted(plan.again)
     for start in range(0, len(places), outbox.CHUNK):
         _reset_rows(run, _at_places(run, places[start : start + outbox.CHUNK]))
     if plan.skipped is not None:
         _skip_rows(run, _at_places(run, [plan.skipped]), reason)
     row = Task.objects.filter(pk=ids.task_id(run.pk, plan.node.position))
-    row.update(status=TaskStatus.WAITING, finished_at=None, error="", reason="")
+    row.update(**transitions.map_reopened())
     item_rows.remove_counters(run.pk, plan.node)
     item_rows.write_counters(run.pk, plan.node, plan.found, plan.count)
-    item_rows.settle(run.pk, plan.node, plan.found, plan.count)
+    item_rows.settle_items(run.pk, plan.node, plan.found, plan.count)
     if run.concurrency_key is None:
         # Else when the run has a slot.
-        item_rows.begin(snapshot, run.version.graph, plan.node, plan.found)
+        item_rows.begin_items(snapshot, run.version.graph, plan.node, plan.found)
 
 
 def _at_places(run: Run, places: Sequence[Place]) -> TaskQuerySet:
@@ -257,23 +221,16 @@ def _at_places(run: Run, places: Sequence[Place]) -> TaskQuerySet:
 
 def _reset_rows(run: Run, tasks: TaskQuerySet) -> None:
     _keep_attempts(run, tasks)
-    tasks.update(
-        # Before the status: MySQL evaluates assignments in order.
-        reruns=F("reruns") + Case(When(status=TaskStatus.SUCCESS, then=1), default=0),
-        # What was done is done anew; what was not goes on with the child run it has.
-        child_run=Case(When(status__in=_DONE, then=None), default=F("child_run")),
-        status=TaskStatus.PENDING,
-        **_UNTOUCHED,
-    )
+    tasks.update(**transitions.reset())
 
 
 def _skip_rows(run: Run, tasks: TaskQuerySet, reason: str) -> None:
     _keep_attempts(run, tasks)
-    tasks.update(status=TaskStatus.SKIPPED, **_UNTOUCHED | {"reason": reason, "finished_at": Now()})
+    tasks.update(**transitions.skipped_by_user(reason))
 
 
 def _keep_attempts(run: Run, tasks: TaskQuerySet) -> None:
-    """Keep what is known of the attempts that the reset wipes from the tasks' rows."""
+    """Copy the last attempts of tasks into rows of their own, before the reset clears the tasks' columns."""
     outcomes = [When(status=status, then=Value(outcome.value)) for status, outcome in _KEPT.items()]
     insert_from(
         Attempt,

@@ -1,4 +1,4 @@
-"""What a reset does to the items of a map: the chosen ones run again, and the map waits for them again."""
+"""Plans for the items of a map: the chosen tasks run again, and the map waits for them."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class ItemPlan:
     skipped: Place | None
     """What becomes skipped."""
     found: Items
-    """Where the items stand after that."""
+    """What the items have come to after the reset."""
 
     @property
     def status(self) -> TaskStatus:
-        """What becomes of the map."""
+        """The status that the map has after the reset."""
         return self.found.outcome(self.count) or TaskStatus.WAITING
 
     @property
     def foreseen(self) -> TaskStatus:
-        """What the map comes to if all that runs succeeds."""
+        """The status that the map ends with if all its tasks succeed."""
         whole = Tally()
         for tally in self.found.ended.values():
             whole.add(tally)
@@ -42,7 +42,7 @@ class ItemPlan:
 
 
 def of_retry(run: Run, graph: Graph, position: int, count: int) -> ItemPlan:
-    """What failed for good or was canceled, of the items of a map."""
+    """Plan to run again the tasks for items of a map that failed for good or were canceled."""
     node = graph.nodes[position]
     before = item_rows.statuses(run.pk, node)
     chosen = [place for place, status in before.items() if _is_retried(graph, place, status)]
@@ -50,7 +50,7 @@ def of_retry(run: Run, graph: Graph, position: int, count: int) -> ItemPlan:
 
 
 def of_task(task: Task, count: int, *, skipped: bool = False) -> ItemPlan:
-    """A task for an item, with what comes after it for the same item."""
+    """Plan to run a task for an item again, with the tasks after it for the same item."""
     graph = task.run.version.graph
     node = graph.nodes[graph.node(task.position).map_position or 0]
     place = (task.map_index, task.position)

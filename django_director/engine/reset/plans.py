@@ -1,6 +1,7 @@
-"""What retry, rerun and skip would do, worked out before their transaction, also to be shown.
+"""Plans of what retry, rerun and skip would do. They are made before the transaction, and shown in previews.
 
-The rows of a finished run stay as they are while its generation does, and the transaction asks for that first.
+A plan holds as long as the run has the same generation: the rows of a finished run do not change while it does.
+The transaction checks the generation first.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _SKIPPED: Final = str(TaskStatus.SKIPPED.label)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A reset of a finished run."""
+    """A planned reset of a finished run."""
 
     run: Run
     verb: str
@@ -51,18 +52,18 @@ class Plan:
 
     @property
     def removed(self) -> list[Node]:
-        """The maps whose items go."""
+        """The maps whose tasks for items are deleted."""
         changed = self.changed
         return [node for position, node in self.run.version.graph.maps.items() if position in changed]
 
     @property
     def changed(self) -> frozenset[int]:
-        """What loses its last attempt."""
+        """The positions of the tasks whose columns are cleared."""
         return self.again if self.skipped is None else self.again | {self.skipped}
 
 
 def of_retry(run: Run) -> Plan:
-    """What failed for good or was canceled, and everything downstream of it. Raises ``Conflict``."""
+    """Plan to run failed and canceled tasks again, and everything downstream of them. Raises ``Conflict``."""
     _refresh(run)
     if run.status not in RUN_RETRYABLE:
         raise _conflict(run, "retried", f"it is {run.shown_status}; only failed and canceled runs can")
@@ -81,7 +82,7 @@ def of_retry(run: Run) -> Plan:
 
 
 def of_rerun(task: Task) -> Plan:
-    """A task and everything downstream of it. Raises ``Conflict``."""
+    """Plan to run a task again, and everything downstream of it. Raises ``Conflict``."""
     before = _statuses_around(task, "rerun")
     graph = task.run.version.graph
     if task.map_index >= 0:
@@ -97,7 +98,7 @@ def of_rerun(task: Task) -> Plan:
 
 
 def of_skip(task: Task) -> Plan:
-    """A failed or canceled task becomes skipped, and everything downstream is judged anew. Raises ``Conflict``."""
+    """Plan to skip a failed or canceled task, and to decide anew on all downstream of it. Raises ``Conflict``."""
     before = _statuses_around(task, _SKIPPED)
     if task.map_index >= 0:
         task.refresh_from_db(fields=["status"])
@@ -117,7 +118,7 @@ def of_skip(task: Task) -> Plan:
 
 
 def _what_blocks(task: Task, plan: Plan) -> str:
-    """What would keep a task that a plan makes pending from running, in words."""
+    """Say in words what would keep a task from running although a plan makes it pending."""
     for status, ranges in plan.replay.found.settled.items():
         if task.position in expand(ranges):
             blockers = _blockers(task.run.version.graph, plan.before, task.position)
@@ -126,13 +127,13 @@ def _what_blocks(task: Task, plan: Plan) -> str:
 
 
 def _is_blocked_item(task: Task, plan: Plan) -> bool:
-    """The same for a task for an item of a map."""
+    """Whether a task for an item would not run although a plan makes it pending."""
     (own,) = plan.maps.values()
     return any((task.map_index, task.position) in places for places in own.found.settled.values())
 
 
 def _of_item(task: Task, verb: str, before: Mapping[int, str], *, skipped: bool = False) -> Plan:
-    """The plan for a task for an item of a map."""
+    """Plan to run, or skip, a task for an item of a map."""
     graph = task.run.version.graph
     position = graph.node(task.position).map_position or 0
     counts = _counts(task.run, [position])
@@ -141,7 +142,7 @@ def _of_item(task: Task, verb: str, before: Mapping[int, str], *, skipped: bool 
 
 
 def _counts(run: Run, positions: Iterable[int]) -> dict[int, int]:
-    """How many items the maps have that stand at some positions, and have any."""
+    """The number of items of each map at one of these positions; maps that never ran are left out."""
     chosen = [ids.task_id(run.pk, p) for p in positions if p in run.version.graph.maps]
     rows = Task.objects.filter(pk__in=chosen, map_count__isnull=False)
     return dict(rows.values_list("position", "map_count"))
@@ -173,7 +174,7 @@ def _refresh(run: Run) -> None:
 
 
 def _statuses_around(task: Task, verb: str) -> Mapping[int, str]:
-    """The statuses of all tasks of the run of one that may be reset."""
+    """The statuses of all tasks of a task's run. Raises ``Conflict`` if the task can't be reset."""
     if task.is_hook:
         raise _conflict(task, verb, "it is a hook, and each outcome of the run starts its hooks anew")
     _refresh(task.run)
@@ -197,7 +198,7 @@ def _conflict(what: Run | Task, verb: str, why: str) -> Conflict:
 
 
 def _blockers(graph: Graph, before: Mapping[int, str], position: int) -> str:
-    """What keeps a task from running, in words."""
+    """Say in words which tasks before a task keep it from running."""
     forgiven = set(expand(graph.forgiven))
     kept = graph.nodes[position].upstream
     broken = [p for p in kept if _is_broken(before, p, forgiven)]

@@ -1,4 +1,4 @@
-"""What a reset would do, as people are told before they do it."""
+"""Previews: what a reset would do, as it is shown before somebody confirms it."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ class Preview:
     """What a reset would do. The lists name the first ``SHOWN`` tasks, in order of position."""
 
     again: list[Again]
-    """What runs again, if all of that succeeds and conditions hold."""
+    """The tasks that run again, if all of them succeed and conditions hold."""
     runs: int
     """How many those are."""
     stays: list[Again]
-    """What is kept as it is."""
+    """The tasks that are kept as they are."""
     kept: int
     """How many those are."""
     idle: int
-    """How many tasks are judged anew and come to not run."""
+    """How many tasks are decided on anew and would not run."""
     broken: int
-    """How many of what is kept count as failed: with one, the run fails again."""
+    """How many of the kept tasks count as failed: with one, the run fails again."""
     skipped: Again | None = None
 
 
 def preview(plan: Plan) -> Preview:
-    """What a plan would do, for people."""
+    """Make the preview of a plan."""
     graph = plan.run.version.graph
     ended = {position: own.foreseen for position, own in plan.maps.items()}
     runs: list[Thing] = sorted(foresee(graph, {**plan.after, **ended}))

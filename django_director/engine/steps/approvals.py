@@ -1,6 +1,6 @@
-"""Steps that wait for a person: a worker asks, then somebody who may decides, or the clock does.
+"""Approvals: steps that wait until a person decides, or until their time is up.
 
-Whoever changes the row first has decided: two people, the time-out and a cancel may all come at once.
+Two people, the time-out and a cancel may come at the same time: the first one that changes the row decides.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from django_director.common import failpoints
 from django_director.db.functions import Now, iso, later
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
 from django_director.definitions import ApprovalStep, OnTimeout
-from django_director.engine import outbox
-from django_director.engine.arguments import checked_comment, checked_task, checked_user
-from django_director.engine.attempts import finish
+from django_director.engine import history, outbox
+from django_director.engine.arguments import checked_comment, checked_task, checked_user, checked_via
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.exceptions import Conflict
 from django_director.models import REASON_LENGTH, Task, users
 from django_director.models.querysets import HEAVY_TASK_FIELDS
@@ -27,7 +27,7 @@ ASKED: Final = "waits for approval"
 
 
 class _End(NamedTuple):
-    """What becomes of an approval."""
+    """How a decision ends an approval."""
 
     status: TaskStatus
     approved: bool | None
@@ -44,33 +44,33 @@ _ENDS: Final[dict[OnTimeout, _End]] = {
 def ask(claim: Claim, timeout: float | None) -> bool:
     """Let a claimed approval wait for a decision, for ``timeout`` seconds if given."""
     deadline = None if timeout is None else later(timeout)
-    asking = partial(finish.hold, claim, asked_at=Now(), deadline_at=deadline, reason=ASKED)
+    asking = partial(endings.suspend, claim, asked_at=Now(), deadline_at=deadline, reason=ASKED)
     return statement(asking, patience=WORKER_PATIENCE)
 
 
-def approve(task: Task, *, user: Any = None, comment: str = "") -> Task:
+def approve(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> Task:
     """Let the run go on from an approval. Returns the task as it is now.
 
-    ``comment`` is kept with the decision. Raises ``Conflict`` for a task that does not
-    wait for a decision, which says who has decided.
+    ``comment`` is kept with the decision. Django's histories of the task and its run say that ``user`` did it, and
+    ``via`` what. Raises ``Conflict`` for a task that does not wait for a decision, which says who has decided.
     """
-    return _decide(task, "approve", user, comment)
+    return _decide(task, "approve", user, comment, via)
 
 
-def reject(task: Task, *, user: Any = None, comment: str = "") -> Task:
+def reject(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> Task:
     """Let an approval fail, with what follows from that. As ``approve`` otherwise."""
-    return _decide(task, "reject", user, comment)
+    return _decide(task, "reject", user, comment, via)
 
 
 def check_waits(task: Task, verb: str = "decided") -> None:
-    """Raise ``Conflict`` where a decision would."""
+    """Raise ``Conflict`` if a task does not wait for a decision."""
     row = _read(checked_task(task, "check_waits"))
     if row.asked_at is None or row.is_finished:
         raise _conflict(row, verb)
 
 
 def time_out(task: Task, as_of: Any) -> bool:
-    """Decide on an approval whose time is up, as its step says; ``as_of`` is the database's time.
+    """Decide on an approval whose time is up, as its step says; ``as_of`` is the time of the database.
 
     ``task`` is the row as it was read, with its run; part of a transaction.
     """
@@ -81,8 +81,9 @@ def time_out(task: Task, as_of: Any) -> bool:
     return _end(task, end, reason, by=None, comment="", as_of=as_of)
 
 
-def _decide(task: Task, verb: OnTimeout, user: Any, comment: str) -> Task:
-    checked_user(user)
+def _decide(task: Task, verb: OnTimeout, user: Any, comment: str, via: str) -> Task:
+    checked_user(user, verb)
+    message = history.line(verb, checked_via(via))
     row, end = _read(checked_task(task, verb)), _ENDS[verb]
     by = None if user is None else user.get_username() or None
     comment = checked_comment(comment)
@@ -95,12 +96,13 @@ def _decide(task: Task, verb: OnTimeout, user: Any, comment: str) -> Task:
         after_commit(partial(failpoints.point, "decide.committed"))
     now: Task = _read(task)
     if not done:
-        _go_on_from_commit(now, token, end.word)
+        _continue_from_commit(now, token, end.word)
+    history.record_on_task(user, now, message)
     return now
 
 
-def _go_on_from_commit(now: Task, token: int, verb: str) -> None:
-    """Go on from our own commit, if its answer was lost: with it went what should have been published."""
+def _continue_from_commit(now: Task, token: int, verb: str) -> None:
+    """Continue after our own commit whose answer was lost: publish what it had queued. Else raise ``Conflict``."""
     if now.claim != token:
         raise _conflict(now, verb)
     queued = Task.objects.filter(run_id=now.run_id).steps().queued()
@@ -122,7 +124,7 @@ def _end(task: Task, end: _End, reason: str, *, by: str | None, comment: str, as
     else:
         columns |= {"reason": reason[:REASON_LENGTH]}
     decision = {"approved": end.approved, "by": by, "comment": comment, "at": iso(as_of)}
-    return finish.end_waiting(task, end.status, decision=decision, asked_at=None, **columns)
+    return endings.end_waiting(task, end.status, decision=decision, asked_at=None, **columns)
 
 
 def _conflict(task: Task, verb: str) -> Conflict:

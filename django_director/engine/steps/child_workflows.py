@@ -1,10 +1,10 @@
-"""Child runs. A step starts one, or lets the one it had go on, and waits for its end without a worker.
+"""Child workflows: a step starts a child run, or resumes the one it had, and waits for its end without a worker.
 
 The step's row names the child that it waits for (``Task.child_run``), the child's row says that somebody waits
 (``Run.is_awaited``); both are written in the transaction that lets the step wait, so there is no moment at which
 a child runs and its step does not know. No transaction changes two runs that exist. The child's end reaches the
-step after its commit (``report``), and a stop goes down in the same way (``stop.stop_children``); the supervisor
-repeats both.
+step after its commit (``report``), and a stop goes down in the same way (``stopping.stop_children``); the
+supervisor repeats both.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from django_director.access.authorization import may_start_as_step
 from django_director.common import failpoints
 from django_director.common.json_values import NotStorable, normalise
 from django_director.conf import director
-from django_director.db.functions import Now, later
+from django_director.db.functions import later
 from django_director.db.lock_limits import avoided, each
-from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, in_transaction, statement, transact
 from django_director.definitions import WorkflowStep
-from django_director.engine import lineage, pausing, stopping
-from django_director.engine.attempts import finish
+from django_director.engine import lineage, pausing, reactions, stopping, transitions
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.concurrency import admission
-from django_director.engine.launch import start
-from django_director.engine.launch.start import Order
+from django_director.engine.launch import named_workflows, orders, start
+from django_director.engine.launch.orders import Order
+from django_director.engine.outbox import RunRef
 from django_director.engine.reset import apply, plans
 from django_director.engine.reset.plans import Plan
 from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult, NotAllowed
@@ -37,43 +38,43 @@ from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Tr
 
 
 class Refused(DirectorError):
-    """A child run can't go on, as its workflow's `concurrency` has no slot and does not wait for one."""
+    """A child run can't be resumed: no slot is free, and its `concurrency` says that it does not wait."""
 
 
 LOOK_AGAIN: Final = 2.0
 """Seconds until a step looks again whether the child that it had has ended."""
 
 
-def take_up(claim: Claim, payload: Any) -> Run | None:
-    """Let a claimed step wait for a child run with this payload: a new one, or the one it had before.
+def start_or_resume(claim: Claim, payload: Any) -> Run | None:
+    """Start a child run for a claimed step, or resume the one it had, and let the step wait for it.
 
-    A failed or canceled child resumes, unless its payload would be another one now. Returns the child if it has
+    A failed or canceled child run is resumed if ``payload`` is still the same. Returns the child run if it has
     succeeded already. Raises ``ChildNotStarted`` and ``Refused``.
     """
     last = statement(partial(_last_child, claim), patience=WORKER_PATIENCE)
     if last is not None and not last.is_finished:
         if last.stop in STOP_SPARING:
-            transact(partial(finish.hold, claim), patience=WORKER_PATIENCE)
+            transact(partial(endings.suspend, claim), patience=WORKER_PATIENCE)
         else:
             # It is being canceled, for the step's time was up: it can go on when that is done.
             again = later(LOOK_AGAIN)
-            transact(partial(finish.hold, claim, not_before=again), patience=WORKER_PATIENCE)
+            transact(partial(endings.suspend, claim, not_before=again), patience=WORKER_PATIENCE)
         return None
     if last is None or not _has_payload(last, payload):
         order = _order(claim, payload)
-        transact(partial(_begin, claim, order), patience=WORKER_PATIENCE)
+        _begin(claim, order)
         return None
     if last.status == RunStatus.SUCCESS:
         return last
     if refusal := statement(partial(admission.no_room, last), patience=WORKER_PATIENCE):
         raise Refused(f"skipped: {refusal}")
     plan = statement(partial(plans.of_retry, last), patience=WORKER_PATIENCE)
-    transact(partial(_resume, claim, plan, secrets.randbits(63)), patience=WORKER_PATIENCE)
+    _resume(claim, plan, secrets.randbits(63))
     return None
 
 
 def result_of(child: Run) -> Any:
-    """The result of a child run as that of its step. Raises ``InvalidResult``."""
+    """The result of a child run, as it becomes the result of its step. Raises ``InvalidResult``."""
     result, error = child.read_result()
     if error:
         raise InvalidResult(f"{_named(child)} has no result: {error}")
@@ -85,8 +86,15 @@ def result_of(child: Run) -> Any:
         ) from cause
 
 
+@reactions.run_ended.register
+def report_after(run: RunRef) -> None:
+    """Let the step that waits for a child run end as soon as the end of that run is committed."""
+    if run.parent_task_id is not None:
+        after_commit(partial(report, run.pk))
+
+
 def report(child_id: UUID) -> bool:
-    """Let the step that waits for a finished child end as the child has; say whether it did.
+    """End the step that waits for a finished child run as that has ended; return whether the step ended.
 
     The supervisor repeats this.
     """
@@ -106,19 +114,19 @@ def report(child_id: UUID) -> bool:
 
 
 def report_all(limit: int) -> int:
-    """The same for all child runs that have ended; return how many steps ended."""
+    """End the steps whose child runs have ended, ``limit`` at most; return how many steps ended."""
     ended = Run.objects.reporting().exclude(pk__in=avoided()).order_by("finished_at").values_list("pk", flat=True)
     return each(list(ended[:limit]), report, lambda child_id: child_id)
 
 
-def fail_late_step(child_id: UUID) -> bool:
-    """Fail the step whose time was up, which its child is being canceled for."""
+@reactions.step_time_up.register
+def fail_late_step(child_id: UUID) -> None:
+    """Fail the step whose time is up; its child run is being canceled for that."""
     children = Run.objects.filter(pk=child_id, stop=Stop.STEP_TIMEOUT)
     found = statement(partial(_with_step, children))
-    if found is None:
-        return False
-    child, step = found
-    return _waits_for(step, child) and transact(partial(finish.fail_row, step, _failure(child, step)))
+    if found is not None and _waits_for(found[1], found[0]):
+        child, step = found
+        transact(partial(endings.fail_row, step, _failure(child, step)))
 
 
 def _last_child(claim: Claim) -> Run | None:
@@ -129,7 +137,7 @@ def _last_child(claim: Claim) -> Run | None:
 
 def _has_payload(child: Run, payload: Any) -> bool:
     try:
-        return bool(start.checked_payload(child.version, payload) == child.payload)
+        return bool(orders.checked_payload(child.version, payload) == child.payload)
     except InvalidPayload:
         return False
 
@@ -139,10 +147,10 @@ def _order(claim: Claim, payload: Any) -> Order:
     parents = Run.objects.select_related("workflow").defer("payload")
     parent = statement(partial(parents.get, pk=claim.run.pk), patience=WORKER_PATIENCE)
     try:
-        version = start.current_version(step.workflow)
+        version = named_workflows.current_version(step.workflow)
         _check_recursion(parent, version.workflow)
         _check_groups(parent, version.workflow)
-        order = start.order(
+        order = orders.make_order(
             version,
             payload,
             timeout=step.timeout,
@@ -152,13 +160,13 @@ def _order(claim: Claim, payload: Any) -> Order:
             parent_task_id=claim.task_id,
             is_awaited=True,
         )
-        return start.with_key(order)
+        return orders.with_key(order)
     except DirectorError as error:
         raise ChildNotStarted(f"“{step.workflow}” can't be started: {error}") from error
 
 
 def _check_recursion(parent: Run, workflow: Workflow) -> None:
-    """The files are checked together, but a run may belong to an older version than its child."""
+    """Refuse a workflow that would start itself, which checks of the files do not see across versions."""
     above = [parent, *lineage.ancestors(parent)]
     if any(run.workflow_id == workflow.pk for run in above):
         names = [run.workflow.name for run in reversed(above)]
@@ -167,14 +175,15 @@ def _check_recursion(parent: Run, workflow: Workflow) -> None:
 
 
 def _check_groups(parent: Run, workflow: Workflow) -> None:
-    """Whether who started the root may start the child; what a schedule or the site's own code starts, may."""
+    """Refuse a child that the user who started the root run may not start."""
     if workflow.allowed_groups and parent.user_id and not may_start_as_step(parent.user, workflow):
         groups = ", ".join(workflow.allowed_groups)
         raise NotAllowed(f"user “{parent.user_name}”, who started the run, is in none of the groups {groups}")
 
 
+@in_transaction(patience=WORKER_PATIENCE)
 def _begin(claim: Claim, order: Order) -> None:
-    if not finish.hold(claim, child_run=order.run_id):
+    if not endings.suspend(claim, child_run=order.run_id):
         # The step is not ours any more; or it waits already, by our own commit whose answer was lost.
         return
     after_commit(partial(failpoints.point, "child.committed"))
@@ -187,20 +196,21 @@ def _begin(claim: Claim, order: Order) -> None:
     failpoints.point("child.inserted")
 
 
+@in_transaction(patience=WORKER_PATIENCE)
 def _resume(claim: Claim, plan: Plan, token: int) -> None:
-    if not finish.hold(claim):
+    if not endings.suspend(claim):
         return
     after_commit(partial(failpoints.point, "child.committed"))
     after_commit(partial(_follow, plan.run.pk, claim.run.pk))
-    apply.carry_out(plan, token, timeout=_step(claim.node.step).timeout)
+    apply.apply_plan(plan, token, timeout=_step(claim.node.step).timeout)
     failpoints.point("child.inserted")
 
 
 def _follow(child_id: UUID, parent_id: UUID) -> None:
-    """Let a child hear of what has become of its parent while it began."""
+    """Pause or stop a new child run if its parent was paused or stopped while the child began."""
     pausing.follow_parent(child_id)
     if Run.objects.filter(pk=parent_id).exclude(stop__in=STOP_SPARING).exists():
-        stopping.carry_on(parent_id)
+        stopping.continue_stop(parent_id)
 
 
 def _step(step: Any) -> WorkflowStep:
@@ -230,27 +240,28 @@ def _tell(child: Run, step: Task) -> bool:
             result = result_of(child)
         except InvalidResult as error:
             failure = Failure(error=f"InvalidResult: {error}")
-            return transact(partial(finish.fail_row, step, failure))
-        return transact(partial(_succeed, step, result))
+            return transact(partial(endings.fail_row, step, failure))
+        return _succeed(step, result)
     if child.stop == Stop.SKIP:
-        return transact(partial(finish.end_row, step, TaskStatus.SKIPPED, reason=child.error[:500]))
+        return transact(partial(endings.end_row, step, TaskStatus.SKIPPED, reason=child.error[:500]))
     if child.status == RunStatus.CANCELED and parent.stop not in STOP_SPARING:
         canceled = statement(partial(_cancel, step, parent.stop))
-        stopping.carry_on(parent.pk)
+        stopping.continue_stop(parent.pk)
         return canceled
-    return transact(partial(finish.fail_row, step, _failure(child, step)))
+    return transact(partial(endings.fail_row, step, _failure(child, step)))
 
 
+@in_transaction()
 def _succeed(step: Task, result: Any) -> bool:
     columns: dict[str, Any] = {"result": result, "error": "", "traceback": "", "reason": ""}
-    return finish.end_row(step, TaskStatus.SUCCESS, **columns)
+    return endings.end_row(step, TaskStatus.SUCCESS, **columns)
 
 
 def _cancel(step: Task, why: str) -> bool:
-    """As the sweep of a stopped run does, which leaves a step alone as long as its child is active."""
+    """Cancel a step of a stopped run whose child run has ended; the sweep has left it alone until then."""
     row = Task.objects.awaiting_child().filter(pk=step.pk, sequence=step.sequence)
     reason = step.reason or stopping.REASONS.get(why, "canceled")
-    return bool(row.update(status=TaskStatus.CANCELED, finished_at=Now(), reason=reason))
+    return bool(row.update(**transitions.canceled_with_child(reason)))
 
 
 def _failure(child: Run, step: Task) -> Failure:

@@ -1,7 +1,7 @@
-"""Let a map have its items: one transaction, and a fixed number of statements for each few thousand of them.
+"""Maps: the tasks for the items of a map are inserted in one transaction, thousands in a statement.
 
-An item stands in the row of its first task. There each task reads its own, whatever the others are; in the map's
-row all of them together would be read by each.
+An item is stored in the row of its first task, where each task reads its own. In the map's row every task would
+read the items of all.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from django_director.conf import director
 from django_director.db.bulk_inserts import BATCH, InsertMany
 from django_director.db.compiled import INTEGER, TEXT, UUID_FIELD, Param, prepared
 from django_director.db.functions import Now, later
-from django_director.db.transactions import WORKER_PATIENCE, after_commit, statement, transact
-from django_director.engine import outbox, stopping
-from django_director.engine.attempts import finish
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, in_transaction, statement
+from django_director.engine import outbox, stopping, transitions
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.flow import item_rows
 from django_director.engine.flow import items as work
@@ -40,7 +40,7 @@ Row = tuple[str, int, str | None]
 
 
 def read_items(value: Any) -> list[str]:
-    """The items that ``over`` gives, each as JSON text. Raises ``InvalidItems``."""
+    """Turn the value of ``over`` into items, each as JSON text. Raises ``InvalidItems``."""
     if not isinstance(value, list):
         raise InvalidItems(f"`over` must give a list, and gives {_named(value)}")
     texts, size = [], 0
@@ -59,12 +59,12 @@ def read_items(value: Any) -> list[str]:
 
 
 def expand(claim: Claim, texts: Sequence[str]) -> bool:
-    """Insert the tasks for the items of a claimed map, and let it wait for them; ``False``: it is not ours.
+    """Insert the tasks for the items of a claimed map, and let it wait for them; ``False`` if it is not ours.
 
     Raises ``InvalidItems`` when the run would have too many tasks.
     """
     _check_number(claim, len(texts))
-    return transact(partial(_expand, claim, texts), patience=WORKER_PATIENCE)
+    return _expand(claim, texts)
 
 
 def _check_number(claim: Claim, count: int) -> None:
@@ -78,9 +78,10 @@ def _check_number(claim: Claim, count: int) -> None:
         )
 
 
+@in_transaction(patience=WORKER_PATIENCE)
 def _expand(claim: Claim, texts: Sequence[str]) -> bool:
     count, node = len(texts), claim.node
-    if not finish.hold(claim, map_count=count):
+    if not endings.suspend(claim, map_count=count):
         return False
     beginning = items.beginning(claim.graph, node)
     _insert_tasks(claim, beginning, texts)
@@ -94,7 +95,7 @@ def _expand(claim: Claim, texts: Sequence[str]) -> bool:
         # No rule of what is in it ever holds.
         whole = Tally(count, tally.failed * count, tally.skipped * count)
         if work.end_map(claim.run, claim.graph, node, items.outcome(whole, count), whole.failed, count):
-            after_commit(partial(stopping.carry_on, claim.run.pk))
+            after_commit(partial(stopping.continue_stop, claim.run.pk))
     after_commit(partial(failpoints.point, "map.committed"))
     return True
 
@@ -139,7 +140,7 @@ def _insert(claim: Claim, graph: Graph, position: int, state: str, rows: Iterato
 
 
 def _batches(rows: Iterator[Row], number: int) -> Iterator[list[Row]]:
-    """The next ``number`` of ``rows``, as many at once as make up a statement of moderate size."""
+    """Divide the next ``number`` of ``rows`` into statements of moderate size."""
     while number:
         batch: list[Row] = []
         size = 0
@@ -153,19 +154,16 @@ def _batches(rows: Iterator[Row], number: int) -> Iterator[list[Row]]:
 @prepared
 def _inserting(state: str, grace: float) -> InsertMany:
     given: dict[str, Any] = {name: Param(name, TEXT) for name in ("step", "name", "queue")}
-    given |= {name: Param(name, INTEGER) for name in ("position", "sequence", "reruns")}
-    times: dict[str, Any] = {}
-    status = state
-    if state in (PUBLISHED, DUE):
-        status = TaskStatus.QUEUED
-        times = {"queued_at": Now(), "next_dispatch_at": later(grace) if state == PUBLISHED else Now()}
-    else:
-        # What is queued first in a generation has its first sequence then.
-        given["sequence"] = 0
-    if state in TASK_FINISHED:
-        times = {"finished_at": Now()}
+    given |= {name: Param(name, INTEGER) for name in ("position", "reruns")}
     varying = ("id", "map_index", "item")
-    return InsertMany(Task, varying, run_id=Param("run", UUID_FIELD), status=status, **given, **times)
+    return InsertMany(Task, varying, run_id=Param("run", UUID_FIELD), **given, **_first_state(state, grace))
+
+
+def _first_state(state: str, grace: float) -> dict[str, Any]:
+    if state in (PUBLISHED, DUE):
+        return transitions.queued(Param("sequence", INTEGER), later(grace) if state == PUBLISHED else Now())
+    pending = transitions.pending()
+    return pending | transitions.settled(state) if state in TASK_FINISHED else pending
 
 
 def _publish(claim: Claim, position: int, count: int) -> None:
@@ -179,7 +177,7 @@ def _publish(claim: Claim, position: int, count: int) -> None:
 
 
 def _named(value: Any) -> str:
-    """What a value is called in JSON."""
+    """The name of a value's type in JSON."""
     if value is None:
         return "null"
     kinds: dict[type, str] = {bool: "true or false", dict: "a mapping", str: "text"}

@@ -1,4 +1,4 @@
-"""Timers: steps that wait until a time, in the database and without a worker."""
+"""Timers: steps wait in the database until a time, without a worker."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import WORKER_PATIENCE, connection, statement, transact
-from django_director.engine.attempts import finish
+from django_director.db.transactions import WORKER_PATIENCE, connection, in_transaction, statement
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.supervisor.recovery import read, run_of
+from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
@@ -22,13 +22,13 @@ from . import approvals
 
 
 def wait(claim: Claim, seconds: float) -> bool:
-    """Let a claimed task wait for so many seconds and succeed then, without a worker."""
-    waiting = partial(finish.hold, claim, deadline_at=later(seconds))
+    """Let a claimed task wait for ``seconds`` without a worker, and then succeed."""
+    waiting = partial(endings.suspend, claim, deadline_at=later(seconds))
     return statement(waiting, patience=WORKER_PATIENCE)
 
 
 def now(claim: Claim) -> datetime:
-    """The database's present time, with its zone."""
+    """The present time by the database's clock, with a time zone."""
     row = Task.objects.filter(pk=claim.task_id).values_list(Now(), flat=True)
     moment: datetime = statement(row.get, patience=WORKER_PATIENCE)
     if timezone.is_aware(moment):
@@ -39,20 +39,21 @@ def now(claim: Claim) -> datetime:
 
 
 def fire(tasks: TaskQuerySet | None = None) -> int:
-    """End the waits, and decide on the approvals, whose time is up; return how many."""
+    """End waits whose time is up, and decide on approvals whose time is up; return how many."""
     chosen: TaskQuerySet = Task.objects.all() if tasks is None else tasks
     due = chosen.waiting().filter(deadline_at__lte=Now()).order_by("deadline_at")
-    return each(read(due.annotate(as_of=Now())), lambda task: transact(partial(_fire, task)), run_of)
+    return each(read_to_end(due.annotate(as_of=Now())), _fire, run_of)
 
 
 def end_waits(tasks: TaskQuerySet) -> int:
-    """End those waits of ``tasks`` that go on, whatever their time; return how many."""
+    """End the waits among ``tasks`` at once; return how many."""
     waiting = tasks.waiting().filter(deadline_at__isnull=False, asked_at=None)
-    return sum(transact(partial(_fire, task)) for task in read(waiting))
+    return sum(_fire(task) for task in read_to_end(waiting))
 
 
+@in_transaction()
 def _fire(task: Any) -> bool:
     kind = task.run.version.graph.node(task.position).kind
     if kind == "wait":
-        return finish.end_waiting(task, TaskStatus.SUCCESS)
+        return endings.end_waiting(task, TaskStatus.SUCCESS)
     return kind == "approval" and approvals.time_out(task, task.as_of)

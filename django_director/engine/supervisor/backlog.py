@@ -1,4 +1,4 @@
-"""How long messages wait in their queues, and when a message that nobody has taken is sent once more."""
+"""Backlogs: how long messages wait in their queues, and when a message that nobody took is sent again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django_director.conf import MAX_GRACE, director
 from django_director.db.functions import Now, later
 from django_director.db.transactions import update_unlocked
 from django_director.dispatch import routing
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
 
@@ -20,33 +20,33 @@ from . import probes
 from .probes import Probes
 
 SAMPLE: Final = 500
-"""How many running tasks are looked at, those that started last."""
+"""How many running tasks are read: those that started last."""
 CHUNK: Final = 500
 CHUNKS: Final = 20
-"""How many chunks one look hastens; what is left waits for the next one."""
+"""How many chunks one look expedites; what is left waits for the next one."""
 
 
 class Wait(NamedTuple):
-    """What a queue in which something runs looks like, in seconds."""
+    """How long messages wait in a queue from which tasks run, in seconds."""
 
     least: float
-    """The least that a running task has waited: one that was published anew did not wait in a queue."""
+    """The shortest time that a running task had waited. A task that was sent again seems to have waited longer."""
     since: float
-    """Since its last start."""
+    """The time since a task of the queue has started."""
 
     @property
     def present(self) -> float:
-        """How long a message waits now; all workers may be busy."""
+        """How long a message waits now, also when all workers are busy."""
         return max(self.least, self.since)
 
     @property
     def until_next_look(self) -> float:
-        """How long a message that is explained is left alone."""
+        """For how long a message whose wait is explained is left alone."""
         # In whole seconds, so that few statements postpone a batch.
         return max(float(director.DISPATCH_GRACE), round(self.least))
 
     def explains(self, age: float) -> bool:
-        """Whether a message of this age need not be lost: the queue moves, and takes about as long."""
+        """Whether a message of this age may just be waiting: the queue moves, and takes about as long."""
         return self.since <= director.DISPATCH_GRACE and age <= 2 * self.least
 
 
@@ -54,7 +54,7 @@ Waits = dict[str, Wait]
 
 
 def waits() -> Waits:
-    """What queues look like, by name: those in which something runs at this moment."""
+    """How long messages wait, by queue, for the queues from which tasks run at this moment."""
     running = Task.objects.all_running().filter(queued_at__isnull=False, started_at__isnull=False)
     least: dict[str, timedelta] = {}
     since: dict[str, timedelta] = {}
@@ -68,28 +68,28 @@ def waits() -> Waits:
 
 
 class Watch:
-    """What is known of queues from one look to the next.
+    """What one supervisor has seen of queues, from one look to the next.
 
-    Tells a queue in which nothing runs from one whose tasks are short: there at many a moment none runs.
+    So it can tell a queue in which nothing runs from a queue of short tasks, of which often none runs just now.
     """
 
     def __init__(self, looks: int) -> None:
-        """A queue is dry after so many looks in a row at which nothing ran in it."""
+        """``looks`` is after how many looks in a row without a running task a queue counts as dry."""
         self.probes: dict[str, Probes] = {}
-        """Of queues that were dry."""
+        """The probes of dry queues, by queue."""
         self._looks = looks
         self._missed: Counter[str] = Counter()
         self._counted: set[str] = set()
         self._waits: Waits | None = None
 
     def begin(self) -> None:
-        """The next look."""
+        """Begin the next look."""
         self._counted.clear()
         self._waits = None
 
     @property
     def waits(self) -> Waits:
-        """What queues look like at the present look."""
+        """How long messages wait, by queue, at the present look."""
         if self._waits is None:
             self._waits = waits()
             for queue in self._waits:
@@ -97,14 +97,14 @@ class Watch:
         return self._waits
 
     def doubtful(self, queues: Iterable[str]) -> set[str]:
-        """Those in which nothing runs by the present look, and that are not dry by that."""
+        """Queues with no running task now, but not yet idle for long enough to count as dry."""
         missing = set(queues).difference(self.waits)
         self._missed.update(missing - self._counted)
         self._counted |= missing
         return {queue for queue in missing if self._missed[queue] < self._looks}
 
     def is_still(self, queue: str) -> bool:
-        """Whether nothing has started for a while: the queue is dry, or a long task runs in it alone."""
+        """Whether nothing has started for a while: the queue is dry, or all its running tasks are long."""
         wait = self.waits.get(queue)
         if wait is None:
             return not self.doubtful([queue])
@@ -112,11 +112,11 @@ class Watch:
 
 
 def delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:
-    """Seconds from a publication to the next one.
+    """Seconds until the message of a task is sent again if nobody takes it.
 
-    A backlog must not be published over and over: twice what the queue takes now. Where nothing runs there may be
-    no worker: each further message waits twice as long, and only probes are sent. Either may turn out to be too
-    long, see ``hasten``.
+    A backlog must not be sent over and over, so this is twice the time that messages wait in the queue now. Where
+    nothing runs there may be no worker: each further message waits twice as long, and only probes are sent. Either
+    may turn out to be too long, see ``expedite``.
     """
     queue = routing.destination(name, chosen)
     if queue in known:
@@ -124,20 +124,20 @@ def delay(name: str, chosen: str, dispatches: int, known: Waits) -> float:
     return min(float(director.DISPATCH_GRACE) * 2.0 ** min(dispatches, 16), MAX_GRACE)
 
 
-def hasten(watch: Watch | None = None) -> int:
-    """Bring forward what waits for longer than its queue takes now; return how many tasks.
+def expedite(watch: Watch | None = None) -> int:
+    """Bring forward tasks that are due later than their queue justifies now; return how many.
 
-    What was put off while there was no worker, or while a backlog or an outage made the queue look long, must not
-    wait so long when that is over: its message may be lost. Of a queue in which nothing runs that is the probes.
-    What is parked stays so, see ``hold``.
+    Tasks were put off while there was no worker, or while a backlog or an outage made the queue look long. When
+    that is over they must not wait so long, as their messages may be lost. In a queue in which nothing runs only
+    the probes are brought forward. Parked tasks stay parked.
     """
     watch = watch or Watch(looks=1)
     watch.begin()
     known = watch.waits
     late = Task.objects.queued().filter(
-        next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(pausing.PARKED)
+        next_dispatch_at__gt=later(director.DISPATCH_GRACE), next_dispatch_at__lt=later(parking.PARKED)
     )
-    hastened = 0
+    expedited = 0
     for name, chosen, dispatches in late.order_by().values_list("name", "queue", "dispatches").distinct():
         kind = late.filter(name=name, queue=chosen, dispatches=dispatches)
         seconds = delay(name, chosen, dispatches, known)
@@ -145,22 +145,22 @@ def hasten(watch: Watch | None = None) -> int:
         if queue not in known:
             is_new = queue not in watch.probes
             found = probes.of(watch, queue)
-            hastened += len(found) if is_new else _hasten(kind.filter(pk__in=found), seconds)
+            expedited += len(found) if is_new else _expedite(kind.filter(pk__in=found), seconds)
             # Where tasks are short none may run just now.
             seconds = seconds if watch.doubtful([queue]) else MAX_GRACE
-        hastened += _hasten(kind, seconds)
-    return hastened
+        expedited += _expedite(kind, seconds)
+    return expedited
 
 
-def _hasten(tasks: TaskQuerySet, seconds: float) -> int:
-    hastened = 0
+def _expedite(tasks: TaskQuerySet, seconds: float) -> int:
+    expedited = 0
     for _ in range(CHUNKS):
         late = tasks.filter(next_dispatch_at__gt=later(seconds)).order_by("-next_dispatch_at")
         done = update_unlocked(late, partial(_bring_forward, seconds), limit=CHUNK)
-        hastened += done
+        expedited += done
         if done < CHUNK:
             break
-    return hastened
+    return expedited
 
 
 def _bring_forward(seconds: float, tasks: TaskQuerySet) -> int:

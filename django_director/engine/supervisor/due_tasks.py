@@ -1,4 +1,4 @@
-"""The queued tasks that are to be published, and their messages."""
+"""Due tasks: queued tasks whose messages are to be sent, and those messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django_director.models.querysets import TaskQuerySet
 
 
 class DueTask(NamedTuple):
-    """A queued task that is to be published."""
+    """A queued task whose message is to be sent."""
 
     pk: UUID
     run_id: UUID
@@ -44,18 +44,18 @@ class DueTask(NamedTuple):
 
     @property
     def is_offered_again(self) -> bool:
-        """Whether no worker that has got it knew it, or no broker would take it."""
+        """Whether a worker did not know the task, or the broker did not take its message."""
         return self.unknown_since is not None or self.unsendable_since is not None
 
     @property
     def is_sent(self) -> bool:
-        """Whether its message may be in its queue: it was sent, and no worker has said that it dropped it."""
+        """Whether its message may be in its queue: it was sent, and no worker has dropped it."""
         was_sent = self.queued_at is not None and self.next_dispatch_at > self.queued_at
         return was_sent and not self.is_offered_again
 
     @property
     def kind(self) -> tuple[str, str]:
-        """What decides on its queue."""
+        """The name and the queue of the task, by which its message is routed."""
         return self.name, self.queue
 
     @property
@@ -64,20 +64,20 @@ class DueTask(NamedTuple):
         return (self.as_of - (self.queued_at or self.as_of)).total_seconds()
 
 
-def due(limit: int) -> list[DueTask]:
-    """Those that are due, oldest first: ``limit`` of them, or fewer when others wait that are offered again."""
+def select_due(limit: int) -> list[DueTask]:
+    """Tasks that are due, oldest first: ``limit`` of them, or fewer if there are tasks to be offered again."""
     rows = Task.objects.queued().filter(next_dispatch_at__lte=Now())
-    tasks = read(rows, limit)
+    tasks = read_due(rows, limit)
     again = [task for task in tasks if task.is_offered_again]
     if len(tasks) < limit or not again:
         return tasks
     # A backlog that one worker drops, or that can't be sent, must not hold up the others.
-    fresh = read(rows.filter(unknown_since=None, unsendable_since=None), limit)
+    fresh = read_due(rows.filter(unknown_since=None, unsendable_since=None), limit)
     return fresh + again[: max(0, limit - 1 - len(fresh))]
 
 
-def read(rows: TaskQuerySet, limit: int) -> list[DueTask]:
-    """At most ``limit`` of these rows, the ones that are due first, without those that are locked now."""
+def read_due(rows: TaskQuerySet, limit: int) -> list[DueTask]:
+    """Read at most ``limit`` of these tasks, those that are due first. Locked rows are left out."""
     # What is locked can't be postponed, and would be published at each look.
     rows = unlocked(rows.order_by("next_dispatch_at"), limit)
     # Whole rows take longer to make than to read, and there may be many.
@@ -86,7 +86,7 @@ def read(rows: TaskQuerySet, limit: int) -> list[DueTask]:
 
 
 def messages(tasks: Iterable[DueTask]) -> tuple[list[Message], list[Refusal]]:
-    """The messages of these tasks, without those that can't be made: one must not hold up the others."""
+    """Make the messages of tasks; return them, and refusals for tasks whose message can't be made."""
     made: list[Message] = []
     refused: list[Refusal] = []
     for task in tasks:

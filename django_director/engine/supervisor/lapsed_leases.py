@@ -1,4 +1,4 @@
-"""Leases that have run out although their workers live: seen twice before the tasks are taken away.
+"""Leases that have run out although their workers live: they are seen twice before tasks are taken away.
 
 Another session may have locked the row for longer than its lease, so that it could not be renewed. The worker does
 so within moments when the lock ends, and must not find that the supervisor was faster.
@@ -24,13 +24,13 @@ Key = tuple[UUID, int | None]
 
 
 class Lapses:
-    """What one supervisor has seen of them."""
+    """The lapsed leases of live workers that one supervisor has seen."""
 
     def __init__(self) -> None:
         self._since: dict[Key, float] = {}
 
     def confirmed(self, lapsed: list[Task]) -> list[Task]:
-        """Those of ``lapsed`` that are to be taken away now."""
+        """The tasks among ``lapsed`` that may be taken from their workers now."""
         doubtful = self._of_live_workers(lapsed)
         free = _free(doubtful)
         now = time.monotonic()
@@ -52,7 +52,7 @@ def _key(task: Task) -> Key:
 
 
 def _free(keys: set[Key]) -> set[Key]:
-    """Those whose rows nobody has locked."""
+    """Those of ``keys`` whose rows nobody has locked."""
     if not keys:
         return set()
     rows = unlocked(Task.objects.filter(pk__in=[task_id for task_id, _ in keys]).order_by("pk"), BATCH)

@@ -1,7 +1,7 @@
-"""The supervisor: a loop that recomputes everything that is due from rows.
+"""The supervisor: a loop that does whatever the rows say is due.
 
-Any number may run. One holds a lease and works; the others stand by at the cost of one query each third of it.
-Doing anything here twice is harmless: every change is a compare-and-set of the row it concerns.
+Any number of supervisors may run. One holds a lease and works; each of the others makes one query in a third of
+the lease's time. Doing anything twice is harmless: every change is a compare-and-set of the row that it concerns.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from django.db import DatabaseError, InterfaceError, OperationalError
-from django.db.models import Q
+from django.db import DatabaseError, InterfaceError
 
 from django_director.common.throttle import Throttle
 from django_director.conf import director
 from django_director.db import lock_limits
-from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
-from django_director.db.transactions import BATCH, disconnect, statement
-from django_director.engine import pausing
+from django_director.db.transactions import BATCH, disconnect
+from django_director.engine import parking, pausing
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import item_rows
 from django_director.engine.steps import child_workflows, timers
-from django_director.models import Lease
 
 from . import (
+    agenda,
+    audit,
     backlog,
     lapsed_leases,
-    recovery,
+    leases,
+    publishing,
     reoffers,
     retention,
     timeouts,
@@ -44,18 +44,16 @@ from . import (
     unwritten_outcomes,
     workers,
 )
+from .leadership import LEASE_NAME, Leadership, lease_seconds
 
 logger = logging.getLogger(__name__)
 
-LEASE_NAME: Final = "supervisor"
-LEASE_SECONDS: Final = 3.6
-"""How long a supervisor that gives no sign keeps the others out; less where tasks' leases are shorter."""
 LEAST_PAUSE: Final = 0.05
-"""Seconds after which one that stands by looks at a lease that is about to end."""
+"""The shortest pause, in seconds, of a supervisor that waits for the end of another one's lease."""
 SLOW_TICK: Final = 10.0
 """Seconds after which a tick is warned of."""
 QUIET_SHARE: Final = 0.75
-"""For which part of a worker's ``patience`` the database must have answered before its silence counts."""
+"""The part of a worker's ``patience`` for which the database must have answered before silence counts."""
 LOOKS: Final = 4
 """How often in a ``TICK`` it looks for what is due, which is one query: workers shall not wait for the messages
 that a wide start or finish has left to it. Once, when for ``IDLE_SECONDS`` no task was under way."""
@@ -74,7 +72,7 @@ class Report:
     woken: int = 0
     written: int = 0
     fired: int = 0
-    hastened: int = 0
+    expedited: int = 0
     lost: int = 0
     unknown: int = 0
     resumed: int = 0
@@ -92,7 +90,7 @@ class Report:
 
 @dataclass(slots=True)
 class _Clock:
-    """When this process did the things that are not for every tick."""
+    """When this process last did the work that is not for every tick."""
 
     workers: float = 0.0
     leases: float = 0.0
@@ -105,7 +103,7 @@ class _Clock:
     last_tick: float = field(default_factory=time.monotonic)
 
     def anew(self) -> _Clock:
-        """The clock of who begins to work now; for how long the database has answered is known already."""
+        """The clock of a supervisor that begins to work now. It keeps for how long the database has answered."""
         return _Clock(steady_since=self.steady_since, last_tick=self.last_tick)
 
 
@@ -120,10 +118,7 @@ class Supervisor:
         self._vigil = workers.Vigil()
         self._reoffers = reoffers.Reoffers()
         self._lapses = lapsed_leases.Lapses()
-        self._holds = False
-        self._renewed = 0.0
-        self._free_in = 0.0
-        """Seconds until another supervisor's lease ends if it is not renewed."""
+        self._leadership = Leadership(self.name, self._warn)
         self._progress_at = time.monotonic()
         self._warnings = Throttle()
 
@@ -138,15 +133,15 @@ class Supervisor:
 
     @property
     def silence(self) -> float:
-        """Seconds since the last progress: there is some several times in a tick."""
+        """Seconds since ``show_progress`` was called, which happens several times in a tick."""
         return time.monotonic() - self._progress_at
 
     def show_progress(self) -> None:
-        """Say that nothing is waited for in vain."""
+        """Note that the supervisor is not stuck."""
         self._progress_at = time.monotonic()
 
     def run(self, is_wanted: Callable[[], bool] = lambda: True) -> None:
-        """Tick until ``stop`` is called or ``is_wanted`` says no; a broken database is waited for."""
+        """Tick until ``stop`` is called or ``is_wanted`` says no. Errors of the database do not end it."""
         with engine_session():
             while not self._stop.is_set() and is_wanted():
                 self.show_progress()
@@ -156,9 +151,9 @@ class Supervisor:
 
     def _guarded_tick(self) -> float:
         try:
-            if not self._is_held() and not self._acquire():
+            if not self._leadership.is_fresh and not self._acquire():
                 self._notice_gap(time.monotonic())
-                return min(_lease_seconds() / 3, max(self._free_in, LEAST_PAUSE))
+                return min(lease_seconds() / 3, max(self._leadership.free_in, LEAST_PAUSE))
             report = self.tick()
         except (DatabaseError, InterfaceError) as error:
             self._warn("tick", "The supervisor can't work: %s", error)
@@ -170,11 +165,11 @@ class Supervisor:
         return float(director.TICK) / (1 if is_idle else LOOKS)
 
     def tick(self) -> Report:
-        """Do once what is due. No part of it waits long for a lock, and none keeps the others from their turn."""
+        """Do once what is due. No part of the work waits long for a lock; errors of one do not stop the others."""
         began = time.monotonic()
         report = Report()
         with lock_limits.bounded():
-            due = recovery.look(LEASE_NAME)
+            due = agenda.poll(LEASE_NAME)
             self._notice_gap(began)
             if not due.is_idle:
                 self._clock.moved = began
@@ -185,46 +180,44 @@ class Supervisor:
             self._warn("slow", "A tick of the supervisor took %.0f s; what was due has waited for that.", took)
         return report
 
-    def _do_due(self, due: recovery.Due, report: Report) -> None:
+    def _do_due(self, due: agenda.Due, report: Report) -> None:
         do = self._do
-        report.woken = do("wake", recovery.wake) if due.waking else 0
+        report.woken = do("wake", publishing.wake) if due.waking else 0
         if due.publishing or report.woken or self._queues.probes:
-            report.published = do("publish", partial(recovery.publish_due, self._queues))
+            report.published = do("publish", partial(publishing.publish_due, self._queues))
         # Before anything is taken from workers that have done their part.
         report.written = do("write", partial(unwritten_outcomes.write_all, BATCH)) if due.writing else 0
         report.fired = do("fire", timers.fire) if due.firing else 0
         report.timed_out = do("stop", timeouts.stop_overdue_runs) if due.stopping else 0
         report.reported = do("report", partial(child_workflows.report_all, BATCH)) if due.reporting else 0
-        report.closed = do("close", recovery.close_stopped) if due.closing or report.timed_out else 0
+        report.closed = do("close", audit.close_stopped) if due.closing or report.timed_out else 0
         if due.ending and self._is_steady(timeouts.QUIET):
             report.timed_out += do("time out", timeouts.end_overdue_attempts)
         report.admitted = do("admit", admission.admit_due) if due.admitting else 0
 
-    def _do_now_and_then(self, due: recovery.Due, report: Report, now: float) -> None:
+    def _do_now_and_then(self, due: agenda.Due, report: Report, now: float) -> None:
         do, clock = self._do, self._clock
         if now - clock.workers >= workers.beat_period():
             clock.workers = now
             if (due.in_work or due.in_queue) and self._is_steady(workers.patience() * QUIET_SHARE):
-                report.lost += do("lose", partial(workers.lose_silent, self._vigil))
+                report.lost += do("lose", partial(workers.mark_silent_lost, self._vigil))
         if self._reoffers.is_due() and due.in_queue:
-            report.hastened += do("offer", self._reoffers.send)
+            report.expedited += do("offer", self._reoffers.send)
         if now - clock.leases >= min(15.0, director.LEASE / 6):
             clock.leases = now
             report.resumed = do("follow", pausing.follow_parents)
             if due.in_queue:
-                report.hastened += do("hasten", partial(backlog.hasten, self._queues))
+                report.expedited += do("expedite", partial(backlog.expedite, self._queues))
                 report.unknown = do("unknown", unknown_tasks.fail) + do("unsendable", unsendable_tasks.fail)
-                report.resumed += do("bring back", pausing.bring_back_forgotten)
+                report.resumed += do("bring back", parking.release_forgotten)
             if due.in_work and self._is_steady():
-                report.lost += do(
-                    "expire", partial(recovery.expire_leases, self._is_steady, self._lapses.confirmed)
-                )
+                report.lost += do("expire", partial(leases.expire_leases, self._is_steady, self._lapses.confirmed))
         if now - clock.maps >= min(30.0, director.LEASE / 2):
             clock.maps = now
             report.released = do("top up", item_rows.top_up)
         if now - clock.audit >= director.LEASE:
             clock.audit = now
-            report.recomputed = do("audit", recovery.audit)
+            report.recomputed = do("audit", audit.audit)
         if now - clock.retention >= RETENTION_PERIOD:
             self._clean(report, now)
 
@@ -235,7 +228,7 @@ class Supervisor:
             self._clock.retention -= RETENTION_PERIOD - RETENTION_PAUSE
 
     def _do(self, what: str, part: Callable[[], int]) -> int:
-        """Do a part of a tick; what goes wrong in it is logged, unless the connection is lost."""
+        """Do a part of a tick. Its errors are logged, except the loss of the connection, which is raised."""
         self.show_progress()
         try:
             return part()
@@ -252,65 +245,28 @@ class Supervisor:
             logger.warning(text, *args, exc_info=exc_info, extra={"action": "supervise"})
 
     def _is_steady(self, seconds: float | None = None) -> bool:
-        """Whether the database has answered for ``seconds``, or one whole lease, also within the present tick."""
+        """Whether the database has answered without a gap for ``seconds``, by default for one whole lease."""
         now = time.monotonic()
         self._notice_gap(now)
         return now - self._clock.steady_since >= (director.LEASE if seconds is None else seconds)
 
     def _notice_gap(self, now: float) -> None:
-        """While the database was away nobody could renew a lease: expiry waits for one whole lease of quiet."""
+        """Note when the database was away for a while: workers could not renew their leases then."""
         if now - self._clock.last_tick > max(3 * director.TICK, director.LEASE / 6):
             self._clock.steady_since = now
         self._clock.last_tick = now
 
-    def _is_held(self) -> bool:
-        """Whether the lease was ours a moment ago: it is renewed each third of its time, not at each tick."""
-        return self._holds and time.monotonic() - self._renewed < _lease_seconds() / 3
-
     def _acquire(self) -> bool:
-        self._renewed = time.monotonic()
-        try:
-            with lock_limits.bounded():
-                held = self._take_lease()
-        except OperationalError as error:
-            if not lock_limits.is_locked(error):
-                raise
-            # Two that work are harmless, and none would be no supervisor at all.
-            self._warn(
-                "lease", "Another session has locked the supervisor's lease; %s works without it.", self.name
-            )
-            held = True
-        if held and not self._holds:
+        """Take or renew the lease; say whether this supervisor is to work."""
+        was_held = self._leadership.is_held
+        held = self._leadership.acquire()
+        if held and not was_held:
             logger.info("%s supervises.", self.name, extra={"action": "supervise"})
             self._clock = self._clock.anew()
             # The time in which it stood by is no gap in its ticks.
             self._reoffers = reoffers.Reoffers()
-        self._holds = held
-        return held
-
-    def _take_lease(self) -> bool:
-        mine = Lease.objects.filter(Q(holder=self.name) | Q(until__lt=Now()), name=LEASE_NAME)
-        changes = {"holder": self.name, "until": later(_lease_seconds()), "beat_at": Now()}
-        before = None if self._holds else Lease.objects.annotate(now=Now()).filter(name=LEASE_NAME).first()
-        self._free_in = 0.0 if before is None else (before.until - before.now).total_seconds()
-        held = bool(statement(lambda: mine.update(**changes)))
-        if not held and before is None and not self._holds:
-            lease = Lease(name=LEASE_NAME, holder=self.name, until=Now(), beat_at=Now())
-            Lease.objects.bulk_create([lease], ignore_conflicts=True)
-            held = bool(statement(lambda: mine.update(**changes)))
-        if held and before is not None and before.holder not in ("", self.name):
-            self._warn("old", "The supervisor %s has given no sign since %s.", before.holder, before.beat_at)
         return held
 
     def _release(self) -> None:
-        try:
-            with lock_limits.bounded():
-                own = Lease.objects.filter(name=LEASE_NAME, holder=self.name)
-                statement(lambda: own.update(holder="", until=Now()))
-        except (DatabaseError, InterfaceError):
-            logger.info("The supervisor's lease is left to run out.")
+        self._leadership.release()
         disconnect()
-
-
-def _lease_seconds() -> float:
-    return min(LEASE_SECONDS, float(director.LEASE) / 2)

@@ -1,4 +1,4 @@
-"""Attempts of which a worker's own process knows that they are over, told long before their lease tells."""
+"""Attempts that a worker knows to be over: they are ended at once, long before their leases run out."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from django_director.db.lock_limits import bounded, is_locked
 from django_director.db.transactions import statement
 from django_director.models import Task
 
-from . import recovery, timeouts
+from . import leases, timeouts
 
 
 class Held(Protocol):
-    """A claim, as far as it takes to find its row."""
+    """What must be known of a claim to find its row."""
 
     @property
     def task_id(self) -> UUID: ...
@@ -26,18 +26,18 @@ class Held(Protocol):
 
 
 def write_down(task_id: UUID, sequence: int, why: str, seconds: float | None = None) -> bool:
-    """End the running attempt of a message as lost or, with ``seconds``, as one that ran longer than so many.
+    """End the running attempt of a message as lost or, with ``seconds``, as one that ran longer than its limit.
 
-    A task that is still queued by that message is queued under the next one: the message will not come again.
+    If the task is still queued by that message, it is sent again under a new one.
 
-    ``False``: another session has locked a row that it needs, ask again. Raises ``DatabaseError``.
+    Returns ``False`` if another session has locked a row: call it again then. Raises ``DatabaseError``.
     """
     try:
         with bounded():
             if seconds is not None:
                 timeouts.time_out_message(task_id, sequence, seconds)
-            elif not recovery.lose_message(task_id, sequence, why):
-                recovery.requeue(task_id, sequence, why)
+            elif not leases.mark_message_lost(task_id, sequence, why):
+                leases.resend(task_id, sequence, why)
     except OperationalError as error:
         if not is_locked(error):
             raise
@@ -46,9 +46,9 @@ def write_down(task_id: UUID, sequence: int, why: str, seconds: float | None = N
 
 
 def still_held(claims: Iterable[Held], is_leased: bool) -> set[int]:
-    """The tokens of those claims whose rows are still theirs.
+    """The tokens of the claims whose rows still have them.
 
-    If ``is_leased``, of those only whose leases have not run out.
+    With ``is_leased``, only claims whose leases have not run out.
     """
     chosen = {claim.token: claim.task_id for claim in claims}
     mine = Task.objects.running().filter(pk__in=chosen.values(), claim__in=chosen)

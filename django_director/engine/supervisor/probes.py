@@ -1,14 +1,15 @@
 """Probes: the few messages that are sent again to a queue in which nothing runs.
 
-There may be no worker, for days, and each message that is sent would stand before what comes later. The last
-messages that went to the queue are its probes. A queue is taken from in its order, so when one of them is taken
-and then nothing starts any more, whatever went there before and is still queued is lost: it is all sent again.
+There may be no worker for days, and each further message would stand before later ones in the queue. So only the
+last messages that were sent to a queue are sent again: its probes. Messages are taken in order. When a probe is
+taken and then nothing starts any more, all earlier messages of tasks that are still queued are lost, and are sent
+again.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from django.db.models import F, Q
@@ -16,27 +17,34 @@ from django.db.models import F, Q
 from django_director.db.functions import Now, later
 from django_director.db.transactions import update_unlocked
 from django_director.dispatch import routing
-from django_director.engine import outbox, pausing
+from django_director.engine import outbox, parking
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
-
-if TYPE_CHECKING:
-    from .backlog import Watch
 
 PROBES: Final = 3
 
 
 class Probes(NamedTuple):
-    """Those of one queue."""
+    """The probes of one queue."""
 
     tasks: frozenset[UUID]
     since: datetime
     """When they were chosen, by the database's clock."""
 
 
+class Watch(Protocol):
+    """What must be known of queues to tell what became of their probes."""
+
+    @property
+    def probes(self) -> dict[str, Probes]: ...
+
+    def is_still(self, queue: str) -> bool:
+        """Whether nothing has started in a queue for a while."""
+
+
 def of(watch: Watch, queue: str) -> frozenset[UUID]:
-    """The probes of a queue in which nothing runs; if there are none, they are chosen, and due at once."""
+    """The probes of a queue in which nothing runs. If it has none, they are chosen and made due now."""
     if queue not in watch.probes:
         chosen = _choose(queue)
         if chosen is None:
@@ -46,9 +54,9 @@ def of(watch: Watch, queue: str) -> frozenset[UUID]:
 
 
 def release(watch: Watch) -> int:
-    """Make what has turned out to be lost due at once, as if it had never been sent; return how many tasks.
+    """Make tasks whose messages have turned out to be lost due now; return how many.
 
-    That are those sent before probes that were taken: when nothing starts any more, or when all probes were taken.
+    Those are tasks sent before probes that were taken, if nothing starts any more or all probes were taken.
     """
     released = 0
     rows = _rows(watch)
@@ -103,7 +111,7 @@ def _sent(queue: str) -> TaskQuerySet:
     sent: TaskQuerySet = Task.objects.all_queued().filter(
         Q(queue=queue) | Q(queue="", name__in=names),
         next_dispatch_at__gt=F("queued_at"),
-        next_dispatch_at__lt=later(pausing.PARKED),
+        next_dispatch_at__lt=later(parking.PARKED),
         unknown_since=None,
         unsendable_since=None,
     )

@@ -1,4 +1,4 @@
-"""Messages that a silent worker may have taken: they are sent again, long before it counts as lost.
+"""Reoffers: messages that a silent worker may have taken are sent again, long before it counts as lost.
 
 A worker that is frozen, or whose machine has vanished, takes messages from the broker all the same: Redis gives it
 one more, RabbitMQ as many as it may prefetch. So while one worker is silent and another one is not, what was sent
@@ -23,7 +23,7 @@ from uuid import UUID
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.dispatch import publisher, routing
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.models import Task, Worker
 
 from . import backlog, due_tasks
@@ -53,7 +53,7 @@ def silence() -> float:
 
 
 class Reoffers:
-    """What one supervisor has sent again for the workers that are silent now."""
+    """The messages that one supervisor has sent again for the workers that are silent now."""
 
     def __init__(self) -> None:
         self._sent: Counter[Key] = Counter()
@@ -99,7 +99,7 @@ def _key(task: DueTask) -> Key:
 
 
 def _silent_beside_others() -> int:
-    """How many workers are silent, if another one is not: else nobody would be there to take a message."""
+    """How many workers are silent; 0 if all are, as nobody would be there to take a message."""
     seen = Worker.objects.filter(is_watched=True, seen_at__gte=later(-SILENT_FOR))
     times = list(seen.annotate(now=Now()).values_list("seen_at", "now"))
     silent = sum((now - seen_at).total_seconds() > silence() for seen_at, now in times)
@@ -107,16 +107,16 @@ def _silent_beside_others() -> int:
 
 
 def _waiting() -> list[DueTask]:
-    """Tasks whose messages should have been taken by now; none where there are more than a ``FEW``."""
+    """Tasks whose messages should have been taken by now; none if there are more than ``FEW``."""
     sent = Task.objects.queued().filter(
         # What is older than the grace is looked at anyway.
         queued_at__range=(later(-director.DISPATCH_GRACE), later(-PAUSE)),
         next_dispatch_at__gt=Now(),
-        next_dispatch_at__lt=later(pausing.PARKED),
+        next_dispatch_at__lt=later(parking.PARKED),
         unknown_since=None,
         unsendable_since=None,
     )
-    tasks = due_tasks.read(sent, FEW + 1)
+    tasks = due_tasks.read_due(sent, FEW + 1)
     if len(tasks) > FEW:
         return []
     known = backlog.waits() if tasks else {}

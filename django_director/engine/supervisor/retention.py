@@ -1,7 +1,7 @@
-"""Delete finished runs that nobody wants to keep, in transactions of bounded size.
+"""Retention: finished runs that are not to be kept are deleted, in transactions of bounded size.
 
-A run of many tasks takes several transactions. The first one marks it as being deleted, which no retry can undo;
-whoever comes next goes on with it, whatever became of the first.
+A run of many tasks takes several transactions. The first one marks it as being deleted, so that it can't be
+retried any more. If the process dies, the next one goes on with the run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 from django_director.conf import director
 from django_director.db.functions import later
 from django_director.db.lock_limits import bounded, each
-from django_director.db.transactions import transact
+from django_director.db.transactions import in_transaction, transact
 from django_director.engine import lineage
 from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import Stop
@@ -38,21 +38,21 @@ ALL: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A finished run goes beyond the last ``offset`` (-1: no limit), or when older than ``days``."""
+    """A finished run is deleted if it is not among the last ``offset`` (-1: no limit), or older than ``days``."""
 
     offset: int
     days: float | None
 
     @classmethod
     def of(cls, workflow: Workflow) -> Rule:
-        """The workflow's own rule, else the project's."""
+        """The rule of a workflow, or of the project if the workflow has none."""
         offset, days = workflow.retention_offset, workflow.retention_days
         if offset is None and days is None:
             offset, days = director.RETENTION.get("offset"), director.RETENTION.get("days")
         return cls(ALL if offset is None else offset, days)
 
     def condition(self, runs: QuerySet[Run]) -> Q | None:
-        """What of ``runs`` goes; ``None`` for nothing. One query when there is an offset."""
+        """Which of ``runs`` are to be deleted; ``None`` if none is. One query if there is an offset."""
         found: list[Q] = []
         if self.days is not None:
             found.append(Q(finished_at__lt=later(-self.days * DAY)))
@@ -64,7 +64,7 @@ class Rule:
 
 
 def clean(*, dry_run: bool = False, limit: int | None = None, seconds: float | None = None) -> dict[str, int]:
-    """Delete what is due and return the number of root runs that went, by workflow.
+    """Delete the runs that are due; return the number of deleted root runs, by workflow.
 
     Stops after ``limit`` root runs or ``seconds``, whichever comes first, and goes on at the next call. Active
     runs are never touched, and child runs go with their root.
@@ -84,7 +84,7 @@ def clean(*, dry_run: bool = False, limit: int | None = None, seconds: float | N
 
 
 def _due() -> Iterator[tuple[str, UUID]]:
-    """Every root run that goes, with its workflow's name; each is looked at once."""
+    """Every root run that is to be deleted, with its workflow's name."""
     yield from Run.objects.roots().being_deleted().order_by("pk").values_list("workflow__name", "pk")
     for workflow in Workflow.objects.order_by("name"):
         runs = Run.objects.roots().finished().exclude(stop=Stop.DELETE).filter(workflow=workflow)
@@ -94,7 +94,7 @@ def _due() -> Iterator[tuple[str, UUID]]:
 
 
 def _pages(runs: QuerySet[Run]) -> Iterator[UUID]:
-    """The ids, oldest first, a page at a time: there may be millions."""
+    """The ids of runs, oldest first. They are read in pages, as there may be millions."""
     last = None
     while True:
         page = runs.order_by("pk") if last is None else runs.order_by("pk").filter(pk__gt=last)
@@ -116,7 +116,7 @@ def _beyond(runs: QuerySet[Run], offset: int) -> list[Q]:
 
 
 def _delete(root: UUID, is_late: Callable[[], bool]) -> bool:
-    """Delete a root run with its children; false when it may not or not wholly go now."""
+    """Delete a root run with its child runs; return ``False`` if they can't all be deleted now."""
     runs = [root, *lineage.descendants(root)]
     if _is_active(runs):
         return False
@@ -137,19 +137,20 @@ def _delete(root: UUID, is_late: Callable[[], bool]) -> bool:
 
 
 def _is_active(runs: list[UUID]) -> bool:
-    """A child may outlive its root for a moment, and hooks run when their run has ended."""
+    """Whether a run or a task of ``runs`` is active: hooks and child runs may be when the root has ended."""
     active, tasks = Run.objects.active(), Task.objects.active()
     return active.filter(pk__in=runs).exists() or tasks.filter(run__in=runs).exists()
 
 
 def _delete_run(root: UUID, run: UUID, is_late: Callable[[], bool]) -> bool:
     for rows in (Task.objects.filter(run=run), Gate.objects.filter(run=run)):
-        while transact(partial(_delete_chunk, root, rows)) == CHUNK:
+        while _delete_chunk(root, rows) == CHUNK:
             if is_late():
                 return False
-    return bool(transact(partial(_delete_row, root, run)))
+    return bool(_delete_row(root, run))
 
 
+@in_transaction()
 def _delete_chunk(root: UUID, rows: QuerySet[Any]) -> int:
     if not _hold(root):
         return 0
@@ -159,6 +160,7 @@ def _delete_chunk(root: UUID, rows: QuerySet[Any]) -> int:
     return len(chunk)
 
 
+@in_transaction()
 def _delete_row(root: UUID, run: UUID) -> int:
     if not _hold(root):
         return 0
@@ -167,7 +169,7 @@ def _delete_row(root: UUID, run: UUID) -> int:
 
 
 def _hold(root: UUID) -> int:
-    """A write that keeps two cleaners apart; 0 when another one has finished the job."""
+    """Lock a root run against others that delete it; return 0 if another one has deleted it."""
     return Run.objects.being_deleted().filter(pk=root).update(stop=Stop.DELETE)
 
 

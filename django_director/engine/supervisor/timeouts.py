@@ -1,4 +1,4 @@
-"""Time limits that are not a worker's to keep: of attempts whose process is gone or can't be killed."""
+"""Time limits that the supervisor keeps: of runs, and of attempts whose worker can't end them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from django_director.db.functions import later
 from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, statement, transact, update_unlocked
 from django_director.definitions import WorkflowStep
-from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
-from django_director.engine.launch.start import time_limit
+from django_director.engine.attempts import endings
+from django_director.engine.attempts.failures import Failure
+from django_director.engine.launch.orders import time_limit
+from django_director.engine.queries import read_to_end, run_of
 from django_director.engine.retry_policy import next_delay
 from django_director.models import Attempt, Run, Task
 from django_director.models.querysets import RunQuerySet
 from django_director.status import Stop
-
-from .recovery import read, run_of
 
 MARGIN: Final = 2.0
 """Seconds left to the worker, which ends an attempt by killing its process where it can."""
@@ -34,20 +33,20 @@ QUIET: Final = 3.0
 def time_out_message(task_id: UUID, sequence: int, seconds: float) -> bool:
     """End the running task of a message from outside its process, which its time limit has killed."""
     running = Task.objects.running().filter(pk=task_id, sequence=sequence)
-    return sum(_time_out(task, seconds) for task in statement(partial(read, running))) > 0
+    return sum(_time_out(task, seconds) for task in statement(partial(read_to_end, running))) > 0
 
 
 def end_overdue_attempts() -> int:
-    """End the attempts that go on after their time although nothing killed them; return how many.
+    """End attempts whose time is up and that nothing has killed; return how many.
 
-    Their code may run on: what it comes to is not theirs to commit any more.
+    Their code may run on, but it can't commit a result any more.
     """
     overdue = Task.objects.all_running().filter(deadline_at__lt=later(-MARGIN)).order_by("deadline_at")
-    return each(read(overdue), lambda task: _time_out(task, _given(task)), run_of)
+    return each(read_to_end(overdue), lambda task: _time_out(task, _given(task)), run_of)
 
 
 def stop_overdue_runs(runs: RunQuerySet | None = None) -> int:
-    """Let runs, or those of ``runs``, whose time is up start nothing more; return how many were stopped."""
+    """Stop runs, or those of ``runs``, whose time is up; return how many."""
     chosen: RunQuerySet = Run.objects.all() if runs is None else runs
     chunk = list(chosen.overdue().order_by().values_list("pk", flat=True)[:BATCH])
     by_step = set(_timed_by_their_step(chunk)) if chunk else set()
@@ -60,7 +59,7 @@ def _stop(chunk: list[UUID], why: Stop) -> int:
 
 
 def _timed_by_their_step(chunk: list[UUID]) -> list[UUID]:
-    """Which of overdue runs are child runs whose step gave them less time than their own definition."""
+    """The overdue runs that are child runs whose step gave them less time than their own definition."""
     children = Run.objects.filter(pk__in=chunk, parent_task__isnull=False)
     found = children.select_related("version", "parent_task__run__version").defer("payload")
     return [child.pk for child in found if _is_timed_by_its_step(child)]
@@ -82,7 +81,7 @@ def _step_limit(task: Task) -> float | None:
 
 
 def _given(task: Task) -> float:
-    """The seconds that a running task had: by its step, or else by what its worker went by."""
+    """How many seconds a running task had: by its step, or else by its worker."""
     timeout = task.run.version.graph.node(task.position).timeout
     if timeout is not None:
         return float(timeout)
@@ -92,7 +91,7 @@ def _given(task: Task) -> float:
 
 
 def describe(seconds: float) -> str:
-    """What is said of an attempt that ran longer than so many seconds, whoever ended it."""
+    """The error of an attempt that ran longer than ``seconds``."""
     return f"{TimeLimitExceeded.__name__}: it ran longer than {seconds:g} s"
 
 
@@ -103,5 +102,5 @@ def _time_out(task: Task, seconds: float) -> bool:
     if policy is not None:
         delay = next_delay(policy, task.failures, TimeLimitExceeded, random.random())
     if delay is None:
-        return transact(partial(finish.fail_row, task, failure, failures=F("failures") + 1))
-    return transact(partial(finish.retry_row, task, failure, delay))
+        return transact(partial(endings.fail_row, task, failure, failures=F("failures") + 1))
+    return transact(partial(endings.retry_row, task, failure, delay))

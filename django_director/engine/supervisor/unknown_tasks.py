@@ -1,4 +1,4 @@
-"""Tasks that a worker does not know, as one with old code during a deployment: Celery drops their messages.
+"""Unknown tasks: a worker with old code does not know a new task, and Celery drops its message.
 
 They are offered again and again, so that chance brings them to a worker that knows them. They fail when they have
 been unknown for ``UNKNOWN_TASK_TTL`` seconds and no worker says that it knows them.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,24 +16,23 @@ from django.db.models.functions import Coalesce
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import BATCH, transact, update_unlocked
+from django_director.db.transactions import BATCH, in_transaction, update_unlocked
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Message
 from django_director.engine import outbox
-from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts import endings
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.offer_times import next_offer
+from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
-
-from .recovery import read, run_of
 
 SPREAD: Final = 8
 """Among how many moments, up to twice as late, what was dropped at once is spread."""
 
 
 def note(messages: Iterable[tuple[UUID, int, str]], worker: str) -> None:
-    """Write down that a worker has dropped these messages because it has no such tasks; offer them again soon.
+    """Note that a worker has dropped messages because it does not know their tasks, and offer these again soon.
 
     Each has the id of its task, its sequence, and the name of the Celery task that it asked for: where that is not
     the row's, it was no message of the row.
@@ -56,7 +54,7 @@ def fail() -> int:
     """
     expired = Task.objects.all_queued().filter(unknown_since__lt=later(-director.UNKNOWN_TASK_TTL))
     kinds: defaultdict[tuple[str, str], list[Task]] = defaultdict(list)
-    for task in read(expired):
+    for task in read_to_end(expired):
         kinds[task.name, task.queue].append(task)
     known = _known([tasks[0] for tasks in kinds.values()])
     if known is None:
@@ -65,11 +63,11 @@ def fail() -> int:
         _renew(expired.filter(name=name, queue=queue))
         del kinds[name, queue]
     failing = [task for tasks in kinds.values() for task in tasks]
-    return each(failing, lambda task: transact(partial(_fail, task)), run_of)
+    return each(failing, _fail, run_of)
 
 
 def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
-    """Names and queues of those that a worker knows; ``None``: nobody could be asked."""
+    """The names and queues of the tasks that some worker knows; ``None`` if nobody could be asked."""
     known: set[tuple[str, str]] = set()
     asked: list[Message] = []
     for task in tasks:
@@ -103,9 +101,10 @@ def _renew(tasks: TaskQuerySet) -> None:
         update_unlocked(chunk, lambda rows: rows.queued().update(unknown_since=Now()))
 
 
+@in_transaction()
 def _fail(task: Task) -> bool:
     failure = Failure(
         error=f"UnknownTask: no worker has known the task “{task.name}” for {director.UNKNOWN_TASK_TTL} s; "
         "start a worker that imports it, then retry the run"
     )
-    return finish.fail_row(task, failure)
+    return endings.fail_row(task, failure)

@@ -1,22 +1,21 @@
-"""Write the outcomes that were kept while another session had locked their rows, see ``unwritten``."""
+"""Write outcomes that were kept while another session had locked their rows, see ``attempts/unwritten``."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 from django_director.db.errors import is_of_data
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import avoided, bounded, each
-from django_director.db.transactions import statement, transact
-from django_director.engine import outbox, pausing
-from django_director.engine.attempts import finish
+from django_director.db.transactions import in_transaction, statement
+from django_director.engine import outbox, parking
+from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim, of_row
 from django_director.engine.attempts.failures import Failure
 from django_director.engine.attempts.unwritten_rows import End
 from django_director.models import Task, UnwrittenOutcome
 
-from . import recovery
+from . import leases
 
 LOCK_SECONDS: Final = 0.1
 """How long each is waited for: it was locked a moment ago."""
@@ -25,7 +24,7 @@ LOOK_AGAIN: Final = 15.0
 
 
 def write_all(limit: int) -> int:
-    """Write what is kept and not locked any more, oldest first; return how many tasks ended by that."""
+    """Write kept outcomes whose rows are not locked any more, oldest first; return how many were written."""
     kept = UnwrittenOutcome.objects.exclude(run_id__in=avoided()).annotate(now=Now()).order_by("created_at")
     return each(list(kept[:limit]), _write, lambda outcome: outcome.run_id)
 
@@ -33,30 +32,32 @@ def write_all(limit: int) -> int:
 def _write(kept: Any) -> bool:
     if kept.end == End.OFFER:
         with bounded(LOCK_SECONDS):
-            return transact(partial(_offer, kept))
-    # Not by `recovery.read`, which leaves out runs that are avoided: what is not found here is dropped.
+            return _offer(kept)
+    # Not by `queries.read_to_end`, which leaves out runs that are avoided: what is not found here is dropped.
     running = Task.objects.running().filter(pk=kept.task_id, claim=kept.claim)
     task = statement(running.select_related("run__version").defer("run__payload").first)
     try:
         with bounded(LOCK_SECONDS):
-            return transact(partial(_replace, kept, task))
+            return _replace(kept, task)
     except Exception as error:
         if not is_of_data(error):
             raise
         kept.end, kept.content = End.FAILURE, {"error": f"the result could not be stored: {error}"}
-        return transact(partial(_replace, kept, task))
+        return _replace(kept, task)
 
 
+@in_transaction()
 def _offer(kept: Any) -> bool:
-    """Let a task be sent again whose message was taken while its row was locked, if it still waits for that."""
+    """Let a task be sent again, as its message was taken while its row was locked; return whether it was."""
     UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
     sent = Task.objects.filter(pk=kept.task_id, sequence=kept.content["sequence"], next_dispatch_at__gt=Now())
-    sent = sent.filter(next_dispatch_at__lt=later(pausing.PARKED))
+    sent = sent.filter(next_dispatch_at__lt=later(parking.PARKED))
     return bool(sent.queued().update(next_dispatch_at=outbox.UNSENT))
 
 
+@in_transaction()
 def _replace(kept: Any, task: Task | None) -> bool:
-    """Let the task's row say what is kept. ``None``: the attempt is not the task's any more."""
+    """Write a kept outcome into the row of ``task`` and delete it; only delete it if ``task`` is ``None``."""
     gone, _ = UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
     return bool(gone) and task is not None and _end(kept, task, of_row(task))
 
@@ -65,17 +66,17 @@ def _end(kept: Any, task: Task, claim: Claim) -> bool:
     content = kept.content
     match kept.end:
         case End.SUCCESS:
-            return finish.succeeded(claim, content["result"])
+            return endings.write_success(claim, content["result"])
         case End.FAILURE:
-            return finish.failed(claim, Failure(**content))
+            return endings.write_failure(claim, Failure(**content))
         case End.RETRY:
             passed = (kept.now - kept.created_at).total_seconds()
-            return finish.retried(claim, Failure(**content["failure"]), content["delay"] - passed)
+            return endings.write_retry(claim, Failure(**content["failure"]), content["delay"] - passed)
         case End.SKIP:
-            return finish.skipped(claim, content["reason"])
+            return endings.write_skip(claim, content["reason"])
         case End.HAND_BACK:
-            return finish.handed_back(claim)
+            return endings.write_requeue(claim)
         case End.LOSS:
-            return finish.lost(task, recovery.loss(content["why"]))
+            return endings.write_loss(task, leases.loss(content["why"]))
         case _:
-            return finish.hold(claim, not_before=later(LOOK_AGAIN))
+            return endings.suspend(claim, not_before=later(LOOK_AGAIN))

@@ -1,4 +1,4 @@
-"""Signs of life of Celery workers: a lost worker is found long before the leases of its tasks have run out.
+"""Signs of life of Celery workers, by which a lost worker is found long before its tasks' leases run out.
 
 A worker writes one small row every few seconds, however many tasks it runs. When it has been silent for
 ``patience`` seconds its tasks are lost. A worker whose tasks can hold up that sign is not watched: then the leases
@@ -15,12 +15,13 @@ from django.db.models import Exists, OuterRef
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import each
-from django_director.db.transactions import connection, statement, transact, update_unlocked
-from django_director.engine import outbox, pausing
+from django_director.db.transactions import connection, in_transaction, statement, update_unlocked
+from django_director.engine import outbox, parking
+from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task, Worker
 from django_director.models.querysets import TaskQuerySet
 
-from .recovery import lose, read, run_of
+from .leases import mark_lost
 
 FORGET_SECONDS = 3_600.0
 """How long a worker that has gone without a word is remembered."""
@@ -37,12 +38,12 @@ def patience() -> float:
 
 
 def confirmation() -> float:
-    """Seconds for which a suspect must be seen silent: what had kept it from writing may just have ended."""
+    """Seconds for which a suspect must stay silent: something that kept it from writing may just have ended."""
     return min(6.0, float(director.LEASE) / 4)
 
 
 def beat(key: int, name: str, *, is_watched: bool, queues: list[str] | None = None) -> None:
-    """Write a sign of life of the worker that has this key since its start, and from which ``queues`` it takes."""
+    """Write a sign of life of the worker that has this key since its start, and the ``queues`` it takes from."""
     own, now = Worker.objects.filter(pk=key), {"seen_at": Now(), "queues": queues}
     if not statement(lambda: own.update(**now)):
         worker = Worker(key=key, name=name, is_watched=is_watched, started_at=Now(), **now)
@@ -50,23 +51,23 @@ def beat(key: int, name: str, *, is_watched: bool, queues: list[str] | None = No
 
 
 def leave(key: int) -> None:
-    """Forget a worker that ends in good order; one that leaves tasks behind is found by its silence."""
+    """Forget a worker that ends in good order, unless it leaves running tasks: then its silence will tell."""
     own = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), pk=key)
     statement(own.delete)
 
 
 class Vigil:
-    """What one supervisor has seen of silent workers."""
+    """The silent workers that one supervisor has seen."""
 
     def __init__(self) -> None:
         self._suspects: dict[int, tuple[datetime, float]] = {}
         """By key: the last sign, and since when nothing has come after it although the row is free."""
         self._lost: set[int] = set()
 
-    def look(self) -> tuple[list[int], bool]:
-        """The keys of the workers that are lost, and whether one of them was not before."""
+    def poll(self) -> tuple[list[int], bool]:
+        """Read the signs of life; return the keys of lost workers, and whether one is newly lost."""
         now, before = time.monotonic(), self._suspects
-        silent = transact(_silent)
+        silent = _silent()
         self._suspects = {
             key: before[key] if key in before and before[key][0] == seen_at else (seen_at, now)
             for key, seen_at in silent
@@ -77,30 +78,31 @@ class Vigil:
         return sorted(lost), is_new
 
 
-def lose_silent(vigil: Vigil) -> int:
-    """Take their tasks from the workers that are lost; return how many tasks that were."""
-    silent, is_new = vigil.look()
+def mark_silent_lost(vigil: Vigil) -> int:
+    """Take the running tasks of lost workers from them; return how many."""
+    silent, is_new = vigil.poll()
     if not silent:
         return 0
     # A claim and a renewed lease are signs of life too.
     quiet = _running(silent).filter(lease_until__lt=later(director.LEASE - patience()))
     why = f"it gave no sign for {patience():g} s"
-    lost = each(read(quiet), lambda task: lose(task, why), run_of)
+    lost = each(read_to_end(quiet), lambda task: mark_lost(task, why), run_of)
     if is_new:
-        _look_at_queued()
+        _make_queued_due()
     gone = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), seen_at__lt=later(-FORGET_SECONDS))
     statement(gone.delete)
     return lost
 
 
-def _look_at_queued() -> None:
-    """Let queued tasks be looked at now: a lost worker may have had their messages, which nobody else gets."""
-    sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(pausing.PARKED))
+def _make_queued_due() -> None:
+    """Make queued tasks that were sent due now: a lost worker may have taken their messages."""
+    sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(parking.PARKED))
     # Those that were sent a moment ago another worker is about to take.
     sent = sent.filter(queued_at__lt=later(-beat_period())).order_by("next_dispatch_at")
     update_unlocked(sent, lambda tasks: tasks.queued().update(next_dispatch_at=Now()), limit=outbox.CHUNK)
 
 
+@in_transaction()
 def _silent() -> list[tuple[int, datetime]]:
     silent = Worker.objects.filter(is_watched=True, seen_at__lt=later(-patience()))
     if connection().features.has_select_for_update_skip_locked:

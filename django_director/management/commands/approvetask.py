@@ -6,6 +6,7 @@ from typing import Any
 from django_director import engine
 from django_director.access.authorization import needed_for, to_decide
 from django_director.definitions import ApprovalStep
+from django_director.management.base import VIA
 from django_director.management.tasks import TaskCommand
 from django_director.models import Task
 from django_director.presentation.lookups import find_task
@@ -27,9 +28,8 @@ class Command(TaskCommand):
         if dry_run:
             self._preview(found, reject)
             return
-        found = (engine.reject if reject else engine.approve)(found, user=actor, comment=comment)
+        found = (engine.reject if reject else engine.approve)(found, user=actor, via=VIA, comment=comment)
         what = "Rejected" if reject else "Approved"
-        self.note_on_task(actor, found, what)
         self.done(found.run, f"{what.lower()} “{found.label}” of run")
 
     def _preview(self, task: Task, reject: bool) -> None:

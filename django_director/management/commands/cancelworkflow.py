@@ -5,6 +5,7 @@ from typing import Any
 
 from django_director import engine
 from django_director.exceptions import Conflict
+from django_director.management.base import VIA
 from django_director.management.output import number_of
 from django_director.management.runs import RunCommand
 from django_director.models import Run
@@ -19,8 +20,7 @@ class Command(RunCommand):
         parser.add_argument("--force", action="store_true", help="end running tasks too")
 
     def act(self, run: Run, user: Any, **options: Any) -> None:
-        run = engine.cancel(run, user=user, force=options["force"])
-        self.note(user, run, "Canceled")
+        run = engine.cancel(run, user=user, via=VIA, force=options["force"])
         self.done(run, "canceled run" if run.is_finished else "canceling run")
         if not run.is_finished:
             self.talk(f"let end: {number_of(run.tasks.running().count(), 'running task')}; --force ends them")

@@ -4,6 +4,7 @@ from typing import Any
 
 from django_director import engine
 from django_director.exceptions import Conflict
+from django_director.management.base import VIA
 from django_director.management.output import number_of
 from django_director.management.runs import RunCommand
 from django_director.models import Run
@@ -15,8 +16,7 @@ class Command(RunCommand):
     action = "cancel"
 
     def act(self, run: Run, user: Any, **options: Any) -> None:
-        run = engine.pause(run, user=user)
-        self.note(user, run, "Paused")
+        run = engine.pause(run, user=user, via=VIA)
         self.done(run, "paused run")
 
     def preview(self, run: Run, **options: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from django_director import engine
 from django_director.access.authorization import require
 from django_director.common.json_values import same
-from django_director.management.base import add_payload_argument, read_payload
+from django_director.management.base import VIA, add_payload_argument, read_payload
 from django_director.management.runs import WaitingRunCommand
 from django_director.masking.values import mask
 from django_director.models import Run
@@ -35,8 +35,7 @@ class Command(WaitingRunCommand):
         given, version = self._payload(run, **options), options["chosen_version"]
         if user is not None and given is not None:
             require(user, "run", run.workflow)
-        new = engine.relaunch(run, given, user=user, version=version, comment=options["comment"])
-        self.note(user, new, f"Relaunched from {run.pk}")
+        new = engine.relaunch(run, given, user=user, via=VIA, version=version, comment=options["comment"])
         self.done(new, "started run")
         return new
 

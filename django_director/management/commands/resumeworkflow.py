@@ -4,6 +4,7 @@ from typing import Any
 
 from django_director import engine
 from django_director.exceptions import Conflict
+from django_director.management.base import VIA
 from django_director.management.output import number_of
 from django_director.management.runs import WaitingRunCommand
 from django_director.models import Run
@@ -14,8 +15,7 @@ class Command(WaitingRunCommand):
     action = "cancel"
 
     def take_up(self, run: Run, user: Any, **options: Any) -> Run:
-        run = engine.resume(run, user=user)
-        self.note(user, run, "Resumed")
+        run = engine.resume(run, user=user, via=VIA)
         self.done(run, "resumed run")
         return run
 

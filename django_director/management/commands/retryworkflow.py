@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django_director import engine
+from django_director.management.base import VIA
 from django_director.management.runs import WaitingRunCommand
 from django_director.management.tasks import show_preview
 from django_director.models import Run
@@ -13,8 +14,7 @@ class Command(WaitingRunCommand):
     action = "retry"
 
     def take_up(self, run: Run, user: Any, **options: Any) -> Run:
-        run = engine.retry(run, user=user)
-        self.note(user, run, "Retried")
+        run = engine.retry(run, user=user, via=VIA)
         self.done(run, "retrying run")
         return run
 

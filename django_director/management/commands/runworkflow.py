@@ -8,6 +8,7 @@ from django.core.management.base import CommandError
 from django_director import engine
 from django_director.engine.concurrency import pending_reasons
 from django_director.management.base import (
+    VIA,
     ActingCommand,
     add_json_argument,
     add_payload_argument,
@@ -67,12 +68,11 @@ class Command(ActingCommand):
             given,
             comment=options["comment"],
             user=actor,
+            via=VIA,
             idempotency_key=options["idempotency_key"],
             trigger=Trigger.COMMAND,
             publish=not options["local"],
         )
-        if run.created:
-            self.note(actor, run, "Started")
         return run
 
     def _report(self, run: Run, *, as_json: bool, with_tasks: bool) -> None:

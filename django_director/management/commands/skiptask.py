@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django_director import engine
+from django_director.management.base import VIA
 from django_director.management.outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 from django_director.management.tasks import TaskCommand, show_preview
 from django_director.presentation.lookups import find_task
@@ -24,8 +25,7 @@ class Command(TaskCommand):
         if dry_run:
             show_preview(self, engine.preview_skip(found))
             return
-        found = engine.skip(found, user=actor, comment=comment)
-        self.note_on_task(actor, found, "Skipped")
+        found = engine.skip(found, user=actor, via=VIA, comment=comment)
         self.done(found.run, f"skipped {found.label} of run")
         if options["wait"]:
             wait_for_outcome(self, found.run, options["timeout"])

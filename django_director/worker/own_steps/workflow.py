@@ -13,7 +13,7 @@ from django_director.worker.step_outcomes import HELD, Skip
 def perform(claim: Claim) -> Any:
     """Let the step wait for its child run; return the child's result if that has ended already."""
     try:
-        child = child_workflows.take_up(claim, inputs.child_payload(claim))
+        child = child_workflows.start_or_resume(claim, inputs.child_payload(claim))
     except child_workflows.Refused as refusal:
         return Skip(str(refusal))
     return HELD if child is None else child_workflows.result_of(child)

@@ -21,7 +21,7 @@ from django.db import connection, connections, transaction
 from django_director.conf import director
 from django_director.dispatch import publisher
 from django_director.engine import outbox
-from django_director.engine.supervisor.loop import LEASE_NAME
+from django_director.engine.supervisor.leadership import LEASE_NAME
 from django_director.models import Lease, Run, Task
 from tests.acceptance.harness import Program, Worker, is_alive, manage
 from tests.acceptance.tcp_proxy import Proxy

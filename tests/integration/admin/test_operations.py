@@ -67,7 +67,7 @@ def test_retry_runs_again_what_the_preview_says(operator):
         "PRICE": "queued",
         "SHIP": "pending",
     }
-    assert history(run) == [("olga", "Retried from failed (admin)")]
+    assert history(run) == [("olga", "Retried (admin)")]
 
 
 def test_relaunch_leads_to_the_new_run(operator):

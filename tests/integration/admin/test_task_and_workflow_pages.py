@@ -3,7 +3,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_director.models import Attempt
+from django_director.models import Attempt, Run
 from tests import factories
 from tests.integration.admin.pages import address, order, statuses, text
 
@@ -142,7 +142,8 @@ def test_a_workflow_without_a_version_has_a_page(operator):
 def test_what_was_done_stands_in_the_history(operator):
     run = factories.make_run(order(), "failed")
     operator.post(address("run_relaunch", run.pk))
-    assert "Relaunched (admin)" in text(operator.get(address("run_history", run.pk)))
+    new = Run.objects.get(relaunched_from=run)
+    assert f"Relaunched from {run.pk} (admin)" in text(operator.get(address("run_history", new.pk)))
 
 
 def test_the_source_of_a_workflow_hides_secrets(viewer):

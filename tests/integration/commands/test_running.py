@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from django_director.engine.launch import start
+from django_director.engine.launch import named_workflows
 from django_director.models import Run
 from django_director.presentation.serializers import run_as_json
 from tests import factories
@@ -182,7 +182,7 @@ class TestNotSynced:
         (tmp_path / "flows.yml").write_text("shop.NEW: {tasks: []}\nshop.OLD: {tasks: []}\n")
         settings.DIRECTOR = {"WORKFLOWS": [str(tmp_path / "flows.yml")]}
         # As outside of tests, in which a start syncs.
-        monkeypatch.setattr(start, "find_elsewhere", None)
+        monkeypatch.setattr(named_workflows, "find_elsewhere", None)
 
     @pytest.mark.parametrize("name", ["runworkflow", "showworkflow", "listruns"])
     def test_a_workflow_that_is_only_in_a_file(self, failing, name):

@@ -14,7 +14,7 @@ from django_director.engine import stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim, Ticket
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.steps import child_workflows
 from django_director.exceptions import DirectorError
 from django_director.graph import Node, items, replay
@@ -101,14 +101,14 @@ def child_of(run: Run, step: str) -> Run:
 
 def _queued(run: Run) -> list[Task]:
     if Run.objects.stopping().filter(pk=run.pk).exists():
-        stopping.carry_on(run.pk)
+        stopping.continue_stop(run.pk)
     return list(run.tasks.queued().select_related("run__version").order_by("position", "map_index"))
 
 
 def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
     """Do with a claimed task what a worker does."""
     try:
-        is_skipped = not inputs.judge(claimed)
+        is_skipped = not inputs.evaluate_when(claimed)
         own = claimed.node.kind != "task"
         result = None if is_skipped else own_steps.perform(claimed) if own else body(claimed)
     except (ValueError, DirectorError) as error:

@@ -7,7 +7,7 @@ from django_director.definitions import ApprovalStep, Definition, MapStep, Workf
 from django_director.engine import stopping
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.steps import child_workflows, timers
 from django_director.engine.supervisor import timeouts
 from django_director.exceptions import Conflict
@@ -59,7 +59,7 @@ class Lockstep:
         step = self.reference.steps[id]
         if not claimed.node.is_head:
             assert claimed.upstream == self.reference.received(step)
-        if not inputs.judge(claimed):
+        if not inputs.evaluate_when(claimed):
             assert finish.skip(claimed, "when")
         elif claimed.node.is_head:
             assert finish.finish(claimed, True)
@@ -79,7 +79,7 @@ class Lockstep:
         place = self.reference.places[id]
         claimed = driver.claim(self.run, place.step.id, place.index)
         assert claimed.upstream == self.reference.item_received(id)
-        if inputs.judge(claimed):
+        if inputs.evaluate_when(claimed):
             self.running[id] = claimed
         else:
             assert finish.skip(claimed, "when")
@@ -106,7 +106,7 @@ class Lockstep:
         else:
             Run.objects.filter(pk=child.pk).update(deadline_at=PAST)
             assert timeouts.stop_overdue_runs(Run.objects.filter(pk=child.pk)) == 1
-        stopping.carry_on(child.pk)
+        stopping.continue_stop(child.pk)
         # A step whose time was up does not wait for the end.
         assert child_workflows.report(child.pk) == (way != "timeout")
         assert not Run.objects.filter(is_awaited=True, pk=child.pk).exists()
@@ -150,7 +150,7 @@ class Lockstep:
 
     def _carry_on(self) -> None:
         if Run.objects.filter(pk=self.run.pk).exclude(stop="").exists():
-            stopping.carry_on(self.run.pk)
+            stopping.continue_stop(self.run.pk)
         self.compare()
 
     def compare(self) -> None:

@@ -24,10 +24,11 @@ from django_director.engine import pausing
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim, Ticket
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.concurrency import admission
 from django_director.engine.steps import child_workflows, timers
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor import audit as audits
+from django_director.engine.supervisor import leases, publishing, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import TASK_FINISHED, RunStatus, TaskStatus
@@ -191,7 +192,7 @@ class Engine(RuleBasedStateMachine):
 
     def perform(self, claimed: Claim) -> None:
         was_running = _is_running(claimed)
-        if not inputs.judge(claimed):
+        if not inputs.evaluate_when(claimed):
             finish.skip(claimed, "`when` is false")
             return
         if claimed.node.kind in ("map", "workflow"):
@@ -229,13 +230,13 @@ class Engine(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(data=st.data())
     def hand_back(self, data: Any) -> None:
-        finish.hand_back(self._any_claim(data, keep=False))
+        finish.requeue(self._any_claim(data, keep=False))
 
     @rule()
     def lose_all_leases(self) -> None:
         """Workers die, or seem to: their claims may still come back late."""
         Task.objects.running().update(lease_until=PAST)
-        recovery.expire_leases()
+        leases.expire_leases()
 
     @precondition(lambda self: self.claimed)
     @rule(data=st.data())
@@ -246,7 +247,7 @@ class Engine(RuleBasedStateMachine):
     def lose(self, lost: Claim) -> None:
         """Let another worker have a task."""
         Task.objects.running().filter(pk=lost.task_id, claim=lost.token).update(lease_until=PAST)
-        if recovery.expire_leases() and sent and sent[-1].task_id == lost.task_id:
+        if leases.expire_leases() and sent and sent[-1].task_id == lost.task_id:
             self.receive(sent.pop())
 
     @rule(deaf=st.booleans())
@@ -278,17 +279,17 @@ class Engine(RuleBasedStateMachine):
         Task.objects.queued().update(next_dispatch_at=PAST)
         Task.objects.waiting().filter(not_before__isnull=False).update(not_before=PAST)
         Task.objects.waiting().filter(deadline_at__isnull=False).update(deadline_at=PAST)
-        recovery.wake()
+        publishing.wake()
         timers.fire()
-        recovery.publish_due()
+        publishing.publish_due()
         child_workflows.report_all(100)
         rows.check_pauses()
         assert pausing.follow_parents() == 0
         Run.objects.filter(status=RunStatus.PENDING).update(next_admission_at=PAST)
         admission.admit_due()
-        recovery.close_stopped()
+        audits.close_stopped()
         rows.check_stops()
-        assert recovery.audit() == 0, "a run had no outcome and nothing to do"
+        assert audits.audit() == 0, "a run had no outcome and nothing to do"
 
     # People
 
@@ -415,7 +416,7 @@ class Engine(RuleBasedStateMachine):
 
 def _claim(message: Message) -> Claim | None:
     return claims.claim(
-        Ticket.read(f"{message.task_id}-{message.sequence}", message.name, message.header), "model"
+        Ticket.parse(f"{message.task_id}-{message.sequence}", message.name, message.header), "model"
     )
 
 

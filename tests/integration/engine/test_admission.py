@@ -14,7 +14,7 @@ from django_director.definitions import Concurrency, Retry
 from django_director.engine import stopping
 from django_director.engine.attempts import finish
 from django_director.engine.concurrency import admission, keys, pending_reasons
-from django_director.engine.supervisor import recovery, retention, timeouts
+from django_director.engine.supervisor import agenda, audit, retention, timeouts
 from django_director.engine.supervisor.loop import Supervisor
 from django_director.exceptions import Conflict, InvalidPayload
 from django_director.models import Run, Task
@@ -151,12 +151,12 @@ def fail_fast(run: Run) -> None:
 def time_out(run: Run) -> None:
     Run.objects.filter(pk=run.pk).update(deadline_at=PAST)
     assert timeouts.stop_overdue_runs() == 1
-    recovery.close_stopped()
+    audit.close_stopped()
 
 
 def lose_rows(run: Run) -> None:
     Task.objects.filter(run=run).delete()
-    assert recovery.audit() == 1
+    assert audit.audit() == 1
 
 
 def cancel_by_force(run: Run) -> None:
@@ -203,7 +203,7 @@ def test_paused_and_canceling_runs_hold_their_slot():
     engine.cancel(first)
     assert (first.shown_status, *states(second)) == ("canceling", PENDING)
     driver.end(claimed, lambda claimed: None)
-    recovery.close_stopped()
+    audit.close_stopped()
     assert states(first, second) == [(RunStatus.CANCELED, None), RUNNING]
 
 
@@ -278,7 +278,7 @@ def test_a_retried_run_that_has_nothing_to_do_ends_and_hands_on():
     claimed = driver.claim(first, "A")
     engine.cancel(first)
     driver.end(claimed, lambda claimed: 1)
-    recovery.close_stopped()
+    audit.close_stopped()
     assert states(first, second) == [(RunStatus.CANCELED, None), RUNNING]
     engine.retry(first)
     end(second)
@@ -403,7 +403,7 @@ def test_cancel_running_waits_for_what_still_runs_and_the_newest_wins():
     second, third = starts(2)
     assert states(second, third) == [(RunStatus.CANCELED, None), PENDING]
     driver.end(claimed, lambda claimed: None)
-    recovery.close_stopped()
+    audit.close_stopped()
     assert states(first, third) == [(RunStatus.CANCELED, None), RUNNING]
 
 
@@ -546,7 +546,7 @@ def test_the_supervisor_starts_what_nobody_has_told_of(monkeypatch):
     define()
     first, second, third = starts(3)
     with monkeypatch.context() as patch:
-        patch.setattr(admission, "hand_on", lambda run_id: None)
+        patch.setattr(admission, "admit_next", lambda run_id: None)
         end(first)
     assert states(second, third) == [PENDING, PENDING]
     Run.objects.filter(status=RunStatus.PENDING).update(next_admission_at=PAST)
@@ -574,7 +574,7 @@ def test_a_skipped_run_whose_tasks_were_not_swept_is_closed(monkeypatch):
     define(on_conflict="skip")
     first = start()
     with monkeypatch.context() as patch:
-        patch.setattr(stopping, "carry_on", lambda run_id: False)
+        patch.setattr(stopping, "continue_stop", lambda run_id: False)
         second = start()
     assert second.shown_status == "canceling"
     Supervisor("one").tick()
@@ -590,7 +590,7 @@ def test_a_look_at_waiting_runs_is_put_off_and_costs_no_further_tick():
     supervisor = Supervisor("one")
     supervisor._acquire()
     supervisor.tick()
-    assert not recovery.look("supervisor").admitting
+    assert not agenda.poll("supervisor").admitting
     with driver.queries(1):
         supervisor.tick()
     first, *others = Run.objects.filter(status=RunStatus.PENDING).order_by("queued_at", "pk")

@@ -12,7 +12,7 @@ from django_director import engine
 from django_director.definitions import Concurrency
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.concurrency import admission
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus
@@ -118,7 +118,7 @@ def test_a_cancel_waits_for_the_admission_and_stops_what_has_begun(held, monkeyp
     (run,) = waiting_runs(1, monkeypatch)
     started, canceled = held("admit.updated", fill, lambda: engine.cancel(run))
     assert (started, canceled.stop) == (1, "cancel")
-    recovery.close_stopped()
+    audit.close_stopped()
     run.refresh_from_db()
     assert (run.status, run.slot) == (RunStatus.CANCELED, None)
 
@@ -152,7 +152,7 @@ def test_two_of_which_the_newer_wins(held, point):
     define(on_conflict="cancel_running")
     start()
     held(point, start, start)
-    recovery.close_stopped()
+    audit.close_stopped()
     Run.objects.filter(status=PENDING).update(next_admission_at=PAST)
     admission.admit_due()
     found = list(Run.objects.order_by("created_at", "pk").values_list("status", "slot"))
@@ -166,7 +166,7 @@ def test_many_starts_at_once(limit, on_conflict):
     with ThreadPoolExecutor(8) as pool:
         runs = [pool.submit(own_connection, start) for _ in range(24)]
     assert all(isinstance(run.result(PATIENCE), Run) for run in runs)
-    recovery.close_stopped()
+    audit.close_stopped()
     by_status = Counter(status for status, _ in states())
     if on_conflict == "cancel_running":
         # Each that found no slot has canceled all before it.

@@ -9,7 +9,7 @@ import pytest
 from django_director import engine
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.steps import timers
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -33,7 +33,7 @@ def held(tmp_path, monkeypatch):
 
 
 def outcome(run: Run) -> str:
-    recovery.close_stopped()
+    audit.close_stopped()
     driver.drain(run)
     if not run.stop:
         driver.check_gates(run)

@@ -17,8 +17,9 @@ from django_director.engine import stopping
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.steps import approvals, timers
-from django_director.engine.supervisor import recovery, timeouts
-from django_director.engine.supervisor.loop import LEASE_NAME, Supervisor
+from django_director.engine.supervisor import agenda, audit, leases, publishing, timeouts
+from django_director.engine.supervisor.leadership import LEASE_NAME
+from django_director.engine.supervisor.loop import Supervisor
 from django_director.exceptions import Conflict, DirectorError
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -66,7 +67,7 @@ def test_an_asked_approval_waits_without_a_worker():
     assert task.reason == "waits for approval"
     assert task.decision is None
     assert driver.statuses(run) == {"OK": "waiting", "SHIP": "pending"}
-    assert (recovery.wake(), timers.fire(), recovery.expire_leases(), recovery.audit()) == (0, 0, 0, 0)
+    assert (publishing.wake(), timers.fire(), leases.expire_leases(), audit.audit()) == (0, 0, 0, 0)
 
 
 def test_approved_goes_on():
@@ -135,7 +136,7 @@ def test_what_can_not_be_decided():
     own_steps.perform(claimed)
     Run.objects.update(stop="cancel")
     assert refused(engine.approve, task) == text + "its run is canceling"
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     assert refused(engine.approve, task) == text + "it is canceled"
     Run.objects.all().delete()
     assert refused(engine.approve, task) == f"task {task.pk} is not there any more"
@@ -190,10 +191,10 @@ def test_the_timeout_counts_from_the_asking():
 def test_the_supervisor_sees_a_timeout_in_its_one_look():
     run, _ = asked(approval("OK", timeout=60), "SHIP")
     Lease.objects.create(name=LEASE_NAME, holder="one", until=Now(), beat_at=Now())
-    assert not recovery.look(LEASE_NAME).firing
+    assert not agenda.poll(LEASE_NAME).firing
     Task.objects.waiting().update(deadline_at=PAST)
     with CaptureQueriesContext(connection) as captured:
-        assert recovery.look(LEASE_NAME).firing
+        assert agenda.poll(LEASE_NAME).firing
     assert len(captured) == 1
     assert Supervisor("one").tick().fired == 1
     assert driver.statuses(run)["OK"] == "failed"
@@ -275,7 +276,7 @@ def test_the_decision_in_expressions():
     assert finish.finish(claimed, None)
     assert given(driver.claim(run, "SEEN")) == {"got": "result of A"}
     Task.objects.running().update(lease_until=PAST)
-    recovery.expire_leases()
+    leases.expire_leases()
     driver.drain(run)
     assert run.result == "ann"
 
@@ -348,7 +349,7 @@ def test_an_approval_asked_while_its_run_is_canceled_is_swept(django_capture_on_
         engine.cancel(run)
     own_steps.perform(claimed)
     assert driver.statuses(run)["OK"] == "waiting"
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     assert driver.statuses(run)["OK"] == "canceled"
 
 
@@ -367,10 +368,10 @@ def test_fail_fast_ends_the_asking_and_spares_what_is_spared():
     ask(run, "ANYWAY")
     driver.fail(run, "A")
     assert refused(engine.approve, run.tasks.get(step="OK")).endswith("its run is running")
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     assert driver.statuses(run) == {"A": "failed", "OK": "canceled", "ANYWAY": "waiting"}
     engine.approve(run.tasks.get(step="ANYWAY"))
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     run.refresh_from_db()
     assert (run.status, run.error) == (RunStatus.FAILED, "A: ValueError: no")
 
@@ -388,7 +389,7 @@ def test_the_runs_timeout_ends_the_asking():
     Run.objects.update(deadline_at=PAST)
     timeouts.stop_overdue_runs()
     assert refused(engine.approve, task).endswith("its run is canceling")
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     task.refresh_from_db()
     assert (task.status, task.reason) == (TaskStatus.CANCELED, "the run's time was up")
 
@@ -418,7 +419,7 @@ def test_a_delayed_start_is_no_asking():
     assert task.status == TaskStatus.WAITING
     assert refused(engine.approve, task).endswith("nobody was asked yet, it is waiting")
     assert not Task.objects.asked().exists()
-    assert recovery.wake() == 1
+    assert publishing.wake() == 1
     engine.approve(ask(run))
 
 
@@ -426,7 +427,7 @@ def test_a_worker_that_dies_before_it_has_asked():
     run = driver.start(approval("OK"), "SHIP")
     lost = driver.claim(run, "OK")
     Task.objects.running().update(lease_until=PAST)
-    assert recovery.expire_leases() == 1
+    assert leases.expire_leases() == 1
     ask(run)
     assert not approvals.ask(lost, None)
     engine.approve(run.tasks.get(step="OK"))

@@ -10,12 +10,12 @@ from django.test import TestCase
 
 from django_director import engine
 from django_director.definitions import Concurrency, TaskStep
-from django_director.engine import pausing, stopping
+from django_director.engine import parking, pausing, stopping
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.concurrency import admission
 from django_director.engine.steps import child_workflows
-from django_director.engine.supervisor import recovery, retention, timeouts
+from django_director.engine.supervisor import audit, leases, publishing, retention, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -158,12 +158,12 @@ def test_a_claim_that_was_lost_starts_nothing():
     run = driver.start(child("SHIP", "test.CHILD"))
     lost = driver.claim(run, "SHIP")
     Task.objects.update(lease_until=PAST)
-    assert recovery.expire_leases() == 1
-    assert child_workflows.take_up(lost, {}) is None
+    assert leases.expire_leases() == 1
+    assert child_workflows.start_or_resume(lost, {}) is None
     assert Run.objects.count() == 1
     take_up(run)
     assert Run.objects.count() == 2
-    assert child_workflows.take_up(lost, {}) is None
+    assert child_workflows.start_or_resume(lost, {}) is None
     assert Run.objects.count() == 2
 
 
@@ -179,7 +179,7 @@ def test_an_error_in_between_leaves_neither_a_child_nor_a_waiting_step(monkeypat
     with monkeypatch.context() as patch:
         patch.setattr("django_director.common.failpoints.point", die)
         with pytest.raises(RuntimeError), transaction.atomic():
-            child_workflows.take_up(claimed, {})
+            child_workflows.start_or_resume(claimed, {})
     assert (Run.objects.count(), run.tasks.get().status) == (1, TaskStatus.RUNNING)
 
 
@@ -334,7 +334,7 @@ def test_the_time_out_of_the_parent_goes_down():
     made = driver.child_of(run, "SHIP")
     Run.objects.filter(pk=run.pk).update(deadline_at=PAST)
     assert timeouts.stop_overdue_runs() == 1
-    recovery.close_stopped()
+    audit.close_stopped()
     driver.drain_all()
     run.refresh_from_db()
     made.refresh_from_db()
@@ -394,7 +394,7 @@ def test_the_children_of_many_steps_are_stopped_in_chunks(monkeypatch):
     assert Run.objects.filter(stop=Stop.CANCEL).count() == 6
     # What is left is the supervisor's.
     assert Run.objects.active().filter(parent_task__isnull=False).count() == 4
-    recovery.close_stopped()
+    audit.close_stopped()
     driver.drain_all()
     assert not Run.objects.active().exists()
 
@@ -420,7 +420,7 @@ def test_a_timeout_cancels_the_child_and_fails_the_step_at_once():
     made = driver.child_of(run, "SHIP")
     running = driver.claim(made, "X")
     overdue(made)
-    recovery.close_stopped()
+    audit.close_stopped()
     error = f"TimeLimitExceeded: run {made.pk} of “test.CHILD” took longer than 60 s"
     assert error_of(run) == error
     assert driver.statuses(run) == {"SHIP": "failed", "AFTER": "upstream_failed"}
@@ -607,16 +607,16 @@ def test_a_retry_waits_until_the_child_that_ran_too_long_has_ended():
     made = driver.child_of(run, "SHIP")
     running = driver.claim(made, "X")
     overdue(made)
-    recovery.close_stopped()
+    audit.close_stopped()
     retried(run)
     take_up(run)
     task = run.tasks.get(step="SHIP")
     assert (task.status, task.not_before is not None, task.failures) == (TaskStatus.WAITING, True, 0)
     assert finish.fail(running, Failure(error="ValueError: no"))
-    recovery.close_stopped()
+    audit.close_stopped()
     child_workflows.report_all(10)
     Task.objects.waiting().update(not_before=PAST)
-    recovery.wake()
+    publishing.wake()
     take_up(run)
     made.refresh_from_db()
     assert (made.status, made.generation, made.stop) == (RunStatus.RUNNING, 1, Stop.NONE)
@@ -689,13 +689,13 @@ def test_a_pause_holds_back_what_the_children_would_start():
     inner = driver.child_of(made, "INNER")
     with_commit(lambda: engine.pause(run))
     assert not Run.objects.filter(paused_at=None).exists()
-    recovery.publish_due()
+    publishing.publish_due()
     assert driver.claims.claim(driver.ticket(inner.tasks.get(step="X")), "tests") is None
-    assert pausing.parked().count() == 1
+    assert parking.parked().count() == 1
     Run.objects.update(paused_at=PAST)
     with_commit(lambda: engine.resume(run))
     assert not Run.objects.filter(paused_at__isnull=False).exists()
-    assert pausing.parked().count() == 0
+    assert parking.parked().count() == 0
     before = inner.deadline_at
     inner.refresh_from_db()
     assert inner.deadline_at > before
@@ -788,7 +788,7 @@ def test_the_time_of_the_step_counts_while_the_child_waits_for_a_slot():
     assert made.status == RunStatus.PENDING
     assert (made.deadline_at - made.created_at).total_seconds() == pytest.approx(60, abs=0.1)
     overdue(made)
-    recovery.close_stopped()
+    audit.close_stopped()
     assert error_of(run) == f"TimeLimitExceeded: run {made.pk} of “test.CHILD” took longer than 60 s"
     made.refresh_from_db()
     assert made.status == RunStatus.CANCELED
@@ -803,7 +803,7 @@ def test_a_slot_does_not_lengthen_the_time_of_the_step(own, left):
     assert made.status == RunStatus.RUNNING
     assert (made.deadline_at - made.created_at).total_seconds() == pytest.approx(left, abs=1)
     overdue(made)
-    recovery.close_stopped()
+    audit.close_stopped()
     driver.drain_all()
     assert ("TimeLimitExceeded: run" in error_of(run)) == (left == 60)
 

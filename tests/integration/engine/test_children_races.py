@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts import failures, finish, finish_fast
 from django_director.engine.steps import child_workflows
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor import audit, leases, timeouts
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.acceptance import checker
@@ -63,7 +63,7 @@ def running() -> tuple[Run, Run, Any]:
 def settle(*runs: Run) -> list[str]:
     """What the runs come to when the supervisor and a worker do all that is left."""
     for _ in range(3):
-        recovery.close_stopped()
+        audit.close_stopped()
         driver.drain_all()
     assert list(checker.family(Run.objects.all())) == []
     assert not Run.objects.active().exists()
@@ -94,7 +94,7 @@ def test_the_last_finish_of_the_child_and_the_time_limit_of_its_step(held, point
 
     def time_out() -> None:
         timeouts.stop_overdue_runs()
-        recovery.close_stopped()
+        audit.close_stopped()
 
     assert held(point, lambda: finish.finish(claimed, 1), time_out)[0] is True
     outcomes = settle(run, made)
@@ -130,7 +130,7 @@ def test_a_child_begins_while_its_worker_is_believed_dead(held, point):
     run = parent()
     claimed = driver.claim(run, "SHIP")
     Task.objects.filter(pk=claimed.task_id).update(lease_until=PAST)
-    held(point, lambda: child_workflows.take_up(claimed, {}), recovery.expire_leases)
+    held(point, lambda: child_workflows.start_or_resume(claimed, {}), leases.expire_leases)
     assert run.tasks.get(step="SHIP").status == TaskStatus.WAITING
     assert Run.objects.count() == 2
     assert settle(run) == ["success"]
@@ -140,9 +140,13 @@ def test_a_child_does_not_begin_when_its_step_was_given_to_another_worker(held):
     run = parent()
     lost = driver.claim(run, "SHIP")
     Task.objects.filter(pk=lost.task_id).update(lease_until=PAST)
-    recovery.expire_leases()
+    leases.expire_leases()
     again = driver.claim(run, "SHIP")
-    held("child.inserted", lambda: child_workflows.take_up(again, {}), lambda: child_workflows.take_up(lost, {}))
+    held(
+        "child.inserted",
+        lambda: child_workflows.start_or_resume(again, {}),
+        lambda: child_workflows.start_or_resume(lost, {}),
+    )
     assert Run.objects.count() == 2
     assert settle(run) == ["success"]
 
@@ -155,7 +159,7 @@ def test_two_tell_a_step_of_the_end(ends, monkeypatch):
         if ends == "success":
             finish.finish(claimed, 1)
         else:
-            finish.fail(claimed, finish.Failure(error="ValueError: no"))
+            finish.fail(claimed, failures.Failure(error="ValueError: no"))
     told = waiting_for(Task.objects.filter(run=run, step="SHIP"), *[lambda: child_workflows.report(made.pk)] * 2)
     assert sorted(told) == [False, True]
     assert run.tasks.get(step="AFTER").sequence == (1 if ends == "success" else 0)
@@ -165,7 +169,7 @@ def test_two_tell_a_step_of_the_end(ends, monkeypatch):
 @pytest.mark.parametrize("point", IN_BEGIN)
 def test_a_child_resumes_while_its_parent_is_canceled(held, point):
     run, made, claimed = running()
-    finish.fail(claimed, finish.Failure(error="ValueError: no"))
+    finish.fail(claimed, failures.Failure(error="ValueError: no"))
     engine.retry(Run.objects.get(pk=run.pk))
     results = held(point, lambda: begin(run), lambda: engine.cancel(Run.objects.get(pk=run.pk)))
     assert not isinstance(results[1], Exception), results[1]
@@ -179,7 +183,7 @@ def test_a_late_report_does_not_end_the_step_of_a_child_that_has_resumed(held, p
     run, made, claimed = running()
     with monkeypatch.context() as patch:
         patch.setattr(child_workflows, "report", lambda child_id: False)
-        finish.fail(claimed, finish.Failure(error="ValueError: no"))
+        finish.fail(claimed, failures.Failure(error="ValueError: no"))
 
     def retry_by_another_supervisor() -> None:
         # The first one sleeps; in the meantime all this happens.

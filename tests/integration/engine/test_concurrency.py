@@ -22,8 +22,8 @@ from django_director.db.transactions import transact
 from django_director.dispatch import publisher
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
-from django_director.engine.supervisor import recovery
+from django_director.engine.attempts.failures import Failure
+from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -129,7 +129,7 @@ def test_verbs_hammered_by_ten():
                 finish.fail(claimed, Failure(error="ValueError: X"))
             elif claimed is not None:
                 finish.finish(claimed, 1)
-        recovery.close_stopped()
+        audit.close_stopped()
 
     force = partial(engine.cancel, force=True)
     resets = [engine.retry, partial(_any_task, engine.rerun), partial(_any_task, engine.skip)]
@@ -140,9 +140,9 @@ def test_verbs_hammered_by_ten():
         for run in runs:
             with contextlib.suppress(Conflict):
                 engine.resume(run)
-            recovery.close_stopped()
+            audit.close_stopped()
             driver.drain(run)
-            recovery.close_stopped()
+            audit.close_stopped()
             run.refresh_from_db()
             assert run.is_finished, run.shown_status
             assert not run.tasks.active().exists()
@@ -170,7 +170,7 @@ def test_the_last_finish_against_a_cancel(repeat):
     if isinstance(canceled, Conflict):
         assert run.status == RunStatus.SUCCESS
     else:
-        recovery.close_stopped()
+        audit.close_stopped()
         run.refresh_from_db()
         assert run.status == RunStatus.CANCELED
 

@@ -21,8 +21,8 @@ from django_director.db.compiled import can_pair
 from django_director.definitions import TaskStep
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
-from django_director.engine.supervisor import recovery
+from django_director.engine.attempts.failures import Failure
+from django_director.engine.supervisor import leases, publishing
 from django_director.exceptions import (
     Conflict,
     DirectorError,
@@ -236,7 +236,7 @@ def test_a_refused_start_leaves_the_transaction_of_the_caller_alone(monkeypatch)
 def test_the_history_has_a_line_of_the_start(django_user_model):
     make_workflow(definition("test.FLOW", "A"))
     user = django_user_model.objects.create(username="ann")
-    run = engine.start("test.FLOW", user=user, note="Started (test)")
+    run = engine.start("test.FLOW", user=user, via="test")
     assert_noted(run, user)
 
 
@@ -247,7 +247,7 @@ def test_who_listens_to_the_history_hears_of_a_start(django_user_model):
     receiver = lambda instance, **_: heard.append(instance.object_id)  # noqa: E731
     post_save.connect(receiver, sender=LogEntry)
     try:
-        run = engine.start("test.FLOW", user=user, note="Started (test)")
+        run = engine.start("test.FLOW", user=user, via="test")
     finally:
         post_save.disconnect(receiver, sender=LogEntry)
     assert list(map(str, heard)) == [str(run.pk)]
@@ -333,7 +333,7 @@ def test_a_late_finish_is_discarded():
     run = driver.start("A", "B")
     slow = driver.claim(run, "A")
     task = run.tasks.select_related("run__version").get(step="A")
-    assert finish.lose(task, Failure(error="WorkerLost: test", outcome=Attempt.Outcome.LOST))
+    assert finish.mark_lost(task, Failure(error="WorkerLost: test", outcome=Attempt.Outcome.LOST))
     quick = driver.claim(run, "A")
     assert quick.attempt == 2
     assert finish.finish(quick, "quick")
@@ -358,7 +358,7 @@ def test_a_poison_task_fails_after_max_crashes(settings):
     for _ in range(2):
         driver.claim(run, "A")
         task = run.tasks.get(step="A")
-        assert recovery.lose_message(task.pk, task.sequence, "its process died")
+        assert leases.mark_message_lost(task.pk, task.sequence, "its process died")
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
     assert "2 times" in run.tasks.get(step="A").error
@@ -370,9 +370,9 @@ def test_a_retry_waits_and_runs_again():
     assert finish.retry_later(driver.claim(run, "A"), Failure(error="ValueError: not yet"), 60)
     task = run.tasks.get(step="A")
     assert (task.status, task.failures, task.attempt) == (TaskStatus.WAITING, 1, 1)
-    assert recovery.wake() == 0
+    assert publishing.wake() == 0
     run.tasks.filter(step="A").update(not_before=run.created_at)
-    assert recovery.wake() == 1
+    assert publishing.wake() == 1
     again = driver.claim(run, "A")
     assert (again.attempt, again.failures) == (2, 1)
     assert finish.retry_later(again, Failure(error="ValueError: not yet"), 0)
@@ -441,8 +441,8 @@ def test_a_comment_that_is_too_long_is_refused_wherever_it_is_given(act):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"user": "root"}, "user must be a user, or None, not 'root'"),
-        ({"user": 1}, "user must be a user, or None, not 1"),
+        ({"user": "root"}, "start(): user must be a user, or None, not 'root'"),
+        ({"user": 1}, "start(): user must be a user, or None, not 1"),
         ({"comment": 5}, "comment must be text, not 5"),
         ({"comment": None}, "comment must be text, not None"),
         ({"idempotency_key": 7}, "idempotency_key must be text, or None, not 7"),

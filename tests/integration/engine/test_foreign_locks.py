@@ -18,7 +18,8 @@ from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
 from django_director.engine.attempts import claim as claims
 from django_director.engine.supervisor import workers
-from django_director.engine.supervisor.loop import LEASE_NAME, LOOKS, Supervisor
+from django_director.engine.supervisor.leadership import LEASE_NAME
+from django_director.engine.supervisor.loop import LOOKS, Supervisor
 from django_director.exceptions import Conflict
 from django_director.models import Lease, Run, Task, Worker
 from django_director.status import RunStatus, TaskStatus
@@ -204,8 +205,8 @@ def test_a_lock_is_warned_of_once(published, caplog):
 
 
 def test_many_locked_rows_do_not_stand_before_the_others(published, monkeypatch):
-    for module in ("recovery", "transactions"):
-        monkeypatch.setattr(f"django_director.engine.{module}.BATCH", 2)
+    for module in ("engine.queries", "engine.supervisor.publishing", "engine.supervisor.audit", "db.transactions"):
+        monkeypatch.setattr(f"django_director.{module}.BATCH", 2)
     stuck = [without_a_sign(f"test.STUCK{number}") for number in range(4)]
     retries = [retrying(f"test.RETRY{number}") for number in range(4)]
     free, retry = without_a_sign("test.FREE"), retrying("test.FREERETRY")

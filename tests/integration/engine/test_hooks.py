@@ -10,8 +10,8 @@ from django_director import engine
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Publication
 from django_director.engine.attempts import claim as claims
-from django_director.engine.attempts import finish
-from django_director.engine.supervisor import recovery, timeouts, unknown_tasks
+from django_director.engine.attempts import failures, finish
+from django_director.engine.supervisor import audit, leases, timeouts, unknown_tasks
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from django_director.worker import inputs
@@ -49,10 +49,10 @@ def end(run: Run, outcome: str) -> None:
     elif outcome == "timeout":
         Run.objects.filter(pk=run.pk).update(deadline_at=PAST)
         timeouts.stop_overdue_runs()
-        recovery.close_stopped()
+        audit.close_stopped()
     else:
         engine.cancel(run)
-        recovery.close_stopped()
+        audit.close_stopped()
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_each_outcome_starts_its_list_and_then_always(outcome: str, names: list[
     driver.drain(run, lambda claimed: ran.append(claimed.node.step.task))
     assert ran == names
     assert set(hook_statuses(run).values()) == {"success"}
-    assert recovery.audit() == 0
+    assert audit.audit() == 0
 
 
 def test_one_hook_runs_at_a_time_and_gets_the_result_before_it_in_its_list():
@@ -139,7 +139,7 @@ def test_a_hook_that_lost_its_worker_or_is_unknown_goes_on(settings, monkeypatch
     for _ in range(2):
         driver.claim(run, "hooks.success")
         task = run.tasks.get(step="hooks.success")
-        assert recovery.lose_message(task.pk, task.sequence, "its process died")
+        assert leases.mark_message_lost(task.pk, task.sequence, "its process died")
     assert hook_statuses(run) == {
         "MAIL": "failed",
         "METRICS": "upstream_failed",
@@ -312,5 +312,5 @@ def test_what_the_rules_of_a_list_make_of_it_costs_the_same_whatever_its_length(
         claimed = driver.claim(run, "hooks.failure-0")
         # Its row, all after it in its list, the first of the next.
         with driver.queries(3):
-            assert finish.fail(claimed, finish.Failure(error="ValueError: no"))
+            assert finish.fail(claimed, failures.Failure(error="ValueError: no"))
         assert list(hook_statuses(run).values()).count("upstream_failed") == length - 1

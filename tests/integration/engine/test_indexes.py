@@ -12,7 +12,7 @@ from django_director import engine
 from django_director.common import ids
 from django_director.db.functions import Now
 from django_director.engine.flow import items
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import agenda
 from django_director.models import Lease, Run, Task, Workflow
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow, mapped
@@ -129,7 +129,7 @@ def test_one_task_or_run_is_never_looked_for_among_all_of_its_status(many_finish
 def test_a_look_at_what_is_due_uses_an_index_for_each(many_finished_tasks):
     Lease.objects.create(name="supervisor", holder="one", until=Now(), beat_at=Now())
     with CaptureQueriesContext(connection) as captured:
-        recovery.look("supervisor")
+        agenda.poll("supervisor")
     plan = plan_of(captured[0]["sql"])
     for index in (
         *("director_task_due", "director_task_timer", "director_task_deadline", "director_task_lease"),
@@ -146,7 +146,7 @@ def test_a_look_does_not_read_again_and_again_what_has_ended(many_finished_tasks
     _analyze()
     Lease.objects.create(name="supervisor", holder="one", until=Now(), beat_at=Now())
     with CaptureQueriesContext(connection) as captured:
-        recovery.look("supervisor")
+        agenda.poll("supervisor")
     plan = plan_of(captured[0]["sql"])
     # In its order: neither sorted nor through a bitmap.
     assert re.search("->  Limit [^>]*->  Index Scan using director_task_lease", plan), plan

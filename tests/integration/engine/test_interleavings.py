@@ -10,12 +10,13 @@ from django.db import transaction
 
 from django_director import engine
 from django_director.db.functions import later
+from django_director.engine import queries
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
-from django_director.engine.flow import advance
-from django_director.engine.supervisor import recovery, retention
+from django_director.engine.attempts.failures import Failure
+from django_director.engine.flow import advance, gates
+from django_director.engine.supervisor import audit, leases, publishing, retention
 from django_director.engine.supervisor.loop import Supervisor
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
@@ -49,7 +50,7 @@ def two_members() -> tuple[Run, Claim, Claim]:
 
 def outcome(run: Run) -> str:
     """What the run comes to when the supervisor and a worker do all that is left."""
-    recovery.close_stopped()
+    audit.close_stopped()
     driver.drain(run)
     if not run.stop:
         driver.check_gates(run)
@@ -95,7 +96,7 @@ def _ask_whether_all_are_done(run_id: Any, seq: int, arrival: Any) -> Any:
 
 @pytest.mark.fault(8)
 def test_a_join_that_asks_whether_all_are_done_is_caught(held, monkeypatch):
-    monkeypatch.setattr(advance, "_count", _ask_whether_all_are_done)
+    monkeypatch.setattr(gates, "_count", _ask_whether_all_are_done)
     run = finish_two_members(held, "finish.settled", 1)
     assert run.tasks.get(step="Z").status == TaskStatus.PENDING, (
         "the interleaving shows no harm: it proves nothing"
@@ -149,8 +150,8 @@ def test_a_finish_that_waits_while_its_task_is_taken_away(shape):
     run = driver.start(*{"member": [group("G", "A", "B")], "step": ["A", "B"], "last": ["A"]}[shape])
     claimed = driver.claim(run, "A")
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
-        (task,) = recovery.read(Task.objects.filter(pk=claimed.task_id))
-        assert finish.lose(task, Failure(error="WorkerLost: gone"))
+        (task,) = queries.read_to_end(Task.objects.filter(pk=claimed.task_id))
+        assert finish.mark_lost(task, Failure(error="WorkerLost: gone"))
         end = pool.submit(own_connection, lambda: finish.finish(claimed, 1))
         until(lambda: waiting() == 1)
     assert end.result(PATIENCE) is False
@@ -215,7 +216,7 @@ def test_a_finish_and_then_the_end_of_its_lease(held, point):
     run = driver.start("A", "B")
     claimed = driver.claim(run, "A")
     run.tasks.filter(step="A").update(lease_until=PAST)
-    finished, lost = held(point, lambda: finish.finish(claimed, 1), recovery.expire_leases)
+    finished, lost = held(point, lambda: finish.finish(claimed, 1), leases.expire_leases)
     assert (finished, lost) == ((False, 1) if point == "finish.before" else (True, 0))
     assert run.tasks.get(step="A").crashes == lost
     assert outcome(run) == RunStatus.SUCCESS
@@ -228,7 +229,7 @@ def test_the_end_of_a_lease_and_then_the_finish(held, crashes):
     claimed = driver.claim(run, "A")
     run.tasks.filter(step="A").update(lease_until=PAST, crashes=crashes)
     point = "fail.updated" if crashes else "lose.updated"
-    lost, finished = held(point, recovery.expire_leases, lambda: finish.finish(claimed, "late"))
+    lost, finished = held(point, leases.expire_leases, lambda: finish.finish(claimed, "late"))
     assert (lost, finished) == (1, False)
     assert run.tasks.get(step="A").result is None
     assert outcome(run) == (RunStatus.FAILED if crashes else RunStatus.SUCCESS)
@@ -239,7 +240,7 @@ def test_two_supervisors_end_one_lease(held):
     run = driver.start("A", "B")
     driver.claim(run, "A")
     run.tasks.filter(step="A").update(lease_until=PAST)
-    assert sorted(held("lose.updated", recovery.expire_leases, recovery.expire_leases)) == [0, 1]
+    assert sorted(held("lose.updated", leases.expire_leases, leases.expire_leases)) == [0, 1]
     task = run.tasks.get(step="A")
     assert (task.status, task.crashes, task.attempts.count()) == (TaskStatus.QUEUED, 1, 1)
 
@@ -326,9 +327,9 @@ def test_a_rerun_and_a_supervisor(held, point):
     driver.drain(run)
 
     def supervise() -> int:
-        recovery.close_stopped()
-        recovery.publish_due()
-        return recovery.audit()
+        audit.close_stopped()
+        publishing.publish_due()
+        return audit.audit()
 
     done, audited = held(point, lambda: steer("rerun", run, "A"), supervise)
     assert isinstance(done, Task)

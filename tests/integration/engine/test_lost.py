@@ -10,9 +10,9 @@ import pytest
 
 from django_director import engine
 from django_director.db.functions import later
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.supervisor import lost_attempts, recovery, unknown_tasks
+from django_director.engine.supervisor import lost_attempts, publishing, unknown_tasks
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import group
@@ -107,7 +107,7 @@ def test_a_queued_task_whose_message_was_dropped_is_sent_under_the_next_id(publi
     published.clear()
     for _ in range(2):
         assert lost_attempts.write_down(first.task_id, first.sequence, "its message was revoked")
-    recovery.publish_due()
+    publishing.publish_due()
     assert [(message.task_id, message.sequence) for message in published] == [(first.task_id, first.sequence + 1)]
     assert state(first.task_id) == (TaskStatus.QUEUED, 0, 0)
     driver.drain(run)
@@ -117,7 +117,7 @@ def test_a_queued_task_whose_message_was_dropped_is_sent_under_the_next_id(publi
 def test_a_held_task_stays_held_when_its_message_was_dropped(published):
     run = driver.start("A")
     engine.pause(run)
-    pausing.park_ids([published[0].task_id])
+    parking.defer_ids([published[0].task_id])
     before = run.tasks.values().get()
     assert lost_attempts.write_down(published[0].task_id, published[0].sequence, "its message was revoked")
     assert run.tasks.values().get() == before

@@ -15,9 +15,9 @@ from django_director.db.functions import Now
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.steps import timers
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus
@@ -83,7 +83,7 @@ def claimed(run: Run) -> Claim:
 def lose(run: Run) -> Callable[[], Any]:
     claimed(run)
     task = run.tasks.select_related("run__version").get(step="Y")
-    return lambda: finish.lose(task, Failure(error="WorkerLost: test", outcome="lost"))
+    return lambda: finish.mark_lost(task, Failure(error="WorkerLost: test", outcome="lost"))
 
 
 def ending(end: Callable[..., Any], *args: Any) -> Callable[[Run], Callable[[], Any]]:
@@ -110,7 +110,7 @@ IN_WORKERS = {
     "finish": (ending(finish.finish, 2), RunStatus.SUCCESS, 0),
     "fail": (ending(finish.fail, NO), RunStatus.FAILED, 0),
     "retry later": (ending(finish.retry_later, NO, 0), RunStatus.SUCCESS, 1),
-    "hand back": (ending(finish.hand_back), RunStatus.SUCCESS, 0),
+    "hand back": (ending(finish.requeue), RunStatus.SUCCESS, 0),
     "lose": (lose, RunStatus.SUCCESS, 1),
 }
 has_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="skipped: SQLite has no server to lose")
@@ -198,7 +198,7 @@ def test_what_a_request_does_is_whole_or_nothing(name, kind):
         changed.refresh_from_db()
 
         assert changed.generation == int(name in RESETS), f"statement {number}: {seen}"
-        recovery.close_stopped()
+        audit.close_stopped()
         driver.drain(changed)
         assert changed.status == outcome, f"statement {number}: {seen}"
         if len(seen) < number:

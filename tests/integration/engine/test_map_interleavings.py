@@ -13,10 +13,10 @@ from django_director.engine import stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish, finish_fast
 from django_director.engine.attempts.claim import Claim
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.flow import item_rows
 from django_director.engine.steps import maps
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import audit, leases
 from django_director.models import Run
 from django_director.status import RunStatus
 from tests.factories import mapped
@@ -105,10 +105,10 @@ def test_two_ends_and_one_item_left(held, point):
 def test_an_end_that_releases_and_a_cancel(held, point):
     run, (first, second) = two_items(4, max_parallel=2)
     held(point, lambda: finish.finish(first, 1), lambda: engine.cancel(run))
-    recovery.close_stopped()
+    audit.close_stopped()
     assert in_work(run) == [1]
     assert finish.finish(second, 1)
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     engine.retry(run)
@@ -130,7 +130,7 @@ def test_an_expansion_and_a_cancel(held, point):
     run = driver.start(mapped("M", max_parallel=1), "Z", payload={"items": [1, 2]})
     claimed = driver.claim(run, "M")
     held(point, lambda: maps.expand(claimed, ["1", "2"]), lambda: engine.cancel(run))
-    recovery.close_stopped()
+    audit.close_stopped()
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     assert set(run.tasks.values_list("status", flat=True)) == {"canceled"}
@@ -146,7 +146,7 @@ def test_an_expansion_and_its_loss(held, point):
     run = driver.start(mapped("M"), "Z", payload={"items": [1, 2]})
     claimed = driver.claim(run, "M")
     run.tasks.filter(step="M").update(lease_until="2026-01-01T00:00:00Z")
-    held(point, lambda: maps.expand(claimed, ["1", "2"]), recovery.expire_leases)
+    held(point, lambda: maps.expand(claimed, ["1", "2"]), leases.expire_leases)
     assert run.tasks.get(step="M", map_index=-1).status == "waiting"
     driver.drain(run)
     assert run.status == RunStatus.SUCCESS

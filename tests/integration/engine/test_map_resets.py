@@ -193,7 +193,7 @@ def test_a_retry_after_a_cancel():
     claimed = driver.claim(run, "M", 1)
     engine.cancel(run)
     assert finish.finish(claimed, 2)
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     run.refresh_from_db()
     engine.retry(run)
     assert waiting(run, "M")
@@ -208,7 +208,7 @@ def test_a_retry_after_a_cancel_that_let_all_items_end():
     claimed = driver.claim(run, "M", 0)
     engine.cancel(run)
     assert finish.finish(claimed, 2)
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     engine.retry(run)

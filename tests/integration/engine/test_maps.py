@@ -13,13 +13,13 @@ from django_director.common import ids
 from django_director.db.compiled import can_pair
 from django_director.db.functions import Now
 from django_director.definitions import Retry
-from django_director.engine import stopping
+from django_director.engine import queries, stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
+from django_director.engine.attempts.failures import Failure
 from django_director.engine.flow import item_rows
 from django_director.engine.steps import maps
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.supervisor import audit, publishing, timeouts
 from django_director.models import Run
 from django_director.status import RunStatus
 from django_director.worker import inputs
@@ -292,9 +292,9 @@ def test_max_parallel_counts_items_in_work():
     assert active(run) == ["S[0]", "T[1]"]
     driver.fail(run, "S", index=0)
     assert active(run) == ["T[1]", "S[2]"]
-    recovery.wake_tasks(run.tasks.filter(map_index=1))
+    publishing.wake_tasks(run.tasks.filter(map_index=1))
     run.tasks.filter(step="T", map_index=1).update(not_before=Now())
-    recovery.wake()
+    publishing.wake()
     driver.succeed(run, "T", index=1)
     assert active(run) == ["S[2]", "S[3]"]
     driver.check_gates(run)
@@ -354,7 +354,7 @@ def test_a_message_that_comes_twice_does_not_expand_twice():
     row = run.tasks.select_related("run__version").get(step="M")
     driver.expand(run, "M")
     assert claims.claim(driver.ticket(row), "tests") is None
-    recovery.wake()
+    publishing.wake()
     row.refresh_from_db()
     assert (row.status, row.map_count) == ("waiting", 2)
 
@@ -362,7 +362,7 @@ def test_a_message_that_comes_twice_does_not_expand_twice():
 def test_the_loser_of_a_lease_does_not_expand():
     run = start(mapped("M"), items=[1, 2])
     lost = driver.claim(run, "M")
-    assert finish.hand_back(lost)
+    assert finish.requeue(lost)
     assert not maps.expand(lost, ["1", "2"])
     assert run.tasks.count() == 1
     driver.drain(run, doubled)
@@ -430,7 +430,7 @@ def test_a_cancel_ends_a_map_with_what_it_has_not_started():
     claimed = driver.claim(run, "M", 1)
     engine.cancel(run)
     assert finish.finish(claimed, 1)
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     assert list(of_items(run).values()) == ["success", "success", "canceled", "canceled"]
@@ -442,7 +442,7 @@ def test_an_expansion_after_a_cancel_is_swept():
     claimed = driver.claim(run, "M")
     engine.cancel(run)
     assert maps.expand(claimed, ["1", "2"])
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     assert set(of_items(run).values()) == {"canceled"}
@@ -453,11 +453,11 @@ def test_fail_fast_cancels_what_has_not_started():
     driver.expand(run, "M")
     other = driver.claim(run, "M", 1)
     driver.fail(run, "M", index=0)
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     assert of_items(run) == {"M[0]": "failed", "M[1]": "running", "M[2]": "canceled"}
     assert run.tasks.get(step="M", map_index=-1).status == "waiting"
     assert finish.finish(other, 1)
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
     assert run.tasks.get(step="M", map_index=-1).status == "failed"
@@ -484,7 +484,7 @@ def test_fail_fast_spares_what_cleans_up_for_each_item():
     run = start(mapped("M", *body, max_parallel=1), step("Z", trigger_rule="always"), items=[1, 2], fail_fast=True)
     driver.expand(run, "M")
     driver.fail(run, "S", index=0)
-    stopping.carry_on(run.pk)
+    stopping.continue_stop(run.pk)
     assert active(run) == ["T[0]"]
     assert run.tasks.get(step="Z").status == "pending"
     driver.drain(run)
@@ -497,8 +497,8 @@ def test_losing_a_worker_and_an_unknown_task_concern_one_item():
     run = start(mapped("M"), items=[1, 2])
     driver.expand(run, "M")
     driver.claim(run, "M", 0)
-    (task,) = recovery.read(run.tasks.running())
-    assert finish.lose(task, Failure(error="WorkerLost: gone"))
+    (task,) = queries.read_to_end(run.tasks.running())
+    assert finish.mark_lost(task, Failure(error="WorkerLost: gone"))
     task.refresh_from_db()
     assert (task.status, task.crashes) == ("queued", 1)
     driver.fail(run, "M", index=1)
@@ -521,14 +521,14 @@ def test_the_audit_recomputes_a_map_in_which_nothing_moves():
     items = run.tasks.filter(map_index__gte=0)
     items.filter(map_index__lt=65).update(status="success", finished_at=Now(), next_dispatch_at=None)
     items.filter(map_index__gte=65).update(status="pending", next_dispatch_at=None)
-    assert recovery.audit() == 1
+    assert audit.audit() == 1
     driver.check_gates(run)
     driver.drain(run)
     assert run.status == RunStatus.SUCCESS
     run = start(mapped("M"), "Z", name="test.DONE", items=[1])
     driver.expand(run, "M")
     run.tasks.filter(map_index__gte=0).update(status="success", finished_at=Now(), next_dispatch_at=None)
-    assert recovery.audit() == 1
+    assert audit.audit() == 1
     driver.drain(run)
     assert run.status == RunStatus.SUCCESS
 

@@ -13,16 +13,16 @@ import pytest
 
 from django_director import engine
 from django_director.db.compiled import UUID_FIELD, Param, Update
-from django_director.engine import outbox, pausing, stopping
+from django_director.engine import outbox, pausing, stopping, transitions
 from django_director.engine.attempts import claim as claims
-from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts import endings, finish, finish_fast
 from django_director.engine.attempts.claim import Claim, Ticket
 from django_director.engine.concurrency import admission
-from django_director.engine.flow import advance, items
+from django_director.engine.flow import advance, gates, items
 from django_director.engine.launch import start
 from django_director.engine.reset import recompute
 from django_director.engine.steps import child_workflows
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import publishing
 from django_director.graph import Graph, Tally
 from django_director.models import Run, Task
 from django_director.status import TaskStatus
@@ -89,7 +89,7 @@ def late_failure(story: Story) -> None:
 
 def handed_back(story: Story) -> None:
     story.run("A")
-    finish.hand_back(story.take("A"))
+    finish.requeue(story.take("A"))
     story.supervise()
     story.do("A")
 
@@ -225,7 +225,7 @@ def _without_fence(claimed: Claim) -> Any:
 def _succeeding_without_fence(limited: bool) -> Update:
     running = Task.objects.filter(pk=Param("task", UUID_FIELD)).running()
     result = Param("result", Task._meta.get_field("result"))
-    return Update(running, **finish._ended(TaskStatus.SUCCESS), result=result)
+    return Update(running, **transitions.succeeded(result))
 
 
 def _without_counting_failures(run_id: Any, seq: int, arrival: Any) -> Any:
@@ -271,9 +271,9 @@ def _queued_as_before(sequence: int) -> dict[str, Any]:
 
 
 claims_take = claims._take
-queued_again = finish._queued_again
-settle_count = advance._count
-items_count, items_release = items._count, items.release
+queued_again = transitions.queued_again
+settle_count = gates._count
+items_count, items_release = items._count, items.release_items
 
 NO_OUTCOME = "a run has no outcome"
 ACTIVE = "a finished run has an active task"
@@ -296,19 +296,17 @@ MUTANTS = {
         finish_fast, "succeeding", _succeeding_without_fence, late_success, "somebody else's claim was finished"
     ),
     "fail without the fence": Mutant(
-        finish, "_mine", _without_fence, late_failure, "somebody else's claim was failed"
+        endings, "_mine", _without_fence, late_failure, "somebody else's claim was failed"
     ),
     "a task is queued again with its old sequence": Mutant(
-        finish, "_queued_again", _queued_as_before, handed_back, "one message was claimed twice"
+        transitions, "queued_again", _queued_as_before, handed_back, "one message was claimed twice"
     ),
-    "joins forget failures": Mutant(advance, "_count", _without_counting_failures, a_member_fails, GATES),
-    "joins forget what was skipped": Mutant(
-        advance, "_count", _without_counting_skips, a_member_is_skipped, GATES
-    ),
+    "joins forget failures": Mutant(gates, "_count", _without_counting_failures, a_member_fails, GATES),
+    "joins forget what was skipped": Mutant(gates, "_count", _without_counting_skips, a_member_is_skipped, GATES),
     "fail_fast does not go on": Mutant(
-        stopping, "_go_on", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME
+        stopping, "_continue_spared", lambda stopped, run: None, a_run_fails_fast, NO_OUTCOME
     ),
-    "nobody publishes again": Mutant(recovery, "publish_due", lambda *_: 0, a_message_is_lost, NO_OUTCOME),
+    "nobody publishes again": Mutant(publishing, "publish_due", lambda *_: 0, a_message_is_lost, NO_OUTCOME),
     "a pause does not hold": Mutant(
         claims, "_take", _take_though_paused, a_message_comes_in_a_pause, "a paused run started a task"
     ),
@@ -350,7 +348,7 @@ MUTANTS = {
         "more runs of a key than its limit",
     ),
     "nobody hands on": Mutant(
-        admission, "hand_on", lambda run_id: None, two_of_a_key, "a run waits for a slot that is free"
+        admission, "admit_next", lambda run_id: None, two_of_a_key, "a run waits for a slot that is free"
     ),
     "a stopped run is not swept": Mutant(
         stopping,
@@ -361,7 +359,7 @@ MUTANTS = {
     ),
     "the end does not ask whether the run was stopped": Mutant(
         advance,
-        "end",
+        "end_run",
         _end_whatever_the_stop,
         the_last_task_ends_after_a_cancel,
         "a canceled run has another outcome",
@@ -369,13 +367,13 @@ MUTANTS = {
     "items forget failures": Mutant(items, "_count", _items_without_counting_failures, an_item_fails, GATES),
     "an item that ends lets no other begin": Mutant(
         items,
-        "release",
+        "release_items",
         lambda run, graph, node, number, first=0: 0,
         one_item_at_a_time,
         "an item should be in work",
     ),
     "an item that ends lets two others begin": Mutant(
-        items, "release", _release_two, one_item_at_a_time, "too many items are in work"
+        items, "release_items", _release_two, one_item_at_a_time, "too many items are in work"
     ),
     "the tasks after an item's first are not queued": Mutant(
         outbox, "queue_items", lambda run, graph, places: None, an_item_goes_on, "a ready item was not queued"

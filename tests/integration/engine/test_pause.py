@@ -11,11 +11,11 @@ from django_director import engine
 from django_director.db.functions import later
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Publication
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
-from django_director.engine.supervisor import backlog, recovery, timeouts
+from django_director.engine.attempts.failures import Failure
+from django_director.engine.supervisor import audit, backlog, publishing, timeouts
 from django_director.engine.supervisor.loop import Supervisor
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
@@ -64,17 +64,17 @@ def test_a_paused_run_starts_nothing_and_what_runs_goes_on(published, django_cap
     before = list(run.tasks.filter(step__in="XY").values("sequence", "attempt", "failures", "crashes", "status"))
     for name in ("X", "Y"):
         assert claims.claim(driver.ticket(run.tasks.get(step=name)), "tests") is None
-    assert pausing.parked().count() == 2
+    assert parking.parked().count() == 2
     Task.objects.waiting().update(not_before=PAST)
     published.clear()
-    assert (recovery.publish_due(), recovery.wake(), published) == (0, 0, [])
-    assert recovery.audit() == 0
+    assert (publishing.publish_due(), publishing.wake(), published) == (0, 0, [])
+    assert audit.audit() == 0
     after = list(run.tasks.filter(step__in="XY").values("sequence", "attempt", "failures", "crashes", "status"))
     assert before == after, "something was spent"
     resume(run, django_capture_on_commit_callbacks)
     assert run.shown_status == "running"
-    assert pausing.parked().count() == 0
-    assert recovery.publish_due() == 2
+    assert parking.parked().count() == 0
+    assert publishing.publish_due() == 2
     assert driver.drain(run) == 3
     assert run.status == RunStatus.SUCCESS
 
@@ -84,10 +84,10 @@ def test_the_supervisor_parks_what_is_due_and_publishes_the_rest(published):
     other = driver.start("A", name="test.OTHER")
     engine.pause(held)
     Task.objects.queued().update(next_dispatch_at=PAST)
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
     assert {message.run_id for message in published} == {other.pk}
-    assert pausing.parked().count() == 2
-    assert recovery.publish_due() == 0
+    assert parking.parked().count() == 2
+    assert publishing.publish_due() == 0
 
 
 def test_waits_go_on_and_hooks_run(published, django_capture_on_commit_callbacks):
@@ -95,8 +95,8 @@ def test_waits_go_on_and_hooks_run(published, django_capture_on_commit_callbacks
     assert finish.retry_later(driver.claim(run, "A"), Failure(error="no"), 60)
     engine.pause(run)
     run.tasks.update(not_before=PAST)
-    assert recovery.wake() == 1
-    assert (recovery.publish_due(), pausing.parked().count()) == (0, 1)
+    assert publishing.wake() == 1
+    assert (publishing.publish_due(), parking.parked().count()) == (0, 1)
     resume(run, django_capture_on_commit_callbacks)
     last = driver.claim(run, "A")
     engine.pause(run)
@@ -113,14 +113,14 @@ def test_a_paused_run_that_fails_fast_goes_on_with_what_is_spared_when_it_is_res
     claimed = driver.claim(run, "A")
     engine.pause(run)
     assert finish.fail(claimed, Failure(error="no"))
-    assert recovery.close_stopped() == 0
+    assert audit.close_stopped() == 0
     assert driver.statuses(run) == {"A": "failed", "B": "upstream_failed", "LAST": "queued"}
     assert claims.claim(driver.ticket(run.tasks.get(step="LAST")), "tests") is None
-    assert pausing.parked().count() == 1
+    assert parking.parked().count() == 1
     run.refresh_from_db()
     assert run.shown_status == "paused"
     resume(run, django_capture_on_commit_callbacks)
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
     assert driver.drain(run) == 1
     assert (run.status, run.error) == (RunStatus.FAILED, "A: no")
 
@@ -174,7 +174,7 @@ def test_a_paused_run_can_be_canceled_and_retried():
     engine.pause(run)
     assert claims.claim(driver.ticket(run.tasks.get(step="A")), "tests") is None
     engine.cancel(run)
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     assert engine.retry(run).shown_status == "running"
@@ -185,16 +185,16 @@ def test_what_is_parked_after_the_resume_is_found_by_the_supervisor(published):
     """Somebody has read that the run is paused, and parks its task when it is not any more."""
     run = driver.start("A")
     engine.pause(run)
-    assert pausing.park_ids([run.tasks.get().pk]) == 1
+    assert parking.defer_ids([run.tasks.get().pk]) == 1
     Run.objects.update(paused_at=None)
-    assert pausing.park_ids([run.tasks.get().pk]) == 0
+    assert parking.defer_ids([run.tasks.get().pk]) == 0
     supervisor = Supervisor("one")
     assert supervisor.tick().resumed == 1
     assert supervisor.tick().published == 1
     held = driver.start("A", name="test.OTHER")
     engine.pause(held)
-    pausing.park_ids([held.tasks.get().pk])
-    assert pausing.bring_back_forgotten() == 0
+    parking.defer_ids([held.tasks.get().pk])
+    assert parking.release_forgotten() == 0
 
 
 def test_a_duplicate_of_a_running_run_parks_nothing():
@@ -202,9 +202,9 @@ def test_a_duplicate_of_a_running_run_parks_nothing():
     ticket = driver.ticket(run.tasks.get())
     claimed = claims.claim(ticket, "tests")
     assert claims.claim(ticket, "tests") is None
-    assert finish.hand_back(claimed)
+    assert finish.requeue(claimed)
     assert claims.claim(ticket, "tests") is None
-    assert pausing.parked().count() == 0
+    assert parking.parked().count() == 0
     assert run.tasks.get().status == TaskStatus.QUEUED
 
 

@@ -11,11 +11,11 @@ from django.db.models import F, Min
 from django_director import engine
 from django_director.db.functions import later
 from django_director.dispatch import publisher
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.tickets import Ticket
-from django_director.engine.supervisor import backlog, probes, recovery
+from django_director.engine.supervisor import backlog, probes, publishing
 from django_director.engine.supervisor.loop import LOOKS
 from django_director.models import Run, Task
 from django_director.status import TaskStatus
@@ -42,7 +42,7 @@ class Site:
         make_workflow(definition("test.WIDE", group("G", *(step(f"B{n}", task="B") for n in range(number)))))
         with self.callbacks(execute=True):
             run: Run = engine.start("test.WIDE")
-        self.supervise(number // recovery.BATCH + 2)
+        self.supervise(number // publishing.BATCH + 2)
         return run
 
     @property
@@ -57,11 +57,11 @@ class Site:
     def supervise(self, looks: int = LOOKS + 2) -> None:
         """What the supervisor's ticks do about queues."""
         for _ in range(looks):
-            recovery.publish_due(self.watch)
+            publishing.publish_due(self.watch)
 
     def hasten(self) -> None:
         """What it does each sixth of a lease."""
-        backlog.hasten(self.watch)
+        backlog.expedite(self.watch)
 
     def pass_time(self, seconds: float) -> None:
         """Let so much time pass, in which the supervisor works whenever something is due."""
@@ -137,7 +137,7 @@ def test_the_messages_that_are_lost_meanwhile_are_sent_again_when_a_worker_comes
     site.pass_time(HOUR + 60)
     assert 0 < site.waiting <= 2 * probes.PROBES
     site.work(1)
-    site.supervise(LOOKS + MANY // recovery.BATCH + 2)
+    site.supervise(LOOKS + MANY // publishing.BATCH + 2)
     assert site.waiting >= MANY - 1
     assert site.work(site.waiting) < 2 * probes.PROBES
     assert not run.tasks.queued().exists()
@@ -149,7 +149,7 @@ def test_what_is_lost_while_workers_wait_is_sent_again_after_the_grace(site: Sit
     site.pass_time(60)
     assert site.waiting == probes.PROBES
     site.work(probes.PROBES)
-    site.supervise(LOOKS + MANY // recovery.BATCH + 2)
+    site.supervise(LOOKS + MANY // publishing.BATCH + 2)
     assert site.waiting == MANY - probes.PROBES
     assert site.work(site.waiting) == 0
     assert not run.tasks.queued().exists()
@@ -221,7 +221,7 @@ def test_what_is_parked_is_no_probe(site: Site):
     run = site.start(5)
     other = driver.start("B", name="test.OTHER")
     engine.pause(other)
-    pausing.park(other.tasks.all())
+    parking.defer(other.tasks.all())
     site.pass_time(2 * HOUR)
     assert {message.run_id for message in site.queue} == {run.pk}
     assert site.watch.probes["celery"].tasks <= set(run.tasks.values_list("pk", flat=True))

@@ -10,7 +10,7 @@ import pytest
 from django_director.conf import director
 from django_director.db.functions import later
 from django_director.dispatch import publisher
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.engine.supervisor import reoffers
 from django_director.engine.supervisor.reoffers import FEW, MOST, MOST_TRIES, SILENT_FOR, TRIES, Reoffers, silence
 from django_director.engine.supervisor.workers import beat_period
@@ -131,7 +131,7 @@ def test_a_worker_that_is_not_watched_may_be_silent(late: Run):
         pytest.param({"queued_at": later(0)}, id="sent a moment ago"),
         pytest.param({"queued_at": later(-director.DISPATCH_GRACE - 1)}, id="older than the grace"),
         pytest.param({"next_dispatch_at": later(-1)}, id="due anyway"),
-        pytest.param({"next_dispatch_at": later(pausing.PARKED + 100)}, id="parked"),
+        pytest.param({"next_dispatch_at": later(parking.PARKED + 100)}, id="parked"),
         pytest.param({"unknown_since": later(0)}, id="unknown to a worker"),
         pytest.param({"unsendable_since": later(0)}, id="not sent at all"),
     ],

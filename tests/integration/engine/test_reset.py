@@ -14,7 +14,7 @@ from django_director import engine
 from django_director.engine.attempts import claim as claims
 from django_director.engine.reset import apply
 from django_director.engine.reset.previews import SHOWN
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
 from django_director.models import Attempt, Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -120,7 +120,7 @@ def test_what_a_cancel_has_left_counts_as_failed_after_a_rerun():
     run = driver.start(group("G", "A", "B"))
     driver.succeed(run, "A")
     engine.cancel(run, user=get_user_model()(username="eva"))
-    recovery.close_stopped()
+    audit.close_stopped()
     Task.objects.canceled().update(reason="canceled by eva")
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
@@ -311,7 +311,7 @@ def test_of_two_who_have_looked_one_is_refused():
     engine.rerun(task(run, "A"))
     drain(run, "B")
     with pytest.raises(Conflict, match="can't be skipped: somebody else has just changed it"):
-        apply._carry_out(plan)
+        apply._reset(plan)
     assert driver.statuses(run) == {"A": "success", "B": "failed"}
 
 
@@ -372,7 +372,7 @@ def test_a_reset_of_scattered_tasks():
 def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
     """The commit went through, its answer did not; the second try must see that it is its own."""
     run = ran("A", "B")
-    real, tries = apply.carry_out, []
+    real, tries = apply.apply_plan, []
 
     def unlucky(*args: Any) -> None:
         real(*args)
@@ -386,7 +386,7 @@ def test_a_lost_answer_of_the_commit_is_recognised(monkeypatch):
         except OperationalError:
             return work()
 
-    monkeypatch.setattr(apply, "carry_out", unlucky)
+    monkeypatch.setattr(apply, "apply_plan", unlucky)
     monkeypatch.setattr(apply, "transact", persevere)
     again = engine.rerun(task(run, "A"))
     assert (len(tries), again.status, again.run.generation) == (2, TaskStatus.QUEUED, 1)

@@ -11,8 +11,8 @@ from django_director import engine
 from django_director.definitions import RULES
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.attempts.finish import Failure
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.attempts.failures import Failure
+from django_director.engine.supervisor import audit, timeouts
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.status import RunStatus, Stop
@@ -448,7 +448,7 @@ def test_a_canceled_run_is_canceled_though_a_step_has_failed(ending):
         driver.end(driver.claim(run, "OK"), body)
         engine.reject(run.tasks.get(step="OK"))
     engine.cancel(run)
-    recovery.close_stopped()
+    audit.close_stopped()
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
 
@@ -505,7 +505,7 @@ def test_fail_fast_cancels_what_has_not_started_and_lets_the_rest_end():
     driver.fail(run, "A")
     run.refresh_from_db()
     assert (run.stop, run.shown_status) == (Stop.FAIL_FAST, "running")
-    assert recovery.close_stopped() == 0
+    assert audit.close_stopped() == 0
     # B was canceled, so what waits for its failure runs.
     assert driver.statuses(run) == {
         "A": "failed",
@@ -519,10 +519,10 @@ def test_fail_fast_cancels_what_has_not_started_and_lets_the_rest_end():
     assert run.tasks.get(step="B").reason == "fail_fast: another step has failed"
     driver.succeed(run, "ALARM")
     assert finish.finish(running, 1)
-    assert recovery.close_stopped() == 0
+    assert audit.close_stopped() == 0
     assert driver.statuses(run)["CLEAN"] == "queued"
     driver.succeed(run, "CLEAN")
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     run.refresh_from_db()
     assert (run.status, run.error) == (RunStatus.FAILED, "A: ValueError: no")
     assert run.tasks.hooks().count() == 1
@@ -569,7 +569,7 @@ def test_a_run_that_has_failed_fast_can_still_be_canceled():
     driver.fail(run, "A")
     engine.cancel(run)
     assert run.shown_status == "canceling"
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     with pytest.raises(Conflict):
@@ -624,7 +624,7 @@ def test_after_a_stop_no_step_starts_whatever_its_rule(how):
     assert [claims.claim(ticket, "tests") for ticket in tickets] == [None] * len(tickets)
     if "fail_fast" not in how:
         assert finish.fail(running, Failure(error="ValueError: no"))
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     run.refresh_from_db()
     assert run.status == (RunStatus.CANCELED if "cancel" in how else RunStatus.FAILED)
     statuses = driver.statuses(run)

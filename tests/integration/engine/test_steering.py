@@ -9,7 +9,7 @@ from django_director import engine
 from django_director.engine import stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict, InactiveWorkflow
 from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -30,7 +30,7 @@ def test_cancel_settles_what_has_not_started(django_capture_on_commit_callbacks)
     assert driver.statuses(run) == {"A": "success", "X": "running", "Y": "canceled", "Z": "canceled"}
     assert run.tasks.get(step="Y").reason == "canceled by eva"
     assert finish.finish(running, 1)
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     assert run.finished_at is not None
@@ -42,13 +42,13 @@ def test_a_retry_with_nothing_left_to_do_succeeds_at_once():
     last = driver.claim(run, "A")
     engine.cancel(run)
     assert finish.finish(last, 1)
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     run.refresh_from_db()
     assert run.status == RunStatus.CANCELED
     assert engine.retry(run).status == RunStatus.SUCCESS
     assert (run.generation, run.stop, run.result) == (1, Stop.NONE, 1)
     assert run.tasks.hooks().count() == 1
-    assert recovery.audit() == 0
+    assert audit.audit() == 0
 
 
 def test_nothing_starts_after_a_cancel():
@@ -64,7 +64,7 @@ def test_a_successor_queued_during_the_sweep_is_swept_later():
     Run.objects.update(stop=Stop.CANCEL)
     assert finish.finish(claimed, 1)
     assert run.tasks.get(step="B").status == TaskStatus.QUEUED
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     assert driver.statuses(run) == {"A": "success", "B": "canceled"}
 
 
@@ -142,13 +142,13 @@ def test_a_stop_that_is_carried_out_late_leaves_a_run_alone_that_was_taken_up_ag
     run = driver.start("A", group("G", "X", "Y"))
     canceled = Run.objects.stopping().filter(pk=run.pk)
     engine.cancel(run)
-    assert stopping.carry_on(run.pk)
+    assert stopping.continue_stop(run.pk)
     engine.retry(run)
     driver.claim(run, "A")
     before = driver.statuses(run)
     stopping.sweep(canceled, run.pk)
     stopping.stop_children(canceled, run.pk, "canceled", force=force)
-    assert not stopping.carry_on(run.pk)
+    assert not stopping.continue_stop(run.pk)
     assert driver.statuses(run) == before == {"A": "running", "X": "pending", "Y": "pending"}
     run.refresh_from_db()
     assert run.status == RunStatus.RUNNING
@@ -237,7 +237,7 @@ def test_the_audit_mends_a_run_that_lost_its_gate():
     driver.succeed(run, "Y", 2)
     Task.objects.filter(run=run, step="Z").update(status=TaskStatus.PENDING)
     Gate.objects.filter(run=run).delete()
-    assert recovery.audit() == 1
+    assert audit.audit() == 1
     driver.check_gates(run)
     driver.drain(run, lambda claimed: claimed.upstream)
     assert run.result == [1, 2]
@@ -247,14 +247,14 @@ def test_the_audit_mends_a_run_that_lost_its_gate():
 def test_the_audit_ends_a_run_whose_tasks_were_deleted(deleted):
     run = driver.start("A", "B")
     run.tasks.filter(step__in=deleted).delete()
-    assert recovery.audit() == 1
+    assert audit.audit() == 1
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
-    assert recovery.audit() == 0
+    assert audit.audit() == 0
 
 
 def test_the_audit_leaves_healthy_runs_alone():
     run = driver.start("A", "B")
-    assert recovery.audit() == 0
+    assert audit.audit() == 0
     driver.claim(run, "A")
-    assert recovery.audit() == 0
+    assert audit.audit() == 0

@@ -15,9 +15,10 @@ from django_director import engine, signals
 from django_director.conf import director
 from django_director.db.functions import later
 from django_director.dispatch import publisher
-from django_director.engine import outbox, pausing
-from django_director.engine.supervisor import backlog, recovery
-from django_director.engine.supervisor.loop import LEASE_NAME, LEASE_SECONDS, LOOKS, Supervisor
+from django_director.engine import outbox, parking, queries
+from django_director.engine.supervisor import agenda, backlog, leases, publishing
+from django_director.engine.supervisor.leadership import LEASE_NAME, LEASE_SECONDS
+from django_director.engine.supervisor.loop import LOOKS, Supervisor
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow
@@ -34,11 +35,11 @@ def _make_due() -> None:
 
 def test_due_tasks_are_published_again_and_ever_more_seldom(published):
     run = driver.start("A")
-    assert recovery.publish_due() == 0
+    assert publishing.publish_due() == 0
     waits = []
     for _ in range(3):
         _make_due()
-        assert recovery.publish_due() == 1
+        assert publishing.publish_due() == 1
         task = run.tasks.get()
         waits.append(round((task.next_dispatch_at - run.created_at).total_seconds(), -1))
     assert waits == [60, 120, 240]
@@ -70,7 +71,7 @@ def _moving(published, *, waited: float, since: float = 0) -> Run:
 
 def test_what_is_behind_others_in_a_moving_queue_is_not_published_again(published):
     run = _moving(published, waited=100)
-    assert (recovery.publish_due(), published) == (0, [])
+    assert (publishing.publish_due(), published) == (0, [])
     assert {_due_in(run, "Y"), _due_in(run, "Z")} == {120}
     assert set(run.tasks.queued().values_list("dispatches", flat=True)) == {0}
 
@@ -84,13 +85,13 @@ def test_what_is_behind_others_in_a_moving_queue_is_not_published_again(publishe
 )
 def test_what_may_be_lost_is_published_again_after_the_grace(published, waited: float, since: float):
     _moving(published, waited=waited, since=since)
-    assert recovery.publish_due() == 2
+    assert publishing.publish_due() == 2
 
 
 def test_what_was_never_published_is_not_taken_for_a_part_of_the_backlog(published):
     run = _moving(published, waited=100)
     outbox.expedite(run.tasks.filter(step="Z").values_list("pk", flat=True))
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
     assert [message.position for message in published] == [run.tasks.get(step="Z").position]
 
 
@@ -129,56 +130,56 @@ def test_a_queue_that_is_seen_to_run_is_not_dry(monkeypatch):
     assert doubtful("q", "other") == {"other"}
 
 
-def test_what_a_backlog_has_put_off_is_hastened_when_it_is_over(published):
+def test_what_a_backlog_has_put_off_is_expedited_when_it_is_over(published):
     run = driver.start(group("G", "X", "Y", "Z"))
     _run_since(run, "X", 7200, 0)
     assert _next_delay(run, "Z") == 14_400
-    assert backlog.hasten() == 0, "it takes two hours still"
+    assert backlog.expedite() == 0, "it takes two hours still"
     _run_since(run, "Y", 0, 0)
-    assert backlog.hasten() == 1
+    assert backlog.expedite() == 1
     assert _due_in(run, "Z") == 60
-    assert backlog.hasten() == 0
+    assert backlog.expedite() == 0
 
 
-def test_what_a_backlog_has_put_off_is_hastened_when_nothing_runs_any_more(published):
+def test_what_a_backlog_has_put_off_is_expedited_when_nothing_runs_any_more(published):
     run = driver.start(group("G", "X", "Y", "Z"))
     _run_since(run, "X", 7200, 0)
     assert _next_delay(run, "Y") == 14_400
     run.tasks.filter(step="X").update(status=TaskStatus.SUCCESS, finished_at=later(0), lease_until=None)
     watch = backlog.Watch(LOOKS)
-    assert (backlog.hasten(watch), _due_in(run, "Y"), _due_in(run, "Z")) == (2, 0, 0), "they are the probes"
-    assert backlog.hasten(watch) == 0
+    assert (backlog.expedite(watch), _due_in(run, "Y"), _due_in(run, "Z")) == (2, 0, 0), "they are the probes"
+    assert backlog.expedite(watch) == 0
 
 
-def test_where_nothing_runs_at_one_look_the_others_are_hastened_as_before(published):
+def test_where_nothing_runs_at_one_look_the_others_are_expedited_as_before(published):
     """Tasks may be short: a queue is dry after several looks only, and then all but its probes are left alone."""
     run = driver.start(group("G", *"ABCDEF"))
     run.tasks.update(next_dispatch_at=later(1_000), dispatches=1)
     watch = backlog.Watch(LOOKS)
-    backlog.hasten(watch)
+    backlog.expedite(watch)
     assert sorted(_due_in(run, step) for step in "ABCDEF") == [0, 0, 0, 120, 120, 120]
 
 
-def test_what_was_sent_in_vain_is_hastened_when_a_worker_comes(published):
+def test_what_was_sent_in_vain_is_expedited_when_a_worker_comes(published):
     run = driver.start(group("G", "X", "Y"))
     for _ in range(4):
         delay = _next_delay(run, "Y")
     assert delay == 480
     _run_since(run, "X", 0, 0)
-    assert Supervisor().tick().hastened == 1
+    assert Supervisor().tick().expedited == 1
     assert _due_in(run, "Y") == 60
 
 
-def test_a_queue_is_not_hastened_by_another(published):
+def test_a_queue_is_not_expedited_by_another(published):
     run = driver.start(group("G", "X", "Y"))
     run.tasks.filter(step="Y").update(queue="other")
     for _ in range(3):
         _next_delay(run, "Y")
     watch = backlog.Watch(LOOKS)
-    assert backlog.hasten(watch) == 1, "it is the probe of its queue"
+    assert backlog.expedite(watch) == 1, "it is the probe of its queue"
     run.tasks.filter(step="Y").update(next_dispatch_at=later(240))
     _run_since(run, "X", 0, 0)
-    assert backlog.hasten(watch) == 0
+    assert backlog.expedite(watch) == 0
 
 
 def test_a_queue_is_what_celery_routes_to(published, monkeypatch):
@@ -190,18 +191,18 @@ def test_a_queue_is_what_celery_routes_to(published, monkeypatch):
     _run_since(run, "S1", 3_600, 0)
     _run_since(run, "F1", 0, 0)
     assert backlog.waits().keys() == {"slow", "celery"}
-    assert backlog.hasten() == 3
+    assert backlog.expedite() == 3
     assert [_due_in(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
     assert [_next_delay(run, step) for step in ("S2", "F2", "F3")] == [7_200, 7_200, 60]
 
 
-def test_what_is_parked_is_not_hastened(published):
+def test_what_is_parked_is_not_expedited(published):
     run = driver.start(group("G", "X", "Y"))
     _run_since(run, "X", 0, 0)
     engine.pause(run)
-    assert pausing.park(run.tasks.all()) == 1
-    assert backlog.hasten() == 0
-    assert pausing.parked().count() == 1
+    assert parking.defer(run.tasks.all()) == 1
+    assert backlog.expedite() == 0
+    assert parking.parked().count() == 1
 
 
 def test_hastening_goes_on_chunk_by_chunk(published, monkeypatch):
@@ -209,7 +210,7 @@ def test_hastening_goes_on_chunk_by_chunk(published, monkeypatch):
     run = driver.start(group("G", "X", *(f"Y{number}" for number in range(5))))
     run.tasks.queued().update(next_dispatch_at=later(3_600))
     _run_since(run, "X", 0, 0)
-    assert backlog.hasten() == 5
+    assert backlog.expedite() == 5
 
 
 def test_what_waited_for_an_outage_does_not_make_a_backlog(published):
@@ -223,7 +224,7 @@ def test_ending_many_tasks_does_not_read_their_definition_with_each(published):
     make_workflow(definition("test.WIDE", group("G", *(f"B{n}" for n in range(30)))))
     driver.claim(engine.start("test.WIDE"), "B1")
     with CaptureQueriesContext(connection) as seen:
-        tasks = recovery.read(Task.objects.queued())
+        tasks = queries.read_to_end(Task.objects.queued())
         assert {len(task.run.version.graph.nodes) for task in tasks} == {30}
     assert len(tasks) == 29
     (query,) = seen
@@ -239,7 +240,7 @@ def _run_since(run: Run, step: str, queued: float, started: float) -> None:
 def _next_delay(run: Run, step: str) -> int:
     """Seconds, in full minutes, until a queued task is published after its next publication."""
     run.tasks.filter(step=step).update(next_dispatch_at=later(-1))
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
     return _due_in(run, step)
 
 
@@ -254,7 +255,7 @@ def test_a_wide_fan_out_is_drained_in_batches(published):
     driver.succeed(run, "A")
     published.clear()
     counts = []
-    while count := recovery.publish_due():
+    while count := publishing.publish_due():
         counts.append(count)
     # 200 were left to the commit of A.
     assert counts == [500, 500]
@@ -269,9 +270,9 @@ def test_what_the_broker_did_not_take_is_due_at_once(published, monkeypatch, dja
         run = driver.start("A")
     assert run.tasks.get().next_dispatch_at == run.tasks.get().queued_at
     monkeypatch.setattr(publisher, "_send", lambda message, *_: published.append(message))
-    assert recovery.publish_due() == 0, "nobody tries while the broker is known to be down"
+    assert publishing.publish_due() == 0, "nobody tries while the broker is known to be down"
     publisher.breaker.reset()
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -334,13 +335,13 @@ def test_a_held_lease_is_renewed_each_third_of_its_time(published):
     with driver.queries(1):
         supervisor._guarded_tick()
     assert Lease.objects.get().until == before
-    supervisor._renewed -= LEASE_SECONDS / 3
+    supervisor._leadership.renewed_at -= LEASE_SECONDS / 3
     supervisor._guarded_tick()
     assert Lease.objects.get().until > before
 
 
 def due() -> set[str]:
-    found = recovery.look(LEASE_NAME)._asdict().items()
+    found = agenda.poll(LEASE_NAME)._asdict().items()
     return {name for name, is_due in found if is_due} - {"in_queue", "in_work", "delayed"}
 
 
@@ -383,8 +384,8 @@ def test_what_is_due_is_seen_in_one_look(published):
     Task.objects.filter(pk=late.task_id).update(deadline_at=PAST)
     assert due() == {"ending"}
     Lease.objects.all().delete()
-    assert recovery.look(LEASE_NAME) == recovery.Due()
-    assert all(recovery.Due())
+    assert agenda.poll(LEASE_NAME) == agenda.Due()
+    assert all(agenda.Due())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -445,14 +446,14 @@ def test_a_gap_within_a_tick_suspends_expiry_too(published, monkeypatch):
     Task.objects.update(lease_until="2026-01-01T00:00:00Z")
     supervisor = Supervisor("one")
     supervisor._clock.steady_since -= 1000
-    publish_due = recovery.publish_due
+    publish_due = publishing.publish_due
 
     def publish_after_a_gap(watch):
         # As if the database had been silent for a quarter of the lease since the tick began.
         supervisor._clock.last_tick -= 25
         return publish_due(watch)
 
-    monkeypatch.setattr(recovery, "publish_due", publish_after_a_gap)
+    monkeypatch.setattr(publishing, "publish_due", publish_after_a_gap)
     assert supervisor.tick().lost == 0
     assert run.tasks.get().status == TaskStatus.RUNNING
 
@@ -466,11 +467,11 @@ def test_a_renewal_after_the_look_saves_the_lease(published):
         Task.objects.update(lease_until="2126-01-01T00:00:00Z")
         return True
 
-    assert recovery.expire_leases(renew) == 0
+    assert leases.expire_leases(renew) == 0
     assert run.tasks.get().status == TaskStatus.RUNNING
     Task.objects.update(lease_until="2026-01-01T00:00:00Z")
-    assert recovery.expire_leases(lambda: False) == 0
-    assert recovery.expire_leases() == 1
+    assert leases.expire_leases(lambda: False) == 0
+    assert leases.expire_leases() == 1
 
 
 def test_who_takes_over_again_does_not_wait_before_it_looks_at_silent_workers():
@@ -479,7 +480,7 @@ def test_who_takes_over_again_does_not_wait_before_it_looks_at_silent_workers():
     assert made._guarded_tick() >= 0
     made._reoffers._last = time.monotonic() - 60
     Lease.objects.update(holder="two", until=later(-1))
-    made._holds = False
+    made._leadership.is_held = False
     made._guarded_tick()
-    assert made._holds
+    assert made._leadership.is_held
     assert made._reoffers._trusted_at <= time.monotonic()

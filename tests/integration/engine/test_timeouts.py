@@ -13,8 +13,8 @@ from django_director.db.functions import later
 from django_director.definitions import Retry
 from django_director.dispatch import publisher, routing
 from django_director.engine.attempts import claim as claims
-from django_director.engine.attempts import finish
-from django_director.engine.supervisor import recovery, timeouts
+from django_director.engine.attempts import failures, finish
+from django_director.engine.supervisor import audit, leases, publishing, timeouts
 from django_director.engine.supervisor.loop import Supervisor
 from django_director.models import Run, Task
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -43,7 +43,7 @@ def test_the_deadline_counts_from_the_start_of_the_attempt():
     task = run.tasks.get(step="A")
     assert (task.deadline_at - task.started_at).total_seconds() == pytest.approx(60, abs=0.01)
     assert timeouts.end_overdue_attempts() == 0
-    assert finish.retry_later(first, finish.Failure(error="ValueError: no"), 0)
+    assert finish.retry_later(first, failures.Failure(error="ValueError: no"), 0)
     assert run.tasks.get(step="A").deadline_at is None
     driver.succeed(run, "A")
     assert run.tasks.get(step="A").deadline_at is None
@@ -88,7 +88,7 @@ def test_a_timeout_counts_as_an_exception_for_retry(delay: float):
     attempt = task.attempts.get()
     assert (attempt.outcome, attempt.error) == ("timed_out", EXCEEDED)
     Task.objects.waiting().update(not_before=PAST)
-    recovery.wake()
+    publishing.wake()
     overrun(run)
     assert not finish.finish(late, "late")
     assert timeouts.end_overdue_attempts() == 1
@@ -128,12 +128,12 @@ def test_each_message_carries_limit_and_priority(published, settings, django_cap
     with django_capture_on_commit_callbacks(execute=True):
         run = driver.start(*steps, hooks=hooks)
     Task.objects.queued().update(next_dispatch_at=PAST)
-    recovery.publish_due()
+    publishing.publish_due()
     task = run.tasks.select_related("run__version").get(step="HARD_LIMIT")
     with django_capture_on_commit_callbacks(execute=True):
         driver.claim(run, "HARD_LIMIT")
-        recovery.lose_message(task.pk, task.sequence, "its process died")
-        finish.retry_later(driver.claim(run, "HARD_LIMIT"), finish.Failure(error="no"), 0)
+        leases.mark_message_lost(task.pk, task.sequence, "its process died")
+        finish.retry_later(driver.claim(run, "HARD_LIMIT"), failures.Failure(error="no"), 0)
     first = [(options.get("time_limit"), options.get("priority")) for options in published]
     # Start, supervisor, lost worker, retry.
     assert first == [(60, 3)] * 4
@@ -158,13 +158,13 @@ def test_a_run_whose_time_is_up_starts_nothing_more_and_fails():
     assert timeouts.stop_overdue_runs() == 1
     assert timeouts.stop_overdue_runs() == 0
     assert claims.claim(driver.ticket(run.tasks.get(step="Y")), "tests") is None
-    assert recovery.close_stopped() == 0, "what runs is let end"
+    assert audit.close_stopped() == 0, "what runs is let end"
     run.refresh_from_db()
     assert (run.status, run.stop) == (RunStatus.RUNNING, Stop.TIMEOUT)
     assert driver.statuses(run) == {"A": "success", "X": "running", "Y": "canceled", "Z": "canceled"}
     assert run.tasks.get(step="Y").reason == "the run's time was up"
     assert finish.finish(running, 1)
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
     assert run.error == "TimeLimitExceeded: the run took longer than 3600 s"
@@ -175,7 +175,7 @@ def test_a_retried_run_has_its_whole_time_again():
     run = driver.start("A", "B", timeout=3600)
     Run.objects.update(deadline_at=PAST)
     timeouts.stop_overdue_runs()
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     run.refresh_from_db()
     engine.retry(run)
     assert (run.stop, timeouts.stop_overdue_runs()) == (Stop.NONE, 0)
@@ -220,11 +220,11 @@ def test_a_tick_times_out_runs_and_attempts_after_some_quiet():
 def test_what_fail_fast_spares_does_not_outlast_the_run():
     run = driver.start("A", step("LAST", trigger_rule="always"), fail_fast=True, timeout=60)
     driver.fail(run, "A")
-    recovery.close_stopped()
+    audit.close_stopped()
     assert driver.statuses(run)["LAST"] == "queued"
     Run.objects.update(deadline_at="2026-01-01T00:00:00Z")
     assert timeouts.stop_overdue_runs() == 1
-    assert recovery.close_stopped() == 1
+    assert audit.close_stopped() == 1
     run.refresh_from_db()
     assert (run.status, run.error) == (
         RunStatus.FAILED,

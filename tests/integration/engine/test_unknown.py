@@ -7,7 +7,7 @@ import pytest
 from django_director import engine
 from django_director.db.functions import later
 from django_director.dispatch import publisher
-from django_director.engine.supervisor import recovery, unknown_tasks
+from django_director.engine.supervisor import publishing, unknown_tasks
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow, step
@@ -73,7 +73,7 @@ def test_what_a_worker_says_at_once_is_not_put_off_by_the_publication(monkeypatc
     run = driver.start("A")
     run.tasks.update(next_dispatch_at=later(-5))
     monkeypatch.setattr(publisher, "_send", lambda message, *_: note(run, "A"))
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
     assert offered_in(run, "A") == 1
 
 
@@ -83,7 +83,7 @@ def test_a_backlog_that_is_unknown_holds_up_no_other_and_is_bounded_by_the_ticks
     rows = Task.objects.filter(run=run)
     rows.update(next_dispatch_at=later(-50), unknown_since=later(-100))
     rows.filter(position__gte=690).update(next_dispatch_at=later(-1), unknown_since=None)
-    assert recovery.publish_due() == recovery.BATCH - 1
+    assert publishing.publish_due() == publishing.BATCH - 1
     assert not rows.filter(position__gte=690, dispatches=0).exists()
 
 

@@ -19,7 +19,7 @@ from django_director import engine
 from django_director.db.functions import later
 from django_director.dispatch import publisher, refusals, routing
 from django_director.engine import outbox
-from django_director.engine.supervisor import backlog, recovery, unknown_tasks, unsendable_tasks
+from django_director.engine.supervisor import backlog, publishing, unknown_tasks, unsendable_tasks
 from django_director.engine.supervisor.loop import Supervisor
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -100,7 +100,7 @@ def test_it_is_tried_again_about_as_long_after_as_it_could_not_be_sent(django_ca
     delays = []
     for since in (0.5, 3, 7, 15, 40, 400):
         run.tasks.filter(step="BAD").update(unsendable_since=later(-since), next_dispatch_at=later(-1))
-        assert recovery.publish_due() == 0
+        assert publishing.publish_due() == 0
         delays.append(due_in(run.tasks.get(step="BAD")))
     assert delays == [1, 2, 4, 8, 15, 15]
 
@@ -110,7 +110,7 @@ def test_it_is_as_any_other_when_it_could_be_sent(django_capture_on_commit_callb
     monkeypatch.setattr(current_app.amqp.queues, "create_missing", True)
     run.tasks.filter(step="BAD").update(next_dispatch_at=later(-1))
     before = moment()
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
     bad = run.tasks.get(step="BAD")
     assert (bad.unsendable_since, bad.reason) == (None, "")
     grace = timedelta(seconds=60)
@@ -134,12 +134,12 @@ def test_a_backlog_of_them_holds_up_no_other(django_capture_on_commit_callbacks)
     good = start(django_capture_on_commit_callbacks, "A")
     good.tasks.update(next_dispatch_at=later(-1))
     received()
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
     assert received() == ["A"]
     assert Task.objects.filter(name="BAD", unsendable_since=None).count() == 0
     Task.objects.filter(name="BAD").update(next_dispatch_at=later(-50))
     good.tasks.update(next_dispatch_at=later(-1))
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
     assert received() == ["A"]
 
 
@@ -149,7 +149,7 @@ def test_it_fails_with_the_reason_after_its_time(settings, django_capture_on_com
     settings.DIRECTOR = {"UNKNOWN_TASK_TTL": 5}
     run.tasks.filter(step="BAD").update(unsendable_since=later(-6), next_dispatch_at=later(-1))
     assert unsendable_tasks.fail() == 0, "the broker may have been away since the last try"
-    recovery.publish_due()
+    publishing.publish_due()
     assert unsendable_tasks.fail() == 1
     bad = run.tasks.get(step="BAD")
     assert bad.status == TaskStatus.FAILED
@@ -160,7 +160,7 @@ def test_it_does_not_fail_while_its_run_is_paused(settings, django_capture_on_co
     run = one_bad(django_capture_on_commit_callbacks)
     engine.pause(run)
     run.tasks.filter(step="BAD").update(unsendable_since=later(-5_000), next_dispatch_at=later(-1))
-    recovery.publish_due()
+    publishing.publish_due()
     assert unsendable_tasks.fail() == 0
 
 
@@ -178,7 +178,7 @@ def test_the_log_names_queue_and_task_once(django_capture_on_commit_callbacks, c
         run = one_bad(django_capture_on_commit_callbacks)
         for _ in range(5):
             run.tasks.filter(step="BAD").update(next_dispatch_at=later(-1))
-            recovery.publish_due()
+            publishing.publish_due()
     (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("django_director")]
     assert WHY in line
     assert "“BAD”" in line
@@ -272,7 +272,7 @@ def test_what_may_pass_by_itself_does_not_fail(monkeypatch, django_capture_on_co
     refuse(monkeypatch, Odd("credentials have expired"))
     run = start(django_capture_on_commit_callbacks, group("G", "A", "BAD"))
     run.tasks.filter(step="BAD").update(unsendable_since=later(-5_000), next_dispatch_at=later(-1))
-    recovery.publish_due()
+    publishing.publish_due()
     assert due_in(run.tasks.get(step="BAD")) == 15
     assert unsendable_tasks.fail() == 0
 
@@ -290,7 +290,7 @@ def test_a_definition_that_can_not_be_read_harms_no_other(monkeypatch, django_ca
     monkeypatch.setattr(outbox, "graph_of", read)
     Task.objects.update(next_dispatch_at=later(-1))
     received()
-    assert recovery.publish_due() == 1
+    assert publishing.publish_due() == 1
     assert received() == ["B"]
     assert "can't read the definition" in run.tasks.get().reason
     assert other.status == RunStatus.RUNNING

@@ -18,7 +18,7 @@ from django_director.db import lock_limits, sessions
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
 from django_director.definitions import Concurrency
-from django_director.engine import pausing
+from django_director.engine import parking
 from django_director.engine.attempts import finish, unwritten, unwritten_rows
 from django_director.engine.attempts.claim import Claim, claim
 from django_director.engine.attempts.failures import Failure
@@ -79,7 +79,7 @@ ENDS: dict[str, tuple[Callable[[Claim], bool], Callable[[Task], object]]] = {
         lambda claim: finish.skip(claim, "`when` is false"),
         lambda task: (task.status, task.reason) == ("skipped", "`when` is false"),
     ),
-    "hand back": (finish.hand_back, lambda task: (task.status, task.crashes) == ("queued", 0)),
+    "hand back": (finish.requeue, lambda task: (task.status, task.crashes) == ("queued", 0)),
     "lose": (lose, lambda task: task.crashes == 1 and "SIGTERM" in task.error),
     "put off": (
         put_off,
@@ -137,7 +137,7 @@ def test_nobody_takes_a_task_whose_outcome_is_kept_although_its_row_is_free(publ
     unwritten.keep(claimed, End.SUCCESS, {"result": 7})
     run.tasks.update(lease_until=PAST, deadline_at=PAST)
     task = Task.objects.select_related("run__version").get(run=run)
-    assert not finish.lose(task, Failure(error="WorkerLost: x"))
+    assert not finish.mark_lost(task, Failure(error="WorkerLost: x"))
     assert not errors.timeouts.time_out_message(task.pk, task.sequence, 1)
     tick(supervisor())
     assert run.tasks.get().result == 7
@@ -267,7 +267,7 @@ def test_an_offer_leaves_a_paused_run_alone(published):
     run = driver.start("A", name="test.LOCKED")
     unwritten_rows.insert_offer(published[0])
     engine.pause(run)
-    run.tasks.update(next_dispatch_at=later(pausing.PARKED + 3600))
+    run.tasks.update(next_dispatch_at=later(parking.PARKED + 3600))
     before = run.tasks.values().get()
     tick(supervisor())
     assert (run.tasks.values().get(), UnwrittenOutcome.objects.count()) == (before, 0)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from django_director import engine
 from django_director.engine.steps import timers
-from django_director.engine.supervisor import recovery
+from django_director.engine.supervisor import audit, leases, publishing
 from django_director.exceptions import DirectorError, ExpressionError
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
@@ -56,7 +56,7 @@ def test_a_wait_holds_no_worker_and_ends_in_time():
     task = begin(run)
     assert (task.status, task.claim, task.lease_until, task.asked_at) == (TaskStatus.WAITING, None, None, None)
     assert 3500 < left(task) < 3700
-    assert (timers.fire(), recovery.wake(), recovery.expire_leases(), recovery.audit()) == (0, 0, 0, 0)
+    assert (timers.fire(), publishing.wake(), leases.expire_leases(), audit.audit()) == (0, 0, 0, 0)
     over(run)
     task.refresh_from_db()
     assert (task.status, task.deadline_at, task.reason) == (TaskStatus.SUCCESS, None, "")

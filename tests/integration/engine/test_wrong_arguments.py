@@ -69,7 +69,7 @@ def test_what_steers_tasks_says_what_it_takes(verb):
 @pytest.mark.parametrize("user", ["root", 7])
 def test_who_steers_is_a_user(verb, user):
     run = make_run(make_workflow(definition("test.FLOW", "A")), status="failed", tasks={"A": "failed"})
-    with pytest.raises(Misuse, match="user must be a user, or None, not "):
+    with pytest.raises(Misuse, match=rf"^{verb.__name__}\(\): user must be a user, or None, not {user!r}$"):
         verb(run if verb in ON_RUNS else run.tasks.get(), user=user)
     run.refresh_from_db()
     assert run.status == "failed"

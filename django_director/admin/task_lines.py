@@ -1,0 +1,51 @@
+"""What one line of a list, or a badge, says of a task: its status, what it waits for, and why it failed."""
+
+from __future__ import annotations
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from django_director.models import Task
+from django_director.presentation import served_queues, visible_errors
+from django_director.status import TaskStatus
+
+from . import formatting
+from .decisions import prompt
+
+
+def waiting_text(task: Task) -> str:
+    """What a task waits for, for lists; '' when it does not wait for a person or a time."""
+    if task.status != TaskStatus.WAITING:
+        return ""
+    parts = [task.reason] if task.reason else []
+    until = task.deadline_at or task.not_before
+    if until is not None:
+        parts.append(_("until %(moment)s") % {"moment": formatting.moment(until)})
+    if task.asked_at is not None and (asked := prompt(task)):
+        parts.append(f"“{formatting.name(asked)}”")
+    return " ".join(parts)
+
+
+def why(task: Task, *, sees_payload: bool) -> str:
+    """Why a task is in its status, on one line of a list."""
+    error = visible_errors.of_task(task.error, sees_payload=sees_payload)
+    reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
+    text = waiting_text(task) or error or reason
+    return formatting.error_line("; ".join(filter(None, [queued_text(task), text])))
+
+
+def queued_text(task: Task) -> str:
+    """In which queue a queued task waits, and since when; empty for another, and for one that can't be sent."""
+    if task.status != TaskStatus.QUEUED or task.unsendable_since is not None:
+        return ""
+    if task.run.paused_at is not None:
+        return _("held back while the run is paused")
+    queue = formatting.name(served_queues.of_task(task))
+    text = _("in queue `%(queue)s` since %(since)s") if queue else _("in a queue since %(since)s")
+    return text % {"queue": queue, "since": formatting.moment(task.queued_at)}
+
+
+def badge(task: Task) -> SafeString:
+    """The status of a task; who is asked shows beside it."""
+    label = _("waiting for approval") if task.asked_at is not None else ""
+    return formatting.badge(task.status, label if task.status == TaskStatus.WAITING else "")

@@ -1,0 +1,222 @@
+"""What people do with workflows, runs and tasks: one table that the admin, the API and the commands read.
+
+A face finds the row, asks whether the user may, calls the action and says in its own words how that went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.db.models import Model
+
+from django_director import engine
+from django_director.access.authorization import require, to_decide
+from django_director.engine.history import PAST
+from django_director.exceptions import Conflict
+from django_director.masking.values import holds_mask, refuse_mask
+from django_director.models import Run, Task, Workflow
+from django_director.status import (
+    RUN_ACTIVE,
+    RUN_RETRYABLE,
+    STOP_SPARING,
+    TASK_FINISHED,
+    TASK_RETRYABLE,
+    TASK_UNSTARTED,
+    TaskStatus,
+)
+
+from .serializers import task_counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One thing that a person may do with a row."""
+
+    verb: str
+    """Its name in addresses and in ``django_director``."""
+    of: type[Model]
+    """The model of the row that it is done to."""
+    operation: Callable[..., Any]
+    """The function of ``engine``: called with the row, ``user``, ``via`` and what it takes besides."""
+    permission: str | None
+    """What ``authorization`` is asked for; ``None``: what the approval itself names."""
+    is_possible: Callable[[Any], bool]
+    """Whether the state of the row lets a page offer it; the operation has the last word."""
+    preview: Callable[[Any], Any]
+    """What it would do, without doing it. Raises what the operation would raise."""
+
+    @property
+    def done(self) -> str:
+        """The past tense: "Canceled"."""
+        return PAST[self.verb]
+
+    def asks_for(self, row: Any) -> str:
+        """What ``authorization`` is asked for before this is done to ``row``."""
+        return to_decide(row) if self.permission is None else self.permission
+
+    def require(self, user: Any, row: Any) -> None:
+        """Raise ``NotAllowed`` unless ``user`` may do this to ``row``."""
+        require(user, self.asks_for(row), workflow_of(row))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How many tasks of a run, without its hooks, have which status, before it is canceled, paused or resumed."""
+
+    queued: int
+    waiting: int
+    unstarted: int
+    """With those that are queued or wait."""
+    running: int
+    ended: int
+
+
+def workflow_of(row: Any) -> Workflow:
+    """The workflow that a workflow, run or task belongs to."""
+    found: Workflow = row if isinstance(row, Workflow) else (row.run if isinstance(row, Task) else row).workflow
+    return found
+
+
+def is_root(run: Run) -> bool:
+    """Whether the run can be steered by itself: a child run is steered through its root."""
+    return run.parent_task_id is None
+
+
+def start(workflow: Workflow | str, payload: Any, **options: Any) -> Run:
+    """Start a workflow for somebody who has entered ``payload``. As ``engine.start`` otherwise.
+
+    Raises ``InvalidPayload`` where ``********``, copied from a page, stands in place of a secret.
+    """
+    if holds_mask(payload):
+        found = engine.workflow_named(workflow) if isinstance(workflow, str) else workflow
+        if found is not None and found.current_version is not None:
+            refuse_mask(payload, found.current_version.graph.definition.schema)
+    return engine.start(workflow, payload, **options)
+
+
+def _can_be_reset(task: Task) -> bool:
+    return is_root(task.run) and task.run.is_finished and not task.is_hook
+
+
+def is_asked(task: Task) -> bool:
+    """Whether the task is an approval that waits for a decision."""
+    return task.asked_at is not None and task.status == TaskStatus.WAITING
+
+
+def _preview_cancel(run: Run) -> Standing:
+    _refuse("cancel", run, run.is_finished)
+    return _standing(run)
+
+
+def _preview_pause(run: Run) -> Standing:
+    engine.refuse_child(run, "paused")
+    _refuse("pause", run, run.shown_status not in RUN_ACTIVE)
+    return _standing(run)
+
+
+def _preview_resume(run: Run) -> Standing:
+    engine.refuse_child(run, "resumed")
+    _refuse("resume", run, run.shown_status != "paused")
+    return _standing(run)
+
+
+def _refuse(verb: str, run: Run, is_impossible: bool) -> None:
+    if is_impossible:
+        raise Conflict(f"run {run.pk} can't be {PAST[verb].lower()}: it is {run.shown_status}")
+
+
+def _standing(run: Run) -> Standing:
+    counts = task_counts([run])[run.pk]
+    return Standing(
+        queued=counts.get(TaskStatus.QUEUED, 0),
+        waiting=counts.get(TaskStatus.WAITING, 0),
+        unstarted=sum(counts.get(status, 0) for status in TASK_UNSTARTED),
+        running=counts.get(TaskStatus.RUNNING, 0),
+        ended=sum(counts.get(status, 0) for status in TASK_FINISHED),
+    )
+
+
+def _preview_decision(verb: str) -> Callable[[Task], None]:
+    return lambda task: engine.check_waits(task, PAST[verb].lower())
+
+
+ACTIONS: Final = {
+    action.verb: action
+    for action in (
+        Action(
+            verb="cancel",
+            of=Run,
+            operation=engine.cancel,
+            permission="cancel",
+            is_possible=lambda run: not run.is_finished and run.stop in STOP_SPARING,
+            preview=_preview_cancel,
+        ),
+        Action(
+            verb="pause",
+            of=Run,
+            operation=engine.pause,
+            permission="cancel",
+            is_possible=lambda run: is_root(run) and run.shown_status in RUN_ACTIVE,
+            preview=_preview_pause,
+        ),
+        Action(
+            verb="resume",
+            of=Run,
+            operation=engine.resume,
+            permission="cancel",
+            is_possible=lambda run: is_root(run) and run.shown_status == "paused",
+            preview=_preview_resume,
+        ),
+        Action(
+            verb="retry",
+            of=Run,
+            operation=engine.retry,
+            permission="retry",
+            is_possible=lambda run: is_root(run) and run.status in RUN_RETRYABLE,
+            preview=engine.preview_retry,
+        ),
+        Action(
+            verb="relaunch",
+            of=Run,
+            operation=engine.relaunch,
+            permission="retry",
+            is_possible=lambda run: run.is_finished,
+            preview=engine.preview_relaunch,
+        ),
+        Action(
+            verb="rerun",
+            of=Task,
+            operation=engine.rerun,
+            permission="retry",
+            is_possible=_can_be_reset,
+            preview=engine.preview_rerun,
+        ),
+        Action(
+            verb="skip",
+            of=Task,
+            operation=engine.skip,
+            permission="retry",
+            is_possible=lambda task: _can_be_reset(task) and task.status in TASK_RETRYABLE,
+            preview=engine.preview_skip,
+        ),
+        Action(
+            verb="approve",
+            of=Task,
+            operation=engine.approve,
+            permission=None,
+            is_possible=is_asked,
+            preview=_preview_decision("approve"),
+        ),
+        Action(
+            verb="reject",
+            of=Task,
+            operation=engine.reject,
+            permission=None,
+            is_possible=is_asked,
+            preview=_preview_decision("reject"),
+        ),
+    )
+}
+"""By verb: all that steers a run or a task."""

@@ -1,0 +1,218 @@
+"""Each operation writes one line into Django's history, called from Python, the admin, the API or a command."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import AnonymousUser
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test import Client
+
+import django_director
+from django_director.exceptions import Conflict, Misuse
+from django_director.models import Run, Task
+from tests import factories
+from tests.asking import asked
+from tests.factories import definition, make_workflow
+
+pytestmark = pytest.mark.django_db
+
+API, ADMIN = "/director/api", "/admin/django_director"
+FACES = {"python": "", "admin": " (admin)", "api": " (API)", "command": " (command)"}
+DONE = {
+    "start": "Started",
+    "cancel": "Canceled",
+    "pause": "Paused",
+    "resume": "Resumed",
+    "retry": "Retried",
+    "relaunch": "Relaunched from {run}",
+    "rerun": "Rerun",
+    "skip": "Skipped",
+    "approve": "Approved",
+    "reject": "Rejected",
+}
+COMMANDS = {
+    "start": ("runworkflow",),
+    "cancel": ("cancelworkflow",),
+    "pause": ("pauseworkflow",),
+    "resume": ("resumeworkflow",),
+    "retry": ("retryworkflow",),
+    "relaunch": ("relaunchworkflow",),
+    "rerun": ("reruntask",),
+    "skip": ("skiptask",),
+    "approve": ("approvetask",),
+    "reject": ("approvetask", "--reject"),
+}
+
+
+def subject(verb: str) -> Any:
+    """A workflow, run or task that the operation can be done to."""
+    match verb:
+        case "start":
+            return make_workflow(definition("test.FLOW", "A"))
+        case "cancel" | "pause" | "resume":
+            make_workflow(definition("test.FLOW", "A"))
+            run = django_director.start("test.FLOW")
+            return django_director.pause(run) if verb == "resume" else run
+        case "retry" | "relaunch":
+            return factories.make_run(status="failed", tasks={"A": "failed"})
+        case "rerun" | "skip":
+            return factories.make_run(status="failed", tasks={"A": "failed"}).tasks.get(step="A")
+    return asked()[1]
+
+
+def from_python(verb: str, what: Any, user: Any) -> Any:
+    return getattr(django_director, verb)(what, user=user)
+
+
+def from_admin(verb: str, what: Any, user: Any) -> None:
+    kind = type(what).__name__.lower()
+    data = {"payload": "{}", "asked": getattr(what, "sequence", "")}
+    button = "run" if verb == "start" else verb
+    assert client(user).post(f"{ADMIN}/{kind}/{what.pk}/{button}/", data).status_code == 302
+
+
+def from_api(verb: str, what: Any, user: Any) -> None:
+    path = f"workflows/{what}/runs" if verb == "start" else f"{type(what).__name__.lower()}s/{what.pk}/{verb}"
+    answer = client(user).post(f"{API}/{path}/", json.dumps({}), content_type="application/json")
+    assert answer.status_code in (200, 201), answer.content
+
+
+def from_command(verb: str, what: Any, user: Any) -> None:
+    name, *more = COMMANDS[verb]
+    target = str(what) if verb == "start" else str(what.pk)
+    call_command(name, target, *more, user=user.username, stdout=StringIO(), stderr=StringIO())
+
+
+CALLS = {"python": from_python, "admin": from_admin, "api": from_api, "command": from_command}
+
+
+def client(user: Any) -> Client:
+    made = Client()
+    made.force_login(user)
+    return made
+
+
+def lines() -> list[tuple[str, str, str]]:
+    entries = LogEntry.objects.order_by("pk").values_list("user__username", "object_id", "change_message")
+    return list(entries)
+
+
+def expected(verb: str, what: Any, face: str) -> list[tuple[str, str, str]]:
+    if isinstance(what, Task):
+        said = f"{DONE[verb]}{FACES[face]}"
+        return [("root", str(what.pk), said), ("root", str(what.run_id), f"{what.step}: {said}")]
+    said = DONE[verb].format(run=getattr(what, "pk", "")) + FACES[face]
+    run = Run.objects.order_by("-pk")[0] if verb in ("start", "relaunch") else what
+    return [("root", str(run.pk), said)]
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("verb", DONE)
+def test_each_operation_writes_one_line_wherever_it_is_called(verb, face):
+    what, root = subject(verb), factories.make_admin()
+    CALLS[face](verb, what, root)
+    assert lines() == expected(verb, what, face)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_operation_writes_one_line_outside_of_a_transaction():
+    root = factories.make_admin()
+    for verb in DONE:
+        what = subject(verb)
+        from_python(verb, what, root)
+        assert lines() == expected(verb, what, "python")
+        LogEntry.objects.all().delete()
+
+
+@pytest.mark.parametrize("user", [None, AnonymousUser()], ids=["none", "anonymous"])
+def test_nothing_is_written_where_nobody_is_named(user):
+    for verb in DONE:
+        from_python(verb, subject(verb), user)
+    assert not LogEntry.objects.exists()
+
+
+def test_a_caller_says_what_it_is():
+    root = factories.make_admin()
+    for verb in DONE:
+        getattr(django_director, verb)(subject(verb), user=root, via="shop")
+    assert len(lines()) == len(DONE) + 4
+    assert all(said.endswith(" (shop)") for _, _, said in lines())
+
+
+@pytest.mark.parametrize("verb", DONE)
+def test_what_is_no_user_is_refused_before_anything_is_done(verb):
+    what = subject(verb)
+    before = rows()
+    for wrong in ({"user": "root"}, {"user": 7}, {"via": 7}):
+        with pytest.raises(Misuse, match=f"must be .*, not {next(iter(wrong.values()))!r}"):
+            getattr(django_director, verb)(what, **wrong)
+    assert rows() == before
+
+
+def rows() -> tuple[list[Any], list[Any]]:
+    return list(Run.objects.order_by("pk").values()), list(Task.objects.order_by("pk").values())
+
+
+def test_a_second_call_with_the_same_key_writes_no_second_line():
+    make_workflow(definition("test.FLOW", "A"))
+    root = factories.make_admin()
+    run = django_director.start("test.FLOW", user=root, idempotency_key="k")
+    django_director.start("test.FLOW", user=root, idempotency_key="k")
+    for _ in range(2):
+        django_director.relaunch(run, user=root, idempotency_key="again")
+    assert [said for _, _, said in lines()] == ["Started", f"Relaunched from {run.pk}"]
+
+
+def test_what_is_refused_leaves_no_line():
+    run = factories.make_run(status="success", tasks={"A": "success"})
+    with pytest.raises(Conflict):
+        django_director.cancel(run, user=factories.make_admin())
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_line_goes_with_the_transaction_of_the_caller():
+    root = factories.make_admin()
+    for verb in DONE:
+        what = subject(verb)
+        with transaction.atomic():
+            from_python(verb, what, root)
+            transaction.set_rollback(True)
+    assert not LogEntry.objects.exists()
+
+
+@pytest.fixture
+def without_table(transactional_db):
+    with connection.schema_editor() as editor:
+        editor.delete_model(LogEntry)
+    yield
+    with connection.schema_editor() as editor:
+        editor.create_model(LogEntry)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in_a_transaction"])
+def test_a_history_that_fails_harms_no_operation(inside, caplog, without_table):
+    root = factories.make_admin()
+    for verb in DONE:
+        what = subject(verb)
+        before = rows()
+        caplog.clear()
+        with transaction.atomic() if inside else nullcontext():
+            from_python(verb, what, root)
+        assert rows() != before, verb
+        assert "can't be written into Django's history" in caplog.text
+
+
+def test_without_the_admin_there_is_no_history(settings):
+    root = factories.make_admin()
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.admin"]
+    for verb in DONE:
+        from_python(verb, subject(verb), root)
+    assert not LogEntry.objects.exists()
