@@ -10,8 +10,8 @@ from django_director.definitions.cycles import cycle_text, find_order
 from django_director.definitions.model import Definition
 from django_director.definitions.payloads import errors_of
 from django_director.definitions.source import codes
-from django_director.definitions.source.calls import Call
 from django_director.definitions.source.nodes import at, plain
+from django_director.definitions.source.workflow_calls import Call
 
 MAX_CYCLES: Final = 20
 

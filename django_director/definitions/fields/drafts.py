@@ -12,7 +12,7 @@ from django_director.definitions.source.report import Report
 from django_director.definitions.trigger_rules import NONE_FAILED
 
 from .expressions import Use
-from .values import Named
+from .plain_values import Named
 
 Within = Literal["tasks", "group", "chain", "map", "hook"]
 """What a list of steps belongs to: a workflow, a container, a map or the hooks."""

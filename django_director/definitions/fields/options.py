@@ -13,7 +13,16 @@ from django_director.definitions.source.report import Report
 
 from .drafts import Draft
 from .expressions import read_expression, read_template
-from .values import MAX_INT, number_of, read_duration, read_flag, read_names, read_text, read_whole, read_word
+from .plain_values import (
+    MAX_INT,
+    number_of,
+    read_duration,
+    read_flag,
+    read_names,
+    read_text,
+    read_whole,
+    read_word,
+)
 
 COMMON_KEYS: Final = ("description", "needs", "when", "trigger_rule")
 RUNNING_KEYS: Final = ("retry", "timeout", "queue", "priority")

@@ -15,7 +15,7 @@ from django_director.definitions.fields.expressions import (
     read_until,
 )
 from django_director.definitions.fields.options import COMMON_KEYS
-from django_director.definitions.fields.values import read_duration
+from django_director.definitions.fields.plain_values import read_duration
 from django_director.definitions.model import Seconds, Step
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode, ScalarNode, describe, text_of

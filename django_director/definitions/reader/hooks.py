@@ -7,8 +7,8 @@ from itertools import chain, count
 from typing import Final
 
 from django_director.definitions.fields.drafts import Draft
+from django_director.definitions.fields.plain_values import NAME_LENGTH
 from django_director.definitions.fields.scopes import IN_HOOK, check_use
-from django_director.definitions.fields.values import NAME_LENGTH
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import ListNode, MappingNode, Node, describe
 from django_director.definitions.source.report import Report

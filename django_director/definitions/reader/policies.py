@@ -8,8 +8,7 @@ from typing import Any, Final
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.fields.expressions import Use, read_expression
 from django_director.definitions.fields.options import RUNNING_KEYS, read_priority, read_retry
-from django_director.definitions.fields.scopes import AT_START, IN_STEP, check_use
-from django_director.definitions.fields.values import (
+from django_director.definitions.fields.plain_values import (
     MAX_INT,
     read_duration,
     read_flag,
@@ -18,6 +17,7 @@ from django_director.definitions.fields.values import (
     read_whole,
     read_word,
 )
+from django_director.definitions.fields.scopes import AT_START, IN_STEP, check_use
 from django_director.definitions.model import ON_CONFLICT, Concurrency, Retry
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode, Node, describe

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from django_director.common.suggestions import MAX_HINTS, question
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.fields.expressions import note_text
-from django_director.definitions.fields.values import NAME_LENGTH, read_text
+from django_director.definitions.fields.plain_values import NAME_LENGTH, read_text
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import MappingNode, Node, describe, text_of
 from django_director.definitions.source.report import Report

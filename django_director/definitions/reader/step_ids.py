@@ -8,7 +8,7 @@ from itertools import count
 from typing import Final
 
 from django_director.definitions.fields.drafts import Draft, walk
-from django_director.definitions.fields.values import NAME_LENGTH
+from django_director.definitions.fields.plain_values import NAME_LENGTH
 from django_director.definitions.source import codes
 from django_director.definitions.source.report import Report
 

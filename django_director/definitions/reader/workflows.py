@@ -8,7 +8,7 @@ from typing import Final
 
 from django_director.definitions.fields.drafts import Draft, walk
 from django_director.definitions.fields.options import RUNNING_KEYS
-from django_director.definitions.fields.values import NAME_LENGTH, read_text
+from django_director.definitions.fields.plain_values import NAME_LENGTH, read_text
 from django_director.definitions.model import Definition
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import Entry, ListNode, MappingNode, Node, describe

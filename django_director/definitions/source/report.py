@@ -11,9 +11,9 @@ from django_director.common.problems import Place, Problem
 from django_director.common.suggestions import CERTAIN, did_you_mean, nearest
 
 from . import codes
-from .calls import Call
 from .foreign_words import Words, hint_for, same_as
 from .nodes import Entry, ListNode, MappingNode, Node, is_null, text_of
+from .workflow_calls import Call
 
 _OF_VALUES: Final = (codes.VALUE, codes.DURATION, codes.INTERVAL, codes.CRONTAB)
 _REQUIRED: Final = ("tasks", "type", "task", "workflow", "over", "for", "until", "max")
