@@ -13,6 +13,8 @@ Each suggestion is compared with all known names, and a file full of wrong names
 """
 MAX_COMPARED: Final = 60
 """How many characters of a name are compared: the work grows with the square of their number."""
+CERTAIN: Final = 0.75
+"""How much a wrong name must be like a known one to be taken for that."""
 LISTED: Final = 8
 """How many known names a hint lists at most."""
 

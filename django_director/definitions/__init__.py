@@ -1,4 +1,7 @@
-"""Workflow files: text to frozen definitions, with all problems and their places. No database, no Celery."""
+"""Definitions of workflows: reads workflow files into frozen values, and reports every mistake with its place.
+
+No database, no Celery.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from django_director.definitions.source.paths import workflow_files
 
 from .call_plan import ArgumentsError, Plan, Plans, plan
 from .editor_schema import editor_schema
-from .files import Reading, read, shown_path
+from .files import Reading, read_files, shown_path
 from .kinds import KINDS, ApprovalStep, Container, MapStep, WaitStep, WorkflowStep
 from .kinds.approval import ON_TIMEOUT, OnTimeout
 from .model import (
@@ -72,7 +75,7 @@ __all__ = [
     "from_json",
     "hook_label",
     "plan",
-    "read",
+    "read_files",
     "shortened",
     "shown_path",
     "shown_span",

@@ -1,9 +1,9 @@
 """How a task is called: which value goes to which parameter.
 
-The one place of these rules: the check of the files uses it with the names alone, the worker with the values.
+These rules stand here alone: the check of the files uses them with the names of arguments, the worker with values.
 
 1. ``with:`` gives keyword arguments.
-2. ``payload`` and ``workflow_id`` go by name to whoever has such a parameter, or ``**kwargs``.
+2. ``payload`` and ``workflow_id`` go by name to a function with such a parameter, or with ``**kwargs``.
 3. The upstream result goes to the first positional parameter that is still free and has no default, else to
    ``*args``, else nowhere. Without upstream, ``*args`` gets ``None``, as in celery-director.
 """
@@ -28,11 +28,11 @@ WORKFLOW_ID: Final = "workflow_id"
 ANYTHING: Final = Signature(
     [Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)]
 )
-"""The signature of a task that has none that can be read."""
+"""Stands for the signature of a task whose own signature can't be read."""
 
 
 class ArgumentsError(DirectorError):
-    """A task can't be called with what its step gives. ``code`` and ``hint`` are those of a problem."""
+    """A task can't be called with what its step gives. ``code`` and ``hint`` are those of the problem."""
 
     def __init__(self, message: str, *, code: str, hint: str) -> None:
         self.code = code
@@ -53,7 +53,7 @@ _BY_NAME: Final = {PAYLOAD: _From.PAYLOAD, WORKFLOW_ID: _From.WORKFLOW_ID}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Slot:
-    """One argument: where its value comes from. ``name`` is the key in ``with:``, or the parameter."""
+    """One argument, and where its value comes from. ``name`` is the key in ``with:``, or the parameter's name."""
 
     name: str
     source: _From
@@ -62,7 +62,7 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Where each argument of a call comes from. Made once; ``bind`` then only places values."""
+    """Where each argument of a call comes from. It is worked out once; ``bind`` then only puts values in place."""
 
     args: tuple[_Slot, ...]
     kwargs: tuple[_Slot, ...]
@@ -70,7 +70,7 @@ class Plan:
     def bind(
         self, *, given: Mapping[str, Any], payload: Any, workflow_id: str, upstream: Any = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of one call. ``given`` is copied, for a task may change what it gets."""
+        """Return the arguments of one call. ``given`` is copied, for a task may change what it gets."""
         values = {_From.PAYLOAD: payload, _From.WORKFLOW_ID: workflow_id, _From.UPSTREAM: upstream}
 
         def value(slot: _Slot) -> Any:
@@ -82,7 +82,7 @@ class Plan:
 
     @property
     def filled_by_upstream(self) -> str:
-        """The parameter that the upstream result goes to; empty for ``*args`` and for none."""
+        """The parameter that the upstream result goes to; empty when it goes to ``*args`` or nowhere."""
         slots = (slot.name for slot in (*self.args, *self.kwargs) if slot.source is _From.UPSTREAM)
         return next((name for name in slots if name != "*"), "")
 
@@ -93,14 +93,14 @@ def plan(signature: Signature, given: frozenset[str], has_upstream: bool) -> Pla
 
 
 class Plans:
-    """The plans of one task, each worked out once: a signature itself can't always be hashed."""
+    """The plans of one task by the names of arguments, each worked out once: not every signature can be hashed."""
 
     def __init__(self, signature: Signature) -> None:
         self.signature = signature
         self._plans: dict[tuple[frozenset[str], bool], Plan] = {}
 
     def plan(self, given: Iterable[str], has_upstream: bool) -> Plan:
-        """The plan for these names. Raises ``ArgumentsError``."""
+        """Return the plan for these names of arguments. Raises ``ArgumentsError``."""
         key = (frozenset(given), has_upstream)
         if key not in self._plans:
             self._plans[key] = plan(self.signature, *key)
@@ -147,7 +147,7 @@ class _Planner:
             )
 
     def named(self, parameter: Parameter) -> _Slot | None:
-        """Rules 1 and 2 for one parameter; ``None`` leaves it free."""
+        """Apply rules 1 and 2 to one parameter; return ``None`` to leave it free."""
         name = parameter.name
         if name in self.given and name in self.by_keyword:
             return _Slot(name=name, source=_From.GIVEN)
@@ -155,7 +155,7 @@ class _Planner:
         return None if source is None else _Slot(name=name, source=source)
 
     def place_upstream(self, slots: dict[str, _Slot | None]) -> bool:
-        """Rule 3; true when the value goes to ``*args``."""
+        """Apply rule 3; return whether the upstream result goes to ``*args``."""
         if self.has_upstream:
             for parameter in self.positional:
                 if slots[parameter.name] is None and _is_required(parameter):
@@ -181,7 +181,7 @@ class _Planner:
         return f"add `with: {{{parameter.name}: …}}`, or give the parameter a default{first}"
 
     def must_be_positional(self, slots: dict[str, _Slot | None]) -> int:
-        """How many parameters are passed by position: all that have to be, and the upstream result after them."""
+        """Count the parameters to pass by position: those that must be, and those before the upstream result."""
         prefix = 0
         for number, parameter in enumerate(self.positional, start=1):
             slot = slots[parameter.name]
@@ -191,7 +191,7 @@ class _Planner:
         return prefix
 
     def extra(self) -> list[_Slot]:
-        """What goes to ``**kwargs``."""
+        """Return what goes to ``**kwargs``."""
         if not self.takes_kwargs:
             return []
         given = [_Slot(name=name, source=_From.GIVEN) for name in sorted(self.given - self.by_keyword)]

@@ -1,4 +1,4 @@
-"""Things that wait for each other."""
+"""Orders of things that wait for each other, and the cycles that make an order impossible."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 SHOWN: Final = 12
-"""How many names of a cycle a message lists."""
+"""A message lists at most so many names of a cycle."""
 
 
-def in_order(before: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-    """Numbers so that each comes after those ``before`` it, and a cycle among those that can't.
+def find_order(before: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
+    """Return an order in which each number comes after the numbers ``before`` it, and a cycle if there is one.
 
-    ``[a, b]`` as a cycle means that b comes before a, and a before b. It is empty when there is none.
+    ``[a, b]`` as a cycle means that b comes before a, and a before b. The cycle is empty when there is none.
     """
     after: list[list[int]] = [[] for _ in before]
     waiting = [len(numbers) for numbers in before]
@@ -42,8 +42,8 @@ def _cycle(before: Sequence[Sequence[int]], waiting: list[int]) -> list[int]:
     return path[seen[number] :]
 
 
-def shown(names: Sequence[str]) -> str:
-    """A cycle for messages: “a” → “b” → “a”."""
+def cycle_text(names: Sequence[str]) -> str:
+    """Return a cycle as messages show it: “a” → “b” → “a”."""
     names = [name for number, name in enumerate(names) if name != names[number - 1] or len(names) == 1]
     listed = [f"“{name}”" for name in [*names, *names[:1]]]
     if len(listed) > SHOWN:

@@ -31,7 +31,7 @@ _COMMON: Final = {
 
 
 def editor_schema() -> str:
-    """Return the schema's text. It knows the form of a file; only ``read`` knows what is right."""
+    """Return the schema's text. It knows the form of a file; only ``read_files`` knows what is right."""
     schema = json.loads(_FILE.read_text(encoding="utf-8"))
     schema["definitions"] |= {
         "trigger_rule": {

@@ -1,4 +1,4 @@
-"""Files to definitions, with every problem of every file."""
+"""Reads workflow files: definitions, and every problem of every file."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Reading:
     problems: tuple[Problem, ...] = ()
     """Errors, in the order of the files and of their lines."""
     notes: tuple[Problem, ...] = ()
-    """What works, and may not be what was meant."""
+    """Remarks on what works and may not be what was meant."""
     files: tuple[str, ...] = ()
     """The paths that were read, as problems show them."""
 
     def adding(self, problems: Iterable[Problem]) -> Reading:
-        """The same with more problems and notes, each in its place."""
+        """Return this reading with more problems and notes, each in its place."""
         # A name that YAML did not read as meant is no unknown task too.
         misread = {problem.place for problem in self.problems if problem.code == codes.AMBIGUOUS}
         new = [problem for problem in problems if problem.place not in misread]
@@ -50,8 +50,8 @@ class Reading:
         )
 
 
-def read(paths: Sequence[Path]) -> Reading:
-    """Read all files. Never raises for what is in them: missing files too are problems."""
+def read_files(paths: Sequence[Path]) -> Reading:
+    """Read all files. What is in them never makes it raise: a file that is missing is a problem to report."""
     definitions: dict[str, Definition] = {}
     found: list[Problem] = []
     files = tuple(shown_path(path) for path in paths)
@@ -75,7 +75,7 @@ def read(paths: Sequence[Path]) -> Reading:
 
 
 def shown_path(path: Path) -> str:
-    """Relative to where the reader stands, when it lies below."""
+    """Return a path relative to the present folder, when it lies below it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -87,7 +87,7 @@ def _of_level(level: str, problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _causes(problems: Iterable[Problem], new: Iterable[Problem]) -> list[Problem]:
-    """The problems without those of names that no step has because its task is misspelt, which is reported."""
+    """Return the problems without those that follow from a misspelt task, which is a problem of its own."""
     meant = {(problem.workflow, problem.about) for problem in new if problem.code == codes.UNKNOWN_TASK}
     followers = (codes.UNKNOWN_STEP, codes.UNUSED_QUEUE)
     return [p for p in problems if p.code not in followers or (p.workflow, p.about) not in meant]
@@ -114,7 +114,7 @@ def _twice(definition: Definition, first: Definition) -> Problem:
 
 
 def _read_file(path: Path, report: Report) -> list[Definition] | None:
-    """The definitions, or ``None`` when the file can't be read so far as to know which there are."""
+    """Return the definitions of a file; ``None`` when it can't even be read which workflows it has."""
     text = _read_text(path, report)
     if text is None:
         return None
@@ -191,7 +191,7 @@ def _name_workflows(entries: list[Entry], report: Report) -> None:
 
 
 def _source(lines: list[str], start: int, end: int) -> str:
-    """The lines of one workflow, without the blanks and comments that stand before the next."""
+    """Return the lines of one workflow, without the blanks and comments that stand before the next."""
     while end > start and (not lines[end - 1].strip() or lines[end - 1].startswith(("#", "---", "..."))):
         end -= 1
     return "\n".join(lines[start - 1 : max(start, end)]) + "\n"

@@ -24,7 +24,7 @@ Seconds = int | float
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Further attempts of a task. ``max`` may be 0: then nothing retries, whatever the task itself says."""
+    """Further attempts of a task. With ``max`` 0 nothing retries, whatever the task itself asks for."""
 
     max: int
     delay: Seconds = 0
@@ -54,8 +54,11 @@ class Step:
     trigger_rule: str = NONE_FAILED
     description: str = ""
     queue: str | None = None
-    """The queue the file asks for; ``None`` leaves it to the task's own options and routes. What a worker does
-    for a step that is no Celery task goes there too; a container has one only with a condition."""
+    """The queue that the file asks for; ``None`` leaves it to the task's own options and routes.
+
+    What a worker does for a step that is no Celery task goes there too. A container has a queue only with a
+    condition.
+    """
     place: Place = field(default=NOWHERE, compare=False)
 
     @property
@@ -126,7 +129,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """A finished run goes beyond the last ``offset`` (-1: no limit) or when older than ``days``."""
+    """How many finished runs are kept (``offset``; -1: no limit), and for how many ``days``."""
 
     offset: int | None = None
     days: int | None = None
@@ -134,7 +137,7 @@ class Retention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concurrency:
-    """How many runs at once, for each value of ``key`` when there is one."""
+    """How many runs may be active at once; with a ``key``, for each of its values."""
 
     limit: int = 1
     key: Any = None
@@ -159,7 +162,7 @@ class Definition:
     result: Any = None
     """An expression; ``None``: the result of the last entry of ``tasks``."""
     allowed_groups: tuple[str, ...] = ()
-    """Who may run and steer it, besides the permissions; empty: whoever has those."""
+    """The groups whose members may run and steer it if they have the permissions; empty: all groups."""
     schedules: tuple[Schedule, ...] = ()
     retention: Retention | None = None
     source: str = field(default="", compare=False)
@@ -167,15 +170,15 @@ class Definition:
     place: Place = field(default=NOWHERE, compare=False)
 
     def steps(self) -> Iterator[TaskStep]:
-        """Every Celery task in the order of the file, those of maps included, without hooks."""
+        """Yield every Celery task in the order of the file, those of maps included, without hooks."""
         return _task_steps(self.tasks)
 
     def entries(self) -> Iterator[Step]:
-        """Every entry of ``tasks``, and of the groups and chains in it."""
+        """Yield every entry of ``tasks``, and of the groups and chains in it."""
         return _entries(self.tasks)
 
     def hook_steps(self) -> Iterator[TaskStep]:
-        """Every Celery task of the hooks."""
+        """Yield every Celery task of the hooks."""
         for steps in self.hooks.values():
             yield from steps
 
@@ -195,10 +198,10 @@ def _task_steps(steps: tuple[Step, ...]) -> Iterator[TaskStep]:
 
 
 HOOK_PREFIX: Final = "hooks."
-"""What the ids of hooks begin with: ``hooks.failure.PAGE``."""
+"""The ids of hooks begin with it: ``hooks.failure.PAGE``."""
 
 
 def hook_label(id: str) -> str:
-    """The id that the file has for a hook, or its task's name: ``PAGE`` of ``hooks.failure.PAGE``."""
+    """Return the id that the file has for a hook, or its task's name: ``PAGE`` of ``hooks.failure.PAGE``."""
     parts = id.split(".", 2)
     return parts[2] if len(parts) > 2 else id

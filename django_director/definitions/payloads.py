@@ -1,8 +1,8 @@
-"""Payloads against their JSON Schema, with its defaults filled in. Nothing is ever fetched.
+"""Checks payloads against their JSON Schema, and fills in its defaults. Nothing is ever fetched.
 
-Drafts follow ``$schema``, 2020-12 without it. Defaults are those of ``properties``, at every level that
-``properties``, ``items``, ``prefixItems``, ``additionalProperties``, ``allOf`` and ``$ref`` lead to: where a
-branch (``anyOf``, ``oneOf``, ``if``) is to be chosen first, its defaults are not.
+The draft is the one that ``$schema`` names, 2020-12 without it. Defaults are those of ``properties``, at every
+level that ``properties``, ``items``, ``prefixItems``, ``additionalProperties``, ``allOf`` and ``$ref`` lead to.
+Defaults of a branch that is to be chosen first (``anyOf``, ``oneOf``, ``if``) are not filled in.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ Schema = dict[str, Any] | bool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayloadError:
-    """One reason; ``keys`` lead from the payload to the value."""
+    """One reason why a payload does not fit; ``keys`` lead from the payload to the value."""
 
     keys: tuple[str | int, ...]
     path: str
-    """The same as a JSON path: ``$.a.b[0]``."""
+    """The keys as a JSON path: ``$.a.b[0]``."""
     message: str
     plain: str = ""
-    """The same without the value."""
+    """The message without the value."""
     plain_path: str = ""
     """The path without the names that stand in the payload only: ``$.prices.*``."""
 
@@ -72,12 +72,12 @@ def validate(schema: Schema | None, payload: Any) -> Any:
 
 
 def errors_of(schema: Schema, payload: Any) -> list[PayloadError]:
-    """Why the payload, with defaults filled in, does not fit; empty when it fits."""
+    """Return why the payload, with defaults filled in, does not fit; nothing when it fits."""
     return _compiled(_key(schema)).apply(payload)[1]
 
 
 def problems_of(schema: Schema) -> list[PayloadError]:
-    """Why the schema itself is not usable; empty when it is. An unknown draft is taken as 2020-12."""
+    """Return why the schema itself is not usable; nothing when it is. An unknown draft is taken as 2020-12."""
     if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
         return [PayloadError(keys=("$schema",), path="$.$schema", message="`$schema` must be text")]
     try:
@@ -100,7 +100,7 @@ def _problems_of(schema: Schema) -> list[PayloadError]:
 
 
 def _given_up(error: Exception) -> PayloadError:
-    """What is said of a check that came to no end. It quotes nothing of the payload."""
+    """Return what is said of a check that came to no end. It quotes nothing of the payload."""
     match error:
         case RecursionError():
             message = TOO_DEEP
@@ -147,7 +147,7 @@ class _Compiled:
         return payload, _ordered(self.validator.iter_errors(payload), Quotes(payload, self.schema))
 
     def problems(self) -> list[PayloadError]:
-        """References that lead nowhere, defaults that don't fit, schemas that never end."""
+        """Return references that lead nowhere, defaults that don't fit, and schemas that never end."""
         found = list(self._broken_references(self.resource, self.resolver))
         return found or list(self._wrong_defaults(self.schema, ())) or self._endless()
 
@@ -155,8 +155,8 @@ class _Compiled:
         return [error for error in self.apply({})[1] if error.message in (TOO_DEEP, TOO_LONG)]
 
     def _fill(self, schema: Any, value: Any, resolver: Any, seen: frozenset[str]) -> None:
-        """Fill in ``value``; ``seen`` holds the references followed without going down into the value."""
-        work().look()
+        """Fill in ``value``. ``seen`` holds the references that were followed at this place of the value."""
+        work().check_time()
         if not isinstance(schema, dict):
             return
         reference = schema.get("$ref")
@@ -198,7 +198,7 @@ class _Compiled:
             yield from self._broken_references(part, resolver.in_subresource(part))
 
     def _wrong_defaults(self, schema: Any, path: tuple[str | int, ...]) -> Iterator[PayloadError]:
-        """Defaults that the schema itself would refuse, so that no run could start without a value."""
+        """Return defaults that the schema itself would refuse, so that no run could start without a value."""
         if not isinstance(schema, dict):
             return
         for name, part in schema.get("properties", {}).items():
@@ -238,7 +238,7 @@ def _ordered(errors: Iterator[ValidationError], quotes: Quotes) -> list[PayloadE
 
 
 def _plain_keys(error: ValidationError) -> tuple[str | int, ...]:
-    """The keys that lead to the value, with a star for each that the schema does not name."""
+    """Return the keys that lead to the value, with a star for each that the schema does not name."""
     named = {str(name) for keyword, name in pairwise(error.absolute_schema_path) if keyword == "properties"}
     return tuple(key if isinstance(key, int) or key in named else "*" for key in error.absolute_path)
 

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 _ORDERED: Final = "$ordered"
-"""The only key of a value that is kept as text."""
+"""A value that is kept as text is a mapping with this only key."""
 
 Json = dict[str, Any]
 

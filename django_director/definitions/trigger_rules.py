@@ -1,6 +1,6 @@
 """The trigger rules: whether a step runs, once everything before it has ended.
 
-All that the program knows of a rule stands in its entry of ``_RULES``; the reader, the editors' schema and the
+All that the program knows of a rule stands in its entry of ``_RULES``. The reader, the editors' schema and the
 graph ask this table.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 Holds = Callable[[int, int, int], bool]
-"""Decides for a step that waits for so many entries, of which so many have failed and so many were skipped."""
+"""Takes how many entries a step waits for, how many failed, and how many were skipped; returns whether it runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +21,13 @@ class TriggerRule:
     name: str
     holds: Holds
     runs_after_failures: bool = False
-    """It may let a step run because something failed: ``fail_fast`` leaves such steps alone."""
+    """Whether it may let a step run because something failed: ``fail_fast`` leaves such steps alone."""
     never_skips: bool = False
-    """A step with it runs, or fails with what is before it, but is never skipped."""
+    """Whether a step with it either runs or fails with what is before it, and is never skipped."""
     passes_failures_on: bool = False
-    """Each failure before the step becomes the step's own."""
+    """Whether each failure before the step makes the step fail."""
     counts_ends: bool = False
-    """It looks at the last steps of a container before it, in place of the container as a whole."""
+    """Whether it looks at the last steps of a container before it, and not at the container as a whole."""
     foreign_words: tuple[str, ...] = ()
     """Words of other engines that mean this rule."""
 

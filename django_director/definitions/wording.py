@@ -10,7 +10,7 @@ from django_director.masking.values import mask
 from .model import Seconds
 
 VALUE_SHOWN: Final = 200
-"""How many characters of a value, an expression or a prompt are shown."""
+"""So many characters of a value, an expression or a prompt are shown."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from django_director.definitions import Container, Definition, Step
-from django_director.definitions.cycles import in_order
+from django_director.definitions.cycles import find_order
 
 from .entries import Entry, Source, effective, is_inside
 from .shapes import NOTHING
@@ -67,7 +67,7 @@ class Entries:
         self._list(self.root, points)
         order: Sequence[int] = range(len(points))
         if any(entry.step.needs is not None for entry in self.by_id.values()):
-            order = in_order([self._before(entry, is_end) for entry, is_end in points])[0]
+            order = find_order([self._before(entry, is_end) for entry, is_end in points])[0]
         for point in order:
             entry, is_end = points[point]
             if is_end:

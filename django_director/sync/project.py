@@ -27,7 +27,7 @@ from django_director.definitions import (
     check_permissions,
     check_retries,
     check_tasks,
-    read,
+    read_files,
     shown_path,
     workflow_files,
 )
@@ -56,7 +56,7 @@ def _read_files() -> Reading:
         return Reading(problems=(_unusable_setting(configured),))
     base = getattr(settings, "BASE_DIR", None)
     paths = [Path(config.path) for config in apps.get_app_configs()]
-    return read(workflow_files(configured, Path(base) if base else None, paths))
+    return read_files(workflow_files(configured, Path(base) if base else None, paths))
 
 
 def place_in_files(name: str) -> Place | None:

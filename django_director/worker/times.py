@@ -8,7 +8,7 @@ from typing import Final
 
 from django.utils import timezone
 
-from django_director.definitions.fields.values import MAX_INT, parse_duration
+from django_director.definitions.fields.plain_values import MAX_INT, parse_duration
 from django_director.exceptions import ExpressionError
 from django_director.expressions.operations import kind
 

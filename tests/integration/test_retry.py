@@ -9,7 +9,7 @@ from celery import signals
 from django.utils import timezone
 
 from django_director import engine, testing
-from django_director.definitions import Retry, read
+from django_director.definitions import Retry, read_files
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
 from django_director.worker import local
@@ -155,7 +155,7 @@ def test_what_asks_in_vain_for_a_retry_is_a_failure_to_celery_too(seen: list[Any
 
 def test_a_number_is_so_many_further_attempts(tmp_path):
     (tmp_path / "w.yml").write_text("a.B: {tasks: [FLAKY: {retry: 2}, FLAKY: {retry: {max: 2}}]}\n")
-    first, second = read([tmp_path / "w.yml"]).definitions[0].tasks
+    first, second = read_files([tmp_path / "w.yml"]).definitions[0].tasks
     assert first.retry == second.retry == Retry(max=2, delay=0, backoff=1, max_delay=3600, jitter=False)
     assert run("FLAKY", first.retry).attempt == 3
 

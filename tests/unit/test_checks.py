@@ -8,7 +8,7 @@ from django.db import connections
 
 from django_director.checks import static
 from django_director.conf import DEFAULTS
-from django_director.definitions.fields.values import NAME_LENGTH
+from django_director.definitions.fields.plain_values import NAME_LENGTH
 from django_director.models import NAME_LENGTH as COLUMN
 from django_director.models.querysets import DirectorManager
 from django_director.sync.project import celery_app, read_project

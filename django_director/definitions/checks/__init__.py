@@ -1,4 +1,4 @@
-"""Owns what is checked when a definition is whole: calls, tasks, permissions, queues, retries.
+"""Owns the checks of whole definitions: calls of workflows, tasks, permissions, queues, retries.
 
-It is handed what the project has, and imports none of it.
+What a check needs of the project is handed in; no check imports any of it.
 """

@@ -1,4 +1,4 @@
-"""Workflows as steps of other workflows, checked when all files are read."""
+"""The check of workflows that are steps of other workflows. It runs when all files are read."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from django_director.common.suggestions import MAX_HINTS, question
-from django_director.definitions.cycles import in_order, shown
+from django_director.definitions.cycles import cycle_text, find_order
 from django_director.definitions.model import Definition
 from django_director.definitions.payloads import errors_of
 from django_director.definitions.source import codes
-from django_director.definitions.source.calls import Call
 from django_director.definitions.source.nodes import at, plain
+from django_director.definitions.source.workflow_calls import Call
 
 MAX_CYCLES: Final = 20
 
 
 def check_calls(calls: Sequence[Call], definitions: Mapping[str, Definition], *, all_known: bool) -> None:
-    """Report children that are not there, payloads that do not fit, and recursion.
+    """Report child workflows that do not exist, payloads that do not fit, and recursion.
 
-    ``all_known`` is false when some file could not be read, so that a missing workflow may be in that one.
+    ``all_known`` is false when some file could not be read: a workflow that is missing may stand in that file.
     """
     if all_known:
         _check_names([call for call in calls if call.child not in definitions], definitions)
@@ -66,18 +66,18 @@ def _check_recursion(calls: Sequence[Call]) -> None:
         children[pair[0]].append(pair[1])
         made.setdefault(pair, call)
     for _ in range(MAX_CYCLES):
-        cycle = in_order(children)[1]
+        cycle = find_order(children)[1]
         if not cycle:
             return
         pair = _closing(cycle, list(made))
         call = made[pair]
-        message = f"the workflow would start itself: {shown([names[number] for number in cycle])}"
+        message = f"the workflow would start itself: {cycle_text([names[number] for number in cycle])}"
         call.tell(codes.RECURSION, call.node, message, "take one of these steps out")
         # Cut it there, to find those that are left.
         children[pair[0]] = [number for number in children[pair[0]] if number != pair[1]]
 
 
 def _closing(cycle: Sequence[int], calls: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The last of the calls that make the cycle, in the order of the files."""
+    """Return the last of the calls that make the cycle, in the order of the files."""
     pairs = set(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
     return next(pair for pair in reversed(calls) if pair in pairs)

@@ -1,4 +1,4 @@
-"""Steps against the queues that Celery knows, where it makes none by itself."""
+"""The check of queues, where Celery makes none by itself."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _NO_QUEUE: Final = "declare it in `task_queues` of the Celery app, or set `task_
 def check_destinations(
     definitions: Iterable[Definition], refused: Refused, own_task: str, known: Collection[str]
 ) -> list[Problem]:
-    """Queues that Celery would refuse, each once for a workflow, at the first step that goes there.
+    """Return a problem for each queue that Celery would refuse, at the first step that goes there.
 
-    ``refused`` gives the queue for which Celery would refuse a task of a name, sent with what the file says as its
-    queue, or ``None``. ``own_task`` does what is no Celery task, ``known`` are Celery's queues.
+    Each queue is told once for a workflow. ``refused`` takes the name of a Celery task and the queue that the file
+    asks for, and returns the queue for which Celery would refuse the task, or ``None``. ``own_task`` is the Celery
+    task of steps that are none; ``known`` are Celery's queues.
     """
     problems = []
     for definition in definitions:
@@ -36,7 +37,7 @@ def check_destinations(
 
 
 def _tasks(definition: Definition, own_task: str) -> Iterator[tuple[Step, str]]:
-    """Each step for which something is sent, and the Celery task that is sent."""
+    """Yield each step for which a message is sent, with the Celery task that the message is for."""
     for entry in definition.entries():
         if not isinstance(entry, TaskStep) and (not isinstance(entry, Container) or entry.is_conditional):
             yield entry, own_task

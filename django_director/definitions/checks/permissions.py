@@ -1,4 +1,4 @@
-"""The permissions that approvals ask for."""
+"""The check of the permissions that approvals ask for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django_director.definitions.source import codes
 
 
 def check_permissions(definitions: Iterable[Definition], known: Collection[str]) -> list[Problem]:
-    """Notes of permissions that are not among ``known``: somebody may have made them by hand."""
+    """Return notes on permissions that are not in ``known``; somebody may have made them by hand."""
     hints: dict[str, str] = {}
     notes = []
     for definition in definitions:

@@ -1,4 +1,4 @@
-"""The exception classes that `retry` names."""
+"""The check of the exception classes that `retry` names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Load = Callable[[str], object]
 
 
 def check_retries(definitions: Iterable[Definition], load: Load) -> list[Problem]:
-    """Dotted names that lead to no exception class.
+    """Return a problem for each dotted name that leads to no exception class.
 
-    ``load`` gives what a name leads to, or raises ``ImportError`` or ``AttributeError``.
+    ``load`` returns what a name leads to, or raises ``ImportError`` or ``AttributeError``.
     """
     seen: set[tuple[Place, str]] = set()
     reasons: dict[str, str] = {}
@@ -41,7 +41,7 @@ def _names(definitions: Iterable[Definition]) -> Iterator[tuple[Definition, str,
 
 
 def _reason(name: str, load: Load) -> str:
-    """Why the name can't be used; '' when it can."""
+    """Return why a name can't be used; an empty text when it can."""
     try:
         found = load(name)
     except (ImportError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""Steps against the Celery tasks that are registered."""
+"""The check of steps against the Celery tasks that are registered."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from inspect import Signature
 from typing import Final
 
 from django_director.common.problems import Problem
-from django_director.common.suggestions import MAX_HINTS, nearest
+from django_director.common.suggestions import CERTAIN, MAX_HINTS, nearest
 from django_director.definitions.call_plan import ArgumentsError, Plan, Plans
 from django_director.definitions.model import Definition, TaskStep
 from django_director.definitions.source import codes
-from django_director.definitions.source.report import CERTAIN
 
 from .upstream import with_upstream
 
@@ -22,9 +21,9 @@ SignatureOf = Callable[[str], Signature | None]
 def check_tasks(
     definitions: Iterable[Definition], signature_of: SignatureOf, known: Collection[str]
 ) -> list[Problem]:
-    """Unknown tasks, and calls that can't work, in the order of the definitions.
+    """Return problems with unknown tasks, and with calls that can't work, in the order of the definitions.
 
-    ``known`` are the names of all tasks; ``signature_of`` gives a known task's parameters without ``self``, or
+    ``known`` are the names of all tasks. ``signature_of`` returns a known task's parameters without ``self``, or
     ``None`` when they can't be read: such a task is called with whatever its step gives.
     """
     checker = _Checker(signature_of, known)
@@ -38,7 +37,7 @@ class _Checker:
     plans: dict[str, Plans | None] = field(default_factory=dict)
     hints: dict[str, tuple[str, str]] = field(default_factory=dict)
     by_function: dict[str, list[str]] = field(default_factory=dict)
-    """The full names of tasks by their last part, once an unknown name has been met."""
+    """The full names of tasks by their last part. It is filled when the first unknown name is met."""
 
     def check(self, definition: Definition) -> Iterator[Problem]:
         for step, has_upstream in with_upstream(definition):
@@ -70,7 +69,7 @@ class _Checker:
         return self.plans[name]
 
     def hint(self, name: str) -> tuple[str, str]:
-        """The hint for an unknown task, and the name that is nearly it."""
+        """Return the hint for an unknown task, and the name of the task that was most likely meant."""
         if name not in self.hints:
             meant = self.meant(name) if len(self.hints) < MAX_HINTS else []
             listed = " or ".join(f"“{one}”" for one in meant[:_LISTED])
@@ -81,7 +80,7 @@ class _Checker:
         return self.hints[name]
 
     def meant(self, name: str) -> list[str]:
-        """The tasks that an unknown name may stand for: those of a function of this name, else what is near."""
+        """Return the tasks that an unknown name may stand for: those of such a function, or the nearest."""
         if not self.by_function:
             for known in sorted(self.known):
                 if not known.startswith("celery."):
@@ -94,7 +93,7 @@ class _Checker:
 
 
 def _note_filled(definition: Definition, step: TaskStep, plans: Plans, plan: Plan) -> Problem | None:
-    """Note a misspelt key of `with` that ``**kwargs`` takes, while the upstream result fills the parameter."""
+    """Note a misspelt key of `with` that ``**kwargs`` takes while the upstream result fills the parameter."""
     filled = plan.filled_by_upstream
     surplus = step.kwargs.keys() - plans.signature.parameters.keys()
     near = nearest(filled, surplus, CERTAIN) if filled else ""

@@ -1,4 +1,4 @@
-"""Which steps a result comes to from upstream."""
+"""Which steps receive a result from the steps before them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django_director.definitions.model import Definition, Step, TaskStep
 
 
 def with_upstream(definition: Definition) -> Iterator[tuple[TaskStep, bool]]:
-    """Each Celery task in the order of the file, hooks last, and whether a result comes to it."""
+    """Yield each Celery task in the order of the file, hooks last, and whether it receives a result."""
     received = _Received(definition.tasks)
     yield from _tasks(definition.tasks, received)
     for hooks in definition.hooks.values():
@@ -20,14 +20,14 @@ def with_upstream(definition: Definition) -> Iterator[tuple[TaskStep, bool]]:
 def _tasks(steps: Iterable[Step], received: _Received) -> Iterator[tuple[TaskStep, bool]]:
     for step in steps:
         if isinstance(step, TaskStep):
-            yield step, received.by(step)
+            yield step, received.receives(step)
         yield from _tasks(step.members, received)
         # The item, and then the result before it.
         yield from ((member, True) for member in step.body)
 
 
 class _Received:
-    """What stands before each entry; waits and approvals pass on what came to them."""
+    """Knows what stands before each step. Waits and approvals pass on what they received."""
 
     def __init__(self, steps: tuple[Step, ...]) -> None:
         self.by_id: dict[str, Step] = {}
@@ -55,7 +55,8 @@ class _Received:
             if in_order:
                 before = (step,)
 
-    def by(self, step: Step) -> bool:
+    def receives(self, step: Step) -> bool:
+        """Return whether a step receives a result."""
         path: set[str] = set()
         answer = None
         while answer is None:
@@ -66,12 +67,12 @@ class _Received:
                 answer = True
             else:
                 path.add(step.id)
-                answer, step = self.look(step)
+                answer, step = self.find_source(step)
         self.known.update(dict.fromkeys(path, answer))
         return answer
 
-    def look(self, step: Step) -> tuple[bool | None, Step]:
-        """Whether something comes to a step, or ``None`` and the step that passes it on."""
+    def find_source(self, step: Step) -> tuple[bool | None, Step]:
+        """Return whether a step receives a result; or ``None`` and the step before it that passes on its own."""
         before = self.before[step.id]
         if len(before) != 1:
             return bool(before), step

@@ -1,4 +1,4 @@
-"""A step as it stands in the file, before ids are given out."""
+"""Drafts: steps as they stand in the file, before they get their ids."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from django_director.definitions.source.report import Report
 from django_director.definitions.trigger_rules import NONE_FAILED
 
 from .expressions import Use
-from .values import Named
+from .plain_values import Named
 
 Within = Literal["tasks", "group", "chain", "map", "hook"]
-"""What a list of steps belongs to."""
+"""What a list of steps belongs to: a workflow, a container, a map or the hooks."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """A step without its id. The fields are those of the steps of ``model`` and of ``kinds``."""
+    """A step without its id. Its fields are those of the steps of ``model`` and ``kinds``."""
 
     name: str
     kind: str
     node: Node
     task: str = ""
-    """The Celery task, also that of a map with ``task:``; '' for all else."""
+    """The Celery task of a step, or of a map with ``task:``; empty for all other steps."""
     explicit: bool = False
-    """The name is an id of its own."""
+    """Whether the name is an id that the file gives to the step, and not the name of a task."""
     description: str = ""
     needs: list[Named] | None = None
     when: Any = None
@@ -42,7 +42,7 @@ class Draft:
     own: dict[str, Any] = field(default_factory=dict)
     """What only steps of this kind have, by the fields of their class."""
     members: list[Draft] = field(default_factory=list)
-    """Of a container, or the body of a map."""
+    """The members of a container, or the tasks of a map."""
     uses: Sequence[Use] = ()
     id: str = ""
 
@@ -56,16 +56,16 @@ class Draft:
 
     @property
     def named_members(self) -> list[Draft]:
-        """The members with ids of their own: the only step of a map with ``task:`` has the map's."""
+        """The members that have ids of their own: the only task of a map with ``task:`` has the map's id."""
         return [] if self.kind == "map" and self.task else self.members
 
 
 ReadSteps = Callable[[ListNode, Report, Within], list[Draft]]
-"""Reads the steps of a list; those that can't be understood are left out and reported."""
+"""Reads the steps of a list; steps that can't be understood are reported and left out."""
 
 
 def walk(drafts: Iterable[Draft]) -> Iterator[Draft]:
-    """Every draft that has an id of its own, in the order of the file."""
+    """Yield every draft that has an id of its own, in the order of the file."""
     for draft in drafts:
         yield draft
         yield from walk(draft.named_members)

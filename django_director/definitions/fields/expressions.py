@@ -1,4 +1,4 @@
-"""Expressions of a file: compiled to know what they use, and kept as they are written."""
+"""Readers of expressions. An expression is compiled to learn what it uses, and kept as it is written."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ class Use:
     reference: Reference
     node: Node
     key: str
-    """The key whose expression it is."""
+    """The key at which the expression stands."""
 
 
 def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[Use]) -> Any:
-    """The text of an expression, or a value that stands for itself; ``None`` when missing, null, or wrong.
+    """Return the text of an expression, or a value that stands for itself.
 
-    What it uses is added to ``uses``.
+    Returns ``None`` when the key is missing or null, or when its value is wrong, which is reported. What the
+    expression uses is added to ``uses``.
     """
     node = mapping.get(key)
     if node is None:
@@ -72,7 +73,7 @@ def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[U
 
 
 def read_until(mapping: MappingNode, key: str, report: Report, uses: list[Use]) -> Any:
-    """As ``read_expression``, for a time: one that is written out becomes an expression, in quotes."""
+    """Read a time: an expression, epoch seconds, or a written time, which becomes an expression in quotes."""
     node = mapping.get(key)
     text = text_of(node)
     if node is None:
@@ -97,7 +98,7 @@ def _is_number(node: Node) -> bool:
 
 
 def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
-    """A value with expressions inside ``${{ … }}``, as it is written. What these use is added to ``uses``."""
+    """Return a value with ``${{ … }}`` in it, as it is written. What the expressions use is added to ``uses``."""
     note_misread(node, key, report)
     for scalar in texts_with(".", node):
         _note_bare(scalar, key, report)
@@ -118,7 +119,7 @@ def read_template(node: Node, key: str, report: Report, uses: list[Use]) -> Any:
 
 
 def _can_afford(node: ScalarNode, report: Report) -> bool:
-    """Count the text of a scalar. The file is too large when its aliases make too much text of its expressions."""
+    """Count the text of an expression; report when aliases make too much text of the expressions of a file."""
     budget = report.budget
     before = budget.characters
     budget.characters += len(node.text)
@@ -129,12 +130,12 @@ def _can_afford(node: ScalarNode, report: Report) -> bool:
 
 
 def expressions_in(node: Node) -> Iterator[ScalarNode]:
-    """The texts of a value in which ``${{`` stands."""
+    """Yield the texts of a value in which ``${{`` stands."""
     return texts_with(OPEN, node)
 
 
 def texts_with(part: str, node: Node) -> Iterator[ScalarNode]:
-    """The texts of a value in which ``part`` stands."""
+    """Yield the texts of a value in which ``part`` stands."""
     if isinstance(node, MappingNode):
         for entry in node.entries.values():
             yield from texts_with(part, entry.value)
@@ -160,7 +161,7 @@ _NO_KEY: Final = "write the key as it is; only values are evaluated"
 
 
 def note_text(node: Node, key: str, report: Report) -> None:
-    """Note expressions in a value of which nothing is evaluated."""
+    """Note expressions in a value that is never evaluated."""
     for scalar in expressions_in(node):
         message = f"`{key}` holds `${{{{ … }}}}`, which stays text here"
         report.note(codes.STAYS_TEXT, scalar, message, _EVALUATED)
@@ -170,7 +171,7 @@ _EVALUATED: Final = "only `with`, `payload` and `for` of steps, and expressions,
 
 
 def _note_braces(node: ScalarNode, key: str, report: Report) -> None:
-    """Note ``{{ … }}`` without a ``$``, as other languages have it; once for all aliases of a text."""
+    """Note ``{{ … }}`` without a ``$``, as other languages have it; a text that aliases repeat is noted once."""
     place = node.line, node.column
     if place in report.budget.noted:
         return
@@ -190,11 +191,11 @@ _BARE: Final = re.compile(
     rf"{_PATH}|\${_PATH}|\$?\{{\s*{_PATH}\s*\}}|\{{\{{\s*{_PATH}\s*\}}\}}|\$\{{\{{\s*{_PATH}\s*\}}\}}\}}+"
 )
 _BARE_LENGTH: Final = 200
-"""Characters that are looked at, as with aliases one text may stand there very often."""
+"""Only so many characters of a text are looked at: with aliases one text may stand in a file very often."""
 
 
 def bare_hint(node: Node | None, report: Report) -> str:
-    """How to write a text that, as a whole, looks like an expression without ``${{ }}``; empty for another."""
+    """Return how to write a text that as a whole looks like an expression without ``${{ }}``; else nothing."""
     text = text_of(node)
     match = _BARE.fullmatch(text) if text is not None and len(text) <= _BARE_LENGTH else None
     path = next(filter(None, match.groups())) if match else ""
@@ -220,7 +221,7 @@ def _report(error: ExpressionError, node: ScalarNode, key: str, report: Report) 
 
 
 def _own_name(error: ExpressionError, node: ScalarNode, report: Report) -> str:
-    """How the workflow's own step, or key of the payload, is written that stands there without its root."""
+    """Return how to write a step, or a key of the payload, that an expression names without its root."""
     if not error.message.startswith("unknown name ") or error.hint.startswith("write "):
         return ""
     there = _WORD.match(node.text, error.column - 1)
@@ -254,6 +255,6 @@ _ANY: Final = "an expression is as `payload.amount > 1000`; a text stands in quo
 
 
 def _at(node: ScalarNode, column: int) -> Node:
-    """The place of a column of the text, as far as the text stands in the file as it is."""
+    """Return the place of a column of the text, where the text stands in the file as it is."""
     shift = node.offset + column - 1 if node.offset >= 0 else 0
     return Node(line=node.line, column=node.column + shift)

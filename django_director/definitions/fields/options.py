@@ -1,4 +1,4 @@
-"""The options of steps: those that all kinds have, and those of Celery tasks."""
+"""Readers of the options that many steps have: those of all kinds, and those of Celery tasks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ from django_director.definitions.source.report import Report
 
 from .drafts import Draft
 from .expressions import read_expression, read_template
-from .values import MAX_INT, number_of, read_duration, read_flag, read_names, read_text, read_whole, read_word
+from .plain_values import (
+    MAX_INT,
+    number_of,
+    read_duration,
+    read_flag,
+    read_names,
+    read_text,
+    read_whole,
+    read_word,
+)
 
 COMMON_KEYS: Final = ("description", "needs", "when", "trigger_rule")
 RUNNING_KEYS: Final = ("retry", "timeout", "queue", "priority")
-"""What ``defaults`` has too."""
+"""The options that ``defaults`` of a workflow has too."""
 TASK_KEYS: Final = ("task", "queue", "with", *COMMON_KEYS, "continue_on_error", "retry", "timeout", "priority")
 RETRY_KEYS: Final = ("max", "delay", "backoff", "max_delay", "jitter", "only", "never")
 MAX_PRIORITY: Final = 255
@@ -27,7 +36,7 @@ _EXCEPTION: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def read_common(draft: Draft, body: MappingNode, report: Report) -> None:
-    """What every kind of step may have."""
+    """Read the options that steps of all kinds have."""
     draft.description = read_text(body, "description", report, is_long=True) or ""
     draft.needs = read_names(body, "needs", report, hint="write `needs: [ID]`")
     draft.uses = uses = list(draft.uses)
@@ -39,7 +48,7 @@ def read_common(draft: Draft, body: MappingNode, report: Report) -> None:
 
 
 def read_task_options(draft: Draft, body: MappingNode, report: Report) -> None:
-    """What only Celery tasks have, or a map for those in it."""
+    """Read the options that a Celery task has, or a map for the tasks in it."""
     draft.queue = read_text(body, "queue", report)
     draft.retry = read_retry(body, report)
     draft.timeout = read_duration(body, "timeout", report)
@@ -76,7 +85,7 @@ def _read_with(draft: Draft, body: MappingNode, report: Report) -> dict[str, Any
 
 
 def read_retry(body: MappingNode, report: Report) -> Retry | None:
-    """`retry:`, a number of further attempts or a mapping; ``None`` when missing, null, or wrong and reported."""
+    """Read `retry:`, a number or a mapping; return ``None`` when it is missing, null, or wrong and reported."""
     node = body.get("retry")
     if node is None:
         return None

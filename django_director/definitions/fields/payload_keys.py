@@ -1,4 +1,4 @@
-"""What expressions use of the payload, against the workflow's schema."""
+"""The check of the payload's keys in expressions, against the workflow's schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 
 
 def check_payload(use: Use, report: Report) -> None:
-    """Report a key that the schema does not allow; note one that it does not name when it names one like it."""
+    """Report a key that the schema does not allow; note one that is only near a key that it names."""
     schema = report.schema
     path = use.reference.path
     if use.reference.may_be_missing:
@@ -48,7 +48,7 @@ def _report(use: Use, path: Path, schema: dict[str, Any], report: Report) -> Non
 
 
 def _near(path: Path, names: dict[str, Any], report: Report) -> str:
-    """The question whether another key was meant; empty when none is near."""
+    """Return the question whether another key was meant; an empty text when no key is near."""
     hints, place = report.budget.hints, (report.workflow, *path)
     if place not in hints:
         near = nearest(str(path[-1]), names) if len(hints) < MAX_HINTS else ""

@@ -1,4 +1,4 @@
-"""Which names an expression may use where it stands."""
+"""Which names an expression may use, depending on where it stands."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .expressions import Use
 from .payload_keys import check_payload
 
 AT_START: Final = frozenset({"payload", "run"})
-"""Before the run has begun: of `concurrency.key`."""
+"""What `concurrency.key` may use: it is evaluated before the run has begun."""
 IN_STEP: Final = frozenset({"payload", "run", "tasks"})
 IN_HOOK: Final = IN_STEP | {"run.status", "run.error"}
 IN_MAP: Final = IN_STEP | {"item", "index"}
 
 
 def check_use(use: Use, scope: frozenset[str], report: Report) -> bool:
-    """Whether the name is known there; it is reported if not."""
+    """Return whether an expression may use a name where it stands; report it if not."""
     root, path = use.reference.root, use.reference.path
     name = f"run.{path[0]}" if root == "run" and path and path[0] in ("status", "error") else str(root)
     if name in scope:

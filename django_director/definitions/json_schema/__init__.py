@@ -1,4 +1,4 @@
-"""Owns checks of payloads against JSON Schema, bounded whatever schema and payload are.
+"""Owns the work behind ``payloads``: values against JSON Schemas, in bounded time, with reasons in plain words.
 
-Nothing is ever fetched.
+It knows nothing of workflow files, and imports nothing else of ``definitions``.
 """

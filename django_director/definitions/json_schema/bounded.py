@@ -1,6 +1,6 @@
-"""Validators of JSON Schema whose work is bounded, whatever schema and payload are.
+"""Validators of JSON Schema that do a bounded amount of work, whatever the schema and the payload are.
 
-They are those of ``jsonschema`` with some keywords replaced, and with a look at the clock before each part. A part
+They are those of ``jsonschema`` with some keywords replaced, and they look at the clock before each part. A part
 of a schema that has a ``$schema`` of its own, and what ``$ref`` leads to, is checked by such validators too.
 """
 
@@ -23,7 +23,7 @@ from .parts import part_of
 from .work import work
 
 FORMATS = FormatChecker(formats=())
-"""The formats of schemas themselves; those of payloads are notes for people."""
+"""The formats that schemas themselves must have; formats of payloads are not checked."""
 
 
 @FORMATS.checks("regex", raises=BadPattern)
@@ -35,7 +35,7 @@ def _is_pattern(text: object) -> bool:
 
 @cache
 def bounded(kind: Any) -> Any:
-    """The class ``kind`` of ``jsonschema``, bounded. Its validators work inside ``work.limited`` only."""
+    """Return the class ``kind`` of ``jsonschema``, bounded. Its validators work inside ``work.limited`` only."""
     replaced = {name: keyword for name, keyword in REPLACED.items() if name in kind.VALIDATORS}
     made: Any = extend(kind, replaced)  # type: ignore[no-untyped-call]
     identity = kind.ID_OF(kind.META_SCHEMA) or "urn:unknown-dialect"
@@ -45,7 +45,7 @@ def bounded(kind: Any) -> Any:
     evolve, iter_errors = made.evolve, made.iter_errors
 
     def watched(self: Any, instance: Any, _schema: Any = None) -> Iterator[ValidationError]:
-        work().look()
+        work().check_time()
         return iter_errors(self, instance)  # type: ignore[no-any-return]
 
     made.iter_errors = watched
@@ -55,7 +55,7 @@ def bounded(kind: Any) -> Any:
 
 
 def _as_bounded(validator: Any) -> Any:
-    """The same validator, bounded: where a part has a ``$schema``, jsonschema takes one of its own classes."""
+    """Return a bounded validator in place of one: for a part with a ``$schema`` jsonschema takes its own class."""
     if hasattr(type(validator), "IS_BOUNDED"):
         return validator
     kind: Any = type(validator)

@@ -1,4 +1,4 @@
-"""What ``unevaluatedProperties`` and ``unevaluatedItems`` leave alone: what other keywords have judged."""
+"""Finds what ``unevaluatedProperties`` and ``unevaluatedItems`` leave alone, as other keywords have judged it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .work import work
 
 
 def evaluated_keys(validator: Any, instance: dict[str, Any], schema: Any) -> set[str]:
-    """The keys of an object that ``schema``, and what of it holds for the object, has judged."""
+    """Return the keys of an object that ``schema``, and those of its branches that hold for it, have judged."""
     found: set[str] = set()
     for _, part in _holding(validator, instance, schema):
         if "additionalProperties" in part or (part is not schema and "unevaluatedProperties" in part):
@@ -22,7 +22,7 @@ def evaluated_keys(validator: Any, instance: dict[str, Any], schema: Any) -> set
 
 
 def evaluated_items(validator: Any, instance: list[Any], schema: Any) -> set[int]:
-    """The indexes of a list that ``schema``, and what of it holds for the list, has judged."""
+    """Return the indexes of a list that ``schema``, and those of its branches that hold for it, have judged."""
     found: set[int] = set()
     for owner, part in _holding(validator, instance, schema):
         items = part.get("items")
@@ -38,8 +38,8 @@ def evaluated_items(validator: Any, instance: list[Any], schema: Any) -> set[int
 
 
 def _holding(validator: Any, instance: Any, schema: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The schema and those of its branches that hold for the same value, each with its validator."""
-    work().look()
+    """Return the schema and those of its branches that hold for the value, each with its validator."""
+    work().check_time()
     if not isinstance(schema, dict):
         return
     yield validator, schema

@@ -21,10 +21,10 @@ Errors = Iterator[ValidationError]
 
 
 def canonical(value: Any) -> str:
-    """A text that two JSON values share exactly when they are equal to JSON Schema.
+    """Return a text that two JSON values share exactly when JSON Schema calls them equal.
 
-    ``1`` and ``1.0`` are equal, ``1`` and ``true`` are not, and the order of keys means nothing. A text and no
-    tuple: Python hashes texts with a secret, so nobody can send values that all fall into one place of a set.
+    ``1`` and ``1.0`` are equal, ``1`` and ``true`` are not, and the order of keys means nothing. It is a text and
+    no tuple: Python hashes texts with a secret, so nobody can send values that all fall into one place of a set.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     # Only numbers are written in several ways.
@@ -47,7 +47,7 @@ def unique_items(validator: Any, is_asked: Any, instance: Any, schema: Any) -> E
         return
     seen: dict[str, int] = {}
     for index, item in enumerate(instance):
-        work().look()
+        work().check_time()
         first = seen.setdefault(canonical(item), index)
         if first != index:
             yield ValidationError(f"items {first} and {index} are equal")
@@ -68,7 +68,7 @@ def const(validator: Any, value: Any, instance: Any, schema: Any) -> Errors:
 
 
 def multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Errors:
-    """Exact: by floats 19.99 is no multiple of 0.01."""
+    """Check ``multipleOf`` exactly: by floats 19.99 is no multiple of 0.01."""
     if not validator.is_type(instance, "number"):
         return
     if _exact(instance) % _exact(step):

@@ -10,7 +10,7 @@ from .work import work
 
 
 def part_of(validator: Any, schema: Any, resolver: Any = None) -> Any:
-    """The validator of a part of the schema of ``validator``."""
+    """Return the validator of a part of the schema of ``validator``."""
     begun = validator._resolver if resolver is None else resolver
     kept, key = work().parts, (type(validator), id(schema), id(begun))
     found = kept.get(key)
@@ -22,7 +22,7 @@ def part_of(validator: Any, schema: Any, resolver: Any = None) -> Any:
 
 
 def target_of(validator: Any, address: str | None) -> tuple[Any, Any]:
-    """What a reference leads to, and the resolver there; ``None``: what ``$recursiveRef`` leads to.
+    """Return what a reference leads to, and the resolver there; ``None`` stands for ``$recursiveRef``.
 
     Raises ``referencing.exceptions.Unresolvable``.
     """
@@ -36,5 +36,5 @@ def target_of(validator: Any, address: str | None) -> tuple[Any, Any]:
 
 
 def is_valid(validator: Any, instance: Any, schema: Any) -> bool:
-    """Whether a value fits a part of the schema."""
+    """Return whether a value fits a part of the schema."""
     return next(validator.descend(instance, schema), None) is None

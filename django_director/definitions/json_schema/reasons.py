@@ -1,4 +1,4 @@
-"""Why a value does not fit its schema, in the words of JSON, and without secrets."""
+"""Says why a value does not fit its schema, in the words of JSON, and without secrets."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Quotes:
         return short(message.replace(quoted, written(shown)))
 
     def _choices(self, error: ValidationError, shown: str) -> str:
-        """What an ``enum`` or a ``const`` says, without the secrets of its own values."""
+        """Return what an ``enum`` or a ``const`` allows, without the secrets among its values."""
         asked: Any = error.validator_value
         schema: Any = error.schema
         values = asked if error.validator == "enum" else [asked]
@@ -88,12 +88,12 @@ class Quotes:
 
 
 def written(value: Any) -> str:
-    """The beginning of a value as JSON."""
+    """Return the beginning of a value as JSON."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def short(message: str) -> str:
-    """A message of at most ``MAX_MESSAGE`` characters, with its beginning and its end."""
+    """Return a message of at most ``MAX_MESSAGE`` characters, with its beginning and its end."""
     if len(message) <= MAX_MESSAGE:
         return message
     half = MAX_MESSAGE // 2

@@ -1,4 +1,4 @@
-"""The parts of a JSON Schema that are schemas themselves, and what can be said of them without a payload."""
+"""Finds the parts of a JSON Schema that are schemas themselves, and their mistakes, without any payload."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any, Final
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
 from django_director.common.patterns import BadPattern, compiled, slow_part
-from django_director.common.suggestions import MAX_HINTS, nearest
-from django_director.definitions.source.report import CERTAIN
+from django_director.common.suggestions import CERTAIN, MAX_HINTS, nearest
 
 _NAMED: Final = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies")
-"""Keywords with a schema under each name."""
+"""Keywords that have a schema under each name."""
 _LISTED: Final = ("allOf", "anyOf", "oneOf", "prefixItems", "items", "extends")
 _SINGLE: Final = (
     *("items", "additionalItems", "unevaluatedItems", "contains", "additionalProperties", "unevaluatedProperties"),
@@ -25,7 +24,7 @@ Keys = tuple[str | int, ...]
 
 
 def parts(schema: Any, keys: Keys = ()) -> Iterator[tuple[Keys, dict[str, Any]]]:
-    """The schema and all schemas in it that are objects, each with the keys that lead to it."""
+    """Yield the schema and all schemas in it that are objects, each with the keys that lead to it."""
     if not isinstance(schema, dict) or len(keys) > MAX_DEPTH:
         return
     yield keys, schema
@@ -41,7 +40,7 @@ def parts(schema: Any, keys: Keys = ()) -> Iterator[tuple[Keys, dict[str, Any]]]
 
 
 def bad_patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
-    """The patterns that can't be used, each with the keys that lead to it."""
+    """Yield the patterns that can't be used, each with the keys that lead to it."""
     for keys, pattern in _patterns(schema):
         try:
             compiled(pattern)
@@ -50,7 +49,7 @@ def bad_patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
 
 
 def slow_patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
-    """What of patterns takes very long on some short texts, each with the keys that lead to its pattern."""
+    """Yield parts of patterns that take very long on some short texts, each with the keys to its pattern."""
     for keys, pattern in _patterns(schema):
         if part := slow_part(pattern):
             yield keys, part
@@ -66,9 +65,11 @@ def _patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
 
 
 def unnamed(schema: Any) -> Iterator[tuple[Keys, str, str, bool]]:
-    """Names in `required` that `properties` lacks, though it has one like it or nothing else is allowed.
+    """Yield names in `required` that `properties` lacks, if a name is like one there, or if nothing else is
+    allowed.
 
-    Each with the keys that lead to it, the name that is like it, if any, and whether nothing else is allowed.
+    Each comes with the keys that lead to it, the name that is like it, if any, and whether nothing else is
+    allowed.
     """
     for keys, part in parts(schema):
         names, required = part.get("properties"), part.get("required")
@@ -83,7 +84,7 @@ def unnamed(schema: Any) -> Iterator[tuple[Keys, str, str, bool]]:
 
 
 def idle_words(schema: Any) -> list[str]:
-    """The words of a schema that has no keyword which checks anything: they were meant as keys of the payload."""
+    """Return the words of a schema without any keyword that checks: they were meant as keys of payloads."""
     if not isinstance(schema, dict) or schema.keys() & (KEYWORDS - _SAYING):
         return []
     words = [word for word in schema if word not in KEYWORDS and not word.lower().startswith("x-")]
@@ -91,7 +92,7 @@ def idle_words(schema: Any) -> list[str]:
 
 
 def misspelt(schema: Any) -> Iterator[tuple[Keys, str]]:
-    """Words that are no keywords and look like one, each with the keys that lead to it and the keyword."""
+    """Yield words that are no keywords and look like one, each with the keys to it and that keyword."""
     for keys, part in parts(schema):
         for word in part:
             near = "" if word in KEYWORDS else _meant(word, part)
@@ -100,14 +101,14 @@ def misspelt(schema: Any) -> Iterator[tuple[Keys, str]]:
 
 
 def _meant(word: str, part: dict[str, Any]) -> str:
-    """The keyword that was meant in this schema, by its own type where that decides; empty for none."""
+    """Return the keyword that was meant in this schema, by its own type where that decides; empty for none."""
     by_type = {} if isinstance(part[word], dict) else _BOUNDS.get(word, {})
     kind = part.get("type")
     return by_type.get(kind, "") if isinstance(kind, str) and by_type else _nearest(word)
 
 
 def _nearest(word: str) -> str:
-    """The keyword that was most likely meant; a word of the project's own, as `title_de`, is none."""
+    """Return the keyword that was most likely meant; none for a word of the project's own, as `title_de`."""
     if not SHORTEST <= len(word) <= LONGEST or word.lower().startswith("x-"):
         return ""
     likeness, best = max((_likeness(word.lower(), known.lower()), known) for known in LONG_KEYWORDS)
@@ -122,7 +123,7 @@ TYPES: Final = ("string", "integer", "number", "boolean", "object", "array", "nu
 _SAYING: Final = frozenset(
     ("$schema", "$id", "id", "$comment", "title", "description", "default", "example", "examples", "$defs")
 )
-"""Keywords that check nothing."""
+"""Keywords that describe and check nothing."""
 _BOUNDS: Final = {
     "min": {"number": "minimum", "integer": "minimum", "string": "minLength", "array": "minItems"},
     "max": {"number": "maximum", "integer": "maximum", "string": "maxLength", "array": "maxItems"},
@@ -132,12 +133,13 @@ _BOUNDS: Final = {
 }
 LIKE: Final = 0.82
 SHORTEST: Final = 4
-"""Characters of a word that is taken for a typing error. Short words are like many others: `note` like `not`."""
+"""A word that is taken for a typing error has so many characters. Shorter words resemble many others: `note`,
+`not`."""
 LONGEST: Final = 40
 
 
 def _keywords() -> frozenset[str]:
-    """All keywords of all drafts, by their own schemas."""
+    """Return all keywords of all drafts, by their own schemas."""
     found = {"$ref", "example", "nullable", "divisibleBy"}
     for address in REGISTRY:
         found |= REGISTRY.contents(address).get("properties", {}).keys()

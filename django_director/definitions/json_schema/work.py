@@ -1,4 +1,4 @@
-"""What one check of a payload may cost, and what it keeps meanwhile."""
+"""Bounds what one check of a payload may cost, and keeps what it has made."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Final
 from django_director.common.patterns import PatternTooSlow, search
 
 SECONDS: Final = 1.0
-"""Of processor time that one payload may take."""
+"""One payload may take so much processor time."""
 MIN_PAUSE: Final = 0.005
 SHORT: Final = 64
-"""Characters. Before a search in a shorter text the clock is not asked: that would cost as much."""
+"""Before a search in a text of fewer characters the clock is not asked: that would cost as much."""
 
 
 TOO_LONG: Final = "it takes more than a second to check this against the schema"
@@ -25,7 +25,8 @@ class TooMuchWork(Exception):
 
 
 class Work:
-    """The time that one check has left, and what it has made: parts of a schema come back with each item."""
+    """The time that one check has left, and the validators it has made: parts of a schema come back with each
+    item."""
 
     def __init__(self, seconds: float) -> None:
         self._end = thread_time() + seconds
@@ -34,7 +35,7 @@ class Work:
         self.targets: dict[tuple[int, str], tuple[Any, Any]] = {}
         self.choices: dict[int, tuple[Any, frozenset[str]]] = {}
 
-    def look(self) -> None:
+    def check_time(self) -> None:
         """Raise ``TooMuchWork`` when the time is up."""
         # The thread's clock is dear to ask, and never ahead of this one.
         if perf_counter() >= self._due:
@@ -57,7 +58,7 @@ _work: ContextVar[Work] = ContextVar("django_director_work")
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """Bound the work of the block. A block within another shares what that has left."""
+    """Bound the work of the block. A block within another one shares what that has left."""
     if _work.get(None) is not None:
         yield
         return
@@ -69,10 +70,10 @@ def limited() -> Iterator[None]:
 
 
 def work() -> Work:
-    """The work that is bounded now."""
+    """Return the work that is bounded now."""
     return _work.get()
 
 
 def why(error: TooMuchWork | PatternTooSlow) -> str:
-    """What a person is told when a check was given up; it quotes nothing of the payload."""
+    """Return what a person is told when a check was given up; it quotes nothing of the payload."""
     return str(error) or TOO_LONG

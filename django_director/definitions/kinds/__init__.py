@@ -1,4 +1,4 @@
-"""The kinds of steps, one module each. Everything else asks the table ``KINDS`` in place of knowing a kind.
+"""Owns the kinds of steps, one module each. All others ask the table ``KINDS`` in place of knowing a kind.
 
 A new kind is one module here with the class of its steps and its ``Kind``, its line in the table, and one module
 of ``worker.own_steps`` with what a worker does for it.

@@ -8,7 +8,7 @@ from typing import ClassVar, Final, Literal
 
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.options import COMMON_KEYS
-from django_director.definitions.fields.values import read_duration, read_text, read_word
+from django_director.definitions.fields.plain_values import read_duration, read_text, read_word
 from django_director.definitions.model import Seconds, Step
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode
@@ -25,13 +25,13 @@ _PERMISSION: Final = re.compile(r"\w+\.\w+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalStep(Step):
-    """Waits for a person."""
+    """A step that waits until a person approves or rejects it."""
 
     kind: ClassVar[str] = "approval"
     passes_on: ClassVar[bool] = True
     prompt: str = ""
     permission: str | None = None
-    """In place of ``approve_task``: ``app_label.codename``."""
+    """Who decides needs this permission, ``app_label.codename``, in place of ``approve_task``."""
     timeout: Seconds | None = None
     on_timeout: OnTimeout = ON_TIMEOUT[0]
 

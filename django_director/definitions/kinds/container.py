@@ -28,6 +28,8 @@ class Container(Step):
 
 
 class _Containers(Kind[Container]):
+    """What groups and chains share."""
+
     step = Container
     keys = ("type", "tasks", *COMMON_KEYS)
     schema_name = "container"
@@ -43,7 +45,7 @@ class _Containers(Kind[Container]):
             self.check_size(draft, len(tasks.items), report)
 
     def check_size(self, draft: Draft, size: int, report: Report) -> None:
-        """Note what is odd about the number of members that the file has."""
+        """Note what is odd about the number of members that the file has; nothing by default."""
 
     def freeze(self, draft: Draft, common: Json, freeze: Callable[[Draft], Any]) -> Container:
         return Container(**common, kind=cast(Order, draft.kind), members=tuple(map(freeze, draft.members)))
@@ -56,6 +58,8 @@ class _Containers(Kind[Container]):
 
 
 class Group(_Containers):
+    """Members that run in parallel."""
+
     name = "group"
 
     def check_size(self, draft: Draft, size: int, report: Report) -> None:
@@ -69,4 +73,6 @@ class Group(_Containers):
 
 
 class Chain(_Containers):
+    """Members that run in order."""
+
     name = "chain"

@@ -43,6 +43,9 @@ class Kind(Generic[S]):
     schema: ClassVar[Mapping[str, Any]]
     """The part of the editors' schema for its own options: ``properties``, and what else holds for them."""
 
+    def __init__(self) -> None:
+        self._own: Final[Sequence[Field[Any]]] = [part for part in fields(self.step) if part.name not in _COMMON]
+
     def read(self, draft: Draft, body: MappingNode, report: Report, read_steps: ReadSteps) -> None:
         """Read the options of a step into ``draft.own``, whose keys are the fields of the class ``step``.
 
@@ -60,12 +63,12 @@ class Kind(Generic[S]):
 
         ``store`` gives the whole stored form of a step in it.
         """
-        own = ((part.name, getattr(step, part.name)) for part in self._own() if not _is_usual(step, part))
+        own = ((part.name, getattr(step, part.name)) for part in self._own if not _is_usual(step, part))
         return {name: keep_order(value) if isinstance(value, dict | list) else value for name, value in own}
 
     def from_json(self, data: Json, common: Json, load: Callable[[Json], Any]) -> S:
         """Make a step of its stored form; the inverse of ``to_json``. ``load`` makes the steps in it."""
-        own = {part.name: restore_order(data[part.name]) for part in self._own() if part.name in data}
+        own = {part.name: restore_order(data[part.name]) for part in self._own if part.name in data}
         return self.step(**common, **own)
 
     def describe(self, step: S) -> Facts:
@@ -75,9 +78,6 @@ class Kind(Generic[S]):
     def mark(self, step: S, label: str) -> str:
         """Return what stands behind the label of a step in brackets; empty for nothing."""
         return self.name
-
-    def _own(self) -> Sequence[Field[Any]]:
-        return [part for part in fields(self.step) if part.name not in _COMMON]
 
 
 def _is_usual(step: Step, part: Field[Any]) -> bool:

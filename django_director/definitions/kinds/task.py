@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.options import TASK_KEYS, read_task_options
-from django_director.definitions.fields.values import read_text
+from django_director.definitions.fields.plain_values import read_text
 from django_director.definitions.model import Retry, Step, TaskStep
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import MappingNode, describe, text_of
@@ -33,6 +33,8 @@ OWN_SCHEMA: Final = {
 
 
 class Task(Kind[TaskStep]):
+    """Reads a Celery task with its options."""
+
     name = "task"
     step = TaskStep
     keys = TASK_KEYS

@@ -1,4 +1,4 @@
-"""`type: wait`: a timer."""
+"""`type: wait`: a step that waits for a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django_director.definitions.fields.expressions import (
     read_until,
 )
 from django_director.definitions.fields.options import COMMON_KEYS
-from django_director.definitions.fields.values import read_duration
+from django_director.definitions.fields.plain_values import read_duration
 from django_director.definitions.model import Seconds, Step
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode, ScalarNode, describe, text_of
@@ -27,7 +27,7 @@ from .kind import Facts, Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitStep(Step):
-    """A timer, with exactly one of ``seconds`` and ``until``."""
+    """A step that waits: exactly one of ``seconds`` and ``until`` is given."""
 
     kind: ClassVar[str] = "wait"
     passes_on: ClassVar[bool] = True

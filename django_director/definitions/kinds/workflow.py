@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.expressions import bare_hint, expressions_in, read_template
 from django_director.definitions.fields.options import COMMON_KEYS
-from django_director.definitions.fields.values import read_duration, read_text
+from django_director.definitions.fields.plain_values import read_duration, read_text
 from django_director.definitions.model import Seconds, Step
 from django_director.definitions.source import codes, foreign_words
-from django_director.definitions.source.calls import Call
 from django_director.definitions.source.nodes import MappingNode
 from django_director.definitions.source.report import Report
+from django_director.definitions.source.workflow_calls import Call
 from django_director.definitions.stored_values import Json, keep_order, restore_order, without_none
 from django_director.definitions.wording import shown_span, shown_value
 
@@ -24,7 +24,7 @@ from .kind import Facts, Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowStep(Step):
-    """A child run."""
+    """A step that starts a child run and waits for it."""
 
     kind: ClassVar[str] = "workflow"
     workflow: str

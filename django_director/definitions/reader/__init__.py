@@ -1,4 +1,4 @@
-"""Owns how nodes become definitions: workflows, steps, options, schedules, expressions.
+"""Owns how nodes become a definition: steps, their ids and order, hooks, schedules, schema, policies.
 
-Each problem is reported with its place.
+It asks ``kinds`` what a step is, and never looks at other workflows or at the project: that is for ``checks``.
 """

@@ -1,4 +1,4 @@
-"""Crontab expressions, checked as Celery reads them."""
+"""Reads crontab expressions, and checks them as Celery does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PART: Final = re.compile(r"(?:(?P<star>\*)|(?P<first>\w+)(?:-(?P<last>\w+))?)(?
 
 
 class CrontabError(ValueError):
-    """The expression can't be used; the message says which field and why."""
+    """The expression can't be used; the message says which field is wrong, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ _FIELDS: Final = (
 
 
 def normalise(text: str) -> str:
-    """Five fields, "minute hour day_of_month month_of_year day_of_week", with single spaces.
+    """Return the five fields, "minute hour day_of_month month_of_year day_of_week", with single spaces.
 
     Raises ``CrontabError``.
     """

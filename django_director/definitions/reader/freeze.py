@@ -1,4 +1,4 @@
-"""Drafts with ids to the steps of ``model`` and ``kinds``."""
+"""Makes frozen steps of drafts that have their ids."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ class Freezer:
             "when": draft.when,
             "trigger_rule": draft.trigger_rule,
             "description": draft.description,
-            "queue": self.queues.of(draft) if has_queue else None,
+            "queue": self.queues.queue_for(draft) if has_queue else None,
             "place": self.report.place(draft.node),
         }

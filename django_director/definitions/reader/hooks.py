@@ -1,4 +1,4 @@
-"""`hooks:` of a workflow."""
+"""Reads `hooks:` of a workflow."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import chain, count
 from typing import Final
 
 from django_director.definitions.fields.drafts import Draft
+from django_director.definitions.fields.plain_values import NAME_LENGTH
 from django_director.definitions.fields.scopes import IN_HOOK, check_use
-from django_director.definitions.fields.values import NAME_LENGTH
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import ListNode, MappingNode, Node, describe
 from django_director.definitions.source.report import Report
@@ -21,7 +21,7 @@ HOOKS: Final = ("success", "failure", "canceled", "always")
 
 
 def read_hooks(node: Node | None, report: Report) -> dict[str, list[Draft]]:
-    """The hooks by outcome, with their ids."""
+    """Return the hooks by outcome, with their ids."""
     if node is None:
         return {}
     if not isinstance(node, MappingNode):
@@ -50,7 +50,7 @@ def _read_outcome(outcome: str, node: Node | None, report: Report) -> list[Draft
 
 
 def _id(outcome: str, name: str, taken: Collection[str]) -> str:
-    """The name that was written, after the outcome; one that stands there again gets a number."""
+    """Return the id of a hook: its name behind the outcome, with a number when the name stands there again."""
     names = (f"hooks.{outcome}.{name}{end}" for end in chain([""], (f"-{number}" for number in count(2))))
     return next(name for name in names if name not in taken)
 
@@ -79,7 +79,7 @@ def _is_task(draft: Draft, outcome: str, node: Node, report: Report, *, is_list:
 
 
 def check_hooks(hooks: dict[str, list[Draft]], names: Names, report: Report) -> None:
-    """Report what is wrong with what the expressions of hooks use: every step has ended before them, no hook."""
+    """Report names that expressions of hooks must not use: every step has ended before them, no hook has."""
     known = {name for drafts in hooks.values() for draft in drafts for name in (draft.id, draft.name)}
     for drafts in hooks.values():
         for draft in drafts:

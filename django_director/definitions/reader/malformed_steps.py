@@ -1,6 +1,6 @@
-"""Steps whose form is wrong: a key too many, no mapping. Reported, and read as far as it is clear what is meant.
+"""Reads steps whose form is wrong, as far as it is clear what is meant, and reports them.
 
-So that a follower does not become the first step, and no `needs` of it is unknown.
+They are read so that the step behind does not become the first one, and so that `needs` of others still find them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OPTIONS: Final = frozenset(key for kind in KINDS.values() for key in kind.keys)
 _OWNERS: Final = frozenset(kind.marker for kind in KINDS.values())
 """The keys that tell one kind from the others: `task`, `type`, `workflow`."""
 _NAMES: Final = ("name", "id")
-"""Where other languages have the id of a step."""
+"""The keys at which other languages have the id of a step."""
 _NAME: Final = re.compile(r"[\w.-]{1,80}")
 
 Read = Callable[[ScalarNode, MappingNode], Draft]
@@ -38,7 +38,7 @@ Read = Callable[[ScalarNode, MappingNode], Draft]
 
 
 def read_without_options(key: ScalarNode, body: Node, report: Report) -> Draft:
-    """`- NAME: text`, which is reported."""
+    """Read `- NAME: text`, and report it."""
     name, text = key.text, text_of(body) or ""
     message = f"the options of “{name}” must be a mapping, not {describe(body)}"
     report.error(codes.STEP_OPTIONS, body, message, _options_hint(name, text))
@@ -59,7 +59,7 @@ def _options_hint(name: str, text: str) -> str:
 
 
 def read_many_keys(node: MappingNode, report: Report, read: Read) -> Draft | None:
-    """A step with several keys, or none, which is reported; ``None`` when nothing can be made of it."""
+    """Read a step with several keys, or none, and report it; return ``None`` when it can't be understood."""
     entries = list(node.entries.values())
     if not entries:
         report.error(codes.STEP_KEYS, node, "the step is an empty mapping", "write the task's name after the dash")
@@ -77,7 +77,7 @@ def read_many_keys(node: MappingNode, report: Report, read: Read) -> Draft | Non
 
 
 def _meant(entries: list[Entry]) -> tuple[str, ScalarNode | None]:
-    """The hint, and where the name of the step stands, if that is clear."""
+    """Return the hint, and where the name of the step stands if that is clear."""
     names = [entry.key.text for entry in entries]
     first = entries[0]
     if is_null(first.value):

@@ -1,4 +1,4 @@
-"""What comes before what: `needs`, the order of lists, cycles, and the steps that expressions use."""
+"""Checks what comes before what: `needs`, the order of lists, cycles, and the steps that expressions use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from django_director.definitions.cycles import in_order, shown
+from django_director.definitions.cycles import cycle_text, find_order
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.fields.expressions import Use
 from django_director.definitions.fields.scopes import IN_MAP, IN_STEP, check_use
@@ -19,7 +19,7 @@ from .step_names import Names, not_before
 MAX_CYCLES: Final = 20
 
 Wanted = dict[int, list[tuple[Use, Draft, Report]]]
-"""By a point of the order: the steps that are used there."""
+"""The steps that expressions use, by the point of the order at which they are used."""
 
 
 def check_order(drafts: list[Draft], names: Names, report: Report) -> None:
@@ -36,7 +36,7 @@ def check_order(drafts: list[Draft], names: Names, report: Report) -> None:
 
 
 def _all(drafts: Iterable[Draft]) -> Iterator[Draft]:
-    """The drafts, and what stands in a map without an id of its own."""
+    """Yield the drafts, and what stands in a map without an id of its own."""
     for draft in drafts:
         yield draft
         if draft.kind == "map":
@@ -45,16 +45,16 @@ def _all(drafts: Iterable[Draft]) -> Iterator[Draft]:
 
 @dataclass(slots=True)
 class _Order:
-    """A graph of points: where an entry begins, and where it ends; these are one unless it is a container."""
+    """A graph of points: where a step begins and where it ends. Only containers have two different points."""
 
     names: Names
     begins: dict[int, int] = field(default_factory=dict)
-    """By the identity of the draft."""
+    """The point where a draft begins, by the identity of the draft."""
     ends: dict[int, int] = field(default_factory=dict)
     points: list[Draft] = field(default_factory=list)
     before: list[list[int]] = field(default_factory=list)
     needed: dict[int, list[tuple[Draft, Node]]] = field(default_factory=dict)
-    """What `needs` names, by the identity of the draft."""
+    """What `needs` of a draft names, by the identity of the draft."""
 
     def number(self, drafts: Iterable[Draft]) -> None:
         for draft in drafts:
@@ -80,7 +80,7 @@ class _Order:
     def link(
         self, members: Sequence[Draft], before: list[int], head: int | None, *, is_chain: bool = True
     ) -> None:
-        """``head`` judges whether anything inside runs, so all that is inside comes after it."""
+        """Link the points of a list. ``head`` decides whether its container runs, so all inside comes after it."""
         for draft in members:
             begin, end = self.begins[id(draft)], self.ends[id(draft)]
             if draft.needs is None:
@@ -97,20 +97,20 @@ class _Order:
 
     def report_cycles(self, report: Report) -> None:
         for _ in range(MAX_CYCLES):
-            cycle = in_order(self.before)[1]
+            cycle = find_order(self.before)[1]
             if not cycle:
                 return
             following = dict(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
             draft, node = self.blamed(following)
             ids = [self.points[point].id for point in cycle]
-            message = f"these steps wait for each other: {shown(ids)}"
+            message = f"these steps wait for each other: {cycle_text(ids)}"
             hint = "change a `needs`; a step without one waits for the entry before it"
             report.inside(step=draft.id).error(codes.CYCLE, node, message, hint)
             # Cut it there, to find those that are left.
             self.before[self.begins[id(draft)]] = []
 
     def blamed(self, following: dict[int, int]) -> tuple[Draft, Node]:
-        """The `needs` that closes a cycle, the last one in the file: the order of a list makes none alone."""
+        """Return the last `needs` of the file that closes a cycle: the order of a list alone never makes one."""
         found = [
             (self.points[point], node)
             for point in following
@@ -120,7 +120,7 @@ class _Order:
         return max(found, key=lambda pair: (pair[1].line, pair[1].column))
 
     def check_uses(self, report: Report) -> None:
-        """Each step that an expression uses must come before it."""
+        """Report each step that an expression uses and that does not come before it."""
         wanted: Wanted = {}
         for draft in self.names.drafts:
             if draft.kind == "map":
@@ -155,9 +155,9 @@ class _Order:
                     wanted.setdefault(self.begins[id(at)], []).append((use, target, report))
 
     def check_wanted(self, wanted: Wanted) -> None:
-        """A bit for each step that is used; the sets of bits go as soon as nothing needs them."""
+        """Check all noted uses. Each used step is a bit; a set of bits is dropped when no point needs it."""
         targets = {self.ends[id(target)] for uses in wanted.values() for _, target, _ in uses}
-        ordered = in_order(self.before)[0]
+        ordered = find_order(self.before)[0]
         bits = {point: 1 << number for number, point in enumerate(p for p in ordered if p in targets)}
         left = [0] * len(self.before)
         for points in self.before:

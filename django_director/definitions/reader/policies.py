@@ -1,4 +1,4 @@
-"""What a workflow says of its runs as a whole."""
+"""Reads what a workflow says of its runs as a whole."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any, Final
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.fields.expressions import Use, read_expression
 from django_director.definitions.fields.options import RUNNING_KEYS, read_priority, read_retry
-from django_director.definitions.fields.scopes import AT_START, IN_STEP, check_use
-from django_director.definitions.fields.values import (
+from django_director.definitions.fields.plain_values import (
     MAX_INT,
     read_duration,
     read_flag,
@@ -18,6 +17,7 @@ from django_director.definitions.fields.values import (
     read_whole,
     read_word,
 )
+from django_director.definitions.fields.scopes import AT_START, IN_STEP, check_use
 from django_director.definitions.model import ON_CONFLICT, Concurrency, Retry
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode, Node, describe
@@ -30,7 +30,7 @@ CONCURRENCY_KEYS: Final = ("limit", "key", "on_conflict")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """`defaults:`, for each Celery task that does not say otherwise."""
+    """`defaults:`, which each Celery task takes that does not say otherwise."""
 
     retry: Retry | None = None
     timeout: int | float | None = None
@@ -61,7 +61,7 @@ def read_defaults(node: Node | None, report: Report) -> Defaults:
 
 
 def read_policies(body: MappingNode, names: Names, report: Report) -> dict[str, Any]:
-    """Fields of ``Definition``."""
+    """Return fields of ``Definition`` by name."""
     groups = read_names(body, "allowed_groups", report, hint="write `allowed_groups: [sales]`")
     if groups == []:
         hint = "name a group, or take it out: then permissions alone decide"

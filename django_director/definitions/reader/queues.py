@@ -1,4 +1,4 @@
-"""`queue:` of a workflow."""
+"""Reads `queue:` of a workflow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from django_director.common.suggestions import MAX_HINTS, question
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.fields.expressions import note_text
-from django_director.definitions.fields.values import NAME_LENGTH, read_text
+from django_director.definitions.fields.plain_values import NAME_LENGTH, read_text
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import MappingNode, Node, describe, text_of
 from django_director.definitions.source.report import Report
@@ -16,13 +16,14 @@ from django_director.definitions.source.report import Report
 
 @dataclass(slots=True, kw_only=True)
 class Queues:
-    """A step's own queue comes first, customs by id and then by task, the default last."""
+    """The queues of a workflow: a step's own comes first, then customs by id and by task, then the default."""
 
     default: str | None = None
     customs: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Node] = field(default_factory=dict)
 
-    def of(self, draft: Draft) -> str | None:
+    def queue_for(self, draft: Draft) -> str | None:
+        """Return the queue of a step; ``None`` when the file names none."""
         own = draft.queue
         if own is None and self.customs:
             names = (draft.id, draft.name, draft.task)
@@ -30,7 +31,7 @@ class Queues:
         return own or self.default
 
     def note_unused(self, drafts: Iterable[Draft], report: Report) -> None:
-        """Note customs for what is none of these drafts."""
+        """Note customs that name none of these drafts."""
         names = {name for draft in drafts for name in (draft.id, draft.name, draft.task) if name}
         for number, (name, key) in enumerate(self.keys.items()):
             if name not in names and not report.has_lost(name):
@@ -41,7 +42,7 @@ class Queues:
 
 
 def read_queues(node: Node | None, report: Report) -> Queues:
-    """`queue:`, a name or a mapping."""
+    """Read `queue:`, a name or a mapping."""
     if node is None:
         return Queues()
     if isinstance(node, MappingNode):

@@ -1,4 +1,4 @@
-"""`periodic:` and `retention:`."""
+"""Reads `periodic:` and `retention:`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django_director.common.suggestions import did_you_mean
 from django_director.definitions.fields.expressions import note_text
-from django_director.definitions.fields.values import MAX_INT, parse_duration, read_flag, read_text
+from django_director.definitions.fields.plain_values import MAX_INT, parse_duration, read_flag, read_text
 from django_director.definitions.model import Retention, Schedule
 from django_director.definitions.payloads import errors_of
 from django_director.definitions.source import codes, foreign_words
@@ -31,14 +31,14 @@ TIMINGS: Final = ("interval", "crontab", "schedule")
 KEYS: Final = (*TIMINGS, "payload", "timezone", "enabled")
 CRONTAB_FIELDS: Final = 5
 SHOWN: Final = 60
-"""How much of a text a hint repeats."""
+"""A hint repeats at most so many characters of a text."""
 
 Timing = tuple[str, str]
 """The kind and the value of a ``Schedule``."""
 
 
 def read_periodic(node: Node | None, schema: Any, report: Report) -> tuple[Schedule, ...]:
-    """The schedules of a workflow; payloads are checked by ``schema`` unless it is ``None``."""
+    """Return the schedules of a workflow; their payloads are checked against ``schema`` unless it is ``None``."""
     if node is None:
         return ()
     entries = node.items if isinstance(node, ListNode) else [node]
@@ -69,7 +69,7 @@ def _read_entry(node: Node, schema: Any, report: Report) -> Schedule | None:
 
 
 def _timing_hint(text: str) -> str:
-    """How to write what stands there in place of a mapping."""
+    """Return how to write what stands in place of a mapping."""
     crontab, interval = f'write `periodic: {{crontab: "{text}"}}`', f"write `periodic: {{interval: {text}}}`"
     if len(text.split()) == CRONTAB_FIELDS and len(text) <= SHOWN:
         return crontab
@@ -92,7 +92,7 @@ def _read_timing(node: MappingNode, report: Report) -> Timing | None:
 
 
 def _seconds(node: Node) -> float | None:
-    """A number, also when it is written as text, as celery-director took it."""
+    """Return a number, also when it is written as text, which celery-director took."""
     if not isinstance(node, ScalarNode) or isinstance(node.value, bool | None):
         return None
     try:
@@ -124,14 +124,14 @@ def _read_crontab(key: str, node: Node, report: Report) -> Timing | None:
         report.error(codes.CRONTAB, node, message, 'write `crontab: "0 7 * * *"`')
         return None
     try:
-        return "crontab", cron.normalise(_in_order(text) if key == "schedule" else text)
+        return "crontab", cron.normalise(_from_legacy_order(text) if key == "schedule" else text)
     except cron.CrontabError as error:
         report.error(codes.CRONTAB, node, f"`{key}`: {error}", _order_hint(key))
         return None
 
 
-def _in_order(legacy: str) -> str:
-    """From celery-director's old order, with the day of the week third, to cron's."""
+def _from_legacy_order(legacy: str) -> str:
+    """Change celery-director's old order, with the day of the week third, to cron's order."""
     parts = legacy.split()
     if len(parts) != 5:
         return legacy
@@ -183,7 +183,7 @@ _OF_RETENTION: Final = {"keep": "write `offset: 50`", "count": "write `offset: 5
 
 
 def read_retention(node: Node | None, report: Report) -> Retention | None:
-    """What is kept of finished runs; ``None`` when the file does not say."""
+    """Return how long finished runs are kept; ``None`` when the file does not say."""
     if node is None:
         return None
     if not isinstance(node, MappingNode):

@@ -1,4 +1,4 @@
-"""`schema:` of a workflow: a file below ``schemas/`` beside the workflow file, or the schema itself."""
+"""Reads `schema:` of a workflow: a file below ``schemas/`` beside the workflow file, or the schema itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django_director.definitions.source.report import Report
 FOLDER: Final = "schemas"
 MAX_BYTES: Final = 1024 * 1024
 MAX_NOTES: Final = 10
-"""Of one kind, about one schema."""
+"""At most so many notes of one kind are made about one schema."""
 
 
 class SchemaFileError(ValueError):
@@ -27,7 +27,7 @@ class SchemaFileError(ValueError):
 
 
 def read_schema(node: Node | None, folder: Path, report: Report) -> Schema | None:
-    """The schema; ``None`` when there is none, or when it is wrong and reported.
+    """Return the schema; ``None`` when there is none, or when it is wrong, which is reported.
 
     ``folder`` is where the workflow file is.
     """

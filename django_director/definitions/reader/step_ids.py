@@ -1,4 +1,4 @@
-"""Ids: explicit ones first, then repeated groups, then bare names in the order of the file."""
+"""Gives ids to steps: explicit ones first, then to repeated groups, then to bare names in the file's order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import count
 from typing import Final
 
 from django_director.definitions.fields.drafts import Draft, walk
-from django_director.definitions.fields.values import NAME_LENGTH
+from django_director.definitions.fields.plain_values import NAME_LENGTH
 from django_director.definitions.source import codes
 from django_director.definitions.source.report import Report
 
@@ -17,7 +17,7 @@ ID_HINT: Final = "letters, digits, `_` and `-`, not beginning with a digit or `-
 
 
 def name_steps(drafts: list[Draft], reserved: Iterable[str], report: Report) -> None:
-    """Give each draft its id, none of the reserved ones. Reports ids that are wrong, taken or too long."""
+    """Give each draft an id that is not reserved. Report ids that are wrong, taken or too long."""
     every = list(walk(drafts))
     taken: dict[str, Draft | None] = dict.fromkeys(reserved)
     repeated = [draft for draft in every if draft.explicit and not _take(draft, taken, report)]
@@ -32,7 +32,7 @@ def name_steps(drafts: list[Draft], reserved: Iterable[str], report: Report) -> 
 
 
 def _take(draft: Draft, taken: dict[str, Draft | None], report: Report) -> bool:
-    """Take the explicit id; false when the draft is a group whose name is to get a number."""
+    """Take the explicit id of a draft; return false for a group whose name is to get a number."""
     report = report.inside(step=draft.name)
     if not ID.fullmatch(draft.name):
         report.error(codes.STEP_ID, draft.node, f"“{draft.name}” can't be the id of a step", ID_HINT)

@@ -1,4 +1,4 @@
-"""Steps by the names that `needs` and expressions give them."""
+"""Finds steps by the names that `needs` and expressions give them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django_director.definitions.source.nodes import Node
 from django_director.definitions.source.report import Report
 
 DECISION: Final = ("approved", "by", "comment", "at")
-"""What `tasks.ID.decision` has."""
+"""The keys of `tasks.ID.decision`."""
 
 
 def not_before(use: Use, target: Draft, report: Report) -> None:
@@ -32,7 +32,7 @@ def _check_decision(use: Use, report: Report) -> None:
 
 
 class Names:
-    """The steps of a workflow, which have their ids. Most workflows never ask for one by its name."""
+    """The steps of a workflow by name. They have their ids. Most workflows never ask for a step by its name."""
 
     def __init__(self, drafts: list[Draft]) -> None:
         self.drafts: Final = list(walk(drafts))
@@ -55,7 +55,7 @@ class Names:
         return {id(member): draft for draft in self.drafts for member in draft.named_members}
 
     def needed(self, draft: Draft, name: str, node: Node, report: Report) -> Draft | None:
-        """What a name in `needs` means; ``None`` when that is wrong and reported."""
+        """Return the step that a name in `needs` means; ``None`` when that is wrong, which is reported."""
         target = self.find(name, node, report)
         if target is None:
             return None
@@ -66,10 +66,11 @@ class Names:
         return None
 
     def used(self, use: Use, report: Report, at: Draft | None = None, own: Collection[str] = ()) -> Draft | None:
-        """The step that an expression uses; ``None`` when that is wrong and reported, or one of its ``own``.
+        """Return the step that an expression uses.
 
-        ``at`` is the entry that must come after it; of what stands in a map, the map, and then ``own`` are the
-        ids of the steps before it there.
+        Returns ``None`` when that is wrong, which is reported, and when it is one of ``own``. ``at`` is the step
+        that must come after it; for a task in a map it is the map, and ``own`` are the ids of the tasks before it
+        there.
         """
         target = self.find(str(use.reference.path[0]), use.node, report)
         if target is None:
@@ -99,7 +100,7 @@ class Names:
         return target
 
     def find(self, name: str, node: Node, report: Report) -> Draft | None:
-        """The step of this id. Reports what is unknown, and what stands for several."""
+        """Return the step of an id. Report a name that is unknown, and a name that stands for several steps."""
         target = self.by_id.get(name)
         several = self.by_name.get(name, ())
         if len(several) > 1 and (target is None or target in several):

@@ -1,4 +1,4 @@
-"""Steps as a file writes them: a name alone, or a name with options, whose kind reads them."""
+"""Reads steps as a file writes them: a name alone, or a name with options, which the step's kind reads."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from django_director.definitions.source.report import Report
 from .malformed_steps import OPTIONS, read_many_keys, read_without_options
 
 TYPES: Final = tuple(kind.name for kind in KINDS.values() if kind.marker == "type")
-"""What `type` may say."""
+"""The values that `type` may have."""
 _MARKED: Final = tuple(kind for kind in KINDS.values() if kind.marker not in ("type", "task"))
-"""The kinds that are told by a key of their own in place of a `type`."""
+"""The kinds that have a key of their own in place of a `type`."""
 _DECIDING: Final = ("type", "tasks", "task", *(kind.marker for kind in _MARKED))
 """The keys that say of what kind a step is."""
 ELSEWHERE: Final[Mapping[str, str]] = {
@@ -36,17 +36,17 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     for key in kind.keys
     if key not in (*_DECIDING, *COMMON_KEYS, *TASK_KEYS)
 }
-"""Hints for keys of other kinds of steps, for those who forget the `type`."""
+"""Hints for keys of other kinds of steps, for a file that forgets the `type`."""
 
 
 def read_steps(node: ListNode, report: Report, within: Within = "tasks") -> list[Draft]:
-    """The steps of a list; those that can't be understood are left out and reported."""
+    """Return the steps of a list; steps that can't be understood are reported and left out."""
     drafts = (read_step(item, report, within) for item in node.items)
     return [draft for draft in drafts if draft is not None]
 
 
 def read_step(node: Node, report: Report, within: Within = "tasks") -> Draft | None:
-    """One step, or ``None`` when it can't be understood."""
+    """Return one step; ``None`` when it can't be understood."""
     if isinstance(node, MappingNode):
         return _read_mapping(node, report, within)
     if isinstance(node, ListNode):
@@ -107,13 +107,13 @@ def _with_options(name: str, key: ScalarNode, body: MappingNode, report: Report,
 
 
 def _says_what_it_does(body: MappingNode) -> bool:
-    """Return whether a word of another engine says what the step does: then its name is an id and no task."""
+    """Return whether a word of another engine says what the step does: then its name is an id, and no task."""
     hints = (foreign_words.hint_for(word, foreign_words.OF_STEPS) for word in body.entries)
     return any(hint in foreign_words.KINDS for hint in hints)
 
 
 def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind[Any] | None:
-    """Return the kind of a step; ``None`` when it can't be told, which is reported."""
+    """Return the kind of a step; ``None`` when it is not clear, which is reported."""
     marked = next((kind for kind in _MARKED if kind.marker in body.entries), None)
     if marked is None and "type" not in body.entries and "tasks" not in body.entries:
         return KINDS["task"]
@@ -129,7 +129,7 @@ def _kind(name: str, key: ScalarNode, body: MappingNode, report: Report) -> Kind
 
 
 def _kind_of_type(name: str, node: Node, report: Report) -> Kind[Any] | None:
-    """Return the kind that `type` names. One that is unknown is reported, and read as the one its hint names."""
+    """Return the kind that `type` names. An unknown one is reported, and read as the one that its hint names."""
     given = text_of(node)
     if given in TYPES:
         return KINDS[given]
@@ -142,7 +142,7 @@ def _kind_of_type(name: str, node: Node, report: Report) -> Kind[Any] | None:
 
 
 def _of_no_kind(name: str, key: ScalarNode, body: MappingNode, report: Report, within: Within) -> Draft:
-    """What stands for a step whose kind is not known: it has its id and its place, and so have its members."""
+    """Return a step in place of one whose kind is not known: it has the id, the place and the members."""
     draft = Draft(name=name, kind="task", node=key, explicit=True)
     tasks = body.get("tasks")
     if isinstance(tasks, ListNode) and within not in ("map", "hook"):

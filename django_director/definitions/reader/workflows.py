@@ -1,4 +1,4 @@
-"""One workflow of a file."""
+"""Reads one workflow of a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from django_director.definitions.fields.drafts import Draft, walk
 from django_director.definitions.fields.options import RUNNING_KEYS
-from django_director.definitions.fields.values import NAME_LENGTH, read_text
+from django_director.definitions.fields.plain_values import NAME_LENGTH, read_text
 from django_director.definitions.model import Definition
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import Entry, ListNode, MappingNode, Node, describe
@@ -42,10 +42,10 @@ _VARIABLES: Final = {
 
 
 def read_workflow(entry: Entry, source: str, folder: Path, report: Report) -> Definition | None:
-    """The definition, as far as it can be understood; ``None`` when it can't at all.
+    """Return the definition, as far as it can be understood; ``None`` when it can't be understood at all.
 
-    ``folder`` is where the file is. What is wrong is in the report, so what is returned may be stored only
-    when the report is empty.
+    ``folder`` is where the file is. Mistakes are in the report: what is returned may be stored only when the
+    report is empty.
     """
     name = entry.key.text
     report = report.inside(workflow=name)
@@ -64,7 +64,7 @@ def read_workflow(entry: Entry, source: str, folder: Path, report: Report) -> De
 
 
 def _is_wrapper(entry: Entry) -> bool:
-    """Whether a key at the top has, as in other engines, workflows under it, or what is none at all."""
+    """Return whether a key at the top wraps workflows, as in other engines, or stands for something else there."""
     if (
         NAME.fullmatch(entry.key.text)
         or entry.key.text in KEYS

@@ -1,4 +1,4 @@
-"""Owns the text of workflow files: YAML as nodes that know their places, and problems found there.
+"""Owns the text of a workflow file as nodes that know their places, and the report that collects its problems.
 
-It knows no step.
+It imports nothing else of ``definitions``.
 """

@@ -1,4 +1,4 @@
-"""The codes of problems. A code is stable: scripts may rely on it, so none is ever given another meaning."""
+"""The codes of problems. A code is stable: scripts may rely on it, so it never gets another meaning."""
 
 from __future__ import annotations
 

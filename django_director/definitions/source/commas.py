@@ -1,6 +1,7 @@
-"""A comma inside `{…}` or `[…]` ends a value: `{when: max(payload.a, 1) > 2}` is one key more than it looks.
+"""Mends values that a comma has cut in two: `{when: max(payload.a, 1) > 2}` has one key more than it seems.
 
-The parts are put together again, so that one problem is told, and the rest of the file is read as it was meant.
+The parts are put together again, so that one problem is reported, and the rest of the file is read as it was
+meant.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .nodes import Node, ScalarNode, is_null
 from .report import Report
 
 MAX_PARTS: Final = 20
-"""Of one value: a list of thousands of open brackets must not cost the square of them."""
+"""At most so many parts of one value are looked at: the work grows with the square of the open brackets."""
 
 _CALL: Final = re.compile(r"\w\(")
 _QUOTED: Final = re.compile(r'"[^"]*"|\'[^\']*\'')
@@ -25,7 +26,7 @@ Pair = tuple[Node, Node]
 
 
 def mend_pairs(pairs: list[Pair], report: Report) -> list[Pair]:
-    """The keys and values of a mapping in braces: what follows the comma stands there as keys without values."""
+    """Return the keys and values of a mapping in braces, where the part behind a comma is a key without value."""
     mended: list[Pair] = []
     number = 0
     while number < len(pairs):
@@ -37,7 +38,7 @@ def mend_pairs(pairs: list[Pair], report: Report) -> list[Pair]:
 
 
 def mend_items(items: list[Node], report: Report) -> list[Node]:
-    """The items of a list in brackets."""
+    """Return the items of a list in brackets."""
     mended: list[Node] = []
     number = 0
     while number < len(items):
@@ -57,7 +58,7 @@ def _lone_keys(pairs: list[Pair], start: int) -> Iterator[Node]:
 
 
 def _mend(first: Node, following: Iterable[Node], report: Report, where: str) -> tuple[Node, int]:
-    """The value as it was meant, which is reported, and how many of the ``following`` belong to it."""
+    """Return the value as it was meant, report it, and return how many of the ``following`` parts belong to it."""
     if not isinstance(first, ScalarNode) or not first.is_plain or not _is_open(first.text, where):
         return first, 0
     text = first.text
@@ -73,7 +74,7 @@ def _mend(first: Node, following: Iterable[Node], report: Report, where: str) ->
 
 
 def _is_open(text: str, where: str) -> bool:
-    """Whether a call, or in a mapping a quote, has no end: a list may well hold “don't” and “can't”."""
+    """Return whether a call, or in a mapping a quote, has no end: a list may well hold “don't” and “can't”."""
     bare = _QUOTED.sub("", text)
     if _CALL.search(bare) and bare.count("(") > bare.count(")"):
         return True

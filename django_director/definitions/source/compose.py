@@ -1,4 +1,4 @@
-"""From text to nodes: bounded in size and depth, with every alias counted before anything is expanded."""
+"""Makes nodes of text. Size and depth are bounded, and every alias is counted before anything is expanded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_LEVELS: Final = 32
 MAX_NODES: Final = 200_000
 MERGE: Final = "<<"
 _OF_A_WORKFLOW: Final = 2
-"""The level of its keys."""
+"""The level at which the keys of a workflow stand."""
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 QUOTES: Final = "put it in quotes"
@@ -34,7 +34,7 @@ class _Refused(Exception):
 
 
 def load(text: str, report: Report) -> Node | None:
-    """The document's root; ``None`` when it is empty, or when the report says why there is none."""
+    """Return the document's root; ``None`` when it is empty, or when the report says why there is none."""
     try:
         return _Composer(text, report).document()
     except _Refused:
@@ -51,7 +51,7 @@ def load(text: str, report: Report) -> Node | None:
 
 
 class _Composer:
-    """One pass over the events. The recursion is as deep as the document, at most ``MAX_LEVELS``."""
+    """Goes once over the events. The recursion is as deep as the document, at most ``MAX_LEVELS``."""
 
     def __init__(self, text: str, report: Report) -> None:
         self.next: Callable[[], Any] = _LOADER(text).get_event
@@ -222,19 +222,19 @@ class _Composer:
 
 
 def _key_hint(key: ScalarNode, level: int) -> str:
-    """The hint for a key that is no text; in a workflow, `on` is what GitHub Actions has for schedules."""
+    """Return the hint for a key that is no text; `on` of a workflow is what GitHub Actions has for schedules."""
     if level == _OF_A_WORKFLOW and key.text.lower() == "on":
         return "a schedule is written as `periodic: {interval: 10m}`"
     return f'{QUOTES}: "{key.text}"'
 
 
 def is_private(name: str) -> bool:
-    """Top-level keys that hold anchors and are left alone."""
+    """Return whether a key at the top holds anchors only, so that it is left alone."""
     return name.startswith(("x-", "."))
 
 
 def not_text(what: str, node: ScalarNode) -> str:
-    """The message for a name that YAML reads as a truth value, a number or null."""
+    """Return the message for a name that YAML reads as a truth value, a number or null."""
     read = _READ_AS.get(node.value) if isinstance(node.value, bool | None) else "a number"
     return f"the {what} “{node.text}” is read as {read}"
 

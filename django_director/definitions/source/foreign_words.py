@@ -1,4 +1,4 @@
-"""Words of other engines and languages, and ours for them: the hint of an unknown key or type.
+"""Words of other engines and languages, with hints how to write them here.
 
 They come from GitHub Actions, GitLab CI, Airflow, Argo, Step Functions, Prefect, Kestra and Celery itself.
 """
@@ -10,24 +10,24 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 Words = Mapping[str, str]
-"""A word, in snake case, and the way out."""
+"""Hints by the word, in snake case, that they are for."""
 
 _CAPITAL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def plain_word(word: str) -> str:
-    """A word in snake case: `dependsOn` and `depends-on` are `depends_on`."""
+    """Return a word in snake case: `dependsOn` and `depends-on` become `depends_on`."""
     return _CAPITAL.sub("_", word[:80]).replace("-", "_").lower()
 
 
 def hint_for(word: str, words: Words) -> str:
-    """The way out for a word as it is written, in whatever case; empty for a word that is not known."""
+    """Return the hint for a word, in whatever case it is written; an empty text for a word that is not known."""
     plain = plain_word(word)
     return next((words[form] for form in (plain, f"{plain}s", plain.removesuffix("s")) if form in words), "")
 
 
 def same_as(word: str, known: Collection[str]) -> str:
-    """Which of the ``known`` keys means the same as a word, so that its value is that of ours; empty for none."""
+    """Return which of the ``known`` keys a word stands for, so that its value can be read; empty for none."""
     plain = plain_word(word)
     return next((ours for ours, words in _SAME if ours in known and plain in words.split()), "")
 
@@ -213,7 +213,7 @@ AROUND: Final = frozenset(
 )
 """Words that other engines have at the top of a file, with or around what is a workflow here."""
 KINDS: Final = frozenset(OF_STEPS[word] for word in ("run", "steps", "foreach"))
-"""The hints of words that say what a step does: its key is an id then, and no task."""
+"""The hints of words that say what a step does: the key of such a step is an id, and no task."""
 _SAME: Final = (
     ("needs", "depends_on depends dependencies after requires upstream"),
     ("tasks", "steps jobs stages states nodes activities"),
@@ -226,4 +226,4 @@ _SAME: Final = (
     ("interval", "every seconds"),
 )
 CONTAINERS: Final = {TYPES["parallel"]: "group", TYPES["sequence"]: "chain"}
-"""By the hint: what a word of another engine is here, so that what stands in it is read."""
+"""The type that a word of another engine means here, by the hint of that word."""

@@ -1,4 +1,4 @@
-"""Notes on values without quotes that YAML 1.1 reads as something else than they look: `NO`, `3.10`, `1e3`."""
+"""Notes values without quotes that YAML 1.1 reads as something else than they look: `NO`, `3.10`, `1e3`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .report import Report
 from .scalars import is_number_elsewhere
 
 _LETTERS: Final = ("true", "false")
-"""The words that say what they are."""
+"""The words for truth values that nobody means as text."""
 _ODD_NUMBER: Final = re.compile(r"\+.*|.*_.*|-?0[xXbB].*|-?\d+\.\d+0", re.DOTALL)
 """Numbers that are often meant as text: +4930123, 1_000, 0x1F, the version 3.10."""
 _OF_VALUES: Final = ("enum", "const", "default", "examples")
@@ -20,7 +20,7 @@ _OF_VALUES: Final = ("enum", "const", "default", "examples")
 
 
 def note_misread(node: Node, key: str, report: Report) -> None:
-    """Note what is read otherwise than it looks in a value that may hold anything; once for all its aliases."""
+    """Note what is read otherwise than it looks, in a value that may hold anything; once for all aliases of it."""
     for scalar in _plain_scalars(node):
         place = scalar.line, scalar.column
         if place not in report.budget.noted and (found := _misread(scalar)):
@@ -31,7 +31,7 @@ def note_misread(node: Node, key: str, report: Report) -> None:
 
 
 def note_misread_schema(node: MappingNode, report: Report) -> None:
-    """The same for the values of payloads in a schema; elsewhere in it a truth value or a number is meant."""
+    """Note values of payloads in a schema that YAML reads otherwise than they look."""
     for name, entry in node.entries.items():
         if name in _OF_VALUES and not (name == "default" and text_of(node.get("type")) == "boolean"):
             note_misread(entry.value, name, report)
@@ -42,7 +42,7 @@ def note_misread_schema(node: MappingNode, report: Report) -> None:
 
 
 def _misread(node: ScalarNode) -> tuple[str, str] | None:
-    """As what it is read, and what to write when that is meant; ``None`` for what is read as it looks."""
+    """Return how a value is read, and what to write to get that; ``None`` when it is read as it looks."""
     value, text = node.value, node.text
     if isinstance(value, bool):
         word = "true" if value else "false"

@@ -23,11 +23,11 @@ class Node:
 class ScalarNode(Node):
     value: bool | int | float | str | None
     text: str
-    """As written in the file, without quotes."""
+    """The text as the file has it, without quotes."""
     offset: int = -1
     """Columns from where the scalar begins to its text, when that stands in the file as it is; else -1."""
     is_plain: bool = False
-    """Written without quotes, so that YAML decides what it is."""
+    """Whether it is written without quotes, so that YAML decides what it is."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class MappingNode(Node):
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def get(self, key: str) -> Node | None:
-        """The value of ``key``; ``None`` when it is missing or null."""
+        """Return the value of ``key``; ``None`` when it is missing or null."""
         entry = self.entries.get(key)
         return None if entry is None or is_null(entry.value) else entry.value
 
@@ -58,12 +58,12 @@ def is_null(node: Node | None) -> bool:
 
 
 def text_of(node: Node | None) -> str | None:
-    """The text of a scalar that YAML reads as text; ``None`` for anything else."""
+    """Return the text of a scalar that YAML reads as text; ``None`` for anything else."""
     return node.value if isinstance(node, ScalarNode) and isinstance(node.value, str) else None
 
 
 def plain(node: Node) -> Any:
-    """The node as a JSON value. Aliases give copies, so nothing is shared."""
+    """Return the node as a JSON value. Aliases give copies, so nothing is shared."""
     if isinstance(node, MappingNode):
         return {key: plain(entry.value) for key, entry in node.entries.items()}
     if isinstance(node, ListNode):
@@ -73,7 +73,7 @@ def plain(node: Node) -> Any:
 
 
 def at(node: Node, path: Iterable[str | int]) -> Node:
-    """The node at a path of keys and indexes, or the nearest one above it."""
+    """Return the node at a path of keys and indexes, or the nearest one above it."""
     for part in path:
         if isinstance(node, MappingNode) and part in node.entries:
             node = node.entries[str(part)].value
@@ -85,7 +85,7 @@ def at(node: Node, path: Iterable[str | int]) -> Node:
 
 
 def key_at(node: Node, path: Sequence[str | int]) -> Node:
-    """The key at the end of a path; where the last part is no key, the node there."""
+    """Return the key at the end of a path; where the last part is no key, the node there."""
     owner = at(node, path[:-1])
     if isinstance(owner, MappingNode) and path[-1] in owner.entries:
         return owner.entries[str(path[-1])].key
@@ -93,7 +93,7 @@ def key_at(node: Node, path: Sequence[str | int]) -> Node:
 
 
 def describe(node: Node) -> str:
-    """What the node is, for messages."""
+    """Return what a node is, for messages."""
     if isinstance(node, MappingNode):
         return "a mapping"
     if isinstance(node, ListNode):

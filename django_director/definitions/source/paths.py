@@ -1,4 +1,4 @@
-"""Which files are read."""
+"""Finds the workflow files of a project."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SUFFIXES: Final = (".yml", ".yaml")
 def workflow_files(
     configured: Sequence[str | Path] | str | Path | None, base_dir: Path | None, app_paths: Sequence[Path]
 ) -> list[Path]:
-    """The files to read: configured ones (or ``base_dir``'s), then those of apps; each real file once.
+    """Return the files to read: configured ones (or that of ``base_dir``), then those of apps; each file once.
 
-    What is configured and missing, or a folder that can't be listed, stays in the list: reading reports it.
+    A configured file that is missing, or a folder that can't be listed, stays in the list: reading it reports it.
     """
     if configured is None:
         found = _if_there(base_dir)

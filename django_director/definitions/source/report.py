@@ -8,15 +8,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from django_director.common.problems import Place, Problem
-from django_director.common.suggestions import did_you_mean, nearest
+from django_director.common.suggestions import CERTAIN, did_you_mean, nearest
 
 from . import codes
-from .calls import Call
 from .foreign_words import Words, hint_for, same_as
 from .nodes import Entry, ListNode, MappingNode, Node, is_null, text_of
-
-CERTAIN: Final = 0.75
-"""How much a wrong key must be like a known one to be read as that."""
+from .workflow_calls import Call
 
 _OF_VALUES: Final = (codes.VALUE, codes.DURATION, codes.INTERVAL, codes.CRONTAB)
 _REQUIRED: Final = ("tasks", "type", "task", "workflow", "over", "for", "until", "max")
@@ -24,25 +21,25 @@ _REQUIRED: Final = ("tasks", "type", "task", "workflow", "over", "for", "until",
 
 @dataclass(slots=True)
 class Budget:
-    """What must not grow with each alias, or be told twice: it is kept for the file as a whole."""
+    """What is counted for the file as a whole, so that aliases neither multiply the work nor repeat a problem."""
 
     characters: int = 0
-    """Of expressions: with aliases one text may stand there very often."""
+    """How many characters its expressions have: with aliases one text may stand there very often."""
     hints: dict[tuple[str | int | None, ...], str] = field(default_factory=dict)
-    """Of wrong keys of payloads: the nearest name costs a comparison with each."""
+    """The hints for wrong keys of payloads: finding the nearest name costs a comparison with each."""
     noted: set[tuple[int, int]] = field(default_factory=set)
-    """Where a text that is nearly an expression, or an empty key, has been noted."""
+    """The places of texts that are nearly expressions, and of empty keys, that have been noted."""
     misread: set[tuple[int, int]] = field(default_factory=set)
-    """Where a value stands that YAML reads otherwise than it looks, which has been reported."""
+    """The places of values that YAML reads otherwise than they look, which have been reported."""
     steps: dict[str | None, frozenset[str]] = field(default_factory=dict)
-    """By workflow: what its steps are called, once that was asked."""
+    """The names of the steps by workflow, once somebody has asked for them."""
     lost: set[tuple[str | None, str]] = field(default_factory=set)
-    """By workflow: the names of steps that could not be read, so that nothing else is said of these."""
+    """Workflows and the names of their steps that could not be read, so that nothing else is said of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The problems found so far, and where in the file's meaning the reader is."""
+    """The problems found so far, and the workflow and step that is read now."""
 
     path: str
     problems: list[Problem] = field(default_factory=list)
@@ -51,12 +48,12 @@ class Report:
     known: frozenset[str] = frozenset()
     """The names that expressions know there."""
     schema: Any = None
-    """Of the workflow's payload."""
+    """The schema of the workflow's payload."""
     budget: Budget = field(default_factory=Budget)
     tasks: Node | None = None
     """The steps of the workflow, as they stand in the file."""
     calls: list[Call] = field(default_factory=list)
-    """Workflows as steps of others, to be checked when all files are read."""
+    """Workflows that are steps of others, to be checked when all files are read."""
 
     def inside(
         self,
@@ -67,7 +64,8 @@ class Report:
         schema: Any = None,
         tasks: Node | None = None,
     ) -> Report:
-        """The same report, for what is found inside a workflow or step; ``None`` leaves a field as it is."""
+        """Return a report of what is found in a workflow or step; it shares the problems. ``None`` changes
+        nothing."""
         return replace(
             self,
             workflow=workflow or self.workflow,
@@ -78,7 +76,7 @@ class Report:
         )
 
     def steps(self) -> frozenset[str]:
-        """What the steps of the workflow are called in the file; read at the first question."""
+        """Return the names that the steps of the workflow have in the file; they are read at the first call."""
         found = self.budget.steps
         if self.workflow not in found:
             found[self.workflow] = frozenset(_step_names(self.tasks))
@@ -96,7 +94,7 @@ class Report:
         self._add(code, node, message, hint, "note", about)
 
     def lose(self, *names: str) -> None:
-        """Remember steps of which something is wrong that has been reported, and that can't be read."""
+        """Remember steps that could not be read, and whose mistakes have been reported."""
         self.budget.lost.update((self.workflow, name) for name in names)
 
     def has_lost(self, name: str) -> bool:
@@ -119,7 +117,7 @@ class Report:
         )
 
     def _note_empty(self, mapping: MappingNode, known: Collection[str]) -> None:
-        """Note keys without a value, once for all aliases; where a value is required its reader says so."""
+        """Note keys without a value, once for all aliases; where a value is required, its reader reports it."""
         for name, entry in mapping.entries.items():
             place = entry.key.line, entry.key.column
             if name in known and name not in _REQUIRED and is_null(entry.value) and place not in self.budget.noted:
@@ -136,10 +134,11 @@ class Report:
         elsewhere: Mapping[str, str] = MappingProxyType({}),
         foreign: Words = MappingProxyType({}),
     ) -> MappingNode:
-        """The mapping without the keys that are not ``known``; each of these is reported.
+        """Return the mapping without the keys that are not ``known``; report each of these.
 
         ``elsewhere`` has the hints for keys that belong to something else, ``foreign`` those for words of other
-        engines. A key that is nearly a known one is read as that, so that nothing that follows from it is told.
+        engines. A key that is nearly a known one is read as that, so that nothing is reported that follows from
+        it.
         """
         self._note_empty(mapping, known)
         unknown = [name for name in mapping.entries if name not in known]
@@ -159,7 +158,7 @@ class Report:
     def mend_keys(
         self, mapping: MappingNode, where: str, known: Collection[str], meant: Sequence[str]
     ) -> MappingNode:
-        """The mapping, with each key that is unknown and nearly one of ``meant`` as that one; it is reported."""
+        """Return the mapping with each unknown key that is nearly one of ``meant`` renamed to it and reported."""
         entries: dict[str, Entry] = {}
         for name, entry in mapping.entries.items():
             near = "" if name in known or name.startswith("x-") else nearest(name, meant, CERTAIN)

@@ -1,4 +1,4 @@
-"""What a scalar without quotes means: YAML 1.1 as celery-director reads it, without its surprises."""
+"""Reads scalars without quotes: YAML 1.1 as celery-director reads it, without its surprises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Ambiguous(ValueError):
 
 
 def resolve(text: str) -> Value:
-    """The value of an unquoted scalar; dates are text. Raises ``Ambiguous``."""
+    """Return the value of an unquoted scalar; dates are text. Raises ``Ambiguous``."""
     for tag, pattern in _RESOLVERS.get(text[:1], ()):
         if pattern.match(text):
             return _construct(tag.rpartition(":")[2], text)
@@ -31,7 +31,7 @@ def resolve(text: str) -> Value:
 
 
 def is_number_elsewhere(text: str) -> bool:
-    """Whether JSON or YAML 1.2 has a number where YAML 1.1 reads text: `1e3`, `0o17`."""
+    """Return whether JSON or YAML 1.2 has a number where YAML 1.1 reads text: `1e3`, `0o17`."""
     return _ELSEWHERE.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""What YAML itself does not accept, with the way out."""
+"""Reports what YAML itself does not accept, with a hint how to write it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def report_syntax(error: yaml.MarkedYAMLError, text: str, report: Report) -> Non
 
 
 def _unclosed(text: str, place: Node) -> tuple[Node, str, str] | None:
-    """What of quotes and brackets is not closed where it was meant to be: where it begins, message and hint.
+    """Return where a quote or bracket begins that is not closed as it was meant, with message and hint.
 
     ``place`` is where YAML gave up, which may be far behind it.
     """
@@ -67,7 +67,7 @@ class _Seen:
 
 
 def _of_quotes(token: Any, place: Node) -> tuple[Node, str, str]:
-    """YAML gave up behind a text in quotes: it has ended too late, or too early."""
+    """Return place, message and hint of a text in quotes that has ended too late, or too early."""
     first, last = token.start_mark.line + 1, token.end_mark.line + 1
     if first != last:
         message = f"the quote that begins here ends only in line {last}"

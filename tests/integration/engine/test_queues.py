@@ -9,7 +9,7 @@ import pytest
 from celery import current_app, shared_task
 
 from django_director import engine
-from django_director.definitions import read
+from django_director.definitions import read_files
 from django_director.dispatch import batches, publisher, routing
 from tests.factories import make_workflow
 
@@ -63,7 +63,7 @@ def text(said: set[str], task: str) -> str:
 def queue_of(said: set[str], task: str, tmp_path: Any, settings: Any, sent: list[Any], capture: Any) -> Any:
     settings.DIRECTOR = {"DEFAULT_QUEUE": "setting"} if "setting" in said else {}
     (tmp_path / "w.yml").write_text(text(said, task))
-    reading = read([tmp_path / "w.yml"])
+    reading = read_files([tmp_path / "w.yml"])
     assert reading.problems == ()
     make_workflow(reading.definitions[0])
     sent.clear()

@@ -7,7 +7,14 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
-from django_director.definitions import Definition, Reading, check_permissions, check_retries, check_tasks, read
+from django_director.definitions import (
+    Definition,
+    Reading,
+    check_permissions,
+    check_retries,
+    check_tasks,
+    read_files,
+)
 
 
 def FETCH(*args: Any, **kwargs: Any) -> None: ...
@@ -32,7 +39,7 @@ SIGNATURES |= dict.fromkeys(
 def read_text(folder: Path, text: str) -> Reading:
     path = folder / "workflows.yml"
     path.write_bytes(text.encode())
-    return read([path])
+    return read_files([path])
 
 
 def checked(folder: Path, text: str) -> Reading:

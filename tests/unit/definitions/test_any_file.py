@@ -18,7 +18,7 @@ from django_director.definitions import (
     check_tasks,
     content_hash,
     from_json,
-    read,
+    read_files,
 )
 from tests.examples import examples
 
@@ -123,7 +123,7 @@ workflow = st.fixed_dictionaries(
 def test_any_file_of_the_language(tmp_path_factory, said):
     path = tmp_path_factory.getbasetemp() / "language.yml"
     path.write_text(json.dumps(said))
-    reading = read([path])
+    reading = read_files([path])
     found = [
         *check_tasks(reading.definitions, SIGNATURES.get, SIGNATURES),
         *check_retries(reading.definitions, pkgutil.resolve_name),

@@ -15,7 +15,7 @@ from django_director.definitions import (
     as_json,
     content_hash,
     from_json,
-    read,
+    read_files,
     workflow_files,
 )
 
@@ -240,7 +240,7 @@ def test_workflow_files(tmp_path):
 def test_nothing_in_a_file_raises(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.yml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    read([path])
+    read_files([path])
 
 
 def test_databases_that_sort_keys_change_no_order(tmp_path):

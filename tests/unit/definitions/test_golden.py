@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from django_director import definitions
-from django_director.definitions import CODES, read
+from django_director.definitions import CODES, read_files
 from django_director.definitions.source import codes
 
 from .helpers import checked
@@ -87,7 +87,7 @@ def test_no_problem_is_reported_without_a_hint():
 
 def test_missing_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (problem,) = read([tmp_path / "nothing.yml"]).problems
+    (problem,) = read_files([tmp_path / "nothing.yml"]).problems
     assert str(problem) == (
         "nothing.yml:1:1: D001 the file can't be read: No such file or directory "
         '(correct the path, or `DIRECTOR["WORKFLOWS"]`)'
@@ -96,14 +96,14 @@ def test_missing_file(tmp_path, monkeypatch):
 
 def test_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe.yml")
-    problems = read([tmp_path, tmp_path / "pipe.yml"]).problems
+    problems = read_files([tmp_path, tmp_path / "pipe.yml"]).problems
     assert ["folder" in problems[0].message, "regular file" in problems[1].message] == [True, True]
 
 
 def test_not_utf8(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("workflows.yml").write_bytes(b"shop.A:\n  description: caf\xe9\n")
-    (problem,) = read([tmp_path / "workflows.yml"]).problems
+    (problem,) = read_files([tmp_path / "workflows.yml"]).problems
     assert str(problem) == "workflows.yml:2:1: D002 the file is not UTF-8: byte 0xe9 (save it as UTF-8)"
 
 
@@ -111,7 +111,7 @@ def test_all_problems_of_all_files_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("b.yml").write_text("shop.A: {tasks: []}\nshop.B: {tasks: 1, queu: x}\n")
     Path("a.yml").write_text("shop.C: {tasks: [no]}\nshop.A: {tasks: []}\n")
-    problems = read([tmp_path / "b.yml", tmp_path / "a.yml"]).problems
+    problems = read_files([tmp_path / "b.yml", tmp_path / "a.yml"]).problems
     assert [(str(p.place), p.code, p.workflow) for p in problems] == [
         ("b.yml:2:17", "D104", "shop.B"),
         ("b.yml:2:20", "D105", "shop.B"),

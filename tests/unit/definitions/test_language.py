@@ -22,7 +22,7 @@ from django_director.definitions import (
     content_hash,
     from_json,
     hook_label,
-    read,
+    read_files,
 )
 from tests.speed import allowed
 
@@ -397,12 +397,12 @@ def test_a_child_may_stand_in_another_file(tmp_path):
     (tmp_path / "a.yml").write_text("shop.A: {tasks: [X: {workflow: shop.B}]}\n")
     (tmp_path / "b.yml").write_text("shop.B: {tasks: [A]}\n")
     paths = [tmp_path / "a.yml", tmp_path / "b.yml"]
-    assert read(paths).problems == ()
+    assert read_files(paths).problems == ()
     (tmp_path / "b.yml").write_text("shop.B: {tasks: [A]\n")
     # It may be in the file that can't be read.
-    assert codes(read(paths)) == ["D004"]
+    assert codes(read_files(paths)) == ["D004"]
     (tmp_path / "b.yml").write_text("shop.B: {tasks: [X: {workflow: shop.A}]}\n")
-    assert codes(read(paths)) == ["D311"]
+    assert codes(read_files(paths)) == ["D311"]
 
 
 LARGE = {

@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 import django
 django.setup()
-from django_director.definitions import read
-print(len(read([Path(sys.argv[1])]).problems))
+from django_director.definitions import read_files
+print(len(read_files([Path(sys.argv[1])]).problems))
 print(Path("/proc/self/status").read_text())
 """
 

@@ -1,4 +1,4 @@
-"""Single values of a file: texts, truth values, numbers, durations, lists of names."""
+"""Readers of single values: texts, truth values, numbers, durations, lists of names."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from django_director.definitions.source.report import Report
 from .expressions import note_text
 
 NAME_LENGTH: Final = 200
-"""The room for names and ids in the database."""
+"""The database has room for so many characters of a name or an id."""
 MAX_INT: Final = 2**31 - 1
-"""What columns of 32 bits hold."""
+"""The largest number that a column of 32 bits holds."""
 UNITS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 Named = tuple[str, Node]
@@ -40,7 +40,7 @@ _DURATION: Final = re.compile("".join(f"(?:{_NUMBER}{unit})?" for unit in UNITS)
 
 
 def read_text(mapping: MappingNode, key: str, report: Report, *, is_long: bool = False) -> str | None:
-    """The text of a key; ``None`` when it is missing, null, or wrong and reported."""
+    """Return the text of a key; ``None`` when it is missing, null, or wrong, which is reported."""
     node = mapping.get(key)
     if node is None:
         return None
@@ -59,7 +59,7 @@ def read_text(mapping: MappingNode, key: str, report: Report, *, is_long: bool =
 
 
 def read_flag(mapping: MappingNode, key: str, report: Report) -> bool | None:
-    """A truth value; ``None`` when it is missing, null, or wrong and reported."""
+    """Return a truth value; ``None`` when it is missing, null, or wrong, which is reported."""
     node = mapping.get(key)
     if node is None:
         return None
@@ -74,7 +74,7 @@ def read_flag(mapping: MappingNode, key: str, report: Report) -> bool | None:
 def read_word(
     mapping: MappingNode, key: str, words: Sequence[Word], report: Report, foreign: Words = MappingProxyType({})
 ) -> Word | None:
-    """One of some words; ``None`` when it is missing, null, or wrong and reported.
+    """Return one of some words; ``None`` when it is missing, null, or wrong, which is reported.
 
     ``foreign`` has the hints for words of other engines.
     """
@@ -92,7 +92,7 @@ def read_word(
 
 
 def read_whole(mapping: MappingNode, key: str, lowest: int, highest: int, report: Report) -> int | None:
-    """A whole number; ``None`` when it is missing, null, or wrong and reported."""
+    """Return a whole number; ``None`` when it is missing, null, or wrong, which is reported."""
     node = mapping.get(key)
     if node is None:
         return None
@@ -105,9 +105,9 @@ def read_whole(mapping: MappingNode, key: str, lowest: int, highest: int, report
 
 
 def read_duration(mapping: MappingNode, key: str, report: Report, *, lowest: int = 1) -> int | float | None:
-    """Seconds, from a number or a text as `1h30m`; ``None`` when missing, null, or wrong and reported.
+    """Return the seconds of a number, or of a text as `1h30m`; ``None`` when missing, null, or wrong and reported.
 
-    ``lowest`` is 1, which stands for anything above 0, or 0.
+    ``lowest`` is 0, or 1, which stands for anything above 0.
     """
     node = mapping.get(key)
     if node is None:
@@ -128,7 +128,7 @@ def read_duration(mapping: MappingNode, key: str, report: Report, *, lowest: int
 
 
 def number_of(node: Node) -> int | float | None:
-    """The number of a scalar that YAML reads as one."""
+    """Return the number of a scalar that YAML reads as one."""
     value = node.value if isinstance(node, ScalarNode) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -136,7 +136,7 @@ def number_of(node: Node) -> int | float | None:
 
 
 def parse_duration(text: str) -> float | None:
-    """The seconds of a text as ``1h30m``; ``None`` for another."""
+    """Return the seconds of a text as ``1h30m``; ``None`` for another text."""
     match = _DURATION.fullmatch(text)
     if match is None or not text:
         return None
@@ -144,7 +144,7 @@ def parse_duration(text: str) -> float | None:
 
 
 def read_names(mapping: MappingNode, key: str, report: Report, *, hint: str) -> list[Named] | None:
-    """A list of names, or one name; ``None`` when it is missing, null, or wrong and reported."""
+    """Return names, from a list or from one name; ``None`` when missing, null, or wrong and reported."""
     node = mapping.get(key)
     if node is None:
         return None
