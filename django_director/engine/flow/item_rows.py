@@ -29,7 +29,7 @@ BATCH: Final = 500
 
 def read(run_id: UUID, graph: Graph, node: Node, count: int) -> Items:
     """Where the ``count`` items of a map stand."""
-    return items.look(graph, node, statuses(run_id, node), count)
+    return items.inspect(graph, node, statuses(run_id, node), count)
 
 
 def statuses(run_id: UUID, node: Node) -> dict[Place, str]:

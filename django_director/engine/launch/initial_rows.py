@@ -16,7 +16,7 @@ from django_director.db.compiled import UUID_FIELD, Param, can_pair, prepared, w
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import row_seconds
 from django_director.engine import history, outbox
-from django_director.graph import Graph, Span, Tally
+from django_director.graph import Graph, Span, Tally, roots_of, start_of
 from django_director.models import Gate, Run, Task
 from django_director.status import RunStatus, TaskStatus
 
@@ -67,7 +67,7 @@ def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
     values |= {
         "run": run.pk,
         "tasks": rows_as_text(list(_task_rows(run.pk, graph, _states(graph, str, _ready_states(str, None))))),
-        "gates": rows_as_text(list(_gate_rows(graph, graph.beginning.tallies))),
+        "gates": rows_as_text(list(_gate_rows(graph, start_of(graph).tallies))),
         **(note.values if note else {}),
     }
     _started(run, inserting.execute(**values), timeout)
@@ -193,8 +193,8 @@ def _task_rows(run_id: UUID, graph: Graph, states: Iterator[State]) -> Iterator[
 
 def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[State]:
     """The state of each task, in order of position; ``ready`` has those of the roots."""
-    decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in graph.roots]
-    for status, spans in graph.beginning.found.settled.items():
+    decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in roots_of(graph)]
+    for status, spans in start_of(graph).found.settled.items():
         settled: State = (status, 0, None, None, None, moment(0))
         decided += [(span, repeat(settled)) for span in spans]
     position = 0

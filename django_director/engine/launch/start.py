@@ -41,7 +41,7 @@ from django_director.exceptions import (
     LockedRow,
     UnknownWorkflow,
 )
-from django_director.graph import MAX_LEVELS, Span
+from django_director.graph import MAX_LEVELS, Span, roots_of, start_of
 from django_director.models import Run, Workflow, WorkflowVersion, users
 from django_director.status import RunStatus, TaskStatus, Trigger
 
@@ -216,7 +216,7 @@ def counts_at_start(run: Run) -> dict[str, int] | None:
     if run.concurrency_key is not None:
         return None
     graph = run.version.graph
-    found = graph.beginning.found
+    found = start_of(graph).found
     counts = {TaskStatus.QUEUED: _size(found.ready)}
     counts |= {status: _size(spans) for status, spans in found.settled.items()}
     counts[TaskStatus.PENDING] = len(graph.nodes) - sum(counts.values())
@@ -288,7 +288,7 @@ def with_key(order: Order) -> Order:
 def _insert(order: Order) -> Run:
     graph = order.version.graph
     begins_now = order.not_before is None and graph.definition.concurrency is None
-    is_usual = begins_now and graph.beginning.found.outcome is None
+    is_usual = begins_now and start_of(graph).found.outcome is None
     if not (is_usual and initial_rows.fit_at_once(graph) and history.can_note(order.fields.get("user"))):
         return transact(partial(insert, order))
     # Inside a caller's transaction what the database refuses needs a savepoint.
@@ -310,7 +310,7 @@ def insert(order: Order) -> Run:
     initial_rows.insert_run(run, time_limit(order.version, order.timeout), order.not_before)
     failpoints.point("start.inserted")
     initial_rows.insert_tasks(run, graph, order.not_before)
-    initial_rows.insert_gates(run.pk, graph, graph.beginning.tallies)
+    initial_rows.insert_gates(run.pk, graph, start_of(graph).tallies)
     if run.is_finished:
         hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
         advance.tell_parent(run)
@@ -324,7 +324,7 @@ def _new_run(order: Order) -> Run:
     run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
     for name, value in order.fields.items():
         setattr(run, name, value)
-    outcome = order.version.graph.beginning.found.outcome
+    outcome = start_of(order.version.graph).found.outcome
     waits = RunStatus.RUNNING if run.concurrency_key is None else RunStatus.PENDING
     run.status = outcome or waits
     return run
@@ -333,7 +333,7 @@ def _new_run(order: Order) -> Run:
 def _begun(order: Order, run: Run) -> Run:
     begins_now = order.publish and order.not_before is None
     if begins_now and run.status != RunStatus.PENDING:
-        outbox.publish_after_commit(run, run.version.graph, run.version.graph.roots)
+        outbox.publish_after_commit(run, run.version.graph, roots_of(run.version.graph))
     after_commit(partial(_announce, run))
     if begins_now and run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))
