@@ -6,6 +6,7 @@ from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
 WITH_RECEIVERS = (
+    "django_director.checks.setting_values",
     "django_director.checks.static",
     "django_director.checks.live",
     "django_director.dispatch.installation",

@@ -1,4 +1,4 @@
-"""Who may do what: one answer for the admin, the API and the commands' ``--user``."""
+"""Decides who may do what, by one rule for the admin, the API and the ``--user`` of commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 Authorize = Callable[[Any, str, Workflow | None], bool]
 
-#: What each action asks for: permissions of the app, all of them.
+#: The permissions of the app that each action needs; a user must have all of them.
 PERMISSIONS: Final[dict[str, tuple[str, ...]]] = {
     "view": ("view_workflow", "view_run", "view_task"),
     "view_workflow": ("view_workflow",),
@@ -36,19 +36,19 @@ PERMISSIONS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 raised: Final = Throttle()
-"""Errors of the project's function: the admin asks it several times for a page."""
+"""Limits how often errors of the project's function are logged: the admin calls it several times for a page."""
 
-#: What the names of the actions begin with that change nothing.
+#: The names of actions that change nothing begin with this.
 LOOKING: Final = "view"
 
 
 def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool:
-    """Whether ``user`` may do ``action`` with the workflow (``None``: with any).
+    """Whether ``user`` may do ``action`` with the workflow (``None``: with any workflow).
 
     An action is a key of ``PERMISSIONS``, or the permission ``app_label.codename`` that an approval asks for in
-    place of ``approve_task``.
-    ``DIRECTOR["AUTHORIZE"]`` may name a function of the same arguments that decides instead; it may call
-    ``by_permissions`` for the usual answer. What it raises means no, and is logged once in a minute.
+    place of ``approve_task``. ``DIRECTOR["AUTHORIZE"]`` may name a function with the same arguments that decides
+    instead; it may call ``by_permissions`` for the default answer. If it raises an error, the answer is no, and
+    the error is logged once a minute.
     """
     decide = deciding()
     if decide is by_permissions:
@@ -68,16 +68,20 @@ def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool
 
 
 def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> bool:
-    """The usual answer: Django's permissions and, to run or steer, the workflow's ``allowed_groups``."""
+    """Whether ``user`` may do ``action`` by Django's permissions and by the workflow's ``allowed_groups``.
+
+    The groups count for all actions but those that only view something.
+    """
     if user is None or not all(map(user.has_perm, _needed(action))):
         return False
     return workflow is None or _is_looking(action) or _is_in_groups(user, workflow)
 
 
 def may_start_as_step(user: Any, workflow: Workflow) -> bool:
-    """Whether a run of ``user`` may start the workflow as a step; ``user`` is ``None`` for one who was deleted.
+    """Whether a run of ``user`` may start the workflow as a step; ``user`` is ``None`` for a deleted user.
 
-    Its groups are asked for and no permission: to run the workflow that has the step is to run the step.
+    The user must be in one of the workflow's groups, but needs no permission: with the permission to run a
+    workflow a user may run its steps.
     """
     if director.AUTHORIZE:
         return is_allowed(user, "run", workflow)
@@ -85,18 +89,18 @@ def may_start_as_step(user: Any, workflow: Workflow) -> bool:
 
 
 def to_decide(task: Task) -> str:
-    """The action that deciding on an approval is."""
+    """Return the action that a user must be allowed to do to decide on an approval."""
     step = task.run.version.graph.node(task.position).step
     return (step.permission if isinstance(step, ApprovalStep) else None) or "approve"
 
 
 def needed_for(action: str, workflow: Workflow | None = None) -> str:
-    """What ``by_permissions`` asks for, as people read it."""
+    """Return the permissions and groups that ``by_permissions`` asks for, as people read them."""
     return _as_text(_needed(action), [] if workflow is None or _is_looking(action) else workflow.allowed_groups)
 
 
 def missing_for(user: Any, action: str, workflow: Workflow | None = None) -> str:
-    """The part of ``needed_for`` that ``user`` does not have; empty where ``by_permissions`` has no objection."""
+    """Return the permissions and groups that ``user`` lacks, as people read them; empty if none is missing."""
     if user is None:
         return needed_for(action, workflow)
     permissions = [name for name in _needed(action) if not user.has_perm(name)]
@@ -120,13 +124,16 @@ def _is_looking(action: str) -> bool:
 
 
 def _is_in_groups(user: Any, workflow: Workflow) -> bool:
-    """Whether the workflow is for everybody, or for a group of the user's; superusers are in all of them."""
+    """Whether the workflow is for everybody, or for a group of the user's. Superusers count as in all groups."""
     allowed = workflow.allowed_groups
     return not allowed or user.is_superuser or not _groups_of(user).isdisjoint(allowed)
 
 
 def _groups_of(user: Any) -> frozenset[str]:
-    """Names; asked for once for each user object, as Django does with permissions."""
+    """Return the names of a user's groups.
+
+    There is one query for each user object, as for Django's permissions.
+    """
     if not hasattr(user, "_director_groups"):
         groups = getattr(user, "groups", None)
         names = () if groups is None else groups.values_list("name", flat=True)
@@ -135,7 +142,7 @@ def _groups_of(user: Any) -> frozenset[str]:
 
 
 def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
-    """Raise ``NotAllowed``, naming the user and what is missing, unless ``is_allowed``."""
+    """Raise ``NotAllowed`` unless ``is_allowed``; the message names the user and the missing permissions."""
     if is_allowed(user, action, workflow):
         return
     what = f" with “{workflow}”" if workflow else ""
@@ -146,10 +153,10 @@ def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
 
 
 def visible(user: Any, action: str, rows: Rows, path: str = "pk") -> Rows:
-    """Those of ``rows`` with whose workflow, found at ``path``, ``user`` may do ``action``.
+    """Return those of ``rows`` with whose workflow ``user`` may do ``action``; ``path`` leads to its id.
 
-    Costs a query only when the project decides itself. Raises ``NotAllowed`` when it does not and the user
-    has no permission: then it is the same for all rows.
+    There is a query only if the project has a function of its own that decides. Without one the answer is the same
+    for all rows: it is all of them, or ``NotAllowed`` is raised.
     """
     if not director.AUTHORIZE:
         require(user, action)
@@ -160,7 +167,7 @@ def visible(user: Any, action: str, rows: Rows, path: str = "pk") -> Rows:
 
 
 def deciding() -> Authorize:
-    """The function that ``is_allowed`` asks. Raises ``InvalidSettings``."""
+    """Return the function that decides for ``is_allowed``. Raises ``InvalidSettings`` if it can't be used."""
     path = director.AUTHORIZE
     if not path:
         return by_permissions
@@ -171,6 +178,6 @@ def deciding() -> Authorize:
     if not callable(found):
         raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} can\'t be called: it is no function')
     if iscoroutinefunction(found):
-        # What it returns before it is awaited counts as true.
+        # The coroutine that it returns would always count as true.
         raise InvalidSettings(f'DIRECTOR["AUTHORIZE"] = {path!r} is an `async def`: a plain function is called')
     return cast("Authorize", found)

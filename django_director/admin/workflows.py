@@ -25,7 +25,7 @@ from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.masking.source import mask_source
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.presentation.actions import ACTIONS
-from django_director.schedules import beat_rows
+from django_director.schedules import descriptions
 from django_director.status import Trigger
 
 from . import formatting
@@ -49,7 +49,7 @@ class WorkflowList(SafeList):
         super().get_results(request)
         self.result_list = list(self.result_list)
         runs = last_runs([row for row in self.result_list if is_allowed(request.user, "view_run", row)])
-        timings = beat_rows.describe_many(self.result_list)
+        timings = descriptions.describe_many(self.result_list)
         for workflow in self.result_list:
             workflow.last_runs = runs[workflow.pk]
             workflow.timings = timings[workflow.pk]
@@ -228,7 +228,7 @@ def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:
 def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
     return [
         {**timing, "text": formatting.timing(timing), "next_run": formatting.moment(timing["next_run_at"])}
-        for timing in beat_rows.describe_many([workflow])[workflow.pk]
+        for timing in descriptions.describe_many([workflow])[workflow.pk]
     ]
 
 

@@ -12,7 +12,8 @@ from django_director import engine
 from django_director.access.authorization import is_allowed, require, visible
 from django_director.models import Run, Workflow
 from django_director.presentation.actions import ACTIONS
-from django_director.presentation.serializers import run_as_json, workflows_as_json
+from django_director.presentation.serializers import run_as_json
+from django_director.presentation.workflow_serializers import workflows_as_json
 from django_director.status import Trigger
 
 from . import names

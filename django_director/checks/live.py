@@ -1,9 +1,8 @@
-"""What ``manage.py check`` says with ``--database``, of what it finds there, and with ``--deploy``."""
+"""The checks that need a database (``manage.py check --database``), and those of ``--deploy``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Tags, Warning, register
@@ -14,19 +13,19 @@ from django_director.dispatch import routing
 from django_director.models import Run
 from django_director.schedules import beat_rows, overdue
 
-from .static import TAG
+from .tags import TAG
 
 
 @register(Tags.database)
-def check_beat(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """W008: schedules that beat should have sent, and has not."""
+def check_beat(databases: Sequence[str] | None = None, **kwargs: object) -> list[CheckMessage]:
+    """W008: there are schedules that beat should have sent, but has not."""
     if not beat_rows.is_installed():
         return []
     tables = {
         director.DATABASE: Run._meta.db_table,
         beat_rows.database(): apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table,
     }
-    # Also asked by the `migrate` that makes them.
+    # The `migrate` that creates these tables runs this check too.
     if any(alias not in (databases or ()) or table not in _tables(alias) for alias, table in tables.items()):
         return []
     problem = overdue.problem(overdue.late())
@@ -35,8 +34,8 @@ def check_beat(databases: Sequence[str] | None = None, **kwargs: Any) -> list[Ch
 
 
 @register(TAG, deploy=True)
-def check_eager(**kwargs: Any) -> list[CheckMessage]:
-    """W009: Celery's eager mode, in which no run goes on."""
+def check_eager(**kwargs: object) -> list[CheckMessage]:
+    """W009: Celery's eager mode is on, so no run makes progress."""
     if not routing.app().conf.task_always_eager:
         return []
     message = "CELERY_TASK_ALWAYS_EAGER is on: nothing is sent to a worker, and no run that is started goes on."

@@ -1,26 +1,22 @@
-"""What ``manage.py check`` says about the settings, the Celery app, the database and the workflow files."""
+"""Checks the settings of the database, the database routers, the Celery app and the workflow files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from django.apps import AppConfig, apps
-from django.conf import settings
+from django.apps import apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, models, router
 
-from django_director.access.authorization import deciding
 from django_director.common.suggestions import did_you_mean
-from django_director.conf import DEFAULTS, director
+from django_director.conf import director
 from django_director.db.texts import stored_charset
 from django_director.definitions import Definition
 from django_director.definitions.source import codes
-from django_director.exceptions import InvalidSettings
-from django_director.masking.values import secret_keys
 
-TAG: Final = "director"
+from .tags import TAG, AppConfigs
+
 SQLITE: Final = "django.db.backends.sqlite3"
 MYSQL: Final = "django.db.backends.mysql"
 UTF8MB4: Final = "utf8mb4"
@@ -30,7 +26,7 @@ SQLITE_OPTIONS: Final = (
     '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}'
 )
 MAX_PROBLEMS: Final = 10
-"""How many problems of the workflow files are warnings of their own: `check` runs before most commands."""
+"""How many problems of the workflow files are shown, each as a warning: `check` runs before most commands."""
 TASK_CLS: Final = 'app = Celery("proj", task_cls="django_director.celery:DirectorTask")'
 OWN_TASK_CLS: Final = "A Task class of the project's own is made of it: `class AcmeTask(DirectorTask)`."
 PICKLE: Final = ("pickle", "application/x-python-serialize")
@@ -38,112 +34,10 @@ PICKLE: Final = ("pickle", "application/x-python-serialize")
 SCHEDULER: Final = 'CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"'
 SCHEDULES_LISTED: Final = 5
 
-AppConfigs = Sequence[AppConfig] | None
-Fits = Callable[[Any], bool]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_name(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and bool(value))
-
-
-def _is_paths(value: Any) -> bool:
-    return value is None or (isinstance(value, list | tuple) and all(isinstance(p, str | Path) for p in value))
-
-
-def _is_mask(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list | tuple) and all(isinstance(p, str) for p in value))
-
-
-def _is_retention(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        (key == "offset" and isinstance(number, int) and number >= -1) or (key == "days" and _is_count(number))
-        for key, number in value.items()
-    )
-
-
-_NUMBER: Final = (_is_number, "a number of seconds above 0")
-_COUNT: Final = (_is_count, "a whole number above 0")
-_SWITCH: Final = (lambda value: isinstance(value, bool), "True or False")
-_NAME: Final = (_is_name, "text, or None")
-
-RULES: Final[dict[str, tuple[Fits, str]]] = {
-    "WORKFLOWS": (_is_paths, "a list of paths, or None"),
-    "SYNC_AFTER_MIGRATE": _SWITCH,
-    "LEASE": _NUMBER,
-    "RENEW": _NUMBER,
-    "DISPATCH_GRACE": _NUMBER,
-    "DATABASE": (lambda value: isinstance(value, str), "the alias of a database"),
-    "TICK": _NUMBER,
-    "SUPERVISOR": (lambda value: value in ("worker", "process"), '"worker" or "process"'),
-    "MAX_MISSED_SLOTS": _COUNT,
-    "MAX_CRASHES": _COUNT,
-    "UNKNOWN_TASK_TTL": _NUMBER,
-    "MAX_TASKS_PER_RUN": _COUNT,
-    "MAX_RESULT": _COUNT,
-    "MAX_PAYLOAD": _COUNT,
-    "MAX_TRACEBACK": _COUNT,
-    "MAX_INPUT": _COUNT,
-    "RETENTION": (_is_retention, 'a dict as {"offset": 50, "days": 90}'),
-    "DEFAULT_QUEUE": _NAME,
-    "TASK_TIME_LIMIT": (lambda value: value is None or _is_number(value), "a number of seconds, or None"),
-    "CAPTURE_LOGS": _SWITCH,
-    "AUTHORIZE": (lambda value: callable(value) or _is_name(value), "a dotted path, or None"),
-    "MASK": (_is_mask, "a regular expression, or a list of them"),
-}
-
 
 @register(TAG)
-def check_settings(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """E001: not a dict. E002: unknown keys. E003: values of a wrong type or range. E004: no room to renew.
-
-    E007: values that can't be used.
-    """
-    if not isinstance(getattr(settings, "DIRECTOR", {}), dict):
-        hint = 'Write DIRECTOR = {"LEASE": 90, …}, or leave it out.'
-        return [Error("The setting DIRECTOR is not a dict.", hint=hint, id="director.E001")]
-    return [*_unknown_keys(), *_wrong_values(), *_unusable_values()]
-
-
-def _unknown_keys() -> Iterator[CheckMessage]:
-    for key in director.unknown:
-        near = did_you_mean(str(key), DEFAULTS)
-        hint = near.replace("did", "Did").replace("`", "") if near else f"Known keys: {', '.join(DEFAULTS)}."
-        yield Error(f"DIRECTOR has the unknown key {key!r}.", hint=hint, id="director.E002")
-
-
-def _wrong_values() -> Iterator[CheckMessage]:
-    wrong = {key for key, (fits, _) in RULES.items() if not fits(getattr(director, key))}
-    for key in sorted(wrong):
-        message = f"DIRECTOR[{key!r}] is {getattr(director, key)!r}, and must be {RULES[key][1]}."
-        yield Error(message, hint=f"The default is {DEFAULTS[key]!r}.", id="director.E003")
-    if not wrong & {"LEASE", "RENEW"} and director.RENEW >= director.LEASE:
-        message = f"DIRECTOR['RENEW'] ({director.RENEW}) is not below DIRECTOR['LEASE'] ({director.LEASE})."
-        hint = "A lease that is renewed after it has ended makes every long task run twice; use a third of it."
-        yield Error(message, hint=hint, id="director.E004")
-
-
-def _unusable_values() -> Iterator[CheckMessage]:
-    for key, use in (("AUTHORIZE", deciding), ("MASK", secret_keys)):
-        fits, kind = RULES[key]
-        if not fits(getattr(director, key)):
-            continue  # E003
-        try:
-            use()
-        except InvalidSettings as error:
-            yield Error(f"{error}.", hint=f"It must be {kind}.", id="director.E007")
-
-
-@register(TAG)
-def check_database(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """E005: no such alias. E008: a connection to MySQL that lacks characters. W001: SQLite for one writer."""
+def check_database(app_configs: AppConfigs = None, **kwargs: object) -> list[CheckMessage]:
+    """E005: there is no such alias. E008: the connection to MySQL lacks characters. W001: SQLite's options."""
     alias = director.DATABASE
     if not isinstance(alias, str):
         return []  # E003
@@ -167,8 +61,8 @@ def _check_mysql(alias: str) -> list[CheckMessage]:
 
 
 @register(Tags.database)
-def check_charset(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """E008: a MySQL database that can't hold every text; asked by ``migrate`` and ``check --database``."""
+def check_charset(databases: Sequence[str] | None = None, **kwargs: object) -> list[CheckMessage]:
+    """E008: the MySQL database can't hold every text; ``migrate`` and ``check --database`` run this check."""
     alias = director.DATABASE
     if alias not in (databases or ()) or connections[alias].vendor != "mysql":
         return []
@@ -184,8 +78,8 @@ def check_charset(databases: Sequence[str] | None = None, **kwargs: Any) -> list
 
 
 @register(TAG)
-def check_routers(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """E010: ``DATABASE_ROUTERS`` and ``DATABASE`` disagree about where our tables are."""
+def check_routers(app_configs: AppConfigs = None, **kwargs: object) -> list[CheckMessage]:
+    """E010: ``DATABASE_ROUTERS`` and ``DIRECTOR["DATABASE"]`` name different databases for the tables."""
     alias = director.DATABASE
     if not isinstance(alias, str) or alias not in connections.settings:
         return []  # E003, E005
@@ -207,7 +101,7 @@ def _disagreements(alias: str) -> Iterator[str]:
 
 
 def _row_of(model: type[models.Model], alias: str) -> models.Model:
-    """A row that stands in this database: where a router has no opinion, Django goes by that."""
+    """Return an unsaved row that belongs to a database: Django goes by that if the routers do not decide."""
     row = model()
     row._state.db = alias
     return row
@@ -236,9 +130,9 @@ def _missing_options(options: dict[str, Any]) -> list[str]:
 
 
 @register(TAG)
-def check_celery(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
+def check_celery(app_configs: AppConfigs = None, **kwargs: object) -> list[CheckMessage]:
     """W002: the project has no Celery app. E006: its tasks can't be steps. W007: its workers accept pickle."""
-    # Both need Celery, which a project's settings may only now have set up.
+    # These import Celery, which the project's settings may have set up only now.
     from django_director.celery import DirectorTask
     from django_director.sync.project import celery_app
 
@@ -269,12 +163,12 @@ def _check_pickle(app: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
-def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[CheckMessage]:
-    """W003: the first problems of the workflow files, as ``checkworkflows`` shows them all.
+def check_workflows(app_configs: AppConfigs = None, **kwargs: object) -> list[CheckMessage]:
+    """W003: the workflow files have problems; the first are shown, and ``checkworkflows`` shows all.
 
-    W005: `periodic` without django-celery-beat. W006: with it, where beat would not read the database.
+    W005: `periodic` is used without django-celery-beat. W006: beat's scheduler does not read the database.
     """
-    from django_director.sync.project import read_project  # imports Celery, as above
+    from django_director.sync.project import read_project  # imports Celery
 
     reading = read_project()
     problems = [str(problem) for problem in reading.problems if problem.code != codes.NO_APP]  # W002
@@ -286,7 +180,7 @@ def check_workflows(app_configs: AppConfigs = None, **kwargs: Any) -> list[Check
 
 
 def _check_schedules(definitions: Iterable[Definition]) -> list[CheckMessage]:
-    from django_director.sync.project import celery_app, scheduler_of  # imports Celery, as above
+    from django_director.sync.project import celery_app, scheduler_of  # imports Celery
 
     named = [definition.name for definition in definitions if definition.schedules]
     if not named:

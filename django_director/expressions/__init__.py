@@ -1,6 +1,7 @@
-"""The closed expression language of workflow files: text to something that can be evaluated, and nothing else.
+"""The expression language of workflow files: compiles a text to an expression that can be evaluated.
 
-No name of Python can be reached, and every evaluation is bounded in time and memory. No database, no Celery.
+The language is closed: an expression can reach no name of Python, and its evaluation takes limited time and
+memory. This room uses neither a database nor Celery.
 """
 
 from __future__ import annotations

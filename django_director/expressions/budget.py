@@ -1,4 +1,4 @@
-"""What one evaluation may cost, and how its parts report what is wrong."""
+"""The limits of one evaluation, and the errors that its parts raise."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 MAX_TEXT: Final = 10_000
-"""Characters of one expression. It has no loops, so this bounds the number of its operations."""
+"""How many characters an expression may have. There are no loops, so this limits the number of its operations."""
 MAX_NESTING: Final = 20
-"""Levels of brackets, calls and unary operators. Each costs frames of Python's stack, here and in evaluation."""
+"""How many levels of brackets, calls and unary operators it may have. Each needs frames of Python's stack."""
 MAX_STEPS: Final = 1_000_000
-"""Parts of the data that all operations of one evaluation may look at: about a second at the worst."""
+"""How many parts of the data all operations of one evaluation may visit: about a second's work at most."""
 MAX_SIZE: Final = 2**24
-"""Characters and parts of all that one evaluation makes: what a task may be given."""
+"""How many characters and parts one evaluation may make: as many as a task's arguments may have."""
 MAX_RANGE: Final = 10_000
 MAX_INT: Final = 2**63
-"""Integers are those of ``jsonvalues``: 64 bits."""
+"""Integers have 64 bits, as in ``common.json_values``."""
 
 
 class Fault(Exception):
-    """Something is wrong at a place in an expression that is not known yet, or only as an offset.
+    """An error in an expression, at an offset in its text that may not be known yet.
 
-    The message may be a function, for messages that cost work and that ``default`` throws away.
+    The message may be a function that returns it: some messages take work, and ``default`` discards the error.
     """
 
     def __init__(self, message: str | Callable[[], str], hint: str = "", at: int | None = None) -> None:
@@ -31,21 +31,22 @@ class Fault(Exception):
 
     @property
     def message(self) -> str:
+        """What is wrong, as people read it."""
         return self._message if isinstance(self._message, str) else self._message()
 
     def at(self, offset: int) -> Fault:
-        """Set the offset, unless a part further inside has."""
+        """Set the offset, unless an inner part has set it already; return this error."""
         if self.offset is None:
             self.offset = offset
         return self
 
 
 class Missing(Fault):
-    """A key or an index is not there: what ``default`` is for."""
+    """A key or an index does not exist; ``default`` gives another value in that case."""
 
 
 class Scope:
-    """The names that an evaluation knows, and what it has spent."""
+    """The names that an evaluation may use, and how many steps and characters it has used up."""
 
     __slots__ = ("_size", "_steps", "names")
 
@@ -55,13 +56,13 @@ class Scope:
         self._size = 0
 
     def spend(self, steps: int) -> None:
-        """Count parts that are looked at, before looking at them."""
+        """Count parts that are about to be visited. Raises ``Fault`` above ``MAX_STEPS``."""
         self._steps += steps
         if self._steps > MAX_STEPS:
             raise Fault(f"it takes more than {MAX_STEPS:,} steps", "let a task do this")
 
     def make(self, size: int) -> None:
-        """Count characters or parts that are made."""
+        """Count characters or parts that are made. Raises ``Fault`` above ``MAX_SIZE``."""
         self._size += size
         if self._size > MAX_SIZE:
             raise Fault(f"it makes more than {MAX_SIZE:,} characters or parts", "let a task do this")

@@ -1,4 +1,4 @@
-"""A place in the tokens of an expression, and what is said when something else was due there."""
+"""A position in the tokens of an expression, and the errors when another token was expected there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOREIGN_WORDS: Final = {
 
 
 class Cursor:
-    """The tokens of ``text[start:end]``, and which of them is next."""
+    """The tokens of ``text[start:end]``, and the position of the next one."""
 
     def __init__(self, text: str, start: int, end: int) -> None:
         self.text = text
@@ -31,19 +31,19 @@ class Cursor:
         return self.tokens[self.position]
 
     def advance(self) -> Token:
-        """Return the next token and go on to the one after it."""
+        """Return the next token and move behind it."""
         token = self.tokens[self.position]
         # The last token is `end`: it is never passed.
         self.position += token.kind != "end"
         return token
 
     def at(self, symbol: str) -> bool:
-        """Whether ``symbol`` is next."""
+        """Whether the next token is the operator ``symbol``."""
         token = self.current
         return token.kind == "operator" and token.value == symbol
 
     def close(self, opening: Token, closing: str) -> None:
-        """Pass ``closing``, which belongs to ``opening``."""
+        """Move behind the bracket ``closing``, which closes ``opening``. Raises ``Fault`` if it is not there."""
         if self.current.kind == "end":
             raise Fault(f"this `{opening.value}` is never closed", at=opening.start)
         if not self.at(closing):
@@ -51,7 +51,7 @@ class Cursor:
         self.advance()
 
     def no_value(self, token: Token) -> NoReturn:
-        """Raise ``Fault``: at ``token`` a value was due."""
+        """Raise ``Fault``: at ``token`` a value was expected."""
         if token.kind == "odd":
             number = token.value[0].isdigit()
             form = "numbers are written as in JSON" if number else "names have ASCII letters"
@@ -72,5 +72,5 @@ class Cursor:
         raise Fault(f"an operator is missing before `{shown}`", hint, at=token.start)
 
     def hyphen(self, token: Token) -> str:
-        """A hint, when ``token`` looks like the end of a name with hyphens."""
+        """Return a hint if ``token`` seems to be the end of a name with hyphens, else an empty text."""
         return hyphen_hint(self.text, token.start, token.end)

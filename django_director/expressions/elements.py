@@ -1,4 +1,4 @@
-"""Keys and indexes: what is behind a dot or in brackets, and what is said when it is not there."""
+"""Values behind a dot or in brackets, and the errors when there is no such key or index."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ _LOOKED_AT: Final = 200
 
 
 def element(value: Any, key: Any, owner: str) -> Any:
-    """``value[key]`` of JSON data; ``owner`` is the text of ``value``. Raises ``Missing`` also for null."""
+    """Return ``value[key]`` of JSON data; ``owner`` is the text of ``value`` in the expression.
+
+    Raises ``Missing`` if there is no such key or index, and if ``value`` is null; raises ``Fault`` for a value
+    that has no keys.
+    """
     what, wanted = kind(value), kind(key)
     if what == MAPPING:
         if wanted != TEXT:
@@ -39,12 +43,12 @@ def element(value: Any, key: Any, owner: str) -> Any:
 
 
 def missing_key(owner: str, key: str, value: Mapping[str, Any]) -> Missing:
-    """The error for a mapping without ``key``, which says what there is."""
+    """Return the error for a mapping that lacks ``key``; its message lists the keys that exist."""
     return Missing(lambda: f"`{owner}` has no {_shown(key)}; there is {_listed(key, value)}")
 
 
 def _listed(key: str, value: Mapping[str, Any]) -> str:
-    """Some of the keys, the nearest to ``key`` first."""
+    """Return a list of some of the keys as text, the one most like ``key`` first."""
     names = [str(name) for name in islice(value, _LOOKED_AT)]
     if near := nearest(key, names):
         names.remove(near)
@@ -53,10 +57,10 @@ def _listed(key: str, value: Mapping[str, Any]) -> str:
     return shown + (f" and {len(value) - _LISTED:,} more" if len(value) > _LISTED else "")
 
 
-def _shown(key: Any) -> str:
+def _shown(key: object) -> str:
     if not isinstance(key, str):
         return f"`[{key}]`" if kind(key) == NUMBER else f"like {kind(key)}"
     if len(key) > MAX_COMPARED:
-        # Nothing finds the beginning of a secret, to hide it.
+        # The key is left out: a secret of which only the beginning was shown would not be found and hidden.
         return f"`…` of {len(key):,} characters"
     return f"`{accessor(key).removeprefix('.')}`"

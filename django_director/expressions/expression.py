@@ -1,4 +1,4 @@
-"""An expression that is ready to be evaluated."""
+"""Compiled expressions, which can be evaluated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Place = tuple[str | int, ...]
 
 
 class ConstantError(ExpressionError):
-    """An expression is well written, and can't be evaluated whatever the data."""
+    """An expression has no syntax error, but uses only constants and can't be evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +26,22 @@ class Expression:
     """A compiled expression. It has no state: any number of threads may evaluate it."""
 
     text: str
-    """Without ``${{ }}`` and the blanks around."""
+    """Its text without ``${{ }}`` and the spaces around it."""
     references: tuple[Reference, ...]
-    """What it uses, in the order of the text; a name that stands twice is there twice."""
+    """The values that it uses, in the order of the text; a value that it uses twice stands here twice."""
     _node: Node
     place: Place = ()
-    """Where its text is in the value that it is a part of."""
+    """The keys and indexes that lead to its text in the value that it is a part of."""
 
     def evaluate(self, names: Mapping[str, Any]) -> Any:
-        """Return the value, which may share parts with ``names``; nothing but the names it uses is asked for.
+        """Return the value; it may share parts with ``names``. Only names that the expression uses are read.
 
-        Raises ``ExpressionError`` for what is missing, does not fit, or costs too much.
+        Raises ``ExpressionError`` if a value is missing or of the wrong kind, or if the evaluation takes too much.
         """
         return self.evaluate_in(Scope(names))
 
     def evaluate_in(self, scope: Scope) -> Any:
-        """The same, as a part of a larger evaluation with limits in common."""
+        """Return the value as a part of a larger evaluation, whose limits count. Raises ``ExpressionError``."""
         try:
             value = self._node.evaluate(scope)
             kind(value)
@@ -51,7 +51,10 @@ class Expression:
 
 
 def compile_part(text: str, start: int, end: int, place: Place = (), known: Set[str] = EVERYWHERE) -> Expression:
-    """Compile ``text[start:end]``, where ``place`` leads to ``text``. Raises ``ExpressionError``."""
+    """Compile ``text[start:end]``. Raises ``ExpressionError``.
+
+    ``place`` leads to ``text`` in the value that it is a part of, and ``known`` are the names that hints offer.
+    """
     own = text[start:end].strip()
     try:
         if end - start > MAX_TEXT:
@@ -63,7 +66,7 @@ def compile_part(text: str, start: int, end: int, place: Place = (), known: Set[
     references = tuple(replace(reference, place=place) for reference in parser.references)
     expression = Expression(own, references, node, place)
     if not references:
-        # Whatever is wrong in it is wrong now.
+        # It uses only constants, so an error does not depend on the data and can be raised now.
         try:
             expression.evaluate({})
         except ExpressionError as wrong:
@@ -72,5 +75,5 @@ def compile_part(text: str, start: int, end: int, place: Place = (), known: Set[
 
 
 def error(fault: Fault, text: str, place: Place = ()) -> ExpressionError:
-    """The error for users."""
+    """Return the error that users see, for a fault in the expression ``text`` at ``place``."""
     return ExpressionError(fault.message, text, (fault.offset or 0) + 1, fault.hint, place)

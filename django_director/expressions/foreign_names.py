@@ -1,4 +1,4 @@
-"""Names and functions of other languages, and ours for them: the hints of those that are not known here."""
+"""Hints for names and functions of other expression languages: how the same is written here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FUNCTIONS: Final = {
 
 
 def root_hint_elsewhere(word: str, known: Set[str]) -> str:
-    """How the value of a name of another language is written here; empty for another word."""
+    """Return a hint how the value of another language's name is written here; empty for any other word."""
     meant = _ROOTS.get(word, "")
     if meant in known:
         return f"write `{_EXAMPLES[meant]}`"

@@ -1,4 +1,4 @@
-"""The functions that an expression may call; there are no others."""
+"""All functions that an expression may call."""
 
 from __future__ import annotations
 
@@ -22,33 +22,36 @@ from .operations import (
     truth,
 )
 
+Arguments = Sequence[Any]
+"""The evaluated arguments of a call."""
+
 _INTEGER: Final = re.compile(r"\s*[+-]?[0-9]{1,30}\s*", re.ASCII)
 _FLOAT: Final = re.compile(r"\s*[+-]?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,5})?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """``call`` gets between ``least`` and ``most`` arguments; ``usage`` shows them."""
+    """A function with ``least`` to ``most`` arguments; ``usage`` shows people how to call it."""
 
     usage: str
     least: int
     most: int
-    call: Callable[[Sequence[Any], Scope], Any]
+    call: Callable[[Arguments, Scope], Any]
 
 
-def _len(arguments: Sequence[Any], scope: Scope) -> int:
+def _len(arguments: Arguments, scope: Scope) -> int:
     return len(_one("len", arguments[0], TEXT, LIST, MAPPING))
 
 
-def _min(arguments: Sequence[Any], scope: Scope) -> Any:
+def _min(arguments: Arguments, scope: Scope) -> Any:
     return _extreme("min", "<", arguments, scope)
 
 
-def _max(arguments: Sequence[Any], scope: Scope) -> Any:
+def _max(arguments: Arguments, scope: Scope) -> Any:
     return _extreme("max", ">", arguments, scope)
 
 
-def _extreme(name: str, operator: str, arguments: Sequence[Any], scope: Scope) -> Any:
+def _extreme(name: str, operator: str, arguments: Arguments, scope: Scope) -> Any:
     values = arguments if len(arguments) > 1 else _one(name, arguments[0], LIST)
     if not values:
         raise Fault(f"`{name}` of an empty list")
@@ -60,7 +63,7 @@ def _extreme(name: str, operator: str, arguments: Sequence[Any], scope: Scope) -
     return found
 
 
-def _sum(arguments: Sequence[Any], scope: Scope) -> Any:
+def _sum(arguments: Arguments, scope: Scope) -> Any:
     values = _one("sum", arguments[0], LIST)
     scope.spend(len(values))
     wrong = next((what for what in map(kind, values) if what != NUMBER), None)
@@ -72,7 +75,7 @@ def _sum(arguments: Sequence[Any], scope: Scope) -> Any:
     return total
 
 
-def _range(arguments: Sequence[Any], scope: Scope) -> list[int]:
+def _range(arguments: Arguments, scope: Scope) -> list[int]:
     for argument in arguments:
         if not isinstance(_one("range", argument, NUMBER), int):
             raise Fault("`range` takes whole numbers")
@@ -88,38 +91,38 @@ def _range(arguments: Sequence[Any], scope: Scope) -> list[int]:
     return list(numbers)
 
 
-def _str(arguments: Sequence[Any], scope: Scope) -> str:
+def _str(arguments: Arguments, scope: Scope) -> str:
     text = as_text(arguments[0], scope)
     if text is not arguments[0]:
         scope.make(len(text))
     return text
 
 
-def _int(arguments: Sequence[Any], scope: Scope) -> int:
+def _int(arguments: Arguments, scope: Scope) -> int:
     value = _one("int", arguments[0], TEXT, NUMBER, BOOLEAN)
     if isinstance(value, str) and not _INTEGER.fullmatch(value):
         raise Fault("`int` of a text that is no whole number")
     return int(checked_number(int(value if isinstance(value, str) else checked_number(value))))
 
 
-def _float(arguments: Sequence[Any], scope: Scope) -> float:
+def _float(arguments: Arguments, scope: Scope) -> float:
     value = _one("float", arguments[0], TEXT, NUMBER, BOOLEAN)
     if isinstance(value, str) and not _FLOAT.fullmatch(value):
         raise Fault("`float` of a text that is no number")
     return float(checked_number(float(value if isinstance(value, str) else checked_number(value))))
 
 
-def _bool(arguments: Sequence[Any], scope: Scope) -> bool:
+def _bool(arguments: Arguments, scope: Scope) -> bool:
     return truth(arguments[0])
 
 
-def _lower(arguments: Sequence[Any], scope: Scope) -> str:
+def _lower(arguments: Arguments, scope: Scope) -> str:
     text: str = _one("lower", arguments[0], TEXT)
     scope.make(len(text))
     return text.lower()
 
 
-def _upper(arguments: Sequence[Any], scope: Scope) -> str:
+def _upper(arguments: Arguments, scope: Scope) -> str:
     text: str = _one("upper", arguments[0], TEXT)
     scope.make(len(text))
     return text.upper()
@@ -145,6 +148,6 @@ FUNCTIONS: Final = {
     "lower": Function("lower(text)", 1, 1, _lower),
     "upper": Function("upper(text)", 1, 1, _upper),
 }
-"""``default`` is not among them: it does not evaluate all its arguments."""
+"""The functions by name. ``default`` is not among them: it does not always evaluate all its arguments."""
 DEFAULT: Final = "default"
 DEFAULT_USAGE: Final = "default(x, value)"

@@ -1,4 +1,4 @@
-"""The names that expressions know, and how a path to a value is written."""
+"""The names that expressions may use, and how a path to a value is written."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ROOTS: Final[tuple[Root, ...]] = ("payload", "tasks", "run", "item", "index")
 STEP_FIELDS: Final = ("result", "status", "decision")
 RUN_FIELDS: Final = ("id", "workflow", "trigger", "scheduled_for", "status", "error")
 RUN_ENDS: Final = ("status", "error")
-"""Of a run that has ended."""
+"""The fields that only a run which has ended has."""
 EVERYWHERE: Final = frozenset({*ROOTS, *(f"run.{field}" for field in RUN_ENDS)})
-"""All that some place knows: roots, and what not every place knows of the run. Hints offer what is known there."""
+"""All names that are known at some place of a file. Not each of them is known at every place."""
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WITH_FIELD: Final = re.compile(r"tasks\.([\w.-]+?)\.(result|status|decision)\b")
@@ -32,10 +32,10 @@ _AFTER_HYPHEN: Final = re.compile(r"(?:-?\w+)*")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A value that an expression uses: the part of its path that is known without data.
+    """A value that an expression uses, by that part of its path that is known without data.
 
     ``tasks.FETCH.result.images[item.n]`` has the path ``("FETCH", "result", "images")``. The path of ``tasks``
-    begins with a step's id and a field, that of ``run`` with a field. ``column`` and ``place`` are those of
+    begins with a step's id and a field, that of ``run`` with a field. ``column`` and ``place`` mean the same as in
     ``ExpressionError``.
     """
 
@@ -44,28 +44,28 @@ class Reference:
     column: int
     place: tuple[str | int, ...] = ()
     may_be_missing: bool = False
-    """It stands in what ``default`` tries first."""
+    """Whether it stands in the first argument of ``default``."""
     statuses: tuple[str, ...] = field(default=(), compare=False)
-    """The words that this status is compared with."""
+    """The words with which the expression compares this value, if it is a status."""
 
     def __str__(self) -> str:
         return spell(self.root, *self.path)
 
 
 def spell(root: str, *path: str | int) -> str:
-    """Write a path as an expression has it: ``tasks["FETCH-2"].result``."""
+    """Return a path as it is written in an expression: ``tasks["FETCH-2"].result``."""
     return root + "".join(map(accessor, path))
 
 
 def accessor(key: str | int) -> str:
-    """``.key`` where that can be written, else ``["key"]`` or ``[0]``."""
+    """Return ``.key`` if the key can be written so, else ``["key"]`` or ``[0]``."""
     if isinstance(key, str) and _IDENTIFIER.fullmatch(key):
         return f".{key}"
     return f"[{json.dumps(key, ensure_ascii=False)}]"
 
 
 def check_path(root: Root, path: Sequence[str | int], text: str, start: int, known: Set[str]) -> None:
-    """Raise ``Fault`` for a path that is wrong whatever the data; it stands at ``text[start:]``."""
+    """Raise ``Fault`` for a path that no data can make right; it stands at ``text[start:]``."""
     if root == "tasks":
         _check_step(path, text, start)
     if root == "run":
@@ -98,7 +98,7 @@ def _check_step(path: Sequence[str | int], text: str, start: int) -> None:
 
 
 def _step_hint(text: str, start: int) -> str:
-    """``tasks["FETCH-2"].result`` where ``tasks.FETCH-2.result`` is written."""
+    """Return the hint to write ``tasks["FETCH-2"].result`` for ``tasks.FETCH-2.result``; empty for other texts."""
     if match := _WITH_FIELD.match(text, start):
         step, field = match.groups()
     elif match := _WITH_HYPHEN.match(text, start):
@@ -109,7 +109,7 @@ def _step_hint(text: str, start: int) -> str:
 
 
 def root_hint(word: str, known: Set[str]) -> str:
-    """What may have been meant by an unknown name."""
+    """Return a hint what an unknown name may mean."""
     if foreign := root_hint_elsewhere(word, known):
         return foreign
     roots = [root for root in ROOTS if root in known]
@@ -118,7 +118,10 @@ def root_hint(word: str, known: Set[str]) -> str:
 
 
 def hyphen_hint(text: str, start: int, end: int) -> str:
-    """``payload["order-id"]`` where the word at ``text[start:end]`` is the ``id`` of ``payload.order-id``."""
+    """Return the hint to write ``payload["order-id"]`` in place of ``payload.order-id``; empty for other texts.
+
+    ``text[start:end]`` is the word ``id``.
+    """
     before = _BEFORE_HYPHEN.search(text[max(0, start - 2 * MAX_COMPARED) : start])
     after = _AFTER_HYPHEN.match(text, end)
     if not before or not after:

@@ -1,4 +1,4 @@
-"""The parts of a parsed expression, each of which can give its value."""
+"""The parts of a parsed expression; each of them can be evaluated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Node(Protocol):
     """A part of an expression."""
 
     def evaluate(self, scope: Scope) -> Any:
-        """Return the value. Raises ``Fault`` with its offset set."""
+        """Return the value. Raises ``Fault`` with an offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """``[a, b]``."""
+    """A list: ``[a, b]``."""
 
     parts: tuple[Node, ...]
     offset: int
@@ -47,7 +47,7 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A root, and behind it the fields that are looked up in mappings of the caller: ``tasks.X.result``."""
+    """A root and fields that the caller's mappings must have: ``tasks.X.result``."""
 
     root: str
     fields: tuple[str, ...]
@@ -69,7 +69,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """``.key`` or ``[key]`` behind something; ``owner`` is the text before it."""
+    """A key behind another part: ``.key`` or ``[key]``; ``owner`` is the text before it."""
 
     node: Node
     owner: str
@@ -78,7 +78,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """``first.key[key]…``."""
+    """A part and keys behind it: ``first.key[key]…``."""
 
     first: Node
     keys: tuple[Key, ...]
@@ -95,7 +95,7 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """``not x``."""
+    """A negation: ``not x``."""
 
     operand: Node
 
@@ -105,7 +105,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Negative:
-    """``-x``."""
+    """A negative number: ``-x``."""
 
     operand: Node
     offset: int
@@ -119,11 +119,11 @@ class Negative:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """``a and b and c``, or with ``or``: the value of the operand that decides, as in Python."""
+    """``a and b and c``, or the same with ``or``; its value is that of the operand that decides, as in Python."""
 
     operands: tuple[Node, ...]
     stop: bool
-    """The truth that ends it: true for ``or``."""
+    """The truth of the operand that decides: true for ``or``, false for ``and``."""
 
     def evaluate(self, scope: Scope) -> Any:
         value = None
@@ -136,7 +136,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An operator, where it stands, and what stands right of it."""
+    """An operator, its offset, and the operand to the right of it."""
 
     operator: str
     operand: Node
@@ -145,7 +145,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``a < b <= c``: every neighbouring pair, as in Python."""
+    """Comparisons in a row: ``a < b <= c`` compares each pair of neighbours, as in Python."""
 
     first: Node
     rest: tuple[Operation, ...]
@@ -165,7 +165,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """``a + b - c``, or with ``* / %``: from left to right."""
+    """Operators of one strength in a row, from left to right: ``a + b - c``, or ``a * b / c``."""
 
     first: Node
     rest: tuple[Operation, ...]
@@ -183,7 +183,7 @@ class Arithmetic:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``len(x)``."""
+    """A call of a function: ``len(x)``."""
 
     function: Function
     arguments: tuple[Node, ...]
@@ -199,7 +199,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """``default(x, value)``: the second where the first is missing or null."""
+    """``default(x, value)``: the second value if the first is missing or null."""
 
     wanted: Node
     otherwise: Node

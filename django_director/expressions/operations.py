@@ -1,4 +1,4 @@
-"""What operators do to values. Values are JSON data; nothing else is looked into."""
+"""The operators of expressions. Their operands are JSON values; any other value is refused."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ _SMALL: Final = frozenset({NoneType, bool, int, float})
 _CHARACTERS_PER_STEP: Final = 256
 
 
-def kind(value: Any) -> str:
-    """What the value is, in the words of messages. A boolean is no number."""
+def kind(value: object) -> str:
+    """Return the kind of a JSON value as error messages name it. A boolean is no number.
+
+    Raises ``Fault`` for a value that is not JSON.
+    """
     found = _KINDS.get(type(value))
     if found is None:
         found = next((name for base, name in _KINDS.items() if isinstance(value, base)), None)
@@ -45,7 +48,7 @@ def kind(value: Any) -> str:
 
 
 def compare(operator: str, left: Any, right: Any, scope: Scope) -> bool:
-    """The truth of one comparison."""
+    """Return whether one comparison is true. Raises ``Fault`` for values that can't be compared."""
     match operator:
         case "==":
             return equal(left, right, scope)
@@ -61,7 +64,7 @@ def compare(operator: str, left: Any, right: Any, scope: Scope) -> bool:
 
 
 def check_ordered(operator: str, left: Any, right: Any, scope: Scope) -> None:
-    """Raise ``Fault`` unless both are numbers or both are texts; count the work of comparing them."""
+    """Raise ``Fault`` unless both values are numbers or both are texts; count the steps of comparing them."""
     first, second = kind(left), kind(right)
     if first != second:
         raise Fault(f"`{operator}` can't compare {first} with {second}")
@@ -71,7 +74,7 @@ def check_ordered(operator: str, left: Any, right: Any, scope: Scope) -> None:
 
 
 def equal(left: Any, right: Any, scope: Scope) -> bool:
-    """Equality as JSON has it: ``1`` equals ``1.0``, and never ``true``, at any depth."""
+    """Whether two JSON values are equal: ``1`` equals ``1.0`` but not ``true``, at any depth."""
     pending = [(left, right)]
     while pending:
         one, other = pending.pop()
@@ -108,7 +111,7 @@ def _contains(container: Any, value: Any, scope: Scope) -> bool:
 
 
 def arithmetic(operator: str, left: Any, right: Any, scope: Scope) -> Any:
-    """``+ - * / %`` of two numbers, or ``+`` of two texts."""
+    """Return the result of ``+ - * / %`` with two numbers, or of ``+`` with two texts. Raises ``Fault``."""
     first, second = kind(left), kind(right)
     if first == second == TEXT and operator == "+":
         scope.make(len(left) + len(right))
@@ -125,21 +128,21 @@ def arithmetic(operator: str, left: Any, right: Any, scope: Scope) -> Any:
         raise Fault("division by zero") from None
 
 
-def truth(value: Any) -> bool:
-    """Whether the value counts as true, as in Python."""
+def truth(value: object) -> bool:
+    """Whether a JSON value counts as true, as in Python."""
     kind(value)
     return bool(value)
 
 
 def negative(value: Any) -> Any:
-    """``-x`` of a number."""
+    """Return the negative of a number. Raises ``Fault`` for any other value."""
     if kind(value) != NUMBER:
         raise Fault(f"`-` takes a number, not {kind(value)}")
     return checked_number(-value)
 
 
 def checked_number(value: int | float) -> int | float:
-    """The number, when it can be stored."""
+    """Return the number. Raises ``Fault`` if it is too large to be stored."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise Fault("the number is too large")
@@ -148,8 +151,8 @@ def checked_number(value: int | float) -> int | float:
     return value
 
 
-def as_text(value: Any, scope: Scope) -> str:
-    """A text as it is, anything else as JSON."""
+def as_text(value: object, scope: Scope) -> str:
+    """Return a text unchanged, and any other JSON value as its JSON text. Raises ``Fault``."""
     what = kind(value)
     if what == TEXT:
         return str(value)
@@ -160,9 +163,9 @@ def as_text(value: Any, scope: Scope) -> str:
         raise Fault(f"{what} can't be written as JSON") from None
 
 
-def measure(value: Any, scope: Scope) -> None:
-    """Count the value's parts and characters as made, also when it stands in several places of the result."""
-    pending = [value]
+def measure(value: object, scope: Scope) -> None:
+    """Count the parts and characters of a value as made, each time that it stands in the result."""
+    pending: list[Any] = [value]
     while pending:
         part = pending.pop()
         what = kind(part)
@@ -170,7 +173,7 @@ def measure(value: Any, scope: Scope) -> None:
             scope.make(len(part))
         if what not in (LIST, MAPPING):
             continue
-        # Two characters for each part, as in `1,`: never more than the part has as JSON.
+        # Two characters for each part, such as `1,`: this is never more than the part has as JSON.
         scope.make(2 + 2 * len(part))
         if what == MAPPING:
             scope.make(sum(map(len, map(str, part))))

@@ -1,4 +1,4 @@
-"""Tokens to nodes, by the strength with which operators bind (a Pratt parser)."""
+"""Parses the tokens of an expression to nodes, by the strength of its operators (a Pratt parser)."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ _LITERALS: Final = {"true": True, "True": True, "false": False, "False": False, 
 _OPERATOR_WORDS: Final = frozenset({"and", "or", "not", "in"})
 _FUNCTIONS: Final = (*FUNCTIONS, DEFAULT)
 _FIELDS: Final = {"tasks": 2, "run": 1}
-"""How many names behind a root are looked up in mappings of the caller, so must be known without data."""
+"""How many keys behind a root belong to the caller's mappings: they must be constants."""
 
 
 class Parser(Cursor):
-    """One expression, ``text[start:end]``. Its methods raise ``Fault`` with the offset set.
+    """Parses one expression, ``text[start:end]``. Its methods raise ``Fault`` with an offset.
 
     ``known`` are the names that hints offer.
     """
@@ -64,7 +64,7 @@ class Parser(Cursor):
         self.references: list[Reference] = []
 
     def parse(self) -> Node:
-        """The whole expression; ``references`` are complete after it."""
+        """Return the node of the whole expression; afterwards ``references`` holds all values that it uses."""
         if self.current.kind == "end":
             raise Fault("the expression is empty", at=self.current.start)
         node = self._expression(0)
@@ -76,7 +76,7 @@ class Parser(Cursor):
     # Operators
 
     def _expression(self, floor: int) -> Node:
-        """What binds more strongly than ``floor``."""
+        """Parse an operand and all following operators that bind more strongly than ``floor``."""
         left = self._operand(floor)
         while True:
             strength = _STRENGTH.get(self._operator(), 0)
@@ -94,7 +94,7 @@ class Parser(Cursor):
         return str(token.value)
 
     def _operation(self, left: Node, strength: int) -> Node:
-        """All operators of one strength that follow each other, in one node: a long sum is not deep."""
+        """Parse all operators of one strength in a row to one node: so a long sum is not nested deeply."""
         rest: list[Operation] = []
         while _STRENGTH.get(operator := self._operator()) == strength:
             offset = self.advance().start

@@ -1,4 +1,4 @@
-"""Which words an expression compares the status of a step or run with."""
+"""The words with which an expression compares the status of a step or a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .nodes import Constant, ListOf, Name, Node, Operation
 
 
 def compared_statuses(first: Node, rest: Sequence[Operation]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The offset of each ``.status`` in a comparison, and the texts it is compared with."""
+    """Yield the offset of each ``.status`` in a comparison, and the constant texts with which it is compared."""
     left = first
     for operation in rest:
         right = operation.operand

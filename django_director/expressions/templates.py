@@ -1,4 +1,4 @@
-"""Values with ``${{ … }}`` inside: what ``with`` and ``payload`` hold."""
+"""JSON values that contain expressions in ``${{ … }}``, as under ``with`` and ``payload``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from .operations import as_text, measure
 
 OPEN: Final = "${{"
 MAX_LEVELS: Final = 100
-"""Files are held to 32 levels; this is for values from elsewhere."""
+"""How deep a value may be nested. A file may have 32 levels only; this limit is for values from other sources."""
 
 _CLOSE: Final = "}}"
-# Quotes may hold `}}`. Nothing possessive: Python before 3.11.5 matches that wrongly (CPython issue 106052).
+# A text in quotes may contain `}}`. The expression has no possessive quantifiers, because Python before 3.11.5 has
+# an error in these (CPython issue 106052).
 _PART: Final = re.compile(r"""[^"'}]+|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\}(?!\})""", re.DOTALL)
 
 
@@ -29,23 +30,24 @@ class Template:
     """A compiled value. It has no state: any number of threads may evaluate it."""
 
     references: tuple[Reference, ...]
-    """What its expressions use, in the order of the value."""
+    """The values that its expressions use, in their order."""
     _node: Node
 
     @property
     def is_constant(self) -> bool:
-        """Whether the value is the same whatever the names are."""
+        """Whether its value does not depend on any name."""
         return not self.references
 
     def evaluate(self, names: Mapping[str, Any]) -> Any:
-        """Return the value with all expressions filled in; its lists and mappings are new ones.
+        """Return the value, with the value of each expression in its place. Raises ``ExpressionError``.
 
-        What an expression gives may share parts with ``names``. Raises ``ExpressionError``.
+        Lists and mappings of the template are new objects. The value of an expression may share parts with
+        ``names``.
         """
         return self._node.evaluate(Scope(names))
 
 
-def compile_value(value: Any, known: Set[str] = EVERYWHERE) -> Template:
+def compile_value(value: object, known: Set[str] = EVERYWHERE) -> Template:
     """Compile a value of JSON data. Raises ``ExpressionError`` for the first wrong expression in it.
 
     ``known`` are the names that its hints offer.
@@ -74,7 +76,7 @@ class _Compiler:
     references: list[Reference]
     known: Set[str]
 
-    def compiled(self, value: Any, place: Place) -> Node:
+    def compiled(self, value: object, place: Place) -> Node:
         if len(place) > MAX_LEVELS:
             raise ExpressionError(f"nested deeper than {MAX_LEVELS} levels", place=place)
         if isinstance(value, list):
@@ -85,7 +87,7 @@ class _Compiler:
             return Constant(value)
         return self.text(value, place)
 
-    def entry(self, key: Any, value: Any, place: Place) -> Node:
+    def entry(self, key: Any, value: object, place: Place) -> Node:
         if isinstance(key, str) and OPEN in key:
             raise ExpressionError("an expression can't be a key", key, place=place)
         return self.compiled(value, (*place, key))
@@ -100,7 +102,7 @@ class _Compiler:
 
 
 def _pieces(text: str, place: Place, known: Set[str]) -> Iterator[str | Expression]:
-    """The plain texts, without empty ones, and the expressions between them."""
+    """Yield the parts of a text: expressions, and the plain texts between them unless they are empty."""
     position = 0
     while (start := text.find(OPEN, position)) >= 0:
         if start > position:
@@ -138,14 +140,14 @@ class _Entries:
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """A text that is one expression: the value keeps its type."""
+    """A text that consists of one expression: its value keeps its type."""
 
     expression: Expression
 
     def evaluate(self, scope: Scope) -> Any:
         value = self.expression.evaluate_in(scope)
         try:
-            # A large value in many places would be small here and huge as JSON.
+            # One large value that stands in many places takes little memory here, but its JSON is huge.
             measure(value, scope)
         except Fault as fault:
             raise error(fault, self.expression.text, self.expression.place) from None
@@ -154,7 +156,7 @@ class _Whole:
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """A text with expressions inside."""
+    """A text that contains expressions; their values become text."""
 
     pieces: tuple[str | Expression, ...]
 
@@ -173,7 +175,7 @@ def _text(expression: Expression, scope: Scope) -> str:
 
 
 def _end_of_body(text: str, begin: int) -> int | None:
-    """Where the `}}` stands that closes the expression which begins there; ``None``: nowhere."""
+    """Return the offset of the `}}` that closes the expression at ``begin``; ``None`` if there is none."""
     while (part := _PART.match(text, begin)) is not None:
         begin = part.end()
     return begin if text.startswith(_CLOSE, begin) else None

@@ -1,4 +1,4 @@
-"""Text to tokens, each with its place."""
+"""Divides the text of an expression into tokens, each with its offset."""
 
 from __future__ import annotations
 
@@ -55,8 +55,11 @@ _ESCAPES: Final = {
 
 
 class Token(NamedTuple):
-    """``kind`` is ``name`` (keywords too), ``odd`` (a word that is no name), ``number``, ``string``, ``operator``
-    or ``end``; ``value`` is the text, for numbers and strings what it stands for."""
+    """A token.
+
+    ``kind`` is ``name`` (keywords too), ``odd`` (a word that is no name), ``number``, ``string``, ``operator`` or
+    ``end``. ``value`` is its text; for numbers and strings it is the number or the string.
+    """
 
     kind: str
     value: Any
@@ -65,7 +68,7 @@ class Token(NamedTuple):
 
 
 def tokens(text: str, start: int, end: int) -> list[Token]:
-    """The tokens of ``text[start:end]``, with one of kind ``end`` after them. Raises ``Fault``."""
+    """Return the tokens of ``text[start:end]``, and a token of kind ``end`` after them. Raises ``Fault``."""
     found: list[Token] = []
     position = start
     while position < end:
@@ -99,7 +102,8 @@ def _token(match: re.Match[str]) -> Token:
 
 def _number(text: str, start: int) -> int | float:
     if text.isdigit():
-        # The parser judges the value, as `-` may stand before it; here only its conversion is bounded.
+        # The parser checks whether the value is too large: a `-` may stand before it. Here only the length is
+        # limited.
         return int(text[:30])
     number = float(text)
     if not math.isfinite(number):

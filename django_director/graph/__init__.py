@@ -1,6 +1,6 @@
-"""Compile a definition into what the engine walks: nodes, junctions, the shapes of inputs, what follows from what.
+"""A definition compiled for the engine: its nodes, its junctions, the shapes of inputs, what follows from what.
 
-Pure: no database, no Celery.
+It uses neither a database nor Celery.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from .compiler import compile_definition
 from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
 from .shapes import MAX_LEVELS, NOTHING, Shape, Span, expand, spans
-from .values import Outcome, Values, of_concurrency, of_node, of_result
-from .walks import Consequences, Replay, Walk, foresee, replay
+from .values import Outcome, Values, of_concurrency, of_node, of_result, views_of
+from .walks import Consequences, Replay, Walk, foresee, replay, roots_of, start_of
 
 __all__ = [
     "ARITY",
@@ -38,5 +38,8 @@ __all__ = [
     "of_node",
     "of_result",
     "replay",
+    "roots_of",
     "spans",
+    "start_of",
+    "views_of",
 ]

@@ -1,9 +1,10 @@
-"""Compile a definition: number its tasks, and put junctions between what ends and what waits for that.
+"""Compiles a definition: numbers its tasks, and puts junctions between tasks and those that wait for them.
 
-Tasks are numbered by depth, then by their place in the file, so that what becomes ready together is (nearly
-always) one span of positions, and one UPDATE. An entry for which something waits has a junction that counts its
-tasks; with one task that is a mere link, with several it has a counter in the database, and above ``ARITY`` a tree
-of counters, so that no row is written by everybody. What waits for several entries has a junction counting those.
+Tasks are numbered by depth, then by their place in the file. So tasks that become ready together nearly always
+have one span of positions, and need one UPDATE. An entry for which others wait has a junction that counts its
+tasks. With one task the junction is only a link. With several it has a counter in the database, and above
+``ARITY`` tasks a tree of counters, so that not all tasks write the same row. A step that waits for several entries
+has a junction that counts these entries.
 """
 
 from __future__ import annotations
@@ -28,38 +29,46 @@ Key = tuple[frozenset[Entry], Entry | None, bool]
 
 @dataclass(slots=True)
 class _Wait:
-    """Heads that wait for the same: for one entry, or for several with or without a guard."""
+    """Tasks that wait for the same entries, with or without a guard."""
 
     entries: list[Entry]
     guard: Entry | None = None
     by_ends: bool = False
-    """A container stands for its ends: for `any_success` one of these that succeeded is enough."""
+    """Whether only the last tasks of a container count: for `any_success` the success of one of them is enough."""
     heads: Heads = field(default_factory=dict)
     fed: list[Draft] = field(default_factory=list)
-    """The junctions of entries that count here."""
+    """The junctions of the single entries, which count at the junction of this wait."""
 
     @property
     def is_combination(self) -> bool:
+        """Whether it waits for several entries, or for one and a guard."""
         return len(self.entries) > 1 or self.guard is not None
 
     @property
     def place(self) -> tuple[int, bool]:
-        """By the deepest task: a junction comes after every junction that leads to it."""
+        """The sort key: the position of the deepest task. A junction comes after all junctions that lead to it."""
         members = [max(self.counted(entry)) for entry in self.entries]
         if self.guard is not None:
             members.append(self.guard.position)
         return max(members), self.is_combination
 
     def counted(self, entry: Entry) -> list[int]:
+        """Return the positions of the tasks that are counted for an entry."""
         return entry.ends() if self.by_ends else entry.counted()
 
     def of(self, entry: Entry) -> bool:
-        """Whether an entry of this is counted by its ends: a step is its own end, however it is counted."""
+        """Whether only the last tasks of this entry count.
+
+        A step is its own last task, so for it this is no matter.
+        """
         return self.by_ends and not entry.has_row
 
 
 def compile_definition(definition: Definition, content_hash: str = "") -> Graph:
-    """Compile; the cost grows with the number of steps and of `needs`, never with the number of pairs."""
+    """Compile a definition.
+
+    The time grows with the number of steps and of `needs`, but not with that of all pairs.
+    """
     return _Compiler(definition).compile(content_hash)
 
 
@@ -73,7 +82,7 @@ class _Compiler:
     def compile(self, content_hash: str) -> Graph:
         nodes: list[Draft] = [{}] * len(self.entries.rows)
         for entry in sorted(self.entries.rows, key=lambda entry: entry.position):
-            # Along the graph: where much is passed on, a shape is asked for when those in it are known.
+            # In the order of the graph: a shape is worked out when the shapes in it are known already.
             nodes[entry.position] = self.node(entry)
         starts, waits = self.waits()
         self.join_all(waits, nodes)
@@ -92,7 +101,7 @@ class _Compiler:
         )
 
     def largest(self) -> Shape:
-        """Of what steps and containers come to, that which is made of most; see ``Graph.largest``."""
+        """Return the shape of ``Graph.largest``."""
         if not any(entry.passes_on for entry in self.entries.rows):
             return NOTHING
         shapes = [entry.shape() for entry in (*self.entries.by_id.values(), self.entries.root)]
@@ -124,7 +133,7 @@ class _Compiler:
         return known
 
     def waits(self) -> tuple[Heads, list[_Wait]]:
-        """What waits for nothing, and all else by what it waits for, in the order of the file."""
+        """Return the tasks that wait for nothing, and all others grouped by what they wait for, in file order."""
         starts: Heads = {}
         waits: dict[Key, _Wait] = {}
         by_source: dict[tuple[Source, bool], Heads] = {}
@@ -171,8 +180,8 @@ class _Compiler:
             members.append(nodes[wait.guard.position]["guards"])
         self.join(members, heads=wait.heads, entries=len(wait.fed))
 
-    def join(self, members: Sequence[list[int]], **then: Any) -> Draft:
-        """A junction, with all its levels, that the ``members`` note as their own."""
+    def join(self, members: Sequence[list[int]], **then: object) -> Draft:
+        """Make a junction with all its levels, and add its number to each of the ``members``."""
         size = len(members)
         while len(members) > ARITY:
             level = []
@@ -197,7 +206,7 @@ class _Compiler:
 
 
 def _bodies(nodes: list[Draft]) -> Iterator[Node]:
-    """The tasks in maps, numbered behind all others; each map notes where its own are."""
+    """Yield the tasks in maps, numbered after all others; note in each map the positions of its tasks."""
     positions = count(len(nodes))
     for draft in nodes:
         if isinstance(draft["step"], MapStep):
@@ -207,7 +216,7 @@ def _bodies(nodes: list[Draft]) -> Iterator[Node]:
 
 
 def _body(draft: Draft, positions: Iterator[int]) -> Iterator[Node]:
-    """Each task receives the result of the one before it; the first one its item."""
+    """Yield the tasks of a map. The first receives the item, each other one the result of the task before it."""
     shape, upstream = NOTHING, draft["upstream"]
     for place, step in enumerate(draft["step"].body):
         position = next(positions)
@@ -226,7 +235,7 @@ def _body(draft: Draft, positions: Iterator[int]) -> Iterator[Node]:
 
 
 def _hook_chain(steps: Iterable[TaskStep], positions: Iterator[int]) -> Iterator[Node]:
-    """Each hook of an outcome gets the result of the one before it in its list."""
+    """Yield the hooks of an outcome; each receives the result of the hook before it."""
     shape = NOTHING
     upstream: tuple[int, ...] = ()
     for depth, step in enumerate(steps):

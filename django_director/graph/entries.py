@@ -1,13 +1,13 @@
-"""The entries of a definition, and what each waits for.
+"""The entries of a definition, and what each of them waits for.
 
-An entry is a step or a container. A container with a condition has a head beside it, a row of its own: that waits
-for what the container waits for, and its members wait for the head. A container without rows stands for what is
-before it.
+An entry is a step or a container. A container with a condition has a head, which is an entry with a row of its
+own: the head waits for what the container waits for, and the members wait for the head. A container without rows
+stands for the entries before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -18,15 +18,15 @@ from .shapes import NOTHING, Shape
 
 @dataclass(slots=True, eq=False)
 class Source:
-    """What something waits for; shared by all that wait for the same."""
+    """What an entry waits for; entries that wait for the same share one source."""
 
     entries: tuple[Entry, ...] = ()
     guard: Entry | None = None
-    """The head that must let it run, for what waits for something outside of the head's container too."""
+    """A head that must be true, for entries that also wait for something outside of that head's container."""
     around: Entry | None = None
-    """The head of the nearest container with a condition around those that wait."""
+    """The head of the nearest container with a condition around the entries that wait."""
     value: Source | None = None
-    """Where what it receives comes from, if not from its entries."""
+    """The source of the received value, if it does not come from ``entries``."""
     shape: Shape | None = None
     known: Source | None = None
     depth: int | None = None
@@ -34,24 +34,26 @@ class Source:
 
 @dataclass(slots=True, eq=False)
 class Entry:
+    """A step, a container, or the head of a container with a condition."""
+
     step: Step
     outer: Entry | None
-    """The container around it; of a head, the one around its container."""
+    """The container around it; for a head, the container around its own."""
     members: list[Entry] = field(default_factory=list)
     head: Entry | None = None
     body: Entry | None = None
-    """Of a head: its container."""
+    """For a head: its container."""
     source: Source = field(default_factory=Source)
     is_empty: bool = False
-    """It has no row: it stands for what is before it."""
+    """Whether it has no rows, and so stands for the entries before it."""
     position: int = -1
     depth: int = 0
     end_depth: int = 0
-    """The depth of what comes after it."""
+    """The depth of the entries that come after it."""
     is_followed: bool = False
-    """Something in the same container waits for it."""
+    """Whether an entry of the same container waits for it."""
     is_covered: bool = False
-    """Its failure makes another entry of the same container fail."""
+    """Whether its failure makes another entry of the same container fail."""
     runs_on: bool = False
     begin: int = 0
     end: int = 0
@@ -61,19 +63,21 @@ class Entry:
 
     @property
     def has_row(self) -> bool:
+        """Whether it has a row in a run: a step and a head have one."""
         return self.body is not None or not isinstance(self.step, Container)
 
     @property
     def passes_on(self) -> bool:
-        """Whether its result is what it received."""
+        """Whether its result is the value that it received."""
         return self.step.passes_on
 
     @property
     def rule(self) -> TriggerRule:
+        """The trigger rule of its step."""
         return self.step.rule
 
     def rows(self) -> Iterator[Entry]:
-        """What has a row, in the order of the file."""
+        """Yield the entries in it that have a row, in the order of the file."""
         if self.has_row:
             yield self
         if self.head is not None:
@@ -82,24 +86,24 @@ class Entry:
             yield from member.rows()
 
     def may_skip(self) -> bool:
-        """Whether it can be skipped although others of its container are not."""
+        """Whether it can be skipped while other entries of its container are not."""
         if self.step.when is not None or not self.rule.never_skips:
             return True
         inner = [member for member in self.members if not member.is_empty]
         return bool(inner) and all(member.may_skip() for member in inner)
 
     def ends(self) -> list[int]:
-        """The tasks after which nothing comes in it."""
+        """Return the positions of its last tasks, after which no other task of it comes."""
         if self.ends_ is None:
             last = [member for member in self.members if not member.is_followed]
             self.ends_ = self.flat(last, Entry.ends)
         return self.ends_
 
     def counted(self) -> list[int]:
-        """The tasks that tell how it ended: as few as can be.
+        """Return the positions of the tasks whose statuses tell how it has ended: as few as possible.
 
-        A failure that fails another entry in turn needs no counting. Where all of the others may be skipped,
-        nothing but all entries tells whether the whole was.
+        An entry whose failure makes another one fail need not be counted. But if all entries that remain may be
+        skipped, all members are counted: else it could not be told whether the whole container was skipped.
         """
         if self.counted_ is None:
             telling = self.telling()
@@ -109,18 +113,19 @@ class Entry:
         return self.counted_
 
     def telling(self) -> list[Entry]:
-        """The members whose failures tell of all failures."""
+        """Return the members without which no failure would go unnoticed: those that are not covered by others."""
         return [member for member in self.members if not member.is_covered and not member.is_empty]
 
-    def flat(self, members: Sequence[Entry], of: object) -> list[int]:
+    def flat(self, members: Sequence[Entry], of: Callable[[Entry], list[int]]) -> list[int]:
+        """Return its own position if it has a row; else the positions that ``of`` returns for the ``members``."""
         if self.has_row:
             return [self.position]
         if self.head is not None and all(member.is_empty for member in self.members):
             return [self.head.position]
-        return [position for member in members if not member.is_empty for position in of(member)]  # type: ignore[operator]
+        return [position for member in members if not member.is_empty for position in of(member)]
 
     def shape(self) -> Shape:
-        """What its result is made of."""
+        """Return the shape of its result."""
         if self.shape_ is None:
             self.shape_ = self._shape()
         return self.shape_
@@ -137,7 +142,7 @@ class Entry:
 
 
 def effective(source: Source) -> Source:
-    """The same with what stands for what is before it replaced by that."""
+    """Return the source without empty entries: each is replaced by the entries before it, for which it stands."""
     if source.known is None:
         source.known = source
         if any(entry.is_empty for entry in source.entries):
@@ -157,7 +162,7 @@ def _without_empty(source: Source) -> Source:
         if before.guard is None or before.guard is source.around:
             guard = guard or before.guard
         elif source.around is None or not is_inside(source.around, before.guard.body):
-            # It stands outside of that container, which is a step like another to it.
+            # The waiting entry stands outside of that head's container: for it the head is a step like any other.
             entries[before.guard] = None
     if not entries and guard is not None:
         entries, guard = {guard: None}, None
@@ -165,7 +170,7 @@ def _without_empty(source: Source) -> Source:
 
 
 def received(source: Source) -> Shape:
-    """What comes from a source: one entry's result, or the list of them in the order written."""
+    """Return the shape of the value that comes from a source: one result, or the list of several."""
     if source.value is not None:
         return received(source.value)
     if source.shape is None:
@@ -175,7 +180,7 @@ def received(source: Source) -> Shape:
 
 
 def is_inside(entry: Entry, container: Entry | None) -> bool:
-    """Whether an entry stands in a container, at any depth."""
+    """Whether an entry stands inside a container, at any depth."""
     around = entry.outer
     while around is not None and around is not container:
         around = around.outer

@@ -1,4 +1,4 @@
-"""Read a definition into entries: what each waits for, how deep it stands, which of them tell of the others."""
+"""Makes the entries of a definition: what each waits for, how deep it stands, and which failures cover others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT: Final = Container(id="", kind="chain")
 
 
 class Entries:
-    """All entries of a definition, numbered and in their order."""
+    """All entries of a definition, with their sources, depths and positions."""
 
     def __init__(self, definition: Definition) -> None:
         self.by_id: dict[str, Entry] = {}
@@ -40,7 +40,7 @@ class Entries:
                 entry.is_empty = entry.head is None and all(member.is_empty for member in entry.members)
 
     def _place(self, outer: Entry, before: Source, around: Entry | None) -> None:
-        """Note what each member of a container waits for; ``before`` is what the first of them do."""
+        """Set the source of each member of a container; ``before`` is the source of the first members."""
         is_chain = cast(Container, outer.step).kind == "chain"
         last = outer.members[-1] if outer.members else None
         for entry in outer.members:
@@ -62,7 +62,7 @@ class Entries:
         return Source(entries, guard, around)
 
     def _measure(self) -> None:
-        """Give each entry its depth: the longest way to it."""
+        """Set the depth of each entry: the length of the longest way to it."""
         points: list[tuple[Entry, bool]] = []
         self._list(self.root, points)
         order: Sequence[int] = range(len(points))
@@ -99,7 +99,10 @@ class Entries:
         return [needed.end for needed in (*known.entries, known.guard) if needed is not None]
 
     def _number(self) -> None:
-        """By depth, then by the place in the file: what becomes ready together is mostly one span."""
+        """Set the position of each row: by depth, then by the place in the file.
+
+        So tasks that become ready together mostly have one span of positions.
+        """
         for position, entry in enumerate(sorted(self.rows, key=lambda entry: entry.depth)):
             entry.position = position
 
@@ -124,10 +127,11 @@ def _depth(source: Source) -> int:
 
 
 def _mark(entry: Entry, row: Entry, *, strict: bool) -> None:
-    """Note that ``row`` waits for ``entry``, when both stand in one container."""
+    """Mark ``entry`` as followed, and perhaps covered, if ``row`` waits for it and both stand in one container."""
     around = row.outer
     while around is not None and around is not entry.outer:
-        # Whether what is in there runs is not a matter of this entry alone.
+        # A condition in between decides too whether `row` runs, so its failure does not follow from that of
+        # `entry`.
         strict = strict and around.head is None
         around = around.outer
     if around is not None and entry.body is None:

@@ -1,7 +1,7 @@
-"""What becomes of the items of a map, each of which is a chain of the tasks in it.
+"""Works out what becomes of the items of a map; each item passes through the chain of the tasks in the map.
 
-The items are not in the graph, for nobody knows how many there will be. Their counters form a tree of their own
-beside the junctions: a counter's number tells where it stands, whatever the number of items.
+The items are not in the graph, because their number is not known before the run. Their counters form a tree of
+their own beside the junctions. The number of a counter tells its place in the tree, however many items there are.
 """
 
 from __future__ import annotations
@@ -16,46 +16,47 @@ from .model import ARITY, Graph, Node
 from .rules import Tally, tally_of, verdict
 
 FIRST_COUNTER: Final = 1 << 32
-"""Counters of maps have numbers from here on; those of junctions lie below."""
+"""The counters of maps have numbers from here on; those of junctions are smaller."""
 LEVEL: Final = 1 << 24
+"""The difference between the numbers of two levels of a map's tree of counters."""
 
 Place = tuple[int, int]
-"""A task inside of a map: the item it is for, and its position."""
+"""A task inside of a map: the index of its item, and its position."""
 
 
 @dataclass(slots=True)
 class Way:
-    """How an item goes on after one of its tasks has ended."""
+    """How an item continues after one of its tasks has ended."""
 
     ready: int | None = None
-    """The position of what runs next."""
+    """The position of the task that runs next; ``None``: none does."""
     settled: dict[int, TaskStatus] = field(default_factory=dict)
-    """What never runs, with the status it gets."""
+    """The positions of tasks that will never run, with the status that each gets."""
     tally: Tally | None = None
-    """How the item counts, if it has ended; ``None`` also where ``is_open``."""
+    """How the item counts, if it has ended; ``None`` also if ``is_open``."""
     is_open: bool = False
-    """It has ended, and only the tasks before tell how."""
+    """Whether the item has ended, but only the statuses of its earlier tasks tell how."""
 
 
 def counters(position: int) -> tuple[int, int]:
-    """The half-open range of the numbers of a map's counters."""
+    """Return the half-open range of the numbers of a map's counters."""
     return (position + 1) * FIRST_COUNTER, (position + 2) * FIRST_COUNTER
 
 
 def counter(position: int, index: int) -> int:
-    """The number of the counter where an item counts."""
+    """Return the number of the counter at which an item counts."""
     return (position + 1) * FIRST_COUNTER + index // ARITY
 
 
 def above(number: int) -> int:
-    """The number of the next counter on the way up; the topmost has no row there."""
+    """Return the number of the counter on the next level. For the topmost counter there is no such row."""
     base = number // FIRST_COUNTER * FIRST_COUNTER
     level, block = divmod(number - base, LEVEL)
     return base + (level + 1) * LEVEL + block // ARITY
 
 
 def totals(position: int, count: int) -> Iterator[tuple[int, int]]:
-    """All counters of a map of ``count`` items, with how many members each has."""
+    """Yield the numbers of all counters of a map with ``count`` items, each with the number of its members."""
     base, level = counters(position)[0], 0
     while True:
         blocks = -(-count // ARITY)
@@ -67,18 +68,18 @@ def totals(position: int, count: int) -> Iterator[tuple[int, int]]:
 
 
 def beginning(graph: Graph, node: Node) -> Way:
-    """How each item of a map begins."""
+    """Return how each item of a map begins."""
     return _onward(graph, _body(graph, node), 0, Tally(1))
 
 
 def onward(graph: Graph, node: Node, status: str) -> Way:
-    """How an item goes on when the task of ``node``, which stands in a map, has ended."""
+    """Return how an item continues when its task of ``node``, which stands in a map, has ended."""
     body = _body(graph, graph.nodes[_map_of(node)])
     return _onward(graph, body, node.place + 1, tally_of(status, is_forgiven=node.is_forgiven))
 
 
 def item_tally(graph: Graph, statuses: Mapping[int, str]) -> Tally:
-    """How an item counts, from the statuses of all its tasks: failed if one is, skipped if all are."""
+    """Return how an item counts, from the statuses of all its tasks: failed if one is, skipped if all are."""
     counted = Tally()
     for position, status in statuses.items():
         counted.add(tally_of(status, is_forgiven=graph.node(position).is_forgiven))
@@ -86,14 +87,17 @@ def item_tally(graph: Graph, statuses: Mapping[int, str]) -> Tally:
 
 
 def outcome(tally: Tally, count: int) -> TaskStatus:
-    """What a map comes to whose ``count`` items have come to ``tally``."""
+    """Return the status of a map whose ``count`` items have come to ``tally``."""
     if tally.failed:
         return TaskStatus.FAILED
     return TaskStatus.SKIPPED if 0 < count == tally.skipped else TaskStatus.SUCCESS
 
 
 def _onward(graph: Graph, body: Sequence[Node], place: int, before: Tally) -> Way:
-    """``before`` is how the task before ``place`` counts; of the first one, a map that was let run."""
+    """Return how an item continues at ``place`` in the chain.
+
+    ``before`` is how the task before ``place`` counts. Before the first task this is a success: the map runs.
+    """
     way = Way()
     counted = Tally()
     if place:
@@ -114,27 +118,27 @@ def _onward(graph: Graph, body: Sequence[Node], place: int, before: Tally) -> Wa
 
 
 def _hides_failures(body: Sequence[Node]) -> bool:
-    """Whether a task may succeed after one that has failed for good."""
+    """Whether a task of the chain may succeed after another one has failed for good."""
     return any(not node.step.rule.passes_failures_on for node in body[1:])
 
 
 @dataclass(slots=True, kw_only=True)
 class Items:
-    """Where the items of a map stand, computed from the statuses of their tasks."""
+    """The state of the items of a map, worked out from the statuses of their tasks."""
 
     ready: list[Place] = field(default_factory=list)
-    """What may run and is pending, by index."""
+    """The pending tasks that may run, by the index of their item."""
     settled: dict[TaskStatus, list[Place]] = field(default_factory=dict)
-    """What never runs and is pending."""
+    """The pending tasks that will never run, by the status that they get."""
     active: int = 0
-    """How many items are in work."""
+    """How many items have a task that is queued, running or waiting."""
     ended: dict[int, Tally] = field(default_factory=dict)
     """How the items count that have ended, by index."""
     canceled: bool = False
-    """Nothing that ended failed but by being canceled."""
+    """Whether no task has failed in another way than by being canceled."""
 
     def tallies(self, position: int, count: int) -> dict[int, Tally]:
-        """What each counter of the map has counted."""
+        """Return what each counter of the map has counted, by its number."""
         found = {number: Tally() for number, _ in totals(position, count)}
         for index, tally in self.ended.items():
             found[counter(position, index)].add(tally)
@@ -144,7 +148,7 @@ class Items:
         return found
 
     def outcome(self, count: int) -> TaskStatus | None:
-        """What the map has come to, if all its items have ended."""
+        """Return the status of the map if all its items have ended, else ``None``."""
         if len(self.ended) < count:
             return None
         whole = Tally()
@@ -155,7 +159,7 @@ class Items:
 
 
 def downstream(graph: Graph, places: Iterable[Place]) -> set[Place]:
-    """``places`` and all that comes after them for the same item."""
+    """Return ``places`` and all later tasks of the same items."""
     found: set[Place] = set()
     for index, position in places:
         node = graph.node(position)
@@ -164,20 +168,20 @@ def downstream(graph: Graph, places: Iterable[Place]) -> set[Place]:
     return found
 
 
-def look(graph: Graph, node: Node, statuses: Mapping[Place, str], count: int) -> Items:
-    """Where the ``count`` items of a map stand."""
+def inspect(graph: Graph, node: Node, statuses: Mapping[Place, str], count: int) -> Items:
+    """Return the state of the ``count`` items of a map, from the statuses of their tasks."""
     body = _body(graph, node)
     found = Items()
     failed: set[str] = set()
     for index in range(count):
         own = {step.position: statuses[index, step.position] for step in body}
-        _look(graph, body, index, own, found)
+        _add_item(graph, body, index, own, found)
         failed.update(s for p, s in own.items() if not (s == TaskStatus.FAILED and graph.node(p).is_forgiven))
     found.canceled = TaskStatus.FAILED not in failed
     return found
 
 
-def _look(graph: Graph, body: Sequence[Node], index: int, statuses: dict[int, str], found: Items) -> None:
+def _add_item(graph: Graph, body: Sequence[Node], index: int, statuses: dict[int, str], found: Items) -> None:
     before = Tally(1)
     for step in body:
         status = statuses[step.position]

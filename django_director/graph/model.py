@@ -1,11 +1,11 @@
-"""What a compiled definition consists of."""
+"""The parts of a compiled definition: nodes, junctions and the graph that holds them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeVar
 
 from django_director.definitions import (
     Container,
@@ -15,19 +15,16 @@ from django_director.definitions import (
     Step,
     TaskStep,
 )
-from django_director.status import TaskStatus
 
 from .rules import Tally, verdict
 from .shapes import NOTHING, Shape, Span, expand, spans
 
-if TYPE_CHECKING:
-    from .values import View
-    from .walks import Replay
+T = TypeVar("T")
 
 ARITY: Final = 64
-"""How many members write one counter at most."""
+"""How many members of a junction write one counter at most."""
 OWN_TASK: Final = "django_director.step"
-"""The Celery task of a row that has none of the user's."""
+"""The name of the Celery task for steps that call no task of the user's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,30 +35,33 @@ class Node:
     step: Step
     depth: int
     shape: Shape
-    """What it receives from upstream."""
+    """How the value is put together that the node receives from the nodes before it."""
     upstream: tuple[int, ...]
-    """Positions it waits for, as people see it; one tuple shared by all that wait for the same."""
+    """The positions of the tasks for which it waits, as people see them.
+
+    Nodes that wait for the same tasks share one tuple.
+    """
     junctions: tuple[int, ...] = ()
-    """Where its end counts; nowhere for hooks."""
+    """The numbers of the junctions at which its end counts; a hook has none."""
     guards: tuple[int, ...] = ()
-    """Of a head: the junctions of members that wait for something else too."""
+    """For a head: the junctions of those members that wait for something outside of the container too."""
     inside: tuple[Span, ...] = ()
-    """Of a head: all that does not run when it says no."""
+    """For a head: the positions of all nodes that do not run if the head's condition is false."""
     containers: tuple[str, ...] = ()
-    """The ids of the groups and chains around it, outermost first; of a head also its own."""
+    """The ids of the groups and chains around it, the outermost first; for a head also that of its container."""
     body: Span | None = None
-    """Of a map: the positions of the tasks in it, a chain for each item."""
+    """For a map: the positions of the tasks in it, which are a chain for each item."""
     map_position: int | None = None
-    """Of a task in a map: where the map is."""
+    """For a task in a map: the position of the map."""
     place: int = 0
-    """The same: its place in that chain."""
+    """For a task in a map: its place in the chain of an item, counted from 0."""
     is_hook: bool = False
     runs_on: bool = False
-    """Whether `fail_fast` spares it."""
+    """Whether it runs although `fail_fast` has stopped the run."""
 
     @property
     def name(self) -> str:
-        """The Celery task."""
+        """The name of the Celery task."""
         return self.step.task if isinstance(self.step, TaskStep) else OWN_TASK
 
     @property
@@ -71,44 +71,47 @@ class Node:
 
     @property
     def queue(self) -> str:
+        """The queue that the definition names; empty if it names none."""
         return self.step.queue or ""
 
     @property
     def timeout(self) -> float | None:
-        """Seconds that an attempt may take."""
+        """How many seconds an attempt may take; ``None``: the task's own limit counts."""
         return self.step.timeout if isinstance(self.step, TaskStep) else None
 
     @property
     def priority(self) -> int | None:
-        """That of its messages."""
+        """The priority of its messages; ``None``: that of the task or its queue counts."""
         return self.step.priority if isinstance(self.step, TaskStep) else None
 
     @property
     def retry(self) -> Retry | None:
+        """The retry policy of the step; ``None``: it has none."""
         return self.step.retry if isinstance(self.step, TaskStep) else None
 
     @property
     def is_head(self) -> bool:
+        """Whether it is the head of a container with a condition."""
         return isinstance(self.step, Container)
 
     @property
     def takes_item(self) -> bool:
-        """Whether it receives its item: the first task in a map does."""
+        """Whether it receives an item of a map: the first task in a map does."""
         return self.map_position is not None and self.place == 0
 
     @property
     def receives(self) -> bool:
-        """Whether something comes to it that may be an argument by position."""
+        """Whether it receives a value from the nodes before it, or an item, which may be a positional argument."""
         return self.takes_item or self.shape != NOTHING
 
     @property
     def max_parallel(self) -> int | None:
-        """How many items of a map are in work at once; ``None``: all."""
+        """For a map: how many items may run at the same time; ``None``: all."""
         return self.step.max_parallel if isinstance(self.step, MapStep) else None
 
     @property
     def passes_on(self) -> bool:
-        """Whether its result is what it receives."""
+        """Whether its result is the value that it receives."""
         return self.step.passes_on
 
     @property
@@ -118,13 +121,13 @@ class Node:
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        """What ``with:`` gives, as the file has it."""
+        """The arguments under ``with:``, as they stand in the file."""
         return self.step.kwargs if isinstance(self.step, TaskStep) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Tasks that one rule decides on when their junction opens."""
+    """Tasks with the same trigger rule that are decided on when their junction opens."""
 
     rule: str
     spans: tuple[Span, ...]
@@ -132,44 +135,46 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Junction:
-    """Opens when ``total`` members have ended, and then decides on the tasks in ``heads``.
+    """A place where the ends of tasks are counted; when ``total`` members have ended it opens.
 
-    It stands for one entry, whose tasks are counted and come to one status; or for several entries that a step
-    needs, each of which counts as one. Large ones are trees: sums go up to the junction without a ``parent``.
+    When it opens, the tasks in ``heads`` are decided on. A junction stands for one entry (a step or a container),
+    whose tasks are counted and come to one status; or it combines several entries that a step needs, each of which
+    counts as one. A junction with many members is a tree: the sums go up to the junction without a ``parent``.
     """
 
     seq: int
-    """Ascends along the graph: the order in which counters are locked."""
+    """Its number. Numbers ascend along the graph; in that order counters are locked."""
     total: int
     parent: int | None = None
-    """The next level of the tree; such a junction decides nothing itself."""
+    """The number of the next level of the tree. A junction with a parent decides nothing itself."""
     entries: int | None = None
     """How many entries it combines; ``None`` for the junction of one entry."""
     size: int = 0
-    """How many tasks an entry's junction counts with all its levels."""
+    """How many tasks the junction of an entry counts, on all its levels."""
     feeds: tuple[int, ...] = ()
-    """The combinations in which its entry counts."""
+    """The numbers of the junctions that combine its entry with others."""
     heads: tuple[Release, ...] = ()
     is_end: bool = False
-    """Its opening ends the run."""
+    """Whether the run ends when it opens."""
     by_ends: bool = False
-    """It counts the ends of a container, for `any_success`."""
+    """Whether it counts the last tasks of a container, for steps with the rule `any_success`."""
 
     @property
     def has_gate(self) -> bool:
+        """Whether it has a counter in the database: with one member it needs none."""
         return self.total > 1
 
     @property
     def releases(self) -> tuple[Span, ...]:
-        """All the tasks it decides on."""
+        """The positions of all tasks that it decides on."""
         if len(self.heads) == 1:
             return self.heads[0].spans
         return spans(position for release in self.heads for position in expand(release.spans))
 
     def collapsed(self, tally: Tally) -> Tally:
-        """The status of an entry, as it counts elsewhere: failed if a task is, skipped if all are.
+        """Return how the entry of this junction counts at others: failed if a task failed, skipped if all were.
 
-        By its ends it is a success if one of them is.
+        If its last tasks are counted (``by_ends``), it is a success if one of them is.
         """
         if self.entries is not None:
             return tally
@@ -179,7 +184,7 @@ class Junction:
         return Tally(1, int(tally.failed > 0), int(tally.skipped == self.size))
 
     def verdict(self, rule: str, collapsed: Tally) -> str:
-        """What becomes of the tasks under a rule, see ``rules.verdict``."""
+        """Return the status that tasks with this rule get, see ``rules.verdict``."""
         return verdict(rule, 1 if self.entries is None else self.entries, collapsed)
 
 
@@ -189,50 +194,42 @@ class Graph:
 
     definition: Definition
     content_hash: str
-    """Names the definition; see ``definitions.content_hash``."""
+    """The name of this definition; see ``definitions.content_hash``."""
     nodes: tuple[Node, ...]
-    """What has one row; the tasks in maps, which have one for each item, stand behind."""
+    """The nodes that have one row in a run, by position."""
     junctions: tuple[Junction, ...]
     bodies: tuple[Node, ...] = ()
-    """The tasks in maps."""
+    """The tasks in maps, which have a row for each item; their positions come after those of ``nodes``."""
     starts: tuple[Release, ...] = ()
-    """What waits for nothing, by rule."""
+    """The tasks that wait for nothing, by trigger rule."""
     file_order: tuple[int, ...] = ()
     """The positions in the order of the file; a head stands before its members."""
     hooks: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
-    """By outcome, and ``always``: the nodes of a chain, never empty."""
+    """The nodes of the hooks for each outcome, and for ``always``: a chain that is never empty."""
     result: Shape = NOTHING
     """The shape of the run's result, unless the definition has an expression for it."""
     largest: Shape = NOTHING
-    """Of all values that waits and approvals have a part in, the one made of most results."""
+    """The shape made of most results, among the values that wait steps and approvals pass on."""
 
     @cached_property
-    def beginning(self) -> Replay:
-        """What is to be done when a run starts."""
-        from .walks import replay  # it walks what is defined here
-
-        return replay(self, dict.fromkeys(range(len(self.nodes)), TaskStatus.PENDING))
-
-    @cached_property
-    def roots(self) -> tuple[Span, ...]:
-        """What is ready when a run starts, in ascending order."""
-        return tuple(sorted(self.beginning.found.ready))
-
-    @cached_property
-    def views(self) -> dict[str, View]:
-        """Every step and container by its id, as expressions see it."""
-        from .values import views  # as above
-
-        return views(self)
-
-    @cached_property
-    def values(self) -> dict[int, Any]:
-        """The expressions that were compiled so far; see ``values``."""
+    def _kept(self) -> dict[Hashable, Any]:
         return {}
+
+    def keep(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what ``make`` returns. It is called once for each ``key`` in the life of the graph.
+
+        Other modules of this package keep what they have worked out from the graph, so that a process does so
+        once.
+        """
+        kept = self._kept
+        if key not in kept:
+            kept[key] = make()
+        found: T = kept[key]
+        return found
 
     @cached_property
     def gates(self) -> tuple[Junction, ...]:
-        """The junctions that have a row."""
+        """The junctions that have a counter in the database."""
         return tuple(junction for junction in self.junctions if junction.has_gate)
 
     @cached_property
@@ -242,25 +239,28 @@ class Graph:
 
     @cached_property
     def forgiven(self) -> tuple[Span, ...]:
-        """The tasks whose failure counts as a success."""
+        """The positions of the tasks whose failure counts as a success."""
         return spans(node.position for node in (*self.nodes, *self.bodies) if node.is_forgiven)
 
     @cached_property
     def spared(self) -> tuple[Span, ...]:
-        """The tasks that `fail_fast` spares."""
+        """The positions of the tasks that run although `fail_fast` has stopped the run."""
         return spans(node.position for node in (*self.nodes, *self.bodies) if node.runs_on)
 
     @cached_property
     def maps(self) -> dict[int, Node]:
-        """The maps by position."""
+        """The nodes of maps, by their positions."""
         return {node.position: node for node in self.nodes if node.body is not None}
 
     def last_in(self, positions: Iterable[int]) -> dict[int, int]:
-        """The maps among ``positions``, by the position of the last task in each: its results make the map's."""
+        """Return the positions of the maps among ``positions``, by the position of the last task in each.
+
+        The result of a map is the list of the results of that task.
+        """
         return {node.body[1] - 1: p for p in positions if (node := self.maps.get(p)) and node.body}
 
     def node(self, position: int) -> Node:
-        """The node at a position; behind the last task stand those in maps, then hooks."""
+        """Return the node at a position: after the other nodes come the tasks in maps, then the hooks."""
         if position < len(self.nodes):
             return self.nodes[position]
         return self._behind[position - len(self.nodes)]
@@ -270,12 +270,12 @@ class Graph:
         return (*self.bodies, *(node for chain in self.hooks.values() for node in chain))
 
     def downstream(self, chosen: Iterable[int]) -> set[int]:
-        """``chosen`` and everything that depends on it."""
+        """Return the positions ``chosen`` and those of all tasks that depend on them."""
         chosen = set(chosen)
         return chosen | self.followers(chosen)
 
     def followers(self, chosen: Iterable[int]) -> set[int]:
-        """Everything that depends on one of ``chosen``."""
+        """Return the positions of all tasks that depend on one of ``chosen``."""
         chosen, reached = set(chosen), set[int]()
         opened: set[int] = set()
         for node in self.nodes:

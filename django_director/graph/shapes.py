@@ -1,4 +1,4 @@
-"""Ranges of positions, and how a value is put together from the results of tasks."""
+"""Ranges of positions, and shapes: how a value is put together from the results of tasks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final
 Span = tuple[int, int]
 """A half-open range of positions."""
 MAX_LEVELS: Final = 32
-"""How deep lists may be nested: as deep as containers can be, which waits in groups could repeat."""
+"""How deep the lists of a shape may be nested: as deep as containers may. Wait steps in groups could exceed it."""
 
 
 def spans(positions: Iterable[int]) -> tuple[Span, ...]:
-    """Positions as few half-open ranges in ascending order."""
+    """Return positions as half-open ranges, as few as possible and in ascending order."""
     merged: list[Span] = []
     for position in sorted(set(positions)):
         if merged and merged[-1][1] == position:
@@ -25,19 +25,19 @@ def spans(positions: Iterable[int]) -> tuple[Span, ...]:
 
 
 def expand(ranges: Iterable[Span]) -> Iterator[int]:
-    """The positions in some spans."""
+    """Yield the positions in some ranges."""
     for start, stop in ranges:
         yield from range(start, stop)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How a value is put together from results: nothing, one task's result, or a list of shapes."""
+    """How a value is put together from results: it is nothing, the result of one task, or a list of shapes."""
 
     position: int | None = None
     members: tuple[Shape, ...] | None = None
     head: int | None = None
-    """The head of a container with a condition: without its result, the container was skipped and has none."""
+    """The head of a container with a condition. If it has no result, the container was skipped and has none."""
 
     def assemble(self, results: Mapping[int, Any]) -> Any:
         """Build the value from the results by position; a missing one is ``None``."""
@@ -48,19 +48,19 @@ class Shape:
         return None if self.position is None else results.get(self.position)
 
     def spans(self) -> tuple[Span, ...]:
-        """The positions whose results are needed."""
+        """Return the positions of the tasks whose results are needed."""
         return self._spans
 
     @cached_property
     def parts(self) -> int:
-        """Of how many results it is made; what is passed on to several counts for each."""
+        """How many results it contains; a result that stands in it several times counts each time."""
         if self.members is not None:
             return sum(member.parts for member in self.members)
         return 0 if self.position is None else 1
 
     @cached_property
     def levels(self) -> int:
-        """How deep its lists are nested."""
+        """How many levels deep its lists are nested."""
         return 0 if self.members is None else 1 + max((member.levels for member in self.members), default=0)
 
     @cached_property

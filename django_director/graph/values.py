@@ -1,4 +1,4 @@
-"""The expressions of a graph: what they use, and what they give. Compiled once for a graph in a process."""
+"""The expressions of a graph: which tasks they use, and their values. A process compiles them once for a graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .shapes import NOTHING, Shape, Span, expand, spans
 
 
 class Outcome(NamedTuple):
-    """How a task has ended."""
+    """The status and the result of a task that has ended, and the decision of an approval."""
 
     status: str
     result: Any
@@ -27,19 +27,22 @@ class Outcome(NamedTuple):
 
 
 UNDECIDED: Final[Mapping[str, Any]] = MappingProxyType({"approved": None, "by": None, "comment": "", "at": None})
-"""The decision of an approval that nobody was asked for, or whose answer was not waited for."""
+"""The decision of an approval that did not run, or whose time was up before anybody answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A step or a container as expressions see it."""
+    """A step or a container as expressions see it: the shape of its result, and the positions of its tasks."""
 
     shape: Shape
     tasks: tuple[int, ...]
     is_container: bool = False
 
     def status(self, graph: Graph, outcomes: Mapping[int, Outcome]) -> str:
-        """Of a container: failed if a task of it is, skipped if all are, else success."""
+        """Return its status, by the outcomes of its tasks.
+
+        A container is failed if one of its tasks is, skipped if all are, and else a success.
+        """
         if not self.is_container:
             return outcomes[self.tasks[0]].status
         counted = Tally()
@@ -52,16 +55,16 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Values:
-    """The expressions of one place, by the key they stand at."""
+    """The expressions of one step, or of the workflow itself, by their keys in the file."""
 
     graph: Graph
     parts: Mapping[str, Any]
-    """Expressions and templates; anything else stands for itself."""
+    """Compiled expressions and templates; any other value is a constant."""
     error: ExpressionError | None = None
-    """Why one of them could not be compiled."""
+    """The error of an expression that could not be compiled."""
 
-    def evaluate(self, key: str, names: Mapping[str, Any], missing: Any = None) -> Any:
-        """Return the value of what stands at ``key``, or ``missing``. Raises ``ExpressionError``."""
+    def evaluate(self, key: str, names: Mapping[str, Any], missing: object = None) -> Any:
+        """Return the value under ``key``, or ``missing`` if nothing stands there. Raises ``ExpressionError``."""
         if self.error is not None:
             raise self.error
         part = self.parts.get(key, missing)
@@ -69,17 +72,18 @@ class Values:
 
     @cached_property
     def references(self) -> tuple[Reference, ...]:
+        """All values that the expressions use."""
         parts = (part for part in self.parts.values() if isinstance(part, Expression | Template))
         return tuple(reference for part in parts for reference in part.references)
 
     @cached_property
     def results(self) -> tuple[Span, ...]:
-        """The tasks whose results are used."""
+        """The positions of the tasks whose results are used."""
         return spans(p for view, field in self._used() if field == "result" for p in expand(view.shape.spans()))
 
     @cached_property
     def tasks(self) -> tuple[Span, ...]:
-        """The tasks of which anything is used."""
+        """The positions of the tasks of which the result, the status or the decision is used."""
         used = {p for view, field in self._used() if field != "result" for p in view.tasks}
         return spans(used.union(expand(self.results)))
 
@@ -88,8 +92,8 @@ class Values:
         """Whether a decision is used."""
         return any(field == "decision" for _, field in self._used())
 
-    def names(self, outcomes: Mapping[int, Outcome], **others: Any) -> dict[str, Any]:
-        """What the expressions know, from the outcomes of ``tasks``."""
+    def names(self, outcomes: Mapping[int, Outcome], **others: object) -> dict[str, Any]:
+        """Return the names that the expressions may use, from the outcomes of ``tasks`` and ``others``."""
         results = {position: outcome.result for position, outcome in outcomes.items()}
         known: dict[str, dict[str, Any]] = {}
         for reference, (view, field) in zip(self._to_tasks, self._used(), strict=True):
@@ -108,16 +112,16 @@ class Values:
 
     @cached_property
     def uses_item(self) -> bool:
-        """Whether the item of a map is used."""
+        """Whether an expression uses the item of a map."""
         return any(reference.root == "item" for reference in self.references)
 
     def _used(self) -> Iterator[tuple[View, str]]:
         for reference in self._to_tasks:
-            yield self.graph.views[str(reference.path[0])], str(reference.path[1])
+            yield views_of(self.graph)[str(reference.path[0])], str(reference.path[1])
 
 
 def of_node(graph: Graph, node: Node) -> Values | None:
-    """What a worker evaluates before a node, if there is something, by the keys of the file."""
+    """Return the expressions that a worker evaluates before it runs a node; ``None`` if there are none."""
     step = node.step
     expressions, templates = step.expressions(), step.templates()
     if step.when is None and not expressions and not templates:
@@ -126,32 +130,27 @@ def of_node(graph: Graph, node: Node) -> Values | None:
 
 
 def of_result(graph: Graph) -> Values | None:
-    """The expression of the run's result, under ``result``, if there is one."""
+    """Return the expression of the run's result, under the key ``result``; ``None`` if there is none."""
     if graph.definition.result is None:
         return None
-    return _kept(graph, _RESULT, {"result": graph.definition.result}, {})
+    return _kept(graph, "result", {"result": graph.definition.result}, {})
 
 
 def of_concurrency(graph: Graph) -> Values | None:
-    """The expression that says with which runs a run shares its slots, under ``key``, if there is one."""
+    """Return the expression for the concurrency key of a run, under the key ``key``; ``None`` if there is none."""
     concurrency = graph.definition.concurrency
     if concurrency is None or concurrency.key is None:
         return None
-    return _kept(graph, _KEY, {"key": concurrency.key}, {})
+    return _kept(graph, "key", {"key": concurrency.key}, {})
 
 
-_RESULT: Final = -1
-_KEY: Final = -2
+def _kept(
+    graph: Graph, key: int | str, expressions: Mapping[str, object], templates: Mapping[str, object]
+) -> Values | None:
+    return graph.keep(key, lambda: _compile(graph, expressions, templates))
 
 
-def _kept(graph: Graph, key: int, expressions: Mapping[str, Any], templates: Mapping[str, Any]) -> Values | None:
-    if key not in graph.values:
-        graph.values[key] = _compiled(graph, expressions, templates)
-    kept: Values | None = graph.values[key]
-    return kept
-
-
-def _compiled(graph: Graph, expressions: Mapping[str, Any], templates: Mapping[str, Any]) -> Values | None:
+def _compile(graph: Graph, expressions: Mapping[str, object], templates: Mapping[str, object]) -> Values | None:
     parts: dict[str, Any] = {}
     try:
         for key, value in expressions.items():
@@ -162,7 +161,7 @@ def _compiled(graph: Graph, expressions: Mapping[str, Any], templates: Mapping[s
             if not template.is_constant or not _is_plain(value):
                 parts[key] = template
         values = Values(graph=graph, parts=parts)
-        unknown = [str(r.path[0]) for r in values._to_tasks if str(r.path[0]) not in graph.views]
+        unknown = [str(r.path[0]) for r in values._to_tasks if str(r.path[0]) not in views_of(graph)]
         if unknown:
             raise ExpressionError(f"there is no step “{unknown[0]}”")
     except ExpressionError as error:
@@ -170,8 +169,8 @@ def _compiled(graph: Graph, expressions: Mapping[str, Any], templates: Mapping[s
     return values if parts else None
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether there is no ``${{ … }}`` in it, not even one of a constant."""
+def _is_plain(value: object) -> bool:
+    """Whether a value contains no ``${{ … }}``, not even one with a constant."""
     if isinstance(value, dict):
         return all(map(_is_plain, value.values()))
     if isinstance(value, list):
@@ -179,12 +178,16 @@ def _is_plain(value: Any) -> bool:
     return not isinstance(value, str) or "${{" not in value
 
 
-def views(graph: Graph) -> dict[str, View]:
-    """Every step and container by its id."""
+def views_of(graph: Graph) -> dict[str, View]:
+    """Return every step and container by its id, as expressions see them."""
+    return graph.keep("views", lambda: _make_views(graph))
+
+
+def _make_views(graph: Graph) -> dict[str, View]:
     found: dict[str, View] = {}
     _view_all(graph.definition.tasks, _Places(graph, iter(graph.file_order)), found)
     for node in graph.bodies:
-        # The only task of a map with `task:` has the map's id, by which nobody means the task.
+        # The only task of a map with `task:` has the id of the map. An expression with that id means the map.
         found.setdefault(node.step.id, View(shape=Shape(position=node.position), tasks=(node.position,)))
     return found
 
@@ -192,7 +195,7 @@ def views(graph: Graph) -> dict[str, View]:
 class _Places(NamedTuple):
     graph: Graph
     positions: Iterator[int]
-    """Those that are left, in the order of the file."""
+    """The positions that have not been used yet, in the order of the file."""
 
 
 def _view_all(steps: Iterable[Step], places: _Places, found: dict[str, View]) -> list[View]:

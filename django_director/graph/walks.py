@@ -1,4 +1,4 @@
-"""What follows from the end of tasks: which junctions open, what becomes ready, what never runs."""
+"""Works out what follows from the end of tasks: which junctions open, which tasks are ready, which never run."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from .rules import Tally, tally_of
 from .shapes import Span, expand, spans
 
 Count = Callable[[Junction, Tally], Tally | None]
-"""Counts an arrival; returns the junction's whole tally if that opened it."""
+"""A function that counts an arrival at a junction; it returns the junction's whole tally if that opens it."""
 
 
 @dataclass(slots=True)
 class Consequences:
-    """What the end of some tasks leads to."""
+    """What follows from the end of some tasks: tasks that are ready, and the outcome if the run has ended."""
 
     ready: list[Span] = field(default_factory=list)
     settled: dict[TaskStatus, list[Span]] = field(default_factory=dict)
-    """What never runs, by the status it gets."""
+    """The positions of tasks that will never run, by the status that they get."""
     outcome: RunStatus | None = None
 
 
 class Walk:
-    """Walks the junctions that may open, in ascending order, and collects what follows.
+    """Visits the junctions that may open, in ascending order, and collects what follows.
 
-    With ``statuses``, of all tasks by position, only those that are pending there are decided on; they are written
-    down there too. Without, whatever a junction opens for is taken to be pending.
+    ``statuses`` are those of all tasks, by position. If they are given, only tasks that are pending are decided
+    on, and their new statuses are written to ``statuses``. Else every task behind a junction counts as pending.
     """
 
     def __init__(self, graph: Graph, count: Count, statuses: dict[int, str] | None = None) -> None:
@@ -41,10 +41,10 @@ class Walk:
         self._arrivals: dict[int, Tally] = {}
         self._heap: list[int] = []
         self._decided: set[int] = set()
-        """What was decided on together with the container around it."""
+        """The positions of tasks that were decided on together with the container around them."""
 
     def end(self, position: int, status: str) -> None:
-        """Let the end of a task count, and of a head that says no, all that is inside."""
+        """Count the end of a task; if it is a head whose condition is false, also that of all tasks inside."""
         node = self.graph.nodes[position]
         tally = tally_of(status, is_forgiven=node.is_forgiven)
         for seq in node.junctions:
@@ -59,13 +59,13 @@ class Walk:
             )
 
     def start(self) -> None:
-        """Decide on what waits for nothing."""
+        """Decide on the tasks that wait for nothing."""
         nothing = Tally()
         for release in self.graph.starts:
             self._release(release, Junction(seq=-1, total=0, entries=0), nothing)
 
     def run(self) -> Consequences:
-        """Go on until nothing follows."""
+        """Open junctions until no further one opens; return what follows."""
         while self._heap:
             junction = self.graph.junctions[heapq.heappop(self._heap)]
             tally = self._count(junction, self._arrivals.pop(junction.seq))
@@ -122,18 +122,28 @@ class Walk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """Where a run stands, computed from nothing but the statuses of its tasks."""
+    """The state of a run, worked out from nothing but the statuses of its tasks."""
 
     tallies: list[Tally]
     """What each junction has counted, by its number."""
     found: Consequences
-    """What must be done now: nothing, where the engine has kept up."""
+    """What must be done now. It is empty if the engine has already done all that follows."""
+
+
+def start_of(graph: Graph) -> Replay:
+    """Return the state of a run that has just started, in which all tasks are pending."""
+    return graph.keep("start", lambda: replay(graph, dict.fromkeys(range(len(graph.nodes)), TaskStatus.PENDING)))
+
+
+def roots_of(graph: Graph) -> tuple[Span, ...]:
+    """Return the positions of the tasks that are ready when a run starts, in ascending order."""
+    return graph.keep("roots", lambda: tuple(sorted(start_of(graph).found.ready)))
 
 
 def replay(graph: Graph, statuses: Mapping[int, str]) -> Replay:
-    """Compute the counters, and what can be decided on, from the statuses of all tasks by position.
+    """Return the counters, and what can be decided on, from the statuses of all tasks by position.
 
-    A task that was canceled counts when all before it has ended: what `fail_fast` spares still comes after that.
+    A canceled task counts only when all tasks before it have ended: tasks that `fail_fast` spares may run before.
     """
     tallies = [Tally() for _ in graph.junctions]
     found = _begun(graph, _in_order(graph, statuses), tallies).run()
@@ -143,7 +153,7 @@ def replay(graph: Graph, statuses: Mapping[int, str]) -> Replay:
 
 
 def foresee(graph: Graph, statuses: Mapping[int, str]) -> set[int]:
-    """What would run from there, if whatever runs succeeds and every condition holds."""
+    """Return the positions of the tasks that would run, if all tasks succeed and all conditions are true."""
     walk = _begun(graph, _in_order(graph, statuses), [Tally() for _ in graph.junctions])
     ran: set[int] = set()
     while walk.run().ready:
@@ -156,7 +166,7 @@ def foresee(graph: Graph, statuses: Mapping[int, str]) -> set[int]:
 
 
 def _begun(graph: Graph, statuses: dict[int, str], tallies: list[Tally]) -> Walk:
-    """A walk that counts in memory, with all that has ended and what waits for nothing before it."""
+    """Return a walk that counts in memory and has counted all ends; the first tasks have been decided on."""
 
     def count(junction: Junction, arrival: Tally) -> Tally | None:
         counted = tallies[junction.seq]
@@ -172,7 +182,7 @@ def _begun(graph: Graph, statuses: dict[int, str], tallies: list[Tally]) -> Walk
 
 
 def _in_order(graph: Graph, statuses: Mapping[int, str]) -> dict[int, str]:
-    """The statuses, with those that were canceled too early as if they had not ended."""
+    """Return the statuses; a task that was canceled while a task before it is active counts as running."""
     known = dict(statuses)
     if TaskStatus.CANCELED in known.values():
         for position in graph.downstream(p for p, status in statuses.items() if status in TASK_ACTIVE):

@@ -14,6 +14,7 @@ from django_director.common.suggestions import question
 from django_director.definitions import HOOK_PREFIX
 from django_director.engine import workflow_named
 from django_director.exceptions import DirectorError, UnknownRun, UnknownTask, UnknownWorkflow
+from django_director.graph import views_of
 from django_director.models import Run, Task, Workflow
 from django_director.status import RUN_ACTIVE, STOP_SPARING, RunStatus
 
@@ -98,7 +99,7 @@ def _hooks_of(run: Run, label: str) -> list[Task]:
 
 
 def _unknown_step(run: Run, text: str) -> str:
-    view = run.version.graph.views.get(text)
+    view = views_of(run.version.graph).get(text)
     if view is not None and view.is_container:
         return f"“{text}” is a group or chain of run {run.pk}, not a task; name one of its steps"
     hint = question(text, run.tasks.order_by().values_list("step", flat=True).distinct())

@@ -12,19 +12,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from django_director.db.functions import iso
-from django_director.definitions import ApprovalStep, Container, Definition, MapStep, Step, TaskStep, WorkflowStep
+from django_director.definitions import ApprovalStep
 from django_director.engine.concurrency import keys, pending_reasons
 from django_director.exceptions import InvalidPayload
 from django_director.graph import OWN_TASK
-from django_director.masking.schemas import mask_schema
 from django_director.masking.values import MASKED, mask
-from django_director.models import Run, Task, Workflow, WorkflowVersion
-from django_director.schedules.beat_rows import describe_many
+from django_director.models import Run, Task, Workflow
 from django_director.status import TaskStatus
 
 from . import served_queues, visible_errors
 from .hook_names import outcome_of
-from .summaries import last_runs, task_counts
+from .summaries import task_counts
 
 if TYPE_CHECKING:
     from django_director.graph import Graph
@@ -97,44 +95,6 @@ def tasks_as_json(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> lis
     return list(_tasks(run, tasks, with_payload=with_payload))
 
 
-def workflow_as_json(workflow: Workflow) -> Json:
-    """One workflow, with its last run in short."""
-    return workflows_as_json([workflow])[0]
-
-
-def workflows_as_json(workflows: Iterable[Workflow]) -> list[Json]:
-    """Workflows of a list, in a fixed number of queries."""
-    listed = list(workflows)
-    versions = WorkflowVersion.objects.in_bulk({workflow.current_version_id for workflow in listed} - {None})
-    last = last_runs(listed)
-    schedules = describe_many(listed)
-    return [
-        _workflow(workflow, versions.get(workflow.current_version_id or 0))
-        | {
-            "schedules": [_as_json_times(schedule) for schedule in schedules[workflow.pk]],
-            "last_run": _short_run(last[workflow.pk]) if workflow.pk in last else None,
-        }
-        for workflow in listed
-    ]
-
-
-def step_as_json(step: Step) -> Json:
-    """A step of a definition; ``tasks`` holds the members of a container, or what a map does for each item."""
-    members: tuple[Step, ...] | None = None
-    if isinstance(step, Container | MapStep):
-        members = step.members if isinstance(step, Container) else step.body
-    return {
-        "id": step.id,
-        "kind": step.kind,
-        "task": step.task if isinstance(step, TaskStep) else None,
-        "workflow": step.workflow if isinstance(step, WorkflowStep) else None,
-        "queue": step.queue,
-        "with": mask(step.kwargs) or None if isinstance(step, TaskStep) else None,
-        "tasks": None if members is None else [step_as_json(member) for member in members],
-        "description": step.description or None,
-    }
-
-
 def time_as_json(value: datetime | None) -> str | None:
     """ISO 8601 in UTC with a ``Z``."""
     return iso(value)
@@ -182,7 +142,7 @@ def _waiting(place: pending_reasons.Waiting) -> Json:
     return {"reason": str(place), "behind": _id(place.behind), "until": time_as_json(place.until)}
 
 
-def _short_run(run: Run) -> Json:
+def short_run_as_json(run: Run) -> Json:
     return {
         "id": str(run.pk),
         "status": run.shown_status,
@@ -264,25 +224,6 @@ class _Upstream:
         if id(positions) not in self.lists:
             self.lists[id(positions)] = [self.graph.node(position).step.id for position in positions]
         return self.lists[id(positions)]
-
-
-def _workflow(workflow: Workflow, version: WorkflowVersion | None) -> Json:
-    definition = version.graph.definition if version else Definition(name=workflow.name)
-    return {
-        "name": workflow.name,
-        "description": definition.description or None,
-        "version": version.number if version else None,
-        "is_active": workflow.is_active,
-        "schedules": [],
-        "schema": mask_schema(definition.schema),
-        "steps": [step_as_json(step) for step in definition.tasks],
-        "hooks": {outcome: list(map(step_as_json, steps)) for outcome, steps in definition.hooks.items()},
-        "last_run": None,
-    }
-
-
-def _as_json_times(schedule: Json) -> Json:
-    return {key: time_as_json(value) if isinstance(value, datetime) else value for key, value in schedule.items()}
 
 
 def _id(value: Any) -> str | None:

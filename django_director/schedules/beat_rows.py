@@ -1,8 +1,9 @@
-"""``periodic:`` as django-celery-beat's rows. Used only when django-celery-beat is installed.
+"""Writes the ``periodic:`` entries of workflows as rows of django-celery-beat, if that is installed.
 
-A row is ours when it has our task and a name made here (``director: shop.ORDER``, `` #2`` for the second
-entry). The files own its timing and payload, the admin everything else: the switch, queue, priority, expiry.
-Rows of other names that run a workflow were made by hand; they are shown and left alone.
+A row belongs to django-director if it has its task and a name made here (``director: shop.ORDER``, with `` #2``
+for the second entry). The files decide on the timing and the payload of such a row, and the admin on everything
+else: its switch, queue, priority and expiry. Rows with other names that run a workflow were made by hand. They are
+shown, but never changed.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 from celery import current_app
@@ -22,26 +23,24 @@ from django.db import router, transaction
 from django_director.db.functions import Now
 from django_director.definitions import Definition, Schedule
 
-from .timings import Timing, aware, next_run_at
-
-if TYPE_CHECKING:
-    from django_director.models import Workflow
+from .timings import Timing, aware
 
 Json = dict[str, Any]
+T = TypeVar("T", dict[str, Any], list[Any])
 
 TASK: Final = "django_director.run_workflow"
 PREFIX: Final = "director: "
 SWITCHED_OFF: Final = "Switched off by django-director: the workflow has left the files."
-"""In the description of a row that we switched off: only such a row is switched on again."""
+"""This stands in the description of a row that was switched off here. Only such a row is switched on again."""
 
 _OURS: Final = re.compile(r"director: (?P<workflow>\S+)(?: #\d+)?")
-_CRON_FIELDS: Final = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-_KINDS: Final = ("interval", "crontab", "solar", "clocked")
+CRON_FIELDS: Final = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+KINDS: Final = ("interval", "crontab", "solar", "clocked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What has to be done to one periodic task; ``row`` is ``None`` when it is to be made."""
+    """What is to be done with one periodic task; ``row`` is ``None`` if it is to be created."""
 
     name: str
     action: str
@@ -55,12 +54,15 @@ class Change:
 
 
 def is_installed() -> bool:
-    """Say whether the project uses django-celery-beat."""
+    """Whether the project uses django-celery-beat."""
     return apps.is_installed("django_celery_beat")
 
 
 def plan(definitions: Iterable[Definition]) -> list[Change]:
-    """What differs between the files and the rows; empty without django-celery-beat. One query."""
+    """Return the changes that make the rows agree with the definitions. It takes one query.
+
+    Without django-celery-beat there are none.
+    """
     if not is_installed():
         return []
     wanted = {
@@ -68,17 +70,18 @@ def plan(definitions: Iterable[Definition]) -> list[Change]:
         for definition in definitions
         for number, schedule in enumerate(definition.schedules, start=1)
     }
-    rows = {row.name: row for row in _rows().filter(name__startswith=PREFIX)}
+    found = {row.name: row for row in rows().filter(name__startswith=PREFIX)}
     in_files = {definition.name for definition in definitions}
-    changes = [_change(name, *wanted[name], rows.get(name)) for name in wanted]
-    changes += [_farewell(row, in_files) for name, row in rows.items() if name not in wanted]
+    changes = [_change(name, *wanted[name], found.get(name)) for name in wanted]
+    changes += [_removal(row, in_files) for name, row in found.items() if name not in wanted]
     return [change for change in changes if change is not None]
 
 
 def apply(changes: Iterable[Change]) -> None:
-    """Write what ``plan`` found, all or nothing; beat reads its schedule again only if there is something.
+    """Write the changes that ``plan`` has found, in one transaction. Without changes beat reads nothing again.
 
-    Beat's tables may be in another database than ours: the caller's transaction need not hold for them.
+    Beat's tables may be in another database than django-director's, so the caller's transaction need not cover
+    them.
     """
     wanted = list(changes)
     if not wanted:
@@ -89,53 +92,39 @@ def apply(changes: Iterable[Change]) -> None:
 
 
 def database() -> str:
-    """The alias of the database with django-celery-beat's tables, which must be installed."""
-    return router.db_for_write(_rows().model)
-
-
-def describe(workflow: Workflow) -> list[Json]:
-    """The schedules of one workflow; see ``describe_many``."""
-    return describe_many([workflow])[workflow.pk]
-
-
-def describe_many(workflows: Iterable[Workflow]) -> dict[Any, list[Json]]:
-    """By workflow's id: its schedules as ``{name, kind, value, timezone, enabled, next_run_at}``. One query.
-
-    Those made by hand are included. ``value`` is text (seconds of an interval, five fields of a crontab),
-    ``next_run_at`` an aware time or ``None``.
-    """
-    listed = list(workflows)
-    by_name = {workflow.name: workflow.pk for workflow in listed}
-    found: dict[Any, list[Json]] = {workflow.pk: [] for workflow in listed}
-    for row in _rows().filter(task=TASK).order_by("name") if listed and is_installed() else ():
-        pk = by_name.get(_workflow_of(row) or "")
-        if pk is not None:
-            found[pk].append(_as_json(row))
-    return found
+    """Return the alias of the database with django-celery-beat's tables. It must be installed."""
+    return router.db_for_write(rows().model)
 
 
 def enabled() -> Iterable[Any]:
-    """The periodic tasks that start workflows and are not switched off, with the ``present`` time. One query."""
-    return _rows().annotate(present=Now()).filter(task=TASK, enabled=True) if is_installed() else ()
+    """Return the rows of all schedules of workflows that are switched on. It takes one query.
+
+    Each row has the time of the database as ``present``.
+    """
+    return rows().annotate(present=Now()).filter(task=TASK, enabled=True) if is_installed() else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Periodic:
-    """A periodic task as it is now."""
+    """The present state of a periodic task."""
 
     timing: Timing
     until: datetime
-    """The present time of the database, or when it was switched off or expired: no slot is due after it."""
+    """No slot is due after this time.
+
+    It is the database's present time, or the time at which the task was switched off or expired.
+    """
     workflow: str | None
     payload: Any
 
 
 def periodic(name: str) -> Periodic | None:
-    """The periodic task ``name``; ``None`` when there is none of this name any more. One query."""
-    row = _rows().annotate(present=Now()).filter(name=name).first() if is_installed() else None
+    """Return the periodic task ``name``; ``None`` if there is none of this name any more. It takes one query."""
+    row = rows().annotate(present=Now()).filter(name=name).first() if is_installed() else None
     if row is None:
         return None
-    # Beat writes no row that is off: it was changed when that happened. One that is sent once has no next slot.
+    # Beat does not write a row that is switched off, so it was changed last when it was switched off. A task that
+    # is sent once has no slot after that.
     changed = None if row.enabled and not row.one_off else row.date_changed
     ends = [aware(moment) for moment in (row.present, row.expires, changed)]
     given = _loaded(row.kwargs, dict)
@@ -143,13 +132,13 @@ def periodic(name: str) -> Periodic | None:
     return Periodic(
         timing=Timing.of(row),
         until=min(moment for moment in ends if moment is not None),
-        workflow=_workflow_of(row),
+        workflow=workflow_of(row),
         payload=given.get("payload", second),
     )
 
 
 def row_name(workflow: str, number: int) -> str:
-    """The name of the periodic task for one entry of ``periodic``, counted from 1."""
+    """Return the name of the periodic task for an entry of ``periodic``; entries are counted from 1."""
     return f"{PREFIX}{workflow}" + (f" #{number}" if number > 1 else "")
 
 
@@ -162,11 +151,12 @@ def _apply(change: Change) -> None:
         _switch_off(change.row)
 
 
-def _rows() -> Any:
-    # An app that is not installed can't be imported.
+def rows() -> Any:
+    """Return a queryset of all periodic tasks. django-celery-beat must be installed."""
+    # Imported here: the models of an app that is not installed can't be imported.
     from django_celery_beat.models import PeriodicTask
 
-    return PeriodicTask.objects.select_related(*_KINDS)
+    return PeriodicTask.objects.select_related(*KINDS)
 
 
 def _change(name: str, workflow: str, schedule: Schedule, row: Any) -> Change | None:
@@ -181,8 +171,8 @@ def _change(name: str, workflow: str, schedule: Schedule, row: Any) -> Change | 
     return Change(name=name, action=action, row=row, workflow=workflow, schedule=schedule)
 
 
-def _farewell(row: Any, in_files: set[str]) -> Change | None:
-    """What becomes of a row that no entry asks for."""
+def _removal(row: Any, in_files: set[str]) -> Change | None:
+    """Return the change of a row that belongs to no entry of ``periodic`` any more."""
     ours = _OURS.fullmatch(row.name)
     if ours is None or row.task != TASK:
         return None
@@ -201,7 +191,7 @@ def _has_drifted(row: Any, workflow: str, schedule: Schedule) -> bool:
 
 
 def _has_timing(row: Any, schedule: Schedule) -> bool:
-    set_kinds = [kind for kind in _KINDS if getattr(row, f"{kind}_id") is not None]
+    set_kinds = [kind for kind in KINDS if getattr(row, f"{kind}_id") is not None]
     if set_kinds != [schedule.kind]:
         return False
     actual, wanted = getattr(row, schedule.kind), _spec(schedule)
@@ -209,9 +199,9 @@ def _has_timing(row: Any, schedule: Schedule) -> bool:
 
 
 def _spec(schedule: Schedule) -> dict[str, Any]:
-    """The columns of the row of django-celery-beat that holds this timing."""
+    """Return the columns and values of django-celery-beat's row for this timing."""
     if schedule.kind == "crontab":
-        fields = dict(zip(_CRON_FIELDS, schedule.value.split(), strict=True))
+        fields = dict(zip(CRON_FIELDS, schedule.value.split(), strict=True))
         return {**fields, "timezone": ZoneInfo(schedule.timezone or default_timezone())}
     seconds = float(schedule.value)
     if seconds.is_integer():
@@ -220,7 +210,7 @@ def _spec(schedule: Schedule) -> dict[str, Any]:
 
 
 def default_timezone() -> str:
-    """The name of Celery's time zone, which crontabs without one of their own are in."""
+    """Return the name of Celery's time zone, which counts for crontabs without a time zone of their own."""
     name = str(current_app.timezone)
     return name if name in available_timezones() else "UTC"
 
@@ -233,14 +223,14 @@ def _write(change: Change, schedule: Schedule) -> None:
     from django_celery_beat.models import PeriodicTask
 
     row = change.row or PeriodicTask(name=change.name, enabled=schedule.enabled)
-    fields = ["task", "args", "kwargs", *_KINDS, "last_run_at", "date_changed"]
+    fields = ["task", "args", "kwargs", *KINDS, "last_run_at", "date_changed"]
     row.task, row.args = TASK, "[]"
     row.kwargs = json.dumps(_kwargs(change.workflow, schedule), ensure_ascii=False)
     if change.row is None or not _has_timing(row, schedule):
-        for kind in _KINDS:
+        for kind in KINDS:
             setattr(row, kind, None)
         setattr(row, schedule.kind, _timing_row(schedule))
-        # Beat counts from now, instead of sending for a time of the new schedule that is past already.
+        # So beat counts from now on. Else it might send for a time of the new schedule that is past already.
         row.last_run_at = None
     if change.action == "switched on":
         row.enabled = True
@@ -264,42 +254,20 @@ def _timing_row(schedule: Schedule) -> Any:
 
     model = CrontabSchedule if schedule.kind == "crontab" else IntervalSchedule
     spec = _spec(schedule)
-    # Beat's own rows may be there several times: nothing makes them unique.
+    # There may be several equal rows: beat's tables have no unique constraint.
     return model.objects.filter(**spec).order_by("pk").first() or model.objects.create(**spec)
 
 
-def _workflow_of(row: Any) -> str | None:
-    """The name of the workflow that a periodic task runs, however its arguments were written."""
+def workflow_of(row: Any) -> str | None:
+    """Return the name of the workflow that a periodic task runs, by its keyword or positional arguments."""
     name = _loaded(row.kwargs, dict).get("name") or next(iter(_loaded(row.args, list)), None)
     return name if isinstance(name, str) else None
 
 
-def _loaded(text: str | None, kind: type[Any]) -> Any:
-    """Arguments as somebody may have typed them: what is not JSON of this kind counts as none."""
+def _loaded(text: str | None, kind: type[T]) -> T:
+    """Return the JSON value of arguments that a person may have typed; an empty one if it is of another kind."""
     try:
         value = json.loads(text or "null")
     except ValueError:
         return kind()
     return value if isinstance(value, kind) else kind()
-
-
-def _as_json(row: Any) -> Json:
-    kind = next((kind for kind in _KINDS if getattr(row, f"{kind}_id") is not None), None)
-    zone = str(row.crontab.timezone) if kind == "crontab" else None
-    return {
-        "name": row.name,
-        "kind": kind,
-        "value": _value(row, kind),
-        "timezone": zone,
-        "enabled": row.enabled,
-        "next_run_at": next_run_at(row, datetime.now(UTC)) if kind and row.enabled else None,
-    }
-
-
-def _value(row: Any, kind: str | None) -> str:
-    if kind == "crontab":
-        return " ".join(str(getattr(row.crontab, field)) for field in _CRON_FIELDS)
-    if kind == "interval":
-        seconds = row.interval.schedule.run_every.total_seconds()
-        return str(int(seconds)) if seconds.is_integer() else repr(seconds)
-    return str(getattr(row, kind)) if kind else ""

@@ -1,10 +1,10 @@
-"""Which run a message of beat's starts.
+"""Decides which run a message of beat starts.
 
-Beat goes on sending while no worker runs, so a worker that comes back finds a message for each slot since. Only
-the last ``MAX_MISSED_SLOTS`` of these are wanted, and the first messages start them: a message that is too late
-for its own slot starts the run of the first wanted slot that has none. So the last slot does not depend on a
+Beat goes on sending while no worker runs, so a worker that starts again finds a message for each slot since. Only
+the last ``MAX_MISSED_SLOTS`` of these slots are wanted, and the first messages start them: a message that is too
+late for its own slot starts the run of the first wanted slot that has none. So the last slot does not depend on a
 message that may not come, and a schedule whose queue is always late keeps its rhythm. If late messages were only
-left out, it would never start again.
+dropped, such a schedule would never start a run again.
 """
 
 from __future__ import annotations
@@ -29,20 +29,23 @@ from .timings import aware
 logger = logging.getLogger(__name__)
 
 COUNTED: Final = 5_000
-"""Up to which number missed slots are counted."""
+"""Missed slots are counted up to this number."""
 _INSTANT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Firing:
-    """A message of beat's: of which schedule, and sent when."""
+    """A message of beat: the name of its schedule, and when it was sent."""
 
     schedule: str
     sent: datetime
 
 
 def start_due(firing: Firing, name: str, payload: Any) -> Run | None:
-    """Start the run that a message of beat's stands for; ``None`` when no run is missing. Raises as ``start``."""
+    """Start the run for a message of beat and return it; ``None`` if no run is missing.
+
+    Raises the errors of ``engine.start``.
+    """
     entry = periodic(firing.schedule)
     if entry is None:
         return None if _is_covered(firing) else _start(firing, name, payload, firing.sent, firing.sent)
@@ -58,7 +61,8 @@ def start_due(firing: Firing, name: str, payload: Any) -> Run | None:
 def _report_duplicate(firing: Firing, interval: timedelta | None) -> None:
     latest = firing.sent + max((interval or timedelta(0)) / 2, slots.TOLERANCE)
     sent, slot = _latest(firing, latest) or (None, None)
-    # Not one that caught up, which has no message of its own, and not this very message before.
+    # The run has another message: it is not a run that has caught up, which has no message of its own, and it was
+    # not started by an earlier delivery of this very message.
     is_by_another = sent not in (slot, firing.sent)
     logger.info(
         "“%s” of %s starts nothing: the run for its time exists already%s.",
@@ -70,13 +74,13 @@ def _report_duplicate(firing: Firing, interval: timedelta | None) -> None:
 
 
 def _catch_up(firing: Firing, entry: Periodic, slot: datetime, call: tuple[str, Any]) -> Run | None:
-    """Start the first wanted slot that has no run, by a message that is too late for its own ``slot``.
+    """Start a run for the first wanted slot that has none, by a message that is too late for its own ``slot``.
 
-    The workflow and payload in ``call`` are those that the schedule has now, not those of the late message.
+    ``call`` is the workflow and the payload that the schedule has now. The late message may have others.
     """
     timing, newest = entry.timing, _newest(firing.schedule, entry)
     is_first = newest is None or newest < slot
-    # The first finds its own slot among those without a run.
+    # For the first message its own slot is among those without a run.
     since = slot - (timing.interval or _INSTANT) if newest is None or is_first else newest
     wanted = timing.last(since, entry.until, director.MAX_MISSED_SLOTS)
     run = None if wanted is None else _start(firing, *call, wanted, wanted)
@@ -99,7 +103,10 @@ def _report(firing: Firing, number: int, since: datetime) -> None:
 
 
 def _newest(schedule: str, entry: Periodic) -> datetime | None:
-    """From when the next slot of a schedule counts: the last run's slot, or for an interval, when it was sent."""
+    """Return the time from which the next slot of a schedule is counted; ``None`` if it has had no run.
+
+    It is the slot of the last run or, for an interval, the time at which that run's message was sent.
+    """
     runs = Run.objects.filter(schedule=schedule, scheduled_for__isnull=False).order_by("-scheduled_for")
     found = runs.values_list("scheduled_for", "sent_at").first()
     if found is None:
@@ -108,14 +115,14 @@ def _newest(schedule: str, entry: Periodic) -> datetime | None:
 
 
 def _is_covered(firing: Firing) -> bool:
-    """Whether a run has started since a message of a schedule that was deleted or renamed: then that is enough."""
+    """Whether a run has started after a message of a deleted or renamed schedule: then no other is needed."""
     runs = Run.objects.filter(schedule=firing.schedule).order_by("-scheduled_for")
     created = aware(runs.values_list("created_at", flat=True).first())
     return created is not None and created > firing.sent
 
 
 def _slot(firing: Firing, entry: Periodic, workflow: str) -> tuple[datetime | None, datetime]:
-    """The slot that a message stands for, ``None`` for a second message for it; and the time of that slot."""
+    """Return the slot of a message, ``None`` for the second message of a slot; and the time of the slot."""
     timing = entry.timing
     if timing.once is not None:
         return timing.once, timing.once
@@ -127,7 +134,7 @@ def _slot(firing: Firing, entry: Periodic, workflow: str) -> tuple[datetime | No
 
 def _interval_slot(firing: Firing, interval: timedelta, workflow: str) -> tuple[datetime | None, datetime]:
     previous = _previous_sending(firing, interval)
-    # When the workflow and its schedule were synced together, beat first sends one interval after that.
+    # If the workflow and its schedule were synced together, beat sends for the first time one interval later.
     since = (
         None if previous else Workflow.objects.filter(name=workflow).values_list("created_at", flat=True).first()
     )
@@ -136,13 +143,13 @@ def _interval_slot(firing: Firing, interval: timedelta, workflow: str) -> tuple[
 
 
 def _previous_sending(firing: Firing, interval: timedelta) -> datetime | None:
-    """When the message of the last run before this one was sent; messages may be worked off out of order."""
+    """Return when the message of the last run before this one was sent. Messages may arrive in another order."""
     found = _latest(firing, firing.sent + interval / 2)
     return None if found is None else found[0] or found[1]
 
 
 def _latest(firing: Firing, until: datetime) -> tuple[datetime | None, datetime | None] | None:
-    """When the message of the schedule's last run up to then was sent, and the slot of that run."""
+    """Return when the message of the schedule's last run up to ``until`` was sent, and the slot of that run."""
     runs = Run.objects.filter(schedule=firing.schedule, scheduled_for__lte=_stored(until)).order_by(
         "-scheduled_for"
     )
@@ -151,7 +158,7 @@ def _latest(firing: Firing, until: datetime) -> tuple[datetime | None, datetime 
 
 
 def _start(firing: Firing, name: str, payload: Any, slot: datetime, sent: datetime) -> Run | None:
-    """The run of this slot, or ``None`` when it has one already."""
+    """Start the run of a slot and return it; ``None`` if the slot has a run already."""
     run = start(
         name,
         payload,
@@ -164,5 +171,5 @@ def _start(firing: Firing, name: str, payload: Any, slot: datetime, sent: dateti
 
 
 def _stored(moment: datetime) -> datetime:
-    """As the database takes it: without a zone when ``USE_TZ`` is off."""
+    """Return a time in the form that the database takes: without a time zone if ``USE_TZ`` is off."""
     return moment if settings.USE_TZ else timezone.make_naive(moment)

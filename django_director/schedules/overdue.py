@@ -1,8 +1,8 @@
-"""Schedules whose time has come and that beat has not sent: nobody else would say that it does not run.
+"""Finds schedules that are due but that beat has not sent. Nothing else would tell people that beat does not run.
 
-Beat writes when it last sent a schedule, but only every three minutes and at its end. So a schedule is late only
-five minutes after it was due, and one with an interval after two of them; a run of it, which its message has
-started, says that it was sent.
+Beat writes when it last sent a schedule, but only every three minutes and when it ends. So a schedule counts as
+late only five minutes after it was due, or, if it has an interval, after two intervals. A run that a message of
+the schedule has started shows that it was sent.
 """
 
 from __future__ import annotations
@@ -22,28 +22,31 @@ from . import beat_rows
 from .timings import Timing, aware
 
 LATE: Final = timedelta(minutes=5)
+"""How long after its due time a schedule counts as late."""
 NAMED: Final = 3
-"""How many schedules a line names."""
+"""How many schedules a message names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Late:
-    """A schedule that was not sent."""
+    """A schedule that beat should have sent."""
 
     name: str
     due: datetime
-    """The first time at which it should have been."""
+    """The first time at which beat should have sent it."""
     now: datetime
 
     @property
     def seconds(self) -> float:
+        """For how many seconds it has been due."""
         return (self.now - self.due).total_seconds()
 
 
 def late() -> list[Late]:
-    """The enabled schedules that beat should have sent and has not, the latest first.
+    """Return the enabled schedules that beat should have sent and has not, those that were due first at the top.
 
-    One query, to beat's database, and another to ours where one seems late; none without django-celery-beat.
+    It takes one query to beat's database, and another to django-director's if a schedule seems late. Without
+    django-celery-beat it takes none.
     """
     found = {row.name: late for row in beat_rows.enabled() if (late := _late(row)) is not None}
     if found:
@@ -53,7 +56,10 @@ def late() -> list[Late]:
 
 
 def problem(found: Sequence[Late], *, with_names: bool = True) -> str:
-    """What is wrong, as a sentence; empty when nothing is. A schedule has the name of its workflow."""
+    """Return a sentence about late schedules; empty if there are none. ``with_names`` adds the schedules' names.
+
+    The name of a schedule contains that of its workflow.
+    """
     if not found:
         return ""
     number = "1 schedule" if len(found) == 1 else f"{len(found):,} schedules"
@@ -74,9 +80,9 @@ def _late(row: Any) -> Late | None:
     try:
         timing = Timing.of(row)
     except (ValueError, ParseException):
-        # Made by hand, and not readable: beat refuses it too.
+        # The schedule was made by hand and can't be read. Beat refuses it too.
         return None
-    # A change begins anew, as it does for beat.
+    # After a change the time counts anew, as it does for beat.
     due = timing.next(max(known))
     if due is None or now < due + max(LATE, timing.interval or LATE):
         return None
@@ -84,7 +90,7 @@ def _late(row: Any) -> Late | None:
 
 
 def _sent(found: dict[str, Late]) -> dict[str, datetime]:
-    """When the message of each schedule's last run was sent."""
+    """Return when the message of each schedule's last run was sent, by the schedule's name."""
     runs = Run.objects.filter(schedule__in=list(found), sent_at__isnull=False).order_by()
     rows = runs.values_list("schedule").annotate(Max("sent_at"))
     return {name: moment for name, sent in rows if (moment := aware(sent)) is not None}

@@ -1,6 +1,7 @@
-"""Slot arithmetic: for which moment did beat send? Pure, so that two workers always give the same answer.
+"""Works out the slot of a message of beat: the time for which it was sent.
 
-A slot names a firing. Beat does not say which it meant, it only sends; and two beats send twice.
+Beat does not say for which time it sends a message, and two beats send two messages for one time. A slot names
+that time. The functions here depend on their arguments only, so two workers always find the same slot.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
 TOLERANCE: Final = timedelta(seconds=1)
-"""How much earlier than due beat may send."""
+"""How long before the due time beat may send."""
 TOO_SOON: Final = 2 / 3
 """The part of an interval within which a second message is a duplicate.
 
-More than half: two beats that send half an interval apart would each find the other's message old enough.
+It is more than half: the messages of two beats that send half an interval apart must count as duplicates.
 """
 HORIZON: Final = 366 * 41
-"""Days in which every possible crontab falls due: 29 February on one weekday, with 2100 no leap year."""
+"""Within so many days every possible crontab is due, even on a 29 February that is a given day of the week.
+
+There are 40 years between two such days around 2100, which is no leap year.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,7 @@ class Cron:
     days_of_week: frozenset[int]
 
     def has_day(self, day: date) -> bool:
+        """Whether the crontab is due at some time of this day."""
         return (
             day.month in self.months
             and day.day in self.days_of_month
@@ -39,11 +44,12 @@ class Cron:
         )
 
     def has_time(self, local: datetime) -> bool:
+        """Whether the crontab is due at this local time."""
         return local.minute in self.minutes and local.hour in self.hours and self.has_day(local.date())
 
 
 def last_due(cron: Cron, moment: datetime, zone: tzinfo) -> datetime | None:
-    """The last due time up to ``moment``, in UTC; ``None`` when there was none for 41 years."""
+    """Return the last due time up to ``moment``, in UTC; ``None`` if there was none for 41 years."""
     today = moment.astimezone(zone).date()
     for day in _days(cron, today + timedelta(days=1), -1):
         for hour in sorted(cron.hours, reverse=True):
@@ -54,7 +60,7 @@ def last_due(cron: Cron, moment: datetime, zone: tzinfo) -> datetime | None:
 
 
 def next_due(cron: Cron, moment: datetime, zone: tzinfo) -> datetime | None:
-    """The first due time after ``moment``, in UTC; ``None`` when there is none for 41 years."""
+    """Return the first due time after ``moment``, in UTC; ``None`` if there is none for 41 years."""
     today = moment.astimezone(zone).date()
     for day in _days(cron, today - timedelta(days=1), 1):
         for hour in sorted(cron.hours):
@@ -65,18 +71,18 @@ def next_due(cron: Cron, moment: datetime, zone: tzinfo) -> datetime | None:
 
 
 def crontab_slot(cron: Cron, sent: datetime, zone: tzinfo) -> datetime | None:
-    """The slot of a message that was sent for a crontab; ``None`` when it is never due."""
+    """Return the slot of a message that was sent for a crontab; ``None`` if the crontab is never due."""
     return last_due(cron, sent + TOLERANCE, zone)
 
 
 def interval_slot(
     sent: datetime, interval: timedelta, previous: datetime | None, origin: datetime
 ) -> datetime | None:
-    """The slot of a message that was sent for an interval; ``None`` for a duplicate.
+    """Return the slot of a message that was sent for an interval; ``None`` for a duplicate.
 
-    ``previous`` is when the message of the previous run was sent: the slot is when the next was due.
-    A message sent too soon after it (``TOO_SOON``) comes from a second beat. The first slot of all is
-    counted from ``origin``, so that two beats agree on that one as well.
+    ``previous`` is when the message of the previous run was sent; the slot is when the next message was due. A
+    message that was sent too soon after it (``TOO_SOON``) comes from a second beat. The first slot of all is
+    counted from ``origin``, so that the messages of two beats have the same first slot.
     """
     if interval <= timedelta(0):
         return sent
@@ -89,9 +95,9 @@ def interval_slot(
 
 
 def next_of_interval(now: datetime, interval: timedelta, last: datetime) -> datetime:
-    """When an interval is due after ``now``, if it was due at ``last``.
+    """Return when an interval that was due at ``last`` is due for the first time after ``now``.
 
-    Beat writes down what it did only now and then, so ``last`` may be several intervals ago.
+    Beat writes only from time to time when it has sent, so ``last`` may be several intervals ago.
     """
     return last + max(1, (now - last) // interval + 1) * interval
 
@@ -104,7 +110,7 @@ def _days(cron: Cron, start: date, step: int) -> Iterator[date]:
 
 
 def _of_hour(cron: Cron, day: date, hour: int, zone: tzinfo) -> Iterator[datetime]:
-    """The due times of an hour. Of one that the clocks jump over, beat sends the first, and goes on from there."""
+    """Yield the due times in an hour of a day. In an hour that the clocks skip, beat sends only for the first."""
     first = min(cron.minutes)
     for minute in cron.minutes:
         due = _instant(day, hour, minute, zone)
@@ -113,8 +119,9 @@ def _of_hour(cron: Cron, day: date, hour: int, zone: tzinfo) -> Iterator[datetim
 
 
 def _instant(day: date, hour: int, minute: int, zone: tzinfo) -> datetime:
-    """When beat sends for a local time: one that comes twice in autumn the first time only.
+    """Return when beat sends for a local time.
 
-    One that the clocks jump over in spring is read with the offset of before the jump, an hour later by the clock.
+    For a time that comes twice, in autumn, it sends the first time only. A time that the clocks skip, in spring,
+    is read with the offset before the change, which is an hour later by the clock.
     """
     return datetime.combine(day, time(hour, minute), zone).astimezone(UTC)

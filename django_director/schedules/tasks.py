@@ -1,4 +1,4 @@
-"""The Celery task that beat sends: it starts a workflow, once for each slot of its schedule."""
+"""The Celery task that beat sends, which starts a workflow once for each slot of its schedule."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ from . import beat_rows, firings
 from .firings import Firing
 
 SENT_AT: Final = "director_sent_at"
-"""The header with the time of sending: a slot must not depend on how long a message had to wait."""
+"""The header with the time at which a message was sent: its slot must not depend on how long it had to wait."""
 BEAT_SAYS_SO: Final = celery.VERSION >= (5, 7)
-"""Since then beat marks its messages, so "run now" in its admin, which is no firing, can be told apart."""
+"""Whether beat marks its messages. The action "run now" of its admin sends messages that are for no slot."""
 
 
 @signals.before_task_publish.connect(sender=beat_rows.TASK, dispatch_uid="django_director.sent_at")
-def note_sending(headers: dict[str, Any], **_: Any) -> None:
-    """Write into the message when it is sent, and by whom; one that is sent again keeps its first."""
+def note_sending(headers: dict[str, Any], **_: object) -> None:
+    """Receive ``before_task_publish``: write into the message when it is sent, and by which installation.
+
+    A message that is sent again keeps what it has.
+    """
     headers.setdefault(SENT_AT, datetime.now(UTC).isoformat())
     headers.setdefault(BEAT_HEADER, {INSTALLATION: installation.current_id()})
 
@@ -37,7 +40,8 @@ def note_sending(headers: dict[str, Any], **_: Any) -> None:
     name=beat_rows.TASK,
     bind=True,
     ignore_result=True,
-    # A slot is started once, so a message may well be delivered twice, and must not be lost with its worker.
+    # A slot starts one run only, so it does no harm if a message is delivered twice. It must not be lost with its
+    # worker.
     acks_late=True,
     reject_on_worker_lost=True,
     autoretry_for=(OperationalError, InterfaceError, LockedRow),
@@ -46,10 +50,9 @@ def note_sending(headers: dict[str, Any], **_: Any) -> None:
     max_retries=20,
 )
 def run_workflow(self: Any, name: str, payload: Any = None) -> str | None:
-    """Start the workflow ``name`` and return the id of its run; ``None`` when the slot has its run already.
+    """Start the workflow ``name`` and return the id of its run; ``None`` if the slot has a run already.
 
-    Fails with a ``DirectorError`` when the workflow is unknown or has left the files, or the payload does
-    not fit.
+    Raises ``DirectorError`` if the workflow is unknown, has left the files, or does not accept the payload.
     """
     firing = _firing_of(self.request)
     if firing is None:
@@ -60,11 +63,11 @@ def run_workflow(self: Any, name: str, payload: Any = None) -> str | None:
 
 @shared_task(name=OWN_TASK, ignore_result=True)
 def step() -> None:
-    """What has a row and no task of the user's: ``worker`` does it when it comes with a message of ours."""
+    """Do nothing: this is the task of steps without a task of the user's. The worker does their work itself."""
 
 
 def _firing_of(request: Any) -> Firing | None:
-    """``None`` for a message that was not sent by beat for one of its rows."""
+    """Return the firing of a message; ``None`` if beat has not sent it for one of its rows."""
     headers: Mapping[str, Any] = request.headers or {}
     name = headers.get("periodic_task_name")
     if not name or not headers.get("celery_beat_task", not BEAT_SAYS_SO):
@@ -73,6 +76,7 @@ def _firing_of(request: Any) -> Firing | None:
 
 
 def _parsed(text: Any) -> datetime | None:
+    """Return the time in ISO 8601 with an offset that a header has; ``None`` for any other value."""
     try:
         moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""When a periodic task of django-celery-beat falls due. Takes its rows, never imports them."""
+"""Works out when a periodic task of django-celery-beat is due, from its row. It does not import beat's models."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from . import slots
 
 _SUN: Final = timedelta(days=1)
 _CLOSEST: Final = timedelta(minutes=1)
-"""Between two slots of a crontab."""
+"""The shortest time between two slots of a crontab."""
 _INSTANT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """When beat sends: exactly one of the three is set."""
+    """When beat sends: exactly one of ``cron``, ``interval`` and ``once`` is set."""
 
     cron: slots.Cron | None = None
     zone: tzinfo = UTC
@@ -31,6 +31,10 @@ class Timing:
 
     @classmethod
     def of(cls, row: Any) -> Timing:
+        """Return the timing of a periodic task.
+
+        Raises ``ValueError`` or ``ParseException`` if it can't be read.
+        """
         if row.crontab is not None:
             schedule = row.crontab.schedule
             return cls(cron=_cron(schedule), zone=schedule.tz)
@@ -38,26 +42,26 @@ class Timing:
             return cls(interval=row.interval.schedule.run_every)
         if row.clocked is not None:
             return cls(once=aware(row.clocked.clocked_time))
-        # The sun: once a day, a few minutes earlier or later.
+        # A solar schedule is due once a day, each day a few minutes earlier or later.
         return cls(interval=_SUN)
 
     def is_missed(self, slot: datetime, until: datetime, limit: int) -> bool:
-        """Whether ``limit`` or more slots have fallen due after ``slot``: its own run is not wanted any more."""
+        """Whether ``limit`` or more slots after ``slot`` are due: then the run of ``slot`` is not wanted."""
         if self.cron is not None and until - slot < limit * _CLOSEST:
             return False
         return self.count(slot, until, limit) >= limit
 
     def count(self, after: datetime, until: datetime, limit: int) -> int:
-        """How many slots fall due after a slot and up to ``until``; counting ends at ``limit``.
+        """Return how many slots are due after ``after`` and up to ``until``, but at most ``limit``.
 
-        Those of an interval are counted from ``after``. What happens once has none.
+        The slots of an interval are counted from ``after``. A task that is sent once has no further slots.
         """
         if self.cron is None:
             return max(0, min(limit, (until - after) // self.interval)) if self.interval else 0
         return sum(1 for _ in islice(self._of_cron(after, until), limit))
 
     def next(self, after: datetime) -> datetime | None:
-        """The first time after another at which beat sends; ``None`` when there is none."""
+        """Return the first time after ``after`` at which beat sends; ``None`` if there is none."""
         if self.once is not None:
             return self.once if self.once > after else None
         if self.cron is not None:
@@ -65,7 +69,7 @@ class Timing:
         return after + (self.interval or _SUN)
 
     def last(self, after: datetime, until: datetime, number: int) -> datetime | None:
-        """The ``number``-th slot from the end among those after ``after``, or the first when they are fewer."""
+        """Return the ``number``-th slot from the end among those after ``after``; the first if they are fewer."""
         if self.cron is None:
             count = self.count(after, until, sys.maxsize)
             return after + max(1, count - number + 1) * (self.interval or _SUN) if count else None
@@ -84,27 +88,30 @@ class Timing:
 
 
 def next_run_at(row: Any, now: datetime) -> datetime | None:
-    """An estimate: only beat knows when it last sent, and the sun's times are left to it."""
+    """Return an estimate when a periodic task runs next; ``None`` if it does not, or has a solar schedule.
+
+    Only beat knows exactly when it has sent last.
+    """
     expires = aware(row.expires)
     if (row.one_off and row.total_run_count) or (expires is not None and expires <= now) or row.solar:
         return None
     try:
         timing = Timing.of(row)
     except (ValueError, schedules.ParseException):
-        # Made by hand, and not readable: beat refuses it too.
+        # The schedule was made by hand and can't be read. Beat refuses it too.
         return None
     earliest = max(now, aware(row.start_time) or now)
     if timing.once is not None:
         return max(timing.once, now)
     if timing.cron is not None:
-        # A start time that is a due time itself is used.
+        # If the start time is itself a due time, it counts.
         return slots.next_due(timing.cron, earliest - timedelta(microseconds=1), timing.zone)
     last = aware(row.last_run_at or row.date_changed)
     return slots.next_of_interval(earliest, timing.interval or _SUN, last or now)
 
 
 def aware(moment: datetime | None) -> datetime | None:
-    """A stored time with its zone, which ``USE_TZ = False`` leaves out."""
+    """Return a stored time with its time zone, which is missing with ``USE_TZ = False``."""
     return timezone.make_aware(moment) if moment is not None and timezone.is_naive(moment) else moment
 
 

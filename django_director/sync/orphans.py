@@ -1,4 +1,4 @@
-"""Tasks that runs in flight need, and that no code is there for: a deployment took it away too early."""
+"""Finds tasks that active runs need, but whose code a deployment has removed too early."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from django_director.graph import OWN_TASK
 from django_director.models import Run, Task, WorkflowVersion
 
 LISTED: Final = 5
-"""How many workflows a line names."""
+"""How many workflows a warning names."""
 
 Needs = dict[str, dict[str, int]]
-"""By the name of a task: how many runs of each workflow need it."""
+"""How many runs of each workflow need a task, by the task's name and the workflow's."""
 
 
 def orphaned_tasks(known: Collection[str]) -> list[str]:
-    """A line for each task that runs in flight need and that is none of the ``known``."""
+    """Return a warning for each task that active runs need and that is not among the ``known`` ones."""
     needs: Needs = defaultdict(lambda: defaultdict(int))
     for name, workflow, runs in _unfinished():
         if name not in known:
@@ -38,7 +38,7 @@ def _unfinished() -> Iterator[tuple[str, str, int]]:
 
 
 def _to_come() -> Iterator[tuple[str, str, int]]:
-    """What has no rows yet: the hooks of active runs, and what their maps do for each item."""
+    """Yield tasks that may have no rows yet: the hooks of active runs, and the tasks in their maps."""
     runs = dict(Run.objects.active().order_by().values_list("version").annotate(Count("pk")))
     for version in WorkflowVersion.objects.filter(pk__in=runs).select_related("workflow"):
         definition = version.graph.definition

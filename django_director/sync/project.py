@@ -1,4 +1,4 @@
-"""The project as a whole: its workflow files, checked against the tasks of its Celery app."""
+"""Reads the workflow files of the project, and checks them against the tasks of its Celery app."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LIBRARY: Final = str(Path(os.__file__).parent)
 def read_project() -> Reading:
     """Read the project's workflow files and check their steps against the registered Celery tasks.
 
-    Nothing is raised for what is wrong in files or in the project's task modules: it is in ``problems``.
+    It raises nothing for mistakes in the files or in the project's task modules: these are in ``problems``.
     """
     reading = _read_files()
     if not director.AUTHORIZE:
@@ -60,32 +60,38 @@ def _read_files() -> Reading:
 
 
 def place_in_files(name: str) -> Place | None:
-    """Where a workflow of this name stands in the files, whatever the database knows."""
+    """Return the place of the workflow ``name`` in the files; ``None`` if they have none. It asks no database."""
     return next((found.place for found in _read_files().definitions if found.name == name), None)
 
 
 def known_tasks() -> Collection[str] | None:
-    """The names of the tasks that the project's code has, which is imported for that; ``None`` if it can't be."""
+    """Import the project's tasks and return their names; ``None`` if they can't be imported."""
     try:
         return set(_imported(_current_app()).tasks)
-    # As where the steps are checked, which tells what was raised.
+    # The project's modules may raise any error. It is reported where the steps are checked.
     except Exception:
         return None
 
 
 def import_name(name: str) -> object:
-    """What a dotted name leads to. Raises ``ImportError`` or ``AttributeError``, whatever its module raises."""
+    """Return the object that a dotted name leads to.
+
+    Raises ``ImportError`` or ``AttributeError``, and no others.
+    """
     try:
         return pkgutil.resolve_name(name)
     except (ImportError, AttributeError):
         raise
-    # A module of the project may raise anything when it is run.
+    # A module of the project may raise any error when it is imported.
     except Exception as error:
         raise ImportError(f"{type(error).__name__}: {error}") from error
 
 
 def _permissions() -> set[str]:
-    """What the models declare: no database is asked, so those made by hand are not among them."""
+    """Return the permissions that models declare.
+
+    It asks no database, so it lacks those that were made by hand.
+    """
     found = set()
     for options in (model._meta for model in apps.get_models()):
         actions = [get_permission_codename(action, options) for action in options.default_permissions]
@@ -94,14 +100,14 @@ def _permissions() -> set[str]:
 
 
 def celery_app() -> Celery | None:
-    """The project's Celery app; ``None`` when it has made none."""
+    """Return the project's Celery app; ``None`` if it has made none."""
     app = _current_app()
-    # Celery's stand-in is the only app called so that did not ask to be the current one.
+    # Without an app Celery makes one named "default", which has not been set as the current one.
     return None if app.main == "default" and not app.set_as_current else app  # type: ignore[attr-defined]
 
 
 def plans_of(name: str) -> Plans | None:
-    """How the Celery task of this name is called; ``None`` where its code is not loaded in this process."""
+    """Return how the Celery task ``name`` is called; ``None`` if its code is not loaded in this process."""
     app = _current_app()
     return Plans(_signature(app, name) or ANYTHING) if name in app.tasks else None
 
@@ -128,7 +134,7 @@ def _with_tasks(reading: Reading) -> Reading:
     app = _current_app()
     try:
         known = set(_imported(app).tasks)
-    # The project's modules are run here, and may raise anything; what they raise is reported.
+    # The project's modules are imported here and may raise any error, which is reported as a problem.
     except Exception as error:
         return reading.adding([_import_problem(error)])
     definitions = reading.definitions
@@ -142,7 +148,7 @@ def _with_tasks(reading: Reading) -> Reading:
 
 
 def _no_app() -> Problem:
-    """In place of what each step would say: without an app no task of the project is known."""
+    """Return the problem that stands in place of one for each step: without an app no task is known."""
     package = settings.SETTINGS_MODULE.partition(".")[0] if "." in (settings.SETTINGS_MODULE or "") else ""
     found = sys.modules.get(package)
     file = getattr(found, "__file__", None)
@@ -184,7 +190,7 @@ def _import_problem(error: Exception) -> Problem:
 
 
 def _raised_at(error: Exception) -> Place:
-    """The line of the project that the error comes from, as far as it can be told."""
+    """Return the place in the project's code from which an error comes, as far as it can be told."""
     if isinstance(error, SyntaxError) and error.filename:
         return Place(path=shown_path(Path(error.filename)), line=error.lineno or 1)
     frames = traceback.extract_tb(error.__traceback__)
@@ -198,7 +204,7 @@ def _is_own(filename: str) -> bool:
 
 
 def scheduler_of(app: Celery) -> str:
-    """Why beat would not send what the database says, with the scheduler of this app; empty when it would."""
+    """Return why beat, with this app's scheduler, ignores the schedules of the database; empty if it does not."""
     from django_celery_beat.schedulers import DatabaseScheduler  # its models need installed apps
 
     name = app.conf.beat_scheduler

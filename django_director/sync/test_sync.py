@@ -1,4 +1,4 @@
-"""A start in a test syncs what it needs: nobody has run ``syncworkflows`` on a database made for tests."""
+"""Syncs the workflow files when a test starts a workflow: a test database has had no ``syncworkflows``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from . import project, versions
 
 
 def sync_for_test(name: str) -> bool:
-    """Sync where a test starts a workflow that stands in the files and that its database does not have.
+    """Sync the workflow files if a test starts a workflow ``name`` that its database does not have.
 
-    Says whether the database has it now; not outside of tests. Raises ``InvalidDefinitions``.
+    Returns whether the database has the workflow now; outside of tests it does nothing and returns ``False``.
+    Raises ``InvalidDefinitions``.
     """
     if not _is_test():
         return False
@@ -27,7 +28,7 @@ def sync_for_test(name: str) -> bool:
 
 
 def _is_test() -> bool:
-    """Whether a test runner, Django's or pytest-django, has set this process up."""
+    """Whether a test runner, that of Django or pytest-django, has set up this process."""
     utils = sys.modules.get("django.test.utils")
     return hasattr(getattr(utils, "_TestState", None), "saved_data")
 

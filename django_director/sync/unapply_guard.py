@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from django.apps import AppConfig
 from django.core.management import CommandError
@@ -22,11 +22,12 @@ NAMED: Final = 5
 
 
 def refuse_to_drop_active_runs(
-    sender: AppConfig, using: str, plan: Sequence[tuple[Migration, bool]] = (), **_: Any
+    sender: AppConfig, using: str, plan: Sequence[tuple[Migration, bool]] = (), **_: object
 ) -> None:
-    """Raise ``CommandError`` when ``migrate`` is about to drop tables with active runs.
+    """Receive ``pre_migrate``: raise ``CommandError`` if ``migrate`` is about to drop tables with active runs.
 
-    Asked before the first step, so that nothing is half undone. Where the tables stay, nothing is asked.
+    It is called before the first migration is unapplied, so that none is undone in part. If ``migrate`` drops no
+    tables, it asks the database nothing.
     """
     if sender.label != "django_director" or os.environ.get(OVERRIDE) == "1":
         return
@@ -37,16 +38,16 @@ def refuse_to_drop_active_runs(
 
 
 def _makes_tables(migration: Migration) -> bool:
-    """Whether this is our first migration, under whatever name: it depends on none of ours."""
+    """Whether this is django-director's first migration: it depends on none of its migrations."""
     label = "django_director"
     return migration.app_label == label and all(app != label for app, _ in migration.dependencies)
 
 
 def _active_runs(using: str) -> list[tuple[str, int]]:
-    """The workflows with active runs in a database, and how many each has, most first."""
+    """Return the workflows with active runs in a database, each with their number, the most first."""
     if Run._meta.db_table not in connections[using].introspection.table_names():
         return []
-    # Columns that every version of the table has: the migrations may not all be applied.
+    # Only columns that every version of the table has: later migrations may not have been applied.
     runs = Run.objects.using(using).filter(finished_at=None).order_by()
     counted = runs.values_list("workflow__name").annotate(number=Count("pk"))
     return list(counted.order_by("-number", "workflow__name"))

@@ -1,6 +1,7 @@
-"""Definitions to rows: what the files say becomes what the database runs.
+"""Stores the definitions of the workflow files as rows: workflows, their versions and their schedules.
 
-The content of a definition is stored once, by its hash: going back to an earlier text reuses its version.
+The content of a definition is stored once, under its hash: a file that returns to an earlier content reuses that
+version.
 """
 
 from __future__ import annotations
@@ -32,21 +33,21 @@ from .orphans import orphaned_tasks
 
 LOCK: Final = "sync"
 SYNC_PATIENCE: Final = 30.0
-"""Seconds in which a sync is tried again when another one or a busy database is in its way."""
+"""For how many seconds a sync is tried again if another sync, or a busy database, is in its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
-    """What a sync did, or would do: names of workflows, with what changed in brackets."""
+    """What a sync has done, or would do: names of workflows, with what has changed in brackets."""
 
     added: Sequence[str] = ()
     changed: Sequence[str] = ()
     unchanged: Sequence[str] = ()
     deactivated: Sequence[str] = ()
     schedules: Sequence[str] = ()
-    """Periodic tasks with what happens to them."""
+    """The names of periodic tasks, with what happens to them in brackets."""
     warnings: Sequence[str] = ()
-    """Of runs in flight that need a task which no longer exists."""
+    """Warnings about active runs that need a task which no longer exists."""
 
     @property
     def is_due(self) -> bool:
@@ -55,7 +56,10 @@ class SyncReport:
 
 
 def sync(*, dry_run: bool = False) -> SyncReport:
-    """Store what the workflow files say. Raises ``InvalidDefinitions``, and then nothing has changed."""
+    """Store the workflows of the files; with ``dry_run`` write nothing.
+
+    Raises ``InvalidDefinitions`` if the files have problems; then nothing has changed.
+    """
     reading = project.read_project()
     if reading.problems:
         raise InvalidDefinitions(reading.problems)
@@ -67,7 +71,7 @@ def sync(*, dry_run: bool = False) -> SyncReport:
 def store(definitions: Iterable[Definition], *, dry_run: bool = False) -> SyncReport:
     """Store these definitions and deactivate all other workflows, in one transaction.
 
-    Two calls at once are made one after the other. With ``dry_run`` nothing is written.
+    Of two calls at the same time the second waits for the first. With ``dry_run`` nothing is written.
     """
     wanted = {definition.name: definition for definition in definitions}
     if dry_run:
@@ -84,7 +88,10 @@ def _store(wanted: dict[str, Definition]) -> SyncReport:
 
 
 def _lock() -> None:
-    """Let one sync work at a time. A write, so that it can be a transaction's first statement."""
+    """Lock the row of syncs, so that one sync works at a time.
+
+    It is a write because a transaction of SQLite should begin with one.
+    """
     mine = {"holder": f"{socket.gethostname()}:{os.getpid()}", "until": Now(), "beat_at": Now()}
     if not Lease.objects.filter(name=LOCK).update(**mine):
         Lease.objects.bulk_create([Lease(name=LOCK, **mine)], ignore_conflicts=True)
@@ -93,7 +100,7 @@ def _lock() -> None:
 
 @dataclass(slots=True)
 class _Entry:
-    """One definition beside its row."""
+    """One definition and its row, with the reasons for which the row is to be changed."""
 
     definition: Definition
     hash: str
@@ -131,7 +138,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Sync:
-    """The difference between the files and the rows."""
+    """The differences between the files and the rows."""
 
     entries: list[_Entry]
     gone: list[Workflow]
@@ -182,14 +189,14 @@ def _workflows() -> Any:
 def _insert_workflows(entries: Sequence[_Entry]) -> None:
     new = [entry for entry in entries if entry.row is None]
     Workflow.objects.bulk_create([Workflow(name=entry.definition.name) for entry in new])
-    # Not every database gives the new ids back.
+    # Not every database returns the ids of new rows.
     rows = {row.name: row for row in _workflows().filter(name__in=[e.definition.name for e in new])} if new else {}
     for entry in new:
         entry.row = rows[entry.definition.name]
 
 
 def _set_versions(entries: Sequence[_Entry]) -> None:
-    """Give each row the version with its definition's hash: an earlier one, or a new one."""
+    """Set the current version of each row: the earlier version with the definition's hash, or a new one."""
     known = _versions(entries)
     missing = [entry for entry in entries if _key(entry) not in known]
     if missing:
@@ -248,8 +255,11 @@ def _row(entry: _Entry) -> Workflow:
     return entry.row
 
 
-def sync_after_migrate(sender: AppConfig, using: str, verbosity: int = 1, stdout: Any = None, **_: Any) -> None:
-    """Sync once all tables are there, if the project wants that. Problems are told and do no harm to migrate."""
+def sync_after_migrate(sender: AppConfig, using: str, verbosity: int = 1, stdout: Any = None, **_: object) -> None:
+    """Receive ``post_migrate``: sync the workflow files if the project wants that and all tables exist.
+
+    Problems are printed, and ``migrate`` goes on.
+    """
     if sender.label != "django_director" or not director.SYNC_AFTER_MIGRATE or using not in _databases().values():
         return
     missing = _missing_tables()
@@ -268,7 +278,7 @@ def sync_after_migrate(sender: AppConfig, using: str, verbosity: int = 1, stdout
 
 
 def write(report: SyncReport, line: Callable[[str], object]) -> None:
-    """Hand a report over as lines of text."""
+    """Call ``line`` with each line of a report as text."""
     for name in report.added:
         line(f"added        {name}")
     for name in report.changed:
@@ -281,7 +291,7 @@ def write(report: SyncReport, line: Callable[[str], object]) -> None:
 
 
 def _databases() -> dict[str, str]:
-    """The tables that a sync needs, with the alias of the database of each: not all need be in the same."""
+    """Return the tables that a sync needs, each with the alias of its database: beat's may be in another one."""
     found = {model._meta.db_table: director.DATABASE for model in (Lease, Workflow, WorkflowVersion)}
     if beat_rows.is_installed():
         found[apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table] = beat_rows.database()
@@ -289,7 +299,7 @@ def _databases() -> dict[str, str]:
 
 
 def _missing_tables() -> list[str]:
-    """After ``migrate APP``, or on the way back, not all of them need be there."""
+    """Return the tables that a sync needs and that do not exist, as after ``migrate APP`` or a migration back."""
     wanted = _databases()
     existing = {alias: set(connections[alias].introspection.table_names()) for alias in set(wanted.values())}
     return [table for table, alias in wanted.items() if table not in existing[alias]]

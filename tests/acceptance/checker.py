@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from django_director.engine.flow import item_rows
 from django_director.engine.lineage import descendants
 from django_director.engine.outbox import STRIDE
-from django_director.graph import Graph, Node, expand, items, replay
+from django_director.graph import Graph, Node, expand, items, replay, start_of
 from django_director.models import Run, Task
 from django_director.status import (
     RUN_FINISHED,
@@ -178,7 +178,7 @@ def history_order(run: Run, history: Iterable[Line]) -> Iterator[Violation]:
     graph = run.version.graph
     nodes = {str(task.pk): graph.nodes[task.position] for task in _steps(run).nodes().only("position")}
     status: dict[int, str] = dict.fromkeys(range(len(graph.nodes)), TaskStatus.PENDING)
-    for settled, ranges in graph.beginning.found.settled.items():
+    for settled, ranges in start_of(graph).found.settled.items():
         status |= dict.fromkeys(expand(ranges), settled)
     for line in history:
         node = nodes.get(line.get("task", ""))

@@ -4,13 +4,8 @@ import pytest
 from django.utils import timezone
 
 from django_director.models import Run, Workflow
-from django_director.presentation.serializers import (
-    run_as_json,
-    runs_as_json,
-    task_as_json,
-    workflow_as_json,
-    workflows_as_json,
-)
+from django_director.presentation.serializers import run_as_json, runs_as_json, task_as_json
+from django_director.presentation.workflow_serializers import workflow_as_json, workflows_as_json
 from tests import factories
 
 pytestmark = pytest.mark.django_db

@@ -18,7 +18,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from django_director.definitions import Schedule
 from django_director.exceptions import InactiveWorkflow, InvalidPayload, UnknownWorkflow
 from django_director.models import Run, Workflow
-from django_director.schedules import beat_rows
+from django_director.schedules import beat_rows, descriptions
 from django_director.schedules.tasks import SENT_AT, run_workflow
 from django_director.status import Trigger
 from django_director.sync import versions
@@ -153,12 +153,12 @@ class TestSync:
     def test_without_beat(self, settings):
         settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django_celery_beat"]
         assert store(AT_7).schedules == []
-        assert beat_rows.describe(Workflow.objects.get()) == []
+        assert descriptions.describe(Workflow.objects.get()) == []
 
 
 class TestDescribe:
     def describe(self):
-        return beat_rows.describe(Workflow.objects.get(name="shop.ORDER"))
+        return descriptions.describe(Workflow.objects.get(name="shop.ORDER"))
 
     def test_shape(self):
         store(AT_7, MINUTELY)
@@ -197,7 +197,7 @@ class TestDescribe:
         versions.store([definition(f"shop.W{n}", schedules=(AT_7, MINUTELY)) for n in range(20)])
         workflows = list(Workflow.objects.all())
         with django_assert_num_queries(1):
-            found = beat_rows.describe_many(workflows)
+            found = descriptions.describe_many(workflows)
         assert {len(described) for described in found.values()} == {2}
 
 

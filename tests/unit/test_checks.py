@@ -6,7 +6,7 @@ import pytest
 from django.apps import apps
 from django.db import connections
 
-from django_director.checks import static
+from django_director.checks import setting_values, static
 from django_director.conf import DEFAULTS
 from django_director.definitions.fields.plain_values import NAME_LENGTH
 from django_director.models import NAME_LENGTH as COLUMN
@@ -19,8 +19,8 @@ def ids(messages):
 
 
 def test_a_rule_for_every_setting_and_the_defaults_hold():
-    assert set(static.RULES) == set(DEFAULTS)
-    assert static.check_settings() == []
+    assert set(setting_values.RULES) == set(DEFAULTS)
+    assert setting_values.check_settings() == []
 
 
 def test_names_fit_the_columns():
@@ -51,7 +51,7 @@ async def decides_later(user, action, workflow):
 )
 def test_wrong_settings(settings, given, expected):
     settings.DIRECTOR = given
-    (message,) = static.check_settings()
+    (message,) = setting_values.check_settings()
     assert message.id == expected
     assert message.hint
 
@@ -69,14 +69,14 @@ def test_wrong_settings(settings, given, expected):
 )
 def test_a_setting_that_can_not_be_used_is_told_with_the_reason(settings, given, reason):
     settings.DIRECTOR = given
-    (message,) = static.check_settings()
+    (message,) = setting_values.check_settings()
     assert (message.id, reason in message.msg) == ("director.E007", True), message
     assert message.hint
 
 
 def test_the_nearest_key_is_shown(settings):
     settings.DIRECTOR = {"LEASSE": 5}
-    assert static.check_settings()[0].hint == "Did you mean LEASE?"
+    assert setting_values.check_settings()[0].hint == "Did you mean LEASE?"
 
 
 def test_a_missing_alias(settings):

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.core.management import get_commands, load_command_class
 
 import django_director
-from django_director.checks import live, static
+from django_director.checks import live, setting_values, static
 from django_director.conf import DEFAULTS
 from django_director.definitions import CODES
 from django_director.models import Run
@@ -52,7 +52,7 @@ def test_every_problem_of_files_with_its_words():
 
 
 def test_every_system_check():
-    modules = [Path(module.__file__) for module in (static, live)]
+    modules = [Path(module.__file__) for module in (setting_values, static, live)]
     used = {code for module in modules for code in re.findall(r"director\.[EW]\d{3}", module.read_text())}
     assert {code for code in cells("checks.md", 0) if code.startswith("director.")} == used
 

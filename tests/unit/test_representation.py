@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
-from django_director.presentation.serializers import step_as_json, time_as_json
+from django_director.presentation.serializers import time_as_json
+from django_director.presentation.workflow_serializers import step_as_json
 from tests import factories
 
 

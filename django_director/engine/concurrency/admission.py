@@ -31,7 +31,7 @@ from django_director.definitions import Concurrency
 from django_director.engine import outbox, reactions, stopping, transitions
 from django_director.engine.flow import advance, item_rows
 from django_director.engine.outbox import RunRef
-from django_director.graph import replay
+from django_director.graph import replay, roots_of
 from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet
 from django_director.status import RunStatus, Stop
@@ -163,7 +163,7 @@ def _write_admission(run: Run, slot: int) -> bool:
     failpoints.point("admit.updated")
     after_commit(partial(failpoints.point, "admit.committed"))
     if run.generation == 0:
-        outbox.queue(run, graph, graph.roots)
+        outbox.queue(run, graph, roots_of(graph))
     else:
         item_rows.begin_all_items(run, graph)
         rows = Task.objects.filter(run_id=run.pk).nodes().values_list("position", "status")

@@ -28,7 +28,7 @@ BATCH: Final = 500
 
 def read_items(run_id: UUID, graph: Graph, node: Node, count: int) -> Items:
     """Read what the ``count`` items of a map have come to so far."""
-    return items.look(graph, node, statuses(run_id, node), count)
+    return items.inspect(graph, node, statuses(run_id, node), count)
 
 
 def statuses(run_id: UUID, node: Node) -> dict[Place, str]:

@@ -17,7 +17,7 @@ from django_director.db.functions import Now, later
 from django_director.db.lock_limits import row_seconds
 from django_director.engine import history, outbox, transitions
 from django_director.engine.flow import gates
-from django_director.graph import Graph, Span
+from django_director.graph import Graph, Span, roots_of, start_of
 from django_director.models import Gate, Run, Task
 from django_director.status import RunStatus
 
@@ -72,7 +72,7 @@ def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
     values |= {
         "run": run.pk,
         "tasks": rows_as_text(list(_task_rows(run.pk, graph, _states(graph, str, _ready_states(str, None))))),
-        "gates": rows_as_text(list(gates.gate_rows(graph, graph.beginning.tallies))),
+        "gates": rows_as_text(list(gates.gate_rows(graph, start_of(graph).tallies))),
         **(note.values if note else {}),
     }
     _started(run, inserting.execute(**values), timeout)
@@ -177,8 +177,8 @@ def _task_rows(run_id: UUID, graph: Graph, states: Iterator[State]) -> Iterator[
 
 def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[State]:
     """The states of all tasks, in order of position; ``ready`` gives those of the first tasks."""
-    decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in graph.roots]
-    for status, spans in graph.beginning.found.settled.items():
+    decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in roots_of(graph)]
+    for status, spans in start_of(graph).found.settled.items():
         settled = _state(transitions.settled(status, moment(0)))
         decided += [(span, repeat(settled)) for span in spans]
     position = 0

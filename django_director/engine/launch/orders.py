@@ -14,7 +14,7 @@ from django_director.definitions import payloads
 from django_director.engine import transitions
 from django_director.engine.concurrency import keys
 from django_director.exceptions import Conflict, DirectorError, InvalidPayload
-from django_director.graph import MAX_LEVELS
+from django_director.graph import MAX_LEVELS, start_of
 from django_director.models import Run, WorkflowVersion, users
 
 
@@ -88,7 +88,7 @@ def _pk(row: Any) -> Any:
 def new_run(order: Order) -> Run:
     """The row of an ordered run, which is not inserted yet."""
     run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
-    outcome = order.version.graph.beginning.found.outcome
+    outcome = start_of(order.version.graph).found.outcome
     has_key = order.fields.get("concurrency_key") is not None
     for name, value in (order.fields | transitions.run_created(outcome, has_key=has_key)).items():
         setattr(run, name, value)

@@ -32,7 +32,7 @@ from django_director.engine.flow import gates, hooks
 from django_director.exceptions import (
     LockedRow,
 )
-from django_director.graph import Span
+from django_director.graph import Span, roots_of, start_of
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.status import RunStatus, TaskStatus, Trigger
 
@@ -132,7 +132,7 @@ def counts_at_start(run: Run) -> dict[str, int] | None:
     if run.concurrency_key is not None:
         return None
     graph = run.version.graph
-    found = graph.beginning.found
+    found = start_of(graph).found
     counts = {TaskStatus.QUEUED: _size(found.ready)}
     counts |= {status: _size(spans) for status, spans in found.settled.items()}
     counts[TaskStatus.PENDING] = len(graph.nodes) - sum(counts.values())
@@ -159,7 +159,7 @@ def _insert(order: Order) -> tuple[Run, bool]:
 def _fits_at_once(order: Order) -> bool:
     graph = order.version.graph
     begins_now = order.not_before is None and graph.definition.concurrency is None
-    return begins_now and graph.beginning.found.outcome is None and initial_rows.fit_at_once(graph)
+    return begins_now and start_of(graph).found.outcome is None and initial_rows.fit_at_once(graph)
 
 
 def _insert_at_once(order: Order, *, has_note: bool = False) -> Run:
@@ -177,7 +177,7 @@ def insert(order: Order) -> Run:
     initial_rows.insert_run(run, orders.time_limit(order.version, order.timeout), order.not_before)
     failpoints.point("start.inserted")
     initial_rows.insert_tasks(run, graph, order.not_before)
-    gates.insert_gates(run.pk, graph, graph.beginning.tallies)
+    gates.insert_gates(run.pk, graph, start_of(graph).tallies)
     if run.is_finished:
         hooks.insert(run.pk, graph, RunStatus(run.status), generation=0)
         reactions.run_ended(run)
@@ -187,7 +187,7 @@ def insert(order: Order) -> Run:
 def _begun(order: Order, run: Run) -> Run:
     begins_now = order.publish and order.not_before is None
     if begins_now and run.status != RunStatus.PENDING:
-        outbox.publish_after_commit(run, run.version.graph, run.version.graph.roots)
+        outbox.publish_after_commit(run, run.version.graph, roots_of(run.version.graph))
     after_commit(partial(_announce, run))
     if begins_now and run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))

@@ -73,7 +73,7 @@ def _plan(
     after = {**before, **dict.fromkeys(again, TaskStatus.PENDING)}
     if skipped is not None:
         after[skipped] = TaskStatus.SKIPPED
-    found = items.look(graph, node, after, count)
+    found = items.inspect(graph, node, after, count)
     return ItemPlan(node=node, count=count, before=before, again=again, skipped=skipped, found=found)
 
 

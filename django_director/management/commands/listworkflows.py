@@ -9,7 +9,7 @@ from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import Json, moment
 from django_director.management.output import Cell, Printer
 from django_director.models import Workflow
-from django_director.presentation.serializers import workflows_as_json
+from django_director.presentation.workflow_serializers import workflows_as_json
 
 HEADERS = ("NAME", "SCHEDULE", "NEXT RUN", "LAST RUN", "STEPS")
 

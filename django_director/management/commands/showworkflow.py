@@ -11,7 +11,7 @@ from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.definition import limits, tree
 from django_director.models import Workflow
 from django_director.presentation.lookups import find_workflow
-from django_director.presentation.serializers import workflow_as_json
+from django_director.presentation.workflow_serializers import workflow_as_json
 
 from .listworkflows import last_run_text, next_run, schedule_text
 

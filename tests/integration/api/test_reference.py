@@ -9,7 +9,8 @@ from rest_framework.views import APIView
 from django_director.api import serializers
 from django_director.api.graph import graph_as_json
 from django_director.api.urls import urlpatterns
-from django_director.presentation.serializers import run_as_json, task_as_json, workflow_as_json
+from django_director.presentation.serializers import run_as_json, task_as_json
+from django_director.presentation.workflow_serializers import workflow_as_json
 from django_director.status import TaskStatus, Trigger
 from tests import factories
 

@@ -9,7 +9,8 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_director import engine
 from django_director.definitions import Concurrency, Retry
 from django_director.models import Run, Workflow
-from django_director.presentation.serializers import run_as_json, runs_as_json, task_as_json, workflows_as_json
+from django_director.presentation.serializers import run_as_json, runs_as_json, task_as_json
+from django_director.presentation.workflow_serializers import workflows_as_json
 from tests import factories
 from tests.asking import asked
 

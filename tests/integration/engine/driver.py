@@ -153,7 +153,7 @@ def _counters(run: Run, node: Node) -> dict[int, list[int]]:
         return {}
     rows = run.tasks.filter(map_index__gte=0, position__range=(node.body[0], node.body[1] - 1))
     statuses = {(index, p): status for index, p, status in rows.values_list("map_index", "position", "status")}
-    found = items.look(graph, node, statuses, count)
+    found = items.inspect(graph, node, statuses, count)
     if run.status == RunStatus.PENDING:
         assert not found.active, "something began before the run had a slot"
     elif node.max_parallel is None:

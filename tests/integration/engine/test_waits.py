@@ -13,6 +13,7 @@ from django_director import engine
 from django_director.engine.steps import timers
 from django_director.engine.supervisor import audit, leases, publishing
 from django_director.exceptions import DirectorError, ExpressionError
+from django_director.graph import views_of
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
 from django_director.worker import own_steps
@@ -221,7 +222,7 @@ def test_thousands_of_waits_one_after_the_other(order):
     graph = run.version.graph
     (node,) = [node for node in graph.nodes if node.step.id == "B"]
     assert node.shape.assemble({graph.nodes[0].position: "through"}) == "through"
-    assert graph.views["W4999"].shape == node.shape
+    assert views_of(graph)["W4999"].shape == node.shape
 
 
 @pytest.mark.timeout(60)

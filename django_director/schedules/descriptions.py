@@ -1,0 +1,58 @@
+"""Describes the schedules of workflows, as pages, the API and commands show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from django_director.models import Workflow
+
+from .beat_rows import CRON_FIELDS, KINDS, TASK, is_installed, rows, workflow_of
+from .timings import next_run_at
+
+Json = dict[str, Any]
+
+
+def describe(workflow: Workflow) -> list[Json]:
+    """Return the schedules of one workflow, each as ``describe_many`` describes it."""
+    return describe_many([workflow])[workflow.pk]
+
+
+def describe_many(workflows: Iterable[Workflow]) -> dict[Any, list[Json]]:
+    """Return the schedules of workflows, by the workflow's id. It takes one query.
+
+    Each schedule is ``{name, kind, value, timezone, enabled, next_run_at}``. Schedules that were made by hand are
+    included. ``value`` is text: the seconds of an interval, or the five fields of a crontab. ``next_run_at`` is an
+    aware time or ``None``.
+    """
+    listed = list(workflows)
+    by_name = {workflow.name: workflow.pk for workflow in listed}
+    found: dict[Any, list[Json]] = {workflow.pk: [] for workflow in listed}
+    for row in rows().filter(task=TASK).order_by("name") if listed and is_installed() else ():
+        pk = by_name.get(workflow_of(row) or "")
+        if pk is not None:
+            found[pk].append(_as_json(row))
+    return found
+
+
+def _as_json(row: Any) -> Json:
+    kind = next((kind for kind in KINDS if getattr(row, f"{kind}_id") is not None), None)
+    zone = str(row.crontab.timezone) if kind == "crontab" else None
+    return {
+        "name": row.name,
+        "kind": kind,
+        "value": _value(row, kind),
+        "timezone": zone,
+        "enabled": row.enabled,
+        "next_run_at": next_run_at(row, datetime.now(UTC)) if kind and row.enabled else None,
+    }
+
+
+def _value(row: Any, kind: str | None) -> str:
+    if kind == "crontab":
+        return " ".join(str(getattr(row.crontab, field)) for field in CRON_FIELDS)
+    if kind == "interval":
+        seconds = row.interval.schedule.run_every.total_seconds()
+        return str(int(seconds)) if seconds.is_integer() else repr(seconds)
+    return str(getattr(row, kind)) if kind else ""
