@@ -279,7 +279,8 @@ def _width(point: str) -> float:
 def sentence(path: Path) -> str:
     """What a room owns: the first paragraph of its docstring."""
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return " ".join(text.split("\n\n")[0].split()).replace("``", "`").replace("|", "\\|")
+    words = " ".join(text.split("\n\n")[0].split()).removeprefix("Owns ").replace("``", "`").replace("|", "\\|")
+    return words[:1].upper() + words[1:]
 
 
 def folders(room: str) -> Iterator[tuple[str, Path]]:
