@@ -1,4 +1,4 @@
-"""What lists ask of many rows at once: how many tasks of a run have which status, the last run of a workflow."""
+"""What lists ask of many rows at once: the tasks of runs by status, and the last run of each workflow."""
 
 from __future__ import annotations
 
