@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .parts import is_valid, part_of, target_of
+from .parts import Validator, is_valid, part_of, target_of
 from .work import work
 
 
-def evaluated_keys(validator: Any, instance: dict[str, Any], schema: Any) -> set[str]:
+def evaluated_keys(validator: Validator, instance: dict[str, Any], schema: object) -> set[str]:
     """Return the keys of an object that ``schema``, and those of its branches that hold for it, have judged."""
     found: set[str] = set()
     for _, part in _holding(validator, instance, schema):
@@ -21,7 +21,7 @@ def evaluated_keys(validator: Any, instance: dict[str, Any], schema: Any) -> set
     return found
 
 
-def evaluated_items(validator: Any, instance: list[Any], schema: Any) -> set[int]:
+def evaluated_items(validator: Validator, instance: list[Any], schema: object) -> set[int]:
     """Return the indexes of a list that ``schema``, and those of its branches that hold for it, have judged."""
     found: set[int] = set()
     for owner, part in _holding(validator, instance, schema):
@@ -37,7 +37,7 @@ def evaluated_items(validator: Any, instance: list[Any], schema: Any) -> set[int
     return found
 
 
-def _holding(validator: Any, instance: Any, schema: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _holding(validator: Validator, instance: object, schema: object) -> Iterator[tuple[Validator, dict[str, Any]]]:
     """Return the schema and those of its branches that hold for the value, each with its validator."""
     work().check_time()
     if not isinstance(schema, dict):
@@ -51,7 +51,7 @@ def _holding(validator: Any, instance: Any, schema: Any) -> Iterator[tuple[Any, 
         yield from _holding(part_of(validator, part), instance, part)
 
 
-def _branches(validator: Any, instance: Any, schema: dict[str, Any]) -> Iterator[Any]:
+def _branches(validator: Validator, instance: object, schema: dict[str, Any]) -> Iterator[object]:
     for keyword in ("allOf", "anyOf", "oneOf"):
         yield from (part for part in schema.get(keyword, ()) if is_valid(validator, instance, part))
     if "if" in schema:

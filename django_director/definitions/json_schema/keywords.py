@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
 from jsonschema.exceptions import ValidationError
 
 from .evaluated import evaluated_items, evaluated_keys
-from .parts import is_valid, target_of
+from .parts import Validator, is_valid, target_of
 from .work import work
 
 Errors = Iterator[ValidationError]
+Schema = Mapping[str, Any]
+"""The schema in which a keyword stands."""
 
 
-def canonical(value: Any) -> str:
+def canonical(value: object) -> str:
     """Return a text that two JSON values share exactly when JSON Schema calls them equal.
 
     ``1`` and ``1.0`` are equal, ``1`` and ``true`` are not, and the order of keys means nothing. It is a text and
@@ -34,7 +36,7 @@ def canonical(value: Any) -> str:
 _FLOAT: Final = re.compile(r"\d[.eE]")
 
 
-def _whole(value: Any) -> Any:
+def _whole(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
@@ -42,8 +44,8 @@ def _whole(value: Any) -> Any:
     return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
-def unique_items(validator: Any, is_asked: Any, instance: Any, schema: Any) -> Errors:
-    if not is_asked or not validator.is_type(instance, "array"):
+def unique_items(validator: Validator, is_asked: bool, instance: object, schema: Schema) -> Errors:
+    if not is_asked or not isinstance(instance, list):
         return
     seen: dict[str, int] = {}
     for index, item in enumerate(instance):
@@ -54,7 +56,7 @@ def unique_items(validator: Any, is_asked: Any, instance: Any, schema: Any) -> E
             return
 
 
-def enum(validator: Any, values: Any, instance: Any, schema: Any) -> Errors:
+def enum(validator: Validator, values: list[object], instance: object, schema: Schema) -> Errors:
     kept = work().choices
     if id(values) not in kept:
         kept[id(values)] = values, frozenset(map(canonical, values))
@@ -62,30 +64,32 @@ def enum(validator: Any, values: Any, instance: Any, schema: Any) -> Errors:
         yield ValidationError("")
 
 
-def const(validator: Any, value: Any, instance: Any, schema: Any) -> Errors:
+def const(validator: Validator, value: object, instance: object, schema: Schema) -> Errors:
     if canonical(value) != canonical(instance):
         yield ValidationError("")
 
 
-def multiple_of(validator: Any, step: Any, instance: Any, schema: Any) -> Errors:
+def multiple_of(validator: Validator, step: float, instance: object, schema: Schema) -> Errors:
     """Check ``multipleOf`` exactly: by floats 19.99 is no multiple of 0.01."""
-    if not validator.is_type(instance, "number"):
+    if isinstance(instance, bool) or not isinstance(instance, int | float):
         return
     if _exact(instance) % _exact(step):
         yield ValidationError("")
 
 
-def _exact(number: Any) -> int | Fraction:
+def _exact(number: float) -> int | Fraction:
     return Fraction(repr(number)) if isinstance(number, float) else number
 
 
-def pattern(validator: Any, expression: str, instance: Any, schema: Any) -> Errors:
-    if validator.is_type(instance, "string") and not work().is_found(expression, instance):
+def pattern(validator: Validator, expression: str, instance: object, schema: Schema) -> Errors:
+    if isinstance(instance, str) and not work().is_found(expression, instance):
         yield ValidationError("")
 
 
-def pattern_properties(validator: Any, patterns: dict[str, Any], instance: Any, schema: Any) -> Errors:
-    if not validator.is_type(instance, "object"):
+def pattern_properties(
+    validator: Validator, patterns: dict[str, object], instance: object, schema: Schema
+) -> Errors:
+    if not isinstance(instance, dict):
         return
     for expression, part in patterns.items():
         for key, value in instance.items():
@@ -93,8 +97,8 @@ def pattern_properties(validator: Any, patterns: dict[str, Any], instance: Any, 
                 yield from validator.descend(value, part, path=key, schema_path=expression)
 
 
-def additional_properties(validator: Any, part: Any, instance: Any, schema: Any) -> Errors:
-    if not validator.is_type(instance, "object"):
+def additional_properties(validator: Validator, part: object, instance: object, schema: Schema) -> Errors:
+    if not isinstance(instance, dict):
         return
     known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
     further = [
@@ -109,15 +113,15 @@ def additional_properties(validator: Any, part: Any, instance: Any, schema: Any)
         yield _unknown(further)
 
 
-def required(validator: Any, names: Any, instance: Any, schema: Any) -> Errors:
-    if validator.is_type(instance, "object"):
+def required(validator: Validator, names: list[str], instance: object, schema: Schema) -> Errors:
+    if isinstance(instance, dict):
         for name in names:
             if name not in instance:
                 yield ValidationError(f"{json.dumps(name, ensure_ascii=False)} is a required property")
 
 
-def unevaluated_properties(validator: Any, part: Any, instance: Any, schema: Any) -> Errors:
-    if not validator.is_type(instance, "object"):
+def unevaluated_properties(validator: Validator, part: object, instance: object, schema: Schema) -> Errors:
+    if not isinstance(instance, dict):
         return
     known = evaluated_keys(validator, instance, schema)
     wrong = [key for key in instance if key not in known and not is_valid(validator, instance[key], part)]
@@ -125,8 +129,8 @@ def unevaluated_properties(validator: Any, part: Any, instance: Any, schema: Any
         yield _unknown(wrong)
 
 
-def unevaluated_items(validator: Any, part: Any, instance: Any, schema: Any) -> Errors:
-    if not validator.is_type(instance, "array"):
+def unevaluated_items(validator: Validator, part: object, instance: object, schema: Schema) -> Errors:
+    if not isinstance(instance, list):
         return
     known = evaluated_items(validator, instance, schema)
     wrong = [
@@ -136,12 +140,12 @@ def unevaluated_items(validator: Any, part: Any, instance: Any, schema: Any) -> 
         yield ValidationError(f"no items are allowed at {_listed(map(str, wrong))}")
 
 
-def reference(validator: Any, address: Any, instance: Any, schema: Any) -> Errors:
+def reference(validator: Validator, address: str, instance: object, schema: Schema) -> Errors:
     contents, resolver = target_of(validator, address)
     yield from validator.descend(instance, contents, resolver=resolver)
 
 
-def recursive_reference(validator: Any, address: Any, instance: Any, schema: Any) -> Errors:
+def recursive_reference(validator: Validator, address: str, instance: object, schema: Schema) -> Errors:
     contents, resolver = target_of(validator, None)
     yield from validator.descend(instance, contents, resolver=resolver)
 

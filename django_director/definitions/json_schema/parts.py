@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
+from jsonschema.exceptions import ValidationError
 from referencing.jsonschema import lookup_recursive_ref
 
 from .work import work
 
 
-def part_of(validator: Any, schema: Any, resolver: Any = None) -> Any:
+class Validator(Protocol):
+    """What is used of a validator of ``jsonschema``, some of which has no types or is not public."""
+
+    _resolver: Any
+    RESOURCE: Any
+
+    def is_type(self, instance: object, type: str) -> bool:
+        """Return whether a value is of a type of JSON Schema."""
+
+    def iter_errors(self, instance: object) -> Iterator[ValidationError]:
+        """Yield the errors of a value."""
+
+    def evolve(self, **changes: object) -> Validator:
+        """Return a validator that differs in some attributes."""
+
+    def descend(
+        self,
+        instance: object,
+        schema: object,
+        path: object = None,
+        schema_path: object = None,
+        resolver: object = None,
+    ) -> Iterator[ValidationError]:
+        """Yield the errors of a part of the value by a part of the schema."""
+
+
+def part_of(validator: Validator, schema: object, resolver: Any = None) -> Validator:
     """Return the validator of a part of the schema of ``validator``."""
     begun = validator._resolver if resolver is None else resolver
     kept, key = work().parts, (type(validator), id(schema), id(begun))
@@ -18,10 +46,11 @@ def part_of(validator: Any, schema: Any, resolver: Any = None) -> Any:
         inside = begun if resolver is not None else begun.in_subresource(validator.RESOURCE(schema))
         # The resolver is kept too: another one might get its number.
         found = kept[key] = validator.evolve(schema=schema, _resolver=inside), begun
-    return found[0]
+    part: Validator = found[0]
+    return part
 
 
-def target_of(validator: Any, address: str | None) -> tuple[Any, Any]:
+def target_of(validator: Validator, address: str | None) -> tuple[Any, Any]:
     """Return what a reference leads to, and the resolver there; ``None`` stands for ``$recursiveRef``.
 
     Raises ``referencing.exceptions.Unresolvable``.
@@ -35,6 +64,6 @@ def target_of(validator: Any, address: str | None) -> tuple[Any, Any]:
     return found[0].contents, found[0].resolver
 
 
-def is_valid(validator: Any, instance: Any, schema: Any) -> bool:
+def is_valid(validator: Validator, instance: object, schema: object) -> bool:
     """Return whether a value fits a part of the schema."""
     return next(validator.descend(instance, schema), None) is None

@@ -61,7 +61,8 @@ class Kind(Generic[S]):
     def to_json(self, step: S, store: Callable[[Step], Json]) -> Json:
         """Return the stored form of what only this kind has: the fields that are not as usual.
 
-        ``store`` gives the whole stored form of a step in it.
+        ``store`` gives the whole stored form of a step in it. A kind whose fields hold other than JSON values has
+        its own ``to_json`` and ``from_json``.
         """
         own = ((part.name, getattr(step, part.name)) for part in self._own if not _is_usual(step, part))
         return {name: keep_order(value) if isinstance(value, dict | list) else value for name, value in own}
