@@ -17,12 +17,12 @@ from .serializers import Json, short_run_as_json, time_as_json
 
 
 def workflow_as_json(workflow: Workflow) -> Json:
-    """One workflow, with its last run in short."""
+    """Return a workflow, with its last run in short form."""
     return workflows_as_json([workflow])[0]
 
 
 def workflows_as_json(workflows: Iterable[Workflow]) -> list[Json]:
-    """Workflows of a list, in a fixed number of queries."""
+    """Return the workflows of a list; the number of queries does not depend on its length."""
     listed = list(workflows)
     versions = WorkflowVersion.objects.in_bulk({workflow.current_version_id for workflow in listed} - {None})
     last = last_runs(listed)
@@ -38,7 +38,10 @@ def workflows_as_json(workflows: Iterable[Workflow]) -> list[Json]:
 
 
 def last_runs(workflows: Sequence[Workflow]) -> dict[int, Run]:
-    """By workflow: its newest run, if there is one. One query, an index probe per workflow."""
+    """Return the newest run of each workflow that has one, by the workflow's id.
+
+    It takes one query, which reads one entry of an index for each workflow.
+    """
     newest = Run.objects.filter(workflow=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     chosen = Workflow.objects.filter(pk__in=[workflow.pk for workflow in workflows]).order_by()
     runs = Run.objects.filter(pk__in=chosen.annotate(newest=Subquery(newest)).values("newest"))
@@ -46,7 +49,7 @@ def last_runs(workflows: Sequence[Workflow]) -> dict[int, Run]:
 
 
 def step_as_json(step: Step) -> Json:
-    """A step of a definition; ``tasks`` holds the members of a container, or what a map does for each item."""
+    """Return a step of a definition; ``tasks`` are the members of a container, or the steps in a map."""
     members: tuple[Step, ...] | None = None
     if isinstance(step, Container | MapStep):
         members = step.members if isinstance(step, Container) else step.body

@@ -122,14 +122,14 @@ def test_queries(django_assert_num_queries):
 
 def test_it_is_a_problem_of_health():
     schedule(10 * MINUTE, interval=every(60))
-    found = health.read()
+    found = health.read_health()
     (late,) = found["late_schedules"]
     assert late["name"] == ORDER
     assert (
         f"beat has not sent 1 schedule (“director: shop.ORDER”) since {late['due_at']}: "
         "does it run? Start one: celery -A … beat"
     ) in found["problems"]
-    hidden = health.read(with_names=False)
+    hidden = health.read_health(with_names=False)
     assert "shop.ORDER" not in str(hidden)
     assert any("beat has not sent 1 schedule since" in problem for problem in hidden["problems"])
 
