@@ -46,7 +46,7 @@ class Workers:
         self._queues = {worker.name: worker.queues for worker in rows if _is_living(worker)}
 
     @classmethod
-    def read(cls) -> Workers:
+    def load(cls) -> Workers:
         """Read the workers from the database, in one query."""
         return cls(Worker.objects.annotate(now=Now()).order_by("name", "key"))
 
