@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
-from django_director.common.patterns import BadPattern, PatternTooSlow, compiled, search
+from django_director.common.patterns import BadPattern, PatternTooSlow, compile_pattern, search
 from django_director.conf import SECRET_KEYS, director
 from django_director.exceptions import InvalidPayload, InvalidSettings
 
@@ -205,7 +205,7 @@ def secret_keys() -> Keys:
 def _keys(patterns: tuple[str, ...]) -> Keys:
     try:
         for pattern in patterns:
-            compiled(pattern)
+            compile_pattern(pattern)
     except BadPattern as error:
         raise InvalidSettings(f'DIRECTOR["MASK"] is not a regular expression: {error}') from error
     return Keys(patterns)

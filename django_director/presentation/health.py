@@ -54,9 +54,9 @@ def read_health(*, with_names: bool = True) -> Json:
 def _rows(*, with_names: bool = True) -> Json:
     supervisor = Lease.objects.filter(name=LEASE_NAME).exclude(holder="").annotate(now=Now()).first()
     workers = list(Worker.objects.annotate(now=Now()).order_by("name", "key"))
-    living, backlogs, late = Workers(workers), served_queues.backlogs(), overdue.late()
+    living, backlogs, late = Workers(workers), served_queues.backlogs(), overdue.find_late()
     return {
-        "problems": [problem] if (problem := overdue.problem(late, with_names=with_names)) else [],
+        "problems": [problem] if (problem := overdue.describe(late, with_names=with_names)) else [],
         "supervisor": None if supervisor is None else _seen(supervisor.holder, supervisor.beat_at, supervisor.now),
         "workers": [
             _seen(worker.name, worker.seen_at, worker.now)

@@ -121,15 +121,15 @@ def id_span(text: str) -> tuple[UUID, UUID] | None:
     return UUID(digits.ljust(HEX_DIGITS, "0")), UUID(digits.ljust(HEX_DIGITS, "f"))
 
 
-def shown_as(runs: RunQuerySet, statuses: list[str]) -> RunQuerySet:
+def filter_by_status(runs: RunQuerySet, statuses: list[str]) -> RunQuerySet:
     """Return those of ``runs`` whose ``shown_status`` is one of ``statuses``."""
     where = Q()
     for status in statuses:
-        where |= _shown_as(status)
+        where |= _has_status(status)
     return runs.filter(where)
 
 
-def _shown_as(status: str) -> Q:
+def _has_status(status: str) -> Q:
     active = Q(status__in=RUN_ACTIVE)
     if status == "canceling":
         return active & ~Q(stop__in=STOP_SPARING)

@@ -58,7 +58,7 @@ def is_installed() -> bool:
     return apps.is_installed("django_celery_beat")
 
 
-def plan(definitions: Iterable[Definition]) -> list[Change]:
+def plan_changes(definitions: Iterable[Definition]) -> list[Change]:
     """Return the changes that make the rows agree with the definitions. It takes one query.
 
     Without django-celery-beat there are none.
@@ -77,8 +77,8 @@ def plan(definitions: Iterable[Definition]) -> list[Change]:
     return [change for change in changes if change is not None]
 
 
-def apply(changes: Iterable[Change]) -> None:
-    """Write the changes that ``plan`` has found, in one transaction. Without changes beat reads nothing again.
+def apply_changes(changes: Iterable[Change]) -> None:
+    """Write the changes of ``plan_changes`` in one transaction. Without changes beat reads nothing again.
 
     Beat's tables may be in another database than django-director's, so the caller's transaction need not cover
     them.
@@ -96,7 +96,7 @@ def database() -> str:
     return router.db_for_write(rows().model)
 
 
-def enabled() -> Iterable[PeriodicRow]:
+def enabled_rows() -> Iterable[PeriodicRow]:
     """Return the rows of all schedules of workflows that are switched on. It takes one query.
 
     Each row has the time of the database as ``present``.
@@ -118,7 +118,7 @@ class Periodic:
     payload: Any
 
 
-def periodic(name: str) -> Periodic | None:
+def find_periodic(name: str) -> Periodic | None:
     """Return the periodic task ``name``; ``None`` if there is none of this name any more. It takes one query."""
     row = rows().annotate(present=Now()).filter(name=name).first() if is_installed() else None
     if row is None:

@@ -42,20 +42,20 @@ class Late:
         return (self.now - self.due).total_seconds()
 
 
-def late() -> list[Late]:
+def find_late() -> list[Late]:
     """Return the enabled schedules that beat should have sent and has not, those that were due first at the top.
 
     It takes one query to beat's database, and another to django-director's if a schedule seems late. Without
     django-celery-beat it takes none.
     """
-    found = {row.name: late for row in beat_rows.enabled() if (late := _late(row)) is not None}
+    found = {row.name: late for row in beat_rows.enabled_rows() if (late := _late(row)) is not None}
     if found:
         sent = _sent(found)
         found = {name: late for name, late in found.items() if name not in sent or sent[name] < late.due}
     return sorted(found.values(), key=lambda late: late.due)
 
 
-def problem(found: Sequence[Late], *, with_names: bool = True) -> str:
+def describe(found: Sequence[Late], *, with_names: bool = True) -> str:
     """Return a sentence about late schedules; empty if there are none. ``with_names`` adds the schedules' names.
 
     The name of a schedule contains that of its workflow.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
-from django_director.common.patterns import BadPattern, compiled, slow_part
+from django_director.common.patterns import BadPattern, compile_pattern, slow_part
 from django_director.common.suggestions import MAX_HINTS, nearest
 from django_director.definitions.source.report import CERTAIN
 
@@ -44,7 +44,7 @@ def bad_patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
     """The patterns that can't be used, each with the keys that lead to it."""
     for keys, pattern in _patterns(schema):
         try:
-            compiled(pattern)
+            compile_pattern(pattern)
         except BadPattern as error:
             yield keys, str(error)
 
