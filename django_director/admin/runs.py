@@ -29,7 +29,7 @@ from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation import open_approvals
-from django_director.presentation.lookups import SHOWN_STATUSES, shown_as
+from django_director.presentation.lookups import SHOWN_STATUSES, filter_by_status
 from django_director.presentation.summaries import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
@@ -92,7 +92,7 @@ class StatusFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         value = self.value()
-        return queryset if value is None else shown_as(cast(RunQuerySet, queryset), [value])
+        return queryset if value is None else filter_by_status(cast(RunQuerySet, queryset), [value])
 
 
 @admin.register(Run)

@@ -259,7 +259,7 @@ def _lack(task: Task) -> str:
     if task.run.paused_at is not None:
         return _("held back while the run is paused")
     queue = served_queues.of_task(task)
-    if not served_queues.Workers.read().lack(queue):
+    if not served_queues.Workers.load().lack(queue):
         return ""
     return _("no worker takes from this queue; %(cure)s") % {"cure": served_queues.cure(formatting.name(queue))}
 

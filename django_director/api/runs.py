@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from django_director.access.authorization import visible
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
-from django_director.presentation.lookups import id_span, shown_as
+from django_director.presentation.lookups import filter_by_status, id_span
 from django_director.presentation.serializers import runs_as_json, tasks_as_json
 
 from .graph import graph_as_json
@@ -86,7 +86,7 @@ def filtered(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
     if "workflow" in filters:
         runs = runs.filter(workflow__name=filters["workflow"])
     if "status" in filters:
-        runs = shown_as(runs, filters["status"])
+        runs = filter_by_status(runs, filters["status"])
     if "trigger" in filters:
         runs = runs.filter(trigger=filters["trigger"])
     if "user" in filters:

@@ -87,7 +87,7 @@ class Health(DirectorView):
         require(request.user, "view_run")
         query(request, NoOptions)
         # Where the project hides workflows, it hides their names.
-        found = health.read(with_names=not director.AUTHORIZE)
+        found = health.read_health(with_names=not director.AUTHORIZE)
         return Response(found, status.HTTP_200_OK if found["healthy"] else status.HTTP_503_SERVICE_UNAVAILABLE)
 
 

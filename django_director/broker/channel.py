@@ -1,4 +1,4 @@
-"""Kombu's channel on the broker's rows."""
+"""Kombu's channel, which reads and writes the broker's rows."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from .errors import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)
 
+Payload = dict[str, Any]
+"""A message as kombu has it."""
+
 TRANSIENT_TTL: Final = 60.0
-"""The shortest life of a transient queue without a consumer that holds messages, in seconds."""
+"""For how many seconds a transient queue is kept at least, if it has no consumer that holds messages."""
 _TOUCH: Final = TRANSIENT_TTL / 3
 _SPARE: Final = 4
-"""Read a few more than wanted: others claim too."""
+"""How many messages are read beyond those that are wanted: other consumers may claim some of them first."""
 
 
 class QoS(virtual.QoS):
-    """Messages that were delivered and are not settled. Settling changes the row at once."""
+    """The messages that were delivered and are not settled yet. To settle one changes its row at once."""
 
-    # The published types of kombu lack some of this.
+    # Kombu's published types lack some of these attributes.
     channel: Any
     _delivered: Any
     _flush: Callable[[], None]
@@ -43,7 +46,10 @@ class QoS(virtual.QoS):
         self.channel.settle(delivery_tag, requeue=requeue)
 
     def restore_unacked(self) -> Any:
-        """Give everything back, when the channel closes. No error is fatal: the rows are safe without it."""
+        """Give all messages back, when the channel closes.
+
+        An error does no harm: other consumers will free them.
+        """
         self._flush()
         try:
             self.channel.settle_pending()
@@ -55,12 +61,12 @@ class QoS(virtual.QoS):
 
 
 class Channel(virtual.Channel):
-    """A channel: it publishes with the connection that Django has for the calling thread."""
+    """A channel of the broker. It publishes with the connection that Django has for the calling thread."""
 
     QoS = QoS
     supports_fanout = True
     connection: Any
-    """Our ``Transport``; ``None`` once the channel is closed."""
+    """The ``Transport`` of this package; ``None`` once the channel is closed."""
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         self.store = connection.store
@@ -73,15 +79,15 @@ class Channel(virtual.Channel):
 
     # Publishing
 
-    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+    def _put(self, queue: str, message: Payload, **kwargs: object) -> None:
         self._store_message([queue], message)
 
-    def _put_fanout(self, exchange: str, message: dict[str, Any], routing_key: str, **kwargs: Any) -> None:
+    def _put_fanout(self, exchange: str, message: Payload, routing_key: str, **kwargs: object) -> None:
         queues = {queue for _, _, queue in self.get_table(exchange)}
         if queues:
             self._store_message(sorted(queues), message)
 
-    def _store_message(self, queues: list[str], message: dict[str, Any]) -> None:
+    def _store_message(self, queues: list[str], message: Payload) -> None:
         self.store.put(queues, self._get_message_priority(message, reverse=True), encode(message))
 
     # Receiving
@@ -107,12 +113,12 @@ class Channel(virtual.Channel):
             return message
         return None
 
-    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
+    def _get(self, queue: str, timeout: float | None = None) -> Payload:
         for payload in self._receive(queue, 1, no_ack=queue in self._silent):
             return payload
         raise Empty
 
-    def _get_and_deliver(self, queue: str, callback: Callable[..., Any]) -> None:
+    def _get_and_deliver(self, queue: str, callback: Callable[..., object]) -> None:
         most = self.connection.batch
         if self.qos.prefetch_count:
             most = min(most, self.qos.can_consume_max_estimate())
@@ -123,8 +129,8 @@ class Channel(virtual.Channel):
         if not delivered:
             raise Empty
 
-    def _receive(self, queue: str, most: int, *, no_ack: bool) -> Iterator[dict[str, Any]]:
-        """Up to ``most`` messages, each claimed only when the caller asks for it."""
+    def _receive(self, queue: str, most: int, *, no_ack: bool) -> Iterator[Payload]:
+        """Yield up to ``most`` messages; each is claimed only when the caller asks for it."""
         for pk, body, deliveries in self.store.first(queue, most + _SPARE):
             if most < 1:
                 return
@@ -135,7 +141,7 @@ class Channel(virtual.Channel):
             most -= 1
             yield payload
 
-    def _decode(self, queue: str, pk: int, body: str) -> dict[str, Any] | None:
+    def _decode(self, queue: str, pk: int, body: str) -> Payload | None:
         try:
             return decode(body)
         except Undecodable as error:
@@ -145,7 +151,7 @@ class Channel(virtual.Channel):
             )
             return None
 
-    def _claim(self, pk: int, payload: dict[str, Any], *, no_ack: bool) -> bool:
+    def _claim(self, pk: int, payload: Payload, *, no_ack: bool) -> bool:
         if no_ack:
             return bool(self.store.take(pk))
         owner = self.connection.holder.ensure()
@@ -155,13 +161,14 @@ class Channel(virtual.Channel):
     # Settling
 
     def settle(self, delivery_tag: str, *, requeue: bool) -> None:
-        """Remove a message, or give it back. What fails is done at the next look: no work is done twice."""
+        """Remove a message, or give it back. If that fails it is tried again at the next poll."""
         self._pending[delivery_tag] = requeue
         self.settle_pending()
         if self.connection is not None:
             self.connection.wake()
 
     def settle_pending(self) -> None:
+        """Remove or give back all messages for which that has not succeeded yet."""
         for tag, requeue in list(self._pending.items()):
             if requeue:
                 self.release([tag])
@@ -175,7 +182,7 @@ class Channel(virtual.Channel):
             logger.warning("Message %d was not this consumer's any more when it was settled", pk)
 
     def release(self, delivery_tags: list[str]) -> None:
-        """Back to their place in the queue."""
+        """Give messages back to their places in their queues."""
         by_owner: dict[UUID, list[int]] = {}
         for tag in delivery_tags:
             pk, owner = _parse(tag)
@@ -184,7 +191,7 @@ class Channel(virtual.Channel):
             self.store.release(pks, owner)
 
     def tend(self) -> None:
-        """Finish what the database did not take, and keep this channel's transient queues."""
+        """Settle messages for which that has failed, and keep this channel's transient queues."""
         self.settle_pending()
         if self._transient and time.monotonic() >= self._touch_at:
             self._touch_at = time.monotonic() + _TOUCH
@@ -194,6 +201,7 @@ class Channel(virtual.Channel):
     # Queues
 
     def prepare_queue_arguments(self, arguments: dict[str, Any] | None, **kwargs: Any) -> dict[str, Any]:
+        """Return the arguments of a queue under the names that RabbitMQ has for them."""
         prepared: dict[str, Any] = to_rabbitmq_queue_arguments(arguments or {}, **kwargs)
         return prepared
 
@@ -211,7 +219,7 @@ class Channel(virtual.Channel):
         for exchange, routing_key, _ in self.state.queue_bindings(queue):
             self.store.bind(exchange, routing_key, queue)
 
-    def _has_queue(self, queue: str, **kwargs: Any) -> bool:
+    def _has_queue(self, queue: str, **kwargs: object) -> bool:
         return bool(self.store.exists(queue))
 
     def _size(self, queue: str) -> int:
@@ -220,7 +228,8 @@ class Channel(virtual.Channel):
     def _purge(self, queue: str) -> int:
         return int(self.store.purge(queue))
 
-    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **kwargs: Any) -> None:
+    def queue_delete(self, queue: str, if_unused: bool = False, if_empty: bool = False, **kwargs: object) -> None:
+        """Remove a queue with its bindings and messages; with ``if_empty`` only if it has no messages."""
         if if_empty and self._size(queue):
             return
         self._transient.pop(queue, None)
@@ -231,16 +240,16 @@ class Channel(virtual.Channel):
     # Bindings
 
     def get_table(self, exchange: str) -> list[Any]:
-        """The bindings of everybody, not only of this process."""
+        """Return the bindings of an exchange, also those of other processes."""
         rows = list(self.store.bindings(exchange))
         rows += [(routing_key, queue) for name, routing_key, queue in self.connection.unsaved if name == exchange]
         prepare = self.typeof(exchange).prepare_bind
         return [prepare(queue, exchange, routing_key, None) for routing_key, queue in rows]
 
-    def _queue_bind(self, exchange: str, routing_key: str, pattern: Any, queue: str) -> None:
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: object, queue: str) -> None:
         if self.store.in_transaction:
-            # Others who bind the same would wait for the caller's transaction, however long it is. The consumer
-            # of the queue binds it too; until then this process knows.
+            # Other processes that create the same binding would have to wait for the caller's transaction. So the
+            # binding is not stored: the consumer of the queue will do that, and this process remembers it.
             self.connection.unsaved.append((exchange, routing_key, queue))
         else:
             self.store.bind(exchange, routing_key, queue)
@@ -251,14 +260,16 @@ class Channel(virtual.Channel):
         exchange: str | None = None,
         routing_key: str = "",
         arguments: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
+        """Remove the binding of a queue to an exchange."""
         self.state.binding_delete(queue, exchange or "", routing_key)
         row = (exchange or "", routing_key, queue)
         self.connection.unsaved = [other for other in self.connection.unsaved if other != row]
         self.store.unbind(*row)
 
     def close(self) -> None:
+        """Close the channel, and remove the transient queues from which it has taken messages."""
         if not self.closed:
             for queue in self._consumed & set(self._transient):
                 self._drop_quietly(queue)

@@ -1,4 +1,4 @@
-"""A message as the text of a row."""
+"""Turns a message into the text of a row, and back."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, Final
 from kombu.utils import json
 
 UNDECODABLE: Final = "undecodable"
-"""The queue to which messages go that nobody can read."""
+"""The queue to which unreadable messages are moved."""
 
 
 class Undecodable(ValueError):
-    """The text of a row is not a message."""
+    """The text of a row is no message."""
 
 
 def encode(message: dict[str, Any]) -> str:
-    """The text to store. Raises ``TypeError`` for headers that can't be JSON."""
+    """Return the text of a message. Raises ``TypeError`` for headers that can't be JSON."""
     return str(json.dumps(message))
 
 
 def decode(text: str) -> dict[str, Any]:
-    """The inverse of ``encode``, checked so far that kombu can make a message of it. Raises ``Undecodable``."""
+    """Return the message of a text. Raises ``Undecodable`` if kombu can't make a message of it."""
     try:
         message = json.loads(text)
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -1,8 +1,8 @@
-"""Who holds messages, and what becomes of them when the holder is gone.
+"""The holders of messages, and what becomes of their messages when a holder is gone.
 
-A claim names its holder, and the holder has one row. A message whose holder has no row is free again, and so goes
-a transient queue. A holder that lost its row by mistake comes back under a new name: what it held is not its own
-any more, and settling it does nothing.
+A claimed message names its holder, and each holder has a row. A message whose holder has no row is free again, and
+a transient queue whose owner has no row is removed. A holder that has lost its row by mistake gets a new name: the
+messages that it held are not its own any more, and to settle one of them does nothing.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ SWEEP: Final = 5.0
 _CHUNK: Final = 500
 
 _living: set[UUID] = set()
-"""The holders in this process, for a holder may end while its process lives on."""
+"""The holders of this process that have not ended: a holder may end while its process lives on."""
 
 
 class Holder:
-    """The name under which one broker connection holds messages. Times are seconds.
+    """Holds messages for one broker connection, under a name of its own.
 
-    ``lease`` is how long other machines believe in it without a sign, ``sweep`` how often it looks for the dead.
+    ``lease`` is for how many seconds other machines believe that it lives without a renewal. It looks for holders
+    that are gone every ``sweep`` seconds.
     """
 
     def __init__(self, store: Store, *, lease: float = LEASE, sweep: float = SWEEP) -> None:
@@ -44,7 +45,7 @@ class Holder:
         self._renew_at = self._sweep_at = 0.0
 
     def ensure(self) -> UUID:
-        """The name; registered when there is none."""
+        """Return the name of this holder; give it a name and a row if it has none."""
         if self.id is None:
             process, name = this_process(), uuid4()
             row = Consumer(id=name, lease_until=later(self.lease), **process._asdict())
@@ -55,7 +56,7 @@ class Holder:
         return self.id
 
     def tend(self) -> None:
-        """Renew and sweep, each when it is due."""
+        """Renew the lease, and look for holders that are gone, each if it is due."""
         if self.id is None:
             return
         if time.monotonic() >= self._renew_at:
@@ -75,7 +76,7 @@ class Holder:
         self.ensure()
 
     def end(self) -> None:
-        """Whatever is still held is free for others from now on."""
+        """Remove the row of this holder: messages that it still holds are free for others from now on."""
         name, self.id = self.id, None
         if name is None:
             return
@@ -87,8 +88,8 @@ class Holder:
 
 
 def sweep(store: Store) -> None:
-    """Remove consumers that are gone, free what they held, and drop the queues that went with them."""
-    _bury(store)
+    """Remove consumers that are gone, free the messages that they held, and remove their transient queues."""
+    _remove_gone(store)
     orphans = store.rows(Message).filter(claimed_by__isnull=False).filter(~_has_consumer("claimed_by"))
     while pks := store.run(lambda: list(orphans.values_list("pk", flat=True)[:_CHUNK])):
         freed = store.update(orphans.filter(pk__in=pks), claimed_by=None)
@@ -104,22 +105,22 @@ def _has_consumer(field: str) -> Exists:
     return Exists(Consumer.objects.filter(pk=OuterRef(field)))
 
 
-def _bury(store: Store) -> None:
+def _remove_gone(store: Store) -> None:
     expired = ExpressionWrapper(Q(lease_until__lt=Now()), output_field=BooleanField())
     rows = store.rows(Consumer).annotate(expired=expired)
     for row in store.run(lambda: list(rows)):
-        grave = _grave(store, row)
-        if grave is not None and store.delete(grave):
+        gone = _row_if_gone(store, row)
+        if gone is not None and store.delete(gone):
             logger.warning("Consumer %s (process %d on %s) is gone", row.pk, row.pid, row.machine)
 
 
-def _grave(store: Store, row: Any) -> QuerySet[Any] | None:
-    """The row to delete if the consumer is dead."""
+def _row_if_gone(store: Store, row: Any) -> QuerySet[Any] | None:
+    """Return the row of a consumer as a queryset if the consumer is gone, else ``None``."""
     process, here = Process(row.machine, row.pid, row.started), this_process()
     mine = store.rows(Consumer).filter(pk=row.pk)
     if process == here:
         return None if row.pk in _living else mine
     if process.machine == here.machine:
         return mine if is_gone(process) else None
-    # It may have renewed since it was read.
+    # The consumer may have renewed its lease since the row was read.
     return mine.filter(lease_until__lt=Now()) if row.expired else None

@@ -1,4 +1,4 @@
-"""What an error of the database means for the broker."""
+"""The errors of the database that matter to the broker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOCK_NUMBERS: Final = frozenset({1020, 1205, 1213})
 
 
 def met_a_lock(error: BaseException) -> bool:
-    """True if the database did nothing because others were in the way."""
+    """Whether the database has done nothing because of a lock or a conflict with other sessions."""
     cause = error.__cause__ or error
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     number = cause.args[0] if cause.args else None

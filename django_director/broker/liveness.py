@@ -1,7 +1,8 @@
-"""Is the process that holds messages still there?
+"""Finds out whether the process of a holder of messages still exists.
 
-On the same machine the operating system knows, however long the process has been busy: no thread has to give
-signs of life beside a pool that forks. From another machine (or container) only the lease can tell.
+On the same machine the operating system knows it, even if the process is busy for long. So no thread has to give
+signs of life beside a pool that forks. Of a process on another machine, or in another container, only the lease
+tells.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ from typing import NamedTuple
 
 _PROC = Path("/proc")
 _STATE, _STARTED = 0, 19
-"""Positions in ``/proc/PID/stat`` after the name of the program: ``man 5 proc``, fields 3 and 22."""
+"""The positions of two fields of ``/proc/PID/stat`` behind the program's name: 3 and 22 in ``man 5 proc``."""
 
 
 class Process(NamedTuple):
-    """A process, so described that a later one with the same number is another."""
+    """A process, by values that tell it from a later process with the same number."""
 
     machine: str
     pid: int
     started: str
-    """Clock ticks from boot to its start; empty where the system does not tell."""
+    """The clock ticks from the system's start to that of the process; empty if the system does not tell."""
 
 
 def this_process() -> Process:
-    """The calling process; asked anew after a fork."""
+    """Return the present process."""
     pid = os.getpid()
     return Process(this_machine(), pid, _stat(pid)[1])
 
 
 @lru_cache(maxsize=1)
 def this_machine() -> str:
-    """Names what has its own process numbers: a boot of a machine, and a container on it."""
+    """Return a name for the system that gives out process numbers: a machine since its start, or a container."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         namespace = os.readlink(_PROC / "self/ns/pid")
@@ -44,7 +45,7 @@ def this_machine() -> str:
 
 
 def is_gone(process: Process) -> bool:
-    """True if the process has certainly ended; False on another machine, where nobody can know."""
+    """Whether the process has certainly ended; of a process on another machine this can't be known."""
     if process.machine != this_machine():
         return False
     try:
@@ -52,7 +53,7 @@ def is_gone(process: Process) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        pass  # It exists and belongs to another user.
+        pass  # The process exists and belongs to another user.
     state, started = _stat(process.pid)
     return state in {"Z", "X"} or started != process.started
 

@@ -1,4 +1,4 @@
-"""The rows of the broker. ``store`` and ``consumers`` say what is done with them."""
+"""The tables of the broker. ``store`` and ``consumers`` read and write them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ class Message(models.Model):
     id = models.BigAutoField(primary_key=True)
     queue = models.CharField(max_length=NAME_LENGTH)
     rank = models.PositiveSmallIntegerField(default=9)
-    """9 minus the priority: the lowest rank leaves first, and among equals the oldest."""
+    """9 minus the priority. The message with the lowest rank is delivered first, of several the oldest."""
     claimed_by = models.UUIDField(null=True)
     deliveries = models.PositiveIntegerField(default=0)
     body = models.TextField()
 
     class Meta:
         indexes = [
-            # Serves both questions: what is free in this queue (NULL), and what is held by whom.
+            # For two queries: the free messages of a queue (NULL), and the messages of a holder.
             models.Index(fields=["claimed_by", "queue", "rank", "id"], name="director_broker_message"),
         ]
 
 
 class Binding(models.Model):
-    """Messages of an exchange with this routing key go to this queue."""
+    """A rule that messages of an exchange with this routing key go to this queue."""
 
     exchange = models.CharField(max_length=NAME_LENGTH)
     routing_key = models.CharField(max_length=NAME_LENGTH, blank=True)
@@ -39,20 +39,20 @@ class Binding(models.Model):
 
 
 class TransientQueue(models.Model):
-    """A queue that goes with its consumer, as those of remote control; all other queues need no row."""
+    """A queue that is removed with its consumer, such as those of remote control. Other queues have no row."""
 
     name = models.CharField(max_length=NAME_LENGTH, unique=True)
     owner = models.UUIDField(null=True)
     expires_at = models.DateTimeField()
-    """Counts as long as there is no owner."""
+    """When the queue is removed, as long as it has no owner."""
 
 
 class Consumer(models.Model):
-    """Somebody who holds messages."""
+    """A holder of messages: one broker connection of a process."""
 
     id = models.UUIDField(primary_key=True)
     machine = models.CharField(max_length=NAME_LENGTH)
     pid = models.BigIntegerField()
     started = models.CharField(max_length=32, blank=True)
     lease_until = models.DateTimeField()
-    """Counts on other machines than its own."""
+    """Until when the holder counts as living, for processes on other machines."""

@@ -1,4 +1,4 @@
-"""How long to wait before the database is asked again."""
+"""How long the transport waits before it asks the database again."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ LINGER = 0.5
 
 
 class Pace:
-    """Quick while there is something to do, and for a moment after it; then slower and slower.
+    """Pauses that are short while there are messages, and for ``linger`` seconds after that; then they grow.
 
-    Times are seconds. The moment (``linger``) is for the next step of a workflow: it is published when the step
-    before it ends, often a fraction of a second after that was received.
+    Times are seconds. During ``linger`` the next step of a workflow may come: it is published when the step before
+    it ends, which is often a fraction of a second after that was received.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class Pace:
         self._wait = self.fast
 
     def active(self) -> None:
-        """Something was received or settled: be quick again."""
+        """Note that a message was received or settled: the waiting times are short again."""
         self._active_at = self._clock()
         self._wait = self.fast
 
     def wait(self) -> float:
-        """The seconds until the next look, each time longer when nothing happens."""
+        """Return the seconds to wait until the next query; they grow as long as nothing happens."""
         if self._clock() - self._active_at < self.linger:
             return self.fast
         current, self._wait = self._wait, min(self._wait * 2, self.slow)

@@ -1,7 +1,8 @@
-"""What the broker does with messages, queues and bindings.
+"""Reads and writes the broker's messages, queues and bindings in the database.
 
-Each method is one statement, or one transaction that begins with a write. Outside the caller's transaction a
-statement that met a lock is repeated, and a connection that broke is closed, so that the next use opens another.
+Each method is one statement, or one transaction that begins with a write. Outside of the caller's transaction a
+statement that was stopped by a lock is repeated, and a broken connection is closed, so that its next use opens
+another one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LOCK_WAITS: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 def later(seconds: float) -> models.Expression:
-    """A time by the clock of the database, which is the same for everybody."""
+    """Return the time ``seconds`` from now by the database's clock, which all processes have in common."""
     return models.ExpressionWrapper(
         Now() + models.Value(timedelta(seconds=seconds)), output_field=models.DateTimeField()
     )
@@ -48,11 +49,14 @@ class Store:
 
     @property
     def in_transaction(self) -> bool:
-        """True inside the caller's ``transaction.atomic()``."""
+        """Whether this code runs inside ``transaction.atomic()`` of the caller."""
         return connections[self.alias].in_atomic_block
 
     def run(self, operation: Callable[[], T]) -> T:
-        """Do ``operation``; again if it met a lock. Raises Django's ``OperationalError`` or ``InterfaceError``."""
+        """Call ``operation`` and return its result; call it again if it was stopped by a lock.
+
+        Raises Django's ``OperationalError`` or ``InterfaceError``.
+        """
         connection = connections[self.alias]
         for wait in (*_LOCK_WAITS, None):
             try:
@@ -67,18 +71,22 @@ class Store:
         raise AssertionError("unreachable")
 
     def rows(self, model: type[models.Model]) -> models.QuerySet[Any]:
+        """Return all rows of a model in the broker's database."""
         return model._default_manager.using(self.alias)
 
     def delete(self, rows: models.QuerySet[Any]) -> int:
-        """The number of rows that are gone. One statement: ``QuerySet.delete()`` adds a transaction."""
+        """Delete rows and return their number.
+
+        It is one statement; ``QuerySet.delete()`` would add a transaction.
+        """
         return self.run(lambda: int(rows._raw_delete(self.alias)))
 
-    def update(self, rows: models.QuerySet[Any], **values: Any) -> int:
-        """The number of rows changed."""
+    def update(self, rows: models.QuerySet[Any], **values: object) -> int:
+        """Change rows and return their number."""
         return self.run(lambda: rows.update(**values))
 
     def check(self) -> None:
-        """Raises kombu's ``OperationalError`` if the tables are missing, Django's if the database is away."""
+        """Raise kombu's ``OperationalError`` if the tables are missing, and Django's if the database is away."""
         try:
             self.run(lambda: self.rows(Message).filter(pk=0).exists())
         except DatabaseError as error:
@@ -95,7 +103,7 @@ class Store:
     # Messages
 
     def put(self, queues: Collection[str], rank: int, body: str) -> None:
-        """One message for each of ``queues``."""
+        """Put a message into each of ``queues``."""
         rows = [Message(queue=queue, rank=rank, body=body) for queue in queues]
         if len(rows) == 1:
             self.run(lambda: rows[0].save(using=self.alias, force_insert=True))
@@ -103,46 +111,50 @@ class Store:
             self.run(lambda: self.rows(Message).bulk_create(rows))
 
     def free(self, queue: str) -> models.QuerySet[Message]:
-        """What a consumer of ``queue`` may claim."""
+        """Return the messages that a consumer of ``queue`` may claim."""
         return self.rows(Message).filter(queue=queue, claimed_by=None)
 
     def first(self, queue: str, limit: int) -> Sequence[tuple[int, str, int]]:
-        """Id, body and number of deliveries of the next messages. Others may claim them before the caller does."""
+        """Return the id, the body and the number of deliveries of the next messages.
+
+        Another consumer may claim them before the caller does.
+        """
         rows = self.free(queue).order_by("rank", "id").values_list("id", "body", "deliveries")
         return self.run(lambda: list(rows[:limit]))
 
     def claim(self, pk: int, owner: UUID) -> bool:
-        """False if somebody else has it."""
+        """Claim a message for a holder; return ``False`` if another consumer was faster."""
         free = self.rows(Message).filter(pk=pk, claimed_by=None)
         return self.update(free, claimed_by=owner, deliveries=F("deliveries") + 1) == 1
 
     def take(self, pk: int) -> bool:
-        """Claim and settle at once. False if somebody else has it."""
+        """Claim a message and settle it at once; return ``False`` if another consumer was faster."""
         return self.delete(self.rows(Message).filter(pk=pk, claimed_by=None)) == 1
 
     def settle(self, pk: int, owner: UUID) -> bool:
-        """Remove a message. False if it is not the owner's any more."""
+        """Remove a message that was worked on; return ``False`` if it is not the owner's any more."""
         return self.delete(self.rows(Message).filter(pk=pk, claimed_by=owner)) == 1
 
     def release(self, pks: Collection[int], owner: UUID) -> int:
-        """Give messages back to their place in the queue."""
+        """Give messages back to their places in the queue; return their number."""
         return self.update(self.rows(Message).filter(pk__in=pks, claimed_by=owner), claimed_by=None)
 
     def set_aside(self, pk: int) -> None:
-        """Out of the way, but not lost."""
+        """Move an unreadable message to the queue ``UNDECODABLE``, so that it is neither lost nor in the way."""
         self.update(self.rows(Message).filter(pk=pk, claimed_by=None), queue=UNDECODABLE)
 
     # Queues and bindings
 
     def size(self, queue: str) -> int:
+        """Return how many messages of a queue nobody has claimed."""
         return self.run(self.free(queue).count)
 
     def purge(self, queue: str) -> int:
-        """Remove what nobody holds; how many that were."""
+        """Remove all messages of a queue that nobody holds; return their number."""
         return self.delete(self.free(queue))
 
     def exists(self, queue: str) -> bool:
-        """True if somebody has bound, declared or filled it."""
+        """Whether a queue exists: it has a binding, a row of its own, or a message."""
         return self.run(
             lambda: (
                 self.rows(Binding).filter(queue=queue).exists()
@@ -152,18 +164,18 @@ class Store:
         )
 
     def touch(self, queue: str, seconds: float, owner: UUID | None) -> bool:
-        """Keep a transient queue. False if it does not exist."""
+        """Keep a transient queue for ``seconds``; return ``False`` if it does not exist."""
         rows = self.rows(TransientQueue).filter(name=queue)
         return self.update(rows, owner=owner, expires_at=later(seconds)) > 0
 
     def declare(self, queue: str, seconds: float, owner: UUID | None) -> None:
-        """Make a transient queue, or take it over."""
+        """Create a transient queue, or change its owner if it exists."""
         if not self.touch(queue, seconds, owner):
             row = TransientQueue(name=queue, owner=owner, expires_at=later(seconds))
             self.run(lambda: self.rows(TransientQueue).bulk_create([row], ignore_conflicts=True))
 
     def drop(self, queue: str, *, only: models.QuerySet[Any] | None = None) -> bool:
-        """Remove a queue with its bindings and messages; with ``only``, if its row is still among those."""
+        """Remove a queue with its bindings and messages; with ``only``, do so only if its row is among these."""
         return self.run(lambda: self._drop(queue, only))
 
     def _drop(self, queue: str, only: models.QuerySet[Any] | None) -> bool:
@@ -176,14 +188,16 @@ class Store:
         return True
 
     def bind(self, exchange: str, routing_key: str, queue: str) -> None:
+        """Create a binding if it does not exist."""
         values = {"exchange": exchange, "routing_key": routing_key, "queue": queue}
         if not self.run(self.rows(Binding).filter(**values).exists):
             self.run(lambda: self.rows(Binding).bulk_create([Binding(**values)], ignore_conflicts=True))
 
     def unbind(self, exchange: str, routing_key: str, queue: str) -> None:
+        """Remove a binding."""
         self.delete(self.rows(Binding).filter(exchange=exchange, routing_key=routing_key, queue=queue))
 
     def bindings(self, exchange: str) -> list[tuple[str, str]]:
-        """Routing key and queue of each binding of an exchange."""
+        """Return the routing key and the queue of each binding of an exchange."""
         rows = self.rows(Binding).filter(exchange=exchange).values_list("routing_key", "queue")
         return self.run(lambda: list(rows))

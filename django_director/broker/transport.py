@@ -1,8 +1,8 @@
-"""Kombu's transport ``director://``: looks into the database, often while there is work, seldom otherwise.
+"""Kombu's transport ``director://``, which polls the database: often while there are messages, rarely otherwise.
 
-It takes part in Celery's event loop by a timer, as Celery's main transports do by their sockets. The other way, a
-blocking loop, would hold up remote control whenever all processes of a pool are busy, and put threads beside
-a pool that forks. Where there is no loop (kombu's own consumers, replies, gevent), ``drain_events`` waits.
+It takes part in Celery's event loop by a timer, as Celery's main transports do by their sockets. A blocking loop
+would hold up remote control while all processes of a pool are busy, and would put threads beside a pool that
+forks. Where there is no event loop (kombu's own consumers, replies, gevent), ``drain_events`` waits for messages.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from .store import Store
 
 BATCH: Final = 8
-"""How many messages of one queue are taken before the other queues have their turn."""
+"""How many messages of one queue are taken before it is the other queues' turn."""
 BUDGET: Final = 64
-"""How many messages are taken before Celery's loop may do something else."""
+"""How many messages are taken before Celery's event loop does other work."""
 _AT_ONCE: Final = 0.001
-"""Not zero: the loop fires timers that are due ten times and then sleeps."""
+"""Seconds of a timer that is due at once. It is not zero: the loop calls such timers ten times and then sleeps."""
 
 
 class _Consuming(threading.local):
-    """The databases in which this thread looks for messages."""
+    """The aliases of the databases that this thread polls for messages."""
 
     def __init__(self) -> None:
         self.aliases: set[str] = set()
@@ -49,7 +49,10 @@ _consuming = _Consuming()
 
 
 def _close_before_fork() -> None:
-    """No child may find its parent's connection: SQLite forbids even to have it open, MySQL would end it."""
+    """Close the connections before a fork: a child must not have its parent's.
+
+    SQLite forbids a process to have a connection that was open at a fork, and with MySQL the child would end it.
+    """
     for alias in _consuming.aliases:
         connection = connections[alias]
         in_memory = getattr(connection, "is_in_memory_db", None)
@@ -62,20 +65,20 @@ if hasattr(os, "register_at_fork"):
 
 
 def alias_of(url: str | None) -> str:
-    """The database alias in ``director://ALIAS``."""
+    """Return the database alias in the URL ``director://ALIAS``."""
     rest = (url or "").partition("://")[2] if "://" in (url or "") else (url or "")
     return rest.strip("/") or DEFAULT_DB_ALIAS
 
 
 def _nothing_to_read() -> None:
-    """Never called: nobody writes to the other end."""
+    """Do nothing: nothing is ever written to the other end of the socket."""
 
 
 class Transport(virtual.Transport):
-    """``broker_url = "director://"``.
+    """The transport of ``broker_url = "director://"``.
 
-    ``broker_transport_options``, all in seconds: ``polling_interval`` (the longest wait, 0.5),
-    ``polling_fast`` (0.02), ``lease`` (300) and ``sweep`` (5).
+    Its ``broker_transport_options``, all in seconds, are ``polling_interval`` (the longest pause, 0.5),
+    ``polling_fast`` (the shortest pause, 0.02), ``lease`` (300) and ``sweep`` (5).
     """
 
     Channel = Channel
@@ -105,14 +108,17 @@ class Transport(virtual.Transport):
         self._is_full = False
 
     def driver_version(self) -> str:
+        """Return the version of Django, by which the database is used."""
         return django.get_version()
 
     def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        """Return the URL unchanged: it contains no password."""
         return uri
 
     @cached_property
     def store(self) -> Store:
-        # Models can't be imported before the apps are loaded, and e.g. `celery inspect` does not load them.
+        """The broker's tables. Raises ``ImproperlyConfigured`` if the app of the broker is not installed."""
+        # Models can't be imported before the apps are loaded, and commands like `celery inspect` do not load them.
         if not apps.ready:
             django.setup()
         if not apps.is_installed("django_director.broker"):
@@ -126,25 +132,28 @@ class Transport(virtual.Transport):
 
     @cached_property
     def holder(self) -> Holder:
-        from .consumers import LEASE, SWEEP, Holder  # They need the apps, as above.
+        """The holder of this connection's messages."""
+        from .consumers import LEASE, SWEEP, Holder  # imports models, which need loaded apps
 
         return Holder(self.store, lease=self.options.get("lease", LEASE), sweep=self.options.get("sweep", SWEEP))
 
     def establish_connection(self) -> Any:
+        """Check that the tables exist, then connect. Raises ``connection_errors``."""
         self.store.check()
         return super().establish_connection()
 
     def close_connection(self, connection: Any) -> None:
+        """Stop polling, close the channels, and free the messages that this connection holds."""
         self._stop_polling()
         try:
             super().close_connection(connection)
         finally:
             self.holder.end()
 
-    # Looking
+    # Polling
 
-    def look(self) -> bool:
-        """Deliver what is there, of one queue; False if there is nothing. Raises ``connection_errors``."""
+    def poll(self) -> bool:
+        """Deliver messages of one queue; return ``False`` if there are none. Raises ``connection_errors``."""
         _consuming.aliases.add(self.alias)
         self.holder.tend()
         for channel in list(self.channels):
@@ -157,9 +166,9 @@ class Transport(virtual.Transport):
         return True
 
     def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
-        """Deliver one message. Raises ``socket.timeout`` if there is none within ``timeout`` seconds."""
+        """Wait for a message and deliver it. Raises ``TimeoutError`` if none comes within ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.look():
+        while not self.poll():
             wait = self.pace.wait()
             if deadline is not None:
                 left = deadline - time.monotonic()
@@ -170,20 +179,21 @@ class Transport(virtual.Transport):
 
     # Celery's event loop
 
-    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+    def register_with_event_loop(self, connection: object, loop: Any) -> None:
+        """Keep Celery's event loop, which calls this."""
         self._loop = loop
 
     def start_polling(self) -> None:
-        """From the first consumer on: a connection that only publishes has nothing to look for."""
+        """Begin to poll; the first consumer calls this, because a connection that only publishes need not poll."""
         if self._loop is None or self._anchor is not None:
             return
-        # Without anything to read (threads, solo), the loop would sleep and not hear that a task has ended.
+        # With nothing to read (pools of threads, solo) the loop would sleep and not notice that a task has ended.
         self._anchor = socket.socketpair()
         self._loop.add_reader(self._anchor[0], _nothing_to_read)
         self._schedule(_AT_ONCE)
 
     def wake(self) -> None:
-        """A message was settled: there may be room for the next, and there may be a next."""
+        """Poll soon, because a message was settled: there may be room for another one."""
         self.pace.active()
         if self._is_full and self._loop is not None:
             self._is_full = False
@@ -208,20 +218,20 @@ class Transport(virtual.Transport):
     def _on_timer(self) -> None:
         self._timer = None
         try:
-            more = self._look_often()
+            more = self._poll_often()
         except self.connection_errors:
-            raise  # Celery makes a new connection; this one is finished.
+            raise  # Celery makes a new connection and uses this one no more.
         except Exception:
-            # The loop logs it and goes on; so must this.
+            # The loop logs the error and goes on, so polling must go on too.
             self._schedule(self.pace.slow)
             raise
         self._is_full = any(channel._consumers and not channel.qos.can_consume() for channel in self.channels)
         self._schedule(_AT_ONCE if more else self.pace.wait())
 
-    def _look_often(self) -> bool:
-        """True if there may be more."""
+    def _poll_often(self) -> bool:
+        """Deliver up to ``BUDGET`` messages; return whether there may be more."""
         self.batch = BATCH
         try:
-            return all(self.look() for _ in range(BUDGET // BATCH))
+            return all(self.poll() for _ in range(BUDGET // BATCH))
         finally:
             self.batch = 1

@@ -45,7 +45,7 @@ def search(pattern: str, text: str, seconds: float = SECONDS) -> bool:
     ``seconds`` limits the search further than ``SECONDS`` does. Raises ``BadPattern`` and ``PatternTooSlow``.
     """
     try:
-        return compiled(pattern).search(text, timeout=min(seconds, SECONDS)) is not None
+        return compile_pattern(pattern).search(text, timeout=min(seconds, SECONDS)) is not None
     except (TimeoutError, MemoryError):
         shown = pattern if len(pattern) <= 100 else f"{pattern[:99]}…"
         raise PatternTooSlow(
@@ -54,7 +54,7 @@ def search(pattern: str, text: str, seconds: float = SECONDS) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Return the expression compiled by ``regex``. Raises ``BadPattern``."""
     if _repeated(pattern) > MOST_REPEATED:
         raise BadPattern(f"its counts ask for more than {MOST_REPEATED:,} parts")
@@ -98,7 +98,7 @@ def slow_part(pattern: str) -> str:
     This is a test and no proof: each repeated group is tried on some texts that it almost fits.
     """
     try:
-        compiled(pattern)
+        compile_pattern(pattern)
         return next((part for part in _repeated_groups(pattern) if _is_slow(part)), "")
     except BadPattern:
         return ""
@@ -109,7 +109,7 @@ def _is_slow(part: str) -> bool:
     signs = list(dict.fromkeys([*signs, *_USUAL, *filter(part.__contains__, "-_./,:@")]))
     for text in (*signs, *(first + second for first in signs[:4] for second in signs[:4] if first != second)):
         try:
-            compiled(f"^(?:{part})$").search(text * (_TRIED // len(text)) + _END, timeout=_TRY)
+            compile_pattern(f"^(?:{part})$").search(text * (_TRIED // len(text)) + _END, timeout=_TRY)
         except (BadPattern, TimeoutError) as error:
             return isinstance(error, TimeoutError)
     return False

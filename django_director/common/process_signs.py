@@ -74,7 +74,7 @@ class Page:
         if self._slot is not None:
             _CLAIM.pack_into(self._memory, self._slot + _OWNER.size, *NO_CLAIM)
 
-    def read(self) -> dict[int, Sign]:
+    def signs(self) -> dict[int, Sign]:
         """Return the present signs of all processes, by their places in the pool."""
         found = {}
         for place in range(SLOTS):

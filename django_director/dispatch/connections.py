@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, Final
 
 from celery import Celery
+from kombu import Connection
 
 TIMEOUT: Final = 3.0
 """Seconds until a connection attempt or a write to the broker is given up."""
@@ -20,7 +21,7 @@ _BOUNDS: Final[dict[str, dict[str, float]]] = {
 _REDIS: Final = "kombu.transport.redis"
 
 
-def connect(app: Celery) -> Any:
+def connect(app: Celery) -> Connection:
     """Return a connection to write to the app's broker, with time limits; it is not open yet."""
     driver = str(app.connection_for_write().transport_cls)
     bounds = next((bounds for family, bounds in _BOUNDS.items() if family in driver), None)
@@ -28,7 +29,7 @@ def connect(app: Celery) -> Any:
     return app.connection_for_write(connect_timeout=TIMEOUT, **options)
 
 
-def mailbox(app: Celery, connection: Any) -> Any:
+def mailbox(app: Celery, connection: Connection) -> Any:
     """Return the mailbox of the app's remote control, which sends over ``connection`` only.
 
     Celery's ``control.broadcast`` sends by a producer of the app's own pool, whatever connection it is given. That

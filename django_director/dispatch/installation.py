@@ -56,7 +56,7 @@ def _refresh_in_thread() -> None:
 
 def _read_or_create() -> str:
     try:
-        found = _read() or _create()
+        found = _read_id() or _create()
     except (DatabaseError, InterfaceError):
         # The database is away, or not migrated yet. Messages are sent without an id until it answers.
         return known_id()
@@ -70,7 +70,7 @@ def _rows() -> models.Manager[Any]:
     return apps.get_model("django_director", "Installation")._default_manager
 
 
-def _read() -> str:
+def _read_id() -> str:
     with _in_savepoint():
         return _rows().values_list("uid", flat=True).first() or ""
 
@@ -85,7 +85,7 @@ def _create() -> str:
     # After the tables were emptied the known id stays: messages of this process, and perhaps of others, carry it.
     rows = _rows()
     rows.bulk_create([rows.model(uid=known_id() or secrets.token_hex(8))], ignore_conflicts=True)
-    return _read()
+    return _read_id()
 
 
 @contextlib.contextmanager

@@ -10,10 +10,10 @@ import re
 import struct
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from django.db import DatabaseError, DataError
-from kombu import exceptions
+from kombu import Connection, exceptions
 from kombu.exceptions import LimitExceeded, OperationalError, SerializationError, SerializerNotInstalled
 
 from django_director.common.json_values import storable_text
@@ -53,7 +53,7 @@ def cause_of(error: BaseException) -> BaseException:
     return error.__cause__ if wrapped and error.__cause__ is not None else error
 
 
-def is_of_broker(error: BaseException, connection: Any) -> bool:
+def is_of_broker(error: BaseException, connection: Connection) -> bool:
     """Whether the error is one of the broker or the connection, after which no message can be sent."""
     cause = cause_of(error)
     if isinstance(error, Unroutable) or isinstance(cause, (*_IN_PYTHON, DataError)):
@@ -65,13 +65,13 @@ def is_of_broker(error: BaseException, connection: Any) -> bool:
     return not connection.connected
 
 
-def refusal_of(message: Message, error: BaseException, connection: Any) -> Refusal:
+def refusal_of(message: Message, error: BaseException, connection: Connection) -> Refusal:
     """Return the refusal of ``message``, which met ``error`` over ``connection``."""
     queue = error.queue if isinstance(error, Unroutable) else destination(message.name, message.queue)
     return Refusal(message=message, why=text_of(error, queue), is_final=is_final(error, connection))
 
 
-def is_final(error: BaseException, connection: Any) -> bool:
+def is_final(error: BaseException, connection: Connection) -> bool:
     """Whether the message that met ``error`` will be refused until somebody changes the code or the settings."""
     cause = cause_of(error)
     if isinstance(error, Unroutable) or isinstance(cause, (*_IN_PYTHON, DataError)):
@@ -79,12 +79,12 @@ def is_final(error: BaseException, connection: Any) -> bool:
     return isinstance(cause, connection.channel_errors) and ELSEWHERE not in str(cause)
 
 
-def closes_channel(error: BaseException, connection: Any) -> bool:
+def closes_channel(error: BaseException, connection: Connection) -> bool:
     """Whether the channel of the connection can't be used any more after ``error``."""
     return not isinstance(error, Unroutable) and not is_redis(connection)
 
 
-def is_redis(connection: Any) -> bool:
+def is_redis(connection: Connection) -> bool:
     """Whether a connection leads to Redis. Its channels exist in this process only, and no error closes them."""
     return bool(connection.transport.driver_type == "redis")
 

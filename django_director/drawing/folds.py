@@ -1,4 +1,4 @@
-"""Which tasks share one box: a picture of more than ``MAX_BOXES`` boxes helps nobody."""
+"""Decides which tasks share one box, because a picture with more than ``MAX_BOXES`` boxes can't be read."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from django_director.graph import Graph, Node
 
 MAX_BOXES: Final = 500
 SMALL: Final = 12
-"""A container of so few tasks stays open if it can."""
+"""A container with at most so many tasks is not folded if that can be avoided."""
 STRETCH: Final = 25
-"""How many tasks in a row share a box at least; in a picture of thousands a fortieth of all."""
+"""How many tasks in a row share a box at least. In a large picture it is a fortieth of all tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """What becomes one box: a task, or the tasks of a container or of a straight stretch."""
+    """The tasks of one box: a single task, or those of a container or of a row without branches."""
 
     label: str
     positions: tuple[int, ...]
     items: tuple[int, ...] = ()
-    """The positions of what the maps among them do for their items."""
+    """The positions of the tasks that the maps among them have for each item."""
 
     @property
     def is_folded(self) -> bool:
+        """Whether it stands for several tasks."""
         return len(self.positions) > 1
 
 
 def fold(graph: Graph) -> list[Unit]:
-    """The units of a picture, ordered by their first task."""
+    """Return the units of a graph's picture, ordered by their first task."""
     keys = _folded_keys(graph.nodes)
     if len(set(keys)) > MAX_BOXES:
         keys = _straightened(graph, keys)
@@ -48,7 +49,7 @@ def _unit(graph: Graph, key: Hashable, positions: tuple[int, ...]) -> Unit:
 
 
 def _folded_keys(nodes: Sequence[Node]) -> list[Hashable]:
-    """For each task the container whose box it goes to, or its own position: as little folded as possible."""
+    """Return for each task the container whose box it shares, or its own position; few are folded."""
     keys: list[Hashable] = list(range(len(nodes)))
     deepest = max((len(node.containers) for node in nodes), default=0)
     sizes = Counter(container for node in nodes for container in node.containers)
@@ -61,12 +62,12 @@ def _folded_keys(nodes: Sequence[Node]) -> list[Hashable]:
 
 
 def _key(node: Node, level: int, sizes: Counter[str], small: int) -> Hashable:
-    """The outermost large container at ``level`` or inside it."""
+    """Return the outermost large container of a node at ``level`` or inside it, or the node's own position."""
     return next((name for name in node.containers[level:] if sizes[name] > small), node.position)
 
 
 def _straightened(graph: Graph, keys: list[Hashable]) -> list[Hashable]:
-    """Put stretches without branches into one box each."""
+    """Return the keys with one box for each row of tasks without branches."""
     followers = Counter(node.upstream[0] for node in graph.nodes if len(node.upstream) == 1)
     stretches: dict[int, list[int]] = {}
     start_of: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Pictures that were drawn before: one for each version, whatever the number of its runs."""
+"""Keeps the pictures that were drawn: all runs of a version share one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _pictures: dict[str, Picture] = {}
 
 
 def picture_of(graph: Graph) -> Picture:
-    """The picture of the graph, found by its content hash."""
+    """Return the picture of a graph; it is drawn once for each content hash, and ``KEPT`` pictures are kept."""
     picture = _pictures.get(graph.content_hash)
     if picture is None:
         picture = _pictures[graph.content_hash] = lay_out(graph)
         while len(_pictures) > KEPT:
-            # Another thread may have dropped the same one.
+            # Another thread may have dropped the same picture.
             _pictures.pop(next(iter(_pictures)), None)
     return picture

@@ -1,4 +1,4 @@
-"""The icon of each status as a path in a 16 by 16 square: fonts lack many of the signs."""
+"""The icon of each status as a path in a square of 16 by 16: fonts lack many of these signs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATHS: Final = {
 
 
 def icon(status: str) -> SafeString:
-    """The icon beside a status's name: hidden from screen readers, for the name is there."""
+    """Return the icon of a status as SVG. It stands beside the status's name, so screen readers skip it."""
     return format_html(
         '<svg class="director-icon" viewBox="0 0 16 16" width="12" height="12" aria-hidden="true" '
         'focusable="false"><path d="{}"/></svg>',

@@ -1,9 +1,9 @@
-"""Where the boxes and lines of a graph go: layers from left to right, few crossings, straight lines.
+"""Lays out the boxes and lines of a graph: in layers from left to right, with few crossings and straight lines.
 
-The usual four steps: layers by the longest path, dummies where a line passes a layer, an order within each layer
-by barycentre sweeps, and heights that are as near to the neighbours' as the distances allow. A join of several to
-several is drawn through a dot, and lines to one target share their dummies, so the work grows with the number of
-tasks only.
+It has the four steps of a layered (Sugiyama) layout: layers by the longest path; dummies where a line passes a
+layer; an order in each layer by barycentre sweeps; and heights as near to those of the neighbours as the distances
+allow. Lines from several tasks to several others meet in a dot, and lines to one target share their dummies. So
+the time grows with the number of tasks only.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ THIN: Final = BOX_HEIGHT / 2 + 14
 """The distance of a line or dot from its neighbours."""
 SWEEPS: Final = 3
 FAN: Final = 6
-"""More lines than this from or to one vertex are drawn as a fan with elbows."""
+"""If one vertex has more lines than this, they are drawn as a fan with elbows."""
 BEND: Final = 8
 
 
 def lay_out(graph: Graph) -> Picture:
-    """Draw the graph; more than ``folding.MAX_BOXES`` tasks are folded."""
+    """Return the picture of a graph; a graph with more than ``folds.MAX_BOXES`` tasks is folded."""
     return _Layout(graph).picture()
 
 
 class _Layout:
-    """Vertices are numbers: first the boxes, then dots and dummies as they are made."""
+    """The layout of one graph. Vertices are numbers: first those of boxes, then of dots, then of dummies."""
 
     def __init__(self, graph: Graph) -> None:
         self.units = folds.fold(graph)
@@ -48,6 +48,7 @@ class _Layout:
         self.y = [0.0] * len(self.above)
 
     def picture(self) -> Picture:
+        """Order and place the vertices; return the picture."""
         self._order()
         self._place()
         width = box_width(self.units)
@@ -68,7 +69,7 @@ class _Layout:
         )
 
     def _connect(self, graph: Graph) -> None:
-        """Make the lines. Tasks that wait for the same share one tuple, so each join is seen once."""
+        """Make the lines. Tasks that wait for the same tasks share one tuple, so each join is made once."""
         unit_of = {position: number for number, unit in enumerate(self.units) for position in unit.positions}
         joins: dict[int, tuple[tuple[int, ...], list[int]]] = {}
         for node in graph.nodes:
@@ -101,7 +102,7 @@ class _Layout:
         self.above[lower].append(upper)
 
     def _layers(self) -> list[int]:
-        """The longest path to each vertex: boxes in even layers, dots in the odd ones between them."""
+        """Return the layer of each vertex by the longest path to it: even for boxes, odd for dots between them."""
         layer = [0] * len(self.above)
         missing = [len(above) for above in self.above]
         ready = [vertex for vertex, count in enumerate(missing) if not count]
@@ -116,7 +117,7 @@ class _Layout:
         return layer
 
     def _split(self) -> None:
-        """Lead each long line through a dummy in every even layer it passes."""
+        """Lead each long line through a dummy in every even layer that it passes."""
         for lower in range(self.last_dot):
             passed: dict[int, int] = {}
             uppers, self.above[lower] = self.above[lower], []
@@ -169,7 +170,7 @@ class _Layout:
         self.y = [height - top for height in self.y]
 
     def _offsets(self, row: Sequence[int]) -> list[float]:
-        """The least height of each vertex of a row, seen from the first."""
+        """Return the least distance of each vertex of a row from the first one."""
         offsets, boxes = [0.0], len(self.units)
         for upper, lower in itertools.pairwise(row):
             offsets.append(offsets[-1] + (PITCH if upper < boxes and lower < boxes else THIN))
@@ -195,7 +196,10 @@ class _Layout:
 
 
 def spread(wanted: Sequence[float], offsets: Sequence[float]) -> list[float]:
-    """The heights nearest to the wanted ones (least squares) that keep the distances (isotonic regression)."""
+    """Return heights that keep the distances and are nearest to the wanted ones.
+
+    It is an isotonic regression by least squares.
+    """
     blocks: list[tuple[float, int]] = []
     for height, offset in zip(wanted, offsets, strict=True):
         total, count = height - offset, 1
@@ -208,7 +212,7 @@ def spread(wanted: Sequence[float], offsets: Sequence[float]) -> list[float]:
 
 
 def order_row(row: Sequence[int], order: list[float]) -> None:
-    """Write each vertex's place in its row, between 0 and 1 so that rows of any size compare."""
+    """Write each vertex's place in its row to ``order``, between 0 and 1, so that rows of any size compare."""
     size = len(row)
     for place, vertex in enumerate(row):
         order[vertex] = (place + 0.5) / size
@@ -220,7 +224,7 @@ def _curve(x: float, y: float, end: float, height: float) -> str:
 
 
 def _elbow(x: float, y: float, end: float, height: float) -> str:
-    """Along one vertical with all the others of a fan: many curves side by side would become a blot."""
+    """Return a line of a fan; they share one vertical part, because many curves could not be told apart."""
     middle, turn = (x + end) / 2, min(BEND, abs(height - y) / 2)
     down = turn if height >= y else -turn
     return (

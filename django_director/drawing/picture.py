@@ -1,4 +1,4 @@
-"""A laid-out graph, the same for every run of a version, and what each box says for one run."""
+"""The picture of a graph, which all runs of a version share, and the faces of its boxes for one run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOTE_CHARACTER: Final = 6.3
 """The mean width of a character of a note, which is not monospaced."""
 TITLE_LENGTH: Final = 200
 INSET: Final = 34
-"""What the icon and the padding take from a box's width."""
+"""How much of a box's width the icon and the padding take."""
 
 NO_STATUS: Final = "none"
 
@@ -37,12 +37,12 @@ BY_CONCERN: Final = (
     TaskStatus.SUCCESS,
     TaskStatus.SKIPPED,
 )
-"""Of several tasks in one box the first of these gives the colour."""
+"""The statuses in order of importance: of several tasks in a box, the most important status gives the colour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A unit at its place: ``x`` is the left edge, ``y`` the middle."""
+    """A unit at its place: ``x`` is its left edge, ``y`` its middle."""
 
     unit: Unit
     x: float
@@ -51,7 +51,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
-    """Where the lines of a join of several to several meet."""
+    """A place where lines from several tasks to several others meet."""
 
     x: float
     y: float
@@ -59,7 +59,7 @@ class Dot:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """Boxes, dots and lines; ``lines`` and ``arrows`` are path data."""
+    """Boxes, dots and lines at their places; ``lines`` and ``arrows`` are path data of SVG."""
 
     width: float
     height: float
@@ -71,18 +71,18 @@ class Picture:
 
     @cached_property
     def box_of(self) -> dict[int, int]:
-        """The box of each position."""
+        """The number of the box of each task, by the task's position."""
         units = enumerate(box.unit for box in self.boxes)
         return {position: n for n, unit in units for position in (*unit.positions, *unit.items)}
 
     def fitted(self, note: str) -> str:
-        """A note cut to the width of a box."""
+        """Return a note, cut to the width of a box."""
         return shorten(note, int((self.box_width - INSET) / NOTE_CHARACTER))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Face:
-    """What a box shows for one run: a status, a short note and the counts in full."""
+    """What a box shows for one run: a status, a short note, and a title with all counts."""
 
     status: str
     note: str
@@ -90,7 +90,7 @@ class Face:
 
 
 def faces(picture: Picture, rows: Iterable[tuple[int, str, int]]) -> list[Face]:
-    """What each box shows, from (position, status, attempt) of a run's tasks."""
+    """Return the face of each box, from the position, status and attempt of each task of a run."""
     counts: list[Counter[str]] = [Counter() for _ in picture.boxes]
     items: list[Counter[str]] = [Counter() for _ in picture.boxes]
     attempts = [0] * len(picture.boxes)
@@ -101,7 +101,7 @@ def faces(picture: Picture, rows: Iterable[tuple[int, str, int]]) -> list[Face]:
             (items if position in inside else counts)[number][status] += 1
             attempts[number] = max(attempts[number], attempt)
     for number, box in enumerate(picture.boxes):
-        # A map says no more than its items do.
+        # The status of a map itself does not count beside those of its items.
         counts[number] = (
             items[number] if items[number] and not box.unit.is_folded else counts[number] + items[number]
         )
@@ -125,7 +125,7 @@ def _size(box: Box) -> str:
 
 
 def box_width(units: Sequence[Unit]) -> float:
-    """One width for all boxes of a picture: that of the longest label, within bounds."""
+    """Return the width of all boxes of a picture: that of the longest label, within limits."""
     longest = max((_columns(unit.label) for unit in units), default=0)
     if any(unit.is_folded for unit in units):
         longest = LABEL_LENGTH
@@ -133,7 +133,10 @@ def box_width(units: Sequence[Unit]) -> float:
 
 
 def shorten(text: str, length: int) -> str:
-    """At most ``length`` columns of ``text``, without characters that have no shape or turn the line around."""
+    """Return at most ``length`` columns of a text.
+
+    Characters that are not printable, or that change the direction of writing, become a replacement sign.
+    """
     text = "".join(char if char.isprintable() else "�" for char in text[: length * 2])
     if _columns(text) <= length:
         return text

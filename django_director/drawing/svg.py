@@ -1,4 +1,4 @@
-"""Write a picture as SVG. Colours live in the style sheet, by the class of the status."""
+"""Writes a picture as SVG. The colours stand in the style sheet, under the class of each status."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _BOX: Final = (
 def render(
     picture: Picture, faces: Sequence[Face], *, title: str, summary: str, link: Callable[[Box], str | None]
 ) -> SafeString:
-    """The picture of a run or, with faces that say nothing, of a definition.
+    """Return the SVG of a run, or of a definition if the faces have no status.
 
-    ``title`` and ``summary`` are what a screen reader says; ``link`` gives a box's address.
+    ``title`` and ``summary`` are for screen readers. ``link`` returns the address of a box, or ``None``.
     """
     return format_html(
         '<svg class="director-graph" role="group" aria-labelledby="director-graph-title director-graph-summary" '
@@ -85,7 +85,7 @@ def _box(picture: Picture, box: Box, face: Face, number: int) -> SafeString:
 
 
 def _shadow(box: Box, top: float, width: float) -> SafeString:
-    """A second sheet behind a box that stands for several tasks."""
+    """Return a second sheet behind a box, which shows that it stands for several tasks."""
     return format_html(
         '<rect class="director-sheet" x="{}" y="{}" width="{}" height="{}" rx="6"/>',
         box.x + 4,

@@ -1,4 +1,4 @@
-"""A definition or its graph as text and as few connections: one line, Mermaid."""
+"""Writes a definition or its graph as text: as one line, or as a Mermaid flowchart."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from django_director.definitions import hook_label
 from django_director.graph import Graph
 
 MEMBERS_NAMED: Final = 6
-"""How many members of a container one line names; a group may have thousands."""
+"""How many members of a container are named in the line: a group may have thousands."""
 
 Json = dict[str, Any]
 
 
 def boundaries(graph: Graph) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
-    """Positions that must have ended, with those that wait for them: a group after a group is one pair."""
+    """Yield positions together with those that wait for them. A group behind a group makes one pair."""
     heads: dict[int, list[int]] = {}
     ends: dict[int, tuple[int, ...]] = {}
     for node in graph.nodes:
-        # Nodes that wait for the same share one tuple.
+        # Nodes that wait for the same tasks share one tuple.
         heads.setdefault(id(node.upstream), []).append(node.position)
         ends[id(node.upstream)] = node.upstream
     for key, upstream in ends.items():
@@ -28,7 +28,7 @@ def boundaries(graph: Graph) -> Iterator[tuple[Sequence[int], Sequence[int]]]:
 
 
 def one_line(steps: Sequence[Json], separator: str = " → ") -> str:
-    """The steps of the JSON shape in one line: ``A → (B | C) → D``."""
+    """Return steps, given as JSON, in one line: ``A → (B | C) → D``."""
     names = [_in_line(step) for step in steps[:MEMBERS_NAMED]]
     if len(steps) > MEMBERS_NAMED:
         names.append(f"… {len(steps) - MEMBERS_NAMED:,} more")
@@ -42,7 +42,7 @@ def _in_line(step: Json) -> str:
 
 
 def mermaid(graph: Graph) -> Iterator[str]:
-    """The graph as lines of a Mermaid flowchart."""
+    """Yield the lines of a Mermaid flowchart of the graph."""
     yield "flowchart TD"
     for node in graph.nodes:
         yield f'  t{node.position}["{node.step.id}"]'

@@ -30,11 +30,11 @@ def element(value: Any, key: Any, owner: str) -> Any:
             raise missing_key(owner, key, value)
         return value[key]
     if what == NULL:
-        raise Missing(f"`{owner}` is null and has no {'index' if wanted == NUMBER else 'key'} {_shown(key)}")
+        raise Missing(f"`{owner}` is null and has no {'index' if wanted == NUMBER else 'key'} {_quoted(key)}")
     if what not in (LIST, TEXT):
         raise Fault(f"`{owner}` is {what} and has no keys")
     if wanted != NUMBER or isinstance(key, float):
-        raise Fault(f"`{owner}` is {what}; it has no key {_shown(key)}", "its parts are `[0]`, `[1]`, …")
+        raise Fault(f"`{owner}` is {what}; it has no key {_quoted(key)}", "its parts are `[0]`, `[1]`, …")
     if not -len(value) <= key < len(value):
         raise Missing(
             f"`{owner}` has no index {key}; it has {len(value):,} {'part' if len(value) == 1 else 'parts'}"
@@ -44,7 +44,7 @@ def element(value: Any, key: Any, owner: str) -> Any:
 
 def missing_key(owner: str, key: str, value: Mapping[str, Any]) -> Missing:
     """Return the error for a mapping that lacks ``key``; its message lists the keys that exist."""
-    return Missing(lambda: f"`{owner}` has no {_shown(key)}; there is {_listed(key, value)}")
+    return Missing(lambda: f"`{owner}` has no {_quoted(key)}; there is {_listed(key, value)}")
 
 
 def _listed(key: str, value: Mapping[str, Any]) -> str:
@@ -53,11 +53,11 @@ def _listed(key: str, value: Mapping[str, Any]) -> str:
     if near := nearest(key, names):
         names.remove(near)
         names.insert(0, near)
-    shown = ", ".join(_shown(name) for name in names[:_LISTED]) or "nothing"
+    shown = ", ".join(_quoted(name) for name in names[:_LISTED]) or "nothing"
     return shown + (f" and {len(value) - _LISTED:,} more" if len(value) > _LISTED else "")
 
 
-def _shown(key: object) -> str:
+def _quoted(key: object) -> str:
     if not isinstance(key, str):
         return f"`[{key}]`" if kind(key) == NUMBER else f"like {kind(key)}"
     if len(key) > MAX_COMPARED:

@@ -43,15 +43,15 @@ def _len(arguments: Arguments, scope: Scope) -> int:
     return len(_one("len", arguments[0], TEXT, LIST, MAPPING))
 
 
-def _min(arguments: Arguments, scope: Scope) -> Any:
+def _min(arguments: Arguments, scope: Scope) -> object:
     return _extreme("min", "<", arguments, scope)
 
 
-def _max(arguments: Arguments, scope: Scope) -> Any:
+def _max(arguments: Arguments, scope: Scope) -> object:
     return _extreme("max", ">", arguments, scope)
 
 
-def _extreme(name: str, operator: str, arguments: Arguments, scope: Scope) -> Any:
+def _extreme(name: str, operator: str, arguments: Arguments, scope: Scope) -> object:
     values = arguments if len(arguments) > 1 else _one(name, arguments[0], LIST)
     if not values:
         raise Fault(f"`{name}` of an empty list")
@@ -63,7 +63,7 @@ def _extreme(name: str, operator: str, arguments: Arguments, scope: Scope) -> An
     return found
 
 
-def _sum(arguments: Arguments, scope: Scope) -> Any:
+def _sum(arguments: Arguments, scope: Scope) -> object:
     values = _one("sum", arguments[0], LIST)
     scope.spend(len(values))
     wrong = next((what for what in map(kind, values) if what != NUMBER), None)

@@ -25,7 +25,7 @@ class Constant:
 
     value: Any
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         return self.value
 
 
@@ -53,7 +53,7 @@ class Name:
     fields: tuple[str, ...]
     offset: int
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         try:
             value = scope.names[self.root]
         except KeyError:
@@ -83,7 +83,7 @@ class Path:
     first: Node
     keys: tuple[Key, ...]
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         value = self.first.evaluate(scope)
         for key in self.keys:
             try:
@@ -110,7 +110,7 @@ class Negative:
     operand: Node
     offset: int
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         try:
             return negative(self.operand.evaluate(scope))
         except Fault as fault:
@@ -125,7 +125,7 @@ class Choice:
     stop: bool
     """The truth of the operand that decides: true for ``or``, false for ``and``."""
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         value = None
         for operand in self.operands:
             value = operand.evaluate(scope)
@@ -170,7 +170,7 @@ class Arithmetic:
     first: Node
     rest: tuple[Operation, ...]
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         value = self.first.evaluate(scope)
         for operation in self.rest:
             right = operation.operand.evaluate(scope)
@@ -189,7 +189,7 @@ class Call:
     arguments: tuple[Node, ...]
     offset: int
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         arguments = [argument.evaluate(scope) for argument in self.arguments]
         try:
             return self.function.call(arguments, scope)
@@ -204,7 +204,7 @@ class Default:
     wanted: Node
     otherwise: Node
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         try:
             value = self.wanted.evaluate(scope)
         except Missing:

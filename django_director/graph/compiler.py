@@ -117,7 +117,7 @@ class _Compiler:
             "step": entry.step,
             "depth": entry.depth,
             "shape": shape,
-            "upstream": self.shown(effective(entry.source).entries),
+            "upstream": self.upstream_of(effective(entry.source).entries),
             "junctions": [],
             "guards": [],
             "inside": spans(inside),
@@ -125,7 +125,7 @@ class _Compiler:
             "runs_on": entry.runs_on,
         }
 
-    def shown(self, entries: tuple[Entry, ...]) -> tuple[int, ...]:
+    def upstream_of(self, entries: tuple[Entry, ...]) -> tuple[int, ...]:
         known = self.upstream.get(entries)
         if known is None:
             ends = dict.fromkeys(position for entry in entries for position in entry.ends())

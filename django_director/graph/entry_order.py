@@ -20,14 +20,14 @@ class Entries:
     def __init__(self, definition: Definition) -> None:
         self.by_id: dict[str, Entry] = {}
         self.root = Entry(step=ROOT, outer=None)
-        self._read(definition.tasks, self.root, spared=False)
+        self._add_entries(definition.tasks, self.root, spared=False)
         self.rows = list(self.root.rows())
         self._place(self.root, Source(), None)
         self._measure()
         self._number()
         self._mark()
 
-    def _read(self, steps: Sequence[Step], outer: Entry, *, spared: bool) -> None:
+    def _add_entries(self, steps: Sequence[Step], outer: Entry, *, spared: bool) -> None:
         for step in steps:
             runs_on = spared or step.rule.runs_after_failures
             entry = Entry(step=step, outer=outer, runs_on=runs_on)
@@ -36,7 +36,7 @@ class Entries:
             if isinstance(step, Container):
                 if step.is_conditional:
                     entry.head = Entry(step=step, outer=outer, body=entry, runs_on=runs_on)
-                self._read(step.members, entry, spared=runs_on)
+                self._add_entries(step.members, entry, spared=runs_on)
                 entry.is_empty = entry.head is None and all(member.is_empty for member in entry.members)
 
     def _place(self, outer: Entry, before: Source, around: Entry | None) -> None:

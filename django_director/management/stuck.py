@@ -59,7 +59,7 @@ def _of_queued(run: Run, patience: float) -> Why | None:
         return Why("unsendable", text)
     if publisher.is_silent():
         return Why("eager", EAGER)
-    return _of_queues(late, Workers.read())
+    return _of_queues(late, Workers.load())
 
 
 def _of_queues(queues: dict[str, datetime], workers: Workers) -> Why:

@@ -60,11 +60,11 @@ class Redactor:
                 text = _replaced(text, secret)
         return mask_urls(text)
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: object) -> object:
         """Return a copy of a JSON value in which ``mask`` and ``text`` have replaced all secrets."""
         return self._cleaned(mask(value))
 
-    def _cleaned(self, value: Any) -> Any:
+    def _cleaned(self, value: object) -> object:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
-from django_director.common.patterns import BadPattern, PatternTooSlow, compiled, search
+from django_director.common.patterns import BadPattern, PatternTooSlow, compile_pattern, search
 from django_director.conf import SECRET_KEYS, director
 from django_director.exceptions import InvalidPayload, InvalidSettings
 
@@ -59,7 +59,7 @@ def is_secret_key(key: str) -> bool:
     return secret_keys().is_secret(key)
 
 
-def restore(entered: Any, original: Any, shown: Any) -> Any:
+def restore(entered: object, original: object, shown: Any) -> object:
     """Return a value that a person has ``entered`` with the hidden secrets put back.
 
     The person was ``shown`` a masked copy of ``original``, and may have left some of the masks. A mask stays if
@@ -110,7 +110,7 @@ class Masker:
         self.places = places
         self.hidden: list[Any] = []
 
-    def masked(self, value: Any, place: Place | None, depth: int) -> Any:
+    def masked(self, value: object, place: Place | None, depth: int) -> Any:
         """Return a masked copy of a value at ``place``, which is nested ``depth`` levels deep.
 
         If the place itself is secret, the caller hides the value.
@@ -133,17 +133,17 @@ class Masker:
             return [self.masked(item, None, depth + 1) for item in value]
         return [self._child(item, self.places.of_item(place, index), depth) for index, item in enumerate(value)]
 
-    def _member(self, key: str, value: Any, place: Place | None, depth: int) -> Any:
+    def _member(self, key: str, value: object, place: Place | None, depth: int) -> Any:
         if value is not None and self.keys.is_secret(key):
             return self._hide(value)
         return self._child(value, None if place is None else self.places.of_key(place, key), depth)
 
-    def _child(self, value: Any, place: Place | None, depth: int) -> Any:
+    def _child(self, value: object, place: Place | None, depth: int) -> Any:
         if value is not None and place is not None and place.is_secret:
             return self._hide(value)
         return self.masked(value, place, depth + 1)
 
-    def _hide(self, value: Any) -> str:
+    def _hide(self, value: object) -> str:
         self.hidden.append(value)
         return MASKED
 
@@ -205,7 +205,7 @@ def secret_keys() -> Keys:
 def _keys(patterns: tuple[str, ...]) -> Keys:
     try:
         for pattern in patterns:
-            compiled(pattern)
+            compile_pattern(pattern)
     except BadPattern as error:
         raise InvalidSettings(f'DIRECTOR["MASK"] is not a regular expression: {error}') from error
     return Keys(patterns)

@@ -1,4 +1,4 @@
-"""Whether the engine works: what ``GET health/`` and ``directorstatus`` say."""
+"""The state of the engine, as ``GET health/`` and ``directorstatus`` show it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .served_queues import Backlog, Workers
 Json = dict[str, Any]
 
 OLD_TICK: Final = 30.0
-"""Seconds without work of a supervisor after which something is wrong."""
+"""After so many seconds without work of a supervisor something is wrong."""
 
 
-def read(*, with_names: bool = True) -> Json:
-    """The state of database, broker, supervisor, workers, queues and beat; ``problems`` is empty when all is well.
+def read_health(*, with_names: bool = True) -> Json:
+    """Return the state of database, broker, supervisor, workers, queues and beat.
 
-    Takes a few seconds at most where the broker is silent. Schedules have the names of workflows: without
-    ``with_names`` they are left out.
+    ``problems`` is empty if all is well. If the broker does not answer, this takes a few seconds. The names of
+    schedules contain those of workflows: without ``with_names`` they are left out.
     """
     found: Json = {
         "healthy": False,
@@ -54,9 +54,9 @@ def read(*, with_names: bool = True) -> Json:
 def _rows(*, with_names: bool = True) -> Json:
     supervisor = Lease.objects.filter(name=LEASE_NAME).exclude(holder="").annotate(now=Now()).first()
     workers = list(Worker.objects.annotate(now=Now()).order_by("name", "key"))
-    living, backlogs, late = Workers(workers), served_queues.backlogs(), overdue.late()
+    living, backlogs, late = Workers(workers), served_queues.backlogs(), overdue.find_late()
     return {
-        "problems": [problem] if (problem := overdue.problem(late, with_names=with_names)) else [],
+        "problems": [problem] if (problem := overdue.describe(late, with_names=with_names)) else [],
         "supervisor": None if supervisor is None else _seen(supervisor.holder, supervisor.beat_at, supervisor.now),
         "workers": [
             _seen(worker.name, worker.seen_at, worker.now)
@@ -78,12 +78,12 @@ def _rows(*, with_names: bool = True) -> Json:
 
 
 def _oldest(backlogs: list[Backlog]) -> Json | None:
-    """Since when the task waits that waits longest for a worker."""
+    """Return since when the oldest waiting task waits for a worker; ``None`` if none waits."""
     return _since(backlogs[0]) if backlogs else None
 
 
 def _queue(backlog: Backlog, living: Workers) -> Json:
-    """How many tasks wait in a queue; ``workers`` names who takes from it, and is empty when that is nobody."""
+    """Return how many tasks wait in a queue, and the names of the workers that take tasks from it."""
     return {
         "name": backlog.queue or None,
         "tasks": backlog.tasks,
@@ -98,7 +98,7 @@ def _since(backlog: Backlog) -> Json:
 
 
 def _is_unserved(queue: Json) -> bool:
-    """Whether nobody takes from a queue for so long that somebody should know."""
+    """Whether tasks wait in a queue without a worker for so long that people should know."""
     return not queue["is_served"] and queue["seconds"] > served_queues.UNSERVED_SECONDS
 
 
@@ -117,7 +117,7 @@ def _of_database(error: Exception) -> str:
 
 
 def migrate() -> str:
-    """The command that makes our tables."""
+    """Return the command that creates django-director's tables."""
     return "manage.py migrate" + (
         "" if director.DATABASE == DEFAULT_DB_ALIAS else f" --database {director.DATABASE}"
     )
@@ -138,7 +138,7 @@ def _of_supervisor(supervisor: Json | None) -> list[str]:
 
 
 def is_silent(worker: Json) -> bool:
-    """Whether a worker of ``read`` has given no sign of life for so long that it counts as lost."""
+    """Whether a worker of ``read_health`` has given no sign of life for so long that it counts as lost."""
     return served_queues.is_silent(worker["seconds"])
 
 

@@ -1,4 +1,4 @@
-"""What people call a hook of a run: by the outcome it is for and, in a run with several, the number of that."""
+"""The names of a run's hooks as people read them: by outcome and, if a run has had several, by its number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django_director.models import Task
 
 
 def outcome_of(task: Task, graph: Graph) -> str | None:
-    """``success``, ``failure``, ``canceled`` or ``always``: what a hook is for; ``None`` for a step."""
+    """Return the outcome of a hook: ``success``, ``failure``, ``canceled`` or ``always``; ``None`` for a step."""
     if not task.is_hook:
         return None
     return next(
@@ -21,13 +21,19 @@ def outcome_of(task: Task, graph: Graph) -> str | None:
 
 
 def hook_text(outcome: str | None, generation: int, *, is_one_of_several: bool) -> str:
-    """``failure hook``, ``failure hook, after outcome 2``: outcomes of a run are counted from 1."""
+    """Return the name of a hook: ``failure hook``, or ``failure hook, after outcome 2``.
+
+    The outcomes of a run are counted from 1, and ``generation`` from 0.
+    """
     text = f"{outcome} hook" if outcome else "hook"
     return f"{text}, after outcome {generation + 1}" if is_one_of_several else text
 
 
 def of_task(task: Task) -> str:
-    """The same for a task, '' for a step. ``task`` comes with its run and version."""
+    """Return the name of a task that is a hook, and an empty text for a step.
+
+    ``task`` must have been read with its run and version.
+    """
     if not task.is_hook:
         return ""
     outcome = outcome_of(task, task.run.version.graph)

@@ -1,4 +1,4 @@
-"""Find the workflow or run that somebody named; say what comes nearest when there is none."""
+"""Finds the workflow, run or task that a person has named, or suggests similar ones."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ HEX_DIGITS: Final = 32
 SHORTEST_PREFIX: Final = 4
 INDEX_DIGITS: Final = 9
 LISTED: Final = 5
-"""How many candidates a message names."""
+"""How many candidates an error message names."""
 
 
 def find_workflow(name: str) -> Workflow:
-    """The workflow of this name, active or not. Raises ``UnknownWorkflow`` with the nearest name."""
+    """Return the workflow ``name``, active or not. Raises ``UnknownWorkflow``, which suggests the nearest name."""
     workflow = workflow_named(name)
     if workflow is None:
         raise UnknownWorkflow(name, question(name, Workflow.objects.values_list("name", flat=True)))
@@ -39,7 +39,10 @@ def find_workflow(name: str) -> Workflow:
 
 
 def find_run(text: str) -> Run:
-    """The run whose id is ``text`` or alone begins with it. Raises ``UnknownRun`` with what comes near."""
+    """Return the run whose id is ``text``, or the only one whose id begins with it.
+
+    Raises ``UnknownRun``, whose message lists similar runs.
+    """
     span = id_span(text)
     if span is None:
         raise _no_run_id(text)
@@ -54,9 +57,10 @@ def find_run(text: str) -> Run:
 
 
 def find_task(text: str) -> Task:
-    """The task whose id is ``text``, or that ``RUN:STEP[:INDEX]`` names. Raises ``UnknownTask``, ``UnknownRun``.
+    """Return the task whose id is ``text``, or that ``RUN:STEP[:INDEX]`` names.
 
-    Of a hook that several outcomes of the run have started, the last one.
+    If several outcomes of the run have started a hook, it is the last one. Raises ``UnknownTask`` and
+    ``UnknownRun``.
     """
     if ":" in text:
         run, _, step = text.partition(":")
@@ -81,7 +85,7 @@ def _task_of(run: Run, text: str) -> Task:
     found: list[Task] = list(tasks[:2]) or _hooks_of(run, text)
     if not found:
         raise UnknownTask(_unknown_step(run, text))
-    # A map and what it does for its items may have one id: without an index that is the map.
+    # A map and the task in it may have the same id. Without an index the id means the map.
     if found[0].map_index >= 0 and len({task.map_index for task in found}) > 1:
         raise UnknownTask(f"“{text}” stands for several tasks of run {run.pk}; add an index, as {text}:0")
     found[0].run = run
@@ -89,7 +93,7 @@ def _task_of(run: Run, text: str) -> Task:
 
 
 def _hooks_of(run: Run, label: str) -> list[Task]:
-    """The hooks that people read as ``label``, those of the last outcome first."""
+    """Return the hooks that people read as ``label``, those of the last outcome first."""
     steps = [f"{HOOK_PREFIX}{outcome}.{label}" for outcome in ("success", "failure", "canceled", "always")]
     found = list(run.tasks.filter(step__in=steps, is_hook=True).order_by("-generation", "position"))
     if len({task.step for task in found}) > 1:
@@ -107,9 +111,9 @@ def _unknown_step(run: Run, text: str) -> str:
 
 
 def id_span(text: str) -> tuple[UUID, UUID] | None:
-    """The first and the last id that begin with ``text``; ``None`` if no id can.
+    """Return the first and the last possible id that begin with ``text``; ``None`` if no id can.
 
-    A range and not a pattern: the databases keep ids in different forms, and all of them sort.
+    The result is a range because databases store ids in different forms, and all of these sort in the same order.
     """
     digits = text.strip().lower().replace("-", "")
     if not SHORTEST_PREFIX <= len(digits) <= HEX_DIGITS or not re.fullmatch("[0-9a-f]+", digits):
@@ -117,15 +121,15 @@ def id_span(text: str) -> tuple[UUID, UUID] | None:
     return UUID(digits.ljust(HEX_DIGITS, "0")), UUID(digits.ljust(HEX_DIGITS, "f"))
 
 
-def shown_as(runs: RunQuerySet, statuses: list[str]) -> RunQuerySet:
-    """Those whose ``shown_status`` is one of ``statuses``."""
+def filter_by_status(runs: RunQuerySet, statuses: list[str]) -> RunQuerySet:
+    """Return those of ``runs`` whose ``shown_status`` is one of ``statuses``."""
     where = Q()
     for status in statuses:
-        where |= _shown_as(status)
+        where |= _has_status(status)
     return runs.filter(where)
 
 
-def _shown_as(status: str) -> Q:
+def _has_status(status: str) -> Q:
     active = Q(status__in=RUN_ACTIVE)
     if status == "canceling":
         return active & ~Q(stop__in=STOP_SPARING)

@@ -1,4 +1,4 @@
-"""What runs wait for people to decide: their own approvals and those of the child runs below them."""
+"""The approvals for which runs wait: their own, and those of the child runs below them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from django.db.models import Count, QuerySet
 from django_director.models import Run, Task
 
 LEVELS: Final = 4
-"""How far down is looked: a run, its child runs, theirs, and theirs again."""
+"""How many levels of runs are searched: a run, its child runs, and two levels below these."""
 
 
 def counts(runs: Collection[UUID]) -> dict[UUID, int]:
-    """By run: how many open questions it has, of those that have any. One query; none without runs."""
+    """Return how many open approvals each run has, without runs that have none. It takes one query.
+
+    Without runs it takes none.
+    """
     found: dict[UUID, int] = {}
     if runs:
         branches = [_asked(place, runs).values_list(place).annotate(Count("pk")) for place in _places()]
@@ -25,13 +28,13 @@ def counts(runs: Collection[UUID]) -> dict[UUID, int]:
 
 
 def first(run: Run, limit: int) -> list[UUID]:
-    """The tasks that hold the first open questions of a run, oldest first. One query."""
+    """Return the ids of the first open approvals of a run, the oldest first. It takes one query."""
     own, *others = (_asked(place, [run.pk]).values_list("pk", "asked_at") for place in _places())
     return [task for task, _ in own.union(*others).order_by("asked_at", "pk")[:limit]]
 
 
 def _places() -> list[str]:
-    """Where a run stands, seen from a task of it and from tasks of the child runs below it."""
+    """Return the paths that lead to a run from its own tasks, and from those of child runs below it."""
     return ["run" + "__parent_task__run" * level for level in range(LEVELS)]
 
 

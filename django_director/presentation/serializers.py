@@ -1,7 +1,7 @@
-"""Rows as the JSON objects of the API and of ``--json``: one shape, made here and nowhere else.
+"""Runs and tasks as the JSON objects of the API and of ``--json``; no other module makes these objects.
 
-Times are ISO 8601 in UTC, durations seconds, absent values ``None``. What may be secret is left out unless
-the caller says that the reader may see it, and is masked even then.
+Times are ISO 8601 in UTC, durations are seconds, and absent values are ``None``. Values that may be secret are
+left out unless the caller says that the reader may see them, and are masked even then.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 LOGS_SHOWN: Final = 10
-"""Of how many attempts a task's log lines are shown: the last."""
+"""The log lines of so many attempts of a task are shown: of the last ones."""
 
 
 def run_as_json(
     run: Run, *, with_payload: bool, with_tasks: bool = False, counts: dict[str, int] | None = None
 ) -> Json:
-    """One run with payload and result (``None`` unless ``with_payload``), and its ``tasks`` if asked for.
+    """Return a run, with its ``tasks`` if ``with_tasks``.
 
-    ``counts`` are its task counts where they are known; else they are asked for.
+    ``payload`` and ``result`` are ``None`` unless ``with_payload``. ``counts`` are the run's task counts if the
+    caller knows them; else they take a query.
     """
     found = task_counts([run])[run.pk] if counts is None else counts
     data = _run(run, found, pending_reasons.of_run(run), sees_payload=with_payload)
@@ -53,10 +54,10 @@ def run_as_json(
 
 
 def runs_as_json(runs: Iterable[Run], *, sees_payload: Callable[[Workflow], bool]) -> list[Json]:
-    """Runs of a list: one query more, or two with pending ones; ``payload`` and ``result`` are ``None``.
+    """Return the runs of a list, without ``payload`` and ``result``.
 
-    ``sees_payload`` says of which workflows the reader may see errors as they are. Ask for the runs by
-    ``Run.objects.for_listing()``.
+    It takes one query for all of them, and another if some are pending. ``sees_payload`` returns whether the
+    reader may see errors of a workflow in full. Read the runs with ``Run.objects.for_listing()``.
     """
     listed = list(runs)
     counts, places = task_counts(listed), pending_reasons.of_runs(listed)
@@ -65,9 +66,9 @@ def runs_as_json(runs: Iterable[Run], *, sees_payload: Callable[[Workflow], bool
 
 
 def shown_key(run: Run) -> str | None:
-    """The value that the run shares its slots with, for those who may see the payload; ``None`` without a key.
+    """Return the concurrency key of a run, for readers who may see its payload; ``None`` without a key.
 
-    Masked unless it follows from what of the payload is not.
+    The key is hidden unless it follows from parts of the payload that are not hidden.
     """
     if not run.concurrency_key:
         return None
@@ -80,9 +81,9 @@ def shown_key(run: Run) -> str | None:
 
 
 def task_as_json(task: Task, *, with_payload: bool) -> Json:
-    """One task, with result, traceback and log lines when ``with_payload``; the lines cost a query.
+    """Return a task, with its result, traceback and log lines if ``with_payload``; the log lines take a query.
 
-    The result of a map is the list of its items' results here, and ``None`` where several tasks are listed.
+    The result of a map is the list of its items' results. (It is ``None`` in ``tasks_as_json``.)
     """
     data = next(_tasks(task.run, [task], with_payload=with_payload))
     if with_payload and task.map_count is not None:
@@ -91,12 +92,12 @@ def task_as_json(task: Task, *, with_payload: bool) -> Json:
 
 
 def tasks_as_json(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> list[Json]:
-    """Tasks of one run, with their results and tracebacks when ``with_payload``; no query per task."""
+    """Return tasks of one run, with results and tracebacks if ``with_payload``; it takes no query for each."""
     return list(_tasks(run, tasks, with_payload=with_payload))
 
 
 def time_as_json(value: datetime | None) -> str | None:
-    """ISO 8601 in UTC with a ``Z``."""
+    """Return a time as ISO 8601 in UTC with a ``Z``; ``None`` for ``None``."""
     return iso(value)
 
 
@@ -133,7 +134,10 @@ def _result(read: tuple[Any, str]) -> Json:
 
 
 def _place(graph: Graph, task: Task) -> tuple[bool, int]:
-    """Where a task stands when all of a run's are listed: those in a map after it. No index has that order."""
+    """Return the sort key of a task in the list of a run's tasks: tasks in a map come after the map.
+
+    No index of the database has this order.
+    """
     around = graph.node(task.position).map_position
     return task.is_hook, task.position if around is None else around
 
@@ -203,7 +207,7 @@ def _task(task: Task, run: Run, *, sees_payload: bool) -> Json:
 
 
 def _end_of_wait(task: Task) -> datetime | None:
-    """When what a task waits for ends by itself: an approval, a wait, the delay of an attempt or of the start."""
+    """Return when the waiting of a task ends by itself: that of an approval, a wait step, or a delayed attempt."""
     return task.deadline_at or task.not_before if task.status == TaskStatus.WAITING else None
 
 
@@ -213,7 +217,7 @@ def _logs(task: Task) -> list[Json]:
 
 
 class _Upstream:
-    """The ids of the steps before a task; tasks that wait for the same share one list."""
+    """The ids of the steps before each task; tasks that wait for the same steps share one list."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph

@@ -1,7 +1,7 @@
-"""Which queues tasks wait in, since when, and which living workers take from those queues.
+"""The queues in which tasks wait, since when, and which living workers take tasks from these queues.
 
-Workers write down with each sign of life what they take from. One whose queues are not known may take from any:
-nobody is told of a missing worker by mistake.
+With each sign of life a worker writes from which queues it takes tasks. A worker whose queues are not known counts
+as one that takes from all, so that no worker is reported as missing by mistake.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from django_director.schedules.timings import aware
 from django_director.status import TaskStatus
 
 UNSERVED_SECONDS: Final = 300.0
-"""For so long the oldest task of a queue without a worker must have waited for that to be a problem."""
+"""A queue without a worker is a problem if its oldest task has waited for so many seconds."""
 NAMED: Final = 3
-"""How many workers a line names."""
+"""How many workers a message names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """The tasks that wait in one queue; the name is empty where Celery's options name none."""
+    """The tasks that wait in one queue; the queue's name is empty if Celery's options name none."""
 
     queue: str
     tasks: int
@@ -40,25 +40,25 @@ class Backlog:
 
 
 class Workers:
-    """The living workers, by what they take from."""
+    """The living workers, and the queues from which each takes tasks."""
 
     def __init__(self, rows: Iterable[Worker]) -> None:
         self._queues = {worker.name: worker.queues for worker in rows if _is_living(worker)}
 
     @classmethod
-    def read(cls) -> Workers:
-        """One query."""
+    def load(cls) -> Workers:
+        """Read the workers from the database, in one query."""
         return cls(Worker.objects.annotate(now=Now()).order_by("name", "key"))
 
     def __bool__(self) -> bool:
         return bool(self._queues)
 
     def of(self, queue: str) -> list[str]:
-        """Those that take from this queue, as far as that is known."""
+        """Return the workers that take tasks from this queue, or whose queues are not known."""
         return [name for name, queues in self._queues.items() if queues is None or queue in queues]
 
     def lack(self, queue: str) -> bool:
-        """Whether it is known that none takes from this queue."""
+        """Whether certainly no worker takes tasks from this queue."""
         return bool(queue) and not self.of(queue)
 
 
@@ -68,7 +68,10 @@ def is_silent(seconds: float) -> bool:
 
 
 def backlogs() -> list[Backlog]:
-    """By queue the tasks that wait for a worker, the oldest first; one query. Those of paused runs do not wait."""
+    """Return for each queue the tasks that wait for a worker, the queue with the oldest first. It takes one query.
+
+    Tasks of paused runs do not count.
+    """
     waiting = Task.objects.all_queued().filter(next_dispatch_at__lt=later(PARKED)).order_by()
     kinds = waiting.values_list("name", "queue").annotate(
         tasks=Count("pk"), since=Min("queued_at"), now=Min(Now())
@@ -88,7 +91,10 @@ def backlogs() -> list[Backlog]:
 
 
 def oldest_of(runs: Collection[UUID]) -> dict[UUID, tuple[str, datetime]]:
-    """By run: the queue of the task that waits longest in one, and since when. One query; none without runs."""
+    """Return for each run the queue of its oldest queued task, and since when that waits. It takes one query.
+
+    Without runs it takes none.
+    """
     if not runs:
         return {}
     queued = Task.objects.filter(run__in=list(runs)).queued().order_by()
@@ -101,18 +107,18 @@ def oldest_of(runs: Collection[UUID]) -> dict[UUID, tuple[str, datetime]]:
 
 
 def of_task(task: Task) -> str:
-    """The name of the queue that a queued task waits in; empty where Celery's options name none."""
+    """Return the name of the queue in which a queued task waits; empty if Celery's options name none."""
     return routing.queue_of(task.name, task.queue)
 
 
 class Names:
-    """Names the queues of many tasks; Celery is asked once for each kind of task."""
+    """The names of the queues of many tasks; Celery's options are read once for each task's name and queue."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], str] = {}
 
     def of(self, task: Task) -> str:
-        """The queue that a queued task waits in, of another the one that the definition names; may be empty."""
+        """Return the queue in which a queued task waits; for others that of the definition (may be empty)."""
         if task.status != TaskStatus.QUEUED:
             return task.queue
         kind = task.name, task.queue
@@ -122,11 +128,11 @@ class Names:
 
 
 def cure(queue: str) -> str:
-    """What makes a worker take from a queue."""
+    """Return what a person can do so that a worker takes tasks from a queue."""
     return f"start one: celery -A … worker -Q {queue}"
 
 
 def _is_living(worker: Any) -> bool:
     seconds = (worker.now - worker.seen_at).total_seconds()
-    # A task can hold up the signs of one that is not watched.
+    # A task can hold up the signs of life of a worker whose processes are not watched.
     return not is_silent(seconds) or (not worker.is_watched and seconds <= director.LEASE)

@@ -16,12 +16,12 @@ from .summaries import last_runs
 
 
 def workflow_as_json(workflow: Workflow) -> Json:
-    """One workflow, with its last run in short."""
+    """Return a workflow, with its last run in short form."""
     return workflows_as_json([workflow])[0]
 
 
 def workflows_as_json(workflows: Iterable[Workflow]) -> list[Json]:
-    """Workflows of a list, in a fixed number of queries."""
+    """Return the workflows of a list; the number of queries does not depend on its length."""
     listed = list(workflows)
     versions = WorkflowVersion.objects.in_bulk({workflow.current_version_id for workflow in listed} - {None})
     last = last_runs(listed)
@@ -37,7 +37,7 @@ def workflows_as_json(workflows: Iterable[Workflow]) -> list[Json]:
 
 
 def step_as_json(step: Step) -> Json:
-    """A step of a definition; ``tasks`` holds the members of a container, or what a map does for each item."""
+    """Return a step of a definition; ``tasks`` are the members of a container, or the steps in a map."""
     members: tuple[Step, ...] | None = None
     if isinstance(step, Container | MapStep):
         members = step.members if isinstance(step, Container) else step.body

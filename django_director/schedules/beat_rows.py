@@ -23,7 +23,7 @@ from django.db import router, transaction
 from django_director.db.functions import Now
 from django_director.definitions import Definition, Schedule
 
-from .timings import Timing, aware
+from .timings import PeriodicRow, Timing, aware
 
 Json = dict[str, Any]
 T = TypeVar("T", dict[str, Any], list[Any])
@@ -45,7 +45,7 @@ class Change:
     name: str
     action: str
     """``added``, ``changed``, ``deleted``, ``switched off`` or ``switched on``."""
-    row: Any = None
+    row: PeriodicRow | None = None
     workflow: str = ""
     schedule: Schedule | None = None
 
@@ -58,7 +58,7 @@ def is_installed() -> bool:
     return apps.is_installed("django_celery_beat")
 
 
-def plan(definitions: Iterable[Definition]) -> list[Change]:
+def plan_changes(definitions: Iterable[Definition]) -> list[Change]:
     """Return the changes that make the rows agree with the definitions. It takes one query.
 
     Without django-celery-beat there are none.
@@ -77,8 +77,8 @@ def plan(definitions: Iterable[Definition]) -> list[Change]:
     return [change for change in changes if change is not None]
 
 
-def apply(changes: Iterable[Change]) -> None:
-    """Write the changes that ``plan`` has found, in one transaction. Without changes beat reads nothing again.
+def apply_changes(changes: Iterable[Change]) -> None:
+    """Write the changes of ``plan_changes`` in one transaction. Without changes beat reads nothing again.
 
     Beat's tables may be in another database than django-director's, so the caller's transaction need not cover
     them.
@@ -96,7 +96,7 @@ def database() -> str:
     return router.db_for_write(rows().model)
 
 
-def enabled() -> Iterable[Any]:
+def enabled_rows() -> Iterable[PeriodicRow]:
     """Return the rows of all schedules of workflows that are switched on. It takes one query.
 
     Each row has the time of the database as ``present``.
@@ -118,7 +118,7 @@ class Periodic:
     payload: Any
 
 
-def periodic(name: str) -> Periodic | None:
+def find_periodic(name: str) -> Periodic | None:
     """Return the periodic task ``name``; ``None`` if there is none of this name any more. It takes one query."""
     row = rows().annotate(present=Now()).filter(name=name).first() if is_installed() else None
     if row is None:
@@ -145,9 +145,9 @@ def row_name(workflow: str, number: int) -> str:
 def _apply(change: Change) -> None:
     if change.schedule is not None:
         _write(change, change.schedule)
-    elif change.action == "deleted":
+    elif change.row is not None and change.action == "deleted":
         change.row.delete()
-    else:
+    elif change.row is not None:
         _switch_off(change.row)
 
 
@@ -159,7 +159,7 @@ def rows() -> Any:
     return PeriodicTask.objects.select_related(*KINDS)
 
 
-def _change(name: str, workflow: str, schedule: Schedule, row: Any) -> Change | None:
+def _change(name: str, workflow: str, schedule: Schedule, row: PeriodicRow | None) -> Change | None:
     if row is None:
         action = "added"
     elif SWITCHED_OFF in row.description:
@@ -171,7 +171,7 @@ def _change(name: str, workflow: str, schedule: Schedule, row: Any) -> Change | 
     return Change(name=name, action=action, row=row, workflow=workflow, schedule=schedule)
 
 
-def _removal(row: Any, in_files: set[str]) -> Change | None:
+def _removal(row: PeriodicRow, in_files: set[str]) -> Change | None:
     """Return the change of a row that belongs to no entry of ``periodic`` any more."""
     ours = _OURS.fullmatch(row.name)
     if ours is None or row.task != TASK:
@@ -181,7 +181,7 @@ def _removal(row: Any, in_files: set[str]) -> Change | None:
     return Change(name=row.name, action="switched off", row=row) if row.enabled else None
 
 
-def _has_drifted(row: Any, workflow: str, schedule: Schedule) -> bool:
+def _has_drifted(row: PeriodicRow, workflow: str, schedule: Schedule) -> bool:
     return (
         row.task != TASK
         or _loaded(row.args, list) != []
@@ -190,7 +190,7 @@ def _has_drifted(row: Any, workflow: str, schedule: Schedule) -> bool:
     )
 
 
-def _has_timing(row: Any, schedule: Schedule) -> bool:
+def _has_timing(row: PeriodicRow, schedule: Schedule) -> bool:
     set_kinds = [kind for kind in KINDS if getattr(row, f"{kind}_id") is not None]
     if set_kinds != [schedule.kind]:
         return False
@@ -242,7 +242,7 @@ def _write(change: Change, schedule: Schedule) -> None:
         row.save(update_fields=fields)
 
 
-def _switch_off(row: Any) -> None:
+def _switch_off(row: PeriodicRow) -> None:
     row.enabled = False
     if SWITCHED_OFF not in row.description:
         row.description = "\n".join(filter(None, [row.description, SWITCHED_OFF]))
@@ -258,7 +258,7 @@ def _timing_row(schedule: Schedule) -> Any:
     return model.objects.filter(**spec).order_by("pk").first() or model.objects.create(**spec)
 
 
-def workflow_of(row: Any) -> str | None:
+def workflow_of(row: PeriodicRow) -> str | None:
     """Return the name of the workflow that a periodic task runs, by its keyword or positional arguments."""
     name = _loaded(row.kwargs, dict).get("name") or next(iter(_loaded(row.args, list)), None)
     return name if isinstance(name, str) else None

@@ -9,7 +9,7 @@ from typing import Any
 from django_director.models import Workflow
 
 from .beat_rows import CRON_FIELDS, KINDS, TASK, is_installed, rows, workflow_of
-from .timings import next_run_at
+from .timings import PeriodicRow, next_run_at
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ def describe_many(workflows: Iterable[Workflow]) -> dict[Any, list[Json]]:
     return found
 
 
-def _as_json(row: Any) -> Json:
+def _as_json(row: PeriodicRow) -> Json:
     kind = next((kind for kind in KINDS if getattr(row, f"{kind}_id") is not None), None)
     zone = str(row.crontab.timezone) if kind == "crontab" else None
     return {
@@ -49,7 +49,7 @@ def _as_json(row: Any) -> Json:
     }
 
 
-def _value(row: Any, kind: str | None) -> str:
+def _value(row: PeriodicRow, kind: str | None) -> str:
     if kind == "crontab":
         return " ".join(str(getattr(row.crontab, field)) for field in CRON_FIELDS)
     if kind == "interval":

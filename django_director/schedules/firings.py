@@ -23,7 +23,7 @@ from django_director.models import Run, Workflow
 from django_director.status import Trigger
 
 from . import slots
-from .beat_rows import Periodic, periodic
+from .beat_rows import Periodic, find_periodic
 from .timings import aware
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def start_due(firing: Firing, name: str, payload: Any) -> Run | None:
 
     Raises the errors of ``engine.start``.
     """
-    entry = periodic(firing.schedule)
+    entry = find_periodic(firing.schedule)
     if entry is None:
         return None if _is_covered(firing) else _start(firing, name, payload, firing.sent, firing.sent)
     slot, since = _slot(firing, entry, name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from celery.schedules import ParseException
 from django.db.models import Max
@@ -19,7 +19,7 @@ from django_director.db.functions import iso
 from django_director.models import Run
 
 from . import beat_rows
-from .timings import Timing, aware
+from .timings import PeriodicRow, Timing, aware
 
 LATE: Final = timedelta(minutes=5)
 """How long after its due time a schedule counts as late."""
@@ -42,20 +42,20 @@ class Late:
         return (self.now - self.due).total_seconds()
 
 
-def late() -> list[Late]:
+def find_late() -> list[Late]:
     """Return the enabled schedules that beat should have sent and has not, those that were due first at the top.
 
     It takes one query to beat's database, and another to django-director's if a schedule seems late. Without
     django-celery-beat it takes none.
     """
-    found = {row.name: late for row in beat_rows.enabled() if (late := _late(row)) is not None}
+    found = {row.name: late for row in beat_rows.enabled_rows() if (late := _late(row)) is not None}
     if found:
         sent = _sent(found)
         found = {name: late for name, late in found.items() if name not in sent or sent[name] < late.due}
     return sorted(found.values(), key=lambda late: late.due)
 
 
-def problem(found: Sequence[Late], *, with_names: bool = True) -> str:
+def describe(found: Sequence[Late], *, with_names: bool = True) -> str:
     """Return a sentence about late schedules; empty if there are none. ``with_names`` adds the schedules' names.
 
     The name of a schedule contains that of its workflow.
@@ -69,7 +69,7 @@ def problem(found: Sequence[Late], *, with_names: bool = True) -> str:
     return f"beat has not sent {number}{named} {since}: does it run? Start one: celery -A … beat"
 
 
-def _late(row: Any) -> Late | None:
+def _late(row: PeriodicRow) -> Late | None:
     now = aware(row.present)
     moments = [aware(moment) for moment in (row.last_run_at, row.date_changed, row.start_time)]
     known = [moment for moment in moments if moment is not None]

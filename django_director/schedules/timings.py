@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from celery import schedules
 from django.utils import timezone
@@ -20,6 +20,35 @@ _CLOSEST: Final = timedelta(minutes=1)
 _INSTANT: Final = timedelta(microseconds=1)
 
 
+class PeriodicRow(Protocol):
+    """A row of django-celery-beat's ``PeriodicTask``; exactly one of its four schedules is set."""
+
+    name: str
+    task: str
+    args: str
+    kwargs: str
+    description: str
+    enabled: bool
+    one_off: bool
+    total_run_count: int
+    start_time: datetime | None
+    expires: datetime | None
+    last_run_at: datetime | None
+    date_changed: datetime | None
+    crontab: Any
+    interval: Any
+    clocked: Any
+    solar: Any
+    present: datetime
+    """The database's present time, where a query adds it."""
+
+    def save(self, **options: Any) -> None:
+        """Write the row."""
+
+    def delete(self) -> object:
+        """Delete the row."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """When beat sends: exactly one of ``cron``, ``interval`` and ``once`` is set."""
@@ -30,7 +59,7 @@ class Timing:
     once: datetime | None = None
 
     @classmethod
-    def of(cls, row: Any) -> Timing:
+    def of(cls, row: PeriodicRow) -> Timing:
         """Return the timing of a periodic task.
 
         Raises ``ValueError`` or ``ParseException`` if it can't be read.
@@ -87,7 +116,7 @@ class Timing:
             slot = slots.next_due(self.cron, slot, self.zone)
 
 
-def next_run_at(row: Any, now: datetime) -> datetime | None:
+def next_run_at(row: PeriodicRow, now: datetime) -> datetime | None:
     """Return an estimate when a periodic task runs next; ``None`` if it does not, or has a solar schedule.
 
     Only beat knows exactly when it has sent last.

@@ -145,7 +145,7 @@ class _Sync:
         return cls(
             entries=[_Entry.of(wanted[name], rows.get(name)) for name in sorted(wanted)],
             gone=[row for name, row in rows.items() if row.is_active and name not in wanted],
-            schedules=beat_rows.plan(wanted.values()),
+            schedules=beat_rows.plan_changes(wanted.values()),
         )
 
     def report(self) -> SyncReport:
@@ -170,7 +170,7 @@ class _Sync:
         if self.gone:
             gone = [row.pk for row in self.gone]
             Workflow.objects.filter(pk__in=gone).update(is_active=False, updated_at=timezone.now())
-        beat_rows.apply(self.schedules)
+        beat_rows.apply_changes(self.schedules)
 
 
 def _workflows() -> Any:

@@ -63,7 +63,7 @@ class Watcher:
 
         It is called each second, and waits for nothing.
         """
-        found = {place: (sign, _is_in_the_way(sign)) for place, sign in self._page.read().items()}
+        found = {place: (sign, _is_in_the_way(sign)) for place, sign in self._page.signs().items()}
         self._looks = {
             place: self._looks.get(place, 0) + 1 if self._last.get(place) == what else 0
             for place, what in found.items()
@@ -81,7 +81,7 @@ class Watcher:
             return
         kept = held(frozen, shutdown.has_begun())
         # The answer of the database may have taken some time: a process may have moved meanwhile.
-        shown = self._page.read()
+        shown = self._page.signs()
         for place in self._still():
             sign = self._last[place][0]
             if sign in frozen and shown.get(place) == sign and sign.token not in kept:

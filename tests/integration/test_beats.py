@@ -47,7 +47,7 @@ def each_minute() -> CrontabSchedule:
 
 
 def names() -> list[str]:
-    return [late.name for late in overdue.late()]
+    return [late.name for late in overdue.find_late()]
 
 
 @pytest.mark.parametrize(
@@ -113,23 +113,23 @@ def test_a_run_since_then_says_that_it_was_sent():
 
 def test_queries(django_assert_num_queries):
     with django_assert_num_queries(1):
-        overdue.late()
+        overdue.find_late()
     for number in range(3):
         schedule(10 * MINUTE, interval=every(60), name=f"director: shop.N{number}")
     with django_assert_num_queries(2):
-        assert len(overdue.late()) == 3
+        assert len(overdue.find_late()) == 3
 
 
 def test_it_is_a_problem_of_health():
     schedule(10 * MINUTE, interval=every(60))
-    found = health.read()
+    found = health.read_health()
     (late,) = found["late_schedules"]
     assert late["name"] == ORDER
     assert (
         f"beat has not sent 1 schedule (“director: shop.ORDER”) since {late['due_at']}: "
         "does it run? Start one: celery -A … beat"
     ) in found["problems"]
-    hidden = health.read(with_names=False)
+    hidden = health.read_health(with_names=False)
     assert "shop.ORDER" not in str(hidden)
     assert any("beat has not sent 1 schedule since" in problem for problem in hidden["problems"])
 

@@ -77,13 +77,13 @@ def held(*tokens: int) -> Callable[[Iterable[Sign], bool], set[int]]:
 
 
 def test_what_a_process_shows_is_seen_by_others(page: Page, pid: int):
-    assert page.read() == {3: Sign(pid, 1, TASK.bytes, 42)}
-    assert page.read()[3].task_id == TASK
+    assert page.signs() == {3: Sign(pid, 1, TASK.bytes, 42)}
+    assert page.signs()[3].task_id == TASK
 
 
 def test_a_place_that_is_taken_over_shows_nothing_of_the_last_process(page: Page, pid: int):
     page.take(3)
-    assert page.read() == {3: Sign(os.getpid(), 1, bytes(16), 0)}
+    assert page.signs() == {3: Sign(os.getpid(), 1, bytes(16), 0)}
 
 
 def test_a_process_without_a_place_shows_nothing(page: Page):
@@ -91,7 +91,7 @@ def test_a_process_without_a_place_shows_nothing(page: Page):
     page.move()
     page.show_claim(TASK, 42)
     page.hide_claim()
-    assert page.read() == {}
+    assert page.signs() == {}
 
 
 def test_a_frozen_process_whose_claim_is_gone_is_killed(page: Page, pid: int):

@@ -16,7 +16,7 @@ from jsonschema.validators import extend
 from referencing import Specification
 from referencing.jsonschema import specification_with
 
-from django_director.common.patterns import BadPattern, compiled
+from django_director.common.patterns import BadPattern, compile_pattern
 
 from .keywords import REPLACED
 from .parts import part_of
@@ -29,7 +29,7 @@ FORMATS = FormatChecker(formats=())
 @FORMATS.checks("regex", raises=BadPattern)
 def _is_pattern(text: object) -> bool:
     if isinstance(text, str):
-        compiled(text)
+        compile_pattern(text)
     return True
 
 

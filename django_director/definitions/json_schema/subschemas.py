@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
-from django_director.common.patterns import BadPattern, compiled, slow_part
+from django_director.common.patterns import BadPattern, compile_pattern, slow_part
 from django_director.common.suggestions import CERTAIN, MAX_HINTS, nearest
 
 _NAMED: Final = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies")
@@ -43,7 +43,7 @@ def bad_patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
     """Yield the patterns that can't be used, each with the keys that lead to it."""
     for keys, pattern in _patterns(schema):
         try:
-            compiled(pattern)
+            compile_pattern(pattern)
         except BadPattern as error:
             yield keys, str(error)
 

@@ -15,7 +15,7 @@ class Command(DirectorCommand):
         add_json_argument(parser)
 
     def run_command(self, *, as_json: bool, **options: Any) -> None:
-        found = health.read()
+        found = health.read_health()
         if as_json:
             self.out.json(found)
         else:

@@ -9,7 +9,7 @@ from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import show_runs
 from django_director.models import Run
 from django_director.presentation import open_approvals, served_queues
-from django_director.presentation.lookups import SHOWN_STATUSES, find_run, find_workflow, shown_as
+from django_director.presentation.lookups import SHOWN_STATUSES, filter_by_status, find_run, find_workflow
 from django_director.presentation.serializers import Json, runs_as_json
 from django_director.status import RunStatus, TaskStatus
 
@@ -44,7 +44,7 @@ class Command(DirectorCommand):
         elif not name:
             runs = runs.roots()
         if status:
-            runs = shown_as(runs, status)
+            runs = filter_by_status(runs, status)
         found = runs_as_json(runs[:limit], sees_payload=lambda _: True)
         if as_json:
             self.out.json(found)

@@ -356,9 +356,9 @@ def test_publishing_is_one_statement(connect: Callable[..., Any]) -> None:
 def test_an_empty_look_is_one_read_per_queue(connect: Callable[..., Any]) -> None:
     connection = connect()
     with Consumer(connection, [Queue("a"), Queue("b")]):
-        connection.transport.look()
+        connection.transport.poll()
         with CaptureQueriesContext(database) as queries:
-            assert connection.transport.look() is False
+            assert connection.transport.poll() is False
     assert len(queries) == 2
 
 
@@ -378,7 +378,7 @@ def test_acknowledging_while_the_database_is_away_is_made_up_for(
     with pytest.raises(connection.connection_errors), database.execute_wrapper(_away):
         message.ack()
     assert models.Message.objects.count() == 1
-    connection.transport.look()
+    connection.transport.poll()
     assert models.Message.objects.count() == 0
 
 
