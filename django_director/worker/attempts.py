@@ -110,14 +110,19 @@ def _begin(task: DirectorTask, message: Any, header: Any) -> Attempt | None:
         if claimed is None:
             copies.hand_on(task, message, ticket)
             return None
-        texts = Redactor(claimed.payload, claimed.graph.definition.schema, claimed.run.pk)
-        attempt = Attempt(claimed, texts, message.delivery_info)
-        try:
-            _find_arguments(task, attempt)
-        # Of a workflow's own expressions too: whatever it is, the attempt fails by it.
-        except Exception as problem:
-            attempt.problem = problem
-        return attempt
+        return prepare(task, claimed, message.delivery_info)
+
+
+def prepare(task: DirectorTask, claimed: Claim, delivery: Any = None) -> Attempt:
+    """Make the attempt of a claimed task: whether it runs at all, and with which arguments."""
+    texts = Redactor(claimed.payload, claimed.graph.definition.schema, claimed.run.pk)
+    attempt = Attempt(claimed, texts, delivery)
+    try:
+        _find_arguments(task, attempt)
+    # Of a workflow's own expressions too: whatever it is, the attempt fails by it.
+    except Exception as problem:
+        attempt.problem = problem
+    return attempt
 
 
 def _at_work_for(message: Any) -> contextlib.AbstractContextManager[None]:
