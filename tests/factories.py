@@ -28,6 +28,7 @@ from django_director.definitions import (
 from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
 
+VIEW = ("view_workflow", "view_run", "view_task")
 _numbers = count(1)
 _last_id = UUID(int=0)
 

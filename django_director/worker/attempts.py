@@ -114,14 +114,19 @@ def _begin(task: StepTask, message: Context, header: object) -> Attempt | None:
         if claimed is None:
             missing_runs.forward(task, message, ticket)
             return None
-        texts = Redactor(claimed.payload, claimed.graph.definition.schema, claimed.run.pk)
-        attempt = Attempt(claimed, texts, message.delivery_info)
-        try:
-            _find_arguments(task, attempt)
-        # An expression of the workflow may raise any error: then the attempt fails with it.
-        except Exception as problem:
-            attempt.problem = problem
-        return attempt
+        return prepare(task, claimed, message.delivery_info)
+
+
+def prepare(task: StepTask, claimed: Claim, delivery: object = None) -> Attempt:
+    """Return the attempt of a claimed task: whether its function is called at all, and with which arguments."""
+    texts = Redactor(claimed.payload, claimed.graph.definition.schema, claimed.run.pk)
+    attempt = Attempt(claimed, texts, delivery)
+    try:
+        _find_arguments(task, attempt)
+    # An expression of the workflow may raise any error: then the attempt fails with it.
+    except Exception as problem:
+        attempt.problem = problem
+    return attempt
 
 
 def _at_work_for(message: Context) -> contextlib.AbstractContextManager[None]:

@@ -4,7 +4,7 @@ import pytest
 
 from django_director.common import ids
 from tests import factories
-from tests.integration.admin.conftest import client_of, viewer  # noqa: F401
+from tests.integration.admin.conftest import client_of  # noqa: F401
 from tests.integration.admin.pages import address, text
 from tests.integration.commands.conftest import command  # noqa: F401
 

@@ -176,7 +176,7 @@ def _case(number: int) -> Any:
     return pytest.param(number, marks=() if is_quick else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("number", map(_case, range(len(SUBSETS))))
+@pytest.mark.parametrize("number", [_case(number) for number in range(len(SUBSETS))])
 def test_staff_with_any_permissions(number, rows):
     permissions = frozenset(SUBSETS[number])
     client = client_of(number, permissions)

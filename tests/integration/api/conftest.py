@@ -3,8 +3,6 @@ from rest_framework.test import APIClient
 
 from tests import factories
 
-VIEW = ("view_workflow", "view_run", "view_task")
-
 
 @pytest.fixture
 def client_of():
@@ -17,14 +15,3 @@ def client_of():
         return client
 
     return make
-
-
-@pytest.fixture
-def viewer(client_of):
-    return client_of(*VIEW)
-
-
-@pytest.fixture
-def operator(client_of):
-    """May do everything with every workflow."""
-    return client_of(*VIEW, "run_workflow", "cancel_run", "retry_run", "view_payload")

@@ -35,7 +35,7 @@ def test_start(workflow, operator):
     run = Run.objects.get()
     shown = response.json()
     assert shown["id"] == str(run.pk)
-    assert (shown["trigger"], shown["user"], shown["comment"]) == ("api", "ann", "please")
+    assert (shown["trigger"], shown["user"], shown["comment"]) == ("api", "olga", "please")
     assert shown["payload"] == {"order": 7, "amount": 5}
     entry = LogEntry.objects.get()
     assert (entry.object_id, entry.user, entry.change_message) == (
@@ -207,7 +207,7 @@ def test_skip(failed, operator):
     _run, task = failed
     answer = operator.post(f"{API}/tasks/{task.pk}/skip/", {"comment": "by hand"}, format="json")
     assert (answer.status_code, answer.json()["status"]) == (200, "skipped")
-    assert answer.json()["reason"] == "skipped by ann: by hand"
+    assert answer.json()["reason"] == "skipped by olga: by hand"
     assert operator.post(f"{API}/tasks/{task.pk}/skip/").status_code == 409
     assert operator.get(f"{API}/runs/{task.run_id}/").json()["status"] == "running"
 

@@ -1,17 +1,20 @@
-"""A broker that is a list."""
+"""A broker that is a list, and transactions that are held."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import current_app
 
 from django_director.dispatch import batches, publisher, remote_control
+from django_director.engine.attempts import finish_fast
 from tests.acceptance import audit
 
 from . import machine
+from .interleaving import overlap
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +47,21 @@ def modeled(monkeypatch: pytest.MonkeyPatch, settings: Any, transactional_db: No
     yield
     audit.remove()
     publisher._pool.cache_clear()
+
+
+@pytest.fixture
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """``overlap``, with a folder. Inside of a finish a transaction is held: a single statement can't be."""
+
+    def overlapping(point: str, first: Any, second: Any) -> list[Any]:
+        if point in {"finish.updated", "finish.settled"}:
+            monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
+        return overlap(point, first, second, folder=tmp_path)
+
+    return overlapping
+
+
+@pytest.fixture
+def in_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task's end is a transaction wherever it is held; on PostgreSQL it would be a single statement."""
+    monkeypatch.setattr(finish_fast, "can_pair", lambda: False)

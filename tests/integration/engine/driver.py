@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
 
+from celery import current_app
+from celery.exceptions import Ignore, Retry
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import engine
+from django_director.celery import DirectorTask
 from django_director.engine import stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
@@ -20,7 +24,7 @@ from django_director.exceptions import DirectorError
 from django_director.graph import Node, items, replay
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
-from django_director.worker import inputs, own_steps
+from django_director.worker import attempts, execution, own_steps
 from tests.factories import definition, make_workflow
 
 TRANSACTION_WORDS = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
@@ -106,20 +110,20 @@ def _queued(run: Run) -> list[Task]:
 
 
 def end(claimed: Claim, body: Callable[[Claim], Any]) -> None:
-    """Do with a claimed task what a worker does."""
-    try:
-        is_skipped = not inputs.evaluate_when(claimed)
-        own = claimed.node.kind != "task"
-        result = None if is_skipped else own_steps.perform(claimed) if own else body(claimed)
-    except (ValueError, DirectorError) as error:
-        finish.fail(claimed, Failure(error=f"{type(error).__name__}: {error}"))
-    else:
-        if is_skipped:
-            finish.skip(claimed, "`when` is false")
-        elif isinstance(result, own_steps.Skip):
-            finish.skip(claimed, result.reason)
-        elif result is not own_steps.HELD:
-            finish.finish(claimed, result)
+    """Let a worker carry out a claimed task. ``body`` is what the function of the user's task does."""
+    task = _task_of(lambda *args, **kwargs: body(claimed))
+    attempt = attempts.prepare(task, claimed)
+    # Celery hears of it; the row says what came of the attempt.
+    with contextlib.suppress(ValueError, DirectorError, Retry, Ignore):
+        execution.perform(task, attempt)
+
+
+def _task_of(function: Callable[..., Any]) -> DirectorTask:
+    """A task of no app, with a request as that of ``runworkflow --local``: the connections are the test's."""
+    task = type("Task", (DirectorTask,), {"name": "tests.TASK", "run": staticmethod(function)})()
+    task.bind(current_app)
+    task.push_request(id="tests", is_eager=True, called_directly=False)
+    return task
 
 
 def statuses(run: Run) -> dict[str, str]:

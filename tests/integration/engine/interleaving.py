@@ -20,6 +20,8 @@ from django.db import connection, connections, transaction
 from django_director.common import failpoints
 
 PATIENCE = 30.0
+IN_FINISH = ["finish.before", "finish.updated", "finish.settled", "finish.committed"]
+"""The fault points of a transaction that ends a task, in order."""
 _WAITING = {
     "postgresql": (
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

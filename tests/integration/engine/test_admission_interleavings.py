@@ -10,7 +10,7 @@ import pytest
 
 from django_director import engine
 from django_director.definitions import Concurrency
-from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts import finish
 from django_director.engine.concurrency import admission
 from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
@@ -19,7 +19,7 @@ from django_director.status import RunStatus
 from tests.factories import definition, make_workflow
 
 from . import driver
-from .interleaving import PATIENCE, needs_several_writers, overlap, own_connection
+from .interleaving import PATIENCE, needs_several_writers, own_connection
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NAME = "test.FLOW"
@@ -33,10 +33,8 @@ def _published(published):
 
 
 @pytest.fixture
-def held(tmp_path, monkeypatch):
-    """``overlap``, with a folder. A finish is a transaction, so that it can be held."""
-    monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
-    return lambda point, first, second: overlap(point, first, second, folder=tmp_path)
+def held(held, in_transactions):
+    return held
 
 
 def define(limit: int = 1, on_conflict: Any = "queue") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts import finish
 from django_director.engine.steps import timers
 from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict
@@ -18,7 +18,7 @@ from tests.asking import ask, asked
 from tests.factories import approval, group, wait
 
 from . import driver
-from .interleaving import needs_several_writers, overlap
+from .interleaving import needs_several_writers
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers]
 PAST = "2026-01-01T00:00:00Z"
@@ -26,10 +26,8 @@ TIMED = approval("OK", timeout=3600)
 
 
 @pytest.fixture
-def held(tmp_path, monkeypatch):
-    # Inside of a finish a transaction is held: a single statement can't be.
-    monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
-    return lambda point, first, second: overlap(point, first, second, folder=tmp_path)
+def held(held, in_transactions):
+    return held
 
 
 def outcome(run: Run) -> str:

@@ -23,7 +23,7 @@ from django_director.engine.supervisor.loop import Supervisor
 from django_director.exceptions import Conflict, DirectorError
 from django_director.models import Lease, Run, Task
 from django_director.status import RunStatus, TaskStatus
-from django_director.worker import own_steps
+from django_director.worker import inputs, own_steps
 from tests.factories import approval, chain, definition, group, make_admin, make_user, make_workflow, step
 
 from . import driver
@@ -289,7 +289,7 @@ def test_the_decision_of_an_approval_that_nobody_was_asked_for():
 
 
 def given(claimed: Claim) -> dict[str, Any]:
-    return driver.inputs.evaluate_with(claimed)
+    return inputs.evaluate_with(claimed)
 
 
 # The run around it

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from django_director import engine
-from django_director.engine.attempts import failures, finish, finish_fast
+from django_director.engine.attempts import failures, finish
 from django_director.engine.steps import child_workflows
 from django_director.engine.supervisor import audit, leases, timeouts
 from django_director.models import Run, Task
@@ -16,7 +16,7 @@ from tests.acceptance import checker
 from tests.factories import child, definition, group, make_workflow
 
 from . import driver
-from .interleaving import needs_several_writers, overlap
+from .interleaving import needs_several_writers
 from .test_interleavings import waiting_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers]
@@ -33,14 +33,8 @@ IN_BEGIN = ["child.inserted", "child.committed"]
 
 
 @pytest.fixture
-def held(tmp_path, monkeypatch):
-    """``overlap``, with a folder. Inside of a finish a transaction is held: a single statement can't be."""
-
-    def overlapping(point: str, first: Any, second: Any) -> list[Any]:
-        monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
-        return overlap(point, first, second, folder=tmp_path)
-
-    return overlapping
+def held(held, in_transactions):
+    return held
 
 
 def parent(**fields: Any) -> Run:

@@ -12,7 +12,7 @@ from django_director import engine
 from django_director.db.functions import later
 from django_director.engine import queries
 from django_director.engine.attempts import claim as claims
-from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.failures import Failure
 from django_director.engine.flow import advance, gates
@@ -24,23 +24,10 @@ from django_director.status import RunStatus, TaskStatus
 from tests.factories import definition, group, make_workflow
 
 from . import driver
-from .interleaving import PATIENCE, needs_several_writers, overlap, own_connection, until, waiting
+from .interleaving import IN_FINISH, PATIENCE, needs_several_writers, own_connection, until, waiting
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers]
 PAST = "2026-01-01T00:00:00Z"
-IN_FINISH = ["finish.before", "finish.updated", "finish.settled", "finish.committed"]
-
-
-@pytest.fixture
-def held(tmp_path, monkeypatch):
-    """``overlap``, with a folder. Inside of a finish a transaction is held: a single statement can't be."""
-
-    def overlapping(point: str, first: Any, second: Any) -> list[Any]:
-        if point in {"finish.updated", "finish.settled"}:
-            monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
-        return overlap(point, first, second, folder=tmp_path)
-
-    return overlapping
 
 
 def two_members() -> tuple[Run, Claim, Claim]:

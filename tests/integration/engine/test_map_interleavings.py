@@ -11,7 +11,7 @@ from django_director import engine
 from django_director.db.functions import Now
 from django_director.engine import stopping
 from django_director.engine.attempts import claim as claims
-from django_director.engine.attempts import finish, finish_fast
+from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.failures import Failure
 from django_director.engine.flow import item_rows
@@ -22,24 +22,11 @@ from django_director.status import RunStatus
 from tests.factories import mapped
 
 from . import driver
-from .interleaving import needs_several_writers, overlap, own_connection
+from .interleaving import IN_FINISH, needs_several_writers, own_connection
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers]
-IN_FINISH = ["finish.before", "finish.updated", "finish.settled", "finish.committed"]
 orders = pytest.mark.parametrize("order", [1, -1], ids=["in-order", "reversed"])
 points = pytest.mark.parametrize("point", IN_FINISH)
-
-
-@pytest.fixture
-def held(tmp_path, monkeypatch):
-    """``overlap``, with a folder. Inside of a finish a transaction is held: a single statement can't be."""
-
-    def overlapping(point: str, first: Any, second: Any) -> list[Any]:
-        if point in {"finish.updated", "finish.settled"}:
-            monkeypatch.setattr(finish_fast, "can_pair", lambda: False)
-        return overlap(point, first, second, folder=tmp_path)
-
-    return overlapping
 
 
 def two_items(size: int, **fields: Any) -> tuple[Run, list[Claim]]:

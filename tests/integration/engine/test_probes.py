@@ -25,7 +25,8 @@ from . import driver
 
 pytestmark = [pytest.mark.django_db, pytest.mark.fault(36)]
 HOUR = 3_600
-MANY = 3_000
+MANY = 2 * publishing.BATCH + 200
+"""More than the supervisor sends at two ticks."""
 TIMES = ("queued_at", "next_dispatch_at", "started_at", "lease_until")
 
 

@@ -16,7 +16,7 @@ from django_director.exceptions import DirectorError, ExpressionError
 from django_director.graph import views_of
 from django_director.models import Run, Task
 from django_director.status import RunStatus, TaskStatus
-from django_director.worker import own_steps
+from django_director.worker import inputs, own_steps
 from tests.factories import chain, definition, group, make_workflow, step, wait
 
 from . import driver
@@ -196,7 +196,7 @@ def test_as_a_result_in_expressions():
     driver.succeed(run, "A", 5)
     driver.end(driver.claim(run, "W"), lambda claimed: None)
     claimed = driver.claim(run, "B")
-    assert driver.inputs.evaluate_with(claimed) == {"got": 5, "how": "success"}
+    assert inputs.evaluate_with(claimed) == {"got": 5, "how": "success"}
     assert claimed.upstream == [5, 5]
     assert driver.finish.finish(claimed, None)
     run.refresh_from_db()
