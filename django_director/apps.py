@@ -10,7 +10,7 @@ WITH_RECEIVERS = (
     "django_director.checks.static",
     "django_director.checks.live",
     "django_director.dispatch.installation",
-    "django_director.sync.versions",
+    "django_director.sync.after_migrate",
     "django_director.schedules.tasks",
     "django_director.sync.test_sync",
     "django_director.sync.unapply_guard",

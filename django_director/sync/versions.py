@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from django.apps import AppConfig, apps
-from django.db import connections
 from django.db.models import Max
-from django.db.models.signals import post_migrate
 from django.utils import timezone
 
-from django_director.conf import director
 from django_director.db.functions import Now
 from django_director.db.transactions import transact
 from django_director.definitions import as_json, content_hash
@@ -256,28 +251,6 @@ def _row(entry: _Entry) -> Workflow:
     return entry.row
 
 
-def sync_after_migrate(sender: AppConfig, using: str, verbosity: int = 1, stdout: Any = None, **_: object) -> None:
-    """Receive ``post_migrate``: sync the workflow files if the project wants that and all tables exist.
-
-    Problems are printed, and ``migrate`` goes on.
-    """
-    if sender.label != "django_director" or not director.SYNC_AFTER_MIGRATE or using not in _databases().values():
-        return
-    missing = _missing_tables()
-    if missing:
-        print(f"Workflows not synced: there is no table {', '.join(missing)} yet.", file=sys.stderr)
-        return
-    try:
-        report = sync()
-    except InvalidDefinitions as error:
-        print(f"Workflows not synced, because of problems in their files:\n{error}", file=sys.stderr)
-        return
-    for warning in report.warnings:
-        print(f"Warning: {warning}.", file=sys.stderr)
-    if verbosity:
-        write(report, lambda line: print(line, file=stdout or sys.stdout))
-
-
 def write(report: SyncReport, line: Callable[[str], object]) -> None:
     """Call ``line`` with each line of a report as text."""
     for name in report.added:
@@ -289,21 +262,3 @@ def write(report: SyncReport, line: Callable[[str], object]) -> None:
     for name in report.schedules:
         line(f"schedule     {name}")
     line(f"unchanged    {len(report.unchanged)}")
-
-
-def _databases() -> dict[str, str]:
-    """Return the tables that a sync needs, each with the alias of its database: beat's may be in another one."""
-    found = {model._meta.db_table: director.DATABASE for model in (Lease, Workflow, WorkflowVersion)}
-    if beat_rows.is_installed():
-        found[apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table] = beat_rows.database()
-    return found
-
-
-def _missing_tables() -> list[str]:
-    """Return the tables that a sync needs and that do not exist, as after ``migrate APP`` or a migration back."""
-    wanted = _databases()
-    existing = {alias: set(connections[alias].introspection.table_names()) for alias in set(wanted.values())}
-    return [table for table, alias in wanted.items() if table not in existing[alias]]
-
-
-post_migrate.connect(sync_after_migrate, dispatch_uid="django_director.sync.versions")
