@@ -10,7 +10,7 @@ import pytest
 
 from .harness import ROOT
 
-MIGRATION = "tests/integration/test_migrations.py::test_users_become_plain_columns_and_foreign_keys_again"
+MIGRATION = "tests/integration/models/test_migrations.py::test_users_become_plain_columns_and_foreign_keys_again"
 
 
 @pytest.mark.slow

@@ -9,15 +9,15 @@ from celery import Celery, signals
 from celery.fixups.django import DjangoFixup
 from django.db import connection
 
-from django_director import celery as director_celery
+from django_director.worker import startup
 
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.settings")
-    yield Celery("connections", task_cls=director_celery.DirectorTask, set_as_current=False)
+    yield Celery("connections", task_cls=startup.DirectorTask, set_as_current=False)
     for signal in (signals.task_prerun, signals.task_postrun):
-        signal.disconnect(director_celery._refresh_connections)
+        signal.disconnect(startup._refresh_connections)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -27,6 +27,6 @@ def test_celery_closes_no_connection_though_its_fixup_came_first(app: Celery):
     worker_fixup = fixup.worker_fixup
     connection.ensure_connection()
     before = connection.connection
-    director_celery._keep_connections(app)
+    startup._keep_connections(app)
     worker_fixup.close_database()
     assert connection.connection is before

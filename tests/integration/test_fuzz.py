@@ -27,8 +27,8 @@ from django_director.api import serializers
 from django_director.api.pagination import PARAMETERS
 from tests import factories
 from tests.factories import approval, definition, make_workflow
+from tests.integration.access.test_matrix import NEEDS, NO_ROUTE, address, routes
 from tests.integration.admin.test_filters import MODELS, changelist, local_lookups
-from tests.integration.test_matrix import NEEDS, NO_ROUTE, address, routes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 

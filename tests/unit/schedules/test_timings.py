@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from django_director.schedules.timings import Timing
-from tests.unit.test_slots import PARIS, at, cron
+from tests.unit.schedules.test_slots import PARIS, at, cron
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 MINUTELY = Timing(cron=cron(), zone=UTC)

@@ -24,8 +24,7 @@ from django_director.models import Lease, Worker
 from django_director.presentation import health
 from django_director.schedules import beat_rows
 from tests import factories
-
-from .engine import driver
+from tests.integration.engine import driver
 
 pytestmark = pytest.mark.django_db
 URL = "/director/api/health/"
@@ -205,7 +204,7 @@ def test_a_worker_that_is_gone_takes_from_none():
 
 
 def test_where_workflows_are_hidden_so_are_the_names_of_schedules(settings: Any):
-    settings.DIRECTOR = {"WORKFLOWS": [], "AUTHORIZE": "tests.integration.test_health.allow"}
+    settings.DIRECTOR = {"WORKFLOWS": [], "AUTHORIZE": "tests.integration.presentation.test_health.allow"}
     well()
     every = IntervalSchedule.objects.create(every=60, period="seconds")
     PeriodicTask.objects.create(name="director: shop.SECRET", task=beat_rows.TASK, interval=every)

@@ -78,7 +78,7 @@ def test_messages_of_others_are_left_alone(reporter: Reporter):
 
 
 def test_a_class_of_the_projects_own_is_mixed_in_once():
-    mixed = attentive("tests.unit.test_requests:OwnRequest")
+    mixed = attentive("tests.unit.worker.test_requests:OwnRequest")
     assert mixed.__mro__[1:3] == (Attentive, OwnRequest)
     assert attentive(mixed) is mixed
     assert attentive(DirectorTask.Request) is DirectorRequest

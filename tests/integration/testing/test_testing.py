@@ -21,8 +21,7 @@ from django_director.exceptions import Conflict, InvalidDefinitions, UnknownWork
 from django_director.models import Run, Task, Workflow
 from django_director.worker import local
 from tests.factories import approval, child, definition, make_workflow, step, wait
-
-from .engine import driver
+from tests.integration.engine import driver
 
 
 class Recorder:

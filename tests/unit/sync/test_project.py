@@ -6,8 +6,7 @@ import pytest
 
 from django_director.definitions import check_retries
 from django_director.sync.project import import_name
-
-from .definitions.helpers import read_text
+from tests.unit.definitions.helpers import read_text
 
 
 def test_names_of_classes(tmp_path, monkeypatch):

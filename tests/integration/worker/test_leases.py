@@ -11,8 +11,7 @@ import pytest
 
 from django_director.models import Task
 from django_director.worker.leases import Keeper
-
-from .engine import driver
+from tests.integration.engine import driver
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
