@@ -40,7 +40,7 @@ raised: Final = Throttle()
 """Limits how often errors of the project's function are logged: the admin calls it several times for a page."""
 
 #: The names of actions that change nothing begin with this.
-LOOKING: Final = "view"
+VIEW_PREFIX: Final = "view"
 
 
 def is_allowed(user: User, action: str, workflow: Workflow | None = None) -> bool:
@@ -75,7 +75,7 @@ def by_permissions(user: User, action: str, workflow: Workflow | None = None) ->
     """
     if user is None or not all(map(user.has_perm, _needed(action))):
         return False
-    return workflow is None or _is_looking(action) or _is_in_groups(user, workflow)
+    return workflow is None or _only_views(action) or _is_in_groups(user, workflow)
 
 
 def may_start_as_step(user: User, workflow: Workflow) -> bool:
@@ -97,7 +97,7 @@ def to_decide(task: Task) -> str:
 
 def needed_for(action: str, workflow: Workflow | None = None) -> str:
     """Return the permissions and groups that ``by_permissions`` asks for, as people read them."""
-    return _as_text(_needed(action), [] if workflow is None or _is_looking(action) else workflow.allowed_groups)
+    return _as_text(_needed(action), [] if workflow is None or _only_views(action) else workflow.allowed_groups)
 
 
 def missing_for(user: User, action: str, workflow: Workflow | None = None) -> str:
@@ -105,7 +105,7 @@ def missing_for(user: User, action: str, workflow: Workflow | None = None) -> st
     if user is None:
         return needed_for(action, workflow)
     permissions = [name for name in _needed(action) if not user.has_perm(name)]
-    is_outside = workflow is not None and not _is_looking(action) and not _is_in_groups(user, workflow)
+    is_outside = workflow is not None and not _only_views(action) and not _is_in_groups(user, workflow)
     return _as_text(permissions, workflow.allowed_groups if workflow is not None and is_outside else [])
 
 
@@ -120,12 +120,12 @@ def _needed(action: str) -> tuple[str, ...]:
     return tuple(f"django_director.{codename}" for codename in PERMISSIONS[action])
 
 
-def _is_looking(action: str) -> bool:
-    return action in PERMISSIONS and action.startswith(LOOKING)
+def _only_views(action: str) -> bool:
+    return action in PERMISSIONS and action.startswith(VIEW_PREFIX)
 
 
 def _is_in_groups(user: Account, workflow: Workflow) -> bool:
-    """Whether the workflow is for everybody, or for a group of the user's. Superusers count as in all groups."""
+    """Whether everybody may use the workflow, or a group of the user may. Superusers count as in all groups."""
     allowed = workflow.allowed_groups
     return not allowed or user.is_superuser or not _groups_of(user).isdisjoint(allowed)
 
@@ -143,7 +143,7 @@ def _groups_of(user: Any) -> frozenset[str]:
 
 
 def require(user: User, action: str, workflow: Workflow | None = None) -> None:
-    """Raise ``NotAllowed`` unless ``is_allowed``; the message names the user and the missing permissions."""
+    """Raise ``NotAllowed`` if ``user`` may not do ``action``; the message names the missing permissions."""
     if is_allowed(user, action, workflow):
         return
     what = f" with “{workflow}”" if workflow else ""
@@ -154,10 +154,11 @@ def require(user: User, action: str, workflow: Workflow | None = None) -> None:
 
 
 def visible(user: User, action: str, rows: Rows, path: str = "pk") -> Rows:
-    """Return those of ``rows`` with whose workflow ``user`` may do ``action``; ``path`` leads to its id.
+    """Return the rows with whose workflow ``user`` may do ``action``.
 
-    There is a query only if the project has a function of its own that decides. Without one the answer is the same
-    for all rows: it is all of them, or ``NotAllowed`` is raised.
+    ``path`` is the look-up that leads from a row to the id of its workflow. There is a query only if the project
+    has a function of its own that decides. Without one all rows have one answer: all of them are returned, or
+    ``NotAllowed`` is raised.
     """
     if not director.AUTHORIZE:
         require(user, action)

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from django_director import engine
 from django_director.exceptions import DirectorError
 from django_director.models import Run, Task
-from django_director.presentation.actions import ACTIONS, Action, Standing, is_root, workflow_of
+from django_director.presentation.actions import ACTIONS, Action, StatusCounts, is_root, workflow_of
 
 from . import formatting
 from .operations import Operation
@@ -78,7 +78,7 @@ def _refuse_by_state(action: Action, run: Run) -> str:
     return "" if is_possible else _("The run's state does not allow this: %(status)s.") % {"status": status}
 
 
-def _preview_cancel(run: Run, found: Standing) -> Preview:
+def _preview_cancel(run: Run, found: StatusCounts) -> Preview:
     sentences = [
         ngettext(
             "%(n)s task has not started and will not start.",
@@ -100,7 +100,7 @@ def _preview_cancel(run: Run, found: Standing) -> Preview:
     return Preview(sentences=sentences)
 
 
-def _preview_pause(run: Run, found: Standing) -> Preview:
+def _preview_pause(run: Run, found: StatusCounts) -> Preview:
     held = found.unstarted - found.waiting
     sentences = [
         ngettext(
@@ -125,7 +125,7 @@ def _preview_pause(run: Run, found: Standing) -> Preview:
     return Preview(sentences=sentences)
 
 
-def _preview_resume(run: Run, found: Standing) -> Preview:
+def _preview_resume(run: Run, found: StatusCounts) -> Preview:
     text = ngettext("%(n)s task is ready and starts.", "%(n)s tasks are ready and start.", found.queued)
     since = _("The run has been paused since %(moment)s.") % {"moment": formatting.moment(run.paused_at)}
     return Preview(sentences=[since, text % {"n": f"{found.queued:,}"}])

@@ -1,4 +1,4 @@
-"""How bodies are read."""
+"""Reads the bodies of requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django_director.common.json_values import parse
 
 
 class StrictJSONParser(JSONParser):
-    """JSON in which no key stands twice: of two values for one key nobody knows which was meant."""
+    """Reads JSON, and refuses a key that stands twice in an object: nobody knows which of its values was meant."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
