@@ -67,7 +67,7 @@ class BoundedPaginator(BasePaginator):
 
 
 class SafeList(ChangeList):
-    """A list that treats a value in its address that the database refuses as Django treats a wrong filter."""
+    """A list of rows. If its address holds a value that the database refuses, it answers as to a wrong filter."""
 
     def get_filters(self, request: HttpRequest) -> Filters:
         found = super().get_filters(request)
@@ -153,6 +153,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R | TemplateResponse:
+        """Answer with a view, or with a page that names the missing permission or the wrong setting."""
         try:
             # Templates read these settings too, but then it is too late to answer with a page that explains.
             deciding()

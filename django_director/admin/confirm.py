@@ -21,7 +21,7 @@ from .operations import Operation
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """The first of some tasks, each as step, status and the status in words; and how many more there are."""
+    """The first of some tasks, each with its step, its status and a label; and how many more tasks there are."""
 
     rows: Sequence[tuple[str, str, str]]
     more: int

@@ -43,6 +43,8 @@ def graph_as_json(run: Run) -> Json:
 
 
 class _Drawing:
+    """Collects the nodes and edges of a run's graph."""
+
     def __init__(self, graph: Graph, rows: dict[int, Task], items: dict[int, dict[str, int]]) -> None:
         self.graph = graph
         self.rows = rows
