@@ -41,6 +41,8 @@ raised: Final = Throttle()
 
 #: The names of actions that change nothing begin with this.
 VIEW_PREFIX: Final = "view"
+GROUPS_KEPT: Final = "_director_groups"
+"""The attribute in which a user object remembers the names of its groups."""
 
 
 def is_allowed(user: User, action: str, workflow: Workflow | None = None) -> bool:
@@ -130,16 +132,17 @@ def _is_in_groups(user: Account, workflow: Workflow) -> bool:
     return not allowed or user.is_superuser or not _groups_of(user).isdisjoint(allowed)
 
 
-def _groups_of(user: Any) -> frozenset[str]:
+def _groups_of(user: Account) -> frozenset[str]:
     """Return the names of a user's groups.
 
     There is one query for each user object, as for Django's permissions.
     """
-    if not hasattr(user, "_director_groups"):
+    known: frozenset[str] | None = getattr(user, GROUPS_KEPT, None)
+    if known is None:
         groups = getattr(user, "groups", None)
-        names = () if groups is None else groups.values_list("name", flat=True)
-        user._director_groups = frozenset(names)
-    return user._director_groups  # type: ignore[no-any-return]
+        known = frozenset(() if groups is None else groups.values_list("name", flat=True))
+        setattr(user, GROUPS_KEPT, known)
+    return known
 
 
 def require(user: User, action: str, workflow: Workflow | None = None) -> None:

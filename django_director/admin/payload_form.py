@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from django import forms
 from django.contrib.admin import widgets
@@ -35,6 +35,15 @@ MISSING: Final[Any] = object()
 def field_key(name: str) -> str:
     """Return the name of a property's field: plain letters, whatever characters the property's name contains."""
     return f"property-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+class FieldOptions(TypedDict, total=False):
+    """The options that all fields of the form take."""
+
+    label: str
+    help_text: str
+    required: bool
+    widget: forms.Widget | type[forms.Widget]
 
 
 class JsonField(forms.CharField):
@@ -195,7 +204,7 @@ def _field(name: str, rule: Mapping[str, Any], *, required: bool) -> forms.Field
     if initial == MASKED and rule.get("type") != "string":
         # The mask is neither a number nor JSON. The field begins empty; if it stays so, the default is taken.
         initial = MISSING
-    common: dict[str, Any] = {
+    common: FieldOptions = {
         "label": shorten(str(rule.get("title") or name), LABEL_LENGTH),
         "help_text": _help(name, rule),
         "required": required and "default" not in rule,
@@ -238,7 +247,7 @@ def _choices(rule: Mapping[str, Any]) -> list[Any] | None:
     return [True, False] if rule.get("type") == "boolean" else None
 
 
-def _choice_field(values: list[Any], initial: object, common: dict[str, Any]) -> forms.Field:
+def _choice_field(values: list[Any], initial: object, common: FieldOptions) -> forms.Field:
     choices = [(json.dumps(value), value if isinstance(value, str) else json.dumps(value)) for value in values]
     if not common["required"] or initial is MISSING:
         choices.insert(0, ("", "-"))
@@ -251,19 +260,19 @@ def _choice_field(values: list[Any], initial: object, common: dict[str, Any]) ->
     )
 
 
-def _text(**options: Any) -> forms.Field:
+def _text(initial: object, **options: Unpack[FieldOptions]) -> forms.Field:
     options.setdefault("widget", widgets.AdminTextInputWidget)
-    return forms.CharField(strip=False, **options)
+    return forms.CharField(strip=False, initial=initial, **options)
 
 
-def _integer(**options: Any) -> forms.Field:
+def _integer(initial: object, **options: Unpack[FieldOptions]) -> forms.Field:
     options.setdefault("widget", widgets.AdminIntegerFieldWidget)
-    return forms.IntegerField(**options)
+    return forms.IntegerField(initial=initial, **options)
 
 
-def _decimal(**options: Any) -> forms.Field:
+def _decimal(initial: object, **options: Unpack[FieldOptions]) -> forms.Field:
     options.setdefault("widget", forms.NumberInput(attrs={"step": "any"}))
-    return forms.FloatField(**options)
+    return forms.FloatField(initial=initial, **options)
 
 
 _SIMPLE: Final = {"string": _text, "integer": _integer, "number": _decimal}
