@@ -16,6 +16,7 @@ from django_director.conf import director
 from django_director.definitions import ApprovalStep
 from django_director.exceptions import InvalidSettings, NotAllowed
 from django_director.models import Task, Workflow
+from django_director.models.users import Account, User
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +40,12 @@ raised: Final = Throttle()
 """Limits how often errors of the project's function are logged: the admin calls it several times for a page."""
 
 #: The names of actions that change nothing begin with this.
-LOOKING: Final = "view"
+VIEW_PREFIX: Final = "view"
+GROUPS_KEPT: Final = "_director_groups"
+"""The attribute in which a user object remembers the names of its groups."""
 
 
-def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool:
+def is_allowed(user: User, action: str, workflow: Workflow | None = None) -> bool:
     """Whether ``user`` may do ``action`` with the workflow (``None``: with any workflow).
 
     An action is a key of ``PERMISSIONS``, or the permission ``app_label.codename`` that an approval asks for in
@@ -67,17 +70,17 @@ def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool
         return False
 
 
-def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> bool:
+def by_permissions(user: User, action: str, workflow: Workflow | None = None) -> bool:
     """Whether ``user`` may do ``action`` by Django's permissions and by the workflow's ``allowed_groups``.
 
     The groups count for all actions but those that only view something.
     """
     if user is None or not all(map(user.has_perm, _needed(action))):
         return False
-    return workflow is None or _is_looking(action) or _is_in_groups(user, workflow)
+    return workflow is None or _only_views(action) or _is_in_groups(user, workflow)
 
 
-def may_start_as_step(user: Any, workflow: Workflow) -> bool:
+def may_start_as_step(user: User, workflow: Workflow) -> bool:
     """Whether a run of ``user`` may start the workflow as a step; ``user`` is ``None`` for a deleted user.
 
     The user must be in one of the workflow's groups, but needs no permission: with the permission to run a
@@ -96,15 +99,15 @@ def to_decide(task: Task) -> str:
 
 def needed_for(action: str, workflow: Workflow | None = None) -> str:
     """Return the permissions and groups that ``by_permissions`` asks for, as people read them."""
-    return _as_text(_needed(action), [] if workflow is None or _is_looking(action) else workflow.allowed_groups)
+    return _as_text(_needed(action), [] if workflow is None or _only_views(action) else workflow.allowed_groups)
 
 
-def missing_for(user: Any, action: str, workflow: Workflow | None = None) -> str:
+def missing_for(user: User, action: str, workflow: Workflow | None = None) -> str:
     """Return the permissions and groups that ``user`` lacks, as people read them; empty if none is missing."""
     if user is None:
         return needed_for(action, workflow)
     permissions = [name for name in _needed(action) if not user.has_perm(name)]
-    is_outside = workflow is not None and not _is_looking(action) and not _is_in_groups(user, workflow)
+    is_outside = workflow is not None and not _only_views(action) and not _is_in_groups(user, workflow)
     return _as_text(permissions, workflow.allowed_groups if workflow is not None and is_outside else [])
 
 
@@ -119,30 +122,31 @@ def _needed(action: str) -> tuple[str, ...]:
     return tuple(f"django_director.{codename}" for codename in PERMISSIONS[action])
 
 
-def _is_looking(action: str) -> bool:
-    return action in PERMISSIONS and action.startswith(LOOKING)
+def _only_views(action: str) -> bool:
+    return action in PERMISSIONS and action.startswith(VIEW_PREFIX)
 
 
-def _is_in_groups(user: Any, workflow: Workflow) -> bool:
-    """Whether the workflow is for everybody, or for a group of the user's. Superusers count as in all groups."""
+def _is_in_groups(user: Account, workflow: Workflow) -> bool:
+    """Whether everybody may use the workflow, or a group of the user may. Superusers count as in all groups."""
     allowed = workflow.allowed_groups
     return not allowed or user.is_superuser or not _groups_of(user).isdisjoint(allowed)
 
 
-def _groups_of(user: Any) -> frozenset[str]:
+def _groups_of(user: Account) -> frozenset[str]:
     """Return the names of a user's groups.
 
     There is one query for each user object, as for Django's permissions.
     """
-    if not hasattr(user, "_director_groups"):
+    known: frozenset[str] | None = getattr(user, GROUPS_KEPT, None)
+    if known is None:
         groups = getattr(user, "groups", None)
-        names = () if groups is None else groups.values_list("name", flat=True)
-        user._director_groups = frozenset(names)
-    return user._director_groups  # type: ignore[no-any-return]
+        known = frozenset(() if groups is None else groups.values_list("name", flat=True))
+        setattr(user, GROUPS_KEPT, known)
+    return known
 
 
-def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
-    """Raise ``NotAllowed`` unless ``is_allowed``; the message names the user and the missing permissions."""
+def require(user: User, action: str, workflow: Workflow | None = None) -> None:
+    """Raise ``NotAllowed`` if ``user`` may not do ``action``; the message names the missing permissions."""
     if is_allowed(user, action, workflow):
         return
     what = f" with “{workflow}”" if workflow else ""
@@ -152,11 +156,12 @@ def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
     raise NotAllowed(f"user “{user}” may not {deed}{what}: {why}")
 
 
-def visible(user: Any, action: str, rows: Rows, path: str = "pk") -> Rows:
-    """Return those of ``rows`` with whose workflow ``user`` may do ``action``; ``path`` leads to its id.
+def visible(user: User, action: str, rows: Rows, path: str = "pk") -> Rows:
+    """Return the rows with whose workflow ``user`` may do ``action``.
 
-    There is a query only if the project has a function of its own that decides. Without one the answer is the same
-    for all rows: it is all of them, or ``NotAllowed`` is raised.
+    ``path`` is the look-up that leads from a row to the id of its workflow. There is a query only if the project
+    has a function of its own that decides. Without one all rows have one answer: all of them are returned, or
+    ``NotAllowed`` is raised.
     """
     if not director.AUTHORIZE:
         require(user, action)

@@ -1,4 +1,4 @@
-"""Workflows, runs and tasks in Django's admin: looked at, run, canceled, retried, relaunched."""
+"""The pages of Django's admin on which people see workflows, runs and tasks, and start and steer them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a task was called with: worked out again from the rows, by what a worker does before it calls.
+"""Shows with which arguments a worker called a task; they are computed again from the rows, as a worker does it.
 
-Expressions are evaluated twice: with everything, and with secrets masked. Where the two differ a secret has gone
-in, and the page hides what has come out.
+Expressions are evaluated twice: once with all values, and once with secrets masked. Where the two results differ a
+secret has gone in, and the page hides the result.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from django_director.worker import inputs
 from . import formatting
 
 PARTS: Final = 200
-"""Made of more results, the arguments are not put together for a page."""
+"""A page does not show arguments that are made of more results than this."""
 ARGUMENTS: Final = 40
-"""How many are shown."""
+"""How many arguments a page shows."""
 
 
 class Argument(NamedTuple):
-    """One argument; ``origin`` says where it comes from, if not from ``with``."""
+    """One argument; ``origin`` says where its value comes from, unless that is ``with``."""
 
     name: str
     value: formatting.Text | None
-    """``None``: it is the payload, which the page shows anyway."""
+    """``None`` for the payload of the run, which the page shows anyway."""
     origin: str = ""
 
 
@@ -51,67 +51,70 @@ class Call(NamedTuple):
 
 
 def of_task(task: Task, node: Node) -> Call | None:
-    """The call of a task that has been called, or the payload that a step has given to its child run."""
+    """Return the arguments of a task that was called, or the payload that a step gave to its child run.
+
+    It is ``None`` for other tasks.
+    """
     is_called = task.started_at is not None and task.status != TaskStatus.SKIPPED
     if not is_called or not isinstance(node.step, TaskStep | WorkflowStep):
         return None
-    if _parts(task, node) > PARTS:
+    if _count_results(task, node) > PARTS:
         return Call(note=_("They are made of the results of too many tasks: see those."))
     seen = preview_claim(task)
     if seen.too_large:
         return Call(error=_("The results it receives have %(size)s bytes.") % {"size": f"{seen.too_large:,}"})
     try:
-        return _call(seen, _hidden(seen, task.run.version.graph.definition.schema))
+        return _call(seen, _mask_claim(seen, task.run.version.graph.definition.schema))
     except DirectorError as error:
         return Call(error=str(error))
 
 
-def item(task: Task, node: Node) -> Any:
-    """The item of a map that a task is for; it stands with the first task of the item's chain."""
+def find_item(task: Task, node: Node) -> object:
+    """Return the item of a map that a task is for; the row of the first task in the item's chain holds it."""
     first = ids.item_id(task.run_id, node.position - node.place, task.map_index)
     return Task.objects.filter(pk=first).values_list("item", flat=True).first()
 
 
-def _parts(task: Task, node: Node) -> int:
-    """How many results go in."""
+def _count_results(task: Task, node: Node) -> int:
+    """Return of how many results the arguments are made."""
     values = of_node(task.run.version.graph, node)
     places = set(expand((*node.shape.spans(), *(values.results if values else ()))))
     made = task.run.version.graph.last_in(places)
     return len(places) + (task.run.tasks.at_items(made).count() if made else 0)
 
 
-def _hidden(seen: Claim, schema: Any) -> Claim:
-    """The same with secrets masked."""
+def _mask_claim(seen: Claim, schema: object) -> Claim:
+    """Return a claim with its secrets masked."""
     names = dict(seen.names)
     if "payload" in names:
         names["payload"] = mask(names["payload"], schema)
     if "item" in names:
         names["item"] = mask(names["item"])
     if "tasks" in names:
-        names["tasks"] = {step: _masked_result(fields) for step, fields in names["tasks"].items()}
+        names["tasks"] = {step: _mask_result(fields) for step, fields in names["tasks"].items()}
     return replace(seen, payload=mask(seen.payload, schema), upstream=mask(seen.upstream), names=names)
 
 
-def _masked_result(fields: dict[str, Any]) -> dict[str, Any]:
+def _mask_result(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"result": mask(fields["result"])} if "result" in fields else fields
 
 
 def _call(seen: Claim, hidden: Claim) -> Call:
     if isinstance(seen.node.step, WorkflowStep):
-        return Call([_argument("payload", _evaluated(inputs.child_payload, seen, hidden))])
-    given = _evaluated(inputs.evaluate_with, seen, hidden)
+        return Call([_argument("payload", _evaluate_masked(inputs.child_payload, seen, hidden))])
+    given = _evaluate_masked(inputs.evaluate_with, seen, hidden)
     plans = plans_of(seen.node.name)
     if plans is None:
         note = _("The code of the task is not loaded here: which parameter gets what is not known.")
-        return Call(_cut(_unbound(given, hidden)), note)
-    return Call(_cut(_bound(plans.plan(given, seen.node.receives), given, hidden)))
+        return Call(_limit(_unbound_arguments(given, hidden)), note)
+    return Call(_limit(_bound_arguments(plans.plan(given, seen.node.receives), given, hidden)))
 
 
-def _cut(arguments: Iterator[Argument]) -> list[Argument]:
+def _limit(arguments: Iterator[Argument]) -> list[Argument]:
     return list(islice(arguments, ARGUMENTS))
 
 
-def _bound(plan: Plan, given: dict[str, Any], hidden: Claim) -> Iterator[Argument]:
+def _bound_arguments(plan: Plan, given: dict[str, Any], hidden: Claim) -> Iterator[Argument]:
     args, kwargs = plan.bind(
         given=given, payload=hidden.payload, workflow_id=str(hidden.run.pk), upstream=hidden.upstream
     )
@@ -126,7 +129,7 @@ def _bound(plan: Plan, given: dict[str, Any], hidden: Claim) -> Iterator[Argumen
             yield _argument(name, value, _origin(hidden) if is_upstream else "")
 
 
-def _unbound(given: dict[str, Any], hidden: Claim) -> Iterator[Argument]:
+def _unbound_arguments(given: dict[str, Any], hidden: Claim) -> Iterator[Argument]:
     if hidden.node.receives:
         yield _argument(_("from before"), hidden.upstream, _origin(hidden))
     for name, value in given.items():
@@ -137,24 +140,25 @@ def _origin(hidden: Claim) -> str:
     return _("the item of the map") if hidden.node.takes_item else _("the result of what is before it")
 
 
-def _argument(name: str, value: Any, origin: str = "") -> Argument:
+def _argument(name: str, value: object, origin: str = "") -> Argument:
     return Argument(formatting.name(name), formatting.json_text(mask({name: value})[name]), origin)
 
 
-def _evaluated(evaluate: Callable[[Claim], Any], seen: Claim, hidden: Claim) -> Any:
-    """What comes out, masked where it comes from what is masked. Raises ``ExpressionError``."""
+def _evaluate_masked(evaluate: Callable[[Claim], Any], seen: Claim, hidden: Claim) -> Any:
+    """Return what ``evaluate`` returns, masked where a secret has gone into it. Raises ``ExpressionError``."""
     real = evaluate(seen)
     try:
-        return _veiled(real, evaluate(hidden))
+        return _hide_differences(real, evaluate(hidden))
     except ExpressionError:
         return dict.fromkeys(real, MASKED) if isinstance(real, dict) else MASKED
 
 
-def _veiled(real: Any, masked: Any) -> Any:
+def _hide_differences(real: object, masked: object) -> object:
+    """Return ``real`` with a mask in place of each part that differs in ``masked``."""
     if real == masked:
         return masked
     if isinstance(real, dict) and isinstance(masked, dict) and real.keys() == masked.keys():
-        return {key: _veiled(value, masked[key]) for key, value in real.items()}
+        return {key: _hide_differences(value, masked[key]) for key, value in real.items()}
     if isinstance(real, list) and isinstance(masked, list) and len(real) == len(masked):
-        return [_veiled(*pair) for pair in zip(real, masked, strict=True)]
+        return [_hide_differences(*pair) for pair in zip(real, masked, strict=True)]
     return MASKED

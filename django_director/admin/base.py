@@ -1,9 +1,9 @@
-"""What the pages have in common: rows are looked at, never written by hand."""
+"""What all admin pages of this app share: they show rows, and no form writes one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 from django.conf import settings
 from django.contrib import admin
@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
@@ -25,11 +26,15 @@ from django_director.masking.values import secret_keys
 from django_director.models import Workflow
 
 VIA: Final = "admin"
-"""What Django's history of an object says of the way."""
+"""How a change was made, in the words of Django's history of an object."""
 M = TypeVar("M", bound=Model)
+P = ParamSpec("P")
+R = TypeVar("R", bound=HttpResponseBase)
+Filters: TypeAlias = tuple[list[admin.ListFilter], bool, dict[str, bool | str], bool, bool]
+"""What Django's ``ChangeList.get_filters`` returns."""
 
 if TYPE_CHECKING:
-    from django.http import HttpResponseBase
+    from django.db.models.fields.related import RelatedField
 
     # Django's classes take parameters in the stubs only.
     BasePaginator = Paginator[Any]
@@ -42,16 +47,16 @@ else:
 
 
 class MoreThan(int):
-    """A number that counting ended at, which the admin's own templates write as what it is."""
+    """A number at which counting has ended: the templates of Django's admin print it as “more than 10000”."""
 
     def __str__(self) -> str:
-        # With separators Django writes the digits of a number itself, and would tear words apart.
+        # With USE_THOUSAND_SEPARATOR Django puts separators into this text, as into any number, and breaks words.
         number = int.__repr__(self)
         return number if settings.USE_THOUSAND_SEPARATOR else _("more than %(number)s") % {"number": number}
 
 
 class BoundedPaginator(BasePaginator):
-    """Counts no more rows than anybody pages through: counting millions takes seconds."""
+    """Counts at most ``limit`` rows: nobody pages through more, and to count millions takes seconds."""
 
     limit = 10_000
 
@@ -62,9 +67,9 @@ class BoundedPaginator(BasePaginator):
 
 
 class SafeList(ChangeList):
-    """A list whose address may hold anything: what the database would refuse is sent back as Django does it."""
+    """A list of rows. If its address holds a value that the database refuses, it answers as to a wrong filter."""
 
-    def get_filters(self, request: HttpRequest) -> Any:
+    def get_filters(self, request: HttpRequest) -> Filters:
         found = super().get_filters(request)
         # PostgreSQL refuses NUL only when the query runs, where Django expects no failure.
         if any("\0" in text for values in request.GET.lists() for text in values[1]):
@@ -73,17 +78,17 @@ class SafeList(ChangeList):
 
 
 class VisibleWorkflowFilter(admin.RelatedFieldListFilter):
-    """By workflow, of those that the user may see in the list: a name may tell something too."""
+    """Filters by workflow, and offers only workflows that the user may see: a name may tell something too."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+    def field_choices(self, field: RelatedField[Any, Any], request: HttpRequest, model_admin: Any) -> Any:
         ordering = self.field_admin_ordering(field, request, model_admin)
         return field.get_choices(
             include_blank=False, ordering=ordering, limit_choices_to=model_admin.visible_workflows(request)
         )
 
 
-class Missing(PermissionDenied):
-    """The user may not do ``action`` with ``workflow`` (``None``: with any)."""
+class MissingPermission(PermissionDenied):
+    """Raised if a user may not do ``action`` with ``workflow``, or with any workflow if that is ``None``."""
 
     def __init__(self, action: str, workflow: Workflow | None = None) -> None:
         self.action = action
@@ -92,10 +97,10 @@ class Missing(PermissionDenied):
 
 
 class ReadOnlyAdmin(BaseAdmin[M]):
-    """A list and a page of our own; no form writes a row."""
+    """Shows the rows of a model in a list, and each on a page of its own; no form writes a row."""
 
     view_action: ClassVar[str]
-    """The action of ``authorization`` that opens the pages."""
+    """The action that ``authorization`` must allow before a user sees the pages."""
 
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -119,70 +124,77 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         try:
             return self.allows(request, self.view_action, obj)
         except InvalidSettings:
-            # The admin asks on every page; ours say what is wrong.
+            # Django's admin asks this on all its pages. The pages of this app explain what is wrong.
             return False
 
     def allows(self, request: HttpRequest, action: str, obj: M | None = None) -> bool:
-        """Whether the user may do this with the object's workflow (``None``: with any)."""
+        """Whether the user may do ``action`` with the workflow of ``obj``, or with any workflow at all."""
         return is_allowed(request.user, action, None if obj is None else self.workflow_of(obj))
 
-    def demand(self, request: HttpRequest, action: str, obj: M) -> None:
-        """Raise ``Missing`` unless the user may look at the object and do this with its workflow.
+    def require(self, request: HttpRequest, action: str, obj: M) -> None:
+        """Raise ``MissingPermission`` if the user may not see ``obj``, or may not do ``action`` with its workflow.
 
-        Who may not look is not told what else there is to know.
+        Seeing is checked first: a user who may not see an object must not learn which actions there are.
         """
         for needed in (self.view_action, action):
             if not self.allows(request, needed, obj):
-                raise Missing(needed, self.workflow_of(obj))
+                raise MissingPermission(needed, self.workflow_of(obj))
 
-    def guarded(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-        """A view of the admin that says on a page what is missing."""
+    def guard(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+        """Return a view of the admin that explains on a page why a user may not do something."""
         return self.admin_site.admin_view(
-            lambda request, *args, **kwargs: self._told(view, request, *args, **kwargs)
+            lambda request, *args, **kwargs: self._answer_or_explain(view, request, *args, **kwargs)
         )
 
-    def _told(
-        self, view: Callable[..., HttpResponseBase], request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    def _answer_or_explain(
+        self,
+        view: Callable[Concatenate[HttpRequest, P], R],
+        request: HttpRequest,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R | TemplateResponse:
+        """Answer with a view, or with a page that names the missing permission or the wrong setting."""
         try:
-            # Templates mask too, when it is too late for a page that says so.
+            # Templates read these settings too, but then it is too late to answer with a page that explains.
             deciding()
             secret_keys()
             return view(request, *args, **kwargs)
         except InvalidSettings as error:
             context = {"title": _("Settings that can't be used"), "error": error}
             return self.render(request, "unusable.html", context, status=503)
-        except Missing as missing:
+        except MissingPermission as missing:
             needed = "" if director.AUTHORIZE else missing_for(request.user, missing.action, missing.workflow)
             context = {"title": _("Not allowed"), "needed": needed}
             return self.render(request, "forbidden.html", context, status=403)
 
     def visible_workflows(self, request: HttpRequest) -> dict[str, Any]:
-        """What to filter workflows by, so that only those are left whose rows the user may see; a query more
-        only where the project decides itself."""
+        """Return a filter of workflows by which only those remain whose rows the user may see.
+
+        It takes a query only if the project decides by rules of its own.
+        """
         if not director.AUTHORIZE:
             return {}
         allowed = visible(request.user, self.view_action, Workflow.objects.all())
         return {"pk__in": list(allowed.values_list("pk", flat=True))}
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return SafeList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Whether a query string may filter the list: only by ``list_filter``.
+        """Whether a query string may filter the list by ``lookup``: only the filters of ``list_filter`` may do so.
 
-        Django lets it use any look-up of any column. One that starts with a guess tells by its number of rows
-        whether the guess is right, so that every payload could be read letter by letter.
+        Django would allow each look-up of each column. The number of rows that begin with a guess would tell
+        whether the guess is right, so that a user could find out every payload letter by letter.
         """
         return request is not None and lookup in self.declared_filters(request)
 
     def declared_filters(self, request: HttpRequest) -> frozenset[str]:
-        """The parameters of the filters of ``list_filter``."""
+        """Return the parameters of the filters in ``list_filter``."""
         return frozenset(
-            name for entry in self.get_list_filter(request) for name in self._parameters(entry, request)
+            name for entry in self.get_list_filter(request) for name in self._parameters_of(entry, request)
         )
 
-    def _parameters(self, entry: Any, request: HttpRequest) -> Iterable[str]:
+    def _parameters_of(self, entry: Any, request: HttpRequest) -> Iterable[str]:
         if isinstance(entry, type) and issubclass(entry, admin.SimpleListFilter):
             return [str(entry.parameter_name)]
         path, make = entry if isinstance(entry, tuple | list) else (entry, admin.FieldListFilter.create)
@@ -191,16 +203,16 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         return [str(name) for name in made.expected_parameters()]
 
     def workflow_of(self, obj: M) -> Workflow:
-        """The workflow that decides about access to the object."""
+        """Return the workflow that decides who may see and steer the object."""
         raise NotImplementedError
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        return self._told(self._list, request, extra_context)
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return self._answer_or_explain(self._list, request, extra_context)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> Any:
-        return self._told(self._history, request, object_id, extra_context)
+    ) -> HttpResponse:
+        return self._answer_or_explain(self._history, request, object_id, extra_context)
 
     def change_view(
         self,
@@ -208,38 +220,38 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         object_id: str,
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
-    ) -> Any:
+    ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied
-        return self._told(self._page, request, object_id)
+        return self._answer_or_explain(self._page, request, object_id)
 
     def _list(self, request: HttpRequest, extra_context: dict[str, Any] | None) -> HttpResponse:
         if not self.has_view_permission(request):
-            raise Missing(self.view_action)
+            raise MissingPermission(self.view_action)
         return super().changelist_view(request, extra_context)
 
     def _history(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None) -> HttpResponse:
         try:
             return super().history_view(request, object_id, extra_context)
         except PermissionDenied as error:
-            raise Missing(self.view_action) from error
+            raise MissingPermission(self.view_action) from error
 
     def _page(self, request: HttpRequest, object_id: str) -> HttpResponse:
         obj = self.get_object(request, unquote(object_id))
         if obj is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_view_permission(request, obj):
-            raise Missing(self.view_action)
+            raise MissingPermission(self.view_action)
         return self.page(request, obj)
 
     def page(self, request: HttpRequest, obj: M) -> HttpResponse:
-        """The page of one object the user may see."""
+        """Return the page of an object that the user may see."""
         raise NotImplementedError
 
     def render(
         self, request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200
     ) -> TemplateResponse:
-        """A page inside ``admin/base_site.html``."""
+        """Return a page inside ``admin/base_site.html``."""
         request.current_app = self.admin_site.name
         common = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
         return TemplateResponse(request, f"admin/django_director/{template}", {**common, **context}, status=status)

@@ -1,4 +1,4 @@
-"""The page before a deed: what will happen, read from the rows."""
+"""The page before an operation: it tells from the rows what the operation will do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from django_director import engine
 from django_director.exceptions import DirectorError
 from django_director.models import Run, Task
-from django_director.presentation.actions import ACTIONS, Action, Standing, is_root, workflow_of
+from django_director.presentation.actions import ACTIONS, Action, StatusCounts, is_root, workflow_of
 
 from . import formatting
 from .operations import Operation
@@ -21,7 +21,7 @@ from .operations import Operation
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """The first of some tasks: step, status and its label; and how many more there are."""
+    """The first of some tasks, each with its step, its status and a label; and how many more tasks there are."""
 
     rows: Sequence[tuple[str, str, str]]
     more: int
@@ -29,19 +29,19 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """What an operation would do."""
+    """Tells what an operation would do."""
 
     sentences: Sequence[str]
     again: Listed | None = None
     """The tasks that would run again."""
     stays: Listed | None = None
-    """Those that would be left alone."""
+    """The tasks that would stay as they are."""
     refusal: str = ""
-    """Why it can't be done now."""
+    """Why the operation can't be done now; empty if it can."""
 
 
 def context(operation: Operation, row: Run | Task) -> dict[str, Any]:
-    """What the template needs for a deed that is done to a run or a task."""
+    """Return what the template needs to ask before an operation on a run or a task."""
     of_task = {"task": row, "task_label": formatting.name(row.label)} if isinstance(row, Task) else {}
     return {
         "title": operation.label,
@@ -55,7 +55,7 @@ def context(operation: Operation, row: Run | Task) -> dict[str, Any]:
     }
 
 
-def _preview(operation: Operation, row: Any) -> Preview:
+def _preview(operation: Operation, row: Run | Task) -> Preview:
     verb = operation.action.verb
     if refusal := _REFUSALS[verb](row) if verb in _REFUSALS else "":
         return Preview(sentences=[], refusal=refusal)
@@ -66,19 +66,22 @@ def _preview(operation: Operation, row: Any) -> Preview:
 
 
 def _refuse_cancel(run: Run) -> str:
-    """Why it can't be canceled; '' when it can."""
+    """Return why a run can't be canceled; empty if it can."""
     status = formatting.status_label(run.status)
     return _("The run has already ended: %(status)s.") % {"status": status} if run.is_finished else ""
 
 
 def _refuse_by_state(action: Action, run: Run) -> str:
-    """Why its state does not allow this; '' when it does, and for a child run, which the preview refuses."""
+    """Return why the state of a run does not allow ``action``; empty if it does.
+
+    It is empty for a child run too, which the preview refuses.
+    """
     status = formatting.status_label(run.shown_status)
     is_possible = not is_root(run) or action.is_possible(run)
     return "" if is_possible else _("The run's state does not allow this: %(status)s.") % {"status": status}
 
 
-def _preview_cancel(run: Run, found: Standing) -> Preview:
+def _preview_cancel(run: Run, found: StatusCounts) -> Preview:
     sentences = [
         ngettext(
             "%(n)s task has not started and will not start.",
@@ -100,7 +103,7 @@ def _preview_cancel(run: Run, found: Standing) -> Preview:
     return Preview(sentences=sentences)
 
 
-def _preview_pause(run: Run, found: Standing) -> Preview:
+def _preview_pause(run: Run, found: StatusCounts) -> Preview:
     held = found.unstarted - found.waiting
     sentences = [
         ngettext(
@@ -125,18 +128,18 @@ def _preview_pause(run: Run, found: Standing) -> Preview:
     return Preview(sentences=sentences)
 
 
-def _preview_resume(run: Run, found: Standing) -> Preview:
+def _preview_resume(run: Run, found: StatusCounts) -> Preview:
     text = ngettext("%(n)s task is ready and starts.", "%(n)s tasks are ready and start.", found.queued)
     since = _("The run has been paused since %(moment)s.") % {"moment": formatting.moment(run.paused_at)}
     return Preview(sentences=[since, text % {"n": f"{found.queued:,}"}])
 
 
 def _preview_reset(row: Run | Task, found: engine.Preview) -> Preview:
-    """What retry, rerun and skip would do."""
+    """Return what a retry, rerun or skip would do."""
     return Preview(
         sentences=list(_reset_sentences(found)),
-        again=_listed(found.again, found.runs),
-        stays=_listed(found.stays, found.kept),
+        again=_list_tasks(found.again, found.runs),
+        stays=_list_tasks(found.stays, found.kept),
     )
 
 
@@ -167,7 +170,7 @@ def _reset_sentences(found: engine.Preview) -> Iterator[str]:
     yield from (text % {"n": f"{number:,}"} for number, text in counted if number)
 
 
-def _listed(tasks: Sequence[engine.Again], number: int) -> Listed:
+def _list_tasks(tasks: Sequence[engine.Again], number: int) -> Listed:
     rows = [(formatting.name(task.step), task.status, formatting.status_label(task.status)) for task in tasks]
     return Listed(rows=rows, more=number - len(rows))
 
@@ -183,7 +186,7 @@ def _preview_relaunch(run: Run, found: engine.RelaunchPreview) -> Preview:
     return Preview(sentences=sentences)
 
 
-_REFUSALS: Final[dict[str, Callable[[Run], str]]] = {
+_REFUSALS: Final[dict[str, Callable[[Any], str]]] = {
     "cancel": _refuse_cancel,
     "pause": partial(_refuse_by_state, ACTIONS["pause"]),
     "resume": partial(_refuse_by_state, ACTIONS["resume"]),

@@ -1,4 +1,4 @@
-"""What people are asked: on the pages of run and task, on the page before a decision; and the decision."""
+"""Approvals in the admin: what the pages of runs and tasks show of them, and the page on which a user decides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import SimpleListFilter
+from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
@@ -20,6 +20,7 @@ from django_director.access.authorization import is_allowed, needed_for, to_deci
 from django_director.definitions import ApprovalStep
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Run, Task
+from django_director.models.users import User
 from django_director.presentation import visible_errors
 from django_director.presentation.actions import ACTIONS, Action, is_asked
 from django_director.status import TaskStatus
@@ -27,14 +28,14 @@ from django_director.status import TaskStatus
 from . import formatting
 from .base import VIA
 
-LOOKED_AT: Final = 500
-"""Among how many open questions those for one user are looked for, oldest first."""
+SEARCHED: Final = 500
+"""Among how many open approvals the list looks for those of one user, the oldest first."""
 PROMPT_SHOWN: Final = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """A button of an approval."""
+    """A button with which a user decides on an approval."""
 
     action: Action
     label: str | Promise
@@ -42,7 +43,7 @@ class Decision:
 
     @property
     def name(self) -> str:
-        """Its name in addresses."""
+        """Return the name of the decision in addresses."""
         return self.action.verb
 
 
@@ -64,7 +65,7 @@ ALL: Final = {
 
 
 class DecisionForm(forms.Form):
-    """The comment, and which asking the page has shown."""
+    """Takes the comment, and which question the user has seen: the approval may have been asked again since."""
 
     comment = forms.CharField(
         label=gettext_lazy("Comment"),
@@ -76,7 +77,7 @@ class DecisionForm(forms.Form):
 
 
 def perform(request: HttpRequest, decision: Decision, task: Task, form: DecisionForm) -> None:
-    """Decide; what the state does not allow becomes a warning."""
+    """Decide on an approval, and warn the user if its state does not allow that."""
     decision.action.require(request.user, task)
     if form.cleaned_data["asked"] != task.sequence:
         messages.warning(request, _("It has been asked anew since you looked. Look again, then decide."))
@@ -91,7 +92,7 @@ def perform(request: HttpRequest, decision: Decision, task: Task, form: Decision
 
 
 def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any]:
-    """What the page before a decision needs."""
+    """Return what the template of the page before a decision needs."""
     try:
         decision.action.preview(task)
         refusal = ""
@@ -109,8 +110,8 @@ def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any
     }
 
 
-def shown(task: Task, user: Any, *, sees_payload: bool) -> dict[str, Any] | None:
-    """The approval on its task's page; ``None`` for another task."""
+def describe_approval(task: Task, user: User, *, sees_payload: bool) -> dict[str, Any] | None:
+    """Return what the page of a task shows of its approval; ``None`` for a task that is no approval."""
     step = task.run.version.graph.node(task.position).step
     if not isinstance(step, ApprovalStep):
         return None
@@ -120,15 +121,18 @@ def shown(task: Task, user: Any, *, sees_payload: bool) -> dict[str, Any] | None
     return {
         "prompt": prompt(task),
         "facts": list(_facts(task, step)),
-        # That of a rejection stands in the error.
+        # The comment of a rejection stands in the error of the task.
         "comment": "" if task.error else decision.get("comment", ""),
         "buttons": list(ALL.values()) if is_open and may_decide else [],
         "is_for_others": is_open and not may_decide,
     }
 
 
-def asked_in(run: Run, chosen: list[UUID]) -> list[Task]:
-    """The tasks with these ids, in this order, for the page of ``run``. One query, if there are any."""
+def read_tasks(run: Run, chosen: list[UUID]) -> list[Task]:
+    """Return the tasks with the ids ``chosen``, in their order, for the page of ``run``.
+
+    It takes one query, and none without ids.
+    """
     if not chosen:
         return []
     rows = Task.objects.for_listing().select_related("run__workflow", "run__version")
@@ -140,8 +144,8 @@ def asked_in(run: Run, chosen: list[UUID]) -> list[Task]:
     return [found[pk] for pk in chosen if pk in found]
 
 
-def question(run: Run, task: Task, user: Any) -> dict[str, Any] | None:
-    """What ``task`` asks, on the page of ``run``; ``None`` where ``user`` may not see the run that asks it."""
+def describe_question(run: Run, task: Task, user: User) -> dict[str, Any] | None:
+    """Return what ``task`` asks, for the page of ``run``; ``None`` if ``user`` may not see the run of ``task``."""
     workflow, is_below = task.run.workflow, task.run_id != run.pk
     if is_below and not is_allowed(user, "view_run", workflow):
         return None
@@ -154,7 +158,7 @@ def question(run: Run, task: Task, user: Any) -> dict[str, Any] | None:
 
 
 def prompt(task: Task) -> str:
-    """What is asked, as long as a page has room for."""
+    """Return what an approval asks, cut to the length that a page has room for."""
     step = task.run.version.graph.node(task.position).step
     return step.prompt[:PROMPT_SHOWN] if isinstance(step, ApprovalStep) else ""
 
@@ -170,16 +174,16 @@ def _facts(task: Task, step: ApprovalStep) -> Iterator[tuple[str, Any]]:
             {"approve": _("approved"), "reject": _("rejected"), "skip": _("left out")}[step.on_timeout],
         )
     if task.decision is not None:
-        # With its comment apart: that may be long.
+        # The page shows the comment apart, because it may be long.
         yield _("Decision"), task.reason.partition(":")[0] if task.decision["comment"] else task.reason
         yield _("Decided"), formatting.moment(task.finished_at)
 
 
-def for_user(user: Any, tasks: QuerySet[Task]) -> list[Task]:
-    """The open questions among ``tasks`` that the user may decide, oldest first."""
+def find_for_user(user: User, tasks: QuerySet[Task]) -> list[Task]:
+    """Return the open approvals among ``tasks`` on which the user may decide, the oldest first."""
     known: dict[tuple[int, str], bool] = {}
     found = []
-    for task in tasks.filter(asked_at__isnull=False, status=TaskStatus.WAITING).order_by("asked_at")[:LOOKED_AT]:
+    for task in tasks.filter(asked_at__isnull=False, status=TaskStatus.WAITING).order_by("asked_at")[:SEARCHED]:
         key = task.run.workflow_id, to_decide(task)
         if key not in known:
             known[key] = is_allowed(user, key[1], task.run.workflow)
@@ -189,17 +193,17 @@ def for_user(user: Any, tasks: QuerySet[Task]) -> list[Task]:
 
 
 class WaitingFilter(SimpleListFilter):
-    """Tasks that wait for a decision."""
+    """Filters the tasks that wait for a decision."""
 
     title = gettext_lazy("waiting for")
     parameter_name = "decision"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [("you", gettext_lazy("your decision")), ("anybody", gettext_lazy("anybody's decision"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
         if self.value() == "you":
-            return queryset.filter(pk__in=[task.pk for task in for_user(request.user, queryset)])
+            return queryset.filter(pk__in=[task.pk for task in find_for_user(request.user, queryset)])
         if self.value() == "anybody":
             return queryset.filter(asked_at__isnull=False, status=TaskStatus.WAITING)
         return queryset

@@ -1,4 +1,4 @@
-"""How values read on the pages."""
+"""Turns values into the texts that pages show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.urls import reverse
@@ -23,7 +24,7 @@ from django_director.models import Run, Task
 SHOWN: Final = 20_000
 """How many characters of a payload, a result or a traceback a page shows."""
 LARGE: Final = 200_000
-"""Characters of JSON on one line. Indented, a larger value may have many times as many, which nobody counts."""
+"""A value with more characters of JSON on one line is large: indented it may have many times as many."""
 NAME_SHOWN: Final = 80
 ERROR_SHOWN: Final = 200
 NOTHING: Final = "-"
@@ -37,7 +38,7 @@ class Text(NamedTuple):
 
 
 def limited(text: str) -> Text:
-    """The first ``SHOWN`` characters and, if something is missing, a note that says so."""
+    """Return the first ``SHOWN`` characters and, if some are missing, a note that says so."""
     missing = len(text) - SHOWN
     if missing <= 0:
         return Text(text, "")
@@ -48,22 +49,22 @@ def limited(text: str) -> Text:
 
 
 def limited_end(text: str) -> Text:
-    """The last ``SHOWN`` characters, from a whole line on, and a note if something is missing."""
+    """Return the last ``SHOWN`` characters, beginning with a whole line, and a note if some are missing."""
     if len(text) <= SHOWN:
         return Text(text, "")
     return Text(text[-SHOWN:].partition("\n")[2], _("Only the end is shown."))
 
 
-def json_text(value: Any, schema: Any = None) -> Text:
-    """A JSON value as people read it, secrets masked."""
+def json_text(value: object, schema: object = None) -> Text:
+    """Return a JSON value as people read it, with secrets masked."""
     masked = mask(value, schema)
     if len(json.dumps(masked, cls=DjangoJSONEncoder)) > LARGE:
-        return _beginning(masked)
+        return _json_beginning(masked)
     return limited(json.dumps(masked, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
 
 
-def _beginning(value: Any) -> Text:
-    """What fits on a page of a large JSON value: no more of it is written."""
+def _json_beginning(value: object) -> Text:
+    """Return the first ``SHOWN`` characters of a large JSON value; the rest is never made."""
     text = ""
     for part in DjangoJSONEncoder(indent=2, ensure_ascii=False).iterencode(value):
         text += part
@@ -77,7 +78,7 @@ def status_label(status: str) -> str:
 
 
 def badge(status: str, label: str = "") -> SafeString:
-    """A status as coloured text with its icon."""
+    """Return a status as coloured text with its icon."""
     return format_html(
         '<span class="director-badge director-{}">{}<span>{}</span></span>',
         status,
@@ -87,7 +88,7 @@ def badge(status: str, label: str = "") -> SafeString:
 
 
 def strip(runs: Sequence[Run], site: str) -> SafeString:
-    """Runs as a row of small coloured squares, each a link; screen readers hear the status."""
+    """Return runs as a row of small coloured squares, each a link; screen readers read the status out."""
     return format_html(
         '<span class="director-strip">{}</span>',
         format_html_join(
@@ -108,17 +109,17 @@ def strip(runs: Sequence[Run], site: str) -> SafeString:
 
 
 def moment(value: datetime | None) -> str:
-    """A time in the current zone to the second."""
+    """Return a time in the current time zone, to the second."""
     return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S") if value else NOTHING
 
 
 def unbroken(text: str) -> SafeString:
-    """A value that should stay on one line of a list."""
+    """Return a value in such a way that it stays on one line of a list."""
     return format_html('<span class="director-number">{}</span>', text)
 
 
 def seconds(value: float | None) -> str:
-    """A duration in at most two units: ``340 ms``, ``3.2 s``, ``4 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
+    """Return seconds in at most two units: ``340 ms``, ``3.2 s``, ``4 min 05 s``, ``2 h 07 min``, ``3 d 04 h``."""
     if value is None:
         return NOTHING
     if value < 1:
@@ -133,14 +134,14 @@ def seconds(value: float | None) -> str:
 
 
 def elapsed(row: Run | Task) -> str:
-    """How long it took, or takes so far."""
+    """Return how long a run or task took, or has taken so far."""
     if row.duration is not None or row.started_at is None or row.is_finished:
         return seconds(row.duration)
     return seconds((timezone.now() - row.started_at).total_seconds())
 
 
 def timing(schedule: dict[str, Any]) -> str:
-    """When a schedule runs: ``every 30.0 s``, ``crontab 0 7 * * 1-5 (off)``."""
+    """Return when a schedule runs: ``every 30.0 s``, ``crontab 0 7 * * 1-5 (off)``."""
     text = str(schedule["value"])
     if schedule["kind"] == "interval":
         text = _("every %(period)s") % {"period": seconds(float(text))}
@@ -148,30 +149,30 @@ def timing(schedule: dict[str, Any]) -> str:
 
 
 def name(text: str) -> str:
-    """A name of bounded length, for it may come from anywhere."""
+    """Return a name cut to a bounded length, because names may come from anywhere."""
     return shorten(text, NAME_SHOWN)
 
 
 def error_line(text: str) -> str:
-    """The first line of an error, shortened."""
+    """Return the first line of an error, shortened."""
     return shorten(text.partition("\n")[0], ERROR_SHOWN)
 
 
-def short_id(pk: Any) -> str:
-    """The milliseconds of a UUIDv7: enough to recognise a run, and to search for it."""
+def short_id(pk: UUID) -> str:
+    """Return the milliseconds in a UUIDv7: they are enough to recognise a run, and to search for it."""
     return str(pk)[:13]
 
 
 def progress(counts: dict[str, int], finished: frozenset[Any]) -> tuple[int, int]:
-    """How many tasks are finished, and of how many."""
+    """Return how many tasks are finished, and how many there are."""
     return sum(number for status, number in counts.items() if status in finished), sum(counts.values())
 
 
-def address(page: str, *args: Any, site: str = "admin") -> str:
-    """The address of a page of ours in the admin site of this name."""
+def address(page: str, *args: object, site: str = "admin") -> str:
+    """Return the address of a page of this app in the admin site ``site``."""
     return reverse(f"admin:django_director_{page}", args=args, current_app=site)
 
 
 def masked_note() -> str:
-    """What stands in place of what the user may not see."""
+    """Return the note that stands in place of values that the user may not see."""
     return _("You need the permission “Can view payloads, results and tracebacks” to see this.")

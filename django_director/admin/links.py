@@ -1,4 +1,4 @@
-"""Where the boxes and rows of a run's page lead to."""
+"""Finds the addresses to which the boxes and rows on a run's page lead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from . import formatting
 
 
 class Links:
-    """The addresses of the page of one run; a query where steps are workflows."""
+    """The addresses on the page of one run; they take a query if some steps are workflows."""
 
     def __init__(self, run: Run, site: str, tasks_per_page: int) -> None:
         self.run = run
@@ -23,7 +23,10 @@ class Links:
         self.tasks_per_page = tasks_per_page
 
     def of_box(self, box: Box) -> str:
-        """To its child run, else its task; of a folded box to the page of the table where its tasks begin."""
+        """Return the address of a box's child run, or else of its task.
+
+        A folded box leads to the page of the table on which its tasks begin.
+        """
         first = box.unit.positions[0]
         if box.unit.is_folded:
             return f"?page={first // self.tasks_per_page + 1}#tasks"
@@ -31,12 +34,12 @@ class Links:
         return self.to_child(box) or task
 
     def to_child(self, box: Box) -> str | None:
-        """To the child run of a box that is one step."""
+        """Return the address of the child run of a box that is one step; ``None`` without a child run."""
         child = None if box.unit.is_folded else self._children.get(box.unit.positions[0])
         return None if child is None else self._to_run(child)
 
     def of_row(self, task: Task) -> str | None:
-        """To the child run of a task; '' when there may be one later, ``None`` when never."""
+        """Return the address of a task's child run; empty if one may start later, ``None`` if it never has one."""
         if task.child_run is not None:
             return self._to_run(task.child_run)
         step = self.run.version.graph.node(task.position).step
@@ -52,8 +55,8 @@ class Links:
         return formatting.address("run_change", run_id, site=self.site)
 
 
-def what_runs(node: Node) -> str:
-    """The name of the Celery task or of the workflow that a step is, else its kind."""
+def called_name(node: Node) -> str:
+    """Return the name of the Celery task or workflow that a step calls, or else the kind of the step."""
     if isinstance(node.step, WorkflowStep):
         return formatting.name(node.step.workflow)
     return formatting.name(node.name if node.name != OWN_TASK else node.kind)

@@ -1,10 +1,10 @@
-"""The buttons of a run and of a task: authorise, do it, say how it went."""
+"""The buttons on the pages of runs and tasks: each checks permissions, does an operation and tells its outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.contrib import messages
 from django.http import HttpRequest
@@ -22,36 +22,37 @@ from . import formatting
 from .base import VIA
 
 AT_ONCE: Final = 200
-"""How many runs one action takes: more would outlast the request."""
+"""How many runs one action of the list takes: with more of them the request would take too long."""
 FAILURES_SHOWN: Final = 10
+R = TypeVar("R", Run, Task)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """A button of a run or a task."""
+    """A button on the page of a run or a task."""
 
     name: str
     action: Action
     label: str | Promise
     message: Callable[[Sequence[Any]], str]
-    """What is said when it was done to these rows."""
+    """Returns the message that the operation was done to these rows."""
     also: tuple[str, ...] = ()
-    """Further actions it asks for: to start with another payload is to run, and its page shows the payload."""
+    """Further actions that ``authorization`` must allow, for a page that shows a payload and starts a new run."""
     comment_length: int = 0
-    """How long a comment may be; 0: it takes none."""
+    """How long a comment may be; 0 if the operation takes none."""
 
     @property
     def asks_for(self) -> tuple[str, ...]:
-        """The actions of ``authorization`` that the button needs."""
+        """Return the actions that ``authorization`` must allow."""
         return (str(self.action.permission), *self.also)
 
     @property
     def changes_payload(self) -> bool:
-        """Whether it has a form for the payload."""
+        """Whether the button leads to a form for the payload."""
         return bool(self.also)
 
-    def is_possible(self, row: Any) -> bool:
-        """Whether the state of the run or task lets a page offer it."""
+    def is_possible(self, row: Run | Task) -> bool:
+        """Whether a page may offer the operation for a run or task in its state."""
         return self.action.is_possible(row)
 
 
@@ -87,8 +88,22 @@ def _named(text: str, tasks: Sequence[Task]) -> str:
     return text % {"step": formatting.name(tasks[0].label)}
 
 
-def _button(name: str, label: Promise, message: Callable[[Any], str], verb: str = "", **more: Any) -> Operation:
-    return Operation(name=name, action=ACTIONS[verb or name], label=label, message=message, **more)
+def _button(
+    name: str,
+    label: Promise,
+    message: Callable[[Sequence[Any]], str],
+    verb: str = "",
+    also: tuple[str, ...] = (),
+    comment_length: int = 0,
+) -> Operation:
+    return Operation(
+        name=name,
+        action=ACTIONS[verb or name],
+        label=label,
+        message=message,
+        also=also,
+        comment_length=comment_length,
+    )
 
 
 OF_RUNS: Final = {
@@ -117,14 +132,15 @@ OF_TASKS: Final = {
 }
 
 
-def perform(request: HttpRequest, operation: Operation, row: Any, **given: Any) -> Any:
-    """Do it; returns the run or task to look at next. Raises ``DirectorError``."""
+def perform(request: HttpRequest, operation: Operation, row: R, **given: object) -> R:
+    """Do an operation, and return the run or task to show next. Raises ``DirectorError``."""
     operation.action.require(request.user, row)
-    return operation.action.operation(row, user=request.user, via=VIA, **given)
+    after: R = operation.action.operation(row, user=request.user, via=VIA, **given)
+    return after
 
 
-def on_one(request: HttpRequest, operation: Operation, row: Any) -> Any:
-    """Do it from the page of the run or task; what the state does not allow becomes a warning."""
+def perform_on_one(request: HttpRequest, operation: Operation, row: R) -> R:
+    """Do an operation from the page of a run or task, and warn the user if its state does not allow that."""
     given = {"comment": request.POST.get("comment", "")} if operation.comment_length else {}
     try:
         after = perform(request, operation, row, **given)
@@ -135,8 +151,8 @@ def on_one(request: HttpRequest, operation: Operation, row: Any) -> Any:
     return after
 
 
-def on_many(request: HttpRequest, operation: Operation, runs: Iterable[Run], site: str) -> None:
-    """Do it to each of at most ``AT_ONCE`` runs; each has an outcome of its own."""
+def perform_on_many(request: HttpRequest, operation: Operation, runs: Iterable[Run], site: str) -> None:
+    """Do an operation to at most ``AT_ONCE`` runs; if one is refused, the others are still done."""
     done, refused, left = [], [], 0
     for number, run in enumerate(runs):
         if number >= AT_ONCE:

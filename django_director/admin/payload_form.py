@@ -1,7 +1,7 @@
 """A form for a payload, made from the workflow's JSON Schema.
 
-Flat properties of simple types get a field each, everything else a box for JSON. What the fields can't judge is
-judged by the operation that starts the run; its errors are shown beside the field they are about.
+Flat properties of simple types get a field each, all others a box for JSON. The operation that starts the run
+checks what the fields can't check; the form shows its errors beside the fields that they are about.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 from django import forms
 from django.contrib.admin import widgets
@@ -32,17 +32,26 @@ HELP_LENGTH: Final = 500
 MISSING: Final[Any] = object()
 
 
-def key_of(name: str) -> str:
-    """The form's name for a property: the same in every process, whatever signs the property's own contains."""
+def field_key(name: str) -> str:
+    """Return the name of a property's field: plain letters, whatever characters the property's name contains."""
     return f"property-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
+class FieldOptions(TypedDict, total=False):
+    """The options that all fields of the form take."""
+
+    label: str
+    help_text: str
+    required: bool
+    widget: forms.Widget | type[forms.Widget]
+
+
 class JsonField(forms.CharField):
-    """A JSON value; unlike Django's, ``{}`` and ``[]`` are values and ``NaN`` is none."""
+    """A field for a JSON value. ``{}`` and ``[]`` are values and ``NaN`` is none, unlike in Django's own field."""
 
     widget = forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "autocomplete": "off"})
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
         text = super().to_python(value) or ""
         if not text.strip():
             return MISSING
@@ -53,12 +62,12 @@ class JsonField(forms.CharField):
         except RecursionError as error:
             raise ValidationError(_("Not valid JSON: nested too deeply")) from error
 
-    def validate(self, value: Any) -> None:
+    def validate(self, value: object) -> None:
         if value is MISSING and self.required:
             raise ValidationError(self.error_messages["required"], code="required")
 
-    def run_validators(self, value: Any) -> None:
-        """A JSON value is no text: the validators of texts don't apply."""
+    def run_validators(self, value: object) -> None:
+        """Do nothing: a JSON value is no text, and the validators of texts don't apply."""
 
 
 class SecretInput(forms.PasswordInput):
@@ -67,26 +76,26 @@ class SecretInput(forms.PasswordInput):
     def __init__(self) -> None:
         super().__init__({"class": "vTextField", "autocomplete": "new-password", "spellcheck": "false"}, True)
 
-    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+    def get_context(self, name: str, value: object, attrs: dict[str, Any] | None) -> dict[str, Any]:
         return super().get_context(name, value if holds_mask(value) else None, attrs)
 
 
 class PayloadForm(forms.Form):
-    """``payload`` is what was entered, once ``is_valid()``."""
+    """Asks for a payload and a comment; once the form is valid, ``payload`` holds what the user has entered."""
 
-    def __init__(self, schema: Any, data: Any = None, given: Any = MISSING) -> None:
-        """``given``: a payload to begin with, in place of the schema's defaults."""
+    def __init__(self, schema: object, data: Mapping[str, Any] | None = None, given: object = MISSING) -> None:
+        """Begin with the payload ``given``, or else with the defaults of ``schema``."""
         super().__init__(data)
-        # Defaults of secret properties are hidden, and taken as they are where they were left alone.
+        # The form hides the defaults of secret properties; one that the user leaves alone is taken as it is.
         shown = mask_schema(schema)
         self.properties = dict(_properties(shown))
         self._defaults = {} if given is not MISSING else _defaults_of(schema)
         self._shown = _defaults_of(shown)
         for name, rule in self.properties.items():
-            required = name in schema.get("required", ())
-            self.fields[key_of(name)] = _field(name, rule, required=required)
+            required = isinstance(schema, dict) and name in schema.get("required", ())
+            self.fields[field_key(name)] = _field(name, rule, required=required)
         if given is not MISSING and not self._fill(given):
-            # Then as a whole: a field each would lose something.
+            # The fields would lose a part of it: one box shows it as a whole.
             self.properties = {}
             self.fields.clear()
         if not self.properties:
@@ -104,39 +113,42 @@ class PayloadForm(forms.Form):
             help_text=_("Shown with the run."),
         )
 
-    def _fill(self, given: Any) -> bool:
-        """Let each field begin with its value of ``given``; says whether they can show all of it."""
+    def _fill(self, given: object) -> bool:
+        """Let each field begin with its value in ``given``; return whether the fields can show all of it."""
         if not isinstance(given, dict) or not given.keys() <= self.properties.keys():
             return False
-        fields = {name: self.fields[key_of(name)] for name in self.properties}
+        fields = {name: self.fields[field_key(name)] for name in self.properties}
         for name, field in fields.items():
-            field.initial = _initial(field, given[name]) if name in given else None
+            field.initial = _initial_value(field, given[name]) if name in given else None
         return all(fields[name].initial is not MISSING for name in given)
 
     @property
-    def payload(self) -> Any:
+    def payload(self) -> object:
         if not self.properties:
             value = self.cleaned_data[WHOLE]
-            return {} if value is MISSING else self._restored(WHOLE, value)
-        entered = ((name, self._entered(key_of(name))) for name in self.properties)
-        return {name: self._restored(name, value) for name, value in entered if value is not MISSING}
+            return {} if value is MISSING else self._restore_hidden(WHOLE, value)
+        entered = ((name, self._read_entry(field_key(name))) for name in self.properties)
+        return {name: self._restore_hidden(name, value) for name, value in entered if value is not MISSING}
 
-    def _restored(self, name: str, value: Any) -> Any:
-        """What was entered, with the hidden parts of the default that were left alone."""
+    def _restore_hidden(self, name: str, value: object) -> object:
+        """Return an entered value with the hidden parts of the default that the user has left alone."""
         if name not in self._defaults:
             return value
         return restore(value, self._defaults[name], self._shown[name])
 
-    def _entered(self, key: str) -> Any:
-        """What a field holds; an empty one means that the property is left out, unless ``null`` was chosen."""
+    def _read_entry(self, key: str) -> object:
+        """Return what a field holds, or ``MISSING`` for an empty field, whose property the payload leaves out.
+
+        A ``null`` that the user has chosen is a value.
+        """
         value = self.cleaned_data[key]
         if isinstance(self.fields[key], JsonField | forms.TypedChoiceField):
             return value
-        return MISSING if value is None or value == "" else _number(value)
+        return MISSING if value is None or value == "" else _as_integer(value)
 
     def show(self, error: InvalidPayload) -> None:
-        """Put each reason beside its field; what concerns none stands on top."""
-        keys = {name: key_of(name) for name in self.properties}
+        """Show each reason for an error beside its field; a reason that concerns no field stands on top."""
+        keys = {name: field_key(name) for name in self.properties}
         for reason in error.errors:
             path, message = str(reason["path"]), str(reason["message"])
             name = _first_name(path, keys)
@@ -145,8 +157,8 @@ class PayloadForm(forms.Form):
             self.add_error(field, message if says_nothing else f"{path}: {message}")
 
 
-def _initial(field: forms.Field, value: Any) -> Any:
-    """The value as a field shows it; ``MISSING`` if it can't."""
+def _initial_value(field: forms.Field, value: object) -> object:
+    """Return a value as its field shows it; ``MISSING`` if the field can't show it."""
     if isinstance(field, JsonField):
         return _dump(value)
     if isinstance(field, forms.TypedChoiceField):
@@ -157,8 +169,8 @@ def _initial(field: forms.Field, value: Any) -> Any:
     return value if fits else MISSING
 
 
-def _properties(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The properties that get a field each: none unless the schema is a plain object."""
+def _properties(schema: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the properties that get a field each: none unless the schema describes a plain object."""
     if not isinstance(schema, dict) or schema.get("type") != "object" or not _is_plain(schema):
         return
     for name, rule in schema.get("properties", {}).items():
@@ -166,7 +178,7 @@ def _properties(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _is_plain(schema: dict[str, Any]) -> bool:
-    """Whether the properties that are listed are all there is to enter."""
+    """Whether the schema describes no other properties than those that it lists."""
     if any(schema.get(key) for key in ("patternProperties", "$ref", "allOf", "anyOf", "oneOf")):
         return False
     known = schema.get("properties", {})
@@ -175,12 +187,12 @@ def _is_plain(schema: dict[str, Any]) -> bool:
     )
 
 
-def _default(schema: Any) -> Any:
+def _default(schema: object) -> object:
     return schema.get("default", {}) if isinstance(schema, dict) else {}
 
 
-def _defaults_of(schema: Any) -> dict[str, Any]:
-    """The default of each property that gets a field, or of the payload as a whole."""
+def _defaults_of(schema: object) -> dict[str, Any]:
+    """Return the default of each property that gets a field, or of the payload as a whole."""
     properties = dict(_properties(schema))
     if not properties:
         return {WHOLE: _default(schema)}
@@ -190,9 +202,9 @@ def _defaults_of(schema: Any) -> dict[str, Any]:
 def _field(name: str, rule: Mapping[str, Any], *, required: bool) -> forms.Field:
     initial = rule.get("default", MISSING)
     if initial == MASKED and rule.get("type") != "string":
-        # No number, and no JSON; a field that is left empty takes the default.
+        # The mask is neither a number nor JSON. The field begins empty; if it stays so, the default is taken.
         initial = MISSING
-    common: dict[str, Any] = {
+    common: FieldOptions = {
         "label": shorten(str(rule.get("title") or name), LABEL_LENGTH),
         "help_text": _help(name, rule),
         "required": required and "default" not in rule,
@@ -218,7 +230,7 @@ def _help(name: str, rule: Mapping[str, Any]) -> str:
 
 
 def _bounds(rule: Mapping[str, Any]) -> str:
-    """The limits that a person likes to know before trying."""
+    """Return the limits of a property, which people want to know before they enter a value."""
     words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {rule[key]}" for key, sign in words.items() if key in rule]
     if rule.get("format"):
@@ -235,7 +247,7 @@ def _choices(rule: Mapping[str, Any]) -> list[Any] | None:
     return [True, False] if rule.get("type") == "boolean" else None
 
 
-def _choice_field(values: list[Any], initial: Any, common: dict[str, Any]) -> forms.Field:
+def _choice_field(values: list[Any], initial: object, common: FieldOptions) -> forms.Field:
     choices = [(json.dumps(value), value if isinstance(value, str) else json.dumps(value)) for value in values]
     if not common["required"] or initial is MISSING:
         choices.insert(0, ("", "-"))
@@ -248,36 +260,36 @@ def _choice_field(values: list[Any], initial: Any, common: dict[str, Any]) -> fo
     )
 
 
-def _text(**options: Any) -> forms.Field:
+def _text(initial: object, **options: Unpack[FieldOptions]) -> forms.Field:
     options.setdefault("widget", widgets.AdminTextInputWidget)
-    return forms.CharField(strip=False, **options)
+    return forms.CharField(strip=False, initial=initial, **options)
 
 
-def _integer(**options: Any) -> forms.Field:
+def _integer(initial: object, **options: Unpack[FieldOptions]) -> forms.Field:
     options.setdefault("widget", widgets.AdminIntegerFieldWidget)
-    return forms.IntegerField(**options)
+    return forms.IntegerField(initial=initial, **options)
 
 
-def _decimal(**options: Any) -> forms.Field:
+def _decimal(initial: object, **options: Unpack[FieldOptions]) -> forms.Field:
     options.setdefault("widget", forms.NumberInput(attrs={"step": "any"}))
-    return forms.FloatField(**options)
+    return forms.FloatField(initial=initial, **options)
 
 
 _SIMPLE: Final = {"string": _text, "integer": _integer, "number": _decimal}
 
 
-def _number(value: Any) -> Any:
-    """A whole number without a point, as long as a float is exact."""
+def _as_integer(value: object) -> object:
+    """Return a float without a fraction as an integer, as long as floats are exact; other values unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
 def _first_name(path: str, names: Mapping[str, str]) -> str:
-    """The property a JSON path begins with; the longest, for names may contain any sign."""
+    """Return the property with which a JSON path begins: the longest that fits, as names may contain any sign."""
     fitting = [name for name in names if path.startswith((f"$.{name}", f"$['{name}']", f'$["{name}"]'))]
     return max(fitting, key=len, default="")
 
 
-def _dump(value: Any) -> str:
-    """The value as it is edited; a large one on one line, for its indents might be many times as long."""
+def _dump(value: object) -> str:
+    """Return a value as the JSON that a person edits; a large one on one line, as indents could multiply it."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) > formatting.LARGE else json.dumps(value, indent=2, ensure_ascii=False)

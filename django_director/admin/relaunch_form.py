@@ -1,4 +1,4 @@
-"""Relaunch with changes: a form that begins with the payload of the run."""
+"""The form “Relaunch with changes”, which begins with the payload of the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .payload_form import PayloadForm
 
 
 class RelaunchForm:
-    """The page of one request: the chosen version, its form, and what becomes of it."""
+    """Handles one request for the page: the version that the user chose, its form, and the start of the run."""
 
     def __init__(self, request: HttpRequest, run: Run) -> None:
         self.request = request
@@ -36,7 +36,7 @@ class RelaunchForm:
             )
 
     def start(self) -> Run | None:
-        """The new run; ``None`` when the form says why there is none."""
+        """Start a new run and return it; ``None`` if the form shows why there is none."""
         form = self.form
         if form is None or not form.is_valid():
             return None
@@ -55,7 +55,7 @@ class RelaunchForm:
         return None
 
     def context(self) -> dict[str, Any]:
-        """What the template needs."""
+        """Return what the template needs."""
         return {
             "title": operations.OF_RUNS["relaunch_with_changes"].label,
             "workflow_name": formatting.name(self.run.workflow.name),
@@ -67,7 +67,7 @@ class RelaunchForm:
         }
 
     def _versions(self) -> list[tuple[str, int, bool]]:
-        """The versions to choose from, unless there is but one: choice, number, whether it is chosen."""
+        """Return the versions to choose from: choice, number, whether it is chosen. None if there is only one."""
         current = engine.relaunch_version(self.run, "current")
         if current.pk == self.run.version_id:
             return []

@@ -1,4 +1,4 @@
-"""The page of a run: its head, its picture, its tasks, and what went in and came out."""
+"""The page of a run: its head, its picture, its tasks, its payload and its result."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django_director.drawing.icons import icon
 from django_director.drawing.svg import render
 from django_director.graph import expand
 from django_director.models import Run
+from django_director.models.users import User
 from django_director.presentation.serializers import shown_key
 from django_director.status import RunStatus
 
@@ -20,13 +21,13 @@ from . import decisions, formatting, operations
 from .run_state import ASKED_SHOWN, RunState, since
 
 RESULT_PARTS: Final = 200
-"""A result put together from more tasks is not read for a page."""
+"""A result that is made of the results of more tasks is not read for a page."""
 
 
 def context(
     request: HttpRequest, run: Run, permitted: list[str], site: str, *, sees_payload: bool, sees_tasks: bool
 ) -> dict[str, Any]:
-    """What the template needs, in a fixed number of queries."""
+    """Return what the template needs; the number of queries does not depend on the run."""
     asked_for = {"page": request.GET.get("page"), "status": request.GET.get("status")}
     state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks, **asked_for)
     return {
@@ -53,7 +54,7 @@ def context(
 
 
 def _head(state: RunState) -> dict[str, Any]:
-    """The status, the progress and the times."""
+    """Return the status, the progress and the times of a run."""
     finished, total = state.progress
     return {
         "badge": formatting.badge(state.run.shown_status),
@@ -65,18 +66,18 @@ def _head(state: RunState) -> dict[str, Any]:
     }
 
 
-def _questions(state: RunState, user: Any) -> dict[str, Any]:
-    """What waits for people to decide, in the run and below it: the oldest few."""
-    tasks = decisions.asked_in(state.run, state.asked[:ASKED_SHOWN])
+def _questions(state: RunState, user: User) -> dict[str, Any]:
+    """Return the oldest open approvals in the run and in the runs below it."""
+    tasks = decisions.read_tasks(state.run, state.asked[:ASKED_SHOWN])
     return {
-        "asked": list(filter(None, (decisions.question(state.run, task, user) for task in tasks))),
+        "asked": list(filter(None, (decisions.describe_question(state.run, task, user) for task in tasks))),
         "asked_ids": " ".join(map(str, state.asked)),
         "more_asked": len(state.asked) > ASKED_SHOWN,
     }
 
 
 def _table(state: RunState, *, sees_tasks: bool) -> dict[str, Any]:
-    """One page of the tasks, and what leads to the others."""
+    """Return one page of the tasks, with the filters and links that lead to others."""
     chosen = {"status": state.status} if state.status else {}
     return {
         "filters": [(status, label, number, icon(status)) for status, label, number in state.filters],
@@ -88,7 +89,7 @@ def _table(state: RunState, *, sees_tasks: bool) -> dict[str, Any]:
 
 
 def graph(state: RunState) -> SafeString:
-    """The picture; each box is a link."""
+    """Return the picture of a run, in which each box is a link."""
     run = state.run
     finished, total = state.progress
     return render(
@@ -102,7 +103,7 @@ def graph(state: RunState) -> SafeString:
 
 
 def _waiting(state: RunState) -> dict[str, Any]:
-    """What a pending run waits for, and the run before it, whose id ends the text."""
+    """Return what a pending run waits for, and the run before it, whose id the template adds to the text."""
     behind = state.waiting.behind if state.waiting else None
     text = str(state.waiting or "")
     return {"waiting": text.removesuffix(str(behind)), "behind": behind}

@@ -1,4 +1,4 @@
-"""What the page of a run shows of its state: read once for the page, and again for each live update."""
+"""The state of a run as its page shows it: it is read for the page, and again for each live update."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from django_director.presentation import hook_names, open_approvals, visible_err
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
 from . import formatting, operations, task_lines
-from .links import Links, what_runs
+from .links import Links, called_name
 
 TASKS_PER_PAGE: Final = 200
 POLL: Final = 2
-"""Seconds between two looks at a run."""
+"""Seconds between two live updates of a run's page."""
 POLL_LARGE: Final = 10
 ASKED_SHOWN: Final = 5
 LARGE: Final = 5_000
-"""A run of so many tasks is looked at less often: each look reads the status of all."""
+"""A run of more tasks than this gets live updates less often: each of them reads the status of all tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,16 @@ class Row:
     label: str
     celery_name: str
     hook: str
-    """Of a hook, which it is."""
+    """The name of the hook; empty if the task is no hook."""
     status: str
     attempt: str
     started: str
     duration: str
     since: int | None
-    """Epoch seconds from which a running task's duration counts."""
+    """When a running task has started, in seconds since 1970: the page counts its duration from there."""
     error: str
     child: str | None
-    """As ``Links.of_row``."""
+    """The address of the child run: empty if one may start later, ``None`` if never."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -59,7 +59,7 @@ class Row:
             "label": formatting.status_label(self.status),
             "attempt": self.attempt,
             "started": self.started,
-            # What is counted on the page from ``since`` would make every answer a new one.
+            # The page counts the duration of a running task itself: here it would make each answer differ.
             "duration": self.duration if self.since is None else "",
             "since": self.since,
             "error": self.error,
@@ -68,7 +68,7 @@ class Row:
 
 
 class RunState:
-    """The statuses of a run's tasks, in two queries whatever their number; three where steps are workflows."""
+    """Reads the statuses of a run's tasks, in two queries whatever their number; three if steps are workflows."""
 
     def __init__(
         self,
@@ -92,27 +92,27 @@ class RunState:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """The number of tasks in each status, without hooks."""
+        """Return the number of tasks in each status, without hooks."""
         return Counter(status for _, status, _, is_hook in self._statuses if not is_hook)
 
     @cached_property
     def shown_counts(self) -> Counter[str]:
-        """The same with the hooks: what the table shows."""
+        """Return the number of tasks in each status with the hooks, as the table shows them."""
         return Counter(status for _, status, _, _ in self._statuses)
 
     @cached_property
     def waiting(self) -> pending_reasons.Waiting | None:
-        """What a pending run waits for; a query more."""
+        """Return what a pending run waits for. It takes a query."""
         return pending_reasons.of_run(self.run)
 
     @property
     def error(self) -> str:
-        """Why the run failed, as far as the user may know."""
+        """Return why the run failed, as far as the user may know."""
         return visible_errors.of_run(self.run, sees_payload=self.sees_payload)
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Finished tasks, and all."""
+        """Return the number of finished tasks, and of all tasks."""
         return formatting.progress(self.counts, TASK_FINISHED)
 
     @cached_property
@@ -125,7 +125,7 @@ class RunState:
 
     @property
     def matching(self) -> int:
-        """How many tasks the filter leaves."""
+        """Return how many tasks have the status that the user has chosen."""
         return self.shown_counts[self.status] if self.status else len(self._statuses)
 
     @property
@@ -134,7 +134,7 @@ class RunState:
 
     @cached_property
     def page(self) -> int:
-        """The page of the table that was asked for, or the nearest there is."""
+        """Return the page of the table that the user has asked for, or the nearest that exists."""
         asked = int(self._page) if self._page and self._page.isdecimal() and len(self._page) < 9 else 1
         return min(max(asked, 1), self.pages)
 
@@ -150,14 +150,14 @@ class RunState:
 
     @cached_property
     def asked(self) -> list[UUID]:
-        """The tasks whose approvals wait for somebody, in this run and below it: the oldest few."""
+        """Return the ids of the oldest open approvals in this run and in the runs below it."""
         if not self.sees_tasks or not self.shown_counts[TaskStatus.WAITING]:
             return []
         return open_approvals.first(self.run, ASKED_SHOWN + 1)
 
     @property
     def filters(self) -> Iterator[tuple[str, str, int]]:
-        """Status, label and number, most concerning first."""
+        """Yield each status with its label and its number of tasks, the most alarming first."""
         for status in BY_CONCERN:
             yield status.value, formatting.status_label(status), self.shown_counts[status]
 
@@ -171,7 +171,7 @@ class RunState:
         return POLL_LARGE if len(self._statuses) > LARGE else POLL
 
     def as_json(self, permitted: Iterable[str]) -> dict[str, Any]:
-        """The live update: everything on the page that can change, rows of this page of the table only."""
+        """Return a live update: all that can change on the page, with the rows of this page of the table only."""
         finished, total = self.progress
         return {
             "status": self.run.shown_status,
@@ -200,7 +200,7 @@ class RunState:
 
 
 def since(row: Run | Task) -> int | None:
-    """Epoch seconds from which the duration of what is running counts."""
+    """Return when a running run or task has started, in seconds since 1970; ``None`` if it does not run."""
     if row.started_at is None or row.is_finished:
         return None
     return int(row.started_at.timestamp())
@@ -216,13 +216,13 @@ def _row(task: Task, run: Run, links: Links, *, sees_payload: bool) -> Row:
     return Row(
         id=task.pk,
         label=formatting.name(task.label),
-        celery_name=what_runs(run.version.graph.node(task.position)),
+        celery_name=called_name(run.version.graph.node(task.position)),
         hook=hook_names.of_task(task),
         status=task.status,
         attempt=str(task.attempt or formatting.NOTHING),
         started=formatting.moment(task.started_at),
         duration=formatting.elapsed(task) if is_running else formatting.seconds(task.duration),
         since=since(task) if is_running else None,
-        error=task_lines.why(task, sees_payload=sees_payload),
+        error=task_lines.explain_status(task, sees_payload=sees_payload),
         child=links.of_row(task),
     )

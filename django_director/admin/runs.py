@@ -1,4 +1,4 @@
-"""The list of runs, the page of a run, and what is done to runs."""
+"""The list of runs, the page of a run, and the buttons that steer runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from django_director.presentation.summaries import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import confirm, formatting, operations, run_page, search
-from .base import Missing, ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
+from .base import MissingPermission, ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
 from .relaunch_form import RelaunchForm
 from .run_state import RunState, etag
 
@@ -43,12 +43,14 @@ if TYPE_CHECKING:
 
 
 ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
-"""What a list of runs may be asked for that child runs can be."""
+"""With one of these parameters the list shows child runs too."""
 
 
 class RunList(SafeList):
-    """Counts the tasks of the page's runs in one query, asks what the pending ones wait for in another, and for
-    whom those wait that have waiting tasks in a third."""
+    """Reads for the runs of a page how many tasks they have, what pending ones wait for, and their open approvals.
+
+    Each of the three takes one query.
+    """
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -60,12 +62,12 @@ class RunList(SafeList):
 
 
 class FamilyFilter(admin.SimpleListFilter):
-    """Roots, unless something else asks for runs that may be children."""
+    """Lists only root runs, unless the user or another filter asks for runs that may be child runs."""
 
     title = _("place")
     parameter_name = "place"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [("children", _("Child runs")), ("all", _("Roots and child runs"))]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
@@ -82,12 +84,12 @@ class FamilyFilter(admin.SimpleListFilter):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By the status that the list shows: also ``paused`` and ``canceling``."""
+    """Filters by the status that the list shows, which may also be ``paused`` or ``canceling``."""
 
     title = _("status")
     parameter_name = "status__exact"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [(status, status) for status in SHOWN_STATUSES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
@@ -117,7 +119,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
             runs = runs.filter(workflow__in=visible(request.user, self.view_action, Workflow.objects.all()))
         return runs.order_by("-pk")
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return RunList
 
     def get_search_results(
@@ -128,11 +130,11 @@ class RunAdmin(ReadOnlyAdmin[Run]):
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            path("<uuid:run_id>/live/", self.guarded(require_GET(self.live)), name="django_director_run_live"),
+            path("<uuid:run_id>/live/", self.guard(require_GET(self.live)), name="django_director_run_live"),
             *(
                 path(
                     f"<uuid:run_id>/{name}/",
-                    self.guarded(require_http_methods(["GET", "POST"])(self.operate)),
+                    self.guard(require_http_methods(["GET", "POST"])(self.operate)),
                     {"name": name},
                     name=f"django_director_run_{name}",
                 )
@@ -181,15 +183,15 @@ class RunAdmin(ReadOnlyAdmin[Run]):
 
     @admin.action(description=_("Cancel"), permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.on_many(request, operations.OF_RUNS["cancel"], queryset, self.admin_site.name)
+        operations.perform_on_many(request, operations.OF_RUNS["cancel"], queryset, self.admin_site.name)
 
     @admin.action(description=_("Retry failed"), permissions=["retry"])
     def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.on_many(request, operations.OF_RUNS["retry"], queryset, self.admin_site.name)
+        operations.perform_on_many(request, operations.OF_RUNS["retry"], queryset, self.admin_site.name)
 
     @admin.action(description=_("Relaunch"), permissions=["retry"])
     def relaunch_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.on_many(request, operations.OF_RUNS["relaunch"], queryset, self.admin_site.name)
+        operations.perform_on_many(request, operations.OF_RUNS["relaunch"], queryset, self.admin_site.name)
 
     def page(self, request: HttpRequest, obj: Run) -> HttpResponse:
         permitted = self._permitted(request, obj)
@@ -199,7 +201,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         return self.render(request, "run.html", context)
 
     def live(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
-        """The state of a run as JSON, or 304 when the page has it."""
+        """Answer with the state of a run as JSON, or with 304 if the page has it already."""
         run = self._visible_run(request, run_id)
         site = self.admin_site.name
         sees_payload = self.allows(request, "view_payload", run)
@@ -215,15 +217,15 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         return response
 
     def operate(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponseBase:
-        """GET shows what would happen; POST does it."""
+        """Show on GET what the operation would do, and do it on POST."""
         run = self._visible_run(request, run_id)
         operation = operations.OF_RUNS[name]
         for action in operation.asks_for:
-            self.demand(request, action, run)
+            self.require(request, action, run)
         if operation.changes_payload:
             return self._relaunch_with_changes(request, run)
         if request.method == "POST":
-            return self._to_page(operations.on_one(request, operation, run))
+            return self._to_page(operations.perform_on_one(request, operation, run))
         return self.render(request, "confirm.html", confirm.context(operation, run))
 
     def _relaunch_with_changes(self, request: HttpRequest, run: Run) -> HttpResponse:
@@ -242,7 +244,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         if run is None:
             raise Http404
         if not self.has_view_permission(request, run):
-            raise Missing(self.view_action)
+            raise MissingPermission(self.view_action)
         return run
 
     def _permitted(self, request: HttpRequest, run: Run) -> list[str]:

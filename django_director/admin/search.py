@@ -1,4 +1,4 @@
-"""Find rows by what people have at hand: the beginning of an id, a name, a key, a word of the comment."""
+"""Finds rows by what people know of them: the beginning of an id, a name, a key, a word of the comment."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SHORTEST_PREFIX: Final = 4
 
 
 def by_id(term: str, field: str = "pk") -> Q | None:
-    """Rows whose UUIDv7 begins with ``term``; ``None`` if no id does.
+    """Return a condition for rows whose UUIDv7 begins with ``term``; ``None`` if no id can.
 
-    A range of ids serves every database, whether it stores UUIDs as such or as text.
+    A range of ids works in every database, whether it stores UUIDs as such or as text.
     """
     digits = term.replace("-", "").lower()
     if not SHORTEST_PREFIX <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
@@ -25,14 +25,14 @@ def by_id(term: str, field: str = "pk") -> Q | None:
 
 
 def runs(term: str) -> Q:
-    """Runs by id, idempotency key, the exact name of the workflow or the user, or text in the comment."""
+    """Return a condition for runs by id, key, exact name of the workflow or the user, or text in the comment."""
     found = Q(workflow__name=term) | Q(user_name=term) | Q(idempotency_key=term) | Q(comment__icontains=term)
     ids = by_id(term)
     return found if ids is None else found | ids
 
 
 def tasks(term: str) -> Q:
-    """Tasks by id (their own or their run's), step, or the name of the Celery task."""
+    """Return a condition for tasks by id (their own or their run's), step, or the name of the Celery task."""
     found = Q(step=term) | Q(name=term)
     for field in ("pk", "run_id"):
         ids = by_id(term, field)

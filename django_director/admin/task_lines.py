@@ -1,4 +1,4 @@
-"""What one line of a list, or a badge, says of a task: its status, what it waits for, and why it failed."""
+"""Describes a task on one line or in a badge: its status, what it waits for, and why it failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .decisions import prompt
 
 
 def _waiting_text(task: Task) -> str:
-    """What a task waits for, for lists; '' when it does not wait for a person or a time."""
+    """Return what a task waits for; empty if it does not wait for a person or a time."""
     if task.status != TaskStatus.WAITING:
         return ""
     parts = [task.reason] if task.reason else []
@@ -26,8 +26,8 @@ def _waiting_text(task: Task) -> str:
     return " ".join(parts)
 
 
-def why(task: Task, *, sees_payload: bool) -> str:
-    """Why a task is in its status, on one line of a list."""
+def explain_status(task: Task, *, sees_payload: bool) -> str:
+    """Return why a task is in its status, on one line."""
     error = visible_errors.of_task(task.error, sees_payload=sees_payload)
     reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
     text = _waiting_text(task) or error or reason
@@ -35,7 +35,7 @@ def why(task: Task, *, sees_payload: bool) -> str:
 
 
 def _queued_text(task: Task) -> str:
-    """In which queue a queued task waits, and since when; empty for another, and for one that can't be sent."""
+    """Return in which queue a queued task waits, and since when; empty for other tasks and if it can't be sent."""
     if task.status != TaskStatus.QUEUED or task.unsendable_since is not None:
         return ""
     if task.run.paused_at is not None:
@@ -46,6 +46,6 @@ def _queued_text(task: Task) -> str:
 
 
 def badge(task: Task) -> SafeString:
-    """The status of a task; who is asked shows beside it."""
+    """Return the status of a task as a badge, which also says whether the task waits for approval."""
     label = _("waiting for approval") if task.asked_at is not None else ""
     return formatting.badge(task.status, label if task.status == TaskStatus.WAITING else "")

@@ -34,11 +34,11 @@ from .operations import Operation
 UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
 ITEMS_SHOWN: Final = 200
-"""The results of more items are not read for a page."""
+"""The results of a map with more items are not read for a page."""
 
 
 class StatusFilter(admin.ChoicesFieldListFilter):
-    """By status; what is queued or running is found by its index among millions that are finished."""
+    """Filters by status; an index finds the queued and the running tasks among millions of finished ones."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
         found = cast(TaskQuerySet, super().queryset(request, queryset))
@@ -51,7 +51,7 @@ class StatusFilter(admin.ChoicesFieldListFilter):
 
 
 class TaskList(SafeList):
-    """Knows of each task whether the user may see what its error says."""
+    """Finds out for each task whether the user may see its error in full."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -78,7 +78,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
     search_help_text = gettext_lazy(
         "The beginning of an id of a task or run, or the exact name of a step or Celery task"
     )
-    # The last runs first: the id of a hook says nothing of its time.
+    # The last runs come first. Ids of tasks can't give this order: the id of a hook says nothing of its time.
     ordering = ["-run_id", "-position", "-map_index", "-generation"]
 
     def workflow_of(self, obj: Task) -> Workflow:
@@ -95,7 +95,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
             tasks = tasks.filter(run__workflow__in=allowed)
         return tasks.order_by("-pk")
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return TaskList
 
     def get_search_results(
@@ -109,7 +109,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         own = [
             path(
                 f"<uuid:task_id>/{name}/",
-                self.guarded(require_http_methods(["GET", "POST"])(view)),
+                self.guard(require_http_methods(["GET", "POST"])(view)),
                 {"name": name},
                 name=f"django_director_task_{name}",
             )
@@ -144,27 +144,27 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("error"))
     def error_text(self, task: Task) -> SafeString | str:
-        why = task_lines.why(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
+        why = task_lines.explain_status(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
         return format_html('<span class="director-line">{}</span>', why) if why else ""
 
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
         context = _context(obj, sees_payload=sees_payload)
-        approval = decisions.shown(obj, request.user, sees_payload=sees_payload)
+        approval = decisions.describe_approval(obj, request.user, sees_payload=sees_payload)
         context |= {"buttons": self._buttons(request, obj), "approval": approval}
         return self.render(request, "task.html", context)
 
     def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
-        """GET shows what would happen; POST does it."""
+        """Show on GET what the operation would do, and do it on POST."""
         operation = operations.OF_TASKS[name]
         task = self._task_for(request, task_id, operation.action)
         if request.method == "POST":
-            after = operations.on_one(request, operation, task)
+            after = operations.perform_on_one(request, operation, task)
             return HttpResponseRedirect(formatting.address("task_change", after.pk, site=self.admin_site.name))
         return self.render(request, "confirm.html", confirm.context(operation, task))
 
     def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
-        """GET shows what is asked; POST decides."""
+        """Show on GET what the approval asks, and decide on POST."""
         decision = decisions.ALL[name]
         task = self._task_for(request, task_id, decision.action)
         form = decisions.DecisionForm(request.POST or None, initial={"asked": task.sequence})
@@ -177,7 +177,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         task: Task | None = self.get_queryset(request).filter(pk=task_id).first()
         if task is None:
             raise Http404
-        self.demand(request, action.asks_for(task), task)
+        self.require(request, action.asks_for(task), task)
         return task
 
     def _buttons(self, request: HttpRequest, task: Task) -> list[Operation]:
@@ -223,7 +223,7 @@ def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
 
 
 def _logs(task: Task) -> list[tuple[TaskLog, formatting.Text]]:
-    """The log lines of the last attempts, newest first."""
+    """Return the log lines of the last attempts, the newest attempt first."""
     rows = task.logs.order_by("-sequence")[:LOGS_SHOWN]
     return [(row, formatting.limited_end(row.text)) for row in rows]
 
@@ -246,14 +246,14 @@ def _facts(task: Task, node: Node, *, sees_payload: bool) -> list[tuple[str, Any
         (_("Not before"), formatting.moment(task.not_before) if task.not_before else ""),
         (_("Lost workers"), task.crashes or ""),
         (_("Waits until"), formatting.moment(task.deadline_at) if _is_timer(task, node) else ""),
-        (_("Waits"), _lack(task)),
+        (_("Waits"), _explain_wait(task)),
         (_("Reason"), reason if node.kind != "approval" or task.decision is None else ""),
     ]
     return [(label, value) for label, value in facts if value not in ("", formatting.NOTHING)]
 
 
-def _lack(task: Task) -> str:
-    """What a queued task waits for in vain, as far as that is known. One query for such a task."""
+def _explain_wait(task: Task) -> str:
+    """Return why no worker takes a queued task, as far as that is known. It takes one query for such a task."""
     if task.status != TaskStatus.QUEUED or task.unsendable_since is not None:
         return ""
     if task.run.paused_at is not None:
@@ -285,7 +285,7 @@ def _values(task: Task, node: Node) -> dict[str, Any]:
         "call": call,
         "arguments": formatting.json_text(given) if given and call is None else None,
         "is_child": isinstance(node.step, WorkflowStep),
-        "item": None if node.map_position is None else formatting.json_text(arguments.item(task, node)),
+        "item": None if node.map_position is None else formatting.json_text(arguments.find_item(task, node)),
         "result": _result(task) if task.status == TaskStatus.SUCCESS else None,
         "traceback": formatting.limited(task.traceback),
     }

@@ -43,7 +43,7 @@ VERSIONS_SHOWN: Final = 20
 
 
 class WorkflowList(SafeList):
-    """Finds the last runs of all workflows of the page in two queries."""
+    """Reads the last runs of all workflows of a page in two queries."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -56,7 +56,7 @@ class WorkflowList(SafeList):
 
 
 def last_runs(workflows: list[Workflow]) -> dict[int, list[Run]]:
-    """By workflow: its last ``STRIP`` runs, oldest first. Reads these rows only, by index."""
+    """Return the last ``STRIP`` runs of each workflow, the oldest first. It reads only these rows, by an index."""
     found: dict[int, list[Run]] = defaultdict(list)
     if not workflows:
         return found
@@ -90,14 +90,14 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         )
         return visible(request.user, self.view_action, workflows) if director.AUTHORIZE else workflows
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return WorkflowList
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return (*self.list_display, "run_button") if self.allows(request, "run") else self.list_display
 
     def get_urls(self) -> list[URLPattern]:
-        start = self.guarded(require_http_methods(["GET", "POST"])(self.start))
+        start = self.guard(require_http_methods(["GET", "POST"])(self.start))
         return [
             path("<int:pk>/run/", start, name="django_director_workflow_run"),
             *super().get_urls(),
@@ -149,11 +149,11 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         return self.render(request, "workflow.html", context)
 
     def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """The form that starts a run; POST starts it."""
+        """Show on GET the form that starts a run, and start the run on POST."""
         workflow = self.get_queryset(request).filter(pk=pk).first()
         if workflow is None:
             raise Http404
-        self.demand(request, START.asks_for(workflow), workflow)
+        self.require(request, START.asks_for(workflow), workflow)
         version = workflow.current_version
         schema = version.graph.definition.schema if version else None
         form = PayloadForm(schema, request.POST if request.method == "POST" else None)
@@ -175,7 +175,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
 
 
 def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run | None:
-    """Start the run, or tell the form why not."""
+    """Start a run and return it; ``None`` if the form shows why there is none."""
     try:
         run: Run = START.operation(
             workflow,
@@ -195,7 +195,7 @@ def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run |
 
 
 def _chosen_version(request: HttpRequest, workflow: Workflow) -> WorkflowVersion | None:
-    """The version in ``?version=``, else the current one."""
+    """Return the version that ``?version=`` names, or else the current one."""
     number = request.GET.get("version", "")
     if number.isdecimal() and len(number) < 10:
         chosen = workflow.versions.filter(number=int(number)).first()

@@ -1,1 +1,1 @@
-"""The REST API, on Django REST framework; nothing here is imported where that is not installed."""
+"""The REST API. Projects without Django REST framework import nothing from here."""

@@ -1,4 +1,4 @@
-"""Errors as answers: ``{"detail": …}``, for several also ``errors``, a list of ``{path, message}``."""
+"""Turns errors into answers: ``{"detail": …}``, for several also ``errors``, a list of ``{path, message}``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rest_framework.exceptions import APIException
 from django_director import exceptions
 from django_director.db.errors import is_of_data
 
-#: From the special to the general: the first that fits counts.
+#: The status for each class of errors. Special classes stand before general ones: the first that fits decides.
 STATUS: Final[tuple[tuple[type[exceptions.DirectorError], int], ...]] = (
     (exceptions.UnknownWorkflow, status.HTTP_404_NOT_FOUND),
     (exceptions.UnknownRun, status.HTTP_404_NOT_FOUND),
@@ -34,7 +34,7 @@ class Refused(APIException):
 
 
 def translate(error: Exception) -> Exception:
-    """The answer to an error of ours or of the database; any other error as it is."""
+    """Return the answer to an error of django-director or of the database; return any other error unchanged."""
     if isinstance(error, exceptions.InvalidPayload):
         return Refused(status.HTTP_400_BAD_REQUEST, "invalid payload", error.errors)
     if isinstance(error, exceptions.DirectorError):
@@ -47,12 +47,12 @@ def translate(error: Exception) -> Exception:
     return error
 
 
-def invalid(detail: str, errors: Any) -> Refused:
-    """A 400 from a serializer's ``errors``."""
+def invalid(detail: str, errors: object) -> Refused:
+    """Return a 400 answer that lists the ``errors`` of a serializer."""
     return Refused(status.HTTP_400_BAD_REQUEST, detail, list(_flat(errors, "")))
 
 
-def _flat(errors: Any, path: str) -> Iterator[dict[str, Any]]:
+def _flat(errors: object, path: str) -> Iterator[dict[str, Any]]:
     if isinstance(errors, dict):
         for key, value in errors.items():
             inner = path if key == "non_field_errors" else f"{path}.{key}".lstrip(".")

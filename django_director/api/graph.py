@@ -1,6 +1,6 @@
-"""A run as nodes and edges with their statuses.
+"""Shows a run as a graph of nodes and edges with their statuses.
 
-Between several ends and several heads stands a junction, so that a group after a group costs n + m edges.
+Where several steps follow several others, a junction stands between them: n steps after m steps cost n + m edges.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Json = dict[str, Any]
 
 
 def graph_as_json(run: Run) -> Json:
-    """``{run, status, nodes, edges}``; a node's ``id`` is the task's, an edge has the status of its source.
+    """Return ``{run, status, nodes, edges}``; the id of a node is its task's, the status of an edge its source's.
 
-    A map is one node; ``items`` says how many tasks for its items are in which status. Three queries at most.
-    Raises ``DirectorError`` for a run of over ``MAX_NODES`` tasks.
+    A map is one node; ``items`` says how many tasks for its items are in which status. It takes at most three
+    queries. Raises ``DirectorError`` for a run of over ``MAX_NODES`` tasks.
     """
     graph = run.version.graph
     if len(graph.nodes) > MAX_NODES:
@@ -43,6 +43,8 @@ def graph_as_json(run: Run) -> Json:
 
 
 class _Drawing:
+    """Collects the nodes and edges of a run's graph."""
+
     def __init__(self, graph: Graph, rows: dict[int, Task], items: dict[int, dict[str, int]]) -> None:
         self.graph = graph
         self.rows = rows
@@ -62,7 +64,7 @@ class _Drawing:
     def _connect(self, number: int, ends: list[str], heads: list[str]) -> None:
         if len(ends) > 1 and len(heads) > 1:
             junction = f"junction-{number}"
-            status = _joined({self.nodes[end]["status"] for end in ends})
+            status = _combine_statuses({self.nodes[end]["status"] for end in ends})
             self.nodes[junction] = {"id": junction, "type": "junction", "status": status}
             self._connect(number, ends, [junction])
             ends = [junction]
@@ -88,7 +90,7 @@ def _node(node: Node, task: Task, items: dict[str, int] | None) -> Json:
     }
 
 
-def _joined(statuses: set[str]) -> str:
+def _combine_statuses(statuses: set[str]) -> str:
     if statuses & TASK_ACTIVE:
         return TaskStatus.PENDING
     return TaskStatus.UPSTREAM_FAILED if statuses & TASK_BROKEN else TaskStatus.SUCCESS

@@ -1,8 +1,6 @@
-"""Names of workflows, as far as the user of a request may know them."""
+"""Finds workflows by name, and suggests only names that the user of the request may know."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django_director import engine
 from django_director.access.authorization import is_allowed, visible
@@ -10,12 +8,13 @@ from django_director.common.suggestions import question
 from django_director.conf import director
 from django_director.exceptions import NotAllowed, UnknownWorkflow
 from django_director.models import Workflow
+from django_director.models.users import User
 
 
-def find(user: Any, name: str, *actions: str) -> Workflow:
-    """The workflow of this name. Raises ``UnknownWorkflow`` with the nearest name that the user may know.
+def find_workflow(user: User, name: str, *actions: str) -> Workflow:
+    """Return the workflow ``name``. Raises ``UnknownWorkflow`` with the nearest name that the user may know.
 
-    Also for one that the project hides: which it does from a user who may do none of ``actions`` with it.
+    It also raises for a workflow that the project hides from the user, who may do none of ``actions`` with it.
     """
     workflow = engine.workflow_named(name)
     if workflow is None or is_hidden(user, workflow, *actions):
@@ -23,15 +22,15 @@ def find(user: Any, name: str, *actions: str) -> Workflow:
     return workflow
 
 
-def is_hidden(user: Any, workflow: Workflow, *actions: str) -> bool:
-    """Whether the project hides a workflow from the user: then it is not there, in place of a 403 that tells."""
+def is_hidden(user: User, workflow: Workflow, *actions: str) -> bool:
+    """Whether the project hides a workflow from the user, who then gets a 404: a 403 would tell that it exists."""
     if not director.AUTHORIZE:
         return False
     return not any(is_allowed(user, action, workflow) for action in actions)
 
 
-def _known_to(user: Any) -> list[str]:
-    """The names that may be suggested to the user."""
+def _known_to(user: User) -> list[str]:
+    """Return the names that an answer may suggest to the user."""
     try:
         workflows = visible(user, "view_workflow", Workflow.objects.all())
     except NotAllowed:

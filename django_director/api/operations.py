@@ -1,4 +1,4 @@
-"""What is done to runs and tasks: ``POST runs/{id}/{verb}/`` and ``POST tasks/{id}/{verb}/``."""
+"""The views through which users steer runs and tasks: ``POST runs/{id}/{verb}/``, ``POST tasks/{id}/{verb}/``."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ BODIES: Final[dict[str, type[Serializer[Any]]]] = {
     "approve": DecisionRequest,
     "reject": DecisionRequest,
 }
-"""By verb: what the body may hold, which the operation is given; of the others nothing."""
+"""The serializer of the body by verb; its values go to the operation. With other verbs the body is empty."""
 
 
 class RunOperation(DirectorView):
-    """``POST runs/{id}/{verb}/``: the run as it is now."""
+    """``POST runs/{id}/{verb}/``: answers with the run as it is afterwards."""
 
     verb: ClassVar[str] = ""
 
@@ -42,7 +42,7 @@ class RunOperation(DirectorView):
 
 
 class TaskOperation(DirectorView):
-    """``POST tasks/{id}/{verb}/``: the task as it is now."""
+    """``POST tasks/{id}/{verb}/``: answers with the task as it is afterwards."""
 
     verb: ClassVar[str] = ""
 
@@ -54,7 +54,7 @@ class TaskOperation(DirectorView):
 
 
 class RunRelaunch(DirectorView):
-    """``POST runs/{id}/relaunch/``: 201 with a new run, 200 with that of the idempotency key."""
+    """``POST runs/{id}/relaunch/``: answers 201 with a new run, or 200 with the run of the idempotency key."""
 
     takes_key = True
 
@@ -62,17 +62,18 @@ class RunRelaunch(DirectorView):
         action = ACTIONS["relaunch"]
         old = find_run(request, run_id, str(action.permission))
         given = body(request, RelaunchRequest)
-        given["payload"] = _other_payload(request, old, **given)
+        given["payload"] = _changed_payload(request, old, **given)
         key = idempotency_key(request)
         run = action.operation(old, user=actor(request), via=VIA, idempotency_key=key, **given)
         return answer_run(request, run, status.HTTP_201_CREATED if run.created else status.HTTP_200_OK)
 
 
-def _other_payload(request: Request, old: Run, *, payload: Any, version: str, **_: Any) -> Any:
-    """The payload of a relaunch when it is not that of the old run, with values for its ``********``.
+def _changed_payload(request: Request, old: Run, *, payload: object, version: str, **_: object) -> object:
+    """Return the payload of a relaunch, with values for its ``********``; ``None`` if it is that of the old run.
 
-    Who may only repeat could else start anything. Who may not see payloads learns nothing of the old one: neither
-    by what is accepted as the same, nor by giving its hidden values to a run of another payload.
+    A user who may only repeat runs could otherwise start one with any payload. A user who may not see payloads
+    must learn nothing of the old one: neither by which payload counts as the old one, nor by giving its hidden
+    values to a run with another payload.
     """
     if payload is None:
         return None

@@ -1,4 +1,4 @@
-"""Bounded pages by key: their cost does not grow with what lies before them."""
+"""Pages of bounded size, each after a key: the cost of a page does not grow with the rows before it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ MAX_PAGE_SIZE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Keyset:
-    """Pages of a queryset ordered by ``fields``, unique together; a leading ``-`` means descending."""
+    """Cuts a queryset into pages, in the order of ``fields``: unique together, descending with a leading ``-``."""
 
     fields: tuple[str, ...]
 
     def respond(
         self, request: Request, rows: QuerySet[Any], as_json: Callable[[Sequence[Any]], list[dict[str, Any]]]
     ) -> Response:
-        """``{"next": the address of the next page or null, "results": […]}``.
+        """Answer with ``{"next": the address of the next page or null, "results": […]}``.
 
-        The query's ``page_size`` says how many (1 to 500), ``cursor`` where to go on.
+        The parameter ``page_size`` says how many rows (1 to 500), ``cursor`` behind which row the page begins.
         """
         size = _page_size(request)
         found = list(self._after(rows, request.query_params.get("cursor")).order_by(*self.fields)[: size + 1])
@@ -64,14 +64,14 @@ class Keyset:
     def _decode(self, rows: QuerySet[Any], cursor: str) -> list[Any]:
         try:
             texts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-            # `zip` raises for a cursor of another list.
+            # `zip` raises if the cursor comes from a list with other fields.
             pairs = list(zip(self._names, texts, strict=True))
-            return [_value(rows.model, name, text) for name, text in pairs]
+            return [_parse_value(rows.model, name, text) for name, text in pairs]
         except (ValueError, TypeError, ValidationError, RecursionError) as error:
             raise Refused(400, "this cursor is none of ours: follow “next” from the first page") from error
 
 
-def _value(model: type[Model], name: str, text: Any) -> Any:
+def _parse_value(model: type[Model], name: str, text: object) -> object:
     if not isinstance(text, str):
         raise TypeError(text)
     field = model._meta.get_field(name)

@@ -1,7 +1,8 @@
-"""How bodies are read."""
+"""Reads the bodies of requests."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import IO, Any
 
 from django.conf import settings
@@ -12,9 +13,11 @@ from django_director.common.json_values import parse
 
 
 class StrictJSONParser(JSONParser):
-    """JSON in which no key stands twice: of two values for one key nobody knows which was meant."""
+    """Reads JSON, and refuses a key that stands twice in an object: nobody knows which of its values was meant."""
 
-    def parse(self, stream: IO[Any], media_type: Any = None, parser_context: Any = None) -> Any:
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
         encoding = (parser_context or {}).get("encoding", settings.DEFAULT_CHARSET)
         try:
             return parse(stream.read().decode(encoding))

@@ -1,4 +1,4 @@
-"""The run or task of a route, found for a user who may, and the answer that shows it."""
+"""Finds the run or task that a route names if the user may act on it, and answers with it as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .views import as_uuid, require_any, sees_payload
 
 
 def find_run(request: Request, run_id: str, action: str) -> Run:
-    """The run of a route, if the user may do ``action`` with it."""
+    """Return the run of a route. Raises ``UnknownRun`` or ``NotAllowed`` unless the user may do ``action``."""
     require_any(request, action)
     runs = Run.objects.select_related("workflow", "version")
     run: Run | None = runs.filter(pk=as_uuid(run_id, "run")).first()
@@ -27,7 +27,10 @@ def find_run(request: Request, run_id: str, action: str) -> Run:
 
 
 def find_task(request: Request, task_id: str, action: str | None) -> Task:
-    """The task of a route, if the user may do ``action`` with its workflow; ``None``: decide on it."""
+    """Return the task of a route. Raises ``UnknownTask`` or ``NotAllowed`` unless the user may do ``action``.
+
+    Without ``action`` the task is an approval, and the user must be allowed to decide on it.
+    """
     if action is not None:
         require_any(request, action)
     tasks = Task.objects.select_related("run__workflow", "run__version")
@@ -40,10 +43,10 @@ def find_task(request: Request, task_id: str, action: str | None) -> Task:
 
 
 def answer_run(request: Request, run: Run, code: int = status.HTTP_200_OK) -> Response:
-    """The run as JSON, with its payload if the user may see that."""
+    """Answer with the run as JSON, with its payload if the user may see payloads."""
     return Response(run_as_json(run, with_payload=sees_payload(request, run.workflow)), status=code)
 
 
 def answer_task(request: Request, task: Task) -> Response:
-    """The task as JSON, with its result if the user may see that."""
+    """Answer with the task as JSON, with its result if the user may see payloads."""
     return Response(task_as_json(task, with_payload=sees_payload(request, task.run.workflow)))

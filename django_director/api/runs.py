@@ -1,4 +1,4 @@
-"""``runs/`` and ``tasks/``: executions and their steps, as they are."""
+"""The views that show runs and tasks: ``GET runs/…`` and ``GET tasks/…``."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from .views import DirectorView, query, sees_payload
 
 BY_RUN: Final = Keyset(("-id",))
 BY_TASK: Final = Keyset(("position", "map_index", "generation"))
-"""The order of the file: hooks stand behind the last task."""
+"""The order of the workflow file; hooks stand behind the last task."""
 
 
 class RunList(DirectorView):
-    """``GET runs/``: newest first, without payloads and results."""
+    """``GET runs/``: answers with the runs, newest first, without payloads and results."""
 
     def get(self, request: Request) -> Response:
         runs = visible(request.user, "view_run", Run.objects.for_listing(), "workflow")
-        runs = filtered(runs, query(request, RunFilters, PARAMETERS))
+        runs = filter_runs(runs, query(request, RunFilters, PARAMETERS))
         sees = partial(sees_payload, request)
         return BY_RUN.respond(request, runs, partial(runs_as_json, sees_payload=sees))
 
 
 class RunDetail(DirectorView):
-    """``GET runs/{id}/``."""
+    """``GET runs/{id}/``: answers with one run."""
 
     def get(self, request: Request, run_id: str) -> Response:
         run = find_run(request, run_id, "view_run")
@@ -46,7 +46,7 @@ class RunDetail(DirectorView):
 
 
 class RunTasks(DirectorView):
-    """``GET runs/{id}/tasks/``: in the order of the file."""
+    """``GET runs/{id}/tasks/``: answers with the tasks of a run, in the order of the workflow file."""
 
     def get(self, request: Request, run_id: str) -> Response:
         run = find_run(request, run_id, "view_task")
@@ -57,7 +57,7 @@ class RunTasks(DirectorView):
 
 
 class RunGraph(DirectorView):
-    """``GET runs/{id}/graph/``."""
+    """``GET runs/{id}/graph/``: answers with a run as nodes and edges."""
 
     def get(self, request: Request, run_id: str) -> Response:
         run = find_run(request, run_id, "view_task")
@@ -66,7 +66,7 @@ class RunGraph(DirectorView):
 
 
 class TaskDetail(DirectorView):
-    """``GET tasks/{id}/``: one step of one run."""
+    """``GET tasks/{id}/``: answers with one task."""
 
     def get(self, request: Request, task_id: str) -> Response:
         task = find_task(request, task_id, "view_task")
@@ -74,10 +74,10 @@ class TaskDetail(DirectorView):
         return answer_task(request, task)
 
 
-def filtered(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
-    """Those that fit all of the ``RunFilters`` given.
+def filter_runs(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
+    """Return the runs that fit all the ``RunFilters`` given.
 
-    Child runs only where a filter may mean them: their parent, a workflow, a trigger or a search.
+    Child runs are left out unless a filter may mean them: the parent run, a workflow, a trigger or a search.
     """
     if "parent_run" in filters:
         runs = runs.filter(parent_task__run=filters["parent_run"])

@@ -1,4 +1,4 @@
-"""What comes in, checked. What goes out is made in ``representation``."""
+"""Checks what clients send. The answers are made in ``presentation.serializers``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class NoOptions(serializers.Serializer[Any]):
 
 
 class RelaunchRequest(serializers.Serializer[Any]):
-    """Without ``payload``, or with ``null``: the payload of the old run."""
+    """Without ``payload``, or with ``null``, the new run has the payload of the old one."""
 
     payload = serializers.JSONField(default=None, allow_null=True, decoder=StrictDecoder)
     version = serializers.ChoiceField(choices=["current", "same"], default="current")
@@ -46,7 +46,7 @@ class SkipRequest(serializers.Serializer[Any]):
 
 
 class StatusesField(serializers.Field[list[str], str, list[str], Any]):
-    """One status of runs, or several with commas."""
+    """Reads one status of runs, or several with commas between them."""
 
     def to_internal_value(self, data: str) -> list[str]:
         statuses = [part.strip() for part in str(data).split(",")]
@@ -69,6 +69,6 @@ class RunFilters(serializers.Serializer[Any]):
 
     def validate_workflow(self, name: str) -> str:
         try:
-            return names.find(self.context["request"].user, name, "view_run").name
+            return names.find_workflow(self.context["request"].user, name, "view_run").name
         except UnknownWorkflow as error:
             raise serializers.ValidationError(str(error)) from error

@@ -1,4 +1,4 @@
-"""The scope ``director`` of DRF's throttling, harmless while the project gives it no rate."""
+"""Limits how often clients may call the API, if the project gives DRF's throttle scope ``director`` a rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework.throttling import ScopedRateThrottle
 
 
 class DirectorThrottle(ScopedRateThrottle):
-    """Throttles when ``DEFAULT_THROTTLE_RATES`` has a rate for the scope; DRF's own class raises else."""
+    """Sets a limit if ``DEFAULT_THROTTLE_RATES`` has a rate for the scope; without one DRF's own class raises."""
 
     def get_rate(self) -> str | None:
         rates: dict[str, Any] = api_settings.DEFAULT_THROTTLE_RATES

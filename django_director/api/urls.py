@@ -1,7 +1,8 @@
 """The routes below ``director/api/``.
 
-``<str:…>`` takes names with dots; what is no id gets a 404 in JSON from the view. A slash at the
-end may be left out: Django would answer with a page, or lead a POST elsewhere without its body.
+They use ``<str:…>``: names may contain dots, and to a text that is no id the view answers with a 404 in JSON.
+Clients may leave out the slash at the end: Django would answer with an HTML page, or redirect a POST without its
+body.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from . import operations, runs, workflows
 from .views import Health, NoRoute, Ping
 
 
-def _of_run(verb: str) -> Callable[..., Any]:
-    """The view of what is done to a run; a relaunch is a start too."""
+def _run_view(verb: str) -> Callable[..., Any]:
+    """Return the view of an operation on a run; a relaunch has a view of its own, because it starts a run."""
     is_start = verb == "relaunch"
     return operations.RunRelaunch.as_view() if is_start else operations.RunOperation.as_view(verb=verb)
 
@@ -36,7 +37,7 @@ _named = [
     path("runs/<str:run_id>/graph/", runs.RunGraph.as_view(), name="api-run-graph"),
     path("tasks/<str:task_id>/", runs.TaskDetail.as_view(), name="api-task"),
     *(
-        path(f"runs/<str:run_id>/{verb}/", _of_run(verb), name=f"api-run-{verb}")
+        path(f"runs/<str:run_id>/{verb}/", _run_view(verb), name=f"api-run-{verb}")
         for verb, action in ACTIONS.items()
         if action.of is Run
     ),

@@ -1,4 +1,4 @@
-"""What all views share: who may enter, how bodies are read, how errors are answered."""
+"""What all views of the API share: who may call them, how they read requests, how they answer errors."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from django_director.conf import KIB, director
 from django_director.engine.arguments import KEY_RULE, is_key
 from django_director.exceptions import UnknownRun
 from django_director.models import Workflow
+from django_director.models.users import User
 from django_director.presentation import health
 
 from .errors import Refused, invalid, translate
@@ -38,18 +39,18 @@ from .throttling import DirectorThrottle
 _S = TypeVar("_S", bound="Serializer[Any]")
 
 VIA: Final = "API"
-"""What Django's history of an object says of the way."""
+"""How a change was made, in the words of Django's history of an object."""
 KEY_HEADER = "Idempotency-Key"
 ESCAPED = 6
-"""How many bytes one character may take in a body: ``\\u0041``."""
+"""How many bytes one character may take in a body, written as ``\\u0041``."""
 MAX_NAMED = 20
 """How many unknown keys of a body an answer names."""
 MAX_SHOWN = 100
-"""How many characters of each."""
+"""How many characters of an unknown key an answer shows."""
 
 
 class DirectorView(APIView):
-    """Signed-in users only, by the authentication that the project sets."""
+    """Admits only signed-in users; the project's settings say how they authenticate."""
 
     permission_classes = [IsAuthenticated]
     parser_classes = [StrictJSONParser, FormParser, MultiPartParser]
@@ -58,11 +59,11 @@ class DirectorView(APIView):
     takes_key = False
     """Whether a POST takes the header ``Idempotency-Key``."""
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         _check_length(request)
         if request.method == "POST" and KEY_HEADER in request.headers and not self.takes_key:
-            # Who sends it counts on it: a second call would act a second time.
+            # A client that sends a key relies on it: without it a second call would act a second time.
             raise invalid("invalid request", {KEY_HEADER: "this request takes no idempotency key"})
 
     def handle_exception(self, exc: Exception) -> Response:
@@ -74,33 +75,33 @@ class DirectorView(APIView):
 
 
 class Ping(DirectorView):
-    """``GET ping/``: the web server answers."""
+    """``GET ping/``: tells that the web server answers."""
 
     def get(self, request: Request) -> Response:
         return Response({"message": "pong", "version": __version__})
 
 
 class Health(DirectorView):
-    """``GET health/``: whether database, broker and supervisor work; 503 when one does not."""
+    """``GET health/``: tells whether database, broker and supervisor work, with status 503 if one does not."""
 
     def get(self, request: Request) -> Response:
         require(request.user, "view_run")
         query(request, NoOptions)
-        # Where the project hides workflows, it hides their names.
+        # A project with rules of its own may hide workflows, and so their names.
         found = health.read_health(with_names=not director.AUTHORIZE)
         return Response(found, status.HTTP_200_OK if found["healthy"] else status.HTTP_503_SERVICE_UNAVAILABLE)
 
 
 class NoRoute(DirectorView):
-    """Anything else below the API: a 404 in JSON, whatever the method."""
+    """Answers 404 in JSON to each other address below the API, whatever the method."""
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         raise NotFound(f"there is no route {request.path}")
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The header's value. Answers 400 for what is no key."""
+    """Return the idempotency key in the request's header, if any. Answers 400 to a text that can't be a key."""
     key = request.headers.get(KEY_HEADER)
     if key is not None and not is_key(key):
         raise invalid("invalid request", {KEY_HEADER: [KEY_RULE]})
@@ -108,9 +109,9 @@ def idempotency_key(request: Request) -> str | None:
 
 
 def _check_length(request: Request) -> None:
-    """Answer 411 to a body without a length where the server hands none over: WSGI has no end of a stream.
+    """Answer 411 to a body whose length is not known under WSGI, which does not tell where a stream ends.
 
-    Django reads nothing then, and a run would start with an empty payload.
+    Django would read nothing of such a body, and a run would start with an empty payload.
     """
     meta = request.META
     if "wsgi.input" in meta and meta.get("HTTP_TRANSFER_ENCODING") and not meta.get("CONTENT_LENGTH"):
@@ -122,14 +123,14 @@ def _length(request: Request) -> int:
     text = request.META.get("CONTENT_LENGTH") or "0"
     if not (text.isascii() and text.isdigit()):
         raise ParseError("Content-Length is no number")
-    # As many digits as any real length; Python refuses to read thousands.
+    # No real length has more digits, and Python refuses to read a number with thousands of digits.
     return int(text[:20])
 
 
 def body(request: Request, kind: type[_S]) -> dict[str, Any]:
-    """The request's body as a serializer reads it. Answers 400 and 413 for what it can't be.
+    """Return the request's body as the serializer ``kind`` reads it. Answers 400 or 413 to a body that it refuses.
 
-    A key it does not know is a 400 too: a run would otherwise start with defaults in place of what was meant.
+    It refuses unknown keys too: a run would otherwise start with a default in place of what the client meant.
     """
     limit = director.MAX_PAYLOAD * ESCAPED + 64 * KIB
     if _length(request) > limit:
@@ -148,14 +149,14 @@ def body(request: Request, kind: type[_S]) -> dict[str, Any]:
     return data
 
 
-def _unknown_keys(data: Any, known: list[str]) -> dict[str, str]:
+def _unknown_keys(data: object, known: list[str]) -> dict[str, str]:
     if not isinstance(data, Mapping):
         return {}
     if isinstance(data, QueryDict) and (twice := [key for key, given in data.lists() if len(given) > 1]):
         return {
             _printable(key): f"given {len(data.getlist(key))} times; give it once" for key in twice[:MAX_NAMED]
         }
-    # Django's own field in every form.
+    # Django puts this field into each form.
     ignored = {"csrfmiddlewaretoken"} if isinstance(data, QueryDict) else set()
     unknown = (key for key in data if key not in known and key not in ignored)
     return {_printable(key): _unknown_key(key, known) for key in islice(unknown, MAX_NAMED)}
@@ -176,9 +177,10 @@ def _printable(key: str) -> str:
 
 
 def query(request: Request, kind: type[_S], others: Iterable[str] = ()) -> dict[str, Any]:
-    """The query parameters as a serializer reads them. Answers 400 also for a name it does not know.
+    """Return the query parameters as the serializer ``kind`` reads them. Answers 400 also to an unknown name.
 
-    A filter with a typing error would otherwise give everything, and of one given twice only the last would count.
+    A filter with a typing error would otherwise let all rows through, and of a filter given twice only the last
+    value would count.
     """
     given = request.query_params
     known = {*kind().fields, *others, api_settings.URL_FORMAT_OVERRIDE}
@@ -204,26 +206,28 @@ def _unknown_parameter(name: str, known: Iterable[str | None]) -> str:
     return "unknown parameter; " + (question(name, names) or "known are " + ", ".join(names))
 
 
-def actor(request: Request) -> Any:
-    """The user for a run's row: ``None`` for one who is no row, as with some token authentications."""
+def actor(request: Request) -> User:
+    """Return the user to store with a run: ``None`` for one without a row, as some token authentications have."""
     return request.user if isinstance(request.user, get_user_model()) else None
 
 
 def require_any(request: Request, action: str) -> None:
-    """Refuse who may do ``action`` with no workflow, before anything is looked up: a 404 tells what there is.
+    """Raise ``NotAllowed`` if the user may do ``action`` with no workflow. Call this before any row is looked up.
 
-    Not where the project decides itself: its rules may know single workflows only.
+    A 404 would otherwise tell such a user which rows exist. Nothing is checked if the project decides by rules of
+    its own: these may know single workflows only.
     """
     if not director.AUTHORIZE:
         require(request.user, action)
 
 
 def sees_payload(request: Request, workflow: Workflow) -> bool:
+    """Whether the user may see payloads and results of a workflow's runs."""
     return is_allowed(request.user, "view_payload", workflow)
 
 
 def as_uuid(text: str, what: str) -> UUID:
-    """Parse an id from a route. Answers 404 for what is none: nothing is there."""
+    """Return the id in a route. Raises ``UnknownRun``, which is a 404, for a text that is no id."""
     try:
         return UUID(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""``workflows/``: definitions, and the door through which runs start."""
+"""The views that show workflows and start runs: ``workflows/…``."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from .views import VIA, DirectorView, actor, body, idempotency_key, query, requi
 
 
 class WorkflowList(DirectorView):
-    """``GET workflows/``: all of them; as many as stand in the files."""
+    """``GET workflows/``: answers with all workflows, without pages: there are only as many as in the files."""
 
     def get(self, request: Request) -> Response:
         workflows = visible(request.user, "view_workflow", Workflow.objects.all())
         query(request, NoOptions)
-        return Response(_seen_by(request, list(workflows)))
+        return Response(_as_json_for(request, list(workflows)))
 
 
 class WorkflowDetail(DirectorView):
-    """``GET workflows/{name}/``."""
+    """``GET workflows/{name}/``: answers with one workflow."""
 
     def get(self, request: Request, name: str) -> Response:
-        workflow = _workflow(request, name, "view_workflow")
+        workflow = _find_workflow(request, name, "view_workflow")
         query(request, NoOptions)
-        return Response(_seen_by(request, [workflow])[0])
+        return Response(_as_json_for(request, [workflow])[0])
 
 
 class WorkflowRuns(DirectorView):
-    """``POST workflows/{name}/runs/``: 201 with the new run, 200 with that of the idempotency key."""
+    """``POST workflows/{name}/runs/``: answers 201 with a new run, or 200 with the run of the idempotency key."""
 
     takes_key = True
 
     def post(self, request: Request, name: str) -> Response:
-        workflow = _workflow(request, name, str(ACTIONS["start"].permission))
+        workflow = _find_workflow(request, name, str(ACTIONS["start"].permission))
         data = body(request, StartRequest)
         run: Run = ACTIONS["start"].operation(
             workflow,
@@ -63,16 +63,16 @@ class WorkflowRuns(DirectorView):
         )
 
 
-def _workflow(request: Request, name: str, action: str) -> Workflow:
-    """The workflow of a route, if the user may do ``action`` with it."""
+def _find_workflow(request: Request, name: str, action: str) -> Workflow:
+    """Return the workflow of a route. Raises an error if the user may not do ``action`` with it."""
     require_any(request, action)
-    workflow = names.find(request.user, name, action, "view_workflow")
+    workflow = names.find_workflow(request.user, name, action, "view_workflow")
     require(request.user, action, workflow)
     return workflow
 
 
-def _seen_by(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]]:
-    """Without the last run where the user may not see runs."""
+def _as_json_for(request: Request, workflows: list[Workflow]) -> list[dict[str, Any]]:
+    """Return workflows as JSON, without the last runs that the user may not see."""
     shown = workflows_as_json(workflows)
     for workflow, data in zip(workflows, shown, strict=True):
         if not is_allowed(request.user, "view_run", workflow):

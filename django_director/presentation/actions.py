@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.db.models import Model
 
@@ -17,6 +17,7 @@ from django_director.engine.history import PAST
 from django_director.exceptions import Conflict
 from django_director.masking.values import holds_mask, refuse_mask
 from django_director.models import Run, Task, Workflow
+from django_director.models.users import User
 from django_director.status import (
     RUN_ACTIVE,
     RUN_RETRYABLE,
@@ -29,6 +30,9 @@ from django_director.status import (
 
 from .summaries import task_counts
 
+Row: TypeAlias = Workflow | Run | Task
+"""A row that people act on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
@@ -37,55 +41,55 @@ class Action:
     verb: str
     """Its name in addresses and in ``django_director``."""
     of: type[Model]
-    """The model of the row that it is done to."""
+    """The model of the rows that people do this to."""
     operation: Callable[..., Any]
-    """The function of ``engine``: called with the row, ``user``, ``via`` and what it takes besides."""
+    """The function of ``engine`` that does it. It takes the row, ``user``, ``via`` and options of its own."""
     permission: str | None
-    """What ``authorization`` is asked for; ``None``: what the approval itself names."""
+    """The action that ``authorization`` must allow; ``None`` for a decision: there the approval names it."""
     is_possible: Callable[[Any], bool]
-    """Whether the state of the row lets a page offer it; the operation has the last word."""
+    """Returns whether a page may offer this for a row in its state; the operation checks the row again."""
     preview: Callable[..., Any]
-    """What it would do, without doing it. Raises what the operation would raise."""
+    """Returns what the operation would do, and changes nothing. Raises what the operation would raise."""
 
     @property
     def done(self) -> str:
-        """The past tense: "Canceled"."""
+        """Return the verb in the past tense, such as "Canceled"."""
         return PAST[self.verb]
 
     def asks_for(self, row: Any) -> str:
-        """What ``authorization`` is asked for before this is done to ``row``."""
+        """Return the action that ``authorization`` must allow before a user does this to ``row``."""
         return to_decide(row) if self.permission is None else self.permission
 
-    def require(self, user: Any, row: Any) -> None:
-        """Raise ``NotAllowed`` unless ``user`` may do this to ``row``."""
+    def require(self, user: User, row: Row) -> None:
+        """Raise ``NotAllowed`` if ``user`` may not do this to ``row``."""
         require(user, self.asks_for(row), workflow_of(row))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How many tasks of a run, without its hooks, have which status, before it is canceled, paused or resumed."""
+class StatusCounts:
+    """How many tasks of a run are in which status before somebody cancels, pauses or resumes it; without hooks."""
 
     queued: int
     waiting: int
     unstarted: int
-    """With those that are queued or wait."""
+    """Tasks that have not started yet; the queued and the waiting ones count here too."""
     running: int
     ended: int
 
 
-def workflow_of(row: Any) -> Workflow:
-    """The workflow that a workflow, run or task belongs to."""
+def workflow_of(row: Row) -> Workflow:
+    """Return the workflow of a run or task; a workflow is its own."""
     found: Workflow = row if isinstance(row, Workflow) else (row.run if isinstance(row, Task) else row).workflow
     return found
 
 
 def is_root(run: Run) -> bool:
-    """Whether the run can be steered by itself: a child run is steered through its root."""
+    """Whether the run has no parent: people pause, resume and retry a child run through its root."""
     return run.parent_task_id is None
 
 
-def start(workflow: Workflow | str, payload: Any, **options: Any) -> Run:
-    """Start a workflow for somebody who has entered ``payload``. As ``engine.start`` otherwise.
+def start(workflow: Workflow | str, payload: object, **options: Any) -> Run:
+    """Start a run of a workflow with a payload that a person has entered; ``options`` go to ``engine.start``.
 
     Raises ``InvalidPayload`` where ``********``, copied from a page, stands in place of a secret.
     """
@@ -105,21 +109,21 @@ def is_asked(task: Task) -> bool:
     return task.asked_at is not None and task.status == TaskStatus.WAITING
 
 
-def _preview_cancel(run: Run) -> Standing:
+def _preview_cancel(run: Run) -> StatusCounts:
     _refuse("cancel", run, run.is_finished)
-    return _standing(run)
+    return _count_statuses(run)
 
 
-def _preview_pause(run: Run) -> Standing:
+def _preview_pause(run: Run) -> StatusCounts:
     engine.refuse_child(run, "paused")
     _refuse("pause", run, run.shown_status not in RUN_ACTIVE)
-    return _standing(run)
+    return _count_statuses(run)
 
 
-def _preview_resume(run: Run) -> Standing:
+def _preview_resume(run: Run) -> StatusCounts:
     engine.refuse_child(run, "resumed")
     _refuse("resume", run, run.shown_status != "paused")
-    return _standing(run)
+    return _count_statuses(run)
 
 
 def _refuse(verb: str, run: Run, is_impossible: bool) -> None:
@@ -127,9 +131,9 @@ def _refuse(verb: str, run: Run, is_impossible: bool) -> None:
         raise Conflict(f"run {run.pk} can't be {PAST[verb].lower()}: it is {run.shown_status}")
 
 
-def _standing(run: Run) -> Standing:
+def _count_statuses(run: Run) -> StatusCounts:
     counts = task_counts([run])[run.pk]
-    return Standing(
+    return StatusCounts(
         queued=counts.get(TaskStatus.QUEUED, 0),
         waiting=counts.get(TaskStatus.WAITING, 0),
         unstarted=sum(counts.get(status, 0) for status in TASK_UNSTARTED),
@@ -227,4 +231,4 @@ ACTIONS: Final = {
         ),
     )
 }
-"""By verb: all that starts or steers."""
+"""All actions that start or steer something, by their verbs."""

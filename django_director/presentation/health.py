@@ -41,10 +41,10 @@ def read_health(*, with_names: bool = True) -> Json:
     except (DatabaseError, InterfaceError) as error:
         found |= {"database": False, "supervisor": None, "workers": [], "queues": []}
         found |= {"oldest_queued": None, "late_schedules": [], "unwritten": 0}
-        found["problems"].append(_of_database(error))
+        found["problems"].append(_database_problem(error))
     else:
-        found["problems"] += _of_supervisor(found["supervisor"])
-        found["problems"] += map(_of_queue, filter(_is_unserved, found["queues"]))
+        found["problems"] += _supervisor_problems(found["supervisor"])
+        found["problems"] += map(_queue_problem, filter(_is_unserved, found["queues"]))
     if not found["broker"]:
         found["problems"].append("the broker does not answer: queued tasks wait until it does")
     found["healthy"] = not found["problems"]
@@ -57,9 +57,11 @@ def _rows(*, with_names: bool = True) -> Json:
     living, backlogs, late = Workers(workers), served_queues.backlogs(), overdue.find_late()
     return {
         "problems": [problem] if (problem := overdue.describe(late, with_names=with_names)) else [],
-        "supervisor": None if supervisor is None else _seen(supervisor.holder, supervisor.beat_at, supervisor.now),
+        "supervisor": None
+        if supervisor is None
+        else _sign_of_life(supervisor.holder, supervisor.beat_at, supervisor.now),
         "workers": [
-            _seen(worker.name, worker.seen_at, worker.now)
+            _sign_of_life(worker.name, worker.seen_at, worker.now)
             | {"started_at": iso(worker.started_at), "queues": worker.queues}
             for worker in workers
         ],
@@ -102,7 +104,7 @@ def _is_unserved(queue: Json) -> bool:
     return not queue["is_served"] and queue["seconds"] > served_queues.UNSERVED_SECONDS
 
 
-def _of_queue(queue: Json) -> str:
+def _queue_problem(queue: Json) -> str:
     waits = "1 task waits" if queue["tasks"] == 1 else f"{queue['tasks']:,} tasks wait"
     return (
         f"no worker takes tasks from queue `{queue['name']}`: {waits}, the oldest since {queue['queued_at']}; "
@@ -110,7 +112,7 @@ def _of_queue(queue: Json) -> str:
     )
 
 
-def _of_database(error: Exception) -> str:
+def _database_problem(error: Exception) -> str:
     if is_unmigrated(error):
         return f"the database lacks tables: run “{migrate()}” ({_first_line(error)})"
     return f"the database does not answer as it should: {_first_line(error)}"
@@ -123,7 +125,7 @@ def migrate() -> str:
     )
 
 
-def _of_supervisor(supervisor: Json | None) -> list[str]:
+def _supervisor_problems(supervisor: Json | None) -> list[str]:
     is_apart = director.SUPERVISOR == "process"
     cure = (
         "start it with `manage.py superviseworkflows`, for DIRECTOR['SUPERVISOR'] is \"process\""
@@ -142,7 +144,7 @@ def is_silent(worker: Json) -> bool:
     return served_queues.is_silent(worker["seconds"])
 
 
-def _seen(name: str, at: datetime, now: datetime) -> Json:
+def _sign_of_life(name: str, at: datetime, now: datetime) -> Json:
     return {"name": name, "seen_at": iso(at), "seconds": _seconds(at, now)}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from django.db.models import Count, Min
@@ -39,10 +39,25 @@ class Backlog:
     seconds: float
 
 
+class WorkerRow(Protocol):
+    """The columns of a worker that this module reads, and the time at which the database read them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def queues(self) -> list[str] | None: ...
+    @property
+    def is_watched(self) -> bool: ...
+    @property
+    def seen_at(self) -> datetime: ...
+    @property
+    def now(self) -> datetime: ...
+
+
 class Workers:
     """The living workers, and the queues from which each takes tasks."""
 
-    def __init__(self, rows: Iterable[Worker]) -> None:
+    def __init__(self, rows: Iterable[WorkerRow]) -> None:
         self._queues = {worker.name: worker.queues for worker in rows if _is_living(worker)}
 
     @classmethod
@@ -132,7 +147,7 @@ def cure(queue: str) -> str:
     return f"start one: celery -A … worker -Q {queue}"
 
 
-def _is_living(worker: Any) -> bool:
+def _is_living(worker: WorkerRow) -> bool:
     seconds = (worker.now - worker.seen_at).total_seconds()
     # A task can hold up the signs of life of a worker whose processes are not watched.
     return not is_silent(seconds) or (not worker.is_watched and seconds <= director.LEASE)

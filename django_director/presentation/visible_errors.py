@@ -1,7 +1,7 @@
 """Cuts the texts of tasks for readers who may not see payloads: they see no text of the users' code or of people.
 
 The text of an exception may quote a payload, and so may a comment: `ValueError: no such card 4111…`, `Rejected by
-ann: 4111… is stolen`. The engine's own sentences do not, up to their first colon. This rule counts for errors,
+ann: 4111… is stolen`. The engine's own sentences do not, up to their first colon. This rule applies to errors,
 reasons, comments on tasks and messages of progress. The comment of a run is written for all who see the run.
 """
 

@@ -22,7 +22,7 @@ import pytest
 from django.test import Client
 
 import django_director
-from django_director.admin.payload_form import key_of
+from django_director.admin.payload_form import field_key
 from django_director.api import serializers
 from django_director.api.pagination import PARAMETERS
 from tests import factories
@@ -245,7 +245,7 @@ def requests_to_admin(route: str, rows: dict[str, Any]) -> list[Request]:
     assert {"comment", "version", "asked", "payload"} <= names
     found = [*of_paths(route, rows), *of_queries(route, rows, names | {"q", "o", "p", "all"})]
     found += of_methods_and_headers(route, rows)
-    more = {*map(key_of, SCHEMA["properties"]), "action", "_selected_action", "index"}  # type: ignore[call-overload]
+    more = {*map(field_key, SCHEMA["properties"]), "action", "_selected_action", "index"}  # type: ignore[call-overload]
     return [*found, *of_forms(route, rows, names | more)] if "post" in NEEDS[route] else found
 
 

@@ -1,5 +1,5 @@
 // Keeps the page of a run up to date: asks every few seconds, less often while nothing changes or the server
-// does not answer, not at all while the page is hidden, and stops at the outcome.
+// does not answer, not at all while the page is hidden, and stops when the run has ended.
 
 const page = document.getElementById("director-run");
 const LONGEST = 30_000;
@@ -105,8 +105,8 @@ function showRows(data) {
   }
 }
 
-// The outcome changes more than statuses: result, buttons, pages of the table; and so does a question to people.
-// Take these parts from the page itself.
+// When the run ends, or a step asks people, more changes than statuses: the result, buttons, pages of the table.
+// These parts are taken from the page itself, loaded again.
 async function takeParts(selector) {
   const response = await fetch(location.href, { cache: "no-store", credentials: "same-origin" });
   if (!response.ok || response.redirected) return stop();
@@ -121,13 +121,13 @@ function stop() {
   page.querySelector("[data-stale]").hidden = false;
 }
 
-function later(milliseconds) {
+function scheduleUpdate(milliseconds) {
   wait = milliseconds;
   clearTimeout(timer);
-  timer = setTimeout(look, milliseconds);
+  timer = setTimeout(update, milliseconds);
 }
 
-async function look() {
+async function update() {
   if (document.hidden) return;
   let response;
   try {
@@ -137,11 +137,11 @@ async function look() {
       headers: etag ? { "If-None-Match": etag } : {},
     });
   } catch {
-    return later(Math.min(wait * 2, LONGEST));
+    return scheduleUpdate(Math.min(wait * 2, LONGEST));
   }
-  if (response.status === 304) return later(Math.min(wait * 1.25, basic() * 3));
-  if (response.status >= 500) return later(Math.min(wait * 2, LONGEST));
-  // Signed out, or no longer allowed: a form to sign in comes instead of JSON.
+  if (response.status === 304) return scheduleUpdate(Math.min(wait * 1.25, basic() * 3));
+  if (response.status >= 500) return scheduleUpdate(Math.min(wait * 2, LONGEST));
+  // The user has signed out, or may no longer see the run: the server sends a form to sign in instead of JSON.
   const isAnswer = (response.headers.get("Content-Type") || "").startsWith("application/json");
   if (!response.ok || response.redirected || !isAnswer) return stop();
   await show(response);
@@ -157,7 +157,7 @@ async function show(response) {
   showBoxes(data);
   showRows(data);
   if (data.is_live) {
-    later(basic());
+    scheduleUpdate(basic());
     const asked = page.querySelector("[data-asked]");
     if (asked && asked.dataset.asked !== data.asked) await takeParts("[data-part=asked]");
     return;
@@ -167,7 +167,7 @@ async function show(response) {
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) later(0);
+  if (!document.hidden) scheduleUpdate(0);
 });
 const ticking = setInterval(tick, 1000);
-later(basic());
+scheduleUpdate(basic());

@@ -3,7 +3,7 @@ import re
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from django_director.admin.payload_form import key_of
+from django_director.admin.payload_form import field_key
 from django_director.models import Run
 from tests.integration.admin.pages import address, order, text
 
@@ -21,7 +21,7 @@ SCHEMA = {
     },
     "required": ["order"],
 }
-KEYS = {name: key_of(name) for name in SCHEMA["properties"]}
+KEYS = {name: field_key(name) for name in SCHEMA["properties"]}
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_payload_that_does_not_fit_is_told_with_its_path(operator):
 def test_names_with_any_sign_work(operator):
     properties = {"order-id": {"type": "integer"}, "a.b": {"type": "string"}, "__proto__": {"type": "string"}}
     workflow = order(schema={"type": "object", "properties": properties})
-    data = dict(zip(map(key_of, properties), "3xy", strict=True))
+    data = dict(zip(map(field_key, properties), "3xy", strict=True))
     assert operator.post(address("workflow_run", workflow.pk), data).status_code == 302
     assert Run.objects.get().payload == {"order-id": 3, "a.b": "x", "__proto__": "y"}
 
@@ -204,8 +204,8 @@ def test_defaults_of_secrets_are_not_shown_and_count_where_they_are_left_alone(o
 def test_a_default_that_is_hidden_may_be_changed(operator):
     workflow = order("shop.SECRET", schema=SECRETS)
     entered = {"password": "mine", "pin": "5", "login": '{"user": "eve", "token": "********"}', "ssn": "s3cret-4"}
-    data = {key_of(name): value for name, value in entered.items()}
-    response = operator.post(address("workflow_run", workflow.pk), data | {key_of("ssn"): '"s3cret-4"'})
+    data = {field_key(name): value for name, value in entered.items()}
+    response = operator.post(address("workflow_run", workflow.pk), data | {field_key("ssn"): '"s3cret-4"'})
     assert response.status_code == 302
     login = {"user": "eve", "token": "s3cret-2"}
     assert Run.objects.get().payload == {"password": "mine", "pin": 5, "login": login, "ssn": "s3cret-4"}
@@ -230,7 +230,7 @@ def inputs(page):
     """By property: the attributes of its input."""
     fields = re.findall(r"<(?:input|textarea)\b[^>]*>", text(page))
     found = {re.search(r'name="([^"]*)"', field)[1]: field for field in fields if 'name="property-' in field}
-    return {name: found[key_of(name)] for name in ENTERED["properties"]}
+    return {name: found[field_key(name)] for name in ENTERED["properties"]}
 
 
 def test_a_secret_is_entered_as_a_password(operator):
@@ -247,7 +247,7 @@ def test_a_secret_is_not_sent_back_by_a_form_with_errors(operator):
     workflow = order(schema=ENTERED)
     values = {"api_key": "¤9", "ssn": "123-45", "pin": "4711", "note": "kept", "db_password": "********"}
     page = operator.post(
-        address("workflow_run", workflow.pk), {key_of(name): value for name, value in values.items()}
+        address("workflow_run", workflow.pk), {field_key(name): value for name, value in values.items()}
     )
     assert page.status_code == 400
     shown = inputs(page)
@@ -256,7 +256,7 @@ def test_a_secret_is_not_sent_back_by_a_form_with_errors(operator):
     assert "123-45" not in text(page)
     assert "4711" not in text(page)
     values["api_key"] = "K97"
-    operator.post(address("workflow_run", workflow.pk), {key_of(name): value for name, value in values.items()})
+    operator.post(address("workflow_run", workflow.pk), {field_key(name): value for name, value in values.items()})
     assert Run.objects.get().payload == {
         "api_key": "K97",
         "ssn": "123-45",

@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.admin.models import LogEntry
 
-from django_director.admin.payload_form import key_of
+from django_director.admin.payload_form import field_key
 from django_director.models import Run
 from tests import factories
 from tests.integration.admin.pages import Page, address, messages, order, text
@@ -130,7 +130,9 @@ def with_payload(payload, schema=SCHEMA):
 
 
 def submit(client, run, version="", **values):
-    data = {key_of(name) if name not in ("payload", "comment") else name: value for name, value in values.items()}
+    data = {
+        field_key(name) if name not in ("payload", "comment") else name: value for name, value in values.items()
+    }
     return client.post(address("run_relaunch_with_changes", run.pk) + version, data)
 
 
@@ -185,7 +187,7 @@ def test_errors_stand_beside_their_field(operator):
     run = with_payload(PAYLOAD)
     response = submit(operator, run, order="x")
     assert response.status_code == 400
-    assert list(response.context["form"].errors) == [key_of("order")]
+    assert list(response.context["form"].errors) == [field_key("order")]
     assert Run.objects.count() == 1
 
 
