@@ -255,7 +255,7 @@ def replace(database: BaseDatabaseWrapper) -> None:
         database.connection = None
 
 
-def _is_idle(database: Any, is_used: bool) -> bool:
+def _is_idle(database: BaseDatabaseWrapper, is_used: bool) -> bool:
     """Whether the driver says that its connection is open and in no transaction.
 
     MySQL's driver does not know of transactions. There a connection that was used is rolled back instead.

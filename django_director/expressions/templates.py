@@ -38,7 +38,7 @@ class Template:
         """Whether its value does not depend on any name."""
         return not self.references
 
-    def evaluate(self, names: Mapping[str, Any]) -> Any:
+    def evaluate(self, names: Mapping[str, Any]) -> object:
         """Return the value, with the value of each expression in its place. Raises ``ExpressionError``.
 
         Lists and mappings of the template are new objects. The value of an expression may share parts with
@@ -144,7 +144,7 @@ class _Whole:
 
     expression: Expression
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         value = self.expression.evaluate_in(scope)
         try:
             # One large value that stands in many places takes little memory here, but its JSON is huge.

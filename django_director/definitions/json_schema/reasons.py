@@ -39,12 +39,12 @@ _TYPES: Final = {
 class Quotes:
     """The value that messages are about, with secrets masked."""
 
-    def __init__(self, value: Any, schema: Any) -> None:
+    def __init__(self, value: object, schema: object) -> None:
         self.value = value
         self.schema = schema
 
     @cached_property
-    def masked(self) -> Any:
+    def masked(self) -> object:
         return mask(self.value, self.schema)
 
     @cached_property
@@ -78,8 +78,8 @@ class Quotes:
         more = len(values) - len(masked)
         return f"{shown} is not one of {choices}" + (f" and {more:,} more" if more else "")
 
-    def _at(self, path: Iterable[str | int]) -> Any:
-        found = self.masked
+    def _at(self, path: Iterable[str | int]) -> object:
+        found: Any = self.masked
         for key in path:
             if found == MASKED:
                 break
@@ -87,7 +87,7 @@ class Quotes:
         return found
 
 
-def written(value: Any) -> str:
+def written(value: object) -> str:
     """Return the beginning of a value as JSON."""
     return json.dumps(value, ensure_ascii=False)
 

@@ -136,7 +136,7 @@ def _check_over(draft: Draft, node: Node | None, report: Report) -> None:
         report.error(codes.VALUE, node, f"`over` must give a list, and gives {kind_of_value(value)}", hint)
 
 
-def _known(over: str) -> Any:
+def _known(over: str) -> object:
     """Return what an expression gives whatever the data; a list where that is not known."""
     expression = compile_expression(over)
     return [] if expression.references else expression.evaluate({})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import yaml
 
@@ -27,6 +27,26 @@ _IN_QUOTES: Final = 'an expression stands in quotes: "${{ … }}"'
 _SPELT: Final = "write out what is meant here"
 _DURATION: Final = "; a duration is written as 1h30m"
 _NO_KEY: Final = "did you forget a dash or quotes?"
+
+
+class Mark(Protocol):
+    """A place in the text, counted from 0."""
+
+    line: int
+    column: int
+
+
+class Marked(Protocol):
+    """An event of PyYAML that knows where it begins and ends in the text."""
+
+    start_mark: Mark
+    end_mark: Mark
+
+
+class Scalar(Marked, Protocol):
+    """The event of a text; ``style`` is the quotes or the sign of a block, if it has any."""
+
+    style: str | None
 
 
 class _Refused(Exception):
@@ -118,7 +138,7 @@ class _Composer:
         is_plain = not event.style and event.tag is None
         return ScalarNode(value=value, text=text, offset=_offset(event, text), is_plain=is_plain, **_mark(event))
 
-    def resolve(self, event: Any, text: str) -> Value:
+    def resolve(self, event: Marked, text: str) -> Value:
         if text not in self.resolved:
             try:
                 self.resolved[text] = resolve(text)
@@ -195,7 +215,7 @@ class _Composer:
             report, code, what = self.report, codes.DUPLICATE_KEY, "key"
         report.error(code, key, f"the {what} “{key.text}” stands twice, first at {where}", "keep one of them")
 
-    def count(self, nodes: int, event: Any) -> None:
+    def count(self, nodes: int, event: Marked) -> None:
         self.total += nodes
         if self.total > MAX_NODES:
             self.refuse(
@@ -205,7 +225,7 @@ class _Composer:
                 "split the file, or use fewer aliases",
             )
 
-    def refuse_depth(self, event: Any) -> NoReturn:
+    def refuse_depth(self, event: Marked) -> NoReturn:
         self.refuse(
             codes.TOO_LARGE,
             event,
@@ -213,11 +233,11 @@ class _Composer:
             "make a workflow of its own of the inner part",
         )
 
-    def refuse(self, code: str, event: Any, message: str, hint: str) -> NoReturn:
+    def refuse(self, code: str, event: Marked, message: str, hint: str) -> NoReturn:
         self.error(code, event, message, hint)
         raise _Refused
 
-    def error(self, code: str, event: Any, message: str, hint: str) -> None:
+    def error(self, code: str, event: Marked, message: str, hint: str) -> None:
         self.report.error(code, Node(**_mark(event)), message, hint)
 
 
@@ -242,11 +262,11 @@ def not_text(what: str, node: ScalarNode) -> str:
 _READ_AS: Final = {True: "true", False: "false", None: "null"}
 
 
-def _mark(event: Any) -> dict[str, Any]:
+def _mark(event: Marked) -> dict[str, Any]:
     return {"line": event.start_mark.line + 1, "column": event.start_mark.column + 1}
 
 
-def _offset(event: Any, text: str) -> int:
+def _offset(event: Scalar, text: str) -> int:
     start, end = event.start_mark, event.end_mark
     quotes = 1 if event.style else 0
     as_written = start.line == end.line and end.column - start.column == len(text) + 2 * quotes
