@@ -16,6 +16,7 @@ from django_director.conf import director
 from django_director.definitions import ApprovalStep
 from django_director.exceptions import InvalidSettings, NotAllowed
 from django_director.models import Task, Workflow
+from django_director.models.users import Account, User
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ raised: Final = Throttle()
 LOOKING: Final = "view"
 
 
-def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool:
+def is_allowed(user: User, action: str, workflow: Workflow | None = None) -> bool:
     """Whether ``user`` may do ``action`` with the workflow (``None``: with any workflow).
 
     An action is a key of ``PERMISSIONS``, or the permission ``app_label.codename`` that an approval asks for in
@@ -67,7 +68,7 @@ def is_allowed(user: Any, action: str, workflow: Workflow | None = None) -> bool
         return False
 
 
-def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> bool:
+def by_permissions(user: User, action: str, workflow: Workflow | None = None) -> bool:
     """Whether ``user`` may do ``action`` by Django's permissions and by the workflow's ``allowed_groups``.
 
     The groups count for all actions but those that only view something.
@@ -77,7 +78,7 @@ def by_permissions(user: Any, action: str, workflow: Workflow | None = None) -> 
     return workflow is None or _is_looking(action) or _is_in_groups(user, workflow)
 
 
-def may_start_as_step(user: Any, workflow: Workflow) -> bool:
+def may_start_as_step(user: User, workflow: Workflow) -> bool:
     """Whether a run of ``user`` may start the workflow as a step; ``user`` is ``None`` for a deleted user.
 
     The user must be in one of the workflow's groups, but needs no permission: with the permission to run a
@@ -99,7 +100,7 @@ def needed_for(action: str, workflow: Workflow | None = None) -> str:
     return _as_text(_needed(action), [] if workflow is None or _is_looking(action) else workflow.allowed_groups)
 
 
-def missing_for(user: Any, action: str, workflow: Workflow | None = None) -> str:
+def missing_for(user: User, action: str, workflow: Workflow | None = None) -> str:
     """Return the permissions and groups that ``user`` lacks, as people read them; empty if none is missing."""
     if user is None:
         return needed_for(action, workflow)
@@ -123,7 +124,7 @@ def _is_looking(action: str) -> bool:
     return action in PERMISSIONS and action.startswith(LOOKING)
 
 
-def _is_in_groups(user: Any, workflow: Workflow) -> bool:
+def _is_in_groups(user: Account, workflow: Workflow) -> bool:
     """Whether the workflow is for everybody, or for a group of the user's. Superusers count as in all groups."""
     allowed = workflow.allowed_groups
     return not allowed or user.is_superuser or not _groups_of(user).isdisjoint(allowed)
@@ -141,7 +142,7 @@ def _groups_of(user: Any) -> frozenset[str]:
     return user._director_groups  # type: ignore[no-any-return]
 
 
-def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
+def require(user: User, action: str, workflow: Workflow | None = None) -> None:
     """Raise ``NotAllowed`` unless ``is_allowed``; the message names the user and the missing permissions."""
     if is_allowed(user, action, workflow):
         return
@@ -152,7 +153,7 @@ def require(user: Any, action: str, workflow: Workflow | None = None) -> None:
     raise NotAllowed(f"user “{user}” may not {deed}{what}: {why}")
 
 
-def visible(user: Any, action: str, rows: Rows, path: str = "pk") -> Rows:
+def visible(user: User, action: str, rows: Rows, path: str = "pk") -> Rows:
     """Return those of ``rows`` with whose workflow ``user`` may do ``action``; ``path`` leads to its id.
 
     There is a query only if the project has a function of its own that decides. Without one the answer is the same

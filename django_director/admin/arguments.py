@@ -66,7 +66,7 @@ def of_task(task: Task, node: Node) -> Call | None:
         return Call(error=str(error))
 
 
-def item(task: Task, node: Node) -> Any:
+def item(task: Task, node: Node) -> object:
     """The item of a map that a task is for; it stands with the first task of the item's chain."""
     first = ids.item_id(task.run_id, node.position - node.place, task.map_index)
     return Task.objects.filter(pk=first).values_list("item", flat=True).first()
@@ -80,7 +80,7 @@ def _parts(task: Task, node: Node) -> int:
     return len(places) + (task.run.tasks.at_items(made).count() if made else 0)
 
 
-def _hidden(seen: Claim, schema: Any) -> Claim:
+def _hidden(seen: Claim, schema: object) -> Claim:
     """The same with secrets masked."""
     names = dict(seen.names)
     if "payload" in names:
@@ -137,7 +137,7 @@ def _origin(hidden: Claim) -> str:
     return _("the item of the map") if hidden.node.takes_item else _("the result of what is before it")
 
 
-def _argument(name: str, value: Any, origin: str = "") -> Argument:
+def _argument(name: str, value: object, origin: str = "") -> Argument:
     return Argument(formatting.name(name), formatting.json_text(mask({name: value})[name]), origin)
 
 
@@ -150,7 +150,7 @@ def _evaluated(evaluate: Callable[[Claim], Any], seen: Claim, hidden: Claim) -> 
         return dict.fromkeys(real, MASKED) if isinstance(real, dict) else MASKED
 
 
-def _veiled(real: Any, masked: Any) -> Any:
+def _veiled(real: object, masked: object) -> object:
     if real == masked:
         return masked
     if isinstance(real, dict) and isinstance(masked, dict) and real.keys() == masked.keys():

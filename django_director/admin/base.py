@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 from django.conf import settings
 from django.contrib import admin
@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
@@ -27,9 +28,13 @@ from django_director.models import Workflow
 VIA: Final = "admin"
 """What Django's history of an object says of the way."""
 M = TypeVar("M", bound=Model)
+P = ParamSpec("P")
+R = TypeVar("R", bound=HttpResponseBase)
+Filters: TypeAlias = tuple[list[admin.ListFilter], bool, dict[str, bool | str], bool, bool]
+"""What Django's ``ChangeList.get_filters`` returns."""
 
 if TYPE_CHECKING:
-    from django.http import HttpResponseBase
+    from django.db.models.fields.related import RelatedField
 
     # Django's classes take parameters in the stubs only.
     BasePaginator = Paginator[Any]
@@ -64,7 +69,7 @@ class BoundedPaginator(BasePaginator):
 class SafeList(ChangeList):
     """A list whose address may hold anything: what the database would refuse is sent back as Django does it."""
 
-    def get_filters(self, request: HttpRequest) -> Any:
+    def get_filters(self, request: HttpRequest) -> Filters:
         found = super().get_filters(request)
         # PostgreSQL refuses NUL only when the query runs, where Django expects no failure.
         if any("\0" in text for values in request.GET.lists() for text in values[1]):
@@ -75,7 +80,7 @@ class SafeList(ChangeList):
 class VisibleWorkflowFilter(admin.RelatedFieldListFilter):
     """By workflow, of those that the user may see in the list: a name may tell something too."""
 
-    def field_choices(self, field: Any, request: HttpRequest, model_admin: Any) -> Any:
+    def field_choices(self, field: RelatedField[Any, Any], request: HttpRequest, model_admin: Any) -> Any:
         ordering = self.field_admin_ordering(field, request, model_admin)
         return field.get_choices(
             include_blank=False, ordering=ordering, limit_choices_to=model_admin.visible_workflows(request)
@@ -142,8 +147,12 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         )
 
     def _told(
-        self, view: Callable[..., HttpResponseBase], request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+        self,
+        view: Callable[Concatenate[HttpRequest, P], R],
+        request: HttpRequest,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R | TemplateResponse:
         try:
             # Templates mask too, when it is too late for a page that says so.
             deciding()
@@ -165,7 +174,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         allowed = visible(request.user, self.view_action, Workflow.objects.all())
         return {"pk__in": list(allowed.values_list("pk", flat=True))}
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return SafeList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
@@ -194,12 +203,12 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         """The workflow that decides about access to the object."""
         raise NotImplementedError
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return self._told(self._list, request, extra_context)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> Any:
+    ) -> HttpResponse:
         return self._told(self._history, request, object_id, extra_context)
 
     def change_view(
@@ -208,7 +217,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         object_id: str,
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
-    ) -> Any:
+    ) -> HttpResponse:
         if request.method not in ("GET", "HEAD"):
             raise PermissionDenied
         return self._told(self._page, request, object_id)

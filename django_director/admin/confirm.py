@@ -55,7 +55,7 @@ def context(operation: Operation, row: Run | Task) -> dict[str, Any]:
     }
 
 
-def _preview(operation: Operation, row: Any) -> Preview:
+def _preview(operation: Operation, row: Run | Task) -> Preview:
     verb = operation.action.verb
     if refusal := _REFUSALS[verb](row) if verb in _REFUSALS else "":
         return Preview(sentences=[], refusal=refusal)
@@ -183,7 +183,7 @@ def _preview_relaunch(run: Run, found: engine.RelaunchPreview) -> Preview:
     return Preview(sentences=sentences)
 
 
-_REFUSALS: Final[dict[str, Callable[[Run], str]]] = {
+_REFUSALS: Final[dict[str, Callable[[Any], str]]] = {
     "cancel": _refuse_cancel,
     "pause": partial(_refuse_by_state, ACTIONS["pause"]),
     "resume": partial(_refuse_by_state, ACTIONS["resume"]),

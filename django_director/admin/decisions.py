@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import SimpleListFilter
+from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import Promise
@@ -20,6 +20,7 @@ from django_director.access.authorization import is_allowed, needed_for, to_deci
 from django_director.definitions import ApprovalStep
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Run, Task
+from django_director.models.users import User
 from django_director.presentation import visible_errors
 from django_director.presentation.actions import ACTIONS, Action, is_asked
 from django_director.status import TaskStatus
@@ -109,7 +110,7 @@ def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any
     }
 
 
-def shown(task: Task, user: Any, *, sees_payload: bool) -> dict[str, Any] | None:
+def shown(task: Task, user: User, *, sees_payload: bool) -> dict[str, Any] | None:
     """The approval on its task's page; ``None`` for another task."""
     step = task.run.version.graph.node(task.position).step
     if not isinstance(step, ApprovalStep):
@@ -140,7 +141,7 @@ def asked_in(run: Run, chosen: list[UUID]) -> list[Task]:
     return [found[pk] for pk in chosen if pk in found]
 
 
-def question(run: Run, task: Task, user: Any) -> dict[str, Any] | None:
+def question(run: Run, task: Task, user: User) -> dict[str, Any] | None:
     """What ``task`` asks, on the page of ``run``; ``None`` where ``user`` may not see the run that asks it."""
     workflow, is_below = task.run.workflow, task.run_id != run.pk
     if is_below and not is_allowed(user, "view_run", workflow):
@@ -175,7 +176,7 @@ def _facts(task: Task, step: ApprovalStep) -> Iterator[tuple[str, Any]]:
         yield _("Decided"), formatting.moment(task.finished_at)
 
 
-def for_user(user: Any, tasks: QuerySet[Task]) -> list[Task]:
+def for_user(user: User, tasks: QuerySet[Task]) -> list[Task]:
     """The open questions among ``tasks`` that the user may decide, oldest first."""
     known: dict[tuple[int, str], bool] = {}
     found = []
@@ -194,7 +195,7 @@ class WaitingFilter(SimpleListFilter):
     title = gettext_lazy("waiting for")
     parameter_name = "decision"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [("you", gettext_lazy("your decision")), ("anybody", gettext_lazy("anybody's decision"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:

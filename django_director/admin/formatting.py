@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.urls import reverse
@@ -54,7 +55,7 @@ def limited_end(text: str) -> Text:
     return Text(text[-SHOWN:].partition("\n")[2], _("Only the end is shown."))
 
 
-def json_text(value: Any, schema: Any = None) -> Text:
+def json_text(value: object, schema: object = None) -> Text:
     """A JSON value as people read it, secrets masked."""
     masked = mask(value, schema)
     if len(json.dumps(masked, cls=DjangoJSONEncoder)) > LARGE:
@@ -62,7 +63,7 @@ def json_text(value: Any, schema: Any = None) -> Text:
     return limited(json.dumps(masked, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
 
 
-def _beginning(value: Any) -> Text:
+def _beginning(value: object) -> Text:
     """What fits on a page of a large JSON value: no more of it is written."""
     text = ""
     for part in DjangoJSONEncoder(indent=2, ensure_ascii=False).iterencode(value):
@@ -157,7 +158,7 @@ def error_line(text: str) -> str:
     return shorten(text.partition("\n")[0], ERROR_SHOWN)
 
 
-def short_id(pk: Any) -> str:
+def short_id(pk: UUID) -> str:
     """The milliseconds of a UUIDv7: enough to recognise a run, and to search for it."""
     return str(pk)[:13]
 
@@ -167,7 +168,7 @@ def progress(counts: dict[str, int], finished: frozenset[Any]) -> tuple[int, int
     return sum(number for status, number in counts.items() if status in finished), sum(counts.values())
 
 
-def address(page: str, *args: Any, site: str = "admin") -> str:
+def address(page: str, *args: object, site: str = "admin") -> str:
     """The address of a page of ours in the admin site of this name."""
     return reverse(f"admin:django_director_{page}", args=args, current_app=site)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.contrib import messages
 from django.http import HttpRequest
@@ -24,6 +24,7 @@ from .base import VIA
 AT_ONCE: Final = 200
 """How many runs one action takes: more would outlast the request."""
 FAILURES_SHOWN: Final = 10
+R = TypeVar("R", Run, Task)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ class Operation:
         """Whether it has a form for the payload."""
         return bool(self.also)
 
-    def is_possible(self, row: Any) -> bool:
+    def is_possible(self, row: Run | Task) -> bool:
         """Whether the state of the run or task lets a page offer it."""
         return self.action.is_possible(row)
 
@@ -87,8 +88,22 @@ def _named(text: str, tasks: Sequence[Task]) -> str:
     return text % {"step": formatting.name(tasks[0].label)}
 
 
-def _button(name: str, label: Promise, message: Callable[[Any], str], verb: str = "", **more: Any) -> Operation:
-    return Operation(name=name, action=ACTIONS[verb or name], label=label, message=message, **more)
+def _button(
+    name: str,
+    label: Promise,
+    message: Callable[[Sequence[Any]], str],
+    verb: str = "",
+    also: tuple[str, ...] = (),
+    comment_length: int = 0,
+) -> Operation:
+    return Operation(
+        name=name,
+        action=ACTIONS[verb or name],
+        label=label,
+        message=message,
+        also=also,
+        comment_length=comment_length,
+    )
 
 
 OF_RUNS: Final = {
@@ -117,13 +132,14 @@ OF_TASKS: Final = {
 }
 
 
-def perform(request: HttpRequest, operation: Operation, row: Any, **given: Any) -> Any:
+def perform(request: HttpRequest, operation: Operation, row: R, **given: object) -> R:
     """Do it; returns the run or task to look at next. Raises ``DirectorError``."""
     operation.action.require(request.user, row)
-    return operation.action.operation(row, user=request.user, via=VIA, **given)
+    after: R = operation.action.operation(row, user=request.user, via=VIA, **given)
+    return after
 
 
-def on_one(request: HttpRequest, operation: Operation, row: Any) -> Any:
+def on_one(request: HttpRequest, operation: Operation, row: R) -> R:
     """Do it from the page of the run or task; what the state does not allow becomes a warning."""
     given = {"comment": request.POST.get("comment", "")} if operation.comment_length else {}
     try:

@@ -42,7 +42,7 @@ class JsonField(forms.CharField):
 
     widget = forms.Textarea(attrs={"rows": 5, "spellcheck": "false", "autocomplete": "off"})
 
-    def to_python(self, value: Any) -> Any:
+    def to_python(self, value: object) -> Any:
         text = super().to_python(value) or ""
         if not text.strip():
             return MISSING
@@ -53,11 +53,11 @@ class JsonField(forms.CharField):
         except RecursionError as error:
             raise ValidationError(_("Not valid JSON: nested too deeply")) from error
 
-    def validate(self, value: Any) -> None:
+    def validate(self, value: object) -> None:
         if value is MISSING and self.required:
             raise ValidationError(self.error_messages["required"], code="required")
 
-    def run_validators(self, value: Any) -> None:
+    def run_validators(self, value: object) -> None:
         """A JSON value is no text: the validators of texts don't apply."""
 
 
@@ -67,14 +67,14 @@ class SecretInput(forms.PasswordInput):
     def __init__(self) -> None:
         super().__init__({"class": "vTextField", "autocomplete": "new-password", "spellcheck": "false"}, True)
 
-    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+    def get_context(self, name: str, value: object, attrs: dict[str, Any] | None) -> dict[str, Any]:
         return super().get_context(name, value if holds_mask(value) else None, attrs)
 
 
 class PayloadForm(forms.Form):
     """``payload`` is what was entered, once ``is_valid()``."""
 
-    def __init__(self, schema: Any, data: Any = None, given: Any = MISSING) -> None:
+    def __init__(self, schema: Any, data: Mapping[str, Any] | None = None, given: object = MISSING) -> None:
         """``given``: a payload to begin with, in place of the schema's defaults."""
         super().__init__(data)
         # Defaults of secret properties are hidden, and taken as they are where they were left alone.
@@ -104,7 +104,7 @@ class PayloadForm(forms.Form):
             help_text=_("Shown with the run."),
         )
 
-    def _fill(self, given: Any) -> bool:
+    def _fill(self, given: object) -> bool:
         """Let each field begin with its value of ``given``; says whether they can show all of it."""
         if not isinstance(given, dict) or not given.keys() <= self.properties.keys():
             return False
@@ -114,20 +114,20 @@ class PayloadForm(forms.Form):
         return all(fields[name].initial is not MISSING for name in given)
 
     @property
-    def payload(self) -> Any:
+    def payload(self) -> object:
         if not self.properties:
             value = self.cleaned_data[WHOLE]
             return {} if value is MISSING else self._restored(WHOLE, value)
         entered = ((name, self._entered(key_of(name))) for name in self.properties)
         return {name: self._restored(name, value) for name, value in entered if value is not MISSING}
 
-    def _restored(self, name: str, value: Any) -> Any:
+    def _restored(self, name: str, value: object) -> object:
         """What was entered, with the hidden parts of the default that were left alone."""
         if name not in self._defaults:
             return value
         return restore(value, self._defaults[name], self._shown[name])
 
-    def _entered(self, key: str) -> Any:
+    def _entered(self, key: str) -> object:
         """What a field holds; an empty one means that the property is left out, unless ``null`` was chosen."""
         value = self.cleaned_data[key]
         if isinstance(self.fields[key], JsonField | forms.TypedChoiceField):
@@ -145,7 +145,7 @@ class PayloadForm(forms.Form):
             self.add_error(field, message if says_nothing else f"{path}: {message}")
 
 
-def _initial(field: forms.Field, value: Any) -> Any:
+def _initial(field: forms.Field, value: object) -> object:
     """The value as a field shows it; ``MISSING`` if it can't."""
     if isinstance(field, JsonField):
         return _dump(value)
@@ -157,7 +157,7 @@ def _initial(field: forms.Field, value: Any) -> Any:
     return value if fits else MISSING
 
 
-def _properties(schema: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _properties(schema: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The properties that get a field each: none unless the schema is a plain object."""
     if not isinstance(schema, dict) or schema.get("type") != "object" or not _is_plain(schema):
         return
@@ -175,11 +175,11 @@ def _is_plain(schema: dict[str, Any]) -> bool:
     )
 
 
-def _default(schema: Any) -> Any:
+def _default(schema: object) -> object:
     return schema.get("default", {}) if isinstance(schema, dict) else {}
 
 
-def _defaults_of(schema: Any) -> dict[str, Any]:
+def _defaults_of(schema: object) -> dict[str, Any]:
     """The default of each property that gets a field, or of the payload as a whole."""
     properties = dict(_properties(schema))
     if not properties:
@@ -235,7 +235,7 @@ def _choices(rule: Mapping[str, Any]) -> list[Any] | None:
     return [True, False] if rule.get("type") == "boolean" else None
 
 
-def _choice_field(values: list[Any], initial: Any, common: dict[str, Any]) -> forms.Field:
+def _choice_field(values: list[Any], initial: object, common: dict[str, Any]) -> forms.Field:
     choices = [(json.dumps(value), value if isinstance(value, str) else json.dumps(value)) for value in values]
     if not common["required"] or initial is MISSING:
         choices.insert(0, ("", "-"))
@@ -266,7 +266,7 @@ def _decimal(**options: Any) -> forms.Field:
 _SIMPLE: Final = {"string": _text, "integer": _integer, "number": _decimal}
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> object:
     """A whole number without a point, as long as a float is exact."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
@@ -277,7 +277,7 @@ def _first_name(path: str, names: Mapping[str, str]) -> str:
     return max(fitting, key=len, default="")
 
 
-def _dump(value: Any) -> str:
+def _dump(value: object) -> str:
     """The value as it is edited; a large one on one line, for its indents might be many times as long."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) > formatting.LARGE else json.dumps(value, indent=2, ensure_ascii=False)

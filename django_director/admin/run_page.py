@@ -13,6 +13,7 @@ from django_director.drawing.icons import icon
 from django_director.drawing.svg import render
 from django_director.graph import expand
 from django_director.models import Run
+from django_director.models.users import User
 from django_director.presentation.serializers import shown_key
 from django_director.status import RunStatus
 
@@ -65,7 +66,7 @@ def _head(state: RunState) -> dict[str, Any]:
     }
 
 
-def _questions(state: RunState, user: Any) -> dict[str, Any]:
+def _questions(state: RunState, user: User) -> dict[str, Any]:
     """What waits for people to decide, in the run and below it: the oldest few."""
     tasks = decisions.asked_in(state.run, state.asked[:ASKED_SHOWN])
     return {

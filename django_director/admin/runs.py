@@ -65,7 +65,7 @@ class FamilyFilter(admin.SimpleListFilter):
     title = _("place")
     parameter_name = "place"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [("children", _("Child runs")), ("all", _("Roots and child runs"))]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
@@ -87,7 +87,7 @@ class StatusFilter(admin.SimpleListFilter):
     title = _("status")
     parameter_name = "status__exact"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
         return [(status, status) for status in SHOWN_STATUSES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
@@ -117,7 +117,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
             runs = runs.filter(workflow__in=visible(request.user, self.view_action, Workflow.objects.all()))
         return runs.order_by("-pk")
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return RunList
 
     def get_search_results(

@@ -95,7 +95,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
             tasks = tasks.filter(run__workflow__in=allowed)
         return tasks.order_by("-pk")
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return TaskList
 
     def get_search_results(

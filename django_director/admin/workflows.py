@@ -90,7 +90,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         )
         return visible(request.user, self.view_action, workflows) if director.AUTHORIZE else workflows
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return WorkflowList
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:

@@ -47,12 +47,12 @@ def translate(error: Exception) -> Exception:
     return error
 
 
-def invalid(detail: str, errors: Any) -> Refused:
+def invalid(detail: str, errors: object) -> Refused:
     """A 400 from a serializer's ``errors``."""
     return Refused(status.HTTP_400_BAD_REQUEST, detail, list(_flat(errors, "")))
 
 
-def _flat(errors: Any, path: str) -> Iterator[dict[str, Any]]:
+def _flat(errors: object, path: str) -> Iterator[dict[str, Any]]:
     if isinstance(errors, dict):
         for key, value in errors.items():
             inner = path if key == "non_field_errors" else f"{path}.{key}".lstrip(".")

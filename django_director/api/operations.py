@@ -68,7 +68,7 @@ class RunRelaunch(DirectorView):
         return answer_run(request, run, status.HTTP_201_CREATED if run.created else status.HTTP_200_OK)
 
 
-def _other_payload(request: Request, old: Run, *, payload: Any, version: str, **_: Any) -> Any:
+def _other_payload(request: Request, old: Run, *, payload: object, version: str, **_: object) -> object:
     """The payload of a relaunch when it is not that of the old run, with values for its ``********``.
 
     Who may only repeat could else start anything. Who may not see payloads learns nothing of the old one: neither

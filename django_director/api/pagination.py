@@ -71,7 +71,7 @@ class Keyset:
             raise Refused(400, "this cursor is none of ours: follow “next” from the first page") from error
 
 
-def _value(model: type[Model], name: str, text: Any) -> Any:
+def _value(model: type[Model], name: str, text: object) -> object:
     if not isinstance(text, str):
         raise TypeError(text)
     field = model._meta.get_field(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import IO, Any
 
 from django.conf import settings
@@ -14,7 +15,9 @@ from django_director.common.json_values import parse
 class StrictJSONParser(JSONParser):
     """JSON in which no key stands twice: of two values for one key nobody knows which was meant."""
 
-    def parse(self, stream: IO[Any], media_type: Any = None, parser_context: Any = None) -> Any:
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
         encoding = (parser_context or {}).get("encoding", settings.DEFAULT_CHARSET)
         try:
             return parse(stream.read().decode(encoding))

@@ -28,6 +28,7 @@ from django_director.conf import KIB, director
 from django_director.engine.arguments import KEY_RULE, is_key
 from django_director.exceptions import UnknownRun
 from django_director.models import Workflow
+from django_director.models.users import User
 from django_director.presentation import health
 
 from .errors import Refused, invalid, translate
@@ -58,7 +59,7 @@ class DirectorView(APIView):
     takes_key = False
     """Whether a POST takes the header ``Idempotency-Key``."""
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         _check_length(request)
         if request.method == "POST" and KEY_HEADER in request.headers and not self.takes_key:
@@ -94,7 +95,7 @@ class Health(DirectorView):
 class NoRoute(DirectorView):
     """Anything else below the API: a 404 in JSON, whatever the method."""
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         super().initial(request, *args, **kwargs)
         raise NotFound(f"there is no route {request.path}")
 
@@ -148,7 +149,7 @@ def body(request: Request, kind: type[_S]) -> dict[str, Any]:
     return data
 
 
-def _unknown_keys(data: Any, known: list[str]) -> dict[str, str]:
+def _unknown_keys(data: object, known: list[str]) -> dict[str, str]:
     if not isinstance(data, Mapping):
         return {}
     if isinstance(data, QueryDict) and (twice := [key for key, given in data.lists() if len(given) > 1]):
@@ -204,7 +205,7 @@ def _unknown_parameter(name: str, known: Iterable[str | None]) -> str:
     return "unknown parameter; " + (question(name, names) or "known are " + ", ".join(names))
 
 
-def actor(request: Request) -> Any:
+def actor(request: Request) -> User:
     """The user for a run's row: ``None`` for one who is no row, as with some token authentications."""
     return request.user if isinstance(request.user, get_user_model()) else None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from django.db.models import Model
 
@@ -17,6 +17,7 @@ from django_director.engine.history import PAST
 from django_director.exceptions import Conflict
 from django_director.masking.values import holds_mask, refuse_mask
 from django_director.models import Run, Task, Workflow
+from django_director.models.users import User
 from django_director.status import (
     RUN_ACTIVE,
     RUN_RETRYABLE,
@@ -28,6 +29,9 @@ from django_director.status import (
 )
 
 from .summaries import task_counts
+
+Row: TypeAlias = Workflow | Run | Task
+"""A row that people act on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,7 @@ class Action:
         """What ``authorization`` is asked for before this is done to ``row``."""
         return to_decide(row) if self.permission is None else self.permission
 
-    def require(self, user: Any, row: Any) -> None:
+    def require(self, user: User, row: Row) -> None:
         """Raise ``NotAllowed`` unless ``user`` may do this to ``row``."""
         require(user, self.asks_for(row), workflow_of(row))
 
@@ -73,7 +77,7 @@ class Standing:
     ended: int
 
 
-def workflow_of(row: Any) -> Workflow:
+def workflow_of(row: Row) -> Workflow:
     """The workflow that a workflow, run or task belongs to."""
     found: Workflow = row if isinstance(row, Workflow) else (row.run if isinstance(row, Task) else row).workflow
     return found
@@ -84,7 +88,7 @@ def is_root(run: Run) -> bool:
     return run.parent_task_id is None
 
 
-def start(workflow: Workflow | str, payload: Any, **options: Any) -> Run:
+def start(workflow: Workflow | str, payload: object, **options: Any) -> Run:
     """Start a workflow for somebody who has entered ``payload``. As ``engine.start`` otherwise.
 
     Raises ``InvalidPayload`` where ``********``, copied from a page, stands in place of a secret.

@@ -230,5 +230,5 @@ class _Upstream:
         return self.lists[id(positions)]
 
 
-def _id(value: Any) -> str | None:
+def _id(value: object) -> str | None:
     return str(value) if value else None
