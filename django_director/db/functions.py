@@ -21,7 +21,9 @@ Text: TypeAlias = str | Combinable
 class Now(functions.Now):
     """The present time of the database in UTC, with fractions of a second."""
 
-    def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any) -> tuple[str, tuple[str | int, ...]]:
+    def as_mysql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any
+    ) -> tuple[str, tuple[str | int, ...]]:
         # CURRENT_TIMESTAMP would be in the session's time zone, but Django stores UTC.
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **extra)
 

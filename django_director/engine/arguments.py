@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -13,6 +13,10 @@ from django_director.db.texts import storable
 from django_director.exceptions import DirectorError, Misuse
 from django_director.models import COMMENT_LENGTH, KEY_LENGTH, Run, Task, Workflow
 from django_director.status import Trigger
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
 
 KEY_RULE: Final = f"give 1 to {KEY_LENGTH} printable characters"
 SHOWN: Final = 100
@@ -32,7 +36,7 @@ def checked_comment(comment: str) -> str:
     return comment
 
 
-def checked_user(user: Any, verb: str) -> Any:
+def checked_user(user: object, verb: str) -> AbstractBaseUser | None:
     """The user that the function ``verb`` is called with; ``None`` for one without a row, as an ``AnonymousUser``.
 
     Raises ``Misuse``.
@@ -99,7 +103,7 @@ def checked_name(name: str | Workflow) -> str | Workflow:
     return name
 
 
-def checked_run(run: Any, verb: str) -> Run:
+def checked_run(run: object, verb: str) -> Run:
     """The run that the function ``verb`` is called with. Raises ``Misuse``."""
     if not isinstance(run, Run):
         way = "its run is `task.run`" if isinstance(run, Task) else "Run.objects.get(pk=…)"
@@ -107,7 +111,7 @@ def checked_run(run: Any, verb: str) -> Run:
     return run
 
 
-def checked_task(task: Any, verb: str) -> Task:
+def checked_task(task: object, verb: str) -> Task:
     """The task that the function ``verb`` is called with. Raises ``Misuse``."""
     if not isinstance(task, Task):
         way = "run.tasks.get(step=…)" if isinstance(task, Run) else "Task.objects.get(pk=…)"
@@ -115,10 +119,10 @@ def checked_task(task: Any, verb: str) -> Task:
     return task
 
 
-def _kind(given: Any) -> str:
+def _kind(given: object) -> str:
     name = "None" if given is None else type(given).__name__
     return name if given is None else f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
-def _refuse(name: str, kind: str, given: Any) -> NoReturn:
+def _refuse(name: str, kind: str, given: object) -> NoReturn:
     raise Misuse(f"{name} must be {kind}, not {repr(given)[:SHOWN]}")

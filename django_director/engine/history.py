@@ -10,7 +10,7 @@ import contextlib
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from django.apps import apps
 from django.db import DatabaseError, InterfaceError, connections, router, transaction
@@ -23,6 +23,10 @@ from django_director.db.compiled import INTEGER, TEXT, Param, Statement, prepare
 from django_director.db.functions import Now
 from django_director.db.transactions import after_commit
 from django_director.models import Run, Task
+from django_director.models.users import User
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ def line(verb: str, via: str = "", of: Model | None = None) -> str:
     return PAST[verb] + (f" from {of.pk}" if of is not None else "") + (f" ({via})" if via else "")
 
 
-def record(user: Any, run: Run, message: str) -> None:
+def record(user: User, run: Run, message: str) -> None:
     """Write into the history of a run that ``user`` did what ``message`` says: "Canceled (API)".
 
     Nothing is written for a user without a row, nor where ``django.contrib.admin`` is not installed. Called when
@@ -62,7 +66,7 @@ def record(user: Any, run: Run, message: str) -> None:
     _record(user, [(run, message)])
 
 
-def record_on_task(user: Any, task: Task, message: str) -> None:
+def record_on_task(user: User, task: Task, message: str) -> None:
     """Write into the histories of a task and of its run that ``user`` did to the task what ``message`` says.
 
     ``message`` holds no comment: the history of a run is for all who may see the run.
@@ -70,7 +74,7 @@ def record_on_task(user: Any, task: Task, message: str) -> None:
     _record(user, [(task, message), (task.run, f"{task.label}: {message}")])
 
 
-def _record(user: Any, lines: list[tuple[Model, str]]) -> None:
+def _record(user: User, lines: list[tuple[Model, str]]) -> None:
     if not _is_kept(user):
         return
     work = partial(_write, user, lines)
@@ -81,7 +85,7 @@ def _record(user: Any, lines: list[tuple[Model, str]]) -> None:
         work()
 
 
-def _write(user: Any, lines: list[tuple[Model, str]]) -> None:
+def _write(user: AbstractBaseUser, lines: list[tuple[Model, str]]) -> None:
     # Importing a model of an app that is not installed raises.
     from django.contrib.admin.models import CHANGE, LogEntry
 
@@ -107,7 +111,7 @@ def _savepoint(alias: str) -> contextlib.AbstractContextManager[None]:
     return transaction.atomic(using=alias) if in_transaction else contextlib.nullcontext()
 
 
-def _is_elsewhere(user: Any) -> bool:
+def _is_elsewhere(user: object) -> bool:
     """Whether what ``user`` does is kept in another database than our rows, outside of their transactions."""
     if not _is_kept(user):
         return False
@@ -116,7 +120,7 @@ def _is_elsewhere(user: Any) -> bool:
     return bool(router.db_for_write(LogEntry) != director.DATABASE)
 
 
-def can_note(user: Any) -> bool:
+def can_note(user: User) -> bool:
     """Say whether a ``Note`` does what ``record`` would do: the history is in our database, and nobody listens."""
     if not _is_kept(user) or _is_elsewhere(user):
         return False
@@ -125,7 +129,7 @@ def can_note(user: Any) -> bool:
     return not (pre_save.has_listeners(LogEntry) or post_save.has_listeners(LogEntry))
 
 
-def note(user: Any, obj: Model, message: str) -> Note:
+def note(user: AbstractBaseUser, obj: Model, message: str) -> Note:
     """What ``record`` would write, for ``noting``. Ask ``can_note`` first."""
     from django.contrib.contenttypes.models import ContentType
 
@@ -151,5 +155,5 @@ def noting() -> Statement:
     )
 
 
-def _is_kept(user: Any) -> bool:
+def _is_kept(user: object) -> TypeGuard[AbstractBaseUser]:
     return getattr(user, "pk", None) is not None and apps.is_installed("django.contrib.admin")

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Case, F, Q, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from django_director.common import ids
@@ -48,11 +49,11 @@ class RunRef(Protocol):
     """What must be known of a run to queue its tasks."""
 
     @property
-    def pk(self) -> Any: ...
+    def pk(self) -> UUID: ...
     @property
     def generation(self) -> int: ...
     @property
-    def parent_task_id(self) -> Any: ...
+    def parent_task_id(self) -> UUID | None: ...
 
 
 def first_sequence(generation: int) -> int:
@@ -119,7 +120,7 @@ def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
         _queue_items(run, rest[start : start + CHUNK], Now())
 
 
-def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Any) -> int:
+def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Combinable) -> int:
     chosen = [ids.item_id(run.pk, position, index) for index, position in places]
     pending = Task.objects.filter(pk__in=chosen).pending()
     return pending.update(**transitions.queued(first_sequence(run.generation), next_dispatch_at))
@@ -238,7 +239,7 @@ def _put_off(changes: dict[str, Any], tasks: TaskQuerySet) -> int:
     return tasks.queued().update(**changes)
 
 
-def _next_dispatch(positions: int, ready: Sequence[Span]) -> Any:
+def _next_dispatch(positions: int, ready: Sequence[Span]) -> Combinable:
     grace = later(director.DISPATCH_GRACE)
     if positions <= INLINE:
         return grace

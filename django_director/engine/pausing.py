@@ -7,7 +7,7 @@ is parked then: it stays queued, due in the far future. Resuming makes what is p
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db.models import F, Q
@@ -19,6 +19,7 @@ from django_director.db.transactions import after_commit, statement
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
+from django_director.models.users import User
 from django_director.status import STOP_SPARING, RunStatus
 
 from . import history, lineage, parking
@@ -28,7 +29,7 @@ from .concurrency import admission
 CHUNK: Final = 5_000
 
 
-def pause(run: Run, *, user: Any = None, via: str = "") -> Run:
+def pause(run: Run, *, user: User = None, via: str = "") -> Run:
     """Let a run start nothing more until it is resumed.
 
     Running tasks go on, as do waits; the time of the pause does not count for the run's own time-out. Django's
@@ -48,7 +49,7 @@ def pause(run: Run, *, user: Any = None, via: str = "") -> Run:
     return run
 
 
-def resume(run: Run, *, user: Any = None, via: str = "") -> Run:
+def resume(run: Run, *, user: User = None, via: str = "") -> Run:
     """Let a paused run go on. Returns the run as it is now.
 
     Django's history of the run says that ``user`` did it, and ``via`` what. Raises ``Conflict`` for a run that is

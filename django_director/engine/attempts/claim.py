@@ -212,7 +212,7 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
 
 
 def _take(
-    ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: Any
+    ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: object
 ) -> list[Row]:
     """Claim the task and read what it needs; return no rows if this message may not run it."""
     values = ticket.params | {"token": token} | by

@@ -24,7 +24,7 @@ from .failures import Failure, stored
 from .unwritten import End, of_failure, or_keep
 
 
-def finish(claim: Claim, result: Any) -> bool:
+def finish(claim: Claim, result: object) -> bool:
     """Commit the (normalised) result of a claimed task and what follows from its success."""
     failpoints.point("finish.before")
     return or_keep(partial(_finish, claim, result), claim, End.SUCCESS, lambda: {"result": result})
@@ -81,7 +81,7 @@ def mark_lost(task: Task, failure: Failure) -> bool:
     return endings.write_loss(task, failure)
 
 
-def _finish(claim: Claim, result: Any) -> bool:
+def _finish(claim: Claim, result: object) -> bool:
     if statement(partial(finish_fast.at_once, claim, result), patience=WORKER_PATIENCE):
         advance.announce_task(claim.task_id)
         failpoints.point("finish.committed")

@@ -57,7 +57,7 @@ def read_rows(ticket: Ticket, graph: Graph, node: Node, values: Values | None) -
     return [*own, *(_many(ticket, used, node, values) if used else ())]
 
 
-def few_rows(select: Select, node: Node, **values: Any) -> list[Row]:
+def few_rows(select: Select, node: Node, **values: object) -> list[Row]:
     """Read rows with the statement ``selecting_rows`` and its parameters."""
     return _made(select.rows(**values), ("item",) if node.takes_item else ())
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 from django.db.models import Case, Count, Exists, F, OuterRef, Subquery, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from django_director.common import failpoints
@@ -171,7 +172,7 @@ def _write_admission(run: Run, slot: int) -> bool:
     return True
 
 
-def _deadline(run: Run, timeout: float | None) -> Any:
+def _deadline(run: Run, timeout: float | None) -> Combinable | None:
     """The deadline of a run that begins now. The time that a step gives a child run counts since its creation."""
     if run.parent_task_id is None:
         return None if timeout is None else later(timeout)

@@ -9,6 +9,8 @@ from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
+from django.db.models.expressions import Combinable
+
 from django_director.common import ids
 from django_director.conf import director
 from django_director.db.bulk_inserts import BATCH, Insert, InsertMany, InsertTree, as_text, rows_as_text
@@ -128,7 +130,7 @@ def _inserting_pending(
     return Insert(Run, **_params(given) | times | {"created_at": _created(lock_seconds)})
 
 
-def _created(lock_seconds: float | None) -> Any:
+def _created(lock_seconds: float | None) -> Combinable:
     """The present time, from a statement that does not wait long for a lock on the workflow's row."""
     return Now() if lock_seconds is None else waiting_at_most(lock_seconds, Now())
 

@@ -34,7 +34,9 @@ class Order:
     note: str = ""
 
 
-def make_order(version: WorkflowVersion, payload: Any, *, timeout: float | None = None, **fields: Any) -> Order:
+def make_order(
+    version: WorkflowVersion, payload: object, *, timeout: float | None = None, **fields: object
+) -> Order:
     """Check the payload and the size of a new run; ``fields`` are its columns. Raises what ``start`` raises."""
     _check_size(version)
     return Order(
@@ -81,7 +83,7 @@ def earlier_run(order: Order) -> Run | None:
     return run
 
 
-def _pk(row: Any) -> Any:
+def _pk(row: Run | None) -> UUID | None:
     return None if row is None else row.pk
 
 
@@ -95,7 +97,7 @@ def new_run(order: Order) -> Run:
     return run
 
 
-def checked_payload(version: WorkflowVersion, payload: Any) -> Any:
+def checked_payload(version: WorkflowVersion, payload: object) -> object:
     """Check a payload; return it as a run of ``version`` gets it, with defaults. Raises ``InvalidPayload``."""
     try:
         value = normalise({} if payload is None else payload, director.MAX_PAYLOAD)
