@@ -176,8 +176,8 @@ def receiver_session() -> Iterator[None]:
 class _Watch:
     """Notes whether statements of a block may have changed the session; statements of connecting do not count."""
 
-    def __init__(self, database: Any) -> None:
-        self._database = database
+    def __init__(self, database: BaseDatabaseWrapper) -> None:
+        self._database: Any = database
         self.is_used = self.is_changed = False
 
     def __enter__(self) -> None:

@@ -25,10 +25,11 @@ def keep_order(value: object) -> object:
     return {_ORDERED: text} if _has_order(value) or _ORDERED in text else value
 
 
-def restore_order(value: Any) -> Any:
+def restore_order(value: object) -> Any:
     """Return a stored value as it was before ``keep_order``."""
-    is_text = isinstance(value, dict) and value.keys() == {_ORDERED}
-    return json.loads(value[_ORDERED]) if is_text else value
+    if isinstance(value, dict) and value.keys() == {_ORDERED}:
+        return json.loads(value[_ORDERED])
+    return value
 
 
 def without_none(**values: object) -> Json:

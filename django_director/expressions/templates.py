@@ -87,7 +87,7 @@ class _Compiler:
             return Constant(value)
         return self.text(value, place)
 
-    def entry(self, key: Any, value: object, place: Place) -> Node:
+    def entry(self, key: str | int, value: object, place: Place) -> Node:
         if isinstance(key, str) and OPEN in key:
             raise ExpressionError("an expression can't be a key", key, place=place)
         return self.compiled(value, (*place, key))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 import yaml
 
@@ -29,24 +29,21 @@ _DURATION: Final = "; a duration is written as 1h30m"
 _NO_KEY: Final = "did you forget a dash or quotes?"
 
 
-class Mark(Protocol):
-    """A place in the text, counted from 0."""
-
-    line: int
-    column: int
-
-
 class Marked(Protocol):
-    """An event of PyYAML that knows where it begins and ends in the text."""
+    """An event of PyYAML that knows where it begins and ends in the text, as all do that PyYAML itself makes."""
 
-    start_mark: Mark
-    end_mark: Mark
+    start_mark: Any
+    end_mark: Any
 
 
 class Scalar(Marked, Protocol):
     """The event of a text; ``style`` is the quotes or the sign of a block, if it has any."""
 
     style: str | None
+
+
+Content: TypeAlias = yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent
+"""The event with which a node begins that is no alias."""
 
 
 class _Refused(Exception):
@@ -77,7 +74,7 @@ class _Composer:
         self.next: Callable[[], Any] = _LOADER(text).get_event
         self.resolved: dict[str, Value] = {}
         self.report = report
-        self.anchors: dict[str, Node | None] = {}
+        self.anchors: dict[str | None, Node | None] = {}
         self.total = 0
 
     def document(self) -> Node | None:
@@ -91,7 +88,7 @@ class _Composer:
             self.refuse(codes.DOCUMENTS, following, "a second document begins here", "take out this `---`")
         return root
 
-    def node(self, event: Any, level: int) -> Node:
+    def node(self, event: yaml.AliasEvent | Content, level: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, level)
         if event.tag is not None:
@@ -107,7 +104,7 @@ class _Composer:
             self.anchors[event.anchor] = node
         return node
 
-    def content(self, event: Any, level: int) -> Node:
+    def content(self, event: Content, level: int) -> Node:
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event)
         if level + 1 > MAX_LEVELS:
@@ -116,7 +113,7 @@ class _Composer:
             return self.sequence(event, level + 1)
         return self.mapping(event, level + 1)
 
-    def alias(self, event: Any, level: int) -> Node:
+    def alias(self, event: yaml.AliasEvent, level: int) -> Node:
         if event.anchor not in self.anchors:
             hint = f"write `&{event.anchor}` before what it stands for, above this line"
             self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` has no anchor before it", hint)
@@ -128,7 +125,7 @@ class _Composer:
             self.refuse_depth(event)
         return node
 
-    def scalar(self, event: Any) -> ScalarNode:
+    def scalar(self, event: yaml.ScalarEvent) -> ScalarNode:
         text: str = event.value
         value: Value = text
         if not event.style and event.tag is None:
@@ -153,7 +150,7 @@ class _Composer:
                 return text
         return self.resolved[text]
 
-    def sequence(self, event: Any, level: int) -> ListNode:
+    def sequence(self, event: yaml.SequenceStartEvent, level: int) -> ListNode:
         node = ListNode(**_mark(event))
         while not isinstance(item := self.next(), yaml.SequenceEndEvent):
             node.items.append(self.node(item, level))
@@ -162,7 +159,7 @@ class _Composer:
         node.height = 1 + max((item.height for item in node.items), default=0)
         return node
 
-    def mapping(self, event: Any, level: int) -> MappingNode:
+    def mapping(self, event: yaml.MappingStartEvent, level: int) -> MappingNode:
         node = MappingNode(**_mark(event))
         merged: list[MappingNode] = []
         height = 0

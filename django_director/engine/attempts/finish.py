@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from django_director.common import failpoints
 from django_director.db.functions import later
@@ -22,6 +22,8 @@ from . import endings, finish_fast
 from .claim import Claim
 from .failures import Failure, stored
 from .unwritten import End, of_failure, or_keep
+
+Arguments = TypeVarTuple("Arguments")
 
 
 def finish(claim: Claim, result: object) -> bool:
@@ -89,5 +91,5 @@ def _finish(claim: Claim, result: object) -> bool:
     return transact(partial(endings.write_success, claim, result), patience=WORKER_PATIENCE)
 
 
-def _patiently(end: Callable[..., bool], *args: Any) -> Callable[[], bool]:
+def _patiently(end: Callable[[*Arguments], bool], *args: *Arguments) -> Callable[[], bool]:
     return partial(transact, partial(end, *args), patience=WORKER_PATIENCE)

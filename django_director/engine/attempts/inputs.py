@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from django.db.models import Case, F, JSONField, When
+from django.db.models import Case, F, JSONField, QuerySet, When
 
 from django_director.common import ids
 from django_director.conf import director
@@ -127,9 +127,9 @@ def _made(rows: Iterable[Sequence[Any]], more: Sequence[str] = ()) -> list[Row]:
     return [Row(*row[:FIXED], **dict(zip(more, row[FIXED:], strict=True))) for row in rows]
 
 
-def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *more: str) -> Any:
+def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *more: str) -> QuerySet[Any, Any]:
     payload = Case(When(pk=own, then=F("run__payload")), output_field=JSONField())
-    return (
+    rows: QuerySet[Any, Any] = (
         tasks.order_by()
         .annotate(own_payload=payload)
         .values_list(
@@ -146,3 +146,4 @@ def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *mo
             *more,
         )
     )
+    return rows
