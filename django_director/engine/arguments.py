@@ -24,7 +24,7 @@ SHOWN: Final = 100
 
 
 def checked_comment(comment: str) -> str:
-    """The comment as it is kept, on every face: without what no database takes, and without blanks around it.
+    """Return the comment as it is kept: without what no database takes, and without blanks around it.
 
     Raises ``Misuse``, and ``DirectorError`` for one that is too long.
     """
@@ -37,7 +37,7 @@ def checked_comment(comment: str) -> str:
 
 
 def checked_user(user: object, verb: str) -> AbstractBaseUser | None:
-    """The user that the function ``verb`` is called with; ``None`` for one without a row, as an ``AnonymousUser``.
+    """Return the user that ``verb`` is called with; ``None`` for one without a row, as an ``AnonymousUser``.
 
     Raises ``Misuse``.
     """
@@ -49,7 +49,7 @@ def checked_user(user: object, verb: str) -> AbstractBaseUser | None:
 
 
 def checked_key(key: str | None) -> str | None:
-    """The idempotency key. Raises ``DirectorError`` for what the API does not take either, and ``Misuse``."""
+    """Return the idempotency key. Raises ``DirectorError`` for what the API refuses too, and ``Misuse``."""
     if key is None:
         return None
     if not isinstance(key, str):
@@ -65,7 +65,7 @@ def is_key(text: str) -> bool:
 
 
 def checked_moment(name: str, moment: datetime | None) -> datetime | None:
-    """The time that the argument ``name`` gives. Raises ``Misuse``, also for one without a zone."""
+    """Return the time that the argument ``name`` gives. Raises ``Misuse``, also for one without a zone."""
     if moment is None:
         return None
     if not isinstance(moment, datetime):
@@ -76,14 +76,14 @@ def checked_moment(name: str, moment: datetime | None) -> datetime | None:
 
 
 def checked_text(name: str, text: str | None) -> str | None:
-    """What the argument ``name`` gives. Raises ``Misuse``."""
+    """Return the text that the argument ``name`` gives. Raises ``Misuse``."""
     if text is not None and not isinstance(text, str):
         _refuse(name, "text, or None", text)
     return text
 
 
 def checked_via(via: str) -> str:
-    """What a caller says of the way it was reached, for Django's history: "API". Raises ``Misuse``."""
+    """Return what a caller says of the way it was reached, for Django's history: "API". Raises ``Misuse``."""
     if not isinstance(via, str):
         _refuse("via", "text", via)
     return storable(via)
@@ -97,14 +97,14 @@ def checked_trigger(trigger: str) -> Trigger:
 
 
 def checked_name(name: str | Workflow) -> str | Workflow:
-    """What names a workflow to start. Raises ``Misuse``."""
+    """Return the name, or the row, of a workflow to start. Raises ``Misuse``."""
     if not isinstance(name, str | Workflow):
         _refuse("name", "the name of a workflow, or its row", name)
     return name
 
 
 def checked_run(run: object, verb: str) -> Run:
-    """The run that the function ``verb`` is called with. Raises ``Misuse``."""
+    """Return the run that the function ``verb`` is called with. Raises ``Misuse``."""
     if not isinstance(run, Run):
         way = "its run is `task.run`" if isinstance(run, Task) else "Run.objects.get(pk=…)"
         raise Misuse(f"{verb}() takes a Run, not {_kind(run)}: {way}")
@@ -112,7 +112,7 @@ def checked_run(run: object, verb: str) -> Run:
 
 
 def checked_task(task: object, verb: str) -> Task:
-    """The task that the function ``verb`` is called with. Raises ``Misuse``."""
+    """Return the task that the function ``verb`` is called with. Raises ``Misuse``."""
     if not isinstance(task, Task):
         way = "run.tasks.get(step=…)" if isinstance(task, Run) else "Task.objects.get(pk=…)"
         raise Misuse(f"{verb}() takes a Task, not {_kind(task)}: {way}")

@@ -53,7 +53,7 @@ class Note:
 
 
 def line(verb: str, via: str = "", of: Model | None = None) -> str:
-    """What the history says of an operation that was called ``via`` something: "Relaunched from 0190… (API)"."""
+    """Return what the history says of an operation that came ``via`` a face: "Relaunched from 0190… (API)"."""
     return PAST[verb] + (f" from {of.pk}" if of is not None else "") + (f" ({via})" if via else "")
 
 
@@ -130,7 +130,7 @@ def can_note(user: User) -> bool:
 
 
 def note(user: AbstractBaseUser, obj: Model, message: str) -> Note:
-    """What ``record`` would write, for ``noting``. Ask ``can_note`` first."""
+    """Return what ``record`` would write, for ``noting``. Ask ``can_note`` first."""
     from django.contrib.contenttypes.models import ContentType
 
     kind = ContentType.objects.db_manager(director.DATABASE).get_for_model(obj, for_concrete_model=False)
@@ -140,7 +140,7 @@ def note(user: AbstractBaseUser, obj: Model, message: str) -> Note:
 
 @prepared
 def noting() -> Statement:
-    """The INSERT of a ``Note``."""
+    """Return the INSERT of a ``Note``."""
     from django.contrib.admin.models import CHANGE, LogEntry
 
     return compile_insert(

@@ -57,7 +57,7 @@ class RunRef(Protocol):
 
 
 def first_sequence(generation: int) -> int:
-    """The sequence of a task's first message in a generation of its run.
+    """Return the sequence of a task's first message in a generation of its run.
 
     Known without reading the row: a reset is allowed on a finished run only, so nobody can have raised it.
     """
@@ -65,7 +65,7 @@ def first_sequence(generation: int) -> int:
 
 
 def generation_of(sequence: int) -> int:
-    """The generation of the run in which a task was queued with ``sequence``."""
+    """Return the generation of the run in which a task was queued with ``sequence``."""
     return sequence // STRIDE
 
 
@@ -84,12 +84,12 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
         queued = sum(pending.at(batch).update(**changes) for batch in batches(ready))
     if queued == positions:
         publish_after_commit(run, graph, ready)
-    # Else a stop has settled some of them: the supervisor sends what is left, if anything.
+    # If fewer were queued, a stop has settled the others: the supervisor sends what is left, if anything.
 
 
 @prepared
 def queueing(grace: float) -> Update:
-    """The statement that queues the pending tasks of a span.
+    """Return the statement that queues the pending tasks of a span.
 
     Parameters: ``run``, ``start``, ``stop``, ``sequence``.
     """
@@ -128,19 +128,19 @@ def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Combina
 
 @prepared
 def queueing_item(grace: float) -> Update:
-    """The statement that queues one pending task: parameters ``next``, ``sequence``."""
+    """Return the statement that queues one pending task: parameters ``next``, ``sequence``."""
     pending = Task.objects.filter(pk=Param("next", UUID_FIELD)).pending()
     return Update(pending, **transitions.queued(Param("sequence", INTEGER), later(grace)))
 
 
 def item_message(run_id: UUID, graph: Graph, position: int, index: int, sequence: int) -> Message:
-    """The message of a task in a map whose row was not read."""
+    """Return the message of a task in a map whose row was not read."""
     task_id = ids.item_id(run_id, position, index)
     return message(graph, position, task_id=task_id, sequence=sequence, run_id=run_id, map_index=index)
 
 
 def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Message:
-    """The message of a task whose row was not read."""
+    """Return the message of a task whose row was not read."""
     return message(
         graph,
         position,
@@ -151,7 +151,7 @@ def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Mes
 
 
 def message(graph: Graph, position: int, **fields: Any) -> Message:
-    """The message of the task at ``position``, with the time limit and the priority of its step."""
+    """Return the message of the task at ``position``, with the time limit and the priority of its step."""
     node = graph.node(position)
     return Message(
         name=node.name,
@@ -182,7 +182,7 @@ class TaskRow(Protocol):
 
 
 def message_of(task: TaskRow, version: str, *, sequence: int | None = None) -> Message:
-    """The message of a task whose row was read."""
+    """Return the message of a task whose row was read."""
     return message(
         graph_of(version),
         task.position,

@@ -217,7 +217,7 @@ def _cancel_chunk(chunk: list[UUID], reason: str) -> int:
 
 
 def _unstarted(tasks: TaskQuerySet) -> TaskQuerySet:
-    """Those of ``tasks`` that a stop may cancel: not a step that waits for a child run, which ends with it."""
+    """Return the ``tasks`` that a stop may cancel: not a step that waits for a child run, which ends with it."""
     awaiting = Q(status=TaskStatus.WAITING, child_run__isnull=False, not_before=None)
     return tasks.unstarted().exclude(awaiting)
 

@@ -132,7 +132,7 @@ def claimed(*, token: Number, worker: Text, worker_key: Text, lease: float, time
         "next_dispatch_at": None,
         "unknown_since": None,
         "unsendable_since": None,
-        # It said why the task was not taken.
+        # The reason said why no worker took the task.
         "reason": "",
     }
 

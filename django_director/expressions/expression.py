@@ -66,7 +66,7 @@ def compile_part(text: str, start: int, end: int, place: Place = (), known: Set[
     references = tuple(replace(reference, place=place) for reference in parser.references)
     expression = Expression(own, references, node, place)
     if not references:
-        # It uses only constants, so an error does not depend on the data and can be raised now.
+        # The expression uses only constants, so an error does not depend on the data and can be raised now.
         try:
             expression.evaluate({})
         except ExpressionError as wrong:

@@ -16,7 +16,7 @@ from .values import EXAMPLES, MASKED, MAX_DEPTH, Masker, is_secret_key, secret_k
 MOST_PLACES: Final = 1_000
 """How many places of a schema are examined. In a schema with more places every value is hidden."""
 _SEVERAL: Final = ("enum", "examples")
-"""Those of the keywords ``EXAMPLES`` that hold a list of values."""
+"""The keywords among ``EXAMPLES`` that hold a list of values."""
 _NAMED: Final = ("properties", "patternProperties")
 _DEFINED: Final = ("$defs", "definitions")
 _SAME_VALUE: Final = ("allOf", "anyOf", "oneOf", "if", "then", "else", "not", "dependentSchemas")

@@ -52,7 +52,7 @@ class Quotes:
         return SchemaMask(self.schema)
 
     def message(self, error: ValidationError) -> str:
-        """What is wrong; without the value where that is a secret."""
+        """Return what is wrong; without the value where that is a secret."""
         shown = self._at(error.absolute_path)
         if shown == MASKED and error.instance != MASKED:
             return HIDDEN.format(error.validator)
@@ -101,7 +101,7 @@ def short(message: str) -> str:
 
 
 def plain(error: ValidationError) -> str:
-    """The reason without any value."""
+    """Return the reason without any value."""
     return f"it does not fit `{error.validator}`" if error.validator else "nothing is allowed here"
 
 

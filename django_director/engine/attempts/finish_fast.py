@@ -37,7 +37,7 @@ from .claim import Claim
 
 @prepared
 def succeeding(lock_seconds: float | None) -> Update:
-    """The statement that ends a claimed task as a success: parameters ``task``, ``token``, ``result``."""
+    """Return the statement that ends a claimed task as a success: parameters ``task``, ``token``, ``result``."""
     result = Param("result", Task._meta.get_field("result"))
     return Update(_mine(lock_seconds), **transitions.succeeded(result))
 

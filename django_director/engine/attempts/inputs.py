@@ -76,7 +76,7 @@ def with_maps(run_id: UUID, made: Mapping[int, int], rows: list[Row]) -> tuple[l
 
 
 def ids_before(ticket: Ticket, node: Node) -> list[UUID]:
-    """The ids of the tasks whose results a task receives; at most two, as only one is read in one statement."""
+    """Return the ids of the tasks whose results a task receives; at most two, as one statement reads only one."""
     positions = islice(expand(node.shape.spans()), 2)
     if node.is_hook:
         generation = outbox.generation_of(ticket.sequence)
@@ -88,7 +88,7 @@ def ids_before(ticket: Ticket, node: Node) -> list[UUID]:
 
 @prepared
 def selecting_rows(upstream: int, has_item: bool) -> Select:
-    """The statement that reads the row ``task``, with its item if any, and ``before`` if ``upstream`` is 1."""
+    """Return the statement that reads the row ``task``, with its item, and ``before`` if ``upstream`` is 1."""
     task, before = Param("task", UUID_FIELD), Param("before", UUID_FIELD)
     rows = Task.objects.filter(pk__in=[task, before][: 1 + upstream])
     return Select(_columns(rows, task, "result", *(("item",) if has_item else ())))
@@ -99,7 +99,7 @@ def _first(chosen: list[UUID]) -> UUID | None:
 
 
 def _item_rows(ticket: Ticket, graph: Graph, node: Node, values: Values) -> list[Row]:
-    """The rows that a task for an item needs: those of its item, and those of steps outside of the map."""
+    """Return the rows that a task for an item needs: those of its item, and those of steps outside of the map."""
     inside = {node.position, *expand(node.shape.spans())}
     inside.update(position for position in expand(values.tasks) if position >= len(graph.nodes))
     if values.uses_item:

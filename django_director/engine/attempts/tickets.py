@@ -110,7 +110,7 @@ def _hash(value: object) -> str:
 
 
 def node_of(ticket: Ticket, graph: Graph) -> Node:
-    """The node of the task that a message names, in the version that it names. Raises ``UnfitMessage``."""
+    """Return the node of the task that a message names, in the version that it names. Raises ``UnfitMessage``."""
     try:
         node = graph.node(ticket.position)
     except IndexError:

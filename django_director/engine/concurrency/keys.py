@@ -22,7 +22,7 @@ _PLAIN: Final = re.compile(r'[a-z0-9_.:"-]{1,120}')
 
 
 def key_of(graph: Graph, payload: object, facts: dict[str, Any]) -> str | None:
-    """The key of a run with this payload, whose expression knows ``facts`` as ``run``; ``None`` without a key.
+    """Return the key of a run with this payload, or ``None``; its expression knows ``facts`` as ``run``.
 
     Raises ``InvalidPayload`` when the expression fails. Its message holds no secret of the payload.
     """
@@ -61,7 +61,7 @@ def text_of(value: object) -> str:
 
 
 def readable(key: str) -> str:
-    """The beginning of a key's value, without the digest."""
+    """Return the beginning of a key's value, without the digest."""
     return key if _PLAIN.fullmatch(key) else key[: -len(_DIGEST)] + "…" * (len(key) >= READABLE + len(_DIGEST))
 
 

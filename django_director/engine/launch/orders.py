@@ -49,7 +49,7 @@ def make_order(
 
 
 def time_limit(version: WorkflowVersion, other: float | None) -> float | None:
-    """How many seconds a run may take: the shorter one of its definition's limit and an ``other`` limit."""
+    """Return how many seconds a run may take: the shorter one of its definition's limit and an ``other`` limit."""
     limits = [limit for limit in (version.graph.definition.timeout, other) if limit is not None]
     return min(limits, default=None)
 
@@ -88,7 +88,7 @@ def _pk(row: Run | None) -> UUID | None:
 
 
 def new_run(order: Order) -> Run:
-    """The row of an ordered run, which is not inserted yet."""
+    """Return the row of an ordered run, which is not inserted yet."""
     run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
     outcome = start_of(order.version.graph).found.outcome
     has_key = order.fields.get("concurrency_key") is not None

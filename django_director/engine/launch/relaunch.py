@@ -73,7 +73,7 @@ def preview_relaunch(run: Run, payload: object = None, *, version: str = "curren
 
 
 def shown_payload(run: Run, version: WorkflowVersion) -> object:
-    """The payload of ``run`` as it is shown: without what its own version or ``version`` hides."""
+    """Return the payload of ``run`` as it is shown: without what its own version or ``version`` hides."""
     schemas = [run.version.graph.definition.schema, version.graph.definition.schema]
     shown = mask(run.payload, schemas[0])
     return shown if schemas[0] == schemas[1] else mask(shown, schemas[1])
@@ -106,7 +106,7 @@ def _unquoted(is_stored: bool) -> Iterator[None]:
 
 
 def relaunch_version(run: Run, version: str) -> WorkflowVersion:
-    """The version that a relaunch takes. Raises ``InactiveWorkflow``, and ``Misuse``."""
+    """Return the version that a relaunch takes. Raises ``InactiveWorkflow``, and ``Misuse``."""
     checked_run(run, "relaunch")
     if version not in VERSIONS:
         raise ValueError(f"version must be “current” or “same”, not {version!r}")

@@ -120,13 +120,13 @@ def start_version(
     if note and not is_noted:
         history.record(made.fields.get("user"), run, note)
     if run.status == RunStatus.PENDING and not connection().in_atomic_block:
-        # It may have got its slot since.
+        # The run may have got its slot since.
         run.refresh_from_db(fields=_CHANGING)
     return run
 
 
 def counts_at_start(run: Run) -> dict[str, int] | None:
-    """The number of tasks in each status right after the start of ``run``, without a query.
+    """Return the number of tasks in each status right after the start of ``run``, without a query.
 
     ``None`` if the run had to wait for a slot, as the numbers may have changed since.
     """

@@ -210,7 +210,7 @@ def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -
     item_rows.write_counters(run.pk, plan.node, plan.found, plan.count)
     item_rows.settle_items(run.pk, plan.node, plan.found, plan.count)
     if run.concurrency_key is None:
-        # Else when the run has a slot.
+        # In a run with a key the items begin when it has a slot.
         item_rows.begin_items(snapshot, run.version.graph, plan.node, plan.found)
 
 

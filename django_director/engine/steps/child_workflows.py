@@ -57,7 +57,7 @@ def start_or_resume(claim: Claim, payload: object) -> Run | None:
         if last.stop in STOP_SPARING:
             transact(partial(endings.suspend, claim), patience=WORKER_PATIENCE)
         else:
-            # It is being canceled, for the step's time was up: it can go on when that is done.
+            # The child run is being canceled, for the step's time was up: it can go on when that is done.
             again = later(LOOK_AGAIN)
             transact(partial(endings.suspend, claim, not_before=again), patience=WORKER_PATIENCE)
         return None
@@ -75,7 +75,7 @@ def start_or_resume(claim: Claim, payload: object) -> Run | None:
 
 
 def result_of(child: Run) -> JsonValue:
-    """The result of a child run, as it becomes the result of its step. Raises ``InvalidResult``."""
+    """Return the result of a child run, as it becomes the result of its step. Raises ``InvalidResult``."""
     result, error = child.read_result()
     if error:
         raise InvalidResult(f"{_named(child)} has no result: {error}")
@@ -192,7 +192,7 @@ def _begin(claim: Claim, order: Order) -> None:
     after_commit(partial(_follow, order.run_id, claim.run.pk))
     run = start.insert(order)
     if run.status == RunStatus.PENDING and order.timeout is not None:
-        # That of the step counts also while the child waits for its slot.
+        # The step's time limit counts also while the child run waits for its slot.
         Run.objects.filter(pk=run.pk).update(deadline_at=later(order.timeout))
     failpoints.point("child.inserted")
 

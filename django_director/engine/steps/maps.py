@@ -177,7 +177,7 @@ def _publish(claim: Claim, position: int, count: int) -> None:
 
 
 def _named(value: object) -> str:
-    """The name of a value's type in JSON."""
+    """Return the name of a value's type in JSON."""
     if value is None:
         return "null"
     kinds: dict[type, str] = {bool: "true or false", dict: "a mapping", str: "text"}

@@ -67,7 +67,7 @@ def fail() -> int:
 
 
 def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
-    """The names and queues of the tasks that some worker knows; ``None`` if nobody could be asked."""
+    """Return the names and queues of the tasks that some worker knows; ``None`` if nobody could be asked."""
     known: set[tuple[str, str]] = set()
     asked: list[Message] = []
     for task in tasks:
@@ -85,7 +85,7 @@ def _offer_again(task_ids: list[UUID], sequence: int, name: str, stretch: float,
         # Before `unknown_since`: MySQL evaluates assignments in order.
         "next_dispatch_at": next_offer("unknown_since", stretch),
         "unknown_since": Coalesce("unknown_since", Now()),
-        # It has arrived: the broker delivers.
+        # A message has arrived: the broker delivers.
         "dispatches": 0,
         "reason": reason,
     }
