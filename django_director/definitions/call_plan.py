@@ -75,7 +75,7 @@ class Plan:
 
         def value(slot: _Slot) -> object:
             if slot.source is _From.GIVEN:
-                return _own(given[slot.name])
+                return _copy(given[slot.name])
             return slot.default if slot.source is _From.DEFAULT else values[slot.source]
 
         return tuple(value(slot) for slot in self.args), {slot.name: value(slot) for slot in self.kwargs}
@@ -207,5 +207,5 @@ def _positional(parameter: Parameter, slot: _Slot | None) -> _Slot:
     return slot or _Slot(name=parameter.name, source=_From.DEFAULT, default=parameter.default)
 
 
-def _own(value: object) -> object:
+def _copy(value: object) -> object:
     return deepcopy(value) if isinstance(value, dict | list) else value

@@ -44,7 +44,7 @@ def pause(run: Run, *, user: User = None, via: str = "") -> Run:
         raise _conflict(run, "paused")
     history.record(user, run, message)
     after_commit(partial(failpoints.point, "pause.committed"))
-    after_commit(partial(_spread, run.pk))
+    after_commit(partial(_pass_to_children, run.pk))
     run.refresh_from_db()
     return run
 
@@ -63,7 +63,7 @@ def resume(run: Run, *, user: User = None, via: str = "") -> Run:
     history.record(user, run, message)
     after_commit(partial(failpoints.point, "resume.committed"))
     after_commit(partial(parking.release, run.pk))
-    after_commit(partial(_spread, run.pk))
+    after_commit(partial(_pass_to_children, run.pk))
     run.refresh_from_db()
     if run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))
@@ -95,7 +95,7 @@ def follow_parents() -> int:
     return each(list(_apart().values_list("pk", flat=True)[:CHUNK]), follow_parent, lambda child_id: child_id)
 
 
-def _spread(run_id: UUID) -> None:
+def _pass_to_children(run_id: UUID) -> None:
     """Pause or resume the child runs of a run as it is, and the child runs of those."""
     level = [run_id]
     while level:

@@ -92,11 +92,11 @@ def _checked(schema: object, node: Node, what: str, report: Report) -> Schema | 
         _report(problem, node, what, report)
     if problems:
         return None
-    _note(schema, node, what, report)
+    _note_doubts(schema, node, what, report)
     return schema
 
 
-def _note(schema: Schema, node: Node, what: str, report: Report) -> None:
+def _note_doubts(schema: Schema, node: Node, what: str, report: Report) -> None:
     for keys, near in islice(misspelt(schema), MAX_NOTES):
         message = f"{what} has `{keys[-1]}`, which means nothing in a JSON Schema"
         report.note(codes.KEYWORD, key_at(node, keys), message, f"did you mean `{near}`?")

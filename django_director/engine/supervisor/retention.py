@@ -152,7 +152,7 @@ def _delete_run(root: UUID, run: UUID, is_late: Callable[[], bool]) -> bool:
 
 @in_transaction()
 def _delete_chunk(root: UUID, rows: QuerySet[Any]) -> int:
-    if not _hold(root):
+    if not _lock_root(root):
         return 0
     chunk = list(rows.values_list("pk", flat=True)[:CHUNK])
     # Only ids are loaded. Attempts, and whatever else refers to a task, go by Django's own rules.
@@ -162,13 +162,13 @@ def _delete_chunk(root: UUID, rows: QuerySet[Any]) -> int:
 
 @in_transaction()
 def _delete_row(root: UUID, run: UUID) -> int:
-    if not _hold(root):
+    if not _lock_root(root):
         return 0
     deleted, _ = Run.objects.filter(pk=run).only("pk").delete()
     return deleted
 
 
-def _hold(root: UUID) -> int:
+def _lock_root(root: UUID) -> int:
     """Lock a root run against others that delete it; return 0 if another one has deleted it."""
     return Run.objects.being_deleted().filter(pk=root).update(stop=Stop.DELETE)
 

@@ -32,7 +32,7 @@ def write_all(limit: int) -> int:
 def _write(kept: UnwrittenOutcome) -> bool:
     if kept.end == End.OFFER:
         with bounded(LOCK_SECONDS):
-            return _offer(kept)
+            return _offer_again(kept)
     # Not by `queries.read_to_end`, which leaves out runs that are avoided: what is not found here is dropped.
     running = Task.objects.running().filter(pk=kept.task_id, claim=kept.claim)
     task = statement(running.select_related("run__version").defer("run__payload").first)
@@ -47,7 +47,7 @@ def _write(kept: UnwrittenOutcome) -> bool:
 
 
 @in_transaction()
-def _offer(kept: UnwrittenOutcome) -> bool:
+def _offer_again(kept: UnwrittenOutcome) -> bool:
     """Let a task be sent again, as its message was taken while its row was locked; return whether it was."""
     UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
     sent = Task.objects.filter(pk=kept.task_id, sequence=kept.content["sequence"], next_dispatch_at__gt=Now())
