@@ -150,7 +150,16 @@ def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Mes
     )
 
 
-def message(graph: Graph, position: int, **fields: Any) -> Message:
+def message(
+    graph: Graph,
+    position: int,
+    *,
+    task_id: UUID,
+    sequence: int,
+    run_id: UUID,
+    retries: int = 0,
+    map_index: int = -1,
+) -> Message:
     """Return the message of the task at ``position``, with the time limit and the priority of its step."""
     node = graph.node(position)
     return Message(
@@ -160,7 +169,11 @@ def message(graph: Graph, position: int, **fields: Any) -> Message:
         priority=node.priority,
         position=position,
         version=graph.content_hash,
-        **fields,
+        task_id=task_id,
+        sequence=sequence,
+        run_id=run_id,
+        retries=retries,
+        map_index=map_index,
     )
 
 
