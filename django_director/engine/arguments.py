@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from django_director.db.texts import storable
 from django_director.exceptions import DirectorError, Misuse
 from django_director.models import COMMENT_LENGTH, KEY_LENGTH, Run, Task, Workflow
+from django_director.models.users import User
 from django_director.status import Trigger
-
-if TYPE_CHECKING:
-    from django.contrib.auth.base_user import AbstractBaseUser
-
 
 KEY_RULE: Final = f"give 1 to {KEY_LENGTH} printable characters"
 SHOWN: Final = 100
@@ -36,16 +34,16 @@ def checked_comment(comment: str) -> str:
     return comment
 
 
-def checked_user(user: object, verb: str) -> AbstractBaseUser | None:
+def checked_user(user: object, verb: str) -> User:
     """Return the user that ``verb`` is called with; ``None`` for one without a row, as an ``AnonymousUser``.
 
     Raises ``Misuse``.
     """
-    if user is None or getattr(user, "pk", user) is None:
+    if user is None or isinstance(user, AnonymousUser):
         return None
     if not isinstance(user, get_user_model()):
         _refuse(f"{verb}(): user", "a user, or None", user)
-    return user
+    return None if user.pk is None else user
 
 
 def checked_key(key: str | None) -> str | None:
