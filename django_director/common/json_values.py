@@ -41,13 +41,14 @@ class StrictDecoder(json.JSONDecoder):
         super().__init__(**{**options, "object_pairs_hook": _unique, "parse_constant": _no_constant})
 
 
-def parse(text: str) -> Any:
+def parse(text: str) -> JsonValue:
     """Return the value of a JSON text.
 
     Raises ``ValueError`` for text that is no JSON, and for a key that stands twice in one object; raises
     ``RecursionError`` for text that is nested too deeply.
     """
-    return json.loads(text, cls=StrictDecoder)
+    value: JsonValue = json.loads(text, cls=StrictDecoder)
+    return value
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
@@ -62,7 +63,7 @@ def _no_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON value")
 
 
-def normalise(value: object, limit: int) -> Any:
+def normalise(value: object, limit: int) -> JsonValue:
     """Return ``value`` as it will be read back from the database.
 
     Raises ``NotStorable`` for a value that JSON or a database can't hold, and for one whose JSON text has more
@@ -78,7 +79,8 @@ def normalise(value: object, limit: int) -> Any:
         _inspect(value)
     elif text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(plain := json.loads(text)):
         _inspect(plain)
-    return json.loads(text, parse_int=_checked_int)
+    stored: JsonValue = json.loads(text, parse_int=_checked_int)
+    return stored
 
 
 def same(one: object, two: object) -> bool:

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import regex
 
@@ -54,7 +54,7 @@ def search(pattern: str, text: str, seconds: float = SECONDS) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def compile_pattern(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> regex.Pattern:
     """Return the expression compiled by ``regex``. Raises ``BadPattern``."""
     if _repeated(pattern) > MOST_REPEATED:
         raise BadPattern(f"its counts ask for more than {MOST_REPEATED:,} parts")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
@@ -128,13 +129,14 @@ class InsertTree:
         sql = f"WITH {', '.join(withs)} SELECT {CREATED_AT} FROM {ROOT}"
         self._statement = Statement(sql, [param for part in (root.row, *parts) for param in part.params])
 
-    def execute(self, **values: object) -> Any:
+    def execute(self, **values: object) -> datetime:
         """Insert all rows; return the ``created_at`` of the first.
 
         ``values`` are those of each ``Param``, and for each ``InsertMany`` its rows, at most ``BATCH``, as the
         text that ``rows_as_text`` makes.
         """
-        return self._statement.execute(values).fetchone()[0]
+        created: datetime = self._statement.execute(values).fetchone()[0]
+        return created
 
 
 def rows_as_text(rows: Sequence[Row]) -> str:

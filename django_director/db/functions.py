@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import functions
-from django.db.models.expressions import CombinedExpression
+from django.db.models.expressions import Combinable, CombinedExpression
 from django.db.models.sql.compiler import SQLCompiler
+
+Time: TypeAlias = datetime | str | Combinable | None
+"""What may be written into a column of times: a value, the text of one, or an expression."""
+Number: TypeAlias = int | Combinable
+"""What may be written into a column of integers."""
+Text: TypeAlias = str | Combinable
+"""What may be written into a column of texts."""
 
 
 class Now(functions.Now):
     """The present time of the database in UTC, with fractions of a second."""
 
-    def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any) -> Any:
+    def as_mysql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any
+    ) -> tuple[str, tuple[str | int, ...]]:
         # CURRENT_TIMESTAMP would be in the session's time zone, but Django stores UTC.
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **extra)
 

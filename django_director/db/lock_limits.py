@@ -160,7 +160,7 @@ class _LocksMet:
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=self.MANY)
 
-    def note(self) -> None:
+    def note_wait(self) -> None:
         """Note that a wait has just been in vain."""
         self._times.append(time.monotonic())
 
@@ -179,7 +179,7 @@ def met_lock(error: BaseException) -> bool:
     """Whether a statement was given up because a row is locked; if so ``row_seconds`` takes note of it."""
     is_locked_now = is_row_locked(error)
     if is_locked_now:
-        _locks_met.note()
+        _locks_met.note_wait()
     return is_locked_now
 
 

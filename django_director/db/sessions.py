@@ -176,8 +176,8 @@ def receiver_session() -> Iterator[None]:
 class _Watch:
     """Notes whether statements of a block may have changed the session; statements of connecting do not count."""
 
-    def __init__(self, database: Any) -> None:
-        self._database = database
+    def __init__(self, database: BaseDatabaseWrapper) -> None:
+        self._database: Any = database
         self.is_used = self.is_changed = False
 
     def __enter__(self) -> None:
@@ -255,7 +255,7 @@ def replace(database: BaseDatabaseWrapper) -> None:
         database.connection = None
 
 
-def _is_idle(database: Any, is_used: bool) -> bool:
+def _is_idle(database: BaseDatabaseWrapper, is_used: bool) -> bool:
     """Whether the driver says that its connection is open and in no transaction.
 
     MySQL's driver does not know of transactions. There a connection that was used is rolled back instead.

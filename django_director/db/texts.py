@@ -55,7 +55,7 @@ def _character_sets() -> list[str]:
     database: Any = connection()
     if database.vendor == "mysql":
         database.ensure_connection()
-        return [database.connection.character_set_name(), _known(director.DATABASE)]
+        return [database.connection.character_set_name(), _kept_charset(director.DATABASE)]
     if database.vendor == "postgresql":
         database.ensure_connection()
         return [str(database.connection.info.parameter_status("server_encoding"))]
@@ -63,7 +63,7 @@ def _character_sets() -> list[str]:
 
 
 @cache
-def _known(alias: str) -> str:
+def _kept_charset(alias: str) -> str:
     return stored_charset()
 
 

@@ -68,14 +68,14 @@ class Plan:
     kwargs: tuple[_Slot, ...]
 
     def bind(
-        self, *, given: Mapping[str, Any], payload: Any, workflow_id: str, upstream: Any = None
+        self, *, given: Mapping[str, Any], payload: object, workflow_id: str, upstream: object = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of one call. ``given`` is copied, for a task may change what it gets."""
         values = {_From.PAYLOAD: payload, _From.WORKFLOW_ID: workflow_id, _From.UPSTREAM: upstream}
 
-        def value(slot: _Slot) -> Any:
+        def value(slot: _Slot) -> object:
             if slot.source is _From.GIVEN:
-                return _own(given[slot.name])
+                return _copy(given[slot.name])
             return slot.default if slot.source is _From.DEFAULT else values[slot.source]
 
         return tuple(value(slot) for slot in self.args), {slot.name: value(slot) for slot in self.kwargs}
@@ -207,5 +207,5 @@ def _positional(parameter: Parameter, slot: _Slot | None) -> _Slot:
     return slot or _Slot(name=parameter.name, source=_From.DEFAULT, default=parameter.default)
 
 
-def _own(value: Any) -> Any:
+def _copy(value: object) -> object:
     return deepcopy(value) if isinstance(value, dict | list) else value

@@ -87,11 +87,11 @@ class Step:
         return self.when is not None or self.trigger_rule != NONE_FAILED
 
     def expressions(self) -> Mapping[str, Any]:
-        """The expressions that a worker evaluates for it, besides ``when``, by their keys in the file."""
+        """Return the expressions that a worker evaluates for it, besides ``when``, by their keys in the file."""
         return {}
 
     def templates(self) -> Mapping[str, Any]:
-        """The values in which ``${{ … }}`` is evaluated, by their keys in the file."""
+        """Return the values in which ``${{ … }}`` is evaluated, by their keys in the file."""
         return {}
 
 

@@ -25,7 +25,7 @@ from referencing.jsonschema import DRAFT202012
 
 from django_director.common.patterns import BadPattern, PatternTooSlow
 from django_director.definitions.json_schema.bounded import FORMATS, bounded
-from django_director.definitions.json_schema.parts import is_valid
+from django_director.definitions.json_schema.parts import Resolver, is_valid
 from django_director.definitions.json_schema.reasons import Quotes, plain, short
 from django_director.definitions.json_schema.subschemas import bad_patterns
 from django_director.definitions.json_schema.work import TOO_LONG, TooMuchWork, limited, why, work
@@ -52,7 +52,7 @@ class PayloadError:
     """The path without the names that stand in the payload only: ``$.prices.*``."""
 
 
-def validate(schema: Schema | None, payload: Any) -> Any:
+def validate(schema: Schema | None, payload: object) -> object:
     """Return the payload with the schema's defaults; the argument is not changed.
 
     Raises ``InvalidPayload`` with every reason as ``{"path": "$.a.b", "message": …}``.
@@ -71,7 +71,7 @@ def validate(schema: Schema | None, payload: Any) -> Any:
     return filled
 
 
-def errors_of(schema: Schema, payload: Any) -> list[PayloadError]:
+def errors_of(schema: Schema, payload: object) -> list[PayloadError]:
     """Return why the payload, with defaults filled in, does not fit; nothing when it fits."""
     return _compiled(_key(schema)).apply(payload)[1]
 
@@ -133,14 +133,14 @@ class _Compiled:
         self.validator = bounded(checker)(schema, registry=self.registry)
         self.has_defaults = '"default":' in _key(schema)
 
-    def apply(self, payload: Any) -> tuple[Any, list[PayloadError]]:
+    def apply(self, payload: object) -> tuple[Any, list[PayloadError]]:
         try:
             with limited():
                 return self._apply(payload)
         except (RecursionError, TooMuchWork, PatternTooSlow, BadPattern, Unresolvable) as error:
             return payload, [_given_up(error)]
 
-    def _apply(self, payload: Any) -> tuple[Any, list[PayloadError]]:
+    def _apply(self, payload: object) -> tuple[Any, list[PayloadError]]:
         if self.has_defaults:
             payload = deepcopy(payload)
             self._fill(self.schema, payload, self.resolver, frozenset())
@@ -154,7 +154,7 @@ class _Compiled:
     def _endless(self) -> list[PayloadError]:
         return [error for error in self.apply({})[1] if error.message in (TOO_DEEP, TOO_LONG)]
 
-    def _fill(self, schema: Any, value: Any, resolver: Any, seen: frozenset[str]) -> None:
+    def _fill(self, schema: object, value: object, resolver: Resolver, seen: frozenset[str]) -> None:
         """Fill in ``value``. ``seen`` holds the references that were followed at this place of the value."""
         work().check_time()
         if not isinstance(schema, dict):
@@ -170,7 +170,7 @@ class _Compiled:
         elif isinstance(value, list):
             self._fill_list(schema, value, resolver)
 
-    def _fill_object(self, schema: dict[str, Any], value: dict[str, Any], resolver: Any) -> None:
+    def _fill_object(self, schema: dict[str, Any], value: dict[str, Any], resolver: Resolver) -> None:
         properties = schema.get("properties", {})
         for name, part in properties.items():
             if name not in value and isinstance(part, dict) and "default" in part:
@@ -181,13 +181,13 @@ class _Compiled:
         for name in value.keys() - properties.keys() if isinstance(rest, dict) else ():
             self._fill(rest, value[name], resolver, frozenset())
 
-    def _fill_list(self, schema: dict[str, Any], value: list[Any], resolver: Any) -> None:
+    def _fill_list(self, schema: dict[str, Any], value: list[Any], resolver: Resolver) -> None:
         first = schema.get("prefixItems", ())
         rest = schema.get("items")
         for index, item in enumerate(value):
             self._fill(first[index] if index < len(first) else rest, item, resolver, frozenset())
 
-    def _broken_references(self, resource: Resource[Any], resolver: Any) -> Iterator[PayloadError]:
+    def _broken_references(self, resource: Resource[Any], resolver: Resolver) -> Iterator[PayloadError]:
         contents = resource.contents
         for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
             reference = contents.get(keyword) if isinstance(contents, dict) else None
@@ -197,7 +197,7 @@ class _Compiled:
         for part in resource.subresources():
             yield from self._broken_references(part, resolver.in_subresource(part))
 
-    def _wrong_defaults(self, schema: Any, path: tuple[str | int, ...]) -> Iterator[PayloadError]:
+    def _wrong_defaults(self, schema: object, path: tuple[str | int, ...]) -> Iterator[PayloadError]:
         """Return defaults that the schema itself would refuse, so that no run could start without a value."""
         if not isinstance(schema, dict):
             return
@@ -215,7 +215,7 @@ class _Compiled:
         return is_valid(self.validator, part["default"], part)
 
 
-def _resolves(resolver: Any, reference: str) -> bool:
+def _resolves(resolver: Resolver, reference: str) -> bool:
     try:
         resolver.lookup(reference)
     except Unresolvable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Final
 
 from django_director.masking.values import mask
 
@@ -24,7 +24,7 @@ def shown_span(seconds: Seconds | None) -> str | None:
     return f"{seconds:g}s"
 
 
-def shown_value(value: Any) -> str | None:
+def shown_value(value: object) -> str | None:
     """Return an expression as it stands, another value as JSON; secrets in it are masked."""
     if value is None:
         return None

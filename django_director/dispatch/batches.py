@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django_director.common import failpoints, ids
 
 from . import installation, refusals, routing
 from .messages import HEADER, INSTALLATION, Message, Publication, Refusal
 from .routing import AsRouted, name_of
+
+if TYPE_CHECKING:
+    from kombu import Producer
+
 
 SIZE: Final = 50
 """How many messages go to the broker together, where it can: the first must not wait for the last."""
@@ -26,8 +30,9 @@ class Batch:
     What becomes of each message is written to ``publication``.
     """
 
-    def __init__(self, producer: Any, publication: Publication) -> None:
-        self._producer = producer
+    def __init__(self, producer: Producer, publication: Publication) -> None:
+        self._producer: Any = producer
+        """Without its type: the stubs of Kombu do not have all that is used of it."""
         self._publication = publication
         self._declared: dict[str, Any] = {}
         self._refused: dict[tuple[str, str], Refusal] = {}
@@ -101,7 +106,7 @@ class Batch:
             raise BrokerLost from refusals.cause_of(error)
 
 
-def send(message: Message, producer: Any, declared: dict[str, Any]) -> None:
+def send(message: Message, producer: Producer, declared: dict[str, Any]) -> None:
     """Send one message over ``producer``. Raises ``Unroutable``, and any error of the broker.
 
     ``declared`` holds the queues that were declared already over this producer, by name: they are not declared

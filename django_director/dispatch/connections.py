@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery
 from kombu import Connection
+
+if TYPE_CHECKING:
+    from kombu.pidbox import Mailbox
+
 
 TIMEOUT: Final = 3.0
 """Seconds until a connection attempt or a write to the broker is given up."""
@@ -29,14 +33,14 @@ def connect(app: Celery) -> Connection:
     return app.connection_for_write(connect_timeout=TIMEOUT, **options)
 
 
-def mailbox(app: Celery, connection: Connection) -> Any:
+def mailbox(app: Celery, connection: Connection) -> Mailbox:
     """Return the mailbox of the app's remote control, which sends over ``connection`` only.
 
     Celery's ``control.broadcast`` sends by a producer of the app's own pool, whatever connection it is given. That
     producer has no time limits, and may have been made for another broker.
     """
     control: Any = app.control
-    found = control.mailbox(connection)
+    found: Mailbox = control.mailbox(connection)
     found.producer_pool = None
     return found
 
@@ -61,7 +65,7 @@ def _keep_clients(transport: Any) -> type[Any]:
     class Channel(transport.Channel):  # type: ignore[misc]
         _kept: Any = None
 
-        def _create_client(self, asynchronous: bool = False) -> Any:
+        def _create_client(self, asynchronous: bool = False) -> object:
             if asynchronous:
                 return super()._create_client(asynchronous)
             # After a lost connection, or a fork, the channel has another pool.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import _state
 
 from .publisher import HEADER
+
+if TYPE_CHECKING:
+    from celery.app.task import Context
 
 
 def is_in_task() -> bool:
@@ -18,7 +21,7 @@ def is_in_task() -> bool:
     return any(_is_running(request) for task in state._task_stack.stack for request in task.request_stack.stack)
 
 
-def _is_running(request: Any) -> bool:
+def _is_running(request: Context) -> bool:
     if request.called_directly:
         return False
     # An eager task uses its caller's time and holds no slot. But if it is part of a run, this process runs all

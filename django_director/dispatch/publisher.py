@@ -14,7 +14,7 @@ import time
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.db import connections
@@ -29,6 +29,10 @@ from .connections import TIMEOUT, connect_to_publish
 from .messages import HEADER as HEADER
 from .messages import Message as Message
 from .messages import Publication
+
+if TYPE_CHECKING:
+    from kombu.pools import ProducerPool
+
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +183,7 @@ def _producer() -> Iterator[Any]:
 
 
 @cache
-def _pool(pid: int) -> Any:
+def _pool(pid: int) -> ProducerPool:
     # A forked process has another `pid`, and so gets a pool of its own: it must not write on its parent's socket.
     app = routing.app()
     connection = connect_to_publish(app)

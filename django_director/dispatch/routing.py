@@ -178,7 +178,7 @@ def _queue_of(celery: Celery, name: str) -> str:
     own = own_options(celery, name)
     if own.get("exchange") and not own.get("queue"):
         return ""
-    # The same arguments as those of `send_task`, for which the project's routers are made.
+    # `send_task` calls the router with these arguments too; the project's routers are made for them.
     route: Any = own if own.get("queue") else celery.amqp.router.lookup_route(name, (), {}, {})
     if not route:
         return str(director.DEFAULT_QUEUE or celery.conf.task_default_queue)

@@ -43,7 +43,7 @@ retry = patient(apply.retry)
 skip = patient(apply.skip)
 
 
-async def astart(name: str, payload: Any = None, **options: Any) -> Run:
+async def astart(name: str, payload: object = None, **options: Any) -> Run:
     """Start a workflow from async code; see ``start``."""
     run: Run = await sync_to_async(start)(name, payload, **options)
     return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_director.db.texts import storable
 from django_director.exceptions import DirectorError, Misuse
 from django_director.models import COMMENT_LENGTH, KEY_LENGTH, Run, Task, Workflow
+from django_director.models.users import User
 from django_director.status import Trigger
 
 KEY_RULE: Final = f"give 1 to {KEY_LENGTH} printable characters"
@@ -21,7 +22,7 @@ SHOWN: Final = 100
 
 
 def checked_comment(comment: str) -> str:
-    """The comment as it is kept, on every face: without what no database takes, and without blanks around it.
+    """Return the comment as it is kept: without what no database takes, and without blanks around it.
 
     Raises ``Misuse``, and ``DirectorError`` for one that is too long.
     """
@@ -33,8 +34,8 @@ def checked_comment(comment: str) -> str:
     return comment
 
 
-def checked_user(user: Any, verb: str) -> Any:
-    """The user that the function ``verb`` is called with; ``None`` for one without a row, as an ``AnonymousUser``.
+def checked_user(user: object, verb: str) -> User:
+    """Return the user that ``verb`` is called with; ``None`` for one without a row, as an ``AnonymousUser``.
 
     Raises ``Misuse``.
     """
@@ -46,7 +47,7 @@ def checked_user(user: Any, verb: str) -> Any:
 
 
 def checked_key(key: str | None) -> str | None:
-    """The idempotency key. Raises ``DirectorError`` for what the API does not take either, and ``Misuse``."""
+    """Return the idempotency key. Raises ``DirectorError`` for what the API refuses too, and ``Misuse``."""
     if key is None:
         return None
     if not isinstance(key, str):
@@ -62,7 +63,7 @@ def is_key(text: str) -> bool:
 
 
 def checked_moment(name: str, moment: datetime | None) -> datetime | None:
-    """The time that the argument ``name`` gives. Raises ``Misuse``, also for one without a zone."""
+    """Return the time that the argument ``name`` gives. Raises ``Misuse``, also for one without a zone."""
     if moment is None:
         return None
     if not isinstance(moment, datetime):
@@ -73,14 +74,14 @@ def checked_moment(name: str, moment: datetime | None) -> datetime | None:
 
 
 def checked_text(name: str, text: str | None) -> str | None:
-    """What the argument ``name`` gives. Raises ``Misuse``."""
+    """Return the text that the argument ``name`` gives. Raises ``Misuse``."""
     if text is not None and not isinstance(text, str):
         _refuse(name, "text, or None", text)
     return text
 
 
 def checked_via(via: str) -> str:
-    """What a caller says of the way it was reached, for Django's history: "API". Raises ``Misuse``."""
+    """Return what a caller says of the way it was reached, for Django's history: "API". Raises ``Misuse``."""
     if not isinstance(via, str):
         _refuse("via", "text", via)
     return storable(via)
@@ -94,32 +95,32 @@ def checked_trigger(trigger: str) -> Trigger:
 
 
 def checked_name(name: str | Workflow) -> str | Workflow:
-    """What names a workflow to start. Raises ``Misuse``."""
+    """Return the name, or the row, of a workflow to start. Raises ``Misuse``."""
     if not isinstance(name, str | Workflow):
         _refuse("name", "the name of a workflow, or its row", name)
     return name
 
 
-def checked_run(run: Any, verb: str) -> Run:
-    """The run that the function ``verb`` is called with. Raises ``Misuse``."""
+def checked_run(run: object, verb: str) -> Run:
+    """Return the run that the function ``verb`` is called with. Raises ``Misuse``."""
     if not isinstance(run, Run):
         way = "its run is `task.run`" if isinstance(run, Task) else "Run.objects.get(pk=…)"
         raise Misuse(f"{verb}() takes a Run, not {_kind(run)}: {way}")
     return run
 
 
-def checked_task(task: Any, verb: str) -> Task:
-    """The task that the function ``verb`` is called with. Raises ``Misuse``."""
+def checked_task(task: object, verb: str) -> Task:
+    """Return the task that the function ``verb`` is called with. Raises ``Misuse``."""
     if not isinstance(task, Task):
         way = "run.tasks.get(step=…)" if isinstance(task, Run) else "Task.objects.get(pk=…)"
         raise Misuse(f"{verb}() takes a Task, not {_kind(task)}: {way}")
     return task
 
 
-def _kind(given: Any) -> str:
+def _kind(given: object) -> str:
     name = "None" if given is None else type(given).__name__
     return name if given is None else f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
-def _refuse(name: str, kind: str, given: Any) -> NoReturn:
+def _refuse(name: str, kind: str, given: object) -> NoReturn:
     raise Misuse(f"{name} must be {kind}, not {repr(given)[:SHOWN]}")

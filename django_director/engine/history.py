@@ -10,7 +10,7 @@ import contextlib
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -24,6 +24,10 @@ from django_director.db.compiled import INTEGER, TEXT, Param, Statement, prepare
 from django_director.db.functions import Now
 from django_director.db.transactions import after_commit
 from django_director.models import Run, Task
+from django_director.models.users import User
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +54,11 @@ class Note:
 
 
 def line(verb: str, via: str = "", of: Model | None = None) -> str:
-    """What the history says of an operation that was called ``via`` something: "Relaunched from 0190… (API)"."""
+    """Return what the history says of an operation that came ``via`` a face: "Relaunched from 0190… (API)"."""
     return PAST[verb] + (f" from {of.pk}" if of is not None else "") + (f" ({via})" if via else "")
 
 
-def record(user: Any, run: Run, message: str) -> None:
+def record(user: User, run: Run, message: str) -> None:
     """Write into the history of a run that ``user`` did what ``message`` says: "Canceled (API)".
 
     Nothing is written for a user without a row, nor where ``django.contrib.admin`` is not installed. Called when
@@ -63,7 +67,7 @@ def record(user: Any, run: Run, message: str) -> None:
     _record(user, [(run, message)])
 
 
-def record_on_task(user: Any, task: Task, message: str) -> None:
+def record_on_task(user: User, task: Task, message: str) -> None:
     """Write into the histories of a task and of its run that ``user`` did to the task what ``message`` says.
 
     ``message`` holds no comment: the history of a run is for all who may see the run.
@@ -71,7 +75,7 @@ def record_on_task(user: Any, task: Task, message: str) -> None:
     _record(user, [(task, message), (task.run, f"{task.label}: {message}")])
 
 
-def _record(user: Any, lines: list[tuple[Model, str]]) -> None:
+def _record(user: User, lines: list[tuple[Model, str]]) -> None:
     if not _is_kept(user) or not _is_stored(user):
         return
     work = partial(_write, user, lines)
@@ -82,7 +86,7 @@ def _record(user: Any, lines: list[tuple[Model, str]]) -> None:
         work()
 
 
-def _write(user: Any, lines: list[tuple[Model, str]]) -> None:
+def _write(user: AbstractBaseUser, lines: list[tuple[Model, str]]) -> None:
     # Importing a model of an app that is not installed raises.
     from django.contrib.admin.models import CHANGE, LogEntry
 
@@ -109,7 +113,7 @@ def _together(alias: str, lines: list[tuple[Model, str]]) -> contextlib.Abstract
     return transaction.atomic(using=alias) if is_needed else contextlib.nullcontext()
 
 
-def _is_stored(user: Any) -> bool:
+def _is_stored(user: AbstractBaseUser) -> bool:
     """Whether a line about ``user`` can't harm the caller's transaction, if there is one.
 
     There most databases look for the user's row at the commit only, and a user who is gone would undo all that the
@@ -127,7 +131,7 @@ def _is_stored(user: Any) -> bool:
     return False
 
 
-def _is_elsewhere(user: Any) -> bool:
+def _is_elsewhere(user: object) -> bool:
     """Whether what ``user`` does is kept in another database than our rows, outside of their transactions."""
     if not _is_kept(user):
         return False
@@ -136,7 +140,7 @@ def _is_elsewhere(user: Any) -> bool:
     return bool(router.db_for_write(LogEntry) != director.DATABASE)
 
 
-def can_note(user: Any) -> bool:
+def can_note(user: User) -> bool:
     """Say whether a ``Note`` does what ``record`` would do: the history is in our database, and nobody listens."""
     if not _is_kept(user) or _is_elsewhere(user) or not _is_stored(user):
         return False
@@ -145,8 +149,8 @@ def can_note(user: Any) -> bool:
     return not (pre_save.has_listeners(LogEntry) or post_save.has_listeners(LogEntry))
 
 
-def note(user: Any, obj: Model, message: str) -> Note:
-    """What ``record`` would write, for ``noting``. Ask ``can_note`` first."""
+def note(user: AbstractBaseUser, obj: Model, message: str) -> Note:
+    """Return what ``record`` would write, for ``noting``. Ask ``can_note`` first."""
     from django.contrib.contenttypes.models import ContentType
 
     kind = ContentType.objects.db_manager(director.DATABASE).get_for_model(obj, for_concrete_model=False)
@@ -156,7 +160,7 @@ def note(user: Any, obj: Model, message: str) -> Note:
 
 @prepared
 def noting() -> Statement:
-    """The INSERT of a ``Note``."""
+    """Return the INSERT of a ``Note``."""
     from django.contrib.admin.models import CHANGE, LogEntry
 
     return compile_insert(
@@ -171,5 +175,5 @@ def noting() -> Statement:
     )
 
 
-def _is_kept(user: Any) -> bool:
+def _is_kept(user: object) -> TypeGuard[AbstractBaseUser]:
     return getattr(user, "pk", None) is not None and apps.is_installed("django.contrib.admin")

@@ -10,7 +10,7 @@ from django_director.models import Run, Task
 
 
 def ancestors(run: Run) -> Iterator[Run]:
-    """The run that has started ``run``, the run that has started that one, and so on. One query for each."""
+    """Yield the run that has started ``run``, the run that has started that one, and so on, one query each."""
     above = Run.objects.select_related("workflow").only("parent_task", "workflow__name")
     while run.parent_task_id is not None:
         run = above.get(tasks=run.parent_task_id)
@@ -18,7 +18,7 @@ def ancestors(run: Run) -> Iterator[Run]:
 
 
 def descendants(run_id: UUID) -> list[UUID]:
-    """The ids of all runs below a run, parents before children. One query for each level."""
+    """Return the ids of all runs below a run, parents before children. One query for each level."""
     found: list[UUID] = []
     level = [run_id]
     while level:

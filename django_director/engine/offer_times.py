@@ -13,7 +13,7 @@ OFFERS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 def next_offer(since: str, stretch: float = 1.0) -> Case:
-    """The time of the next offer; the column ``since`` says since when nobody could take the task.
+    """Return the time of the next offer; the column ``since`` says since when nobody could take the task.
 
     MySQL evaluates assignments in order, so set this before that column. The delay is longer by the factor
     ``stretch``.

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Case, F, Q, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from django_director.common import ids
@@ -48,15 +49,15 @@ class RunRef(Protocol):
     """What must be known of a run to queue its tasks."""
 
     @property
-    def pk(self) -> Any: ...
+    def pk(self) -> UUID: ...
     @property
     def generation(self) -> int: ...
     @property
-    def parent_task_id(self) -> Any: ...
+    def parent_task_id(self) -> UUID | None: ...
 
 
 def first_sequence(generation: int) -> int:
-    """The sequence of a task's first message in a generation of its run.
+    """Return the sequence of a task's first message in a generation of its run.
 
     Known without reading the row: a reset is allowed on a finished run only, so nobody can have raised it.
     """
@@ -64,7 +65,7 @@ def first_sequence(generation: int) -> int:
 
 
 def generation_of(sequence: int) -> int:
-    """The generation of the run in which a task was queued with ``sequence``."""
+    """Return the generation of the run in which a task was queued with ``sequence``."""
     return sequence // STRIDE
 
 
@@ -83,12 +84,12 @@ def queue(run: RunRef, graph: Graph, ready: Sequence[Span]) -> None:
         queued = sum(pending.at(batch).update(**changes) for batch in batches(ready))
     if queued == positions:
         publish_after_commit(run, graph, ready)
-    # Else a stop has settled some of them: the supervisor sends what is left, if anything.
+    # If fewer were queued, a stop has settled the others: the supervisor sends what is left, if anything.
 
 
 @prepared
 def queueing(grace: float) -> Update:
-    """The statement that queues the pending tasks of a span.
+    """Return the statement that queues the pending tasks of a span.
 
     Parameters: ``run``, ``start``, ``stop``, ``sequence``.
     """
@@ -119,7 +120,7 @@ def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
         _queue_items(run, rest[start : start + CHUNK], Now())
 
 
-def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Any) -> int:
+def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Combinable) -> int:
     chosen = [ids.item_id(run.pk, position, index) for index, position in places]
     pending = Task.objects.filter(pk__in=chosen).pending()
     return pending.update(**transitions.queued(first_sequence(run.generation), next_dispatch_at))
@@ -127,19 +128,19 @@ def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Any) ->
 
 @prepared
 def queueing_item(grace: float) -> Update:
-    """The statement that queues one pending task: parameters ``next``, ``sequence``."""
+    """Return the statement that queues one pending task: parameters ``next``, ``sequence``."""
     pending = Task.objects.filter(pk=Param("next", UUID_FIELD)).pending()
     return Update(pending, **transitions.queued(Param("sequence", INTEGER), later(grace)))
 
 
 def item_message(run_id: UUID, graph: Graph, position: int, index: int, sequence: int) -> Message:
-    """The message of a task in a map whose row was not read."""
+    """Return the message of a task in a map whose row was not read."""
     task_id = ids.item_id(run_id, position, index)
     return message(graph, position, task_id=task_id, sequence=sequence, run_id=run_id, map_index=index)
 
 
 def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Message:
-    """The message of a task whose row was not read."""
+    """Return the message of a task whose row was not read."""
     return message(
         graph,
         position,
@@ -149,8 +150,17 @@ def message_for(run_id: UUID, graph: Graph, position: int, sequence: int) -> Mes
     )
 
 
-def message(graph: Graph, position: int, **fields: Any) -> Message:
-    """The message of the task at ``position``, with the time limit and the priority of its step."""
+def message(
+    graph: Graph,
+    position: int,
+    *,
+    task_id: UUID,
+    sequence: int,
+    run_id: UUID,
+    retries: int = 0,
+    map_index: int = -1,
+) -> Message:
+    """Return the message of the task at ``position``, with the time limit and the priority of its step."""
     node = graph.node(position)
     return Message(
         name=node.name,
@@ -159,7 +169,11 @@ def message(graph: Graph, position: int, **fields: Any) -> Message:
         priority=node.priority,
         position=position,
         version=graph.content_hash,
-        **fields,
+        task_id=task_id,
+        sequence=sequence,
+        run_id=run_id,
+        retries=retries,
+        map_index=map_index,
     )
 
 
@@ -181,7 +195,7 @@ class TaskRow(Protocol):
 
 
 def message_of(task: TaskRow, version: str, *, sequence: int | None = None) -> Message:
-    """The message of a task whose row was read."""
+    """Return the message of a task whose row was read."""
     return message(
         graph_of(version),
         task.position,
@@ -238,7 +252,7 @@ def _put_off(changes: dict[str, Any], tasks: TaskQuerySet) -> int:
     return tasks.queued().update(**changes)
 
 
-def _next_dispatch(positions: int, ready: Sequence[Span]) -> Any:
+def _next_dispatch(positions: int, ready: Sequence[Span]) -> Combinable:
     grace = later(director.DISPATCH_GRACE)
     if positions <= INLINE:
         return grace

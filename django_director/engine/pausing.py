@@ -7,7 +7,7 @@ is parked then: it stays queued, due in the far future. Resuming makes what is p
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db.models import F, Q
@@ -19,6 +19,7 @@ from django_director.db.transactions import after_commit, statement
 from django_director.exceptions import Conflict
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
+from django_director.models.users import User
 from django_director.status import STOP_SPARING, RunStatus
 
 from . import history, lineage, parking
@@ -28,7 +29,7 @@ from .concurrency import admission
 CHUNK: Final = 5_000
 
 
-def pause(run: Run, *, user: Any = None, via: str = "") -> Run:
+def pause(run: Run, *, user: User = None, via: str = "") -> Run:
     """Let a run start nothing more until it is resumed.
 
     Running tasks go on, as do waits; the time of the pause does not count for the run's own time-out. Django's
@@ -43,12 +44,12 @@ def pause(run: Run, *, user: Any = None, via: str = "") -> Run:
         raise _conflict(run, "paused")
     history.record(user, run, message)
     after_commit(partial(failpoints.point, "pause.committed"))
-    after_commit(partial(_spread, run.pk))
+    after_commit(partial(_pass_to_children, run.pk))
     run.refresh_from_db()
     return run
 
 
-def resume(run: Run, *, user: Any = None, via: str = "") -> Run:
+def resume(run: Run, *, user: User = None, via: str = "") -> Run:
     """Let a paused run go on. Returns the run as it is now.
 
     Django's history of the run says that ``user`` did it, and ``via`` what. Raises ``Conflict`` for a run that is
@@ -62,7 +63,7 @@ def resume(run: Run, *, user: Any = None, via: str = "") -> Run:
     history.record(user, run, message)
     after_commit(partial(failpoints.point, "resume.committed"))
     after_commit(partial(parking.release, run.pk))
-    after_commit(partial(_spread, run.pk))
+    after_commit(partial(_pass_to_children, run.pk))
     run.refresh_from_db()
     if run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))
@@ -94,7 +95,7 @@ def follow_parents() -> int:
     return each(list(_apart().values_list("pk", flat=True)[:CHUNK]), follow_parent, lambda child_id: child_id)
 
 
-def _spread(run_id: UUID) -> None:
+def _pass_to_children(run_id: UUID) -> None:
     """Pause or resume the child runs of a run as it is, and the child runs of those."""
     level = [run_id]
     while level:

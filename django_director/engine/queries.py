@@ -11,7 +11,7 @@ from django_director.models.querysets import HEAVY_TASK_FIELDS, TaskQuerySet
 
 
 def run_of(task: Task) -> UUID:
-    """The id of the run that a task belongs to."""
+    """Return the id of the run that a task belongs to."""
     return task.run_id
 
 

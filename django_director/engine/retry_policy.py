@@ -51,7 +51,7 @@ def _is_named(name: str, error: type[BaseException]) -> bool:
 
 @cache
 def _named(name: str) -> type[BaseException] | None:
-    """The class of a dotted name; ``None`` if this process can't import it, as another one could."""
+    """Return the class of a dotted name; ``None`` if this process can't import it, as another one could."""
     try:
         found = pkgutil.resolve_name(name)
     # A module of the project may raise anything when it is run, and the attempt's outcome must be written.

@@ -17,6 +17,7 @@ from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, replay
 from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet, positions_in
+from django_director.models.users import User
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import history, outbox, reactions, transitions
@@ -41,7 +42,7 @@ REASONS: Final[dict[Any, str]] = {
 """Why a stopped run's tasks were not started, where nobody says more."""
 
 
-def cancel(run: Run, *, user: Any = None, force: bool = False, via: str = "") -> Run:
+def cancel(run: Run, *, user: User = None, force: bool = False, via: str = "") -> Run:
     """Cancel a run: nothing of it starts any more; what runs is let end, or is given up with ``force``.
 
     What is given up is killed where its worker's pool can kill; else its code runs on, and is not believed.
@@ -83,7 +84,7 @@ def refuse(run_id: UUID, reason: str) -> bool:
     return continue_stop(run_id)
 
 
-def _stop(run_id: UUID, token: int, **columns: Any) -> bool:
+def _stop(run_id: UUID, token: int, **columns: object) -> bool:
     running = Run.objects.active().unstopped().filter(pk=run_id)
     stopped = running.update(stop=Stop.CANCEL, token=token, **columns)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
@@ -216,7 +217,7 @@ def _cancel_chunk(chunk: list[UUID], reason: str) -> int:
 
 
 def _unstarted(tasks: TaskQuerySet) -> TaskQuerySet:
-    """Those of ``tasks`` that a stop may cancel: not a step that waits for a child run, which ends with it."""
+    """Return the ``tasks`` that a stop may cancel: not a step that waits for a child run, which ends with it."""
     awaiting = Q(status=TaskStatus.WAITING, child_run__isnull=False, not_before=None)
     return tasks.unstarted().exclude(awaiting)
 

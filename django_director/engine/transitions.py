@@ -15,7 +15,7 @@ from django.db.models import Case, F, When
 from django.db.models.functions import Coalesce
 
 from django_director.conf import director
-from django_director.db.functions import Now, later
+from django_director.db.functions import Now, Number, Text, Time, later
 from django_director.status import (
     RUN_ACTIVE,
     RUN_FINISHED,
@@ -95,7 +95,7 @@ def pending() -> Columns:
 
 
 @task_change(([None, TaskStatus.PENDING], [TaskStatus.QUEUED]))
-def queued(sequence: Any, next_dispatch_at: Any, queued_at: Any = None) -> Columns:
+def queued(sequence: Number, next_dispatch_at: Time, queued_at: Time = None) -> Columns:
     """A task that can run is queued, now if no ``queued_at`` is given."""
     return {
         "status": TaskStatus.QUEUED,
@@ -106,19 +106,19 @@ def queued(sequence: Any, next_dispatch_at: Any, queued_at: Any = None) -> Colum
 
 
 @task_change(([None, TaskStatus.PENDING], [TaskStatus.WAITING]))
-def delayed(not_before: Any) -> Columns:
+def delayed(not_before: Time) -> Columns:
     """A first task of a new run that is to begin at a later time."""
     return {"status": TaskStatus.WAITING, "not_before": not_before}
 
 
 @task_change(([None, TaskStatus.PENDING], _UNRUN))
-def settled(status: Any, finished_at: Any = None) -> Columns:
+def settled(status: Text, finished_at: Time = None) -> Columns:
     """A task never runs, as its trigger rule says; it is over now if no ``finished_at`` is given."""
     return {"status": status, "finished_at": Now() if finished_at is None else finished_at}
 
 
 @task_change(([TaskStatus.QUEUED], [TaskStatus.RUNNING]))
-def claimed(*, token: Any, worker: Any, worker_key: Any, lease: float, timeout: float | None) -> Columns:
+def claimed(*, token: Number, worker: Text, worker_key: Text, lease: float, timeout: float | None) -> Columns:
     """A worker has claimed a task, for ``lease`` seconds and an attempt of ``timeout`` seconds at most."""
     deadline: Columns = {} if timeout is None else {"deadline_at": later(timeout)}
     return deadline | {
@@ -132,13 +132,13 @@ def claimed(*, token: Any, worker: Any, worker_key: Any, lease: float, timeout: 
         "next_dispatch_at": None,
         "unknown_since": None,
         "unsendable_since": None,
-        # It said why the task was not taken.
+        # The reason said why no worker took the task.
         "reason": "",
     }
 
 
 @task_change(([TaskStatus.RUNNING], [TaskStatus.WAITING]))
-def waiting(**purpose: Any) -> Columns:
+def waiting(**purpose: object) -> Columns:
     """A worker gives up a task that waits; ``purpose`` has the columns that say for what, as ``not_before``."""
     columns = {"status": TaskStatus.WAITING, "claim": None, "lease_until": None, "deadline_at": None}
     return columns | purpose
@@ -185,7 +185,7 @@ def ended(status: TaskStatus) -> Columns:
 
 
 @task_change(([TaskStatus.RUNNING], [TaskStatus.SUCCESS]))
-def succeeded(result: Any) -> Columns:
+def succeeded(result: object) -> Columns:
     """An attempt has succeeded with this result; what was said of earlier attempts goes."""
     return {**ended(TaskStatus.SUCCESS), "result": result, "error": "", "traceback": "", "reason": ""}
 
@@ -260,7 +260,7 @@ def run_created(outcome: RunStatus | None, *, has_key: bool) -> Columns:
 
 
 @run_change(([RunStatus.PENDING], [RunStatus.RUNNING]))
-def run_admitted(slot: int, deadline_at: Any) -> Columns:
+def run_admitted(slot: int, deadline_at: Time) -> Columns:
     """A pending run gets a slot of its key."""
     return {
         "status": RunStatus.RUNNING,
@@ -272,7 +272,7 @@ def run_admitted(slot: int, deadline_at: Any) -> Columns:
 
 
 @run_change(([RunStatus.RUNNING], RUN_FINISHED), ([RunStatus.PENDING], [RunStatus.CANCELED]))
-def run_ended(outcome: Any, error: Any, *, has_key: bool) -> Columns:
+def run_ended(outcome: Text, error: Text, *, has_key: bool) -> Columns:
     """A run gets its outcome; one with a key frees its slot, and wants none any more."""
     freed: Columns = {"slot": None, "queued_at": None, "next_admission_at": None} if has_key else {}
     return {"status": outcome, "finished_at": Now(), "error": error, **freed}

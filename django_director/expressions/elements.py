@@ -16,7 +16,7 @@ _LISTED: Final = 8
 _LOOKED_AT: Final = 200
 
 
-def element(value: Any, key: Any, owner: str) -> Any:
+def element(value: Any, key: Any, owner: str) -> object:
     """Return ``value[key]`` of JSON data; ``owner`` is the text of ``value`` in the expression.
 
     Raises ``Missing`` if there is no such key or index, and if ``value`` is null; raises ``Fault`` for a value

@@ -33,14 +33,14 @@ class Expression:
     place: Place = ()
     """The keys and indexes that lead to its text in the value that it is a part of."""
 
-    def evaluate(self, names: Mapping[str, Any]) -> Any:
+    def evaluate(self, names: Mapping[str, Any]) -> object:
         """Return the value; it may share parts with ``names``. Only names that the expression uses are read.
 
         Raises ``ExpressionError`` if a value is missing or of the wrong kind, or if the evaluation takes too much.
         """
         return self.evaluate_in(Scope(names))
 
-    def evaluate_in(self, scope: Scope) -> Any:
+    def evaluate_in(self, scope: Scope) -> object:
         """Return the value as a part of a larger evaluation, whose limits count. Raises ``ExpressionError``."""
         try:
             value = self._node.evaluate(scope)
@@ -66,7 +66,7 @@ def compile_part(text: str, start: int, end: int, place: Place = (), known: Set[
     references = tuple(replace(reference, place=place) for reference in parser.references)
     expression = Expression(own, references, node, place)
     if not references:
-        # It uses only constants, so an error does not depend on the data and can be raised now.
+        # The expression uses only constants, so an error does not depend on the data and can be raised now.
         try:
             expression.evaluate({})
         except ExpressionError as wrong:

@@ -128,7 +128,7 @@ def _upper(arguments: Arguments, scope: Scope) -> str:
     return text.upper()
 
 
-def _one(name: str, value: Any, *kinds: str) -> Any:
+def _one(name: str, value: object, *kinds: str) -> Any:
     if kind(value) not in kinds:
         raise Fault(f"`{name}` takes {' or '.join(kinds)}, not {kind(value)}")
     return value

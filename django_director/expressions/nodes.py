@@ -15,7 +15,7 @@ from .operations import arithmetic, compare, measure, negative, truth
 class Node(Protocol):
     """A part of an expression."""
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         """Return the value. Raises ``Fault`` with an offset."""
 
 

@@ -47,7 +47,7 @@ def kind(value: object) -> str:
     return found
 
 
-def compare(operator: str, left: Any, right: Any, scope: Scope) -> bool:
+def compare(operator: str, left: object, right: object, scope: Scope) -> bool:
     """Return whether one comparison is true. Raises ``Fault`` for values that can't be compared."""
     match operator:
         case "==":
@@ -73,9 +73,9 @@ def check_ordered(operator: str, left: Any, right: Any, scope: Scope) -> None:
     scope.spend(1 + (min(len(left), len(right)) // _CHARACTERS_PER_STEP if first == TEXT else 0))
 
 
-def equal(left: Any, right: Any, scope: Scope) -> bool:
+def equal(left: object, right: object, scope: Scope) -> bool:
     """Whether two JSON values are equal: ``1`` equals ``1.0`` but not ``true``, at any depth."""
-    pending = [(left, right)]
+    pending: list[tuple[Any, Any]] = [(left, right)]
     while pending:
         one, other = pending.pop()
         what = kind(one)
@@ -110,7 +110,7 @@ def _contains(container: Any, value: Any, scope: Scope) -> bool:
     return value in container
 
 
-def arithmetic(operator: str, left: Any, right: Any, scope: Scope) -> Any:
+def arithmetic(operator: str, left: Any, right: Any, scope: Scope) -> object:
     """Return the result of ``+ - * / %`` with two numbers, or of ``+`` with two texts. Raises ``Fault``."""
     first, second = kind(left), kind(right)
     if first == second == TEXT and operator == "+":
@@ -134,7 +134,7 @@ def truth(value: object) -> bool:
     return bool(value)
 
 
-def negative(value: Any) -> Any:
+def negative(value: Any) -> object:
     """Return the negative of a number. Raises ``Fault`` for any other value."""
     if kind(value) != NUMBER:
         raise Fault(f"`-` takes a number, not {kind(value)}")

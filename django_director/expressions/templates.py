@@ -38,7 +38,7 @@ class Template:
         """Whether its value does not depend on any name."""
         return not self.references
 
-    def evaluate(self, names: Mapping[str, Any]) -> Any:
+    def evaluate(self, names: Mapping[str, Any]) -> object:
         """Return the value, with the value of each expression in its place. Raises ``ExpressionError``.
 
         Lists and mappings of the template are new objects. The value of an expression may share parts with
@@ -87,7 +87,7 @@ class _Compiler:
             return Constant(value)
         return self.text(value, place)
 
-    def entry(self, key: Any, value: object, place: Place) -> Node:
+    def entry(self, key: str | int, value: object, place: Place) -> Node:
         if isinstance(key, str) and OPEN in key:
             raise ExpressionError("an expression can't be a key", key, place=place)
         return self.compiled(value, (*place, key))
@@ -144,7 +144,7 @@ class _Whole:
 
     expression: Expression
 
-    def evaluate(self, scope: Scope) -> Any:
+    def evaluate(self, scope: Scope) -> object:
         value = self.expression.evaluate_in(scope)
         try:
             # One large value that stands in many places takes little memory here, but its JSON is huge.

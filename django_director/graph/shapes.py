@@ -39,7 +39,7 @@ class Shape:
     head: int | None = None
     """The head of a container with a condition. If it has no result, the container was skipped and has none."""
 
-    def assemble(self, results: Mapping[int, Any]) -> Any:
+    def assemble(self, results: Mapping[int, Any]) -> object:
         """Build the value from the results by position; a missing one is ``None``."""
         if self.head is not None and results.get(self.head) is None:
             return None

@@ -16,7 +16,7 @@ from .values import EXAMPLES, MASKED, MAX_DEPTH, Masker, is_secret_key, secret_k
 MOST_PLACES: Final = 1_000
 """How many places of a schema are examined. In a schema with more places every value is hidden."""
 _SEVERAL: Final = ("enum", "examples")
-"""Those of the keywords ``EXAMPLES`` that hold a list of values."""
+"""The keywords among ``EXAMPLES`` that hold a list of values."""
 _NAMED: Final = ("properties", "patternProperties")
 _DEFINED: Final = ("$defs", "definitions")
 _SAME_VALUE: Final = ("allOf", "anyOf", "oneOf", "if", "then", "else", "not", "dependentSchemas")
@@ -24,7 +24,7 @@ _SAME_VALUE: Final = ("allOf", "anyOf", "oneOf", "if", "then", "else", "not", "d
 _SOME_ITEM: Final = ("contains", "additionalItems", "unevaluatedItems")
 
 
-def mask_schema(schema: object) -> Any:
+def mask_schema(schema: object) -> object:
     """Return a copy of a JSON Schema in which secret defaults, constants and examples are hidden."""
     return SchemaMask(schema).schema()
 
@@ -43,16 +43,16 @@ class SchemaMask:
         self._is_endless = False
         self._find_places()
 
-    def schema(self) -> Any:
+    def schema(self) -> object:
         """Return a copy of the schema in which secret values are hidden."""
         return self._schema(self._root, False, 0, [])
 
-    def value(self, schema: Mapping[str, Any], value: object) -> Any:
+    def value(self, schema: Mapping[str, Any], value: object) -> object:
         """Return a masked copy of a value that ``schema``, a part of the root schema, gives."""
         is_secret = id(schema) in self._secret or schema.get("writeOnly") is True
         return self._hidden(value) if is_secret else self._value(value, self._of(schema, []))
 
-    def default(self, name: str, schema: Mapping[str, Any]) -> Any:
+    def default(self, name: str, schema: Mapping[str, Any]) -> object:
         """Return a masked copy of the default of property ``name``; ``schema`` is a part of the root schema."""
         default = schema["default"]
         return self._hidden(default) if is_secret_key(name) else self.value(schema, default)
@@ -85,7 +85,7 @@ class SchemaMask:
         for index in range(place.rest + 1):
             yield self._places.of_item(place, index), False
 
-    def _schema(self, schema: object, is_secret: bool, depth: int, around: list[Place]) -> Any:
+    def _schema(self, schema: object, is_secret: bool, depth: int, around: list[Place]) -> object:
         if isinstance(schema, list):
             return [self._schema(part, is_secret, depth + 1, around) for part in schema]
         if not isinstance(schema, dict):
@@ -96,7 +96,7 @@ class SchemaMask:
         here = self._of(schema, around)
         return {key: self._part(key, part, is_secret, depth + 1, here) for key, part in schema.items()}
 
-    def _part(self, key: str, part: object, is_secret: bool, depth: int, here: list[Place]) -> Any:
+    def _part(self, key: str, part: object, is_secret: bool, depth: int, here: list[Place]) -> object:
         if key in EXAMPLES:
             if is_secret:
                 return self._hidden(part)
@@ -123,7 +123,7 @@ class SchemaMask:
         found = self._applied.get(id(schema)) or ([] if own is None else [own])
         return list(dict.fromkeys([*found, *around]))
 
-    def _value(self, value: object, places: list[Place]) -> Any:
+    def _value(self, value: object, places: list[Place]) -> object:
         for place in places:
             hides = self._is_endless or place.is_secret
             value = self._hidden(value) if hides else self._masker.masked(value, place, 0)

@@ -110,7 +110,7 @@ class Masker:
         self.places = places
         self.hidden: list[Any] = []
 
-    def masked(self, value: object, place: Place | None, depth: int) -> Any:
+    def masked(self, value: object, place: Place | None, depth: int) -> object:
         """Return a masked copy of a value at ``place``, which is nested ``depth`` levels deep.
 
         If the place itself is secret, the caller hides the value.
@@ -133,12 +133,12 @@ class Masker:
             return [self.masked(item, None, depth + 1) for item in value]
         return [self._child(item, self.places.of_item(place, index), depth) for index, item in enumerate(value)]
 
-    def _member(self, key: str, value: object, place: Place | None, depth: int) -> Any:
+    def _member(self, key: str, value: object, place: Place | None, depth: int) -> object:
         if value is not None and self.keys.is_secret(key):
             return self._hide(value)
         return self._child(value, None if place is None else self.places.of_key(place, key), depth)
 
-    def _child(self, value: object, place: Place | None, depth: int) -> Any:
+    def _child(self, value: object, place: Place | None, depth: int) -> object:
         if value is not None and place is not None and place.is_secret:
             return self._hide(value)
         return self.masked(value, place, depth + 1)

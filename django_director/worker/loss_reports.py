@@ -79,7 +79,7 @@ def _write_once(report: Report) -> Report:
     dropped, running_on = report.dropped, report.running_on
     try:
         losses = [loss for loss in report.losses if not _is_done(partial(lost_attempts.write_down, *loss))]
-        if dropped and _is_done(partial(unknown_tasks.note, dropped, report.worker)):
+        if dropped and _is_done(partial(unknown_tasks.note_dropped, dropped, report.worker)):
             dropped = []
         if running_on and _is_done(partial(stopping.note_running_on, running_on)):
             running_on = []

@@ -313,11 +313,11 @@ def narrow(checked: Site) -> Iterator[None]:
     """Tables of a database that was made without utf8mb4."""
     if connection.vendor != "mysql":
         pytest.skip("skipped: only MySQL and MariaDB have a utf8 without all of its characters")
-    texts._known.cache_clear()
+    texts._kept_charset.cache_clear()
     convert("utf8mb3")
     yield
     convert("utf8mb4")
-    texts._known.cache_clear()
+    texts._kept_charset.cache_clear()
 
 
 def convert(charset: str) -> None:

@@ -63,7 +63,7 @@ class _Received:
             if step.id in self.known:
                 answer = self.known[step.id]
             elif step.id in path:
-                # They wait for each other, which is reported.
+                # The steps wait for each other, which is reported.
                 answer = True
             else:
                 path.add(step.id)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django_director.common.json_values import JsonValue
 from django_director.definitions.source import codes
 from django_director.definitions.source.compose import MAX_BYTES
 from django_director.definitions.source.misreadings import note_misread
@@ -39,7 +40,7 @@ class Use:
     """The key at which the expression stands."""
 
 
-def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[Use]) -> Any:
+def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[Use]) -> JsonValue:
     """Return the text of an expression, or a value that stands for itself.
 
     Returns ``None`` when the key is missing or null, or when its value is wrong, which is reported. What the
@@ -72,7 +73,7 @@ def read_expression(mapping: MappingNode, key: str, report: Report, uses: list[U
     return text
 
 
-def read_until(mapping: MappingNode, key: str, report: Report, uses: list[Use]) -> Any:
+def read_until(mapping: MappingNode, key: str, report: Report, uses: list[Use]) -> JsonValue:
     """Read a time: an expression, epoch seconds, or a written time, which becomes an expression in quotes."""
     node = mapping.get(key)
     text = text_of(node)

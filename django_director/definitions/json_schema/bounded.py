@@ -19,7 +19,7 @@ from referencing.jsonschema import specification_with
 from django_director.common.patterns import BadPattern, compile_pattern
 
 from .keywords import REPLACED
-from .parts import part_of
+from .parts import Resolver, Validator, part_of
 from .work import work
 
 FORMATS = FormatChecker(formats=())
@@ -44,7 +44,7 @@ def bounded(kind: Any) -> Any:
     made.IS_BOUNDED = True
     evolve, iter_errors = made.evolve, made.iter_errors
 
-    def watched(self: Any, instance: Any, _schema: Any = None) -> Iterator[ValidationError]:
+    def watched(self: Any, instance: object, _schema: object = None) -> Iterator[ValidationError]:
         work().check_time()
         return iter_errors(self, instance)  # type: ignore[no-any-return]
 
@@ -68,7 +68,12 @@ def _as_bounded(validator: Any) -> Any:
 
 
 def _descend(
-    self: Any, instance: Any, schema: Any, path: Any = None, schema_path: Any = None, resolver: Any = None
+    self: Validator,
+    instance: object,
+    schema: object,
+    path: str | int | None = None,
+    schema_path: str | int | None = None,
+    resolver: Resolver | None = None,
 ) -> Iterator[ValidationError]:
     if schema is True:
         return

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from jsonschema.exceptions import ValidationError
 from referencing.jsonschema import lookup_recursive_ref
 
 from .work import work
+
+if TYPE_CHECKING:
+    from referencing import _core
+
+Resolver: TypeAlias = "_core.Resolver[Any]"
+"""What finds the part of a schema to which a reference leads."""
 
 
 class Validator(Protocol):
@@ -37,7 +43,7 @@ class Validator(Protocol):
         """Yield the errors of a part of the value by a part of the schema."""
 
 
-def part_of(validator: Validator, schema: object, resolver: Any = None) -> Validator:
+def part_of(validator: Validator, schema: object, resolver: Resolver | None = None) -> Validator:
     """Return the validator of a part of the schema of ``validator``."""
     begun = validator._resolver if resolver is None else resolver
     kept, key = work().parts, (type(validator), id(schema), id(begun))

@@ -39,12 +39,12 @@ _TYPES: Final = {
 class Quotes:
     """The value that messages are about, with secrets masked."""
 
-    def __init__(self, value: Any, schema: Any) -> None:
+    def __init__(self, value: object, schema: object) -> None:
         self.value = value
         self.schema = schema
 
     @cached_property
-    def masked(self) -> Any:
+    def masked(self) -> object:
         return mask(self.value, self.schema)
 
     @cached_property
@@ -52,7 +52,7 @@ class Quotes:
         return SchemaMask(self.schema)
 
     def message(self, error: ValidationError) -> str:
-        """What is wrong; without the value where that is a secret."""
+        """Return what is wrong; without the value where that is a secret."""
         shown = self._at(error.absolute_path)
         if shown == MASKED and error.instance != MASKED:
             return HIDDEN.format(error.validator)
@@ -78,8 +78,8 @@ class Quotes:
         more = len(values) - len(masked)
         return f"{shown} is not one of {choices}" + (f" and {more:,} more" if more else "")
 
-    def _at(self, path: Iterable[str | int]) -> Any:
-        found = self.masked
+    def _at(self, path: Iterable[str | int]) -> object:
+        found: Any = self.masked
         for key in path:
             if found == MASKED:
                 break
@@ -87,7 +87,7 @@ class Quotes:
         return found
 
 
-def written(value: Any) -> str:
+def written(value: object) -> str:
     """Return the beginning of a value as JSON."""
     return json.dumps(value, ensure_ascii=False)
 
@@ -101,7 +101,7 @@ def short(message: str) -> str:
 
 
 def plain(error: ValidationError) -> str:
-    """The reason without any value."""
+    """Return the reason without any value."""
     return f"it does not fit `{error.validator}`" if error.validator else "nothing is allowed here"
 
 

@@ -23,7 +23,7 @@ MAX_DEPTH: Final = 100
 Keys = tuple[str | int, ...]
 
 
-def parts(schema: Any, keys: Keys = ()) -> Iterator[tuple[Keys, dict[str, Any]]]:
+def parts(schema: object, keys: Keys = ()) -> Iterator[tuple[Keys, dict[str, Any]]]:
     """Yield the schema and all schemas in it that are objects, each with the keys that lead to it."""
     if not isinstance(schema, dict) or len(keys) > MAX_DEPTH:
         return
@@ -39,7 +39,7 @@ def parts(schema: Any, keys: Keys = ()) -> Iterator[tuple[Keys, dict[str, Any]]]
             yield from parts(value, (*keys, word))
 
 
-def bad_patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
+def bad_patterns(schema: object) -> Iterator[tuple[Keys, str]]:
     """Yield the patterns that can't be used, each with the keys that lead to it."""
     for keys, pattern in _patterns(schema):
         try:
@@ -48,14 +48,14 @@ def bad_patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
             yield keys, str(error)
 
 
-def slow_patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
+def slow_patterns(schema: object) -> Iterator[tuple[Keys, str]]:
     """Yield parts of patterns that take very long on some short texts, each with the keys to its pattern."""
     for keys, pattern in _patterns(schema):
         if part := slow_part(pattern):
             yield keys, part
 
 
-def _patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
+def _patterns(schema: object) -> Iterator[tuple[Keys, str]]:
     for keys, part in parts(schema):
         if isinstance(part.get("pattern"), str):
             yield (*keys, "pattern"), part["pattern"]
@@ -64,7 +64,7 @@ def _patterns(schema: Any) -> Iterator[tuple[Keys, str]]:
             yield (*keys, "patternProperties", name), name
 
 
-def unnamed(schema: Any) -> Iterator[tuple[Keys, str, str, bool]]:
+def unnamed(schema: object) -> Iterator[tuple[Keys, str, str, bool]]:
     """Yield names in `required` that `properties` lacks, if a name is like one there, or if nothing else is
     allowed.
 
@@ -83,7 +83,7 @@ def unnamed(schema: Any) -> Iterator[tuple[Keys, str, str, bool]]:
                     yield (*keys, "required", index), name, near, is_closed
 
 
-def idle_words(schema: Any) -> list[str]:
+def idle_words(schema: object) -> list[str]:
     """Return the words of a schema without any keyword that checks: they were meant as keys of payloads."""
     if not isinstance(schema, dict) or schema.keys() & (KEYWORDS - _SAYING):
         return []
@@ -91,7 +91,7 @@ def idle_words(schema: Any) -> list[str]:
     return [] if any(_meant(word, schema) for word in words) else words
 
 
-def misspelt(schema: Any) -> Iterator[tuple[Keys, str]]:
+def misspelt(schema: object) -> Iterator[tuple[Keys, str]]:
     """Yield words that are no keywords and look like one, each with the keys to it and that keyword."""
     for keys, part in parts(schema):
         for word in part:

@@ -42,7 +42,7 @@ class Work:
             self._due = perf_counter() + max(self.left(), MIN_PAUSE)
 
     def left(self) -> float:
-        """How many seconds are left. Raises ``TooMuchWork`` when there are none."""
+        """Return how many seconds are left. Raises ``TooMuchWork`` when there are none."""
         left = self._end - thread_time()
         if left <= 0:
             raise TooMuchWork

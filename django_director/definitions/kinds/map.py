@@ -132,11 +132,11 @@ def _check_over(draft: Draft, node: Node | None, report: Report) -> None:
         report.error(codes.INCOMPLETE, draft.node, f"the map “{draft.name}” has no `over`", hint)
     elif isinstance(node, ScalarNode) and not isinstance(node.value, str):
         report.error(codes.VALUE, node, f"`over` must give a list, and is {describe(node)}", hint)
-    elif isinstance(draft.own["over"], str) and not isinstance(value := _known(draft.own["over"]), list):
+    elif isinstance(draft.own["over"], str) and not isinstance(value := _find_constant(draft.own["over"]), list):
         report.error(codes.VALUE, node, f"`over` must give a list, and gives {kind_of_value(value)}", hint)
 
 
-def _known(over: str) -> Any:
+def _find_constant(over: str) -> object:
     """Return what an expression gives whatever the data; a list where that is not known."""
     expression = compile_expression(over)
     return [] if expression.references else expression.evaluate({})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_director.common.json_values import JsonValue
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.fields.expressions import Use, read_expression
 from django_director.definitions.fields.options import RUNNING_KEYS, read_priority, read_retry
@@ -92,7 +93,7 @@ def _read_concurrency(node: Node | None, report: Report) -> Concurrency | None:
     return Concurrency(limit=limit or 1, key=key, on_conflict=on_conflict or ON_CONFLICT[0])
 
 
-def _read_result(body: MappingNode, names: Names, report: Report) -> Any:
+def _read_result(body: MappingNode, names: Names, report: Report) -> JsonValue:
     uses: list[Use] = []
     result = read_expression(body, "result", report, uses)
     for use in uses:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from django_director.common.json_values import JsonValue
 from django_director.common.suggestions import did_you_mean
 from django_director.definitions.fields.expressions import note_text
 from django_director.definitions.fields.plain_values import MAX_INT, parse_duration, read_flag, read_text
 from django_director.definitions.model import Retention, Schedule
-from django_director.definitions.payloads import errors_of
+from django_director.definitions.payloads import Schema, errors_of
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.misreadings import note_misread
 from django_director.definitions.source.nodes import (
@@ -37,7 +38,7 @@ Timing = tuple[str, str]
 """The kind and the value of a ``Schedule``."""
 
 
-def read_periodic(node: Node | None, schema: Any, report: Report) -> tuple[Schedule, ...]:
+def read_periodic(node: Node | None, schema: Schema | None, report: Report) -> tuple[Schedule, ...]:
     """Return the schedules of a workflow; their payloads are checked against ``schema`` unless it is ``None``."""
     if node is None:
         return ()
@@ -46,7 +47,7 @@ def read_periodic(node: Node | None, schema: Any, report: Report) -> tuple[Sched
     return tuple(schedule for schedule in read if schedule is not None)
 
 
-def _read_entry(node: Node, schema: Any, report: Report) -> Schedule | None:
+def _read_entry(node: Node, schema: Schema | None, report: Report) -> Schedule | None:
     if not isinstance(node, MappingNode):
         message = f"`periodic` must be a mapping or a list of mappings, and is {describe(node)}"
         report.error(codes.VALUE, node, message, _timing_hint(text_of(node) or ""))
@@ -163,7 +164,7 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _read_payload(node: MappingNode, schema: Any, report: Report) -> Any:
+def _read_payload(node: MappingNode, schema: Schema | None, report: Report) -> JsonValue:
     given = node.get("payload")
     payload = {} if given is None else plain(given)
     if given is not None:

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from django_director.common.json_values import NotStorable, normalise
+from django_director.common.json_values import JsonValue, NotStorable, normalise
 from django_director.common.suggestions import LISTED
 from django_director.definitions.json_schema.subschemas import TYPES, idle_words, misspelt, slow_patterns, unnamed
 from django_director.definitions.payloads import PayloadError, Schema, problems_of
@@ -55,7 +55,7 @@ def _read_file(name: str, node: Node, folder: Path, report: Report) -> Schema | 
     return _checked(schema, node, f"the schema {shown}", report)
 
 
-def _load(folder: Path, name: str) -> Any:
+def _load(folder: Path, name: str) -> JsonValue:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise SchemaFileError(f"lies outside `{FOLDER}/`")
@@ -82,7 +82,7 @@ def _refuse_constant(text: str) -> None:
     raise SchemaFileError(f"holds {text}, which JSON does not have")
 
 
-def _checked(schema: Any, node: Node, what: str, report: Report) -> Schema | None:
+def _checked(schema: object, node: Node, what: str, report: Report) -> Schema | None:
     if not isinstance(schema, dict | bool):
         report.error(codes.SCHEMA, node, f"{what} must be an object", "begin with `type: object`")
         return None
@@ -92,11 +92,11 @@ def _checked(schema: Any, node: Node, what: str, report: Report) -> Schema | Non
         _report(problem, node, what, report)
     if problems:
         return None
-    _note(schema, node, what, report)
+    _note_doubts(schema, node, what, report)
     return schema
 
 
-def _note(schema: Schema, node: Node, what: str, report: Report) -> None:
+def _note_doubts(schema: Schema, node: Node, what: str, report: Report) -> None:
     for keys, near in islice(misspelt(schema), MAX_NOTES):
         message = f"{what} has `{keys[-1]}`, which means nothing in a JSON Schema"
         report.note(codes.KEYWORD, key_at(node, keys), message, f"did you mean `{near}`?")

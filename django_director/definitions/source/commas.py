@@ -31,7 +31,7 @@ def mend_pairs(pairs: list[Pair], report: Report) -> list[Pair]:
     number = 0
     while number < len(pairs):
         key, value = pairs[number]
-        whole, parts = _mend(value, _lone_keys(pairs, number + 1), report, "{…}")
+        whole, parts = _mend_value(value, _lone_keys(pairs, number + 1), report, "{…}")
         mended.append((key, whole))
         number += 1 + parts
     return mended
@@ -43,7 +43,7 @@ def mend_items(items: list[Node], report: Report) -> list[Node]:
     number = 0
     while number < len(items):
         following = (items[index] for index in range(number + 1, len(items)))
-        whole, parts = _mend(items[number], following, report, "[…]")
+        whole, parts = _mend_value(items[number], following, report, "[…]")
         mended.append(whole)
         number += 1 + parts
     return mended
@@ -57,7 +57,7 @@ def _lone_keys(pairs: list[Pair], start: int) -> Iterator[Node]:
         yield key
 
 
-def _mend(first: Node, following: Iterable[Node], report: Report, where: str) -> tuple[Node, int]:
+def _mend_value(first: Node, following: Iterable[Node], report: Report, where: str) -> tuple[Node, int]:
     """Return the value as it was meant, report it, and return how many of the ``following`` parts belong to it."""
     if not isinstance(first, ScalarNode) or not first.is_plain or not _is_open(first.text, where):
         return first, 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
 import yaml
 
@@ -27,6 +27,23 @@ _IN_QUOTES: Final = 'an expression stands in quotes: "${{ … }}"'
 _SPELT: Final = "write out what is meant here"
 _DURATION: Final = "; a duration is written as 1h30m"
 _NO_KEY: Final = "did you forget a dash or quotes?"
+
+
+class Marked(Protocol):
+    """An event of PyYAML that knows where it begins and ends in the text, as all do that PyYAML itself makes."""
+
+    start_mark: Any
+    end_mark: Any
+
+
+class Scalar(Marked, Protocol):
+    """The event of a text; ``style`` is the quotes or the sign of a block, if it has any."""
+
+    style: str | None
+
+
+Content: TypeAlias = yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent
+"""The event with which a node begins that is no alias."""
 
 
 class _Refused(Exception):
@@ -57,7 +74,7 @@ class _Composer:
         self.next: Callable[[], Any] = _LOADER(text).get_event
         self.resolved: dict[str, Value] = {}
         self.report = report
-        self.anchors: dict[str, Node | None] = {}
+        self.anchors: dict[str | None, Node | None] = {}
         self.total = 0
 
     def document(self) -> Node | None:
@@ -71,7 +88,7 @@ class _Composer:
             self.refuse(codes.DOCUMENTS, following, "a second document begins here", "take out this `---`")
         return root
 
-    def node(self, event: Any, level: int) -> Node:
+    def node(self, event: yaml.AliasEvent | Content, level: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, level)
         if event.tag is not None:
@@ -87,7 +104,7 @@ class _Composer:
             self.anchors[event.anchor] = node
         return node
 
-    def content(self, event: Any, level: int) -> Node:
+    def content(self, event: Content, level: int) -> Node:
         if isinstance(event, yaml.ScalarEvent):
             return self.scalar(event)
         if level + 1 > MAX_LEVELS:
@@ -96,7 +113,7 @@ class _Composer:
             return self.sequence(event, level + 1)
         return self.mapping(event, level + 1)
 
-    def alias(self, event: Any, level: int) -> Node:
+    def alias(self, event: yaml.AliasEvent, level: int) -> Node:
         if event.anchor not in self.anchors:
             hint = f"write `&{event.anchor}` before what it stands for, above this line"
             self.refuse(codes.ALIAS, event, f"the alias `*{event.anchor}` has no anchor before it", hint)
@@ -108,7 +125,7 @@ class _Composer:
             self.refuse_depth(event)
         return node
 
-    def scalar(self, event: Any) -> ScalarNode:
+    def scalar(self, event: yaml.ScalarEvent) -> ScalarNode:
         text: str = event.value
         value: Value = text
         if not event.style and event.tag is None:
@@ -118,7 +135,7 @@ class _Composer:
         is_plain = not event.style and event.tag is None
         return ScalarNode(value=value, text=text, offset=_offset(event, text), is_plain=is_plain, **_mark(event))
 
-    def resolve(self, event: Any, text: str) -> Value:
+    def resolve(self, event: Marked, text: str) -> Value:
         if text not in self.resolved:
             try:
                 self.resolved[text] = resolve(text)
@@ -133,7 +150,7 @@ class _Composer:
                 return text
         return self.resolved[text]
 
-    def sequence(self, event: Any, level: int) -> ListNode:
+    def sequence(self, event: yaml.SequenceStartEvent, level: int) -> ListNode:
         node = ListNode(**_mark(event))
         while not isinstance(item := self.next(), yaml.SequenceEndEvent):
             node.items.append(self.node(item, level))
@@ -142,7 +159,7 @@ class _Composer:
         node.height = 1 + max((item.height for item in node.items), default=0)
         return node
 
-    def mapping(self, event: Any, level: int) -> MappingNode:
+    def mapping(self, event: yaml.MappingStartEvent, level: int) -> MappingNode:
         node = MappingNode(**_mark(event))
         merged: list[MappingNode] = []
         height = 0
@@ -195,7 +212,7 @@ class _Composer:
             report, code, what = self.report, codes.DUPLICATE_KEY, "key"
         report.error(code, key, f"the {what} “{key.text}” stands twice, first at {where}", "keep one of them")
 
-    def count(self, nodes: int, event: Any) -> None:
+    def count(self, nodes: int, event: Marked) -> None:
         self.total += nodes
         if self.total > MAX_NODES:
             self.refuse(
@@ -205,7 +222,7 @@ class _Composer:
                 "split the file, or use fewer aliases",
             )
 
-    def refuse_depth(self, event: Any) -> NoReturn:
+    def refuse_depth(self, event: Marked) -> NoReturn:
         self.refuse(
             codes.TOO_LARGE,
             event,
@@ -213,11 +230,11 @@ class _Composer:
             "make a workflow of its own of the inner part",
         )
 
-    def refuse(self, code: str, event: Any, message: str, hint: str) -> NoReturn:
+    def refuse(self, code: str, event: Marked, message: str, hint: str) -> NoReturn:
         self.error(code, event, message, hint)
         raise _Refused
 
-    def error(self, code: str, event: Any, message: str, hint: str) -> None:
+    def error(self, code: str, event: Marked, message: str, hint: str) -> None:
         self.report.error(code, Node(**_mark(event)), message, hint)
 
 
@@ -242,11 +259,11 @@ def not_text(what: str, node: ScalarNode) -> str:
 _READ_AS: Final = {True: "true", False: "false", None: "null"}
 
 
-def _mark(event: Any) -> dict[str, Any]:
+def _mark(event: Marked) -> dict[str, Any]:
     return {"line": event.start_mark.line + 1, "column": event.start_mark.column + 1}
 
 
-def _offset(event: Any, text: str) -> int:
+def _offset(event: Scalar, text: str) -> int:
     start, end = event.start_mark, event.end_mark
     quotes = 1 if event.style else 0
     as_written = start.line == end.line and end.column - start.column == len(text) + 2 * quotes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from django_director.common.json_values import JsonValue
 
 from .scalars import is_number_elsewhere
 
@@ -62,7 +63,7 @@ def text_of(node: Node | None) -> str | None:
     return node.value if isinstance(node, ScalarNode) and isinstance(node.value, str) else None
 
 
-def plain(node: Node) -> Any:
+def plain(node: Node) -> JsonValue:
     """Return the node as a JSON value. Aliases give copies, so nothing is shared."""
     if isinstance(node, MappingNode):
         return {key: plain(entry.value) for key, entry in node.entries.items()}

@@ -61,7 +61,7 @@ class Report:
         workflow: str | None = None,
         step: str | None = None,
         known: frozenset[str] | None = None,
-        schema: Any = None,
+        schema: dict[str, Any] | bool | None = None,
         tasks: Node | None = None,
     ) -> Report:
         """Return a report of what is found in a workflow or step; it shares the problems. ``None`` changes

@@ -58,7 +58,7 @@ class _Seen:
         self.opened: list[Any] = []
         self.quoted: Any = None
 
-    def add(self, token: Any) -> None:
+    def add(self, token: yaml.Token) -> None:
         if isinstance(token, yaml.FlowSequenceStartToken | yaml.FlowMappingStartToken):
             self.opened.append(token)
         elif isinstance(token, yaml.FlowSequenceEndToken | yaml.FlowMappingEndToken) and self.opened:
@@ -66,7 +66,7 @@ class _Seen:
         self.quoted = token if isinstance(token, yaml.ScalarToken) and token.style in ("'", '"') else None
 
 
-def _of_quotes(token: Any, place: Node) -> tuple[Node, str, str]:
+def _of_quotes(token: yaml.ScalarToken, place: Node) -> tuple[Node, str, str]:
     """Return place, message and hint of a text in quotes that has ended too late, or too early."""
     first, last = token.start_mark.line + 1, token.end_mark.line + 1
     if first != last:
@@ -77,7 +77,7 @@ def _of_quotes(token: Any, place: Node) -> tuple[Node, str, str]:
     return place, "the text in quotes has ended before this", hint
 
 
-def _node(mark: Any) -> Node:
+def _node(mark: yaml.Mark) -> Node:
     return Node(line=mark.line + 1, column=mark.column + 1)
 
 

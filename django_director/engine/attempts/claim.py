@@ -43,7 +43,7 @@ class RunSnapshot:
 
     @classmethod
     def of(cls, run: Run, generation: int) -> RunSnapshot:
-        """The snapshot of a run in one of its generations."""
+        """Return the snapshot of a run in one of its generations."""
         return cls(pk=run.pk, generation=generation, parent_task_id=run.parent_task_id)
 
 
@@ -106,7 +106,7 @@ def claim(
 
 
 def _graph_of(ticket: Ticket) -> Graph | None:
-    """The graph of the version that a message names; ``None`` if its run was deleted. Raises ``UnfitMessage``."""
+    """Return the graph of a message's version; ``None`` if its run was deleted. Raises ``UnfitMessage``."""
     try:
         return statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
     except WorkflowVersion.DoesNotExist:
@@ -143,7 +143,7 @@ def _send_started(task_id: UUID) -> None:
 
 
 def of_row(task: Task) -> Claim:
-    """The claim of a running task whose row was read with its run and version.
+    """Return the claim of a running task whose row was read with its run and version.
 
     It is enough to end the task, but has no payload and no values from the steps before.
     """
@@ -212,7 +212,7 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
 
 
 def _take(
-    ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: Any
+    ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: object
 ) -> list[Row]:
     """Claim the task and read what it needs; return no rows if this message may not run it."""
     values = ticket.params | {"token": token} | by

@@ -59,7 +59,7 @@ def taking_and_reading(
 
 def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:
     # Not the `run_id` of the row: PostgreSQL might then read all runs that are running, to look it up among them.
-    # That the row is of this run follows from its id, see `Ticket.fits`.
+    # The row's id says already that it is of this run, see `Ticket.fits`.
     run = Run.objects.filter(pk=Param("run", UUID_FIELD), version__content_hash=Param("version", TEXT))
     if not is_hook:
         run = run.filter(status=RunStatus.RUNNING, paused_at=None)

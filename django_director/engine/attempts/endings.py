@@ -24,6 +24,7 @@ from django_director.engine import outbox, stopping, transitions
 from django_director.engine.flow import advance, hooks, items
 from django_director.graph import Graph, Node
 from django_director.models import Attempt, Run, Task
+from django_director.models.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
 
 from . import finish_fast
@@ -32,7 +33,7 @@ from .failures import Failure as Failure
 from .unwritten import KEPT
 
 
-def suspend(claim: Claim, **columns: Any) -> bool:
+def suspend(claim: Claim, **columns: object) -> bool:
     """Let a claimed task wait, without a worker, until somebody ends or queues it.
 
     ``columns`` say for what, such as ``not_before`` or ``deadline_at``.
@@ -42,12 +43,12 @@ def suspend(claim: Claim, **columns: Any) -> bool:
     return held
 
 
-def end_row(task: Task, status: TaskStatus, **columns: Any) -> bool:
+def end_row(task: Task, status: TaskStatus, **columns: object) -> bool:
     """End a task whose row was read, with its run and version, if it is as it was."""
     return _end_row(_as_read(task), task, status, columns)
 
 
-def end_waiting(task: Task, status: TaskStatus, **columns: Any) -> bool:
+def end_waiting(task: Task, status: TaskStatus, **columns: object) -> bool:
     """End a waiting task, whose row was read, if it is as it was and its run goes on.
 
     In a stopped run the sweep ends it.
@@ -58,7 +59,7 @@ def end_waiting(task: Task, status: TaskStatus, **columns: Any) -> bool:
     return _end_row(_as_read(task).waiting().filter(Exists(going)), task, status, columns)
 
 
-def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) -> bool:
+def _end_row(row: TaskQuerySet, task: Task, status: TaskStatus, columns: dict[str, Any]) -> bool:
     if not row.filter(status=task.status).update(**transitions.ended(status) | columns):
         return False
     if status == TaskStatus.FAILED:
@@ -76,7 +77,7 @@ def _end_row(row: Any, task: Task, status: TaskStatus, columns: dict[str, Any]) 
     return True
 
 
-def write_success(claim: Claim, result: Any) -> bool:
+def write_success(claim: Claim, result: object) -> bool:
     """Write the result of a claimed task, and what follows from its success."""
     ending = finish_fast.succeeding(row_seconds())
     if not ending.execute(task=claim.task_id, token=claim.token, result=result):
@@ -156,7 +157,7 @@ def write_loss(task: Task, failure: Failure) -> bool:
     return fail_row(task, replace(failure, error=error), crashes=F("crashes") + 1)
 
 
-def fail_row(task: Task, failure: Failure, **changes: Any) -> bool:
+def fail_row(task: Task, failure: Failure, **changes: object) -> bool:
     """Fail a task whose row was read, with its run, if it is as it was."""
     return end_row(task, TaskStatus.FAILED, **failure.columns(), **changes)
 
@@ -172,7 +173,7 @@ def retry_row(task: Task, failure: Failure, delay: float) -> bool:
     return True
 
 
-def _try_again(row: Any, task_id: UUID, sequence: int, failure: Failure, delay: float) -> bool:
+def _try_again(row: QuerySet[Task], task_id: UUID, sequence: int, failure: Failure, delay: float) -> bool:
     changes = transitions.queued_again(sequence) if delay <= 0 else transitions.waiting(not_before=later(delay))
     columns = failure.columns()
     if not row.update(**changes, **columns, failures=F("failures") + 1):
@@ -195,7 +196,7 @@ def _publish_again(claim: Claim) -> None:
     after_commit(partial(outbox.publish, [message]))
 
 
-def _as_read(task: Task) -> Any:
+def _as_read(task: Task) -> TaskQuerySet:
     rows = Task.objects.filter(pk=task.pk, sequence=task.sequence, claim=task.claim, lease_until=task.lease_until)
     return limited(rows if task.claim is None else rows.exclude(KEPT))
 

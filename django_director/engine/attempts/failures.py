@@ -24,12 +24,12 @@ class Failure:
     outcome: str = Attempt.Outcome.FAILED
 
     def in_ascii(self) -> Failure:
-        """The failure with its error alone, as ASCII with escapes."""
+        """Return the failure with its error alone, as ASCII with escapes."""
         text = self.error[:MAX_ERROR].encode("ascii", "backslashreplace").decode()
         return Failure(error=text.replace("\0", "\\x00"), outcome=self.outcome)
 
     def columns(self) -> dict[str, str]:
-        """The columns of a task for this failure, cut to size. Of a traceback the end is kept, which says more."""
+        """Return the columns of a task for this failure, cut to size. Of a traceback the end is kept."""
         return {
             "error": storable(self.error)[:MAX_ERROR],
             "traceback": storable(self.traceback)[-director.MAX_TRACEBACK :],

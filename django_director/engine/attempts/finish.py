@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from django_director.common import failpoints
 from django_director.db.functions import later
@@ -23,8 +23,10 @@ from .claim import Claim
 from .failures import Failure, stored
 from .unwritten import End, of_failure, or_keep
 
+Arguments = TypeVarTuple("Arguments")
 
-def finish(claim: Claim, result: Any) -> bool:
+
+def finish(claim: Claim, result: object) -> bool:
     """Commit the (normalised) result of a claimed task and what follows from its success."""
     failpoints.point("finish.before")
     return or_keep(partial(_finish, claim, result), claim, End.SUCCESS, lambda: {"result": result})
@@ -81,7 +83,7 @@ def mark_lost(task: Task, failure: Failure) -> bool:
     return endings.write_loss(task, failure)
 
 
-def _finish(claim: Claim, result: Any) -> bool:
+def _finish(claim: Claim, result: object) -> bool:
     if statement(partial(finish_fast.at_once, claim, result), patience=WORKER_PATIENCE):
         advance.announce_task(claim.task_id)
         failpoints.point("finish.committed")
@@ -89,5 +91,5 @@ def _finish(claim: Claim, result: Any) -> bool:
     return transact(partial(endings.write_success, claim, result), patience=WORKER_PATIENCE)
 
 
-def _patiently(end: Callable[..., bool], *args: Any) -> Callable[[], bool]:
+def _patiently(end: Callable[[*Arguments], bool], *args: *Arguments) -> Callable[[], bool]:
     return partial(transact, partial(end, *args), patience=WORKER_PATIENCE)

@@ -37,7 +37,7 @@ from .claim import Claim
 
 @prepared
 def succeeding(lock_seconds: float | None) -> Update:
-    """The statement that ends a claimed task as a success: parameters ``task``, ``token``, ``result``."""
+    """Return the statement that ends a claimed task as a success: parameters ``task``, ``token``, ``result``."""
     result = Param("result", Task._meta.get_field("result"))
     return Update(_mine(lock_seconds), **transitions.succeeded(result))
 
@@ -47,7 +47,7 @@ def _mine(lock_seconds: float | None) -> QuerySet[Task]:
     return mine if lock_seconds is None else mine.filter(wait_at_most(lock_seconds))
 
 
-def at_once(claim: Claim, result: Any) -> bool:
+def at_once(claim: Claim, result: object) -> bool:
     """Commit the result of a claimed task with what follows from it; return ``False`` if nothing was done."""
     if claim.node.map_position is not None:
         return can_pair() and not claim.graph.definition.fail_fast and _item(claim, result)
@@ -66,7 +66,7 @@ def at_once(claim: Claim, result: Any) -> bool:
     return span is not None and _queue(claim, span, values)
 
 
-def _item(claim: Claim, result: Any) -> bool:
+def _item(claim: Claim, result: object) -> bool:
     """End a task for an item, if another task follows for it, or if the item counts and lets no other begin."""
     node, run = claim.node, claim.run
     way = items.onward(claim.graph, node, TaskStatus.SUCCESS)

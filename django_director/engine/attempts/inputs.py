@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from django.db.models import Case, F, JSONField, When
+from django.db.models import Case, F, JSONField, QuerySet, When
 
 from django_director.common import ids
 from django_director.conf import director
@@ -57,7 +57,7 @@ def read_rows(ticket: Ticket, graph: Graph, node: Node, values: Values | None) -
     return [*own, *(_many(ticket, used, node, values) if used else ())]
 
 
-def few_rows(select: Select, node: Node, **values: Any) -> list[Row]:
+def few_rows(select: Select, node: Node, **values: object) -> list[Row]:
     """Read rows with the statement ``selecting_rows`` and its parameters."""
     return _made(select.rows(**values), ("item",) if node.takes_item else ())
 
@@ -76,7 +76,7 @@ def with_maps(run_id: UUID, made: Mapping[int, int], rows: list[Row]) -> tuple[l
 
 
 def ids_before(ticket: Ticket, node: Node) -> list[UUID]:
-    """The ids of the tasks whose results a task receives; at most two, as only one is read in one statement."""
+    """Return the ids of the tasks whose results a task receives; at most two, as one statement reads only one."""
     positions = islice(expand(node.shape.spans()), 2)
     if node.is_hook:
         generation = outbox.generation_of(ticket.sequence)
@@ -88,7 +88,7 @@ def ids_before(ticket: Ticket, node: Node) -> list[UUID]:
 
 @prepared
 def selecting_rows(upstream: int, has_item: bool) -> Select:
-    """The statement that reads the row ``task``, with its item if any, and ``before`` if ``upstream`` is 1."""
+    """Return the statement that reads the row ``task``, with its item, and ``before`` if ``upstream`` is 1."""
     task, before = Param("task", UUID_FIELD), Param("before", UUID_FIELD)
     rows = Task.objects.filter(pk__in=[task, before][: 1 + upstream])
     return Select(_columns(rows, task, "result", *(("item",) if has_item else ())))
@@ -99,7 +99,7 @@ def _first(chosen: list[UUID]) -> UUID | None:
 
 
 def _item_rows(ticket: Ticket, graph: Graph, node: Node, values: Values) -> list[Row]:
-    """The rows that a task for an item needs: those of its item, and those of steps outside of the map."""
+    """Return the rows that a task for an item needs: those of its item, and those of steps outside of the map."""
     inside = {node.position, *expand(node.shape.spans())}
     inside.update(position for position in expand(values.tasks) if position >= len(graph.nodes))
     if values.uses_item:
@@ -127,9 +127,9 @@ def _made(rows: Iterable[Sequence[Any]], more: Sequence[str] = ()) -> list[Row]:
     return [Row(*row[:FIXED], **dict(zip(more, row[FIXED:], strict=True))) for row in rows]
 
 
-def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *more: str) -> Any:
+def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *more: str) -> QuerySet[Any, Any]:
     payload = Case(When(pk=own, then=F("run__payload")), output_field=JSONField())
-    return (
+    rows: QuerySet[Any, Any] = (
         tasks.order_by()
         .annotate(own_payload=payload)
         .values_list(
@@ -146,3 +146,4 @@ def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *mo
             *more,
         )
     )
+    return rows

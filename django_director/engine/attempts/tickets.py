@@ -45,7 +45,7 @@ class Ticket:
     map_index: int = -1
 
     @classmethod
-    def parse(cls, message_id: object, name: str, header: Any) -> Ticket:
+    def parse(cls, message_id: object, name: str, header: object) -> Ticket:
         """Read the id of a message for the Celery task ``name``, and its header. Raises ``UnfitMessage``."""
         try:
             task_id, sequence = ids.parse_message_id(message_id)
@@ -97,20 +97,20 @@ def _uuid(value: Any) -> UUID:
     return UUID(value)
 
 
-def _number(value: Any) -> int:
+def _number(value: object) -> int:
     if type(value) is not int or not 0 <= value <= MAX_NUMBER:
         raise ValueError
     return value
 
 
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     if not isinstance(value, str) or len(value) > HASH_LENGTH or not (value.isascii() and value.isalnum()):
         raise ValueError
     return value
 
 
 def node_of(ticket: Ticket, graph: Graph) -> Node:
-    """The node of the task that a message names, in the version that it names. Raises ``UnfitMessage``."""
+    """Return the node of the task that a message names, in the version that it names. Raises ``UnfitMessage``."""
     try:
         node = graph.node(ticket.position)
     except IndexError:

@@ -82,5 +82,5 @@ def keep(claim: Claim, end: End, content: dict[str, Any]) -> bool:
 
 
 def of_failure(failure: Failure) -> dict[str, Any]:
-    """The content that is kept of an attempt that failed."""
+    """Return the content that is kept of an attempt that failed."""
     return {**failure.columns(), "outcome": failure.outcome}

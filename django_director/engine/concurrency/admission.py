@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 from django.db.models import Case, Count, Exists, F, OuterRef, Subquery, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from django_director.common import failpoints
@@ -139,7 +140,7 @@ def _holders(run: Run) -> RunQuerySet:
 
 
 def _free_slot(run: Run) -> int | None:
-    """The lowest free slot of the run's key; ``None`` if as many are held as the run's version allows."""
+    """Return the lowest free slot of the run's key; ``None`` if as many are held as the run's version allows."""
     held = set(statement(lambda: list(_holders(run).values_list("slot", flat=True))))
     if len(held) >= policy(run).limit:
         return None
@@ -171,8 +172,8 @@ def _write_admission(run: Run, slot: int) -> bool:
     return True
 
 
-def _deadline(run: Run, timeout: float | None) -> Any:
-    """The deadline of a run that begins now. The time that a step gives a child run counts since its creation."""
+def _deadline(run: Run, timeout: float | None) -> Combinable | None:
+    """Return the deadline of a run that begins now; a step's time for a child run counts since its creation."""
     if run.parent_task_id is None:
         return None if timeout is None else later(timeout)
     if timeout is None:

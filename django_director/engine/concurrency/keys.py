@@ -21,8 +21,8 @@ _PLAIN: Final = re.compile(r'[a-z0-9_.:"-]{1,120}')
 """What every database compares byte by byte. Others depend on the collation: case, accents, blanks at the end."""
 
 
-def key_of(graph: Graph, payload: Any, facts: dict[str, Any]) -> str | None:
-    """The key of a run with this payload, whose expression knows ``facts`` as ``run``; ``None`` without a key.
+def key_of(graph: Graph, payload: object, facts: dict[str, Any]) -> str | None:
+    """Return the key of a run with this payload, or ``None``; its expression knows ``facts`` as ``run``.
 
     Raises ``InvalidPayload`` when the expression fails. Its message holds no secret of the payload.
     """
@@ -38,12 +38,12 @@ def key_of(graph: Graph, payload: Any, facts: dict[str, Any]) -> str | None:
         raise _refusal(graph, values, payload, facts, error) from None
 
 
-def _value(values: Values, payload: Any, facts: dict[str, Any]) -> Any:
+def _value(values: Values, payload: object, facts: dict[str, Any]) -> object:
     return values.evaluate("key", {"payload": payload, "run": facts})
 
 
 def _refusal(
-    graph: Graph, values: Values, payload: Any, facts: dict[str, Any], error: ExpressionError
+    graph: Graph, values: Values, payload: object, facts: dict[str, Any], error: ExpressionError
 ) -> InvalidPayload:
     schema = graph.definition.schema
     texts = Redactor(payload, schema, None)
@@ -52,7 +52,7 @@ def _refusal(
     return InvalidPayload([{"path": "", "message": full}], [{"path": "", "message": plain}])
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
     """Turn a JSON value into a key. Values that are equal in an expression have the same key, others never."""
     text = json.dumps(_as_compared(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     if _PLAIN.fullmatch(text):
@@ -61,11 +61,11 @@ def text_of(value: Any) -> str:
 
 
 def readable(key: str) -> str:
-    """The beginning of a key's value, without the digest."""
+    """Return the beginning of a key's value, without the digest."""
     return key if _PLAIN.fullmatch(key) else key[: -len(_DIGEST)] + "…" * (len(key) >= READABLE + len(_DIGEST))
 
 
-def _as_compared(value: Any) -> Any:
+def _as_compared(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list):

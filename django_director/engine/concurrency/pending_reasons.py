@@ -34,7 +34,7 @@ class Waiting:
 
 
 def of_runs(runs: Iterable[Run]) -> dict[UUID, Waiting]:
-    """What each pending run of ``runs`` waits for, by its id. One query, or none if no run is pending."""
+    """Return what each pending run of ``runs`` waits for, by its id. One query, or none if no run is pending."""
     chosen = [run.pk for run in runs if run.status == RunStatus.PENDING]
     if not chosen:
         return {}
@@ -47,7 +47,7 @@ def of_runs(runs: Iterable[Run]) -> dict[UUID, Waiting]:
 
 
 def of_run(run: Run) -> Waiting | None:
-    """What a run waits for; ``None`` if it is not pending."""
+    """Return what a run waits for; ``None`` if it is not pending."""
     return of_runs([run]).get(run.pk)
 
 

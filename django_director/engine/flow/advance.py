@@ -98,7 +98,7 @@ def holds_slot(graph: Graph) -> bool:
 
 @prepared
 def ending(frees_slot: bool) -> Update:
-    """The statement that ends a running run: parameters ``run``, ``outcome``, ``error``."""
+    """Return the statement that ends a running run: parameters ``run``, ``outcome``, ``error``."""
     running = Run.objects.filter(pk=Param("run", UUID_FIELD), status=RunStatus.RUNNING, stop=Stop.NONE)
     return Update(
         running, **transitions.run_ended(Param("outcome", TEXT), Param("error", TEXT), has_key=frees_slot)
@@ -136,7 +136,7 @@ def _send_finished(run_id: UUID) -> None:
 
 
 def first_error(run_id: UUID, graph: Graph) -> str:
-    """The error of a failed run: that of its first task that failed and was not forgiven."""
+    """Return the error of a failed run: that of its first task that failed and was not forgiven."""
     failed = Task.objects.filter(run_id=run_id).steps().failed()
     if graph.forgiven:
         failed = failed.exclude(positions_in(graph.forgiven))

@@ -60,19 +60,19 @@ def insert_counters(run_id: UUID, counters: Iterable[tuple[int, int, Tally]]) ->
 
 
 def gate_rows(graph: Graph, tallies: Sequence[Tally]) -> Iterator[tuple[int, ...]]:
-    """The rows of a graph's joins: the values of ``COLUMNS`` for each."""
+    """Return the rows of a graph's joins: the values of ``COLUMNS`` for each."""
     counted = ((gate, tallies[gate.seq]) for gate in graph.gates)
     return ((gate.seq, gate.total - tally.ended, tally.failed, tally.skipped) for gate, tally in counted)
 
 
 def parameters(arrival: Tally) -> dict[str, int]:
-    """The members that have ended, as parameters of ``stays_closed`` and ``opens``."""
+    """Return the members that have ended, as parameters of ``stays_closed`` and ``opens``."""
     return {"ended": arrival.ended, _FAILED: arrival.failed, _SKIPPED: arrival.skipped}
 
 
 @prepared
 def stays_closed() -> Update:
-    """The statement that counts at a gate that stays closed.
+    """Return the statement that counts at a gate that stays closed.
 
     Parameters: ``run``, ``seq``, ``ended``, ``failed``, ``skipped``.
     """
@@ -81,7 +81,7 @@ def stays_closed() -> Update:
 
 
 def counting_success(condition: Exists) -> Update:
-    """The statement that counts a success at a gate that stays closed, if ``condition`` holds.
+    """Return the statement that counts a success at a gate that stays closed, if ``condition`` holds.
 
     Parameters: ``run``, ``seq``.
     """
@@ -90,7 +90,7 @@ def counting_success(condition: Exists) -> Update:
 
 @prepared
 def opens() -> Update:
-    """The statement that counts the last members at a gate, which opens it. Parameters: see ``stays_closed``."""
+    """Return the statement that counts a gate's last members and opens it; parameters as of ``stays_closed``."""
     gate = _gate().filter(remaining=Param("ended", INTEGER))
     return Update(gate, remaining=0, **_added())
 

@@ -28,7 +28,7 @@ ALWAYS: Final = "always"
 
 
 def chains(graph: Graph, outcome: RunStatus) -> list[tuple[Node, ...]]:
-    """The lists of hooks that run after an outcome, in their order."""
+    """Return the lists of hooks that run after an outcome, in their order."""
     return [graph.hooks[name] for name in (BY_OUTCOME[outcome], ALWAYS) if name in graph.hooks]
 
 

@@ -32,13 +32,13 @@ def read_items(run_id: UUID, graph: Graph, node: Node, count: int) -> Items:
 
 
 def statuses(run_id: UUID, node: Node) -> dict[Place, str]:
-    """The statuses of the tasks for all items of a map, by item and position."""
+    """Return the statuses of the tasks for all items of a map, by item and position."""
     rows = inside(run_id, node).values_list("map_index", "position", "status").order_by()
     return {(index, position): status for index, position, status in rows.iterator()}
 
 
 def inside(run_id: UUID, node: Node) -> TaskQuerySet:
-    """The tasks for the items of a map."""
+    """Return the tasks for the items of a map."""
     assert node.body is not None
     first, end = node.body
     tasks: TaskQuerySet = Task.objects.filter(run_id=run_id, position__gte=first, position__lt=end)
@@ -46,7 +46,7 @@ def inside(run_id: UUID, node: Node) -> TaskQuerySet:
 
 
 def waiting_maps(run_id: UUID) -> dict[int, int]:
-    """The maps of a run that wait for their items: the number of items of each, by position."""
+    """Return the maps of a run that wait for their items: the number of items of each, by position."""
     rows = Task.objects.filter(run_id=run_id).nodes().waiting().filter(map_count__isnull=False)
     return dict(rows.values_list("position", "map_count"))
 

@@ -56,7 +56,7 @@ def advance_item(run: RunRef, graph: Graph, node: Node, index: int, status: Task
 
 
 def map_of(graph: Graph, node: Node) -> Node:
-    """The node of the map that a task inside it belongs to."""
+    """Return the node of the map that a task inside it belongs to."""
     assert node.map_position is not None
     return graph.nodes[node.map_position]
 
@@ -85,7 +85,7 @@ def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: i
 
 
 def error_of(status: TaskStatus, failed: int, count: int) -> str:
-    """The error of a map with this status, of whose ``count`` items ``failed`` have failed."""
+    """Return the error of a map with this status, of whose ``count`` items ``failed`` have failed."""
     return f"{failed:,} of {count:,} items failed" if status == TaskStatus.FAILED else ""
 
 
@@ -118,7 +118,7 @@ def _lowest(
 
 
 def _beginnings(run: RunRef, graph: Graph, node: Node) -> range:
-    """The positions at which an item may begin: after a retry some items keep their first tasks."""
+    """Return the positions at which an item may begin: after a retry some items keep their first tasks."""
     assert node.body is not None
     ready = items.beginning(graph, node).ready
     if ready is None:
@@ -175,7 +175,7 @@ def _count(run_id: UUID, number: int, tally: Tally) -> Tally | None:
 
 
 def _tally(run_id: UUID, graph: Graph, node: Node, index: int, settled: Mapping[int, str]) -> Tally:
-    """What an item has come to, read from all of its tasks."""
+    """Return what an item has come to, read from all of its tasks."""
     body = map_of(graph, node).body
     assert body is not None
     chosen = [ids.item_id(run_id, position, index) for position in range(*body)]

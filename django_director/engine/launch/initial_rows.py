@@ -9,6 +9,8 @@ from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
+from django.db.models.expressions import Combinable
+
 from django_director.common import ids
 from django_director.conf import director
 from django_director.db.bulk_inserts import BATCH, Insert, InsertMany, InsertTree, as_text, rows_as_text
@@ -84,7 +86,7 @@ def fit_at_once(graph: Graph) -> bool:
 
 
 def _given(run: Run) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """The names of the columns that differ from their defaults, and the values of all columns."""
+    """Return the names of the columns that differ from their defaults, and the values of all columns."""
     values = {name: getattr(run, name) for name in DEFAULTS}
     return tuple(name for name, value in values.items() if value != DEFAULTS[name]), values
 
@@ -103,7 +105,7 @@ def insert_tasks(run: Run, graph: Graph, not_before: datetime | None) -> None:
     def moment(seconds: float) -> str | None:
         return as_text(MOMENT, run.created_at + timedelta(seconds=seconds))
 
-    # Those of a run that waits for a slot are queued when it has one.
+    # The first tasks of a run that waits for a slot are queued when it has one.
     ready = repeat(PENDING) if run.status == RunStatus.PENDING else _ready_states(moment, not_before)
     _inserting_tasks().execute(_task_rows(run.pk, graph, _states(graph, moment, ready)), run=run.pk)
 
@@ -128,8 +130,8 @@ def _inserting_pending(
     return Insert(Run, **_params(given) | times | {"created_at": _created(lock_seconds)})
 
 
-def _created(lock_seconds: float | None) -> Any:
-    """The present time, from a statement that does not wait long for a lock on the workflow's row."""
+def _created(lock_seconds: float | None) -> Combinable:
+    """Return the present time, from a statement that does not wait long for a lock on the workflow's row."""
     return Now() if lock_seconds is None else waiting_at_most(lock_seconds, Now())
 
 
@@ -170,13 +172,13 @@ def _inserting_tree(
 
 
 def _task_rows(run_id: UUID, graph: Graph, states: Iterator[State]) -> Iterator[tuple[str | int | None, ...]]:
-    """The values of ``TASK_COLUMNS`` for each task, one at a time, as a run may have 100,000 tasks."""
+    """Yield the values of ``TASK_COLUMNS`` for each task, one at a time, as a run may have 100,000 tasks."""
     for node, state in zip(graph.nodes, states, strict=True):
         yield (ids.task_hex(run_id, node.position), node.position, node.step.id, node.name, node.queue, *state)
 
 
 def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[State]:
-    """The states of all tasks, in order of position; ``ready`` gives those of the first tasks."""
+    """Yield the states of all tasks, in order of position; ``ready`` gives those of the first tasks."""
     decided: list[tuple[Span, Iterator[State]]] = [(span, ready) for span in roots_of(graph)]
     for status, spans in start_of(graph).found.settled.items():
         settled = _state(transitions.settled(status, moment(0)))
@@ -190,7 +192,7 @@ def _states(graph: Graph, moment: Moment, ready: Iterator[State]) -> Iterator[St
 
 
 def _ready_states(moment: Moment, not_before: datetime | None) -> Iterator[State]:
-    """The states of the tasks that can run at the start, in order of position."""
+    """Return the states of the tasks that can run at the start, in order of position."""
     if not_before is not None:
         return repeat(_state(transitions.delayed(as_text(MOMENT, not_before))))
     now, grace, sequence = moment(0), moment(director.DISPATCH_GRACE), outbox.first_sequence(0)

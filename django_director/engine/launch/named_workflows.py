@@ -20,7 +20,7 @@ find_elsewhere: Callable[[str], bool] | None = None
 
 
 def workflow_named(name: str) -> Workflow | None:
-    """The workflow of this name, active or not, with its current version. One query."""
+    """Return the workflow of this name, active or not, with its current version. One query."""
     # No name holds NUL, and PostgreSQL refuses to be asked.
     found = [] if "\0" in name else _finding_workflow().rows(name=name)
     for row in found:
@@ -40,7 +40,7 @@ def _finding_workflow() -> Select:
 
 
 def current_version(workflow: Workflow | str) -> WorkflowVersion:
-    """The version that a new run of ``workflow`` takes. Raises ``UnknownWorkflow`` or ``InactiveWorkflow``."""
+    """Return the version for a new run of ``workflow``. Raises ``UnknownWorkflow`` or ``InactiveWorkflow``."""
     found = _stored(workflow) if isinstance(workflow, str) else workflow
     if found is None or found.current_version is None:
         name = str(workflow)

@@ -34,7 +34,9 @@ class Order:
     note: str = ""
 
 
-def make_order(version: WorkflowVersion, payload: Any, *, timeout: float | None = None, **fields: Any) -> Order:
+def make_order(
+    version: WorkflowVersion, payload: object, *, timeout: float | None = None, **fields: object
+) -> Order:
     """Check the payload and the size of a new run; ``fields`` are its columns. Raises what ``start`` raises."""
     _check_size(version)
     return Order(
@@ -47,7 +49,7 @@ def make_order(version: WorkflowVersion, payload: Any, *, timeout: float | None 
 
 
 def time_limit(version: WorkflowVersion, other: float | None) -> float | None:
-    """How many seconds a run may take: the shorter one of its definition's limit and an ``other`` limit."""
+    """Return how many seconds a run may take: the shorter one of its definition's limit and an ``other`` limit."""
     limits = [limit for limit in (version.graph.definition.timeout, other) if limit is not None]
     return min(limits, default=None)
 
@@ -81,12 +83,12 @@ def earlier_run(order: Order) -> Run | None:
     return run
 
 
-def _pk(row: Any) -> Any:
+def _pk(row: Run | None) -> UUID | None:
     return None if row is None else row.pk
 
 
 def new_run(order: Order) -> Run:
-    """The row of an ordered run, which is not inserted yet."""
+    """Return the row of an ordered run, which is not inserted yet."""
     run = Run(id=order.run_id, workflow=order.version.workflow, version=order.version, payload=order.payload)
     outcome = start_of(order.version.graph).found.outcome
     has_key = order.fields.get("concurrency_key") is not None
@@ -95,7 +97,7 @@ def new_run(order: Order) -> Run:
     return run
 
 
-def checked_payload(version: WorkflowVersion, payload: Any) -> Any:
+def checked_payload(version: WorkflowVersion, payload: object) -> object:
     """Check a payload; return it as a run of ``version`` gets it, with defaults. Raises ``InvalidPayload``."""
     try:
         value = normalise({} if payload is None else payload, director.MAX_PAYLOAD)

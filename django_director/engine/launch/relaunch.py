@@ -12,6 +12,7 @@ from django_director.engine.arguments import checked_comment, checked_key, check
 from django_director.exceptions import InvalidPayload
 from django_director.masking.values import MASKED, holds_mask, mask, restore
 from django_director.models import Run, Workflow, WorkflowVersion
+from django_director.models.users import User
 
 from .named_workflows import current_version
 from .orders import checked_payload
@@ -36,9 +37,9 @@ class RelaunchPreview:
 
 def relaunch(
     run: Run,
-    payload: Any = None,
+    payload: object = None,
     *,
-    user: Any = None,
+    user: User = None,
     version: str = "current",
     comment: str = "",
     idempotency_key: str | None = None,
@@ -63,7 +64,7 @@ def relaunch(
         )
 
 
-def preview_relaunch(run: Run, payload: Any = None, *, version: str = "current") -> RelaunchPreview:
+def preview_relaunch(run: Run, payload: object = None, *, version: str = "current") -> RelaunchPreview:
     """Say what ``relaunch`` would start, without doing it. Raises what it would."""
     chosen = relaunch_version(run, version)
     given = run.payload if payload is None else payload
@@ -71,14 +72,14 @@ def preview_relaunch(run: Run, payload: Any = None, *, version: str = "current")
         return RelaunchPreview(version=chosen, payload=checked_payload(chosen, given))
 
 
-def shown_payload(run: Run, version: WorkflowVersion) -> Any:
-    """The payload of ``run`` as it is shown: without what its own version or ``version`` hides."""
+def shown_payload(run: Run, version: WorkflowVersion) -> object:
+    """Return the payload of ``run`` as it is shown: without what its own version or ``version`` hides."""
     schemas = [run.version.graph.definition.schema, version.graph.definition.schema]
     shown = mask(run.payload, schemas[0])
     return shown if schemas[0] == schemas[1] else mask(shown, schemas[1])
 
 
-def with_hidden(run: Run, payload: Any, version: WorkflowVersion) -> Any:
+def with_hidden(run: Run, payload: object, version: WorkflowVersion) -> object:
     """``payload`` with the values of ``run`` where it has the ``********`` that ``shown_payload`` has there.
 
     Raises ``InvalidPayload`` where ``********`` stands for nothing.
@@ -105,7 +106,7 @@ def _unquoted(is_stored: bool) -> Iterator[None]:
 
 
 def relaunch_version(run: Run, version: str) -> WorkflowVersion:
-    """The version that a relaunch takes. Raises ``InactiveWorkflow``, and ``Misuse``."""
+    """Return the version that a relaunch takes. Raises ``InactiveWorkflow``, and ``Misuse``."""
     checked_run(run, "relaunch")
     if version not in VERSIONS:
         raise ValueError(f"version must be “current” or “same”, not {version!r}")

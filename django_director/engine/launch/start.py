@@ -34,6 +34,7 @@ from django_director.exceptions import (
 )
 from django_director.graph import Span, roots_of, start_of
 from django_director.models import Run, Workflow, WorkflowVersion
+from django_director.models.users import User
 from django_director.status import RunStatus, TaskStatus, Trigger
 
 from . import initial_rows, named_workflows, orders
@@ -47,10 +48,10 @@ _CHANGING: Final = (
 
 def start(
     name: str | Workflow,
-    payload: Any = None,
+    payload: object = None,
     *,
     comment: str = "",
-    user: Any = None,
+    user: User = None,
     idempotency_key: str | None = None,
     trigger: Trigger = Trigger.MANUAL,
     not_before: datetime | None = None,
@@ -88,7 +89,7 @@ def start(
 
 def start_version(
     version: WorkflowVersion,
-    payload: Any,
+    payload: object,
     *,
     not_before: datetime | None = None,
     publish: bool = True,
@@ -119,13 +120,13 @@ def start_version(
     if note and not is_noted:
         history.record(made.fields.get("user"), run, note)
     if run.status == RunStatus.PENDING and not connection().in_atomic_block:
-        # It may have got its slot since.
+        # The run may have got its slot since.
         run.refresh_from_db(fields=_CHANGING)
     return run
 
 
 def counts_at_start(run: Run) -> dict[str, int] | None:
-    """The number of tasks in each status right after the start of ``run``, without a query.
+    """Return the number of tasks in each status right after the start of ``run``, without a query.
 
     ``None`` if the run had to wait for a slot, as the numbers may have changed since.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import Case, F, Value, When
 
@@ -33,6 +33,7 @@ from django_director.graph import spans
 from django_director.graph.items import Place
 from django_director.models import REASON_LENGTH, Attempt, Run, Task
 from django_director.models.querysets import TaskQuerySet, batches
+from django_director.models.users import User
 from django_director.status import TaskStatus
 
 from . import plans, previews
@@ -47,7 +48,7 @@ _KEPT: Final = {
 }
 
 
-def retry(run: Run, *, user: Any = None, via: str = "") -> Run:
+def retry(run: Run, *, user: User = None, via: str = "") -> Run:
     """Run the failed and canceled tasks of a finished run again, and everything downstream of them.
 
     What succeeded and does not depend on them is kept. Django's history of the run says that ``user`` did it, and
@@ -60,7 +61,7 @@ def retry(run: Run, *, user: Any = None, via: str = "") -> Run:
     return run
 
 
-def rerun(task: Task, *, user: Any = None, via: str = "") -> Task:
+def rerun(task: Task, *, user: User = None, via: str = "") -> Task:
     """Run a task of a finished run again, and everything downstream of it; everything else is kept.
 
     Django's histories of the task and its run say that ``user`` did it, and ``via`` what. Returns the task as it
@@ -74,7 +75,7 @@ def rerun(task: Task, *, user: Any = None, via: str = "") -> Task:
     return _as_it_is_now(task)
 
 
-def skip(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> Task:
+def skip(task: Task, *, user: User = None, comment: str = "", via: str = "") -> Task:
     """Take a failed or canceled task of a finished run as skipped; everything downstream of it runs again.
 
     The task's ``reason`` says who did it, and the ``comment``; Django's histories of the task and its run say who
@@ -209,7 +210,7 @@ def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -
     item_rows.write_counters(run.pk, plan.node, plan.found, plan.count)
     item_rows.settle_items(run.pk, plan.node, plan.found, plan.count)
     if run.concurrency_key is None:
-        # Else when the run has a slot.
+        # In a run with a key the items begin when it has a slot.
         item_rows.begin_items(snapshot, run.version.graph, plan.node, plan.found)
 
 

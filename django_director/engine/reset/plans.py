@@ -142,7 +142,7 @@ def _of_item(task: Task, verb: str, before: Mapping[int, str], *, skipped: bool 
 
 
 def _counts(run: Run, positions: Iterable[int]) -> dict[int, int]:
-    """The number of items of each map at one of these positions; maps that never ran are left out."""
+    """Return the number of items of each map at one of these positions; maps that never ran are left out."""
     chosen = [ids.task_id(run.pk, p) for p in positions if p in run.version.graph.maps]
     rows = Task.objects.filter(pk__in=chosen, map_count__isnull=False)
     return dict(rows.values_list("position", "map_count"))
@@ -174,7 +174,7 @@ def _refresh(run: Run) -> None:
 
 
 def _statuses_around(task: Task, verb: str) -> Mapping[int, str]:
-    """The statuses of all tasks of a task's run. Raises ``Conflict`` if the task can't be reset."""
+    """Return the statuses of all tasks of a task's run. Raises ``Conflict`` if the task can't be reset."""
     if task.is_hook:
         raise _conflict(task, verb, "it is a hook, and each outcome of the run starts its hooks anew")
     _refresh(task.run)

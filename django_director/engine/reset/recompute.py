@@ -40,7 +40,7 @@ def recompute(run: Run) -> bool:
 
 
 def statuses_of(run: Run) -> dict[int, str]:
-    """The statuses of all tasks by position, without the tasks for items of maps."""
+    """Return the statuses of all tasks by position, without the tasks for items of maps."""
     rows = Task.objects.filter(run_id=run.pk).nodes().order_by()
     return dict(rows.values_list("position", "status"))
 

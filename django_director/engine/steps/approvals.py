@@ -6,6 +6,7 @@ Two people, the time-out and a cancel may come at the same time: the first one t
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,7 @@ from django_director.engine.attempts.failures import Failure
 from django_director.exceptions import Conflict
 from django_director.models import REASON_LENGTH, Task, users
 from django_director.models.querysets import HEAVY_TASK_FIELDS
+from django_director.models.users import User
 from django_director.status import TASK_FINISHED, TaskStatus
 
 ASKED: Final = "waits for approval"
@@ -48,7 +50,7 @@ def ask(claim: Claim, timeout: float | None) -> bool:
     return statement(asking, patience=WORKER_PATIENCE)
 
 
-def approve(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> Task:
+def approve(task: Task, *, user: User = None, comment: str = "", via: str = "") -> Task:
     """Let the run go on from an approval. Returns the task as it is now.
 
     ``comment`` is kept with the decision. Django's histories of the task and its run say that ``user`` did it, and
@@ -57,7 +59,7 @@ def approve(task: Task, *, user: Any = None, comment: str = "", via: str = "") -
     return _decide(task, "approve", user, comment, via)
 
 
-def reject(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> Task:
+def reject(task: Task, *, user: User = None, comment: str = "", via: str = "") -> Task:
     """Let an approval fail, with what follows from that. As ``approve`` otherwise."""
     return _decide(task, "reject", user, comment, via)
 
@@ -69,7 +71,7 @@ def check_waits(task: Task, verb: str = "decided") -> None:
         raise _conflict(row, verb)
 
 
-def time_out(task: Task, as_of: Any) -> bool:
+def time_out(task: Task, as_of: datetime) -> bool:
     """Decide on an approval whose time is up, as its step says; ``as_of`` is the time of the database.
 
     ``task`` is the row as it was read, with its run; part of a transaction.
@@ -81,7 +83,7 @@ def time_out(task: Task, as_of: Any) -> bool:
     return _end(task, end, reason, by=None, comment="", as_of=as_of)
 
 
-def _decide(task: Task, verb: OnTimeout, user: Any, comment: str, via: str) -> Task:
+def _decide(task: Task, verb: OnTimeout, user: User, comment: str, via: str) -> Task:
     user = checked_user(user, verb)
     message = history.line(verb, checked_via(via))
     row, end = _read(checked_task(task, verb)), _ENDS[verb]
@@ -89,7 +91,7 @@ def _decide(task: Task, verb: OnTimeout, user: Any, comment: str, via: str) -> T
     comment = checked_comment(comment)
     reason = (f"{end.word} by {by}" if by else end.word) + (f": {comment}" if comment else "")
     token = secrets.randbits(63)
-    values = {"by": by, "comment": comment, "as_of": row.as_of, "claim": token}
+    values: dict[str, Any] = {"by": by, "comment": comment, "as_of": row.as_of, "claim": token}
     ending = partial(_end, row, end, reason, decided_by_id=users.key_of(user), **values)
     done = row.asked_at is not None and transact(ending)
     if done:
@@ -118,7 +120,9 @@ def _read(task: Task) -> Any:
     return row
 
 
-def _end(task: Task, end: _End, reason: str, *, by: str | None, comment: str, as_of: Any, **columns: Any) -> bool:
+def _end(
+    task: Task, end: _End, reason: str, *, by: str | None, comment: str, as_of: datetime, **columns: object
+) -> bool:
     if end.status == TaskStatus.FAILED:
         columns |= Failure(error=reason[0].upper() + reason[1:], reason=reason).columns()
     else:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django_director.access.authorization import may_start_as_step
 from django_director.common import failpoints
-from django_director.common.json_values import NotStorable, normalise
+from django_director.common.json_values import JsonValue, NotStorable, normalise
 from django_director.conf import director
 from django_director.db.functions import later
 from django_director.db.lock_limits import avoided, each
@@ -34,6 +34,7 @@ from django_director.engine.reset import apply, plans
 from django_director.engine.reset.plans import Plan
 from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult, NotAllowed
 from django_director.models import Attempt, Run, Task, Workflow
+from django_director.models.querysets import RunQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Trigger
 
 
@@ -45,7 +46,7 @@ LOOK_AGAIN: Final = 2.0
 """Seconds until a step looks again whether the child that it had has ended."""
 
 
-def start_or_resume(claim: Claim, payload: Any) -> Run | None:
+def start_or_resume(claim: Claim, payload: object) -> Run | None:
     """Start a child run for a claimed step, or resume the one it had, and let the step wait for it.
 
     A failed or canceled child run is resumed if ``payload`` is still the same. Returns the child run if it has
@@ -56,7 +57,7 @@ def start_or_resume(claim: Claim, payload: Any) -> Run | None:
         if last.stop in STOP_SPARING:
             transact(partial(endings.suspend, claim), patience=WORKER_PATIENCE)
         else:
-            # It is being canceled, for the step's time was up: it can go on when that is done.
+            # The child run is being canceled, for the step's time was up: it can go on when that is done.
             again = later(LOOK_AGAIN)
             transact(partial(endings.suspend, claim, not_before=again), patience=WORKER_PATIENCE)
         return None
@@ -73,8 +74,8 @@ def start_or_resume(claim: Claim, payload: Any) -> Run | None:
     return None
 
 
-def result_of(child: Run) -> Any:
-    """The result of a child run, as it becomes the result of its step. Raises ``InvalidResult``."""
+def result_of(child: Run) -> JsonValue:
+    """Return the result of a child run, as it becomes the result of its step. Raises ``InvalidResult``."""
     result, error = child.read_result()
     if error:
         raise InvalidResult(f"{_named(child)} has no result: {error}")
@@ -135,14 +136,14 @@ def _last_child(claim: Claim) -> Run | None:
     return child
 
 
-def _has_payload(child: Run, payload: Any) -> bool:
+def _has_payload(child: Run, payload: object) -> bool:
     try:
         return bool(orders.checked_payload(child.version, payload) == child.payload)
     except InvalidPayload:
         return False
 
 
-def _order(claim: Claim, payload: Any) -> Order:
+def _order(claim: Claim, payload: object) -> Order:
     step = _step(claim.node.step)
     parents = Run.objects.select_related("workflow").defer("payload")
     parent = statement(partial(parents.get, pk=claim.run.pk), patience=WORKER_PATIENCE)
@@ -191,7 +192,7 @@ def _begin(claim: Claim, order: Order) -> None:
     after_commit(partial(_follow, order.run_id, claim.run.pk))
     run = start.insert(order)
     if run.status == RunStatus.PENDING and order.timeout is not None:
-        # That of the step counts also while the child waits for its slot.
+        # The step's time limit counts also while the child run waits for its slot.
         Run.objects.filter(pk=run.pk).update(deadline_at=later(order.timeout))
     failpoints.point("child.inserted")
 
@@ -213,12 +214,12 @@ def _follow(child_id: UUID, parent_id: UUID) -> None:
         stopping.continue_stop(parent_id)
 
 
-def _step(step: Any) -> WorkflowStep:
+def _step(step: object) -> WorkflowStep:
     assert isinstance(step, WorkflowStep)
     return step
 
 
-def _with_step(children: Any) -> tuple[Run, Task] | None:
+def _with_step(children: RunQuerySet) -> tuple[Run, Task] | None:
     heavy = ("payload", "version__source", "version__definition")
     run = ("parent_task__run__payload", "parent_task__run__version__source")
     child: Run | None = (
@@ -252,7 +253,7 @@ def _tell(child: Run, step: Task) -> bool:
 
 
 @in_transaction()
-def _succeed(step: Task, result: Any) -> bool:
+def _succeed(step: Task, result: object) -> bool:
     columns: dict[str, Any] = {"result": result, "error": "", "traceback": "", "reason": ""}
     return endings.end_row(step, TaskStatus.SUCCESS, **columns)
 

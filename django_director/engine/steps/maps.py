@@ -7,7 +7,7 @@ read the items of all.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any, Final
@@ -39,7 +39,7 @@ Row = tuple[str, int, str | None]
 """Id, index and item of a task."""
 
 
-def read_items(value: Any) -> list[str]:
+def read_items(value: object) -> list[str]:
     """Turn the value of ``over`` into items, each as JSON text. Raises ``InvalidItems``."""
     if not isinstance(value, list):
         raise InvalidItems(f"`over` must give a list, and gives {_named(value)}")
@@ -116,7 +116,7 @@ def _insert_tasks(claim: Claim, beginning: items.Way, texts: Sequence[str]) -> N
             _insert(claim, graph, position, status, rows, count)
 
 
-def _rows(claim: Claim, position: int, texts: Any) -> Iterator[Row]:
+def _rows(claim: Claim, position: int, texts: Iterable[str | None]) -> Iterator[Row]:
     for index, text in enumerate(texts):
         yield ids.item_hex(claim.run.pk, position, index), index, text
 
@@ -176,8 +176,8 @@ def _publish(claim: Claim, position: int, count: int) -> None:
     after_commit(partial(outbox.publish, messages))
 
 
-def _named(value: Any) -> str:
-    """The name of a value's type in JSON."""
+def _named(value: object) -> str:
+    """Return the name of a value's type in JSON."""
     if value is None:
         return "null"
     kinds: dict[type, str] = {bool: "true or false", dict: "a mapping", str: "text"}

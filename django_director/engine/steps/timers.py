@@ -28,7 +28,7 @@ def wait(claim: Claim, seconds: float) -> bool:
 
 
 def now(claim: Claim) -> datetime:
-    """The present time by the database's clock, with a time zone."""
+    """Return the present time by the database's clock, with a time zone."""
     row = Task.objects.filter(pk=claim.task_id).values_list(Now(), flat=True)
     moment: datetime = statement(row.get, patience=WORKER_PATIENCE)
     if timezone.is_aware(moment):

@@ -54,7 +54,7 @@ Waits = dict[str, Wait]
 
 
 def waits() -> Waits:
-    """How long messages wait, by queue, for the queues from which tasks run at this moment."""
+    """Return how long messages wait, by queue, for the queues from which tasks run at this moment."""
     running = Task.objects.all_running().filter(queued_at__isnull=False, started_at__isnull=False)
     least: dict[str, timedelta] = {}
     since: dict[str, timedelta] = {}

@@ -30,7 +30,7 @@ class Lapses:
         self._since: dict[Key, float] = {}
 
     def confirmed(self, lapsed: list[Task]) -> list[Task]:
-        """The tasks among ``lapsed`` that may be taken from their workers now."""
+        """Return the tasks among ``lapsed`` that may be taken from their workers now."""
         doubtful = self._of_live_workers(lapsed)
         free = _free(doubtful)
         now = time.monotonic()
@@ -52,7 +52,7 @@ def _key(task: Task) -> Key:
 
 
 def _free(keys: set[Key]) -> set[Key]:
-    """Those of ``keys`` whose rows nobody has locked."""
+    """Return the ``keys`` whose rows nobody has locked."""
     if not keys:
         return set()
     rows = unlocked(Task.objects.filter(pk__in=[task_id for task_id, _ in keys]).order_by("pk"), BATCH)

@@ -79,5 +79,5 @@ def mark_lost(task: Task, why: str) -> bool:
 
 
 def loss(why: str) -> Failure:
-    """The failure that is written for a task whose worker was lost."""
+    """Return the failure that is written for a task whose worker was lost."""
     return Failure(error=f"WorkerLost: {why}", outcome=Attempt.Outcome.LOST)

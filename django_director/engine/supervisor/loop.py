@@ -103,7 +103,7 @@ class _Clock:
     last_tick: float = field(default_factory=time.monotonic)
 
     def anew(self) -> _Clock:
-        """The clock of a supervisor that begins to work now. It keeps for how long the database has answered."""
+        """Return the clock of a supervisor that begins now; it keeps for how long the database has answered."""
         return _Clock(steady_since=self.steady_since, last_tick=self.last_tick)
 
 

@@ -47,7 +47,7 @@ def write_down(task_id: UUID, sequence: int, why: str, seconds: float | None = N
 
 
 def still_held(claims: Iterable[Held], is_leased: bool) -> set[int]:
-    """The tokens of the claims whose rows still have them.
+    """Return the tokens of the claims whose rows still have them.
 
     With ``is_leased``, only claims whose leases have not run out.
     """

@@ -44,7 +44,7 @@ class Watch(Protocol):
 
 
 def of(watch: Watch, queue: str) -> frozenset[UUID]:
-    """The probes of a queue in which nothing runs. If it has none, they are chosen and made due now."""
+    """Return the probes of a queue in which nothing runs. If it has none, they are chosen and made due now."""
     if queue not in watch.probes:
         chosen = _choose(queue)
         if chosen is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db.models import F
@@ -119,7 +119,7 @@ def _without_paused(tasks: list[DueTask]) -> list[DueTask]:
     return [task for task in tasks if task.pk not in held]
 
 
-def _postpone(chunk: list[UUID], delay: float, as_of: datetime, **changes: Any) -> None:
+def _postpone(chunk: list[UUID], delay: float, as_of: datetime, **changes: object) -> None:
     # What a worker has said since, that it does not know the task, stands.
     due = Task.objects.filter(pk__in=chunk, next_dispatch_at__lte=as_of).queued()
     changes |= {"next_dispatch_at": later(delay)}

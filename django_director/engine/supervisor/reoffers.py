@@ -90,7 +90,7 @@ class Reoffers:
 
 
 def _tries(age: float) -> int:
-    """How often a message of this age, in seconds, may have been sent again."""
+    """Return how often a message of this age, in seconds, may have been sent again."""
     return math.floor(math.log2(max(age, PAUSE / 2) / PAUSE)) + 1
 
 
@@ -99,7 +99,7 @@ def _key(task: DueTask) -> Key:
 
 
 def _silent_beside_others() -> int:
-    """How many workers are silent; 0 if all are, as nobody would be there to take a message."""
+    """Return how many workers are silent; 0 if all are, as nobody would be there to take a message."""
     seen = Worker.objects.filter(is_watched=True, seen_at__gte=later(-SILENT_FOR))
     times = list(seen.annotate(now=Now()).values_list("seen_at", "now"))
     silent = sum((now - seen_at).total_seconds() > silence() for seen_at, now in times)

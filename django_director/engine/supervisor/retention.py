@@ -45,14 +45,14 @@ class Rule:
 
     @classmethod
     def of(cls, workflow: Workflow) -> Rule:
-        """The rule of a workflow, or of the project if the workflow has none."""
+        """Return the rule of a workflow, or of the project if the workflow has none."""
         offset, days = workflow.retention_offset, workflow.retention_days
         if offset is None and days is None:
             offset, days = director.RETENTION.get("offset"), director.RETENTION.get("days")
         return cls(ALL if offset is None else offset, days)
 
     def condition(self, runs: QuerySet[Run]) -> Q | None:
-        """Which of ``runs`` are to be deleted; ``None`` if none is. One query if there is an offset."""
+        """Return which of ``runs`` are to be deleted; ``None`` if none is. One query if there is an offset."""
         found: list[Q] = []
         if self.days is not None:
             found.append(Q(finished_at__lt=later(-self.days * DAY)))
@@ -94,7 +94,7 @@ def _due() -> Iterator[tuple[str, UUID]]:
 
 
 def _pages(runs: QuerySet[Run]) -> Iterator[UUID]:
-    """The ids of runs, oldest first. They are read in pages, as there may be millions."""
+    """Yield the ids of runs, oldest first. They are read in pages, as there may be millions."""
     last = None
     while True:
         page = runs.order_by("pk") if last is None else runs.order_by("pk").filter(pk__gt=last)
@@ -106,7 +106,7 @@ def _pages(runs: QuerySet[Run]) -> Iterator[UUID]:
 
 
 def _beyond(runs: QuerySet[Run], offset: int) -> list[Q]:
-    """The condition for all but the ``offset`` runs that finished last."""
+    """Return the condition for all but the ``offset`` runs that finished last."""
     ordered = runs.order_by("-finished_at", "-pk").values_list("finished_at", "pk")
     first = ordered[offset : offset + 1].first()
     if first is None:
@@ -152,7 +152,7 @@ def _delete_run(root: UUID, run: UUID, is_late: Callable[[], bool]) -> bool:
 
 @in_transaction()
 def _delete_chunk(root: UUID, rows: QuerySet[Any]) -> int:
-    if not _hold(root):
+    if not _lock_root(root):
         return 0
     chunk = list(rows.values_list("pk", flat=True)[:CHUNK])
     # Only ids are loaded. Attempts, and whatever else refers to a task, go by Django's own rules.
@@ -162,13 +162,13 @@ def _delete_chunk(root: UUID, rows: QuerySet[Any]) -> int:
 
 @in_transaction()
 def _delete_row(root: UUID, run: UUID) -> int:
-    if not _hold(root):
+    if not _lock_root(root):
         return 0
     deleted, _ = Run.objects.filter(pk=run).only("pk").delete()
     return deleted
 
 
-def _hold(root: UUID) -> int:
+def _lock_root(root: UUID) -> int:
     """Lock a root run against others that delete it; return 0 if another one has deleted it."""
     return Run.objects.being_deleted().filter(pk=root).update(stop=Stop.DELETE)
 

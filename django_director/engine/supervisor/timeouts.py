@@ -59,7 +59,7 @@ def _stop(chunk: list[UUID], why: Stop) -> int:
 
 
 def _timed_by_their_step(chunk: list[UUID]) -> list[UUID]:
-    """The overdue runs that are child runs whose step gave them less time than their own definition."""
+    """Return the overdue runs that are child runs whose step gave them less time than their own definition."""
     children = Run.objects.filter(pk__in=chunk, parent_task__isnull=False)
     found = children.select_related("version", "parent_task__run__version").defer("payload")
     return [child.pk for child in found if _is_timed_by_its_step(child)]
@@ -81,7 +81,7 @@ def _step_limit(task: Task) -> float | None:
 
 
 def _given(task: Task) -> float:
-    """How many seconds a running task had: by its step, or else by its worker."""
+    """Return how many seconds a running task had: by its step, or else by its worker."""
     timeout = task.run.version.graph.node(task.position).timeout
     if timeout is not None:
         return float(timeout)
@@ -91,7 +91,7 @@ def _given(task: Task) -> float:
 
 
 def describe(seconds: float) -> str:
-    """The error of an attempt that ran longer than ``seconds``."""
+    """Return the error of an attempt that ran longer than ``seconds``."""
     return f"{TimeLimitExceeded.__name__}: it ran longer than {seconds:g} s"
 
 

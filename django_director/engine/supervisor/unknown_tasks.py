@@ -31,7 +31,7 @@ SPREAD: Final = 8
 """Among how many moments, up to twice as late, what was dropped at once is spread."""
 
 
-def note(messages: Iterable[tuple[UUID, int, str]], worker: str) -> None:
+def note_dropped(messages: Iterable[tuple[UUID, int, str]], worker: str) -> None:
     """Note that a worker has dropped messages because it does not know their tasks, and offer these again soon.
 
     Each has the id of its task, its sequence, and the name of the Celery task that it asked for: where that is not
@@ -56,7 +56,7 @@ def fail() -> int:
     kinds: defaultdict[tuple[str, str], list[Task]] = defaultdict(list)
     for task in read_to_end(expired):
         kinds[task.name, task.queue].append(task)
-    known = _known([tasks[0] for tasks in kinds.values()])
+    known = _find_known([tasks[0] for tasks in kinds.values()])
     if known is None:
         return 0
     for name, queue in known:
@@ -66,8 +66,8 @@ def fail() -> int:
     return each(failing, _fail, run_of)
 
 
-def _known(tasks: list[Task]) -> set[tuple[str, str]] | None:
-    """The names and queues of the tasks that some worker knows; ``None`` if nobody could be asked."""
+def _find_known(tasks: list[Task]) -> set[tuple[str, str]] | None:
+    """Return the names and queues of the tasks that some worker knows; ``None`` if nobody could be asked."""
     known: set[tuple[str, str]] = set()
     asked: list[Message] = []
     for task in tasks:
@@ -85,7 +85,7 @@ def _offer_again(task_ids: list[UUID], sequence: int, name: str, stretch: float,
         # Before `unknown_since`: MySQL evaluates assignments in order.
         "next_dispatch_at": next_offer("unknown_since", stretch),
         "unknown_since": Coalesce("unknown_since", Now()),
-        # It has arrived: the broker delivers.
+        # A message has arrived: the broker delivers.
         "dispatches": 0,
         "reason": reason,
     }

@@ -29,10 +29,10 @@ def write_all(limit: int) -> int:
     return each(list(kept[:limit]), _write, lambda outcome: outcome.run_id)
 
 
-def _write(kept: Any) -> bool:
+def _write(kept: UnwrittenOutcome) -> bool:
     if kept.end == End.OFFER:
         with bounded(LOCK_SECONDS):
-            return _offer(kept)
+            return _offer_again(kept)
     # Not by `queries.read_to_end`, which leaves out runs that are avoided: what is not found here is dropped.
     running = Task.objects.running().filter(pk=kept.task_id, claim=kept.claim)
     task = statement(running.select_related("run__version").defer("run__payload").first)
@@ -47,7 +47,7 @@ def _write(kept: Any) -> bool:
 
 
 @in_transaction()
-def _offer(kept: Any) -> bool:
+def _offer_again(kept: UnwrittenOutcome) -> bool:
     """Let a task be sent again, as its message was taken while its row was locked; return whether it was."""
     UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
     sent = Task.objects.filter(pk=kept.task_id, sequence=kept.content["sequence"], next_dispatch_at__gt=Now())
@@ -56,7 +56,7 @@ def _offer(kept: Any) -> bool:
 
 
 @in_transaction()
-def _replace(kept: Any, task: Task | None) -> bool:
+def _replace(kept: UnwrittenOutcome, task: Task | None) -> bool:
     """Write a kept outcome into the row of ``task`` and delete it; only delete it if ``task`` is ``None``."""
     gone, _ = UnwrittenOutcome.objects.filter(pk=kept.pk).delete()
     return bool(gone) and task is not None and _end(kept, task, of_row(task))

@@ -97,7 +97,7 @@ def mark_silent_lost(vigil: Vigil) -> int:
 def _make_queued_due() -> None:
     """Make queued tasks that were sent due now: a lost worker may have taken their messages."""
     sent = Task.objects.all_queued().filter(next_dispatch_at__gt=Now(), next_dispatch_at__lt=later(parking.PARKED))
-    # Those that were sent a moment ago another worker is about to take.
+    # A task whose message was sent a moment ago is left: another worker is about to take it.
     sent = sent.filter(queued_at__lt=later(-beat_period())).order_by("next_dispatch_at")
     update_unlocked(sent, lambda tasks: tasks.queued().update(next_dispatch_at=Now()), limit=outbox.CHUNK)
 

@@ -147,7 +147,7 @@ def test_a_hook_that_lost_its_worker_or_is_unknown_goes_on(settings, monkeypatch
         "COUNT": "pending",
     }
     task = run.tasks.get(step="hooks.always")
-    unknown_tasks.note([(task.pk, task.sequence, task.name)], "celery@old")
+    unknown_tasks.note_dropped([(task.pk, task.sequence, task.name)], "celery@old")
     assert unknown_tasks.fail() == 1
     assert hook_statuses(run)["COUNT"] == "upstream_failed"
 

@@ -25,7 +25,7 @@ def _no_waiting(monkeypatch):
 
 def note(run: Run, *steps: str) -> None:
     rows = run.tasks.filter(step__in=steps).values_list("pk", "sequence", "name")
-    unknown_tasks.note(list(rows), "celery@old")
+    unknown_tasks.note_dropped(list(rows), "celery@old")
 
 
 def offered_in(run: Run, step: str) -> int:
@@ -64,8 +64,10 @@ def test_only_the_message_that_was_dropped_counts():
     run = driver.start(group("G", "X", "Y"))
     driver.claim(run, "X")
     rows = run.tasks.all()
-    unknown_tasks.note([(row.pk, row.sequence - int(row.step == "Y"), row.name) for row in rows], "celery@old")
-    unknown_tasks.note([(row.pk, row.sequence, "ANOTHER") for row in rows], "celery@old")
+    unknown_tasks.note_dropped(
+        [(row.pk, row.sequence - int(row.step == "Y"), row.name) for row in rows], "celery@old"
+    )
+    unknown_tasks.note_dropped([(row.pk, row.sequence, "ANOTHER") for row in rows], "celery@old")
     assert not run.tasks.exclude(unknown_since=None).exists()
 
 
