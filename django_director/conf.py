@@ -84,7 +84,7 @@ class Settings:
         value = self.__dict__[name] = self.given.get(name, DEFAULTS[name])
         return value
 
-    def forget(self, *, setting: str, **_: Any) -> None:
+    def forget(self, *, setting: str, **_: object) -> None:
         """Read the values anew."""
         if setting == "DIRECTOR":
             self.__dict__.clear()

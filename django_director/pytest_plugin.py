@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from .models import Run
+
 
 @pytest.fixture
-def director(db: Any) -> Iterator[Callable[..., Any]]:
+def director(db: object) -> Iterator[Callable[..., Run]]:
     """Run a workflow in-process: ``run = director("shop.ORDER", {"order": 7})``.
 
     Nothing reaches the project's broker in a test that uses it.

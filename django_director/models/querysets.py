@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Length
 
 from django_director import status
@@ -14,6 +15,8 @@ from django_director.conf import director
 from django_director.db.functions import Now
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django_director.graph import Graph, Span
 
 SHORT_SPAN = 4
@@ -119,7 +122,7 @@ class RunQuerySet(models.QuerySet[Any]):
         may_start = self.filter(stop__in=status.STOP_SPARING, paused_at=None)
         return may_start.filter(finished_at=None, deadline_at__lte=Now())
 
-    def of_key(self, workflow_id: Any, key: Any) -> Self:
+    def of_key(self, workflow_id: int | Combinable, key: str | Combinable | None) -> Self:
         """Runs that share their slots."""
         return self.filter(workflow=workflow_id, concurrency_key=key)
 
@@ -137,7 +140,7 @@ class RunQuerySet(models.QuerySet[Any]):
         """Pending runs that the supervisor is to look at."""
         return self.filter(next_admission_at__lte=Now())
 
-    def queued_before(self, queued_at: Any, pk: Any) -> Self:
+    def queued_before(self, queued_at: Combinable, pk: UUID | Combinable) -> Self:
         """Active runs with a key that come before another one, whose columns are given as expressions."""
         return self.filter(Q(queued_at__lt=queued_at) | Q(queued_at=queued_at, pk__lt=pk))
 

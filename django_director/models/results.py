@@ -7,47 +7,65 @@ follower would get them, and no page or answer should.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
+from uuid import UUID
 
 from django_director.conf import director
 from django_director.exceptions import DirectorError, ExpressionError, InputTooLarge
-from django_director.graph import Outcome, Span, Values, expand, of_result
+from django_director.graph import Graph, Outcome, Span, Values, expand, of_result
 from django_director.masking.redaction import Redactor, shown_error
 from django_director.masking.values import hidden_in, mask
 from django_director.status import RunStatus
 
+from .querysets import TaskQuerySet
+
+
+class VersionRow(Protocol):
+    """The attributes of a version that this module reads."""
+
+    @property
+    def graph(self) -> Graph: ...
+
+
+class TaskRows(Protocol):
+    """The questions that this module asks about the tasks of a run: a manager of tasks answers them."""
+
+    def at(self, spans: Iterable[Span]) -> TaskQuerySet: ...
+    def size_of_items(self, made: Mapping[int, int]) -> int: ...
+    def lists_of_items(self, made: Mapping[int, int]) -> dict[int, list[Any]]: ...
+
 
 class RunRow(Protocol):
-    """What of a run's row its result is made of."""
+    """The attributes of a run that this module reads."""
 
     @property
-    def pk(self) -> Any: ...
+    def pk(self) -> UUID: ...
     @property
-    def status(self) -> Any: ...
+    def status(self) -> str: ...
     @property
-    def payload(self) -> Any: ...
+    def payload(self) -> object: ...
     @property
     def facts(self) -> dict[str, Any]: ...
     @property
-    def version(self) -> Any: ...
+    def version(self) -> VersionRow: ...
     @property
-    def tasks(self) -> Any: ...
+    def tasks(self) -> TaskRows: ...
 
 
 class TaskRow(Protocol):
-    """What of a task's row its result is made of."""
+    """The attributes of a task that this module reads."""
 
     @property
-    def position(self) -> Any: ...
+    def position(self) -> int: ...
     @property
-    def map_count(self) -> Any: ...
+    def map_count(self) -> int | None: ...
     @property
-    def result(self) -> Any: ...
+    def result(self) -> object: ...
     @property
     def is_finished(self) -> bool: ...
     @property
-    def run(self) -> Any: ...
+    def run(self) -> RunRow: ...
 
 
 class ResultError(DirectorError):
@@ -80,21 +98,20 @@ def of_task(task: TaskRow) -> tuple[Any, str]:
         return None, f"result: {error}"
 
 
-def _lists(run: RunRow, positions: Iterable[int]) -> dict[int, Any]:
+def _lists(run: RunRow, positions: Iterable[int]) -> dict[int, list[Any]]:
     made = run.version.graph.last_in(positions)
     if not made:
         return {}
     _check(run.tasks.size_of_items(made))
-    found: dict[int, Any] = run.tasks.lists_of_items(made)
-    return found
+    return run.tasks.lists_of_items(made)
 
 
-def _of_last(run: RunRow, spans: tuple[Span, ...]) -> Any:
+def _of_last(run: RunRow, spans: tuple[Span, ...]) -> object:
     results = dict(_rows(run, spans, "position", "result"))
     return run.version.graph.result.assemble(results | _lists(run, results))
 
 
-def _evaluated(run: RunRow, values: Values) -> Any:
+def _evaluated(run: RunRow, values: Values) -> object:
     rows = _rows(run, values.tasks, "position", "status", "result", "decision")
     made = _lists(run, expand(values.results))
     names = values.names(
@@ -118,7 +135,7 @@ def _shown(run: RunRow, values: Values, names: dict[str, Any], error: Expression
     return shown_error(error, lambda: values.evaluate("result", veiled), texts)
 
 
-def _rows(run: RunRow, spans: tuple[Span, ...], *columns: str) -> Any:
+def _rows(run: RunRow, spans: tuple[Span, ...], *columns: str) -> Iterable[tuple[Any, ...]]:
     if not spans:
         return ()
     if sum(end - start for start, end in spans) * director.MAX_RESULT > director.MAX_INPUT:

@@ -129,7 +129,7 @@ class Run(models.Model):
         return str(self.id)
 
     @property
-    def user(self) -> Any:
+    def user(self) -> users.User:
         """The user who started it; ``None`` for nobody, and for a user who was deleted: ``user_name`` stays.
 
         A query to the user model's database, once for each row object.
@@ -137,7 +137,7 @@ class Run(models.Model):
         return _STARTER.get(self)
 
     @user.setter
-    def user(self, user: Any) -> None:
+    def user(self, user: users.User) -> None:
         self.user_id, self.user_name = users.key_of(user), users.name_of(user)
         _STARTER.keep(self, user, self.user_id)
 
@@ -163,7 +163,7 @@ class Run(models.Model):
         return duration(self.started_at, self.finished_at)
 
     @property
-    def result(self) -> Any:
+    def result(self) -> object:
         """The result of the last entry of the workflow's ``tasks``, or what the definition's ``result`` gives.
 
         Read from the tasks' rows. ``None`` where an expression fails or the rows hold more than ``MAX_INPUT``: see

@@ -140,7 +140,7 @@ class Task(models.Model):
         return self.step if self.map_index < 0 else f"{self.step}[{self.map_index}]"
 
     @property
-    def decided_by(self) -> Any:
+    def decided_by(self) -> users.User:
         """The user who decided on an approval; ``None`` for nobody, and for a user who was deleted.
 
         A query to the user model's database, once for each row object.

@@ -11,12 +11,14 @@ from django_director.dispatch import publisher, routing
 from django_director.engine import lineage
 from django_director.exceptions import Conflict
 from django_director.models import Run, Task
+from django_director.models.querysets import TaskQuerySet
+from django_director.models.users import User
 from django_director.worker import local
 
 from . import dead_end
 
 
-def run_workflow(name: str, payload: Any = None, **options: Any) -> Run:
+def run_workflow(name: str, payload: object = None, **options: Any) -> Run:
     """Run the workflow ``name`` to its outcome in this process and return the run.
 
     Definitions come from the project's files when the database has none of this name. Retries follow at once,
@@ -46,7 +48,7 @@ def finish(run: Run) -> Run:
     return run
 
 
-def approve(run: Run, step: str = "", *, user: Any = None, comment: str = "") -> Run:
+def approve(run: Run, step: str = "", *, user: User = None, comment: str = "") -> Run:
     """Approve ``step`` of a run or its child runs, which waits for that, and run what follows.
 
     What comes before it is run first. Without ``step`` the only approval that waits. Returns the run as it is
@@ -59,7 +61,7 @@ def approve(run: Run, step: str = "", *, user: Any = None, comment: str = "") ->
     return _carry_on(run)
 
 
-def reject(run: Run, step: str = "", *, user: Any = None, comment: str = "") -> Run:
+def reject(run: Run, step: str = "", *, user: User = None, comment: str = "") -> Run:
     """Reject ``step``, as ``approve`` otherwise."""
     asked = _asked(_carry_on(run), step)
     with without_broker():
@@ -95,5 +97,6 @@ def _asked_names(run: Run) -> str:
     return ", ".join(f"“{task.label}”" for task in _tasks(run).asked()) or "nothing"
 
 
-def _tasks(run: Run) -> Any:
+def _tasks(run: Run) -> TaskQuerySet:
+    """Return the tasks of the run and of its child runs."""
     return Task.objects.filter(run__in=[run.pk, *lineage.descendants(run.pk)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 from unittest import mock
 
 from celery import Celery
@@ -15,10 +14,12 @@ from kombu.transport import memory
 class Channel(memory.Channel):
     """Forgets what it is given: in the memory of the process it would be there for the next test."""
 
-    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
+    def _put(self, queue: str, message: object, **kwargs: object) -> None:
         pass
 
-    def _put_fanout(self, exchange: str, message: Any, routing_key: str | None = None, **kwargs: Any) -> None:
+    def _put_fanout(
+        self, exchange: str, message: object, routing_key: str | None = None, **kwargs: object
+    ) -> None:
         pass
 
 
@@ -39,5 +40,5 @@ def in_place_of_broker(app: Celery) -> Iterator[None]:
         yield
 
 
-def _connect(url: str | None = None, **options: Any) -> Connection:
+def _connect(url: str | None = None, **options: object) -> Connection:
     return Connection("memory://", transport=Transport)
