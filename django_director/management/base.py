@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, _ActionsContainer
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -18,10 +19,11 @@ from django.db import (
 )
 from django.utils.connection import ConnectionDoesNotExist
 
-from django_director.common.json_values import parse
+from django_director.common.json_values import JsonValue, parse
 from django_director.db.errors import is_of_data, is_unmigrated
 from django_director.exceptions import DirectorError, UnknownWorkflow
-from django_director.models import Run
+from django_director.models import Run, Task, Workflow
+from django_director.models.users import User
 from django_director.presentation.actions import Action
 from django_director.presentation.health import migrate
 from django_director.sync.project import place_in_files
@@ -34,6 +36,9 @@ FAILED: Final = 1
 TIMED_OUT: Final = 3
 INTERRUPTED: Final = 130
 
+Options: TypeAlias = Mapping[str, Any]
+"""The arguments and options of a command by their names, as argparse has read them."""
+
 
 class DirectorCommand(BaseCommand):
     """A command whose every expected failure is one message and an exit code, never a traceback.
@@ -45,13 +50,13 @@ class DirectorCommand(BaseCommand):
     requires_system_checks: list[str] = []
     out: Printer
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: object) -> CommandParser:
         """A parser that takes options and arguments in any order: `runworkflow NAME --wait PAYLOAD`."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
         return parser
 
-    def execute(self, *args: Any, **options: Any) -> Any:
+    def execute(self, *args: object, **options: object) -> str | None:
         for stream in (sys.stdout, sys.stderr):
             # An arrow or a name must not break a command where the terminal knows ASCII only.
             if hasattr(stream, "reconfigure"):
@@ -71,10 +76,10 @@ class DirectorCommand(BaseCommand):
         except KeyboardInterrupt as error:
             raise CommandError("interrupted", returncode=INTERRUPTED) from error
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.verbosity = options["verbosity"]
+    def handle(self, *args: object, verbosity: int, **options: object) -> None:
+        self.verbosity = verbosity
         self.out = Printer(self.stdout, self.style)
-        self.run_command(**options)
+        self.run_command(verbosity=verbosity, **options)
         self.stdout.flush()
 
     def run_command(self, *args: Any, **options: Any) -> None:
@@ -102,7 +107,7 @@ class ActingCommand(DirectorCommand):
             "--user", metavar="NAME", help="act as this user: checks the permissions, writes the history"
         )
 
-    def act_as(self, name: str | None, action: Action, row: Any) -> Any:
+    def act_as(self, name: str | None, action: Action, row: Workflow | Run | Task) -> User:
         """The user called ``name``, who may do ``action`` to ``row``; ``None`` without a name.
 
         Raises ``NotAllowed``.
@@ -111,7 +116,7 @@ class ActingCommand(DirectorCommand):
             return None
         model: Any = get_user_model()
         try:
-            user = model._default_manager.get_by_natural_key(name)
+            user: User = model._default_manager.get_by_natural_key(name)
         except model.DoesNotExist:
             raise CommandError(f"unknown user “{name}”") from None
         action.require(user, row)
@@ -130,18 +135,19 @@ def add_payload_argument(parser: ArgumentParser) -> None:
     parser.add_argument("payload", nargs="?", help="JSON, @FILE, or - for the standard input")
 
 
-def read_payload(text: str | None) -> Any:
+def read_payload(text: str | None) -> JsonValue:
     """The value of a PAYLOAD argument; ``None`` without one. Raises ``CommandError`` with the place."""
     if text is None:
         return None
     source, text = _payload_text(text)
     try:
-        return parse(text)
+        value: JsonValue = parse(text)
     except RecursionError:
         raise CommandError(f"{source} is nested too deeply") from None
     except ValueError as error:
         hint = " (in quotes for the shell: '{\"order\": 7}')" if source == "the payload" else ""
         raise CommandError(f"{source} is not JSON: {error}{hint}") from error
+    return value
 
 
 def _payload_text(text: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
@@ -33,7 +33,7 @@ class Printer:
     def line(self, text: str = "") -> None:
         self.stream.write(text)
 
-    def json(self, value: Any) -> None:
+    def json(self, value: object) -> None:
         self.stream.write(json.dumps(value, indent=2))
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:

@@ -6,10 +6,11 @@ from argparse import ArgumentParser
 from typing import Any, ClassVar
 
 from django_director.models import Run
+from django_director.models.users import User
 from django_director.presentation.actions import ACTIONS, Action
 from django_director.presentation.lookups import find_run
 
-from .base import VIA, ActingCommand, add_dry_run_argument
+from .base import VIA, ActingCommand, Options, add_dry_run_argument
 from .outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 
 
@@ -29,23 +30,23 @@ class RunCommand(ActingCommand):
         add_dry_run_argument(parser)
         super().add_arguments(parser)
 
-    def run_command(self, *, run: str, dry_run: bool, user: str | None, **options: Any) -> None:
+    def run_command(self, *, run: str, dry_run: bool, user: str | None, **options: object) -> None:
         found = find_run(run)
         actor = self.act_as(user, self.action, found)
         if dry_run:
-            self.preview(found, **options)
+            self.preview(found, options)
         else:
-            self.act(found, actor, **options)
+            self.act(found, actor, options)
 
-    def preview(self, run: Run, **options: Any) -> None:
+    def preview(self, run: Run, options: Options) -> None:
         """Say what would happen."""
         raise NotImplementedError
 
-    def act(self, run: Run, user: Any, **options: Any) -> None:
+    def act(self, run: Run, user: User, options: Options) -> None:
         """Do it, on behalf of ``user``."""
         raise NotImplementedError
 
-    def perform(self, run: Run, user: Any, **given: Any) -> Run:
+    def perform(self, run: Run, user: User, **given: object) -> Run:
         """Call the operation; return the run as it is then, or the new one."""
         done: Run = self.action.operation(run, user=user, via=VIA, **given)
         return done
@@ -62,11 +63,11 @@ class WaitingRunCommand(RunCommand):
         check_wait_arguments(options["wait"], options["timeout"])
         super().run_command(*args, **options)
 
-    def act(self, run: Run, user: Any, **options: Any) -> None:
-        taken_up = self.take_up(run, user, **options)
+    def act(self, run: Run, user: User, options: Options) -> None:
+        taken_up = self.take_up(run, user, options)
         if options["wait"]:
             wait_for_outcome(self, taken_up, options["timeout"])
 
-    def take_up(self, run: Run, user: Any, **options: Any) -> Run:
+    def take_up(self, run: Run, user: User, options: Options) -> Run:
         """Let the run, or a new one, begin; return it."""
         raise NotImplementedError

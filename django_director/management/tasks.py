@@ -9,7 +9,7 @@ from django_director.engine import Preview
 from django_director.presentation.actions import ACTIONS
 from django_director.presentation.lookups import find_task
 
-from .base import VIA, ActingCommand, add_dry_run_argument
+from .base import VIA, ActingCommand, Options, add_dry_run_argument
 from .outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 from .output import number_of
 
@@ -38,7 +38,7 @@ class ResetCommand(TaskCommand):
         super().add_arguments(parser)
 
     def run_command(
-        self, *, task: str, dry_run: bool, user: str | None, wait: bool, timeout: float | None, **options: Any
+        self, *, task: str, dry_run: bool, user: str | None, wait: bool, timeout: float | None, **options: object
     ) -> None:
         check_wait_arguments(wait, timeout)
         found, action = find_task(task), ACTIONS[self.verb]
@@ -46,12 +46,12 @@ class ResetCommand(TaskCommand):
         if dry_run:
             show_preview(self, action.preview(found))
             return
-        found = action.operation(found, user=actor, via=VIA, **self.given(**options))
+        found = action.operation(found, user=actor, via=VIA, **self.given(options))
         self.done(found.run, f"{self.doing or action.done.lower()} {found.label} of run")
         if wait:
             wait_for_outcome(self, found.run, timeout)
 
-    def given(self, **options: Any) -> dict[str, Any]:
+    def given(self, options: Options) -> dict[str, Any]:
         """Which of the options the operation takes."""
         return {}
 

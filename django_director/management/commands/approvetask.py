@@ -21,7 +21,7 @@ class Command(TaskCommand):
         super().add_arguments(parser)
 
     def run_command(
-        self, *, task: str, reject: bool, comment: str, dry_run: bool, user: str | None, **options: Any
+        self, *, task: str, reject: bool, comment: str, dry_run: bool, user: str | None, **options: object
     ) -> None:
         found = find_task(task)
         action = ACTIONS["reject" if reject else "approve"]

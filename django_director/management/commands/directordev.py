@@ -38,7 +38,7 @@ class Command(DirectorCommand):
         )
         parser.add_argument("--workers", type=_number, default=1, metavar="N", help="how many workers; default 1")
 
-    def run_command(self, *, port: int, workers: int, **options: Any) -> None:
+    def run_command(self, *, port: int, workers: int, **options: object) -> None:
         app = celery_app()
         if app is None:
             self.fail("there is no Celery app: “manage.py check” says how to make one")

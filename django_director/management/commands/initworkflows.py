@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from django.apps import apps
 from django.conf import settings
@@ -88,8 +88,8 @@ class Command(BaseCommand):
             help="Where to write: best the folder of an installed app. Default: here.",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        folder = Path(options["dir"])
+    def handle(self, *args: object, dir: str, **options: object) -> None:
+        folder = Path(dir)
         _refuse_existing(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)

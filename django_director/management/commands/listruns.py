@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from typing import Any
 from uuid import UUID
 
 from django_director.engine.supervisor import unsendable_tasks
@@ -34,7 +33,7 @@ class Command(DirectorCommand):
         limit: int,
         parent: str | None,
         as_json: bool,
-        **options: Any,
+        **options: object,
     ) -> None:
         runs = Run.objects.for_listing()
         if name:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from datetime import datetime
-from typing import Any
 
 from django_director.drawing.text import one_line
 from django_director.management.base import DirectorCommand, add_json_argument
@@ -21,7 +20,7 @@ class Command(DirectorCommand):
         add_json_argument(parser)
         parser.add_argument("--all", action="store_true", help="also those that have left the files")
 
-    def run_command(self, *, as_json: bool, all: bool, **options: Any) -> None:
+    def run_command(self, *, as_json: bool, all: bool, **options: object) -> None:
         workflows = workflows_as_json(Workflow.objects.all() if all else Workflow.objects.active())
         if as_json:
             self.out.json(workflows)

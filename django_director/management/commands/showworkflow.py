@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from django_director.definitions import Definition, Step
 from django_director.drawing.text import mermaid
@@ -30,7 +30,7 @@ class Command(DirectorCommand):
         add_json_argument(form)
         form.add_argument("--graph", action="store_true", help="print the graph as a Mermaid flowchart")
 
-    def run_command(self, *, name: str, as_json: bool, graph: bool, **options: Any) -> None:
+    def run_command(self, *, name: str, as_json: bool, graph: bool, **options: object) -> None:
         workflow = find_workflow(name)
         if graph:
             self._graph(workflow)

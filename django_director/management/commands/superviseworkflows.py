@@ -3,7 +3,6 @@ from __future__ import annotations
 import signal
 from argparse import ArgumentParser
 from dataclasses import asdict
-from typing import Any
 
 from django_director.conf import director
 from django_director.engine.supervisor.loop import Report, Supervisor
@@ -20,7 +19,7 @@ class Command(DirectorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="do once what is due now, and exit")
 
-    def run_command(self, *, once: bool, **options: Any) -> None:
+    def run_command(self, *, once: bool, **options: object) -> None:
         supervisor = Supervisor()
         if once:
             self.out.line(_said(supervisor.tick()))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.management.base import CommandError
 
@@ -19,7 +18,7 @@ class Command(DirectorCommand):
             "--check", action="store_true", help="change nothing; exit with 1 if there is something to change"
         )
 
-    def run_command(self, *, dry_run: bool, check: bool, **options: Any) -> None:
+    def run_command(self, *, dry_run: bool, check: bool, **options: object) -> None:
         try:
             report = versions.sync(dry_run=dry_run or check)
         except InvalidDefinitions as error:
