@@ -42,7 +42,7 @@ class StepTask(Protocol):
     def start_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Call the user's ``before_start``, if there is one."""
 
-    def run_plainly(self, /, *args: Any, **kwargs: Any) -> Any:
+    def run_plainly(self, /, *args: object, **kwargs: object) -> object:
         """Call the user's function."""
 
 
@@ -75,6 +75,7 @@ class Worker(Protocol):
     """``None`` until the pool has started."""
     use_eventloop: bool
     blueprint: Any
+    time_limit: float | None
 
 
 class QualityOfService(Protocol):

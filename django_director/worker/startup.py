@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from celery import Celery, signals
+from celery import Celery, Task, signals
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
 from django_director.dispatch.publisher import HEADER
 
 from . import bootsteps, celery_log, end_signals, frozen_processes, losses, time_limits
+from .protocols import Message, Worker
 from .task import DirectorTask, adopt
 
 KEEP_CONNECTIONS: Final = 2**31
@@ -39,7 +40,7 @@ def _keep_connections(app: Any) -> None:
     signals.task_postrun.connect(_refresh_connections, weak=False)
 
 
-def _refresh_connections(sender: Any, **_: Any) -> None:
+def _refresh_connections(sender: Task[Any, Any], **_: object) -> None:
     # An eager task may run inside a transaction of its caller's.
     if not sender.request.is_eager:
         close_old_connections()
@@ -49,7 +50,7 @@ celery_log.hide_secrets()
 
 
 @signals.celeryd_init.connect(weak=False)
-def prepare_worker(instance: Any, **_: Any) -> None:
+def prepare_worker(instance: Worker, **_: object) -> None:
     """Prepare a worker of this app before its parts are made."""
     app = instance.app
     if not issubclass(app.Task, DirectorTask):
@@ -71,7 +72,7 @@ def prepare_worker(instance: Any, **_: Any) -> None:
 
 
 @signals.task_unknown.connect(weak=False)
-def notice_unknown_task(sender: Any, message: Any, name: str, id: str, **_: Any) -> None:
+def notice_unknown_task(sender: object, message: Message, name: str, id: str, **_: object) -> None:
     """Celery drops a message whose task it does not know; the row remembers, and is offered again."""
     if HEADER in (message.headers or {}):
         losses.reporter.drop(id, name)

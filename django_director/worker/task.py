@@ -7,8 +7,9 @@ imported inside functions.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from celery import Celery, Task, exceptions
 from celery.contrib.django.task import DjangoTask
@@ -19,14 +20,25 @@ from django_director.dispatch.publisher import HEADER
 from django_director.exceptions import Misuse
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from celery.app.task import Context
+    from celery.canvas import Signature
+
     from django_director.definitions import Retry
 
-    from .attempts import Attempt
+    from .attempts import Attempt, Request
 
     BaseTask = DjangoTask[Any, Any]
 else:
     # Celery's classes are generic for type checkers only.
     BaseTask = DjangoTask
+
+
+R = TypeVar("R")
+
+Tracer: TypeAlias = Callable[..., object]
+"""The function by which Celery runs a task for a message."""
 
 
 class DirectorTask(BaseTask):
@@ -36,19 +48,19 @@ class DirectorTask(BaseTask):
     Request = "django_director.worker.requests:DirectorRequest"
 
     @property
-    def __trace__(self) -> Any:
+    def __trace__(self) -> Tracer | None:
         """What Celery calls with each message: its tracer and, for a message of a run, the claim before it."""
         return self.__dict__.get("director_trace")
 
     @__trace__.setter
-    def __trace__(self, tracer: Any) -> None:
+    def __trace__(self, tracer: Tracer | None) -> None:
         self.__dict__["director_trace"] = None if tracer is None else partial(_trace, self, tracer)
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: object, **kwargs: object) -> object:
         attempt = self._new_attempt()
         return super().__call__(*args, **kwargs) if attempt is None else self._perform(attempt)
 
-    def _perform(self, attempt: Attempt) -> Any:
+    def _perform(self, attempt: Attempt) -> object:
         from . import execution  # needs models
 
         return execution.perform(self, attempt)
@@ -69,23 +81,25 @@ class DirectorTask(BaseTask):
         except (TypeError, ValueError):
             return ANYTHING
 
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+    def before_start(self, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """As Celery's; inside a run it is part of the attempt, or what it raises would be nobody's failure."""
         if _header_of(self.request) is None:
             super().before_start(task_id, args, kwargs)
 
-    def start_plainly(self, args: Any, kwargs: Any) -> None:
+    def start_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Call the user's ``before_start``, where there is one."""
         super().before_start(str(self.request.id), args, kwargs)
 
-    def run_plainly(self, /, *args: Any, **kwargs: Any) -> Any:
+    def run_plainly(self, /, *args: object, **kwargs: object) -> object:
         """Run the user's function, through a ``__call__`` of its own base class when there is one."""
         custom = super().__call__
         if getattr(custom, "__func__", None) is Task.__call__:
             return self.run(*args, **kwargs)
         return custom(*args, **kwargs)
 
-    def retry(self, args: Any = None, kwargs: Any = None, *more: Any, **options: Any) -> Any:
+    def retry(
+        self, args: tuple[Any, ...] | None = None, kwargs: dict[str, Any] | None = None, *more: Any, **options: Any
+    ) -> exceptions.Retry:
         """As Celery's ``retry``; inside a run the row waits in the database and nothing is published."""
         if self._in_run is None:
             return super().retry(args, kwargs, *more, **options)
@@ -93,7 +107,7 @@ class DirectorTask(BaseTask):
             raise Misuse("self.retry() inside a run can't change the arguments: they come from the workflow")
         return self._retry_in_run(*more, **options)
 
-    def replace(self, sig: Any) -> Any:
+    def replace(self, sig: Signature[R]) -> R:
         """As Celery's ``replace``; refused inside a run, whose steps are known from its definition."""
         if self._in_run is None:
             return super().replace(sig)
@@ -101,12 +115,12 @@ class DirectorTask(BaseTask):
 
     def _retry_in_run(
         self,
-        exc: Any = None,
+        exc: Exception | None = None,
         throw: bool = True,
-        eta: Any = None,
+        eta: datetime | None = None,
         countdown: float | None = None,
         max_retries: int | None = None,
-        **_: Any,
+        **_: object,
     ) -> exceptions.Retry:
         if isinstance(exc, (Misuse, exceptions.Ignore, exceptions.Reject)):
             # Of `autoretry_for`: the next attempt would do the same.
@@ -148,22 +162,29 @@ class DirectorTask(BaseTask):
         raise exceptions.Ignore
 
 
-def _trace(task: DirectorTask, tracer: Any, task_id: Any, args: Any, kwargs: Any, request: Any = None) -> Any:
+def _trace(
+    task: DirectorTask,
+    tracer: Tracer,
+    task_id: str,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    request: Request | None = None,
+) -> object:
     header = None if not request or "director_attempt" in request else _header_in(request)
-    if header is None:
+    if header is None or request is None:
         return tracer(task_id, args, kwargs, request)
     from . import attempts  # needs models
 
     return attempts.trace(task, tracer, header, request)
 
 
-def _header_in(request: dict[str, Any]) -> Any:
+def _header_in(request: Request) -> object:
     """What a message says of its task in a run; ``None`` for a message of no run."""
     header, others = request.get(HEADER), request.get("headers")
     return others.get(HEADER) if header is None and isinstance(others, dict) else header
 
 
-def _header_of(request: Any) -> Any:
+def _header_of(request: Context) -> object:
     """The same by the request of a task, which may have been called without a message."""
     return None if request.called_directly else (request.headers or {}).get(HEADER)
 
@@ -176,18 +197,18 @@ class OutermostTask(DirectorTask):
 
     abstract = True
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: object, **kwargs: object) -> object:
         attempt = self._new_attempt()
         return super().__call__(*args, **kwargs) if attempt is None else self._perform(attempt)
 
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+    def before_start(self, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if _header_of(self.request) is None:
             super().before_start(task_id, args, kwargs)
 
-    def start_plainly(self, args: Any, kwargs: Any) -> None:
+    def start_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super().before_start(str(self.request.id), args, kwargs)
 
-    def run_plainly(self, /, *args: Any, **kwargs: Any) -> Any:
+    def run_plainly(self, /, *args: object, **kwargs: object) -> object:
         custom: Any = super().__call__
         if custom.__func__ is DirectorTask.__call__:
             return super().run_plainly(*args, **kwargs)

@@ -10,17 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Final
+from typing import Final
 
 from django_director.engine.attempts.claim import Claim
 from django_director.worker.step_outcomes import HELD, Skip
 
 __all__ = ["HELD", "KINDS", "Skip", "perform"]
 
-Perform = Callable[[Claim], Any]
+Perform = Callable[[Claim], object]
 
 
-def perform(claim: Claim) -> Any:
+def perform(claim: Claim) -> object:
     """Do what the kind of the claimed step asks for; return what came of it."""
     return _PERFORM[claim.node.kind](claim)
 
