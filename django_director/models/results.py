@@ -1,7 +1,8 @@
-"""What a run gives: the result of its last entry, or what its definition's ``result`` makes of those of its tasks.
+"""Reads the results of runs and tasks.
 
-Where the results of tasks, or those of the items of maps, are over ``MAX_INPUT`` together, they are not read: no
-follower would get them, and no page or answer should.
+The result of a run is that of the last entry of ``tasks``, or the value of the definition's ``result``. Results
+that are larger than ``MAX_INPUT`` together are not read: no later step would get them, and no page should show
+them.
 """
 
 from __future__ import annotations
@@ -69,51 +70,59 @@ class TaskRow(Protocol):
 
 
 class ResultError(DirectorError):
-    """The definition's ``result`` gives no value; the text holds no secret."""
+    """The definition's ``result`` can't be evaluated; the text contains no secret."""
 
 
 logger = logging.getLogger(__name__)
 
 
-def read(run: RunRow) -> tuple[Any, str]:
-    """The result of a run, or ``None`` and why there is none. One query, with maps or many tasks up to three."""
+def read_run_result(run: RunRow) -> tuple[Any, str]:
+    """Return the result of a run and an empty text, or ``None`` and the reason why there is no result.
+
+    It takes one query; for a run with maps or many tasks up to three.
+    """
     if run.status != RunStatus.SUCCESS:
         return None, ""
     graph = run.version.graph
     values = of_result(graph)
     try:
-        return (_of_last(run, graph.result.spans()) if values is None else _evaluated(run, values)), ""
+        return (
+            _last_entry_result(run, graph.result.spans()) if values is None else _evaluate_result(run, values)
+        ), ""
     except (ResultError, InputTooLarge) as error:
         logger.warning("The result of run %s: %s", run.pk, error, extra={"run_id": str(run.pk)})
         return None, f"result: {error}"
 
 
-def of_task(task: TaskRow) -> tuple[Any, str]:
-    """The result of a task, or ``None`` and why there is none; of a map that has ended the list of its items'."""
+def read_task_result(task: TaskRow) -> tuple[Any, str]:
+    """Return the result of a task and an empty text, or ``None`` and the reason why there is no result.
+
+    The result of a finished map is the list of the results of its items.
+    """
     if task.map_count is None or not task.is_finished:
         return task.result, ""
     try:
-        return _lists(task.run, [task.position]).get(task.position), ""
+        return _map_results(task.run, [task.position]).get(task.position), ""
     except InputTooLarge as error:
         return None, f"result: {error}"
 
 
-def _lists(run: RunRow, positions: Iterable[int]) -> dict[int, list[Any]]:
+def _map_results(run: RunRow, positions: Iterable[int]) -> dict[int, list[Any]]:
     made = run.version.graph.last_in(positions)
     if not made:
         return {}
-    _check(run.tasks.size_of_items(made))
+    _check_size(run.tasks.size_of_items(made))
     return run.tasks.lists_of_items(made)
 
 
-def _of_last(run: RunRow, spans: tuple[Span, ...]) -> object:
+def _last_entry_result(run: RunRow, spans: tuple[Span, ...]) -> object:
     results = dict(_rows(run, spans, "position", "result"))
-    return run.version.graph.result.assemble(results | _lists(run, results))
+    return run.version.graph.result.assemble(results | _map_results(run, results))
 
 
-def _evaluated(run: RunRow, values: Values) -> object:
+def _evaluate_result(run: RunRow, values: Values) -> object:
     rows = _rows(run, values.tasks, "position", "status", "result", "decision")
-    made = _lists(run, expand(values.results))
+    made = _map_results(run, expand(values.results))
     names = values.names(
         {p: Outcome(status, made.get(p, result), decision) for p, status, result, decision in rows},
         payload=run.payload,
@@ -122,11 +131,11 @@ def _evaluated(run: RunRow, values: Values) -> object:
     try:
         return values.evaluate("result", names)
     except ExpressionError as error:
-        raise ResultError(_shown(run, values, names, error)) from None
+        raise ResultError(_explain_error(run, values, names, error)) from None
 
 
-def _shown(run: RunRow, values: Values, names: dict[str, Any], error: ExpressionError) -> str:
-    """Why there is no result, without the secrets of the payload and of the results that it was to be made of."""
+def _explain_error(run: RunRow, values: Values, names: dict[str, Any], error: ExpressionError) -> str:
+    """Return the reason why ``result`` can't be evaluated, without secrets of the payload and of the results."""
     schema = run.version.graph.definition.schema
     texts = Redactor(run.payload, schema, run.pk)
     for secret in hidden_in(names["tasks"]):
@@ -139,10 +148,10 @@ def _rows(run: RunRow, spans: tuple[Span, ...], *columns: str) -> Iterable[tuple
     if not spans:
         return ()
     if sum(end - start for start, end in spans) * director.MAX_RESULT > director.MAX_INPUT:
-        _check(run.tasks.at(spans).size_of_results())
+        _check_size(run.tasks.at(spans).size_of_results())
     return run.tasks.at(spans).values_list(*columns)
 
 
-def _check(size: int) -> None:
+def _check_size(size: int) -> None:
     if size > director.MAX_INPUT:
         raise InputTooLarge(f'it has {size:,} bytes, the limit is {director.MAX_INPUT:,} (DIRECTOR["MAX_INPUT"])')
