@@ -1,6 +1,6 @@
 """Workflows of Celery tasks, as a pluggable Django app.
 
-The names are loaded at first use, so importing the package needs no configured settings.
+Each public name is imported at its first use. So the package can be imported before the settings are configured.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "task":
-        # celery-director's decorator: `from django_director import task` in place of `from director import task`.
+        # For projects that come from celery-director, whose tasks have `from director import task`.
         return import_module("celery").shared_task
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def director(db: object) -> Iterator[Callable[..., Run]]:
-    """Run a workflow in-process: ``run = director("shop.ORDER", {"order": 7})``.
+    """Return ``run_workflow``, which runs a workflow in this process.
 
-    Nothing reaches the project's broker in a test that uses it.
+    A test calls it like this: ``run = director("shop.ORDER", {"order": 7})``. No message reaches the
+    project's broker in a test that uses this fixture.
     """
-    from . import testing  # needs the apps to be loaded
+    from . import testing  # needs loaded apps
 
     with testing.without_broker():
         yield testing.run_workflow
