@@ -1,4 +1,4 @@
-"""What the commands share: errors as messages, users and runs by name, JSON from the command line."""
+"""The base classes of the commands, and the arguments that several commands have."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from django_director.sync.project import place_in_files
 from .output import Printer
 
 VIA: Final = "command"
-"""What Django's history of an object says of the way."""
+"""The text in Django's history of an object that says how it was changed: by a command."""
 FAILED: Final = 1
 TIMED_OUT: Final = 3
 INTERRUPTED: Final = 130
@@ -41,30 +41,30 @@ Options: TypeAlias = Mapping[str, Any]
 
 
 class DirectorCommand(BaseCommand):
-    """A command whose every expected failure is one message and an exit code, never a traceback.
+    """A command that reports each expected failure as a message and an exit code, and never as a traceback.
 
-    Data goes to ``self.out``, talk to ``self.talk``. The system checks are left out: a mistake in a file must
-    not keep anybody from looking at runs or cancelling them.
+    A command prints data with ``self.out``, and all other messages with ``self.inform``. It runs no system checks:
+    people must be able to see and cancel runs even if a file has a mistake.
     """
 
     requires_system_checks: list[str] = []
     out: Printer
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: object) -> CommandParser:
-        """A parser that takes options and arguments in any order: `runworkflow NAME --wait PAYLOAD`."""
+        """Return a parser that accepts options between arguments, as in ``runworkflow NAME --wait PAYLOAD``."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
         return parser
 
     def execute(self, *args: object, **options: object) -> str | None:
         for stream in (sys.stdout, sys.stderr):
-            # An arrow or a name must not break a command where the terminal knows ASCII only.
+            # On a terminal with ASCII only, a character such as an arrow must not break the command.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")
         try:
             return super().execute(*args, **options)
         except UnknownWorkflow as error:
-            raise CommandError(_not_synced(error) or str(error)) from error
+            raise CommandError(_explain_unsynced(error) or str(error)) from error
         except DirectorError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError) as error:
@@ -72,7 +72,7 @@ class DirectorCommand(BaseCommand):
         except ConnectionDoesNotExist as error:
             raise CommandError(f'{error} DIRECTOR["DATABASE"] must name one of settings.DATABASES.') from error
         except BrokenPipeError:
-            _leave_the_pipe()
+            _exit_without_reader()
         except KeyboardInterrupt as error:
             raise CommandError("interrupted", returncode=INTERRUPTED) from error
 
@@ -83,24 +83,25 @@ class DirectorCommand(BaseCommand):
         self.stdout.flush()
 
     def run_command(self, *args: Any, **options: Any) -> None:
-        """What the command does."""
+        """Do the work of the command. Each command has its own."""
         raise NotImplementedError
 
-    def talk(self, text: str) -> None:
-        """Say something that is not data; silent with ``--verbosity 0``."""
+    def inform(self, text: str) -> None:
+        """Print a message that is not data to the error stream; with ``--verbosity 0`` print nothing."""
         if self.verbosity:
             self.stderr.write(text, style_func=str)
 
-    def done(self, run: Run, what: str) -> None:
-        """Print what was done; the run's id is the last word."""
+    def print_done(self, run: Run, what: str) -> None:
+        """Print what was done with a run; the id of the run is the last word."""
         self.out.line(f"{run.workflow}: {what} {run.pk}")
 
     def fail(self, message: str, returncode: int = FAILED) -> NoReturn:
+        """End the command with a message and an exit code. Raises ``CommandError``."""
         raise CommandError(message, returncode=returncode)
 
 
 class ActingCommand(DirectorCommand):
-    """A command that changes something, on behalf of ``--user`` if given."""
+    """A command that changes something; with ``--user`` it acts as that user."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -108,9 +109,9 @@ class ActingCommand(DirectorCommand):
         )
 
     def act_as(self, name: str | None, action: Action, row: Workflow | Run | Task) -> User:
-        """The user called ``name``, who may do ``action`` to ``row``; ``None`` without a name.
+        """Return the user ``name``, and ``None`` without a name.
 
-        Raises ``NotAllowed``.
+        Raises ``NotAllowed`` if the user may not do ``action`` with ``row``, ``CommandError`` for an unknown user.
         """
         if not name:
             return None
@@ -124,19 +125,22 @@ class ActingCommand(DirectorCommand):
 
 
 def add_json_argument(parser: _ActionsContainer) -> None:
+    """Add the option ``--json``."""
     parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON for scripts")
 
 
 def add_dry_run_argument(parser: ArgumentParser) -> None:
+    """Add the option ``--dry-run``."""
     parser.add_argument("--dry-run", action="store_true", help="say what would happen, change nothing")
 
 
 def add_payload_argument(parser: ArgumentParser) -> None:
+    """Add the argument PAYLOAD, which ``read_payload`` reads."""
     parser.add_argument("payload", nargs="?", help="JSON, @FILE, or - for the standard input")
 
 
 def read_payload(text: str | None) -> JsonValue:
-    """The value of a PAYLOAD argument; ``None`` without one. Raises ``CommandError`` with the place."""
+    """Return the value of a PAYLOAD argument; ``None`` without one. Raises ``CommandError`` if it is no JSON."""
     if text is None:
         return None
     source, text = _payload_text(text)
@@ -151,6 +155,7 @@ def read_payload(text: str | None) -> JsonValue:
 
 
 def _payload_text(text: str) -> tuple[str, str]:
+    """Return the source of a payload, for messages, and the text of the payload."""
     if text == "-":
         return "the standard input", sys.stdin.read()
     if not text.startswith("@"):
@@ -162,8 +167,8 @@ def _payload_text(text: str) -> tuple[str, str]:
         raise CommandError(f"the payload can't be read from “{text[1:]}”: {reason}") from error
 
 
-def _not_synced(error: UnknownWorkflow) -> str:
-    """What to do about a workflow that stands in a file and is not in the database; empty for another."""
+def _explain_unsynced(error: UnknownWorkflow) -> str:
+    """Return what to do about a workflow that a file has and the database lacks; empty if no file has it."""
     place = place_in_files(error.name)
     if place is None:
         return ""
@@ -171,7 +176,7 @@ def _not_synced(error: UnknownWorkflow) -> str:
 
 
 def _database_error(error: Exception) -> Exception:
-    """A message for what an operator can mend; any other error as it is."""
+    """Return a ``CommandError`` for an error that an operator can repair; return any other error unchanged."""
     text = str(error).strip()
     if is_unmigrated(error):
         return CommandError(f"run “{migrate()}” first; the database says: {text.splitlines()[0]}")
@@ -182,7 +187,7 @@ def _database_error(error: Exception) -> Exception:
     return error
 
 
-def _leave_the_pipe() -> NoReturn:
-    """The reader has gone, as in ``… | head``: nobody is left to tell, nor is anything wrong."""
+def _exit_without_reader() -> NoReturn:
+    """End the command with success after its reader has closed the pipe, such as ``head``."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(0)

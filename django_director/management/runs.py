@@ -1,4 +1,4 @@
-"""What the commands share that do something with one run."""
+"""The base classes of the commands that do something with one run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 
 
 class RunCommand(ActingCommand):
-    """A command that does something with one RUN, which ``--dry-run`` previews."""
+    """A command that does something with one run; with ``--dry-run`` it only prints what it would do."""
 
     verb: ClassVar[str]
-    """Of the action, in ``presentation.actions``."""
+    """The verb of its action in ``presentation.actions``."""
 
     @property
     def action(self) -> Action:
-        """What the command does."""
+        """The action that the command performs."""
         return ACTIONS[self.verb]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,21 +39,21 @@ class RunCommand(ActingCommand):
             self.act(found, actor, options)
 
     def preview(self, run: Run, options: Options) -> None:
-        """Say what would happen."""
+        """Print what the command would do."""
         raise NotImplementedError
 
     def act(self, run: Run, user: User, options: Options) -> None:
-        """Do it, on behalf of ``user``."""
+        """Perform the action as ``user``, and print what was done."""
         raise NotImplementedError
 
     def perform(self, run: Run, user: User, **given: object) -> Run:
-        """Call the operation; return the run as it is then, or the new one."""
+        """Call the operation of the action; return the run that it returns, which may be a new one."""
         done: Run = self.action.operation(run, user=user, via=VIA, **given)
         return done
 
 
 class WaitingRunCommand(RunCommand):
-    """A command after which ``--wait`` waits for the outcome of the run that ``act`` lets go on or starts."""
+    """A command that lets a run go on, or starts one; with ``--wait`` it waits for the outcome of that run."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -64,10 +64,10 @@ class WaitingRunCommand(RunCommand):
         super().run_command(*args, **options)
 
     def act(self, run: Run, user: User, options: Options) -> None:
-        taken_up = self.take_up(run, user, options)
+        begun = self.begin_run(run, user, options)
         if options["wait"]:
-            wait_for_outcome(self, taken_up, options["timeout"])
+            wait_for_outcome(self, begun, options["timeout"])
 
-    def take_up(self, run: Run, user: User, options: Options) -> Run:
-        """Let the run, or a new one, begin; return it."""
+    def begin_run(self, run: Run, user: User, options: Options) -> Run:
+        """Let ``run`` go on, or start a new run; return the run for which ``--wait`` waits."""
         raise NotImplementedError

@@ -30,7 +30,7 @@ class Command(TaskCommand):
             self._preview(found, action, reject)
             return
         found = action.operation(found, user=actor, via=VIA, comment=comment)
-        self.done(found.run, f"{action.done.lower()} “{found.label}” of run")
+        self.print_done(found.run, f"{action.done.lower()} “{found.label}” of run")
 
     def _preview(self, task: Task, action: Action, reject: bool) -> None:
         action.preview(task)

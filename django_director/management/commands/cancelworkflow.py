@@ -19,9 +19,9 @@ class Command(RunCommand):
 
     def act(self, run: Run, user: User, options: Options) -> None:
         run = self.perform(run, user, force=options["force"])
-        self.done(run, "canceled run" if run.is_finished else "canceling run")
+        self.print_done(run, "canceled run" if run.is_finished else "canceling run")
         if not run.is_finished:
-            self.talk(f"let end: {number_of(run.tasks.running().count(), 'running task')}; --force ends them")
+            self.inform(f"let end: {number_of(run.tasks.running().count(), 'running task')}; --force ends them")
 
     def preview(self, run: Run, options: Options) -> None:
         found = self.action.preview(run)

@@ -14,7 +14,7 @@ class Command(BaseCommand):
         "Checks the workflow files and prints each problem as path:line:column: CODE message (hint). "
         "Exits 1 if there is any. Needs no database."
     )
-    # The checks read the same files; they would say everything twice.
+    # The system checks read these files too, and would report each problem twice.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -77,7 +77,7 @@ SAMPLES: Final = {"workflows.yml": WORKFLOWS, "tasks.py": TASKS}
 
 class Command(BaseCommand):
     help = "Writes a sample workflows.yml and tasks.py, never over an existing file."
-    # Files can be written before the project is right.
+    # This command must work in a project that has mistakes too.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in SAMPLES.items():
-                # "x": also what appeared since we looked stays.
+                # With "x" a file that another process has written meanwhile is kept.
                 with open(folder / name, "x", encoding="utf-8") as file:
                     file.write(text)
                 self.stdout.write(str(folder / name))

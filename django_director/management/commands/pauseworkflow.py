@@ -13,7 +13,7 @@ class Command(RunCommand):
 
     def act(self, run: Run, user: User, options: Options) -> None:
         run = self.perform(run, user)
-        self.done(run, "paused run")
+        self.print_done(run, "paused run")
 
     def preview(self, run: Run, options: Options) -> None:
         found = self.action.preview(run)

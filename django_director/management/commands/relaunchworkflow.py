@@ -20,7 +20,7 @@ class Command(WaitingRunCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         add_payload_argument(parser)
-        # Not `--version`: Django's own option of that name prints Django's.
+        # The name `--version` is taken: with it Django prints its own version.
         parser.add_argument(
             "--same-version",
             action="store_const",
@@ -31,16 +31,19 @@ class Command(WaitingRunCommand):
         )
         parser.add_argument("--comment", default="", metavar="TEXT", help="shown with the new run")
 
-    def take_up(self, run: Run, user: User, options: Options) -> Run:
+    def begin_run(self, run: Run, user: User, options: Options) -> Run:
         given, version = self._payload(run, options), options["chosen_version"]
         if user is not None and given is not None:
             require(user, "run", run.workflow)
         new = self.perform(run, user, payload=given, version=version, comment=options["comment"])
-        self.done(new, "started run")
+        self.print_done(new, "started run")
         return new
 
     def _payload(self, run: Run, options: Options) -> JsonValue:
-        """The payload when it is not that of the run, with values for the ``********`` that `showrun` prints."""
+        """Return the payload for the new run; ``None`` if it equals that of ``run``.
+
+        Each ``********``, which ``showrun`` prints in place of a secret, is replaced by the secret.
+        """
         given = read_payload(options["payload"])
         if given is None:
             return None

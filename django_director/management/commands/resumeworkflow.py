@@ -11,9 +11,9 @@ class Command(WaitingRunCommand):
     help = "Let a paused run go on."
     verb = "resume"
 
-    def take_up(self, run: Run, user: User, options: Options) -> Run:
+    def begin_run(self, run: Run, user: User, options: Options) -> Run:
         run = self.perform(run, user)
-        self.done(run, "resumed run")
+        self.print_done(run, "resumed run")
         return run
 
     def preview(self, run: Run, options: Options) -> None:

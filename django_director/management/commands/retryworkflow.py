@@ -11,9 +11,9 @@ class Command(WaitingRunCommand):
     help = "Run the failed tasks of a finished run again, and everything downstream of them."
     verb = "retry"
 
-    def take_up(self, run: Run, user: User, options: Options) -> Run:
+    def begin_run(self, run: Run, user: User, options: Options) -> Run:
         run = self.perform(run, user)
-        self.done(run, "retrying run")
+        self.print_done(run, "retrying run")
         return run
 
     def preview(self, run: Run, options: Options) -> None:

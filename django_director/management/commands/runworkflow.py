@@ -14,7 +14,7 @@ from django_director.management.base import (
     read_payload,
 )
 from django_director.management.display import show_result, show_tasks
-from django_director.management.outcome import add_wait_arguments, follow_to_end, leave
+from django_director.management.outcome import add_wait_arguments, exit_with_outcome, follow_to_end
 from django_director.models import Run
 from django_director.presentation.actions import ACTIONS
 from django_director.presentation.lookups import find_workflow
@@ -48,7 +48,7 @@ class Command(ActingCommand):
             raise CommandError("--idempotency-key is empty; leave it out to start without one")
         run = self._start(options, local=local)
         if as_json:
-            self.talk(_announcement(run))
+            self.inform(_announcement(run))
         else:
             self.out.line(_announcement(run))
         self.stdout.flush()
@@ -57,7 +57,7 @@ class Command(ActingCommand):
         in_time = not waits or follow_to_end(self, run, timeout, local=local)
         self._report(run, as_json=as_json, with_tasks=waits)
         if waits:
-            leave(self, run, in_time)
+            exit_with_outcome(self, run, in_time)
 
     def _start(self, options: Options, *, local: bool) -> Run:
         action, name, user = ACTIONS["start"], options["name"], options["user"]
@@ -83,11 +83,11 @@ class Command(ActingCommand):
             show_result(self.out, shown)
 
     def _tell_delay(self, run: Run) -> None:
-        """Say why nothing of a run starts now, if that is so."""
+        """Print why no task of the run starts now, if that is so."""
         if place := pending_reasons.of_run(run):
-            self.talk(f"it {place}")
+            self.inform(f"it {place}")
         elif run.stop == Stop.SKIP:
-            self.talk(run.error)
+            self.inform(run.error)
 
 
 def _announcement(run: Run) -> str:

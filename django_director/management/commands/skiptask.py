@@ -15,5 +15,5 @@ class Command(ResetCommand):
         parser.add_argument("--comment", default="", metavar="TEXT", help="why; kept with the task")
         super().add_arguments(parser)
 
-    def given(self, options: Options) -> dict[str, Any]:
+    def operation_options(self, options: Options) -> dict[str, Any]:
         return {"comment": options["comment"]}

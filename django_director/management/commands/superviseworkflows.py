@@ -22,19 +22,19 @@ class Command(DirectorCommand):
     def run_command(self, *, once: bool, **options: object) -> None:
         supervisor = Supervisor()
         if once:
-            self.out.line(_said(supervisor.tick()))
+            self.out.line(_describe(supervisor.tick()))
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
         if director.SUPERVISOR == "worker":
-            self.talk(
+            self.inform(
                 'Every worker has a supervisor too, as DIRECTOR["SUPERVISOR"] is "worker": one of them works.'
             )
-        self.talk(f"{supervisor.name} supervises, or stands by. Ctrl-C stops it.")
+        self.inform(f"{supervisor.name} supervises, or stands by. Ctrl-C stops it.")
         supervisor.run()
-        self.talk("stopped")
+        self.inform("stopped")
 
 
-def _said(report: Report) -> str:
+def _describe(report: Report) -> str:
     done = [f"{name} {number}" for name, number in asdict(report).items() if number]
     return ", ".join(done) or "nothing was due"

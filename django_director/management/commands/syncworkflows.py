@@ -25,8 +25,8 @@ class Command(DirectorCommand):
             raise CommandError(f"{error}\nNothing was changed.") from error
         versions.write(report, self.out.line)
         for warning in report.warnings:
-            self.talk(f"warning: {warning}")
+            self.inform(f"warning: {warning}")
         if check and report.is_due:
             self.fail("A sync is due: run “manage.py syncworkflows”.")
         if dry_run and report.is_due:
-            self.talk("Nothing was changed (--dry-run).")
+            self.inform("Nothing was changed (--dry-run).")
