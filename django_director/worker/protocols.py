@@ -1,4 +1,4 @@
-"""What the worker's modules need of a Celery task, of a worker and of its consumer.
+"""Protocols of a Celery task, a worker and its consumer, with the attributes that the worker's modules use.
 
 The modules name these protocols in place of classes. So they need not import ``DirectorTask``, which imports them,
 and they say which of Celery's attributes they use: Celery's stubs lack some of them.

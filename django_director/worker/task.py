@@ -1,7 +1,7 @@
-"""Celery tasks that can be steps of workflows.
+"""The class of Celery tasks that can be steps of workflows.
 
-This module is imported when the Celery app is made, before Django's apps are loaded: what needs models is
-imported inside functions.
+The project imports this module when it makes its Celery app, before Django's apps are loaded. So functions import
+what needs models.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     BaseTask = DjangoTask[Any, Any]
 else:
-    # Celery's classes are generic for type checkers only.
+    # At run time Celery's classes are not generic.
     BaseTask = DjangoTask
 
 
@@ -49,7 +49,7 @@ class DirectorTask(BaseTask):
 
     @property
     def __trace__(self) -> Tracer | None:
-        """What Celery calls with each message: its tracer and, for a message of a run, the claim before it."""
+        """The function that Celery calls with each message: its tracer, but first a task of a run is claimed."""
         return self.__dict__.get("director_trace")
 
     @__trace__.setter
@@ -67,7 +67,7 @@ class DirectorTask(BaseTask):
 
     @property
     def plans(self) -> Plans:
-        """How this task is called, by what a step gives; worked out once in a process."""
+        """How this task is called, for each set of arguments that a step gives; found out once in a process."""
         plans: Plans | None = self.__dict__.get("director_plans")
         if plans is None:
             plans = Plans(self._signature())
@@ -76,22 +76,25 @@ class DirectorTask(BaseTask):
 
     def _signature(self) -> inspect.Signature:
         try:
-            # Celery wraps `run` for `autoretry_for`; of bound tasks this is without `self`.
+            # `autoretry_for` makes Celery wrap `run`. The signature of a bound task has no `self`.
             return inspect.signature(getattr(self, "_orig_run", self.run))
         except (TypeError, ValueError):
             return ANYTHING
 
     def before_start(self, task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """As Celery's; inside a run it is part of the attempt, or what it raises would be nobody's failure."""
+        """Call the user's ``before_start``, which Celery calls before the task, but not for a task of a run.
+
+        In a run the attempt calls it with ``start_plainly``, so that an error in it fails the attempt.
+        """
         if _header_of(self.request) is None:
             super().before_start(task_id, args, kwargs)
 
     def start_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Call the user's ``before_start``, where there is one."""
+        """Call the user's ``before_start``, if there is one."""
         super().before_start(str(self.request.id), args, kwargs)
 
     def run_plainly(self, /, *args: object, **kwargs: object) -> object:
-        """Run the user's function, through a ``__call__`` of its own base class when there is one."""
+        """Call the user's function, by the ``__call__`` of the user's base class if that has one."""
         custom = super().__call__
         if getattr(custom, "__func__", None) is Task.__call__:
             return self.run(*args, **kwargs)
@@ -100,7 +103,7 @@ class DirectorTask(BaseTask):
     def retry(
         self, args: tuple[Any, ...] | None = None, kwargs: dict[str, Any] | None = None, *more: Any, **options: Any
     ) -> exceptions.Retry:
-        """As Celery's ``retry``; inside a run the row waits in the database and nothing is published."""
+        """Retry the task, like Celery's ``retry``. In a run no message is sent: the task waits in the database."""
         if self._in_run is None:
             return super().retry(args, kwargs, *more, **options)
         if args is not None or kwargs is not None:
@@ -108,7 +111,7 @@ class DirectorTask(BaseTask):
         return self._retry_in_run(*more, **options)
 
     def replace(self, sig: Signature[R]) -> R:
-        """As Celery's ``replace``; refused inside a run, whose steps are known from its definition."""
+        """Replace the task, like Celery's ``replace``. Raises ``Misuse`` in a run: its steps are fixed."""
         if self._in_run is None:
             return super().replace(sig)
         raise Misuse("self.replace() does not work inside a run: add the task to the workflow as a step")
@@ -123,7 +126,7 @@ class DirectorTask(BaseTask):
         **_: object,
     ) -> exceptions.Retry:
         if isinstance(exc, (Misuse, exceptions.Ignore, exceptions.Reject)):
-            # Of `autoretry_for`: the next attempt would do the same.
+            # `autoretry_for` has caught it, and the next attempt would raise it again.
             raise exc
         policy: Retry | None = self.request.get("director_policy")
         limit = policy.max if policy is not None else self.max_retries if max_retries is None else max_retries
@@ -139,14 +142,14 @@ class DirectorTask(BaseTask):
 
     @property
     def _in_run(self) -> Attempt | None:
-        """The attempt in work. It lives with the request: one task object serves many, also at the same time."""
+        """The attempt that runs now. The request has it, because a task object may serve several requests."""
         attempt = getattr(self.request, "director_attempt", None)
         return attempt if getattr(attempt, "is_taken_up", False) else None
 
     def _new_attempt(self) -> Attempt | None:
-        """The attempt that Celery comes to now, unless it is in work already (a task that calls itself).
+        """Return the attempt that begins with this call; ``None`` outside of a run, and if the task calls itself.
 
-        Raises what kept it from being made.
+        Raises the error because of which the attempt could not be prepared.
         """
         request: Any = self.request
         attempt: Any = getattr(request, "director_attempt", None)
@@ -179,20 +182,21 @@ def _trace(
 
 
 def _header_in(request: Request) -> object:
-    """What a message says of its task in a run; ``None`` for a message of no run."""
+    """Return the header of a message that names the task of a run; ``None`` if the message belongs to no run."""
     header, others = request.get(HEADER), request.get("headers")
     return others.get(HEADER) if header is None and isinstance(others, dict) else header
 
 
 def _header_of(request: Context) -> object:
-    """The same by the request of a task, which may have been called without a message."""
+    """Return the header that names the task of a run; ``None`` if it has none, or was called without a message."""
     return None if request.called_directly else (request.headers or {}).get(HEADER)
 
 
 class OutermostTask(DirectorTask):
-    """A ``DirectorTask`` whose class has a ``__call__`` or ``before_start`` of its own: called inside the run.
+    """The first base class of a task whose class is a ``DirectorTask`` with a ``__call__`` or ``before_start``.
 
-    A ``__call__`` may never come to ours, and then nobody would claim the task.
+    Celery calls the methods of this class first, and the attempt calls those of the project. A ``__call__`` of the
+    project need not call that of ``DirectorTask``, and then nobody would claim the task.
     """
 
     abstract = True
@@ -216,15 +220,15 @@ class OutermostTask(DirectorTask):
 
 
 def adopt(app: Celery) -> None:
-    """Make every task with a ``base`` of its own a ``DirectorTask`` too, and one that is called as such.
+    """Make each task of an app a ``DirectorTask``, also a task with a ``base`` of its own; but none of Celery's.
 
-    Its requests tell of lost attempts, also those of a class of its own.
+    The requests of each task report lost attempts from now on, also if their class is one of the project.
     """
-    from .requests import attentive  # imports what only a worker has
+    from .requests import attentive  # imports modules that only a worker needs
 
     for name, task in app.tasks.items():
         own: Any = type(task)
-        # Before it has another class, whose own may hide a project's.
+        # Before the class of the task changes: the new class may hide the project's class of requests.
         task.Request = attentive(task.Request)
         if name.startswith("celery.") or _is_adopted(own):
             continue
@@ -233,6 +237,7 @@ def adopt(app: Celery) -> None:
 
 
 def _is_adopted(own: Any) -> bool:
+    """Whether Celery calls the methods of ``DirectorTask`` or ``OutermostTask`` first for a task of this class."""
     return any(
         own.__call__ is ours.__call__ and own.before_start is ours.before_start
         for ours in (DirectorTask, OutermostTask)
