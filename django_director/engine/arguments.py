@@ -7,6 +7,7 @@ from typing import Any, Final, NoReturn
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
 from django.utils import timezone
 
 from django_director.db.texts import storable
@@ -37,11 +38,11 @@ def checked_user(user: Any, verb: str) -> Any:
 
     Raises ``Misuse``.
     """
-    if user is None or getattr(user, "pk", user) is None:
+    if user is None or isinstance(user, AnonymousUser):
         return None
     if not isinstance(user, get_user_model()):
         _refuse(f"{verb}(): user", "a user, or None", user)
-    return user
+    return None if user.pk is None else user
 
 
 def checked_key(key: str | None) -> str | None:

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, Final
 
 from django.apps import apps
-from django.db import DatabaseError, InterfaceError, connections, router, transaction
+from django.contrib.auth import get_user_model
+from django.db import connections, router, transaction
 from django.db.models import Model
 from django.db.models.signals import post_save, pre_save
 
@@ -71,7 +72,7 @@ def record_on_task(user: Any, task: Task, message: str) -> None:
 
 
 def _record(user: Any, lines: list[tuple[Model, str]]) -> None:
-    if not _is_kept(user):
+    if not _is_kept(user) or not _is_stored(user):
         return
     work = partial(_write, user, lines)
     if _is_elsewhere(user):
@@ -86,12 +87,13 @@ def _write(user: Any, lines: list[tuple[Model, str]]) -> None:
     from django.contrib.admin.models import CHANGE, LogEntry
 
     try:
-        with _savepoint(router.db_for_write(LogEntry)):
+        with _together(router.db_for_write(LogEntry), lines):
             for row, message in lines:
                 LogEntry.objects.log_actions(
                     user_id=user.pk, queryset=[row], action_flag=CHANGE, change_message=message
                 )
-    except (DatabaseError, InterfaceError) as error:
+    # A receiver of the project may raise anything.
+    except Exception as error:
         logger.warning(
             "“%s” by %s was done, but can't be written into Django's history: %s",
             lines[0][1],
@@ -101,10 +103,28 @@ def _write(user: Any, lines: list[tuple[Model, str]]) -> None:
         )
 
 
-def _savepoint(alias: str) -> contextlib.AbstractContextManager[None]:
-    """Keep an error from the caller's transaction, if there is one."""
-    in_transaction = connections[alias].in_atomic_block
-    return transaction.atomic(using=alias) if in_transaction else contextlib.nullcontext()
+def _together(alias: str, lines: list[tuple[Model, str]]) -> contextlib.AbstractContextManager[None]:
+    """Write all lines or none, and keep an error from the caller's transaction, if there is one."""
+    is_needed = connections[alias].in_atomic_block or len(lines) > 1
+    return transaction.atomic(using=alias) if is_needed else contextlib.nullcontext()
+
+
+def _is_stored(user: Any) -> bool:
+    """Whether a line about ``user`` can't harm the caller's transaction, if there is one.
+
+    There most databases look for the user's row at the commit only, and a user who is gone would undo all that the
+    transaction holds.
+    """
+    from django.contrib.admin.models import LogEntry
+
+    alias = router.db_for_write(LogEntry)
+    features = connections[alias].features
+    if not connections[alias].in_atomic_block or not features.can_defer_constraint_checks:
+        return True
+    if get_user_model()._base_manager.using(alias).filter(pk=user.pk).exists():
+        return True
+    logger.warning("Nothing is written into Django's history for %s, who has no row.", user)
+    return False
 
 
 def _is_elsewhere(user: Any) -> bool:
@@ -118,7 +138,7 @@ def _is_elsewhere(user: Any) -> bool:
 
 def can_note(user: Any) -> bool:
     """Say whether a ``Note`` does what ``record`` would do: the history is in our database, and nobody listens."""
-    if not _is_kept(user) or _is_elsewhere(user):
+    if not _is_kept(user) or _is_elsewhere(user) or not _is_stored(user):
         return False
     from django.contrib.admin.models import LogEntry
 

@@ -35,7 +35,7 @@ def pause(run: Run, *, user: Any = None, via: str = "") -> Run:
     history of the run says that ``user`` did it, and ``via`` what. Returns the run as it is now. Raises
     ``Conflict`` for a run that has an outcome, is being canceled, or is paused already.
     """
-    checked_user(user, "pause")
+    user = checked_user(user, "pause")
     message = history.line("pause", checked_via(via))
     lineage.refuse_child(checked_run(run, "pause"), "paused")
     paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
@@ -54,7 +54,7 @@ def resume(run: Run, *, user: Any = None, via: str = "") -> Run:
     Django's history of the run says that ``user`` did it, and ``via`` what. Raises ``Conflict`` for a run that is
     not paused.
     """
-    checked_user(user, "resume")
+    user = checked_user(user, "resume")
     message = history.line("resume", checked_via(via))
     lineage.refuse_child(checked_run(run, "resume"), "resumed")
     if not statement(partial(_resume, run.pk)):

@@ -49,7 +49,7 @@ def cancel(run: Run, *, user: Any = None, force: bool = False, via: str = "") ->
     ``via`` what. Returns the run as it is now. Raises ``Conflict`` for a run that has an outcome, or that is being
     canceled already (``force`` may follow a cancel without it).
     """
-    checked_user(user, "cancel")
+    user = checked_user(user, "cancel")
     message = history.line("cancel", checked_via(via))
     run = checked_run(run, "cancel")
     if not statement(partial(_stop, run.pk, secrets.randbits(63))):

@@ -117,7 +117,10 @@ def _run_step(task: StepTask, attempt: Attempt) -> object:
     if not attempt.is_wanted:
         text = " ".join(str(claimed.node.step.when).split())
         return own_steps.Skip(f"`when` is false: {text}")
-    return _call(task, attempt) if claimed.node.kind == "task" else own_steps.perform(claimed)
+    if claimed.node.kind == "task":
+        return _call(task, attempt)
+    value = own_steps.perform(claimed)
+    return value if value is own_steps.HELD or isinstance(value, own_steps.Skip) else normalise_result(value)
 
 
 def _skip(claimed: Claim, reason: str) -> None:

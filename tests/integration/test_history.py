@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.db.models.signals import post_save, pre_save
 from django.test import Client
 
 import django_director
@@ -186,6 +187,73 @@ def test_a_line_goes_with_the_transaction_of_the_caller():
             from_python(verb, what, root)
             transaction.set_rollback(True)
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("verb", DONE)
+def test_a_user_who_is_gone_takes_no_transaction_along(verb):
+    gone = factories.make_admin()
+    type(gone).objects.filter(pk=gone.pk).delete()
+    what, before = subject(verb), rows()
+    with transaction.atomic():
+        factories.make_admin("bystander")
+        from_python(verb, what, gone)
+    assert rows() != before
+    assert type(gone).objects.filter(username="bystander").exists()
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in_a_transaction"])
+@pytest.mark.django_db(transaction=True)
+def test_a_receiver_that_fails_harms_no_operation(inside, caplog):
+    def fail(**_: Any) -> None:
+        raise RuntimeError("a receiver of the project")
+
+    root = factories.make_admin()
+    post_save.connect(fail, sender=LogEntry)
+    try:
+        for verb in DONE:
+            what, before = subject(verb), rows()
+            caplog.clear()
+            with transaction.atomic() if inside else nullcontext():
+                from_python(verb, what, root)
+            assert rows() != before, verb
+            assert "can't be written into Django's history: a receiver of the project" in caplog.text
+    finally:
+        post_save.disconnect(fail, sender=LogEntry)
+
+
+def test_both_lines_of_a_task_are_written_or_none():
+    lines = []
+
+    def fail_at_the_second(**_: Any) -> None:
+        lines.append(1)
+        if len(lines) == 2:
+            raise RuntimeError("the second line")
+
+    pre_save.connect(fail_at_the_second, sender=LogEntry)
+    try:
+        from_python("approve", subject("approve"), factories.make_admin())
+    finally:
+        pre_save.disconnect(fail_at_the_second, sender=LogEntry)
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("user", [AnonymousUser(), User(username="unsaved")], ids=["anonymous", "unsaved"])
+def test_nobody_is_named_who_has_no_row(user):
+    run = subject("cancel")
+    from_python("cancel", run, user)
+    assert {task.reason for task in run.tasks.all()} <= {"canceled", ""}
+    task = subject("approve")
+    assert from_python("approve", task, user).decision["by"] is None
+
+
+@pytest.mark.parametrize("verb", DONE)
+def test_an_unsaved_row_that_is_no_user_is_refused(verb):
+    what, before = subject(verb), rows()
+    with pytest.raises(Misuse, match="user must be a user, or None"):
+        from_python(verb, what, Group(name="grp"))
+    assert rows() == before
 
 
 @pytest.fixture

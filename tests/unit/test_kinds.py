@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from django_director.definitions import KINDS
+from django_director.definitions import KINDS, TRIGGER_RULES
 from django_director.worker import own_steps
 
 
@@ -21,3 +22,16 @@ def test_a_kind_is_whole(kind):
     assert {"description", "needs", "when", "trigger_rule", kind.marker} <= set(kind.keys)
     assert kind.step.__dataclass_params__.frozen
     assert {"id", "needs", "when"} < {part.name for part in fields(kind.step)}
+
+
+def test_authors_of_workflows_read_of_every_kind_and_rule():
+    page = (Path(__file__).parents[2] / "docs/reference/workflows-file.md").read_text()
+    missing = [
+        name for name, kind in KINDS.items() if f"{kind.marker}:" not in page and f"type: {name}" not in page
+    ]
+    missing += [name for name in TRIGGER_RULES if f"`{name}`" not in page]
+    assert not missing
+
+
+def test_a_rule_is_no_foreign_word_of_another():
+    assert not {word for rule in TRIGGER_RULES.values() for word in rule.foreign_words} & set(TRIGGER_RULES)

@@ -53,7 +53,7 @@ def retry(run: Run, *, user: Any = None, via: str = "") -> Run:
     What succeeded and does not depend on them is kept. Django's history of the run says that ``user`` did it, and
     ``via`` what. Returns the run as it is now. Raises ``Conflict`` for a run that is active or has succeeded.
     """
-    checked_user(user, "retry")
+    user = checked_user(user, "retry")
     message = history.line("retry", checked_via(via))
     _reset(_of_retry(run))
     history.record(user, run, message)
@@ -67,7 +67,7 @@ def rerun(task: Task, *, user: Any = None, via: str = "") -> Task:
     is now. Raises ``Conflict`` for a hook, for a task of an active run, and for one that would not run, as what is
     before it stays as it is.
     """
-    checked_user(user, "rerun")
+    user = checked_user(user, "rerun")
     message = history.line("rerun", checked_via(via))
     _reset(_of_rerun(task))
     history.record_on_task(user, task, message)
@@ -80,7 +80,7 @@ def skip(task: Task, *, user: Any = None, comment: str = "", via: str = "") -> T
     The task's ``reason`` says who did it, and the ``comment``; Django's histories of the task and its run say who
     did it, and ``via`` what. Returns the task as it is now. Raises ``Conflict`` for any other task.
     """
-    checked_user(user, "skip")
+    user = checked_user(user, "skip")
     message = history.line("skip", checked_via(via))
     comment = checked_comment(comment)
     reason = (

@@ -82,7 +82,7 @@ def time_out(task: Task, as_of: Any) -> bool:
 
 
 def _decide(task: Task, verb: OnTimeout, user: Any, comment: str, via: str) -> Task:
-    checked_user(user, verb)
+    user = checked_user(user, verb)
     message = history.line(verb, checked_via(via))
     row, end = _read(checked_task(task, verb)), _ENDS[verb]
     by = None if user is None else user.get_username() or None

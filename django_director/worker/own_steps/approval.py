@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_director.definitions import ApprovalStep
+from django_director.definitions.kinds.approval import ApprovalStep
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.steps import approvals
 from django_director.worker.step_outcomes import HELD, Held

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_director.definitions import WaitStep
+from django_director.definitions.kinds.wait import WaitStep
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.steps import timers
 from django_director.worker.step_outcomes import HELD, Held

@@ -295,3 +295,13 @@ def test_without_time_zones_in_the_database(settings):
     assert (
         abs((timers.now(driver.claim(driver.start(wait("W", 60)), "W")) - datetime.now(UTC)).total_seconds()) < 60
     )
+
+
+@pytest.mark.parametrize("value", [{1, 2}, float("nan"), "x" * 300_000], ids=["set", "nan", "large"])
+def test_what_a_kind_of_step_gives_is_checked_as_a_tasks_result(value, monkeypatch):
+    monkeypatch.setitem(own_steps._PERFORM, "wait", lambda claim: value)
+    run = driver.start(wait("W", seconds=60))
+    driver.end(driver.claim(run, "W"), lambda claimed: None)
+    task = run.tasks.get(step="W")
+    assert (task.status, task.result) == ("failed", None)
+    assert task.error.startswith("InvalidResult: ")
