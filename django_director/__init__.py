@@ -6,7 +6,7 @@ Each public name is imported at its first use. So the package can be imported be
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from celery import shared_task as task
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "task":
         # For projects that come from celery-director, whose tasks have `from director import task`.
         return import_module("celery").shared_task

@@ -163,7 +163,7 @@ class Run(models.Model):
         return duration(self.started_at, self.finished_at)
 
     @property
-    def result(self) -> object:
+    def result(self) -> Any:
         """The result of the last entry of the workflow's ``tasks``, or the value of the definition's ``result``.
 
         It is read from the rows of the tasks. It is ``None`` if an expression fails or if the results are larger
