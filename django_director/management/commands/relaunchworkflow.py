@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 
 from django_director import engine
 from django_director.access.authorization import require
-from django_director.common.json_values import JsonValue, same
+from django_director.common.json_values import same
 from django_director.management.base import Options, add_payload_argument, read_payload
 from django_director.management.runs import WaitingRunCommand
 from django_director.masking.values import mask
@@ -39,7 +39,7 @@ class Command(WaitingRunCommand):
         self.print_done(new, "started run")
         return new
 
-    def _payload(self, run: Run, options: Options) -> JsonValue:
+    def _payload(self, run: Run, options: Options) -> object:
         """Return the payload for the new run; ``None`` if it equals that of ``run``.
 
         Each ``********``, which ``showrun`` prints in place of a secret, is replaced by the secret.
