@@ -1,12 +1,12 @@
 """Workflows of Celery tasks, as a pluggable Django app.
 
-The names are loaded at first use, so importing the package needs no configured settings.
+Each public name is imported at its first use. So the package can be imported before the settings are configured.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from celery import shared_task as task
@@ -48,9 +48,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "task":
-        # celery-director's decorator: `from django_director import task` in place of `from director import task`.
+        # For projects that come from celery-director, whose tasks have `from director import task`.
         return import_module("celery").shared_task
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,3 +1,5 @@
+"""The app of Django, and which modules it imports when all apps are loaded."""
+
 from __future__ import annotations
 
 from importlib import import_module
@@ -15,7 +17,7 @@ WITH_RECEIVERS = (
     "django_director.sync.test_sync",
     "django_director.sync.unapply_guard",
 )
-"""Modules that register checks, receivers or Celery tasks. Importing them needs the apps to be loaded."""
+"""The modules that register checks, receivers or Celery tasks. They can be imported once the apps are loaded."""
 
 
 class DirectorConfig(AppConfig):

@@ -1,7 +1,8 @@
 """The class of a project's Celery tasks: ``app = Celery("proj", task_cls="django_director.celery:DirectorTask")``.
 
-A project says so once. Its tasks keep their names and options; outside a run a ``DirectorTask`` behaves as any
-Celery task. Importing this module makes the broker ``director://`` known and the app's workers ready for runs.
+A project needs this argument once. Its tasks keep their names and options, and outside of a run a ``DirectorTask``
+behaves like any Celery task. The import of this module registers the broker ``director://`` with kombu and
+prepares the workers of the app for runs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""``settings.DIRECTOR``, typed. The only place that spells a setting.
+"""Reads ``settings.DIRECTOR``. Only this module names the settings and their defaults.
 
-Values are kept from their first access until ``override_settings`` changes them. Times are seconds, sizes bytes.
+A value is kept from its first use until ``override_settings`` changes it. Times are seconds, sizes are bytes.
 """
 
 from __future__ import annotations
@@ -13,61 +13,61 @@ from django.core.signals import setting_changed
 KIB: Final = 1024
 
 _WORD: Final = r"(?:(?<![A-Za-z])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]))"
-"""Where a word of a key begins: ``db_pwd``, ``dbPwd``, ``DBPwd``."""
+"""The begin of a word in a key: that of ``pwd`` in ``db_pwd``, ``dbPwd`` and ``DBPwd``."""
 _END: Final = r"(?:[_ .-]?\d+)?$"
 SECRET_KEYS: Final = [
     # Anywhere in a key.
     r"(?i)passw(?:or)?d|passphrase|secret(?!ar)|authorization|credential",
     r"(?i)connection[_ .-]?string|database[_ .-]?url",
-    # Not what counts the tokens of a text, as `total_tokens`.
+    # But no number of tokens in a text, such as `total_tokens`.
     r"(?i)token(?!i[sz])(?!s(?![A-Za-z]))|^tokens$|(?:access|api|auth|refresh|bearer|secret)[_ .-]?tokens",
     r"(?i:(?:api|access|private|ssh|secret|signing|encryption|master)[_ .-]?keys?)(?![a-z])",
     r"(?i:card[_ .-]?(?:number|no))(?![a-z])",
     # Whole words of a key.
     _WORD + r"(?i:pwd|dsn|jwt|otp|cvv|cvc|iban)(?![a-z])",
-    # The last word: not `pass_count`, `auth_method` or `signature_date`.
+    # The last word of a key. So `pass_count`, `auth_method` and `signature_date` are not secret.
     _WORD + r"(?i:pass|auth|bearer|cookies?|signature|pin)" + _END,
 ]
-"""The keys that are taken for secret where ``DIRECTOR["MASK"]`` does not say another thing."""
+"""The patterns for keys whose values are secret; ``DIRECTOR["MASK"]`` replaces them."""
 
 DEFAULTS: Final[dict[str, Any]] = {
     # Files, or folders of *.yml; None: BASE_DIR / "workflows.yml" if there is one.
     "WORKFLOWS": None,
-    # Store the files' definitions after each migrate.
+    # Whether each `migrate` stores the definitions of the files.
     "SYNC_AFTER_MIGRATE": False,
-    # How long a running task is believed to be alive without a sign, and how often it gives one.
+    # For how long a running task counts as alive without a sign of life, and how often it gives one.
     "LEASE": 90,
     "RENEW": 30,
-    # How long a published message may take to be claimed before it is published again; doubles up to an hour.
+    # After how long a message that no worker has claimed is published again; it doubles up to an hour.
     "DISPATCH_GRACE": 60,
-    # The database alias of all of django-director's tables.
+    # The alias of the database that has django-director's tables.
     "DATABASE": "default",
-    # The supervisor's period.
+    # The time from one round of the supervisor to the next.
     "TICK": 1,
-    # "worker": every Celery worker starts one; "process": only `manage.py superviseworkflows`.
+    # "worker": each Celery worker starts a supervisor; "process": only `manage.py superviseworkflows` does.
     "SUPERVISOR": "worker",
-    # How many of the slots that a schedule missed while no worker ran are started: the last ones.
+    # How many runs a schedule starts for slots that it has missed while no worker ran: those of the last slots.
     "MAX_MISSED_SLOTS": 1,
-    # How often a task may lose its worker before it fails.
+    # How many times a task may lose its worker before it fails.
     "MAX_CRASHES": 3,
-    # How long a task that no worker knows is offered before it fails.
+    # For how long a task that no worker knows is published before it fails.
     "UNKNOWN_TASK_TTL": 600,
     "MAX_TASKS_PER_RUN": 100_000,
     "MAX_RESULT": 256 * KIB,
     "MAX_PAYLOAD": 1024 * KIB,
     "MAX_TRACEBACK": 64 * KIB,
     "MAX_INPUT": 16 * 1024 * KIB,
-    # What is kept of finished runs of workflows without `retention`.
+    # Which finished runs are kept of workflows without `retention`.
     "RETENTION": {"offset": -1},
-    # The queue of tasks for which nothing else names one; None: Celery's.
+    # The queue of tasks for which nothing else names a queue; None: the default queue of Celery.
     "DEFAULT_QUEUE": None,
-    # The hard time limit of tasks that have none of their own; None: none.
+    # The hard time limit of tasks without a time limit of their own; None: they have none.
     "TASK_TIME_LIMIT": None,
-    # Keep the log lines of a task with its attempt.
+    # Whether the log lines of a task are kept with its attempt.
     "CAPTURE_LOGS": True,
-    # Dotted path of the function that says who may do what; None: django_director.access.authorization.is_allowed.
+    # The dotted path of the function that decides who may do what; None: that of `access.authorization`.
     "AUTHORIZE": None,
-    # Regular expressions for keys whose values are hidden in pages, the API and texts.
+    # Regular expressions for keys whose values are hidden in pages, in the API and in texts.
     "MASK": SECRET_KEYS,
 }
 
@@ -76,7 +76,7 @@ MAX_GRACE: Final = 3600
 
 
 class Settings:
-    """Attribute access to ``settings.DIRECTOR`` with defaults."""
+    """Has each key of ``settings.DIRECTOR`` as an attribute, with its default."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in DEFAULTS:
@@ -84,20 +84,20 @@ class Settings:
         value = self.__dict__[name] = self.given.get(name, DEFAULTS[name])
         return value
 
-    def forget(self, *, setting: str, **_: Any) -> None:
-        """Read the values anew."""
+    def forget(self, *, setting: str, **_: object) -> None:
+        """Receive ``setting_changed``: read all values again at their next use."""
         if setting == "DIRECTOR":
             self.__dict__.clear()
 
     @property
     def given(self) -> dict[str, Any]:
-        """What the project has set."""
+        """The settings that the project has in ``settings.DIRECTOR``."""
         given = getattr(settings, "DIRECTOR", {})
         return given if isinstance(given, dict) else {}
 
     @property
     def unknown(self) -> list[str]:
-        """Keys that mean nothing: mostly typing errors."""
+        """The keys of ``settings.DIRECTOR`` that have no meaning, mostly because of typing errors."""
         return sorted(set(self.given) - set(DEFAULTS))
 
 

@@ -1,4 +1,8 @@
-"""The error tree. Every error a user can cause is a ``DirectorError`` whose text says what to do."""
+"""The errors of django-director.
+
+Each error that a user can cause is a ``DirectorError``, and its text says what to do. An error that is raised
+without a text has the first line of its docstring as its text.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +58,7 @@ class ChildNotStarted(DirectorError):
 class InvalidPayload(DirectorError):
     """The payload does not fit: ``errors`` lists each reason as ``{"path": …, "message": …}``.
 
-    ``plain`` says the same without quoting the payload, for those who may not see it.
+    ``plain`` lists the reasons without quotations from the payload, for readers who may not see the payload.
     """
 
     def __init__(self, errors: Sequence[dict[str, Any]], plain: Sequence[dict[str, Any]] | None = None) -> None:
@@ -91,9 +95,9 @@ class Misuse(DirectorError, TypeError):
 class ExpressionError(DirectorError):
     """An expression is wrong, or what it needs is not there.
 
-    ``text`` is the expression. ``column`` counts from 1 in the text that was given, ``${{`` included; ``place``
-    holds the keys that lead to that text in a value of ``with`` or ``payload``. The message may quote keys of the
-    data, which may be secret where the expression computes them; ``plain`` quotes nothing of the data.
+    ``text`` is the expression. ``column`` is the place in the whole text of the value, ``${{`` included, counted
+    from 1. ``place`` holds the keys that lead to that text in a value of ``with`` or ``payload``. The message may
+    quote keys of the data, and a key that the expression computes may be secret; ``plain`` quotes no data.
     """
 
     def __init__(

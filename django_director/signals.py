@@ -1,6 +1,7 @@
-"""Public signals, sent after commit with ``send_robust``: a receiver can't harm a run.
+"""The public signals. They are sent with ``send_robust`` after the commit, so an error of a receiver harms no run.
 
-A receiver may miss a signal when its process dies between commit and sending; the rows are the truth.
+If the process dies between the commit and the sending, no receiver gets the signal. So code that must miss nothing
+reads the rows.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from django.dispatch import Signal
 run_started = Signal()
 #: Arguments: ``run``, the ``Run`` with its outcome.
 run_finished = Signal()
-#: Arguments: ``task``, the ``Task`` that a worker claimed.
+#: Arguments: ``task``, the ``Task`` that a worker has claimed.
 task_started = Signal()
 #: Arguments: ``task``, the ``Task`` with its outcome.
 task_finished = Signal()

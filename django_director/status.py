@@ -1,6 +1,6 @@
-"""The statuses of runs and tasks, the named sets of them, and the transitions that exist.
+"""The statuses of runs and tasks, named sets of statuses, and the transitions between them.
 
-This is the only place that spells a status; ``engine/`` is the only one that writes it.
+Only this module contains the values of statuses, and only ``engine`` writes a status to a row.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from django.db.models import TextChoices
 
 
 class RunStatus(TextChoices):
+    """The statuses of a run."""
+
     PENDING = "pending", "pending"
     RUNNING = "running", "running"
     SUCCESS = "success", "success"
@@ -17,6 +19,8 @@ class RunStatus(TextChoices):
 
 
 class TaskStatus(TextChoices):
+    """The statuses of a task."""
+
     PENDING = "pending", "pending"
     QUEUED = "queued", "queued"
     RUNNING = "running", "running"
@@ -29,7 +33,7 @@ class TaskStatus(TextChoices):
 
 
 class Stop(TextChoices):
-    """Why a run starts no further task (`Run.stop`)."""
+    """The reasons why a run starts no further task: the values of ``Run.stop``."""
 
     NONE = "", "no"
     CANCEL = "cancel", "canceled"
@@ -41,6 +45,8 @@ class Stop(TextChoices):
 
 
 class Trigger(TextChoices):
+    """The ways in which a run is started."""
+
     MANUAL = "manual", "manual"
     ADMIN = "admin", "admin"
     API = "api", "API"
@@ -54,15 +60,15 @@ class Trigger(TextChoices):
 RUN_ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})
 RUN_FINISHED = frozenset({RunStatus.SUCCESS, RunStatus.FAILED, RunStatus.CANCELED})
 RUN_RETRYABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELED})
-#: Stops under which the steps that `fail_fast` spares still start.
+#: The values of ``Run.stop`` with which a run may still start tasks. With ``fail_fast`` only some of them start.
 STOP_SPARING = frozenset({Stop.NONE, Stop.FAIL_FAST})
 
 TASK_UNSTARTED = frozenset({TaskStatus.PENDING, TaskStatus.QUEUED, TaskStatus.WAITING})
 TASK_ACTIVE = TASK_UNSTARTED | {TaskStatus.RUNNING}
 TASK_FINISHED = frozenset(set(TaskStatus) - TASK_ACTIVE)
-#: What a join counts as failed.
+#: The statuses that a join counts as failed.
 TASK_BROKEN = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED, TaskStatus.UPSTREAM_FAILED})
-#: What "retry from failed" runs again, with everything downstream of it.
+#: The statuses of the tasks that a retry runs again, with all steps that depend on them.
 TASK_RETRYABLE = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED})
 
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
@@ -101,7 +107,8 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
             TaskStatus.SKIPPED,
         }
     ),
-    # By a reset: a map whose items are reset waits for them, all else is as if it had never been.
+    # A finished task leaves its status by a reset only. A map whose items are reset waits for them; other tasks
+    # are pending again.
     TaskStatus.SUCCESS: frozenset({TaskStatus.PENDING, TaskStatus.WAITING}),
     TaskStatus.SKIPPED: frozenset({TaskStatus.PENDING, TaskStatus.WAITING}),
     TaskStatus.UPSTREAM_FAILED: frozenset({TaskStatus.PENDING}),

@@ -1,4 +1,7 @@
-"""``path("director/", include("django_director.urls"))``: the API below ``director/api/``, if DRF is used."""
+"""The addresses of the API, if the project uses Django REST framework.
+
+With ``path("director/", include("django_director.urls"))`` in a project the API is below ``director/api/``.
+"""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Channel(virtual.Channel):
     connection: Any
     """The ``Transport`` of this package; ``None`` once the channel is closed."""
 
-    def __init__(self, connection: Any, **kwargs: Any) -> None:
+    def __init__(self, connection: Any, **kwargs: object) -> None:
         self.store = connection.store
         self._silent: set[str] = set()
         self._consumed: set[str] = set()
@@ -92,17 +92,24 @@ class Channel(virtual.Channel):
 
     # Receiving
 
-    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+    def basic_consume(
+        self,
+        queue: str,
+        no_ack: bool,
+        callback: Callable[..., object] | None,
+        consumer_tag: str | None,
+        **kwargs: object,
+    ) -> Any:
         if no_ack:
             self._silent.add(queue)
         else:
             self._silent.discard(queue)
             self.connection.holder.ensure()
         self._consumed.add(queue)
-        super().basic_consume(queue, no_ack, *args, **kwargs)
+        super().basic_consume(queue, no_ack, callback, consumer_tag, **kwargs)
         self.connection.start_polling()
 
-    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: object) -> virtual.Message | None:
         if not no_ack:
             self.connection.holder.ensure()
         self.connection.holder.tend()
@@ -200,7 +207,7 @@ class Channel(virtual.Channel):
 
     # Queues
 
-    def prepare_queue_arguments(self, arguments: dict[str, Any] | None, **kwargs: Any) -> dict[str, Any]:
+    def prepare_queue_arguments(self, arguments: dict[str, Any] | None, **kwargs: object) -> dict[str, Any]:
         """Return the arguments of a queue under the names that RabbitMQ has for them."""
         prepared: dict[str, Any] = to_rabbitmq_queue_arguments(arguments or {}, **kwargs)
         return prepared

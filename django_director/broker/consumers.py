@@ -109,12 +109,12 @@ def _remove_gone(store: Store) -> None:
     expired = ExpressionWrapper(Q(lease_until__lt=Now()), output_field=BooleanField())
     rows = store.rows(Consumer).annotate(expired=expired)
     for row in store.run(lambda: list(rows)):
-        gone = _row_if_gone(store, row)
+        gone = _row_if_gone(store, row, is_expired=row.expired)
         if gone is not None and store.delete(gone):
             logger.warning("Consumer %s (process %d on %s) is gone", row.pk, row.pid, row.machine)
 
 
-def _row_if_gone(store: Store, row: Any) -> QuerySet[Any] | None:
+def _row_if_gone(store: Store, row: Consumer, *, is_expired: bool) -> QuerySet[Any] | None:
     """Return the row of a consumer as a queryset if the consumer is gone, else ``None``."""
     process, here = Process(row.machine, row.pid, row.started), this_process()
     mine = store.rows(Consumer).filter(pk=row.pk)
@@ -123,4 +123,4 @@ def _row_if_gone(store: Store, row: Any) -> QuerySet[Any] | None:
     if process.machine == here.machine:
         return mine if is_gone(process) else None
     # The consumer may have renewed its lease since the row was read.
-    return mine.filter(lease_until__lt=Now()) if row.expired else None
+    return mine.filter(lease_until__lt=Now()) if is_expired else None

@@ -14,7 +14,7 @@ import time
 from functools import cached_property
 from queue import Empty
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import django
 from django.apps import apps
@@ -27,6 +27,8 @@ from .errors import CONNECTION_ERRORS
 from .pace import FAST, SLOW, Pace
 
 if TYPE_CHECKING:
+    from kombu import Connection
+
     from .consumers import Holder
     from .store import Store
 
@@ -94,10 +96,10 @@ class Transport(virtual.Transport):
         asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
     )
 
-    def __init__(self, client: Any, **kwargs: Any) -> None:
+    def __init__(self, client: Connection, **kwargs: object) -> None:
         super().__init__(client, **kwargs)
         self.alias = alias_of(client.hostname)
-        self.options: dict[str, Any] = dict(client.transport_options)
+        self.options: dict[str, Any] = dict(client.transport_options or {})
         fast = self.options.get("polling_fast", FAST)
         self.pace = Pace(fast=fast, slow=self.polling_interval or SLOW)
         self.batch = 1
@@ -137,12 +139,12 @@ class Transport(virtual.Transport):
 
         return Holder(self.store, lease=self.options.get("lease", LEASE), sweep=self.options.get("sweep", SWEEP))
 
-    def establish_connection(self) -> Any:
+    def establish_connection(self) -> Self:
         """Check that the tables exist, then connect. Raises ``connection_errors``."""
         self.store.check()
         return super().establish_connection()
 
-    def close_connection(self, connection: Any) -> None:
+    def close_connection(self, connection: Connection) -> None:
         """Stop polling, close the channels, and free the messages that this connection holds."""
         self._stop_polling()
         try:
@@ -165,7 +167,7 @@ class Transport(virtual.Transport):
         self.pace.active()
         return True
 
-    def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
+    def drain_events(self, connection: object, timeout: float | None = None, **kwargs: object) -> None:
         """Wait for a message and deliver it. Raises ``TimeoutError`` if none comes within ``timeout`` seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.poll():

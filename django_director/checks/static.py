@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from celery import Celery
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, models, router
@@ -151,7 +152,7 @@ def check_celery(app_configs: AppConfigs = None, **kwargs: object) -> list[Check
     return _check_pickle(app)
 
 
-def _check_pickle(app: Any) -> list[CheckMessage]:
+def _check_pickle(app: Celery) -> list[CheckMessage]:
     accepted = app.conf.accept_content or ()
     if not any(str(kind).lower() in PICKLE for kind in accepted):
         return []

@@ -1,12 +1,13 @@
-"""What the commands share: errors as messages, users and runs by name, JSON from the command line."""
+"""The base classes of the commands, and the arguments that several commands have."""
 
 from __future__ import annotations
 
 import os
 import sys
 from argparse import ArgumentParser, _ActionsContainer
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -18,10 +19,11 @@ from django.db import (
 )
 from django.utils.connection import ConnectionDoesNotExist
 
-from django_director.common.json_values import parse
+from django_director.common.json_values import JsonValue, parse
 from django_director.db.errors import is_of_data, is_unmigrated
 from django_director.exceptions import DirectorError, UnknownWorkflow
-from django_director.models import Run
+from django_director.models import Run, Task, Workflow
+from django_director.models.users import User
 from django_director.presentation.actions import Action
 from django_director.presentation.health import migrate
 from django_director.sync.project import place_in_files
@@ -29,37 +31,40 @@ from django_director.sync.project import place_in_files
 from .output import Printer
 
 VIA: Final = "command"
-"""What Django's history of an object says of the way."""
+"""The text in Django's history of an object that says how it was changed: by a command."""
 FAILED: Final = 1
 TIMED_OUT: Final = 3
 INTERRUPTED: Final = 130
 
+Options: TypeAlias = Mapping[str, Any]
+"""The arguments and options of a command by their names, as argparse has read them."""
+
 
 class DirectorCommand(BaseCommand):
-    """A command whose every expected failure is one message and an exit code, never a traceback.
+    """A command that reports each expected failure as a message and an exit code, and never as a traceback.
 
-    Data goes to ``self.out``, talk to ``self.talk``. The system checks are left out: a mistake in a file must
-    not keep anybody from looking at runs or cancelling them.
+    A command prints data with ``self.out``, and all other messages with ``self.inform``. It runs no system checks:
+    people must be able to see and cancel runs even if a file has a mistake.
     """
 
     requires_system_checks: list[str] = []
     out: Printer
 
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """A parser that takes options and arguments in any order: `runworkflow NAME --wait PAYLOAD`."""
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: object) -> CommandParser:
+        """Return a parser that accepts options between arguments, as in ``runworkflow NAME --wait PAYLOAD``."""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
         return parser
 
-    def execute(self, *args: Any, **options: Any) -> Any:
+    def execute(self, *args: object, **options: object) -> str | None:
         for stream in (sys.stdout, sys.stderr):
-            # An arrow or a name must not break a command where the terminal knows ASCII only.
+            # On a terminal with ASCII only, a character such as an arrow must not break the command.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")
         try:
             return super().execute(*args, **options)
         except UnknownWorkflow as error:
-            raise CommandError(_not_synced(error) or str(error)) from error
+            raise CommandError(_explain_unsynced(error) or str(error)) from error
         except DirectorError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, InterfaceError) as error:
@@ -67,51 +72,52 @@ class DirectorCommand(BaseCommand):
         except ConnectionDoesNotExist as error:
             raise CommandError(f'{error} DIRECTOR["DATABASE"] must name one of settings.DATABASES.') from error
         except BrokenPipeError:
-            _leave_the_pipe()
+            _exit_without_reader()
         except KeyboardInterrupt as error:
             raise CommandError("interrupted", returncode=INTERRUPTED) from error
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.verbosity = options["verbosity"]
+    def handle(self, *args: object, verbosity: int, **options: object) -> None:
+        self.verbosity = verbosity
         self.out = Printer(self.stdout, self.style)
-        self.run_command(**options)
+        self.run_command(verbosity=verbosity, **options)
         self.stdout.flush()
 
     def run_command(self, *args: Any, **options: Any) -> None:
-        """What the command does."""
+        """Do the work of the command. Each command has its own."""
         raise NotImplementedError
 
-    def talk(self, text: str) -> None:
-        """Say something that is not data; silent with ``--verbosity 0``."""
+    def inform(self, text: str) -> None:
+        """Print a message that is not data to the error stream; with ``--verbosity 0`` print nothing."""
         if self.verbosity:
             self.stderr.write(text, style_func=str)
 
-    def done(self, run: Run, what: str) -> None:
-        """Print what was done; the run's id is the last word."""
+    def print_done(self, run: Run, what: str) -> None:
+        """Print what was done with a run; the id of the run is the last word."""
         self.out.line(f"{run.workflow}: {what} {run.pk}")
 
     def fail(self, message: str, returncode: int = FAILED) -> NoReturn:
+        """End the command with a message and an exit code. Raises ``CommandError``."""
         raise CommandError(message, returncode=returncode)
 
 
 class ActingCommand(DirectorCommand):
-    """A command that changes something, on behalf of ``--user`` if given."""
+    """A command that changes something; with ``--user`` it acts as that user."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--user", metavar="NAME", help="act as this user: checks the permissions, writes the history"
         )
 
-    def act_as(self, name: str | None, action: Action, row: Any) -> Any:
-        """The user called ``name``, who may do ``action`` to ``row``; ``None`` without a name.
+    def act_as(self, name: str | None, action: Action, row: Workflow | Run | Task) -> User:
+        """Return the user ``name``, and ``None`` without a name.
 
-        Raises ``NotAllowed``.
+        Raises ``NotAllowed`` if the user may not do ``action`` with ``row``, ``CommandError`` for an unknown user.
         """
         if not name:
             return None
         model: Any = get_user_model()
         try:
-            user = model._default_manager.get_by_natural_key(name)
+            user: User = model._default_manager.get_by_natural_key(name)
         except model.DoesNotExist:
             raise CommandError(f"unknown user “{name}”") from None
         action.require(user, row)
@@ -119,32 +125,37 @@ class ActingCommand(DirectorCommand):
 
 
 def add_json_argument(parser: _ActionsContainer) -> None:
+    """Add the option ``--json``."""
     parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON for scripts")
 
 
 def add_dry_run_argument(parser: ArgumentParser) -> None:
+    """Add the option ``--dry-run``."""
     parser.add_argument("--dry-run", action="store_true", help="say what would happen, change nothing")
 
 
 def add_payload_argument(parser: ArgumentParser) -> None:
+    """Add the argument PAYLOAD, which ``read_payload`` reads."""
     parser.add_argument("payload", nargs="?", help="JSON, @FILE, or - for the standard input")
 
 
-def read_payload(text: str | None) -> Any:
-    """The value of a PAYLOAD argument; ``None`` without one. Raises ``CommandError`` with the place."""
+def read_payload(text: str | None) -> JsonValue:
+    """Return the value of a PAYLOAD argument; ``None`` without one. Raises ``CommandError`` if it is no JSON."""
     if text is None:
         return None
     source, text = _payload_text(text)
     try:
-        return parse(text)
+        value: JsonValue = parse(text)
     except RecursionError:
         raise CommandError(f"{source} is nested too deeply") from None
     except ValueError as error:
         hint = " (in quotes for the shell: '{\"order\": 7}')" if source == "the payload" else ""
         raise CommandError(f"{source} is not JSON: {error}{hint}") from error
+    return value
 
 
 def _payload_text(text: str) -> tuple[str, str]:
+    """Return the source of a payload, for messages, and the text of the payload."""
     if text == "-":
         return "the standard input", sys.stdin.read()
     if not text.startswith("@"):
@@ -156,8 +167,8 @@ def _payload_text(text: str) -> tuple[str, str]:
         raise CommandError(f"the payload can't be read from “{text[1:]}”: {reason}") from error
 
 
-def _not_synced(error: UnknownWorkflow) -> str:
-    """What to do about a workflow that stands in a file and is not in the database; empty for another."""
+def _explain_unsynced(error: UnknownWorkflow) -> str:
+    """Return what to do about a workflow that a file has and the database lacks; empty if no file has it."""
     place = place_in_files(error.name)
     if place is None:
         return ""
@@ -165,7 +176,7 @@ def _not_synced(error: UnknownWorkflow) -> str:
 
 
 def _database_error(error: Exception) -> Exception:
-    """A message for what an operator can mend; any other error as it is."""
+    """Return a ``CommandError`` for an error that an operator can repair; return any other error unchanged."""
     text = str(error).strip()
     if is_unmigrated(error):
         return CommandError(f"run “{migrate()}” first; the database says: {text.splitlines()[0]}")
@@ -176,7 +187,7 @@ def _database_error(error: Exception) -> Exception:
     return error
 
 
-def _leave_the_pipe() -> NoReturn:
-    """The reader has gone, as in ``… | head``: nobody is left to tell, nor is anything wrong."""
+def _exit_without_reader() -> NoReturn:
+    """End the command with success after its reader has closed the pipe, such as ``head``."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(0)

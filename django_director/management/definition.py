@@ -1,4 +1,4 @@
-"""A workflow's definition for people: its limits, and its steps with all that holds for each."""
+"""Describes the definition of a workflow for people: its limits, and its steps with their settings."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from django_director.models import Workflow
 Pair = tuple[str, str | None]
 
 
-def limits(workflow: Workflow, definition: Definition) -> Iterator[Pair]:
-    """What holds for whole runs, in a fixed order; ``None`` for what the file does not set."""
+def limit_fields(workflow: Workflow, definition: Definition) -> Iterator[Pair]:
+    """Yield the names and values of the settings for whole runs; ``None`` if the file does not have them."""
     yield "timeout", shown_span(definition.timeout)
     yield "concurrency", _concurrency(definition.concurrency) if definition.concurrency else None
     yield "fail_fast", "true" if definition.fail_fast else None
@@ -31,15 +31,15 @@ def limits(workflow: Workflow, definition: Definition) -> Iterator[Pair]:
     yield "retention", _retention(workflow)
 
 
-def tree(steps: Iterable[Step], indent: str = "") -> Iterator[str]:
-    """The steps as indented lines, what holds for each below it, then its members."""
+def step_lines(steps: Iterable[Step], indent: str = "") -> Iterator[str]:
+    """Yield indented lines for the steps: below each step its settings, and then the steps inside it."""
     for step in steps:
         notes = _notes(step)
         yield f"{indent}{_label(step)}" + (f"  [{', '.join(notes)}]" if notes else "")
         for name, value in _details(step):
             if value is not None:
                 yield f"{indent}    {name}: {value}"
-        yield from tree((*step.members, *step.body), indent + "  ")
+        yield from step_lines((*step.members, *step.body), indent + "  ")
 
 
 def _label(step: Step) -> str:

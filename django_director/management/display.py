@@ -1,4 +1,4 @@
-"""Objects of the JSON shape as tables."""
+"""Prints runs and tasks as tables; they are given in the form that ``--json`` prints."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .output import Cell, Printer
 Json = dict[str, Any]
 
 ITEMS_SHOWN = 20
-"""The tasks for more items than this share a line."""
+"""With more items than this in a map, the tasks of a step share one line."""
 REASON_SHOWN = 200
-"""How many characters of a run's error a list has."""
+"""How many characters of a run's error a list shows."""
 TASK_HEADERS = ("STEP", "STATUS", "ATTEMPT", "DURATION", "ERROR")
 RUN_HEADERS = ("RUN", "WORKFLOW", "STATUS", "TRIGGER", "CREATED", "DURATION", "TASKS", "REASON")
 
 
 def show_run(out: Printer, run: Json) -> None:
-    """A run's own values, then its tasks."""
+    """Print the values of a run, and then its tasks."""
     out.fields(
         [
             ("run", run["id"]),
@@ -37,7 +37,7 @@ def show_run(out: Printer, run: Json) -> None:
             ("trigger", run["trigger"]),
             ("user", run["user"]),
             ("comment", run["comment"]),
-            ("created", moment(run["created_at"])),
+            ("created", parse_time(run["created_at"])),
             ("duration", run["duration"]),
             ("relaunched from", run["relaunched_from"]),
             ("child run of task", run["parent_task"]),
@@ -51,14 +51,15 @@ def show_run(out: Printer, run: Json) -> None:
 
 
 def show_result(out: Printer, run: Json) -> None:
-    """The run's result in one line, when it has one."""
+    """Print the result of a run in one line, if it has one."""
     out.fields([("result", None if run["result"] is None else json.dumps(run["result"]))])
 
 
 def show_tasks(out: Printer, tasks: Iterable[Json], *, is_paused: bool = False) -> None:
-    """A line for each task; of a step in a map one for all items where these are many, and the first failures.
+    """Print a line for each task.
 
-    Of a run that ``is_paused`` no task waits in a queue.
+    The tasks of a step for many items share one line, and a line follows for each of the first failed tasks. If
+    ``is_paused``, the run is paused, so that no task waits in a queue.
     """
     tasks = [task | {"queue": None} if is_paused else task for task in tasks]
     several = any(task["generation"] for task in tasks)
@@ -68,12 +69,13 @@ def show_tasks(out: Printer, tasks: Iterable[Json], *, is_paused: bool = False) 
         rows += (
             [_task_row(out, task, _label(task, several)) for task in listed]
             if step[1] or len(listed) <= ITEMS_SHOWN
-            else _folded(out, step[0], listed)
+            else _rows_of_many(out, step[0], listed)
         )
     out.table(TASK_HEADERS, rows)
 
 
-def _folded(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
+def _rows_of_many(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
+    """Yield the shared row of the tasks of a step for many items, and a row for each of the first failed tasks."""
     counts = Counter(task["status"] for task in tasks)
     yield [
         f"{step}[0…{len(tasks) - 1}]",
@@ -85,10 +87,10 @@ def _folded(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
 
 
 def show_runs(out: Printer, runs: Iterable[Json], asking: Container[UUID], stuck: Mapping[UUID, str]) -> None:
-    """A line for each run.
+    """Print a line for each run.
 
-    ``asking`` holds those that wait for people to decide; ``stuck`` says of others what can't be sent, or in which
-    queue all that they could do waits.
+    ``asking`` contains the ids of the runs that wait for a person to decide. ``stuck`` has, by the ids of other
+    runs, why they make no progress: a message can't be sent, or all their tasks wait in a queue.
     """
     out.table(
         RUN_HEADERS,
@@ -96,19 +98,19 @@ def show_runs(out: Printer, runs: Iterable[Json], asking: Container[UUID], stuck
     )
 
 
-def moment(text: str | None) -> datetime | None:
-    """The time that a value of the JSON shape stands for."""
+def parse_time(text: str | None) -> datetime | None:
+    """Return the time of a text in ISO 8601; ``None`` without a text."""
     return datetime.fromisoformat(text) if text else None
 
 
-def ended(counts: dict[str, int]) -> str:
-    """``3/7``: how many tasks have ended, of how many."""
+def count_ended(counts: dict[str, int]) -> str:
+    """Return how many tasks have ended, and how many there are, as ``3/7``."""
     done = sum(number for status, number in counts.items() if status in TASK_FINISHED)
     return f"{done}/{sum(counts.values())}"
 
 
 def _task_row(out: Printer, task: Json, label: str) -> list[Cell]:
-    return [label, task["status"], task["attempt"], task["duration"], _why(out, task)]
+    return [label, task["status"], task["attempt"], task["duration"], _explain_status(out, task)]
 
 
 def _label(task: Json, several: bool) -> str:
@@ -117,27 +119,27 @@ def _label(task: Json, several: bool) -> str:
     return f"{task['label']} ({hook_text(task['hook'], task['generation'], is_one_of_several=several)})"
 
 
-def _with_time(task: Json, text: str, until: str) -> str:
-    """What a waiting task waits for, with the time at which that ends by itself."""
+def _add_time(task: Json, text: str, until: str) -> str:
+    """Return what a task waits for, together with the time at which it waits no more."""
     if task["kind"] in ("approval", "wait") and task["attempt"]:
         return f"{text} until {until}" if text else f"waits until {until}"
     return f"tried again at {until}: {text}" if text else f"not before {until}"
 
 
-def _why(out: Printer, task: Json) -> str:
-    """Why a task is in its status, or what it waits for."""
+def _explain_status(out: Printer, task: Json) -> str:
+    """Return why a task has its status, or what it waits for."""
     text = task["error"] or task["reason"] or (f"child run {task['child_run']}" if task["child_run"] else "")
     if task["status"] == TaskStatus.QUEUED and not task["reason"]:
-        text = ": ".join(filter(None, [_place(out, task), text]))
-    until = moment(task["waits_until"])
+        text = ": ".join(filter(None, [_describe_queue(out, task), text]))
+    until = parse_time(task["waits_until"])
     if until is not None:
-        text = _with_time(task, text, out.time(until))
+        text = _add_time(task, text, out.time(until))
     return f"{text}: {task['prompt']}" if task["asked_at"] and task["prompt"] else text
 
 
-def _place(out: Printer, task: Json) -> str:
-    """In which queue a queued task waits, and since when."""
-    since = moment(task["queued_at"])
+def _describe_queue(out: Printer, task: Json) -> str:
+    """Return in which queue a queued task waits, and since when."""
+    since = parse_time(task["queued_at"])
     return f"in queue `{task['queue']}` since {out.time(since)}" if task["queue"] and since else ""
 
 
@@ -147,14 +149,14 @@ def _run_row(run: Json, stuck: str, *, is_asking: bool) -> list[Cell]:
         run["workflow"],
         run["status"],
         run["trigger"],
-        moment(run["created_at"]),
+        parse_time(run["created_at"]),
         run["duration"],
-        ended(run["task_counts"]),
-        (_why_not_ended(run, is_asking=is_asking) or stuck or run["error"] or "")[:REASON_SHOWN],
+        count_ended(run["task_counts"]),
+        (_explain_waiting(run, is_asking=is_asking) or stuck or run["error"] or "")[:REASON_SHOWN],
     ]
 
 
-def _why_not_ended(run: Json, *, is_asking: bool) -> str:
+def _explain_waiting(run: Json, *, is_asking: bool) -> str:
     if run["waiting"]:
         return str(run["waiting"]["reason"])
     return "waits for approval" if is_asking else ""

@@ -1,4 +1,4 @@
-"""Wait for the outcome of a run, show it, and exit with what it means."""
+"""Waits for the outcome of a run, prints it, and ends the command with the exit code for it."""
 
 from __future__ import annotations
 
@@ -19,29 +19,33 @@ from .progress import Progress, follow
 
 
 def add_wait_arguments(parser: ArgumentParser) -> None:
+    """Add the options ``--wait`` and ``--timeout``."""
     parser.add_argument("--wait", action="store_true", help="show what happens until there is an outcome")
     parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="how long to wait at most")
 
 
 def check_wait_arguments(wait: bool, timeout: float | None) -> None:
-    """Raise ``CommandError`` for a time-out of nothing. To be called before anything is done."""
+    """Raise ``CommandError`` for ``--timeout`` without ``--wait``. Commands call this before they do anything."""
     if timeout is not None and not wait:
         raise CommandError("--timeout needs --wait")
 
 
 def wait_for_outcome(command: DirectorCommand, run: Run, timeout: float | None) -> None:
-    """Show what happens until the outcome, then the tasks, and end the command with what the outcome means."""
+    """Print what happens until the outcome, then the tasks; end the command with the exit code of the outcome."""
     command.stdout.flush()
     run.refresh_from_db()
     in_time = follow_to_end(command, run, timeout)
     shown = run_as_json(run, with_payload=True, with_tasks=True)
     show_tasks(command.out, shown["tasks"])
     show_result(command.out, shown)
-    leave(command, run, in_time)
+    exit_with_outcome(command, run, in_time)
 
 
 def follow_to_end(command: DirectorCommand, run: Run, timeout: float | None, *, local: bool = False) -> bool:
-    """Let the run come to its end, ``local`` in this process; say whether it did in time."""
+    """Wait until the run has ended or the time is up; return whether it has ended.
+
+    With ``local`` this process runs the tasks. A local run that waits for an approval counts as ended too.
+    """
     progress = Progress(command.stderr, quiet=not command.verbosity)
     try:
         if local:
@@ -55,27 +59,27 @@ def follow_to_end(command: DirectorCommand, run: Run, timeout: float | None, *, 
     return True
 
 
-def leave(command: DirectorCommand, run: Run, in_time: bool) -> None:
-    """Return on success; else raise ``CommandError`` with the exit code."""
+def exit_with_outcome(command: DirectorCommand, run: Run, in_time: bool) -> None:
+    """Print that the run has succeeded; else raise ``CommandError`` with the exit code."""
     if in_time and not run.is_finished:
-        command.fail(_asked(run), returncode=TIMED_OUT)
+        command.fail(_describe_approvals(run), returncode=TIMED_OUT)
     if not run.is_finished:
         command.fail(f"run {run.pk} has no outcome yet; see “showrun {run.pk} --watch”", returncode=TIMED_OUT)
     if run.status != RunStatus.SUCCESS:
-        command.fail(f"run {run.pk} {run.shown_status}{_why(run)}", returncode=FAILED)
-    command.talk(f"success in {duration(run.duration or 0.0)}")
+        command.fail(f"run {run.pk} {run.shown_status}{_first_error(run)}", returncode=FAILED)
+    command.inform(f"success in {duration(run.duration or 0.0)}")
 
 
-def _why(run: Run) -> str:
-    """The first error of the run, as the end of a sentence."""
+def _first_error(run: Run) -> str:
+    """Return the first error of a run, as the end of a sentence; empty if there is none."""
     if run.error:
         return f": {run.error}"
     task = run.tasks.failed().steps().order_by("finished_at").for_listing().first()
     return f": {task.label}: {task.error}" if task else ""
 
 
-def _asked(run: Run) -> str:
-    """What a local run waits for: its own approvals, and those of its child runs."""
+def _describe_approvals(run: Run) -> str:
+    """Return a sentence about the approvals for which a local run and its child runs wait."""
     tasks = Task.objects.filter(run__in=[run.pk, *lineage.descendants(run.pk)]).asked()
     asked = list(tasks.for_listing().order_by("asked_at"))
     named = ", ".join(f"“{task.label}”" for task in asked)
@@ -84,7 +88,7 @@ def _asked(run: Run) -> str:
 
 
 def seconds(text: str) -> float:
-    """The type of an argument."""
+    """Return the seconds of an argument. Raises ``ArgumentTypeError``."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What commands print: for people on a terminal, plain in a pipe, JSON for scripts."""
+"""Prints the data of commands: aligned and coloured on a terminal, plain in a pipe, as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
@@ -23,7 +23,7 @@ _GAP: Final = "  "
 
 
 class Printer:
-    """Writes rows and values to a stream in the form its reader likes."""
+    """Writes rows and values to a stream, in a form for a terminal or for a pipe."""
 
     def __init__(self, stream: OutputWrapper, style: Style) -> None:
         self.stream = stream
@@ -31,13 +31,15 @@ class Printer:
         self.on_terminal = stream.isatty()
 
     def line(self, text: str = "") -> None:
+        """Print one line."""
         self.stream.write(text)
 
-    def json(self, value: Any) -> None:
+    def json(self, value: object) -> None:
+        """Print a value as JSON."""
         self.stream.write(json.dumps(value, indent=2))
 
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-        """Aligned under ``headers`` on a terminal, its last column cut at the edge; tabs alone in a pipe."""
+        """Print rows: on a terminal aligned below ``headers`` and cut at the edge, in a pipe with tabs only."""
         texts = [[self.text(cell) for cell in row] for row in rows]
         if not self.on_terminal:
             for row in texts:
@@ -46,14 +48,17 @@ class Printer:
             self._aligned([list(headers), *texts])
 
     def fields(self, pairs: Iterable[tuple[str, Cell]]) -> None:
-        """Named values below each other; absent ones are left out."""
+        """Print values with their names, one in each line; empty values are left out."""
         given = [(name, self.text(value)) for name, value in pairs if value not in (None, "")]
         width = max((len(name) for name, _ in given), default=0)
         for name, value in given:
             self.line(f"{name + ':':<{width + 1}} {value}" if self.on_terminal else f"{name}\t{value}")
 
     def text(self, cell: Cell) -> str:
-        """A value in one line: control characters could forge a table or steer the terminal."""
+        """Return a value as text in one line.
+
+        Control characters become spaces: they could forge rows of the table, or control the terminal.
+        """
         if cell is None:
             return "-" if self.on_terminal else ""
         if isinstance(cell, datetime):
@@ -63,11 +68,13 @@ class Printer:
         return "".join(char if char.isprintable() else " " for char in str(cell))
 
     def time(self, moment: datetime) -> str:
+        """Return a time: on a terminal in the project's time zone, in a pipe in UTC."""
         if self.on_terminal:
             return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S}"
         return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
     def duration(self, seconds: float) -> str:
+        """Return a duration: on a terminal in words, in a pipe in seconds."""
         return duration(seconds) if self.on_terminal else f"{seconds:.3f}"
 
     def _aligned(self, lines: list[list[str]]) -> None:
@@ -92,7 +99,7 @@ class Printer:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``0.3 s``, ``2 min 05 s``, ``3 h 04 min``."""
+    """Return a number of seconds as text for people: ``0.3 s``, ``2 min 05 s``, ``3 h 04 min``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -101,13 +108,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def clock(moment: datetime) -> str:
-    """A time in the project's zone, to the second."""
+def format_time(moment: datetime) -> str:
+    """Return a time as text, in the project's time zone and without fractions of a second."""
     return f"{timezone.localtime(moment) if timezone.is_aware(moment) else moment:%Y-%m-%d %H:%M:%S}"
 
 
 def number_of(number: int, word: str) -> str:
-    """``1 task``, ``2 tasks``."""
+    """Return a number with its noun: ``1 task``, ``2 tasks``."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 

@@ -1,4 +1,4 @@
-"""Several programs in one terminal: their lines with a name in front, and all of them stopped together."""
+"""Runs several programs in one terminal: prints their lines with their names, and stops all of them at once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from queue import Empty, SimpleQueue
 from typing import IO, Final
 
 STOP_WITHIN: Final = 15.0
-"""Seconds that programs have to stop in good order before they are killed."""
+"""For how many seconds programs may take to stop by themselves before they are killed."""
 
-Say = Callable[[str, str], None]
-"""Called with a program's name and one line of it."""
+PrintLine = Callable[[str, str], None]
+"""A function that prints one line of a program; it gets the name of the program and the line."""
 
 
 class Program:
-    """One program. It has a session of its own, so that Ctrl-C reaches only who started it."""
+    """A running program. It has its own session, so Ctrl-C reaches only the process that has started it."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.name = name
@@ -35,51 +35,51 @@ class Program:
             start_new_session=True,
         )
 
-    def read(self, say: Say) -> None:
-        """Hand on its lines until it ends."""
+    def forward_lines(self, print_line: PrintLine) -> None:
+        """Print the lines of the program until it ends."""
         output: IO[str] | None = self.process.stdout
         for line in output or ():
-            say(self.name, line.rstrip("\n"))
+            print_line(self.name, line.rstrip("\n"))
 
     def kill(self) -> None:
-        """End it and whatever it has started."""
+        """Kill the program and all processes that it has started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     @property
     def ending(self) -> str:
-        """How it ended, as the end of a sentence."""
+        """How the program has ended, as the end of a sentence."""
         code = self.process.returncode
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-class Together:
-    """Programs that live and end together."""
+class ProgramGroup:
+    """Programs that run at the same time: when one of them ends, the caller stops the others."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self, print_line: PrintLine) -> None:
+        self._print_line = print_line
         self._lock = threading.Lock()
         self._events: SimpleQueue[Program | None] = SimpleQueue()
         self.programs: list[Program] = []
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start one more. Raises ``OSError``."""
+        """Start another program. Raises ``OSError``."""
         program = Program(name, command, environment)
         self.programs.append(program)
-        threading.Thread(target=program.read, args=(self._locked_say,), daemon=True).start()
+        threading.Thread(target=program.forward_lines, args=(self._print_locked,), daemon=True).start()
         threading.Thread(target=self._watch, args=(program,), daemon=True).start()
 
     def ask_to_stop(self, *_: object) -> None:
-        """Let ``wait`` return; may be called by a signal's handler."""
+        """Let ``wait`` return; the handler of a signal may call this."""
         self._events.put(None)
 
     def wait(self) -> Program | None:
-        """Wait until one has ended, and return it; ``None`` when somebody asked to stop."""
+        """Wait until a program has ended, and return it; ``None`` if ``ask_to_stop`` was called."""
         return self._events.get()
 
     def stop(self) -> None:
-        """Stop all in good order; after ``STOP_WITHIN`` seconds, or when asked once more, at once."""
+        """Ask all programs to stop; kill them after ``STOP_WITHIN`` seconds, or when ``ask_to_stop`` is called."""
         for program in self.programs:
             program.process.terminate()
         deadline = time.monotonic() + STOP_WITHIN
@@ -94,6 +94,6 @@ class Together:
         program.process.wait()
         self._events.put(program)
 
-    def _locked_say(self, name: str, line: str) -> None:
+    def _print_locked(self, name: str, line: str) -> None:
         with self._lock:
-            self._say(name, line)
+            self._print_line(name, line)

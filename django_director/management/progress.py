@@ -1,4 +1,4 @@
-"""Show a run while it runs: one live line on a terminal, a line for each task that ended in a pipe."""
+"""Shows a run while it runs: on a terminal in one changing line, in a pipe by a line for each finished task."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from django_director.status import TASK_FINISHED, TaskStatus
 from . import stuck
 from .output import duration
 
-LOOK: Final = 0.5
-"""Seconds between two looks."""
+POLL_PERIOD: Final = 0.5
+"""Seconds between two queries."""
 PATIENCE: Final = 10
-"""Seconds without news after which somebody who waits is told what the run waits for."""
+"""After how many seconds without progress the command prints what the run waits for."""
 RUNNING_NAMED: Final = 3
+"""How many running tasks the line on a terminal names."""
 OVERLAP: Final = timedelta(seconds=5)
-"""A task may be seen later than one that ended after it; the last look sees all."""
+"""How far back each query looks: a task may become visible after another one that ended later."""
 
 _CLEAR: Final = "\r\x1b[K"
 
 
 class Progress:
-    """What has become of a run since the last look."""
+    """Prints what has happened to a run since the previous call."""
 
     def __init__(self, stream: OutputWrapper, *, quiet: bool = False) -> None:
         self.stream = stream
@@ -37,30 +38,30 @@ class Progress:
         self.live = stream.isatty()
         self.began = time.monotonic()
         self.shown: set[UUID] = set()
-        self.asked_of: set[tuple[UUID, int]] = set()
+        self.announced: set[tuple[UUID, int]] = set()
         self.last: datetime | None = None
-        self.looked_at = self.began
+        self.explained_at = self.began
         self.told: set[str] = set()
 
     def update(self, run: Run) -> None:
-        """Look, and say what is new."""
+        """Print what is new."""
         if self.quiet:
             return
         if self.live:
             self._draw(run)
         else:
-            self._say_ended(run, self.last)
-            self._say_asked(run)
-        self._tell_why(run)
+            self._print_ended(run, self.last)
+            self._print_approvals(run)
+        self._print_reason(run)
 
     def finish(self, run: Run) -> None:
-        """Say what is left to say."""
+        """Print the tasks that have ended and are not printed yet; remove the changing line from a terminal."""
         if self.quiet:
             return
         if self.live:
             self._write(_CLEAR)
         else:
-            self._say_ended(run)
+            self._print_ended(run)
 
     def _draw(self, run: Run) -> None:
         counts = dict(run.tasks.steps().order_by().values_list("status").annotate(Count("pk")))
@@ -71,14 +72,14 @@ class Progress:
             more = counts[TaskStatus.RUNNING] - len(running)
             parts.append(f"running: {names}" + (f" and {more:,} more" if more > 0 else ""))
         if TaskStatus.QUEUED in counts and TaskStatus.RUNNING not in counts:
-            parts += _queued(run)
+            parts += _describe_queued(run)
         if TaskStatus.WAITING in counts and (asked := [task.label for task in run.tasks.asked()[:RUNNING_NAMED]]):
             parts.append(f"waits for approval: {', '.join(asked)}")
         if failed := counts.get(TaskStatus.FAILED):
             parts.append(f"{failed:,} failed")
         self._write(_CLEAR + "  ".join([*parts, duration(time.monotonic() - self.began)]))
 
-    def _say_ended(self, run: Run, since: datetime | None = None) -> None:
+    def _print_ended(self, run: Run, since: datetime | None = None) -> None:
         ended = run.tasks.finished().for_listing().order_by("finished_at")
         for task in ended if since is None else ended.filter(finished_at__gte=since - OVERLAP):
             if task.pk not in self.shown:
@@ -86,19 +87,19 @@ class Progress:
                 self.last = task.finished_at
                 self.stream.write(_line(task), style_func=str)
 
-    def _say_asked(self, run: Run) -> None:
+    def _print_approvals(self, run: Run) -> None:
         for task in run.tasks.asked().in_order().for_listing():
-            if (task.pk, task.sequence) not in self.asked_of:
-                self.asked_of.add((task.pk, task.sequence))
+            if (task.pk, task.sequence) not in self.announced:
+                self.announced.add((task.pk, task.sequence))
                 self.stream.write(
                     f"{task.label} {task.reason} (approvetask {run.pk}:{task.label})", style_func=str
                 )
 
-    def _tell_why(self, run: Run) -> None:
-        if time.monotonic() - self.looked_at < PATIENCE:
+    def _print_reason(self, run: Run) -> None:
+        if time.monotonic() - self.explained_at < PATIENCE:
             return
-        self.looked_at = time.monotonic()
-        found = stuck.why(run, PATIENCE)
+        self.explained_at = time.monotonic()
+        found = stuck.find_reason(run, PATIENCE)
         if found is not None and found.kind not in self.told:
             self.told.add(found.kind)
             self.stream.write((_CLEAR if self.live else "") + found.text, style_func=str)
@@ -109,21 +110,21 @@ class Progress:
 
 
 def follow(run: Run, progress: Progress, timeout: float | None) -> None:
-    """Wait for the run's outcome and show what happens. Raises ``TimeoutError``."""
+    """Wait for the outcome of a run and print what happens. Raises ``TimeoutError``."""
     deadline = None if timeout is None else time.monotonic() + timeout
     while not run.is_finished:
-        left = LOOK if deadline is None else deadline - time.monotonic()
+        left = POLL_PERIOD if deadline is None else deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         try:
-            run.wait(min(LOOK, left))
+            run.wait(min(POLL_PERIOD, left))
         except TimeoutError:
             run.refresh_from_db()
             progress.update(run)
     progress.finish(run)
 
 
-def _queued(run: Run) -> list[str]:
+def _describe_queued(run: Run) -> list[str]:
     first = run.tasks.queued().only("step", "map_index", "is_hook", "name", "queue").in_order().first()
     queue = served_queues.of_task(first) if first else ""
     return [f"{first.label} is in queue `{queue}`"] if first and queue else []

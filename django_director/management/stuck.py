@@ -1,4 +1,4 @@
-"""Why nothing of a run goes on, for who waits for it."""
+"""Finds out why a run makes no progress, for a person who waits for it."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from django_director.presentation import served_queues
 from django_director.presentation.served_queues import Workers
 from django_director.status import TASK_UNSTARTED, RunStatus
 
-from .output import clock
+from .output import format_time
 
 EAGER = "CELERY_TASK_ALWAYS_EAGER is set, so that nothing is sent to a worker"
 
 
-class Why(NamedTuple):
-    """What a run waits for; ``kind`` tells what was said already from what is new."""
+class Reason(NamedTuple):
+    """The reason why a run makes no progress. Reasons of one ``kind`` are printed only once."""
 
     kind: str
     text: str
 
 
-def why(run: Run, patience: float) -> Why | None:
-    """Say why nothing of it has gone on for ``patience`` seconds; ``None`` where that is not so, or not known."""
+def find_reason(run: Run, patience: float) -> Reason | None:
+    """Return why a run has made no progress for ``patience`` seconds; ``None`` if it has, or if nobody knows."""
     if run.status == RunStatus.PENDING:
         place = pending_reasons.of_run(run)
-        return Why("slot", f"it {place}") if place else None
+        return Reason("slot", f"it {place}") if place else None
     if run.shown_status == "paused" or run.tasks.running().exists():
         return None
-    found = _of_queued(run, patience)
+    found = _reason_of_queued(run, patience)
     if found is None:
         return None
     has_begun = run.tasks.exclude(status__in=TASK_UNSTARTED).exists()
     if has_begun:
-        return Why(found.kind, f"it waits: {found.text}")
-    return Why(found.kind, f"nothing has started yet: {found.text} (“runworkflow --local” needs none)")
+        return Reason(found.kind, f"it waits: {found.text}")
+    return Reason(found.kind, f"nothing has started yet: {found.text} (“runworkflow --local” needs none)")
 
 
-def _of_queued(run: Run, patience: float) -> Why | None:
-    """The reason of the queued task that waits longest."""
+def _reason_of_queued(run: Run, patience: float) -> Reason | None:
+    """Return why the queued tasks of a run do not start; ``None`` if none has waited for ``patience`` seconds."""
     kinds = run.tasks.queued().order_by().values_list("name", "queue").annotate(since=Min("queued_at"))
     queues: dict[str, datetime] = {}
     now = None
@@ -56,19 +56,19 @@ def _of_queued(run: Run, patience: float) -> Why | None:
     if not late:
         return None
     if text := unsendable_tasks.reasons([run.pk]).get(run.pk):
-        return Why("unsendable", text)
+        return Reason("unsendable", text)
     if publisher.is_silent():
-        return Why("eager", EAGER)
-    return _of_queues(late, Workers.load())
+        return Reason("eager", EAGER)
+    return _reason_of_queues(late, Workers.load())
 
 
-def _of_queues(queues: dict[str, datetime], workers: Workers) -> Why:
+def _reason_of_queues(queues: dict[str, datetime], workers: Workers) -> Reason:
     if not workers:
-        return Why("worker", "does a Celery worker run? None gives a sign of life: celery -A … worker")
+        return Reason("worker", "does a Celery worker run? None gives a sign of life: celery -A … worker")
     for queue in queues:
         if workers.lack(queue):
-            return Why(queue, f"no worker takes tasks from queue `{queue}`; {served_queues.cure(queue)}")
+            return Reason(queue, f"no worker takes tasks from queue `{queue}`; {served_queues.cure(queue)}")
     queue, since = min(queues.items(), key=lambda found: found[1])
     takers = ", ".join(workers.of(queue)[: served_queues.NAMED])
     where = f"in queue `{queue}`" if queue else "in a queue"
-    return Why(queue, f"{where} since {clock(since)}; {takers} may be busy with others")
+    return Reason(queue, f"{where} since {format_time(since)}; {takers} may be busy with others")

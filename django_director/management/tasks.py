@@ -1,4 +1,4 @@
-"""What the commands share that do something with one task."""
+"""The base classes of the commands that do something with one task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django_director.engine import Preview
 from django_director.presentation.actions import ACTIONS
 from django_director.presentation.lookups import find_task
 
-from .base import VIA, ActingCommand, add_dry_run_argument
+from .base import VIA, ActingCommand, Options, add_dry_run_argument
 from .outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 from .output import number_of
 
@@ -17,7 +17,7 @@ HEADERS = ("TASK", "STATUS NOW", "WOULD")
 
 
 class TaskCommand(ActingCommand):
-    """A command that does something with one TASK, which ``--dry-run`` previews."""
+    """A command that does something with one task; with ``--dry-run`` it only prints what it would do."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("task", metavar="TASK", help="the task's id, or RUN:STEP, in a map RUN:STEP:INDEX")
@@ -26,19 +26,19 @@ class TaskCommand(ActingCommand):
 
 
 class ResetCommand(TaskCommand):
-    """A command that runs what comes after one TASK again; ``--wait`` waits for the outcome."""
+    """A command that runs all steps after a task again; with ``--wait`` it waits for the outcome of the run."""
 
     verb: ClassVar[str]
-    """Of the action, in ``presentation.actions``."""
+    """The verb of its action in ``presentation.actions``."""
     doing: ClassVar[str] = ""
-    """What is said of it, if not the past tense: "rerunning"."""
+    """The word that is printed for the action, such as "rerunning"; without it the past tense of the verb."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_wait_arguments(parser)
         super().add_arguments(parser)
 
     def run_command(
-        self, *, task: str, dry_run: bool, user: str | None, wait: bool, timeout: float | None, **options: Any
+        self, *, task: str, dry_run: bool, user: str | None, wait: bool, timeout: float | None, **options: object
     ) -> None:
         check_wait_arguments(wait, timeout)
         found, action = find_task(task), ACTIONS[self.verb]
@@ -46,26 +46,26 @@ class ResetCommand(TaskCommand):
         if dry_run:
             show_preview(self, action.preview(found))
             return
-        found = action.operation(found, user=actor, via=VIA, **self.given(**options))
-        self.done(found.run, f"{self.doing or action.done.lower()} {found.label} of run")
+        found = action.operation(found, user=actor, via=VIA, **self.operation_options(options))
+        self.print_done(found.run, f"{self.doing or action.done.lower()} {found.label} of run")
         if wait:
             wait_for_outcome(self, found.run, timeout)
 
-    def given(self, **options: Any) -> dict[str, Any]:
-        """Which of the options the operation takes."""
+    def operation_options(self, options: Options) -> dict[str, Any]:
+        """Return the options of the command that the operation takes."""
         return {}
 
 
 def show_preview(command: ActingCommand, preview: Preview) -> None:
-    """What a reset would do with which tasks; the first of many, and how many there are."""
+    """Print what a reset would do with the first tasks, and how many tasks there are of each kind."""
     rows = [(preview.skipped, "be skipped")] if preview.skipped else []
     rows += [(row, "run again") for row in preview.again] + [(row, "stay") for row in preview.stays]
     command.out.table(HEADERS, [(row.step, row.status, would) for row, would in rows])
-    for line in _said(preview):
-        command.talk(line)
+    for line in _summarize(preview):
+        command.inform(line)
 
 
-def _said(preview: Preview) -> list[str]:
+def _summarize(preview: Preview) -> list[str]:
     lines = [f"{number_of(preview.runs, 'task')} would run again; kept: {preview.kept:,}"]
     if preview.idle:
         lines.append(f"{number_of(preview.idle, 'task')} would be judged again and not run")

@@ -1,6 +1,7 @@
-"""Owns the rows, their constraints and the querysets that ask for them; decides nothing about a status.
+"""Owns the tables, their constraints and the querysets that select rows.
 
-What a row may become is decided in ``engine``. Nothing here imports ``engine``, ``worker`` or a face.
+The models decide nothing about a status: ``engine`` decides which status a row may get. No module here imports
+``engine``, ``worker``, the admin, the API or a command.
 """
 
 from .columns import COMMENT_LENGTH, KEY_LENGTH, NAME_LENGTH, REASON_LENGTH, STATUS_LENGTH

@@ -1,4 +1,4 @@
-"""The lengths of columns, and what the rows of runs and tasks have in common."""
+"""The lengths of columns, and functions that the models of runs and tasks have in common."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ STATUS_LENGTH: Final = 16
 KEY_LENGTH: Final = 200
 COMMENT_LENGTH: Final = 1000
 REASON_LENGTH: Final = 1300
-"""Room for a comment, and who gave it."""
+"""Long enough for a comment and the name of the user who wrote it."""
 
 
 def sorted_values(statuses: frozenset[TextChoices]) -> list[str]:
-    """The values of statuses in one order: a migration compares the conditions of constraints by their text."""
+    """Return the values of statuses in a fixed order: migrations compare the conditions of constraints by text."""
     return sorted(str(status) for status in statuses)
 
 
 def duration(started_at: datetime | None, finished_at: datetime | None) -> float | None:
-    """Seconds between two moments; ``None`` as long as one of them is not known."""
+    """Return the seconds between two moments; ``None`` as long as one of them is not known."""
     if started_at is None or finished_at is None:
         return None
     return (finished_at - started_at).total_seconds()

@@ -1,4 +1,4 @@
-"""The words in which rows are asked for. No other module filters by a literal status."""
+"""The querysets and managers of the models. No other module filters rows by a literal status."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Length
 
 from django_director import status
@@ -14,25 +15,31 @@ from django_director.conf import director
 from django_director.db.functions import Now
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django_director.graph import Graph, Span
 
 SHORT_SPAN = 4
-"""Spans up to this length are listed, longer ones are ranges."""
+"""Of a span up to this length a query lists the positions; a longer span becomes a range."""
 
 LONG_SPANS = 100
-"""Above so many ranges positions are listed: a database tests each for each row, and SQLite refuses a thousand."""
+"""With more ranges than this, a query lists all positions instead.
+
+A database tests each range for each row, and SQLite refuses a query with a thousand ranges.
+"""
 
 FEW = 8
-"""Up to so many spans are as quick to find one by one."""
+"""With more spans than this, a query also names their first and last position, so that a database reads less."""
 
 LISTED = 10_000
-"""How many positions one statement of a batch lists at most: a database may limit its parameters."""
+"""How many positions one statement lists at most: some databases limit the number of parameters."""
 
 HEAVY_TASK_FIELDS = ("item", "result", "traceback")
+"""The columns of a task that may be large and that no list shows."""
 
 
 def positions_in(spans: Iterable[Span]) -> Q:
-    """The condition that a position lies in one of the half-open ``spans``."""
+    """Return the condition that the position of a task lies in one of the half-open ``spans``."""
     ranges = list(spans)
     single: list[int] = []
     long: list[Span] = []
@@ -50,14 +57,14 @@ def positions_in(spans: Iterable[Span]) -> Q:
     if single or not where:
         where |= Q(position__in=single)
     if len(ranges) > FEW:
-        # A database reads that part of the run only, not all of it for each of many batches.
+        # So a database reads only this part of the run, and not the whole run again for each of many batches.
         first, last = min(start for start, _ in ranges), max(stop for _, stop in ranges)
         where = Q(position__gte=first, position__lt=last) & where
     return where
 
 
 def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
-    """The same spans in lists that one statement can take each, however scattered they are."""
+    """Yield the spans in lists, each of which is short enough for one statement."""
     batch: list[Span] = []
     size = 0
     for start, stop in spans:
@@ -71,10 +78,10 @@ def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:
 
 
 class DirectorManager(models.Manager[Any]):
-    """Rows of the database ``DIRECTOR["DATABASE"]``, whatever a database router says.
+    """Reads rows from the database ``DIRECTOR["DATABASE"]``, whatever a database router says.
 
-    Each model names it as its base manager too, so that what Django reads by itself, as ``run.workflow`` and
-    ``refresh_from_db`` do, comes from there, and never from a replica that lags behind.
+    It is the base manager of each model too. So rows that Django reads by itself, for ``run.workflow`` or
+    ``refresh_from_db``, come from that database, and never from a replica that lags behind.
     """
 
     def get_queryset(self) -> models.QuerySet[Any]:
@@ -82,151 +89,178 @@ class DirectorManager(models.Manager[Any]):
 
 
 class WorkflowQuerySet(models.QuerySet[Any]):
+    """Selects workflows."""
+
     def active(self) -> Self:
-        """Workflows that stand in the files."""
+        """Select the workflows that stand in the files."""
         return self.filter(is_active=True)
 
 
 class RunQuerySet(models.QuerySet[Any]):
+    """Selects runs."""
+
     def active(self) -> Self:
+        """Select the runs that have no outcome yet."""
         return self.filter(status__in=status.RUN_ACTIVE)
 
     def finished(self) -> Self:
+        """Select the runs that have an outcome."""
         return self.filter(status__in=status.RUN_FINISHED)
 
     def unstopped(self) -> Self:
-        """Runs that may be canceled, or fail fast at most."""
+        """Select the runs that nothing has stopped, or only a failure with ``fail_fast``."""
         return self.filter(stop__in=status.STOP_SPARING)
 
     def retryable(self) -> Self:
+        """Select the failed and canceled runs that a user may retry."""
         return self.filter(status__in=status.RUN_RETRYABLE).exclude(stop=status.Stop.DELETE)
 
     def resettable(self) -> Self:
-        """Runs of which tasks may run again."""
+        """Select the finished runs whose tasks a user may run again."""
         return self.finished().exclude(stop=status.Stop.DELETE)
 
     def being_deleted(self) -> Self:
-        """Finished runs of which retention has begun to delete the tasks: they can't be retried any more."""
+        """Select the finished runs whose tasks retention has begun to delete: nobody can retry them any more."""
         return self.finished().filter(stop=status.Stop.DELETE)
 
     def stopping(self) -> Self:
-        """Runs that start no further task and are not closed yet."""
-        # In the words of an index: `finished_at` says the same as the status (a constraint holds that).
+        """Select the unfinished runs that start no further task."""
+        # An index has these two columns. A constraint says that `finished_at` is empty while a run is active.
         return self.filter(finished_at=None, stop__gt=status.Stop.NONE)
 
     def overdue(self) -> Self:
-        """Runs whose time is up and that may still start something."""
+        """Select the runs whose time is up and which could still start a task."""
         may_start = self.filter(stop__in=status.STOP_SPARING, paused_at=None)
         return may_start.filter(finished_at=None, deadline_at__lte=Now())
 
-    def of_key(self, workflow_id: Any, key: Any) -> Self:
-        """Runs that share their slots."""
+    def of_key(self, workflow_id: int | Combinable, key: str | Combinable | None) -> Self:
+        """Select the runs of a workflow that share the slots of one concurrency key."""
         return self.filter(workflow=workflow_id, concurrency_key=key)
 
     def holding(self) -> Self:
-        """Runs that hold a slot of their key."""
-        # With the condition of the index of the few runs that are active.
+        """Select the runs that hold a slot of their concurrency key."""
+        # The condition on `queued_at` lets a database use the small index of active runs.
         return self.filter(slot__isnull=False, queued_at__isnull=False)
 
     def wanting(self) -> Self:
-        """Pending runs that may have a slot: neither paused nor stopped, nor delayed."""
+        """Select the pending runs that may get a slot: they are not paused, stopped or delayed."""
         pending = self.filter(status=status.RunStatus.PENDING, stop=status.Stop.NONE, paused_at=None)
         return pending.filter(queued_at__lte=Now())
 
     def due_for_admission(self) -> Self:
-        """Pending runs that the supervisor is to look at."""
+        """Select the pending runs for which the supervisor looks for a slot now."""
         return self.filter(next_admission_at__lte=Now())
 
-    def queued_before(self, queued_at: Any, pk: Any) -> Self:
-        """Active runs with a key that come before another one, whose columns are given as expressions."""
+    def queued_before(self, queued_at: Combinable, pk: UUID | Combinable) -> Self:
+        """Select the active runs that come before another run in the queue of their concurrency key.
+
+        ``queued_at`` and ``pk`` are the columns of that other run, mostly as expressions.
+        """
         return self.filter(Q(queued_at__lt=queued_at) | Q(queued_at=queued_at, pk__lt=pk))
 
     def reporting(self) -> Self:
-        """Finished child runs whose end a step still waits for."""
+        """Select the finished child runs whose end a step still waits for."""
         return self.filter(is_awaited=True, finished_at__isnull=False)
 
     def for_listing(self) -> Self:
-        """Without payloads, with what a list shows."""
+        """Read what a list of runs shows, and no payloads."""
         return self.select_related("workflow", "version").defer(
             "payload", "version__definition", "version__source"
         )
 
     def roots(self) -> Self:
-        """Runs that are not children of another run."""
+        """Select the runs that no other run has started as a step."""
         return self.filter(parent_task=None)
 
 
 class TaskQuerySet(models.QuerySet[Any]):
+    """Selects tasks."""
+
     def active(self) -> Self:
+        """Select the tasks that have no outcome yet."""
         return self.filter(status__in=status.TASK_ACTIVE)
 
     def unstarted(self) -> Self:
-        """Tasks that a stop can settle at once."""
+        """Select the tasks that no worker runs, which a cancel can end at once."""
         return self.filter(status__in=status.TASK_UNSTARTED)
 
     def pending(self) -> Self:
+        """Select the tasks that wait for other steps."""
         return self.filter(status=status.TaskStatus.PENDING)
 
     def queued(self) -> Self:
+        """Select the tasks that wait for a worker."""
         return self.filter(status=status.TaskStatus.QUEUED)
 
     def running(self) -> Self:
+        """Select the tasks that a worker runs."""
         return self.filter(status=status.TaskStatus.RUNNING)
 
     def waiting(self) -> Self:
+        """Select the tasks that wait for a time, a decision, a child run or items."""
         return self.filter(status=status.TaskStatus.WAITING)
 
     def all_queued(self) -> Self:
-        """Queued tasks of whatever run, with the condition of their index."""
+        """Select the queued tasks of all runs, by their index."""
         return self.queued().filter(next_dispatch_at__isnull=False)
 
     def all_running(self) -> Self:
-        """Running tasks of whatever run, with the condition of their index."""
+        """Select the running tasks of all runs, by their index."""
         return self.running().filter(lease_until__isnull=False)
 
     def asked(self) -> Self:
-        """Approvals that wait for somebody to decide."""
+        """Select the approvals that wait for a person to decide."""
         return self.waiting().filter(asked_at__isnull=False)
 
     def awaiting_child(self) -> Self:
-        """Steps that a child run's end will end."""
+        """Select the steps that wait for the end of their child run."""
         return self.waiting().filter(child_run__isnull=False, not_before=None)
 
     def finished(self) -> Self:
+        """Select the tasks that have an outcome."""
         return self.filter(status__in=status.TASK_FINISHED)
 
     def failed(self) -> Self:
+        """Select the tasks that have failed."""
         return self.filter(status=status.TaskStatus.FAILED)
 
     def canceled(self) -> Self:
+        """Select the tasks that were canceled."""
         return self.filter(status=status.TaskStatus.CANCELED)
 
     def hooks(self) -> Self:
+        """Select the tasks of hooks."""
         return self.filter(is_hook=True)
 
     def steps(self) -> Self:
-        """The tasks that make up the run, without its hooks."""
+        """Select the tasks of steps, and no hooks."""
         return self.filter(is_hook=False)
 
     def at(self, spans: Iterable[Span]) -> Self:
-        """The step tasks whose position lies in one of the half-open ``spans``."""
+        """Select the tasks of steps whose position lies in one of the half-open ``spans``."""
         return self.filter(positions_in(spans), is_hook=False)
 
     def nodes(self) -> Self:
-        """The rows of what stands in the graph: without hooks, and without what maps do for their items."""
+        """Select one task for each step of the graph: no hooks, and no tasks for the items of maps."""
         return self.filter(is_hook=False, map_index=-1)
 
     def size_of_results(self) -> int:
-        """How many characters the results have together."""
+        """Return how many characters the results have together."""
         text = Length(Cast("result", models.TextField()))
         return int(self.aggregate(size=models.Sum(text))["size"] or 0)
 
     def size_of_items(self, made: Mapping[int, int]) -> int:
-        """The same of some maps; ``made`` is ``Graph.last_in`` of them."""
+        """Return how many characters the results of the items of some maps have together.
+
+        ``made`` is what ``Graph.last_in`` returns for the positions of the maps.
+        """
         return self.at_items(made).size_of_results()
 
     def lists_of_items(self, made: Mapping[int, int]) -> dict[int, list[Any]]:
-        """The results of maps by position, of those that have items; ``made`` is ``Graph.last_in`` of them."""
+        """Return the results of maps: the list of the results of their items, by the position of the map.
+
+        ``made`` is what ``Graph.last_in`` returns for the positions of the maps. A map without items is left out.
+        """
         found: dict[int, list[Any]] = {}
         rows = self.at_items(made).order_by("position", "map_index").values_list("position", "result")
         for position, result in rows:
@@ -234,7 +268,7 @@ class TaskQuerySet(models.QuerySet[Any]):
         return found
 
     def counts_of_items(self, graph: Graph) -> dict[int, dict[str, int]]:
-        """By the position of each map: how many tasks for its items are in which status. One query."""
+        """Return by the position of each map how many of its tasks have which status. It takes one query."""
         counts: dict[int, dict[str, int]] = {position: {} for position in graph.maps}
         rows = self.filter(map_index__gte=0).order_by().values_list("position", "status")
         for position, found, number in rows.annotate(models.Count("pk")):
@@ -243,13 +277,13 @@ class TaskQuerySet(models.QuerySet[Any]):
         return counts
 
     def at_items(self, positions: Iterable[int]) -> Self:
-        """The tasks at some positions inside of maps."""
+        """Select the tasks for the items of maps at some positions."""
         return self.filter(position__in=list(positions), map_index__gte=0)
 
     def in_order(self) -> Self:
-        """In the order of the file, hooks last."""
+        """Sort the tasks in the order of the file, hooks last."""
         return self.order_by("is_hook", "position", "map_index", "generation")
 
     def for_listing(self) -> Self:
-        """Without items, results and tracebacks."""
+        """Read neither items nor results nor tracebacks."""
         return self.defer(*HEAVY_TASK_FIELDS)

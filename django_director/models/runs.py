@@ -1,4 +1,4 @@
-"""Runs: one row for each execution of a version."""
+"""The table of runs: one row for each execution of a version of a workflow."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from django_director.status import RUN_FINISHED, STOP_SPARING, RunStatus, Stop, 
 from . import results, users
 from .columns import COMMENT_LENGTH, KEY_LENGTH, NAME_LENGTH, STATUS_LENGTH, duration, sorted_values
 from .querysets import DirectorManager, RunQuerySet
-from .wait import wait
+from .wait import wait_for_outcome
 from .workflows import Workflow, WorkflowVersion
 
 _STARTER: Final = users.Reference("user_id")
 
 
 class Run(models.Model):
-    """One execution of a version."""
+    """One execution of a version of a workflow."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_run_id, editable=False)
-    # Without an index of its own, as wherever another one begins with the same column.
+    # A foreign key gets no index of its own if another index begins with its column.
     workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="runs", db_index=False)
     version = models.ForeignKey(WorkflowVersion, models.PROTECT, related_name="runs")
     status = models.CharField(max_length=STATUS_LENGTH, choices=RunStatus, default=RunStatus.RUNNING)
@@ -60,7 +60,7 @@ class Run(models.Model):
 
     objects = DirectorManager.from_queryset(RunQuerySet)()
 
-    #: False for the run of an earlier call with the same idempotency key.
+    #: ``False`` if ``start`` returned the run of an earlier call with the same idempotency key.
     created: bool = True
 
     class Meta:
@@ -79,7 +79,7 @@ class Run(models.Model):
                 condition=Q(status__in=sorted_values(RUN_FINISHED), finished_at__isnull=False)
                 | Q(~Q(status__in=sorted_values(RUN_FINISHED)), finished_at__isnull=True),
             ),
-            # What admits a run: of two that write the same slot, one fails.
+            # Gives each slot to one run only: if two sessions write the same slot, one of them fails.
             models.UniqueConstraint(fields=["workflow", "concurrency_key", "slot"], name="director_run_slots"),
             models.CheckConstraint(
                 name="director_run_holds_slot",
@@ -112,7 +112,7 @@ class Run(models.Model):
                 name="director_run_awaited",
                 condition=Q(is_awaited=True),
             ),
-            # Both columns are emptied at the end: where an index can't be partial, NULLs keep it short.
+            # The engine empties both columns when a run ends, so the index is short even if it is not partial.
             PartialIndex(
                 fields=["workflow", "concurrency_key", "queued_at"],
                 name="director_run_queue",
@@ -129,15 +129,15 @@ class Run(models.Model):
         return str(self.id)
 
     @property
-    def user(self) -> Any:
-        """The user who started it; ``None`` for nobody, and for a user who was deleted: ``user_name`` stays.
+    def user(self) -> users.User:
+        """The user who started the run; ``None`` if no user did, or if the user was deleted (``user_name`` stays).
 
-        A query to the user model's database, once for each row object.
+        It takes one query to the database of the user model, once for each ``Run`` object.
         """
         return _STARTER.get(self)
 
     @user.setter
-    def user(self, user: Any) -> None:
+    def user(self, user: users.User) -> None:
         self.user_id, self.user_name = users.key_of(user), users.name_of(user)
         _STARTER.keep(self, user, self.user_id)
 
@@ -147,7 +147,7 @@ class Run(models.Model):
 
     @property
     def shown_status(self) -> str:
-        """The status people see: also ``paused`` and ``canceling``."""
+        """The status that people see, which may also be ``paused`` or ``canceling``."""
         if self.is_finished:
             return self.status
         if self.stop not in STOP_SPARING:
@@ -156,33 +156,33 @@ class Run(models.Model):
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the first start to the last outcome; ``None`` before the outcome.
+        """The seconds from the first start to the last outcome; ``None`` before the outcome.
 
-        That a run was retried, and not when, is what its row knows: the time for which it stood failed counts.
+        They include the time between a failure and a retry: the row does not know when the run was retried.
         """
         return duration(self.started_at, self.finished_at)
 
     @property
     def result(self) -> Any:
-        """The result of the last entry of the workflow's ``tasks``, or what the definition's ``result`` gives.
+        """The result of the last entry of the workflow's ``tasks``, or the value of the definition's ``result``.
 
-        Read from the tasks' rows. ``None`` where an expression fails or the rows hold more than ``MAX_INPUT``: see
-        ``result_error``.
+        It is read from the rows of the tasks. It is ``None`` if an expression fails or if the results are larger
+        than ``MAX_INPUT``: then ``result_error`` says why.
         """
         return self.read_result()[0]
 
     @property
     def result_error(self) -> str:
-        """Why the definition's ``result`` gives nothing; empty when it does."""
+        """The reason why there is no ``result``; empty if nothing has failed."""
         return self.read_result()[1]
 
     def read_result(self) -> tuple[Any, str]:
-        """``result`` and ``result_error`` at once."""
-        return results.read(self)
+        """Return ``result`` and ``result_error`` with one reading of the rows."""
+        return results.read_run_result(self)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What expressions know as ``run``."""
+        """The values that expressions can use as ``run``."""
         return {
             "id": str(self.pk),
             "workflow": self.workflow.name,
@@ -193,10 +193,10 @@ class Run(models.Model):
         }
 
     def wait(self, timeout: float | None = None) -> RunStatus:
-        """Return the outcome as soon as there is one.
+        """Wait for the outcome of the run and return it.
 
-        Raises ``TimeoutError`` after ``timeout`` seconds, ``DirectorError`` inside a transaction, where the
-        run can't have been started yet, and ``Misuse`` inside a task without ``timeout``: the tasks that wait
-        could hold all the slots that the runs need.
+        Raises ``TimeoutError`` after ``timeout`` seconds. Raises ``DirectorError`` inside a transaction, because
+        the run starts only after the commit. Raises ``Misuse`` inside a task if there is no ``timeout``, because
+        the waiting tasks could occupy all workers that the runs need.
         """
-        return wait(self, timeout)
+        return wait_for_outcome(self, timeout)

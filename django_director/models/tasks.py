@@ -1,4 +1,4 @@
-"""Tasks of runs, with their attempts, their log lines, and the counters of their joins."""
+"""The tables of tasks, of their attempts and log lines, and of the counters of joins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DECIDER: Final = users.Reference("decided_by_id")
 
 
 class Task(models.Model):
-    """One step of a run. Also its own outbox: a queued row is published until somebody claims it."""
+    """One step of a run. The row is also its outbox: the engine publishes it until a worker claims it."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_id, editable=False)
     run = models.ForeignKey(Run, models.CASCADE, related_name="tasks", db_index=False)
@@ -102,9 +102,9 @@ class Task(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            # Each serves one query of the supervisor; partial where the database can.
-            # The status alone would be enough, and dangerous: PostgreSQL would look for a single queued task among
-            # all queued ones, where its statistics do not know that they are many.
+            # Each index serves one query of the supervisor, and is partial if the database supports that.
+            # The status alone would be enough as a condition. But then PostgreSQL might use this index to find one
+            # queued task, and read all queued tasks, if its statistics do not know that there are many.
             PartialIndex(
                 fields=["next_dispatch_at"],
                 name="director_task_due",
@@ -123,7 +123,7 @@ class Task(models.Model):
             PartialIndex(
                 fields=["deadline_at"],
                 name="director_task_deadline",
-                # Those of running tasks are looked for among the leases: no more of them than can run at once.
+                # The supervisor finds the deadlines of running tasks by the index of leases: only few tasks run.
                 condition=Q(status=TaskStatus.WAITING, deadline_at__isnull=False),
             ),
             PartialIndex(fields=["asked_at"], name="director_task_asked", condition=Q(asked_at__isnull=False)),
@@ -134,16 +134,16 @@ class Task(models.Model):
 
     @property
     def label(self) -> str:
-        """What people read: the step's id, with the index of a map's instance; a hook's as the file has it."""
+        """The name that people read: the step's id, with the index of an item; of a hook the name in the file."""
         if self.step.startswith(HOOK_PREFIX) and self.is_hook:
             return hook_label(self.step)
         return self.step if self.map_index < 0 else f"{self.step}[{self.map_index}]"
 
     @property
-    def decided_by(self) -> Any:
-        """The user who decided on an approval; ``None`` for nobody, and for a user who was deleted.
+    def decided_by(self) -> users.User:
+        """The user who decided on an approval; ``None`` if no user did, or if the user was deleted.
 
-        A query to the user model's database, once for each row object.
+        It takes one query to the database of the user model, once for each ``Task`` object.
         """
         return _DECIDER.get(self)
 
@@ -152,17 +152,20 @@ class Task(models.Model):
         return self.status in TASK_FINISHED
 
     def read_result(self) -> tuple[Any, str]:
-        """Its result, or ``None`` and why; of a map that has ended the list of its items'."""
-        return results.of_task(self)
+        """Return the result and an empty text, or ``None`` and the reason why there is no result.
+
+        The result of a finished map is the list of the results of its items.
+        """
+        return results.read_task_result(self)
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the start of the last attempt to the outcome; ``None`` before the outcome."""
+        """The seconds from the start of the last attempt to the outcome; ``None`` before the outcome."""
         return duration(self.started_at, self.finished_at)
 
 
 class Attempt(models.Model):
-    """An attempt that did not end its task: it failed, was lost or timed out, and the task was tried again."""
+    """An attempt after which the task was tried again: it has failed, was lost, or has timed out."""
 
     class Outcome(models.TextChoices):
         FAILED = "failed", "failed"
@@ -191,7 +194,7 @@ class Attempt(models.Model):
 
 
 class TaskLog(models.Model):
-    """What the code of one attempt has logged, or the end of it; an attempt that logged nothing has none."""
+    """The last log lines of the code of one attempt; an attempt that has logged nothing has no row."""
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="logs", db_index=False)
     sequence = models.BigIntegerField(help_text="The task's when it was claimed.")
@@ -213,7 +216,7 @@ class TaskLog(models.Model):
 
 
 class Gate(models.Model):
-    """The counter of a join. Narrow: it is written once by each member."""
+    """The counter of a join. The table has few columns because each task before the join writes the row once."""
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="gates", db_index=False)
     seq = models.PositiveBigIntegerField()

@@ -1,4 +1,4 @@
-"""Wait for a run's outcome by asking its row."""
+"""Waits for the outcome of a run by reading its row again and again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from django_director.dispatch import in_task
 from django_director.exceptions import DirectorError, Misuse
 from django_director.status import RUN_FINISHED, RunStatus
 
-FIRST_LOOK: Final = 0.02
+FIRST_PAUSE: Final = 0.02
+"""Seconds between the first two queries; each later pause is half as long again."""
 LONGEST_PAUSE: Final = 1.0
 
 
-def wait(run: Model, timeout: float | None) -> RunStatus:
-    """Return the run's outcome and bring ``run`` up to date; see ``Run.wait``."""
+def wait_for_outcome(run: Model, timeout: float | None) -> RunStatus:
+    """Wait for the outcome of a run, refresh ``run`` and return the outcome. ``Run.wait`` says what it raises."""
     if connection().in_atomic_block:
         raise DirectorError("run.wait() inside a transaction would wait for ever: the run starts after the commit")
     if timeout is None and in_task.is_in_task():
@@ -26,8 +27,8 @@ def wait(run: Model, timeout: float | None) -> RunStatus:
             " holds; give a timeout, or make the workflow a step (`workflow:`) of the run that needs its result"
         )
     deadline = None if timeout is None else time.monotonic() + timeout
-    pause = FIRST_LOOK
-    while (status := _status(run)) not in RUN_FINISHED:
+    pause = FIRST_PAUSE
+    while (status := _read_status(run)) not in RUN_FINISHED:
         if deadline is not None and time.monotonic() + pause > deadline:
             raise TimeoutError(f"run {run.pk} has no outcome after {timeout} s")
         time.sleep(pause)
@@ -36,5 +37,5 @@ def wait(run: Model, timeout: float | None) -> RunStatus:
     return RunStatus(status)
 
 
-def _status(run: Model) -> str:
+def _read_status(run: Model) -> str:
     return str(type(run)._default_manager.values_list("status", flat=True).get(pk=run.pk))

@@ -1,4 +1,4 @@
-"""Workers that give signs of life, what they could not write, and the rows of which there is one for all."""
+"""The tables of workers, of the outcomes that they could not write, of leases, and of the installation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .querysets import DirectorManager
 
 
 class Lease(models.Model):
-    """Who does a job that one process at a time shall do."""
+    """Names the process that does a job which only one process may do at a time."""
 
     name = models.CharField(max_length=50, primary_key=True)
     holder = models.CharField(max_length=NAME_LENGTH)
@@ -28,7 +28,7 @@ class Lease(models.Model):
 
 
 class Worker(models.Model):
-    """A Celery worker that gives signs of life, from its start to its end."""
+    """A Celery worker: the row exists from its start to its end, and the worker writes its signs of life there."""
 
     key = models.BigIntegerField(primary_key=True, help_text="A random number, another one at each start.")
     name = models.CharField(max_length=NAME_LENGTH, help_text="The host name that Celery calls it by.")
@@ -50,11 +50,10 @@ class Worker(models.Model):
 
 
 class UnwrittenOutcome(models.Model):
-    """What a worker could not write, for another session has locked the rows; the supervisor writes it later.
+    """An outcome that a worker could not write because another session has locked the rows.
 
-    That is what came of an attempt, or that a message was taken of a task that could not be claimed.
-
-    It refers to nothing in the database's sense: a foreign key would wait for the same lock.
+    The supervisor writes it later. A row says how an attempt ended, or that a worker took the message of a task
+    and could not claim the task. It has no foreign keys, because they would wait for the locked rows too.
     """
 
     class End(models.TextChoices):
@@ -85,7 +84,7 @@ class UnwrittenOutcome(models.Model):
 
 
 class Installation(models.Model):
-    """The one row that tells this database from those of other installations on the same broker."""
+    """The one row that identifies this database among the installations that use the same broker."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     uid = models.CharField(max_length=32, help_text="Random; every message carries it.")

@@ -1,4 +1,7 @@
-"""Workflows and their versions. A version never changes, so its compiled graph is kept in each process."""
+"""The tables of workflows and of their versions.
+
+A version never changes. So each process compiles its graph once and keeps it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _graphs: dict[str, Graph] = {}
 
 
 class Workflow(models.Model):
-    """A definition's name, its current version, and whether it stands in the files."""
+    """A workflow: its name, its current version, and whether it stands in the files."""
 
     name = models.CharField(max_length=NAME_LENGTH, unique=True)
     current_version = models.ForeignKey(
@@ -50,7 +53,7 @@ class Workflow(models.Model):
 
 
 class WorkflowVersion(models.Model):
-    """An immutable definition: what a run was started with and belongs to."""
+    """An unchanging definition of a workflow. Each run belongs to the version that it was started with."""
 
     workflow = models.ForeignKey(Workflow, models.CASCADE, related_name="versions", db_index=False)
     number = models.PositiveIntegerField(help_text="Counts the versions of one workflow from 1.")
@@ -74,7 +77,7 @@ class WorkflowVersion(models.Model):
 
     @property
     def graph(self) -> Graph:
-        """The compiled definition, kept per process: a version never changes."""
+        """The compiled definition; each process compiles it once."""
         graph = _graphs.get(self.content_hash)
         if graph is None:
             graph = compile_definition(from_json(self.definition), self.content_hash)
@@ -85,7 +88,7 @@ class WorkflowVersion(models.Model):
 
 
 def graph_of(content_hash: str) -> Graph:
-    """The compiled definition with this hash; a query only for the first in a process.
+    """Return the compiled definition with this hash; it takes a query if this process does not have it yet.
 
     Raises ``WorkflowVersion.DoesNotExist``.
     """

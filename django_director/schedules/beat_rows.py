@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from celery import current_app
 from django.apps import apps
 from django.db import router, transaction
+from django.db.models import Model, QuerySet
 
 from django_director.db.functions import Now
 from django_director.definitions import Definition, Schedule
@@ -151,12 +152,13 @@ def _apply(change: Change) -> None:
         _switch_off(change.row)
 
 
-def rows() -> Any:
+def rows() -> QuerySet[Any]:
     """Return a queryset of all periodic tasks. django-celery-beat must be installed."""
     # Imported here: the models of an app that is not installed can't be imported.
     from django_celery_beat.models import PeriodicTask
 
-    return PeriodicTask.objects.select_related(*KINDS)
+    found: QuerySet[Any] = PeriodicTask.objects.select_related(*KINDS)
+    return found
 
 
 def _change(name: str, workflow: str, schedule: Schedule, row: PeriodicRow | None) -> Change | None:
@@ -249,13 +251,15 @@ def _switch_off(row: PeriodicRow) -> None:
     row.save(update_fields=["enabled", "description", "last_run_at", "date_changed"])
 
 
-def _timing_row(schedule: Schedule) -> Any:
+def _timing_row(schedule: Schedule) -> Model:
+    """Return a row of django-celery-beat with the timing of an entry; create it if there is none."""
     from django_celery_beat.models import CrontabSchedule, IntervalSchedule
 
     model = CrontabSchedule if schedule.kind == "crontab" else IntervalSchedule
     spec = _spec(schedule)
     # There may be several equal rows: beat's tables have no unique constraint.
-    return model.objects.filter(**spec).order_by("pk").first() or model.objects.create(**spec)
+    row: Model = model.objects.filter(**spec).order_by("pk").first() or model.objects.create(**spec)
+    return row
 
 
 def workflow_of(row: PeriodicRow) -> str | None:

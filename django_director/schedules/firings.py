@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from django.utils import timezone
@@ -41,7 +41,7 @@ class Firing:
     sent: datetime
 
 
-def start_due(firing: Firing, name: str, payload: Any) -> Run | None:
+def start_due(firing: Firing, name: str, payload: object) -> Run | None:
     """Start the run for a message of beat and return it; ``None`` if no run is missing.
 
     Raises the errors of ``engine.start``.
@@ -73,7 +73,7 @@ def _report_duplicate(firing: Firing, interval: timedelta | None) -> None:
     )
 
 
-def _catch_up(firing: Firing, entry: Periodic, slot: datetime, call: tuple[str, Any]) -> Run | None:
+def _catch_up(firing: Firing, entry: Periodic, slot: datetime, call: tuple[str, object]) -> Run | None:
     """Start a run for the first wanted slot that has none, by a message that is too late for its own ``slot``.
 
     ``call`` is the workflow and the payload that the schedule has now. The late message may have others.
@@ -157,7 +157,7 @@ def _latest(firing: Firing, until: datetime) -> tuple[datetime | None, datetime 
     return None if found is None else (aware(found[0]), aware(found[1]))
 
 
-def _start(firing: Firing, name: str, payload: Any, slot: datetime, sent: datetime) -> Run | None:
+def _start(firing: Firing, name: str, payload: object, slot: datetime, sent: datetime) -> Run | None:
     """Start the run of a slot and return it; ``None`` if the slot has a run already."""
     run = start(
         name,

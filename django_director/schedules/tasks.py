@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import celery
-from celery import shared_task, signals
+from celery import Task, shared_task, signals
+from celery.app.task import Context
 from django.db import InterfaceError, OperationalError
 
 from django_director.dispatch import installation
@@ -49,7 +50,7 @@ def note_sending(headers: dict[str, Any], **_: object) -> None:
     retry_backoff_max=300,
     max_retries=20,
 )
-def run_workflow(self: Any, name: str, payload: Any = None) -> str | None:
+def run_workflow(self: Task[Any, Any], name: str, payload: object = None) -> str | None:
     """Start the workflow ``name`` and return the id of its run; ``None`` if the slot has a run already.
 
     Raises ``DirectorError`` if the workflow is unknown, has left the files, or does not accept the payload.
@@ -66,7 +67,7 @@ def step() -> None:
     """Do nothing: this is the task of steps without a task of the user's. The worker does their work itself."""
 
 
-def _firing_of(request: Any) -> Firing | None:
+def _firing_of(request: Context) -> Firing | None:
     """Return the firing of a message; ``None`` if beat has not sent it for one of its rows."""
     headers: Mapping[str, Any] = request.headers or {}
     name = headers.get("periodic_task_name")
@@ -75,10 +76,12 @@ def _firing_of(request: Any) -> Firing | None:
     return Firing(schedule=name, sent=_parsed(headers.get(SENT_AT)) or datetime.now(UTC))
 
 
-def _parsed(text: Any) -> datetime | None:
+def _parsed(text: object) -> datetime | None:
     """Return the time in ISO 8601 with an offset that a header has; ``None`` for any other value."""
+    if not isinstance(text, str):
+        return None
     try:
         moment = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+    except ValueError:
         return None
     return moment if moment.tzinfo else None

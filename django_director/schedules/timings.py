@@ -42,11 +42,21 @@ class PeriodicRow(Protocol):
     present: datetime
     """The database's present time, where a query adds it."""
 
-    def save(self, **options: Any) -> None:
+    def save(self, **options: object) -> None:
         """Write the row."""
 
     def delete(self) -> object:
         """Delete the row."""
+
+
+class CronSchedule(Protocol):
+    """The attributes of Celery's ``crontab`` that this module reads: its published types lack them."""
+
+    minute: set[int]
+    hour: set[int]
+    day_of_month: set[int]
+    month_of_year: set[int]
+    day_of_week: set[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +154,7 @@ def aware(moment: datetime | None) -> datetime | None:
     return timezone.make_aware(moment) if moment is not None and timezone.is_naive(moment) else moment
 
 
-def _cron(schedule: Any) -> slots.Cron:
+def _cron(schedule: CronSchedule) -> slots.Cron:
     return slots.Cron(
         minutes=frozenset(schedule.minute),
         hours=frozenset(schedule.hour),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TextIO
 
 from django.apps import AppConfig, apps
 from django.db import connections
@@ -17,7 +17,9 @@ from django_director.schedules import beat_rows
 from . import versions
 
 
-def sync_after_migrate(sender: AppConfig, using: str, verbosity: int = 1, stdout: Any = None, **_: object) -> None:
+def sync_after_migrate(
+    sender: AppConfig, using: str, verbosity: int = 1, stdout: TextIO | None = None, **_: object
+) -> None:
     """Receive ``post_migrate``: sync the workflow files if the project wants that and all tables exist.
 
     Problems are printed, and ``migrate`` goes on.

@@ -21,6 +21,7 @@ from django_director.db.transactions import transact
 from django_director.definitions import Definition, Retention, as_json, content_hash
 from django_director.exceptions import InvalidDefinitions
 from django_director.models import Lease, Workflow, WorkflowVersion
+from django_director.models.querysets import WorkflowQuerySet
 from django_director.schedules import beat_rows
 
 from . import project
@@ -173,7 +174,8 @@ class _Sync:
         beat_rows.apply_changes(self.schedules)
 
 
-def _workflows() -> Any:
+def _workflows() -> WorkflowQuerySet:
+    """Return the workflows with their current versions, without the definitions."""
     return (
         Workflow.objects.select_related("current_version")
         .defer("current_version__definition", "current_version__source")

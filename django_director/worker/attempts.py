@@ -72,7 +72,7 @@ def at_work() -> Iterator[None]:
         yield
 
 
-def trace(task: StepTask, tracer: Callable[..., Any], header: object, request: Request) -> Any:
+def trace(task: StepTask, tracer: Callable[..., object], header: object, request: Request) -> object:
     """Claim the task of a message and let Celery's ``tracer`` run it; return what the tracer returns.
 
     A message is ignored if it is a duplicate, out of date, or not of the task that it names: no handler and no

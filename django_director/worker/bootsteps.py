@@ -171,7 +171,7 @@ class SupervisorStep(bootsteps.StartStopStep):
     label = "Supervisor"
     requires = ("celery.worker.components:Timer",)
 
-    def __init__(self, worker: Worker, **kwargs: Any) -> None:
+    def __init__(self, worker: Worker, **kwargs: object) -> None:
         self.child: SupervisorProcess | SupervisorThread | None = None
         self.entry: TimerEntry | None = None
         # This comes before the pool is made: the processes of the pool inherit the key.

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import celery.utils.log
 from billiard.common import reset_signals
@@ -16,6 +16,14 @@ from .protocols import Worker
 
 POLL_PERIOD: Final = 0.02
 """Seconds between two checks whether a child process has ended."""
+
+
+class ChildProcess(Protocol):
+    """A process that this one has started, by ``billiard`` or ``multiprocessing``."""
+
+    @property
+    def pid(self) -> int | None: ...
+    def is_alive(self) -> bool: ...
 
 
 def is_forking(worker: Worker) -> bool:
@@ -38,13 +46,13 @@ def begin(app: Celery) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def end(process: Any, seconds: float) -> None:
+def end(process: ChildProcess, seconds: float) -> None:
     """Wait up to ``seconds`` for a child process to end by itself; then kill it, even if it is frozen."""
     # Billiard's `join` ignores its time-out for a child that has closed the files which it inherited.
     until = time.monotonic() + seconds
     while process.is_alive() and time.monotonic() < until:
         time.sleep(POLL_PERIOD)
-    if process.is_alive():
+    if process.is_alive() and process.pid is not None:
         os.kill(process.pid, signal.SIGKILL)
 
 

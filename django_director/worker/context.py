@@ -96,7 +96,7 @@ def _harmless(purpose: str) -> Iterator[None]:
             logger.warning("The database does not let us %s a task: %s", purpose, str(error).strip())
 
 
-def _number(name: str, value: Any) -> float:
+def _number(name: str, value: float) -> float:
     """Return a value as a number that JSON can hold. Raises ``Misuse`` for any other value."""
     if type(value) is int and abs(value) < MAX_INT:
         return value

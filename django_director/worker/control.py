@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Protocol
 
+from celery import Celery
 from celery.worker import state as worker_state
 from celery.worker.control import Panel
 
@@ -16,7 +17,26 @@ from .losses import reporter
 logger = logging.getLogger(__name__)
 
 
-def who_knows(state: Any, wanted: list[list[str]], whose: str = "", **_: object) -> list[int]:
+class PanelState(Protocol):
+    """What Celery passes to each remote control command."""
+
+    app: Celery
+    consumer: Any
+    """The ``Consumer`` of the worker, with its pool."""
+
+
+class RunningRequest(Protocol):
+    """The request of a task that this worker runs."""
+
+    id: str
+    name: str
+    root_id: str | None
+
+    def terminate(self, pool: object, signal: str) -> object:
+        """End the process that runs the task."""
+
+
+def who_knows(state: PanelState, wanted: list[list[str]], whose: str = "", **_: object) -> list[int]:
     """Return which tasks in ``wanted`` this worker could take, by their places in the list.
 
     Each item is the name of a task and that of a queue; an empty queue stands for any. Another installation, whose
@@ -34,7 +54,7 @@ def who_knows(state: Any, wanted: list[list[str]], whose: str = "", **_: object)
     ]
 
 
-def kill(state: Any, messages: list[str], **_: object) -> None:
+def kill(state: PanelState, messages: list[str], **_: object) -> None:
     """Kill the tasks that this worker runs under the Celery ids ``messages``.
 
     The engine is told of tasks that the pool can't kill.
@@ -46,7 +66,7 @@ def kill(state: Any, messages: list[str], **_: object) -> None:
         reporter.run_on(left)
 
 
-def _is_killed(request: Any, pool: Any) -> bool:
+def _is_killed(request: RunningRequest, pool: object) -> bool:
     try:
         request.terminate(pool, signal="SIGKILL")
     except NotImplementedError:

@@ -32,7 +32,7 @@ def make_safe(error: BaseException) -> BaseException:
     return error if is_tame else _stand_in(error)
 
 
-def _is_tame(error: Any) -> bool:
+def _is_tame(error: BaseException) -> bool:
     """Whether the attributes of an error and of its class are those that Python gives them."""
     kind = type(error)
     error.__traceback__ = _OF_ERROR["__traceback__"].__get__(error)

@@ -31,7 +31,7 @@ from .protocols import StepTask
 T = TypeVar("T")
 
 
-def perform(task: StepTask, attempt: Attempt) -> Any:
+def perform(task: StepTask, attempt: Attempt) -> object:
     """Carry out an attempt and write its outcome; return the task's value, or raise an error for Celery.
 
     ``Ignore`` means that the task belongs to another worker now, ``Retry`` that the attempt has failed and the
@@ -46,7 +46,7 @@ def perform(task: StepTask, attempt: Attempt) -> Any:
         return value
 
 
-def _carry_out(task: StepTask, attempt: Attempt) -> Any:
+def _carry_out(task: StepTask, attempt: Attempt) -> object:
     claimed, texts = attempt.claimed, attempt.texts
     lines = Lines(texts)
     seen: BaseException | None = None
@@ -109,7 +109,7 @@ def _insist(write: Callable[[], T]) -> T:
         raise
 
 
-def _run_step(task: StepTask, attempt: Attempt) -> Any:
+def _run_step(task: StepTask, attempt: Attempt) -> object:
     """Run the step; return its value, ``HELD`` if it waits, or a ``Skip``."""
     claimed = attempt.claimed
     if attempt.problem is not None:
@@ -128,7 +128,7 @@ def _skip(claimed: Claim, reason: str) -> None:
         raise Ignore
 
 
-def _call(task: StepTask, attempt: Attempt) -> Any:
+def _call(task: StepTask, attempt: Attempt) -> object:
     process = os.getpid()
     with user_session():
         try:
@@ -143,7 +143,7 @@ def _call(task: StepTask, attempt: Attempt) -> Any:
         return normalise_result(value)
 
 
-def _run_code(task: StepTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _run_code(task: StepTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
     """Run the user's code and return its value; then restore the state of the process, and make its error safe."""
     had_alarm = process_state.has_alarm()
     try:
@@ -160,7 +160,7 @@ def _run_code(task: StepTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     raise safe
 
 
-def normalise_result(value: object) -> Any:
+def normalise_result(value: object) -> object:
     """Return the value in the form in which it is stored. Raises ``InvalidResult``."""
     try:
         return normalise(value, director.MAX_RESULT)

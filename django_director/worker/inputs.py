@@ -31,7 +31,7 @@ def evaluate_with(claimed: Claim) -> dict[str, Any]:
     return made
 
 
-def child_payload(claimed: Claim) -> Any:
+def child_payload(claimed: Claim) -> object:
     """Return the payload of the child run that a step starts. Raises ``ExpressionError``."""
     step, values = claimed.node.step, claimed.values
     assert isinstance(step, WorkflowStep)

@@ -8,9 +8,10 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Final
 
 from django.db.models import Value
+from django.db.models.expressions import Combinable
 
 from django_director.common.json_values import storable_text
 from django_director.conf import KIB, director
@@ -79,7 +80,7 @@ class Lines:
             logger.warning("The log lines of task %s could not be kept: %s", claim.task_id, error)
 
 
-def _limited(text: str) -> Any:
+def _limited(text: str) -> str | Combinable:
     """Return the text, as an expression that limits how long its INSERT waits for the lock of the task's row.
 
     The foreign key of a new row needs that lock.

@@ -11,7 +11,7 @@ import logging
 import signal
 import threading
 import time
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from billiard.context import Process
@@ -193,7 +193,7 @@ class LossStep(bootsteps.StartStopStep):
     label = "Losses"
     requires = ("celery.worker.components:Timer",)
 
-    def __init__(self, worker: Worker, **kwargs: Any) -> None:
+    def __init__(self, worker: Worker, **kwargs: object) -> None:
         reporter.serve(worker)
         self.entry: TimerEntry | None = None
         super().__init__(worker, **kwargs)

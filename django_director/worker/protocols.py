@@ -1,4 +1,4 @@
-"""What the worker's modules need of a Celery task, of a worker and of its consumer.
+"""Protocols of a Celery task, a worker and its consumer, with the attributes that the worker's modules use.
 
 The modules name these protocols in place of classes. So they need not import ``DirectorTask``, which imports them,
 and they say which of Celery's attributes they use: Celery's stubs lack some of them.
@@ -42,7 +42,7 @@ class StepTask(Protocol):
     def start_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Call the user's ``before_start``, if there is one."""
 
-    def run_plainly(self, /, *args: Any, **kwargs: Any) -> Any:
+    def run_plainly(self, /, *args: object, **kwargs: object) -> object:
         """Call the user's function."""
 
 
@@ -75,6 +75,7 @@ class Worker(Protocol):
     """``None`` until the pool has started."""
     use_eventloop: bool
     blueprint: Any
+    time_limit: float | None
 
 
 class QualityOfService(Protocol):

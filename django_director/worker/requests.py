@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]
+from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined]
 from billiard.exceptions import Terminated, WorkerLostError
 from celery.exceptions import TimeLimitExceeded
 from celery.utils.imports import symbol_by_name
@@ -37,7 +37,7 @@ class Attentive(Base):
             self._notice(TimeLimitExceeded(timeout))
         super().on_timeout(soft, timeout)
 
-    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+    def on_failure(self, exc_info: ExceptionInfo, *args: bool, **kwargs: bool) -> Any:
         """Report an attempt whose process has ended; an error of the task itself is not reported."""
         error = exc_info.exception
         self._notice(error.exc if isinstance(error, ExceptionWithTraceback) else error)
@@ -50,7 +50,7 @@ class Attentive(Base):
             reporter.lose(self.id, "its message was revoked")
         return is_dropped
 
-    def _notice(self, error: BaseException) -> None:
+    def _notice(self, error: BaseException | None) -> None:
         if not self.request_dict.get(HEADER):
             return
         match error:
@@ -69,9 +69,10 @@ class DirectorRequest(Attentive, Request):
 
 
 @cache
-def attentive(name: Any) -> Any:
+def attentive(name: str | type[Request]) -> Any:
     """Return a class of requests, given by itself or by its name, as one that reports lost attempts too."""
-    own: Any = symbol_by_name(name)
+    own: type[Request] = symbol_by_name(name) if isinstance(name, str) else name
     if issubclass(own, Attentive):
         return own
-    return type(own.__name__, (Attentive, own), {"__module__": own.__module__})
+    made: type[Request] = type(own.__name__, (Attentive, own), {"__module__": own.__module__})
+    return made

@@ -1,46 +1,50 @@
-"""Makes a Celery worker ready for tasks of runs: its parts, its signals, the classes of its tasks.
+"""Prepares a Celery worker for tasks of runs: its parts, its signals, and the classes of its tasks.
 
-Celery imports this module with the app, before Django's apps are loaded: what needs models is imported inside
-functions.
+The project imports this module when it makes its Celery app, before Django's apps are loaded. So functions import
+what needs models.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from celery import Celery, signals
+from celery import Celery, Task, signals
 from celery.fixups.django import DjangoFixup
 from django.db import close_old_connections
 
 from django_director.dispatch.publisher import HEADER
 
 from . import bootsteps, celery_log, end_signals, frozen_processes, losses, time_limits
+from .protocols import Message, Worker
 from .task import DirectorTask, adopt
 
 KEEP_CONNECTIONS: Final = 2**31
-"""After how many tasks Celery itself closes connections: never. ``close_old_connections`` is called around tasks
-in its place, so that ``CONN_MAX_AGE`` and ``CONN_HEALTH_CHECKS`` mean in a worker what they mean on the web."""
+"""After how many tasks Celery closes connections: the number means never.
+
+``close_old_connections`` is called before and after each task instead. So ``CONN_MAX_AGE`` and
+``CONN_HEALTH_CHECKS`` have the effect in a worker that they have in a web server.
+"""
 
 
-def _pin(app: Celery) -> None:
-    """Keep what Celery looks up for each message: Django's settings take 0.03 ms to say that they lack it."""
+def _copy_settings(app: Celery) -> None:
+    """Copy settings that Celery reads for each message: it takes 0.03 ms to find out that Django's lack one."""
     for key in ("task_always_eager", "task_send_sent_event", "broker_pool_acquire_timeout"):
         if key in app.conf:
             app.conf[key] = app.conf[key]
 
 
-def _keep_connections(app: Any) -> None:
-    """Take the care of connections between tasks over from Celery's Django fixup."""
+def _close_connections_by_age(app: Any) -> None:
+    """Close old connections between tasks, in place of Celery's Django fixup."""
     for fixup in app._fixups:
         if isinstance(fixup, DjangoFixup):
-            # It may have read its setting already: it is made when the project's modules are imported.
+            # The fixup may have read its setting already: it is made when the project's modules are imported.
             fixup.worker_fixup.db_reuse_max = KEEP_CONNECTIONS
     signals.task_prerun.connect(_refresh_connections, weak=False)
     signals.task_postrun.connect(_refresh_connections, weak=False)
 
 
-def _refresh_connections(sender: Any, **_: Any) -> None:
-    # An eager task may run inside a transaction of its caller's.
+def _refresh_connections(sender: Task[Any, Any], **_: object) -> None:
+    # An eager task may run inside a transaction of its caller.
     if not sender.request.is_eager:
         close_old_connections()
 
@@ -49,16 +53,16 @@ celery_log.hide_secrets()
 
 
 @signals.celeryd_init.connect(weak=False)
-def prepare_worker(instance: Any, **_: Any) -> None:
+def prepare_worker(instance: Worker, **_: object) -> None:
     """Prepare a worker of this app before its parts are made."""
     app = instance.app
     if not issubclass(app.Task, DirectorTask):
         return
     if app.conf.get("CELERY_DB_REUSE_MAX") is None:
-        _keep_connections(app)
-    _pin(app)
+        _close_connections_by_age(app)
+    _copy_settings(app)
     adopt(app)
-    from . import control, foreign_messages  # noqa: F401 - registers its answers; imports what only a worker has
+    from . import control, foreign_messages  # noqa: F401 - registers commands; only a worker needs it
 
     end_signals.prepare()
     signals.celeryd_after_setup.connect(time_limits.note_worker, weak=False)
@@ -71,7 +75,7 @@ def prepare_worker(instance: Any, **_: Any) -> None:
 
 
 @signals.task_unknown.connect(weak=False)
-def notice_unknown_task(sender: Any, message: Any, name: str, id: str, **_: Any) -> None:
-    """Celery drops a message whose task it does not know; the row remembers, and is offered again."""
+def notice_unknown_task(sender: object, message: Message, name: str, id: str, **_: object) -> None:
+    """Receive ``task_unknown``: report a message that Celery drops because the worker does not know its task."""
     if HEADER in (message.headers or {}):
         losses.reporter.drop(id, name)

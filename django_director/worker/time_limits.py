@@ -8,12 +8,12 @@ from celery.app.task import Context
 
 from django_director.engine.retry_policy import HIGHEST
 
-from .protocols import StepTask
+from .protocols import StepTask, Worker
 
 _of_worker: float | None = None
 
 
-def note_worker(instance: Any, **_: object) -> None:
+def note_worker(instance: Worker, **_: object) -> None:
     """Receive ``celeryd_after_setup``: keep the time limit of the worker, also for the processes that it forks."""
     global _of_worker
     _of_worker = instance.time_limit

@@ -27,6 +27,6 @@ def test_celery_closes_no_connection_though_its_fixup_came_first(app: Celery):
     worker_fixup = fixup.worker_fixup
     connection.ensure_connection()
     before = connection.connection
-    startup._keep_connections(app)
+    startup._close_connections_by_age(app)
     worker_fixup.close_database()
     assert connection.connection is before

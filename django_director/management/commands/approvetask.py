@@ -21,7 +21,7 @@ class Command(TaskCommand):
         super().add_arguments(parser)
 
     def run_command(
-        self, *, task: str, reject: bool, comment: str, dry_run: bool, user: str | None, **options: Any
+        self, *, task: str, reject: bool, comment: str, dry_run: bool, user: str | None, **options: object
     ) -> None:
         found = find_task(task)
         action = ACTIONS["reject" if reject else "approve"]
@@ -30,7 +30,7 @@ class Command(TaskCommand):
             self._preview(found, action, reject)
             return
         found = action.operation(found, user=actor, via=VIA, comment=comment)
-        self.done(found.run, f"{action.done.lower()} “{found.label}” of run")
+        self.print_done(found.run, f"{action.done.lower()} “{found.label}” of run")
 
     def _preview(self, task: Task, action: Action, reject: bool) -> None:
         action.preview(task)

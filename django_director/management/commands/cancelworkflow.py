@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
+from django_director.management.base import Options
 from django_director.management.output import number_of
 from django_director.management.runs import RunCommand
 from django_director.models import Run
+from django_director.models.users import User
 
 
 class Command(RunCommand):
@@ -16,13 +17,13 @@ class Command(RunCommand):
         super().add_arguments(parser)
         parser.add_argument("--force", action="store_true", help="end running tasks too")
 
-    def act(self, run: Run, user: Any, **options: Any) -> None:
+    def act(self, run: Run, user: User, options: Options) -> None:
         run = self.perform(run, user, force=options["force"])
-        self.done(run, "canceled run" if run.is_finished else "canceling run")
+        self.print_done(run, "canceled run" if run.is_finished else "canceling run")
         if not run.is_finished:
-            self.talk(f"let end: {number_of(run.tasks.running().count(), 'running task')}; --force ends them")
+            self.inform(f"let end: {number_of(run.tasks.running().count(), 'running task')}; --force ends them")
 
-    def preview(self, run: Run, **options: Any) -> None:
+    def preview(self, run: Run, options: Options) -> None:
         found = self.action.preview(run)
         self.out.line(f"{number_of(found.unstarted, 'task')} would not start")
         fate = "would be ended" if options["force"] else "would be let end"

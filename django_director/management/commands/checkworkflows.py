@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
-from typing import Any
+from json import dumps
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -15,7 +14,7 @@ class Command(BaseCommand):
         "Checks the workflow files and prints each problem as path:line:column: CODE message (hint). "
         "Exits 1 if there is any. Needs no database."
     )
-    # The checks read the same files; they would say everything twice.
+    # The system checks read these files too, and would report each problem twice.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,14 +26,14 @@ class Command(BaseCommand):
             help="Print a JSON Schema of the files, for editors that know YAML, in place of checking.",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if options["schema"]:
+    def handle(self, *args: object, schema: bool, json: bool, **options: object) -> None:
+        if schema:
             self.stdout.write(editor_schema(), ending="")
             return
         reading = read_project()
         shown = [*reading.problems, *reading.notes]
-        if options["json"]:
-            self.stdout.write(json.dumps([problem.as_json() for problem in shown], indent=2))
+        if json:
+            self.stdout.write(dumps([problem.as_json() for problem in shown], indent=2))
         else:
             for problem in shown:
                 self.stdout.write(self._styled(problem))

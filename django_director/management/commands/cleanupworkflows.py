@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django_director.engine.supervisor import retention
 from django_director.management.base import DirectorCommand, add_dry_run_argument
@@ -13,7 +12,7 @@ class Command(DirectorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_dry_run_argument(parser)
 
-    def run_command(self, *, dry_run: bool, **options: Any) -> None:
+    def run_command(self, *, dry_run: bool, **options: object) -> None:
         counts = retention.clean(dry_run=dry_run)
         for name in sorted(counts):
             self.out.line(f"{name}  {counts[name]}")

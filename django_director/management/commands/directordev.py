@@ -18,7 +18,7 @@ from django.urls import NoReverseMatch, reverse
 from django_director.definitions import Definition
 from django_director.management.base import DirectorCommand
 from django_director.management.output import number_of
-from django_director.management.processes import Together
+from django_director.management.processes import ProgramGroup
 from django_director.sync.project import celery_app, read_project
 
 HOST: Final = "127.0.0.1"
@@ -38,7 +38,7 @@ class Command(DirectorCommand):
         )
         parser.add_argument("--workers", type=_number, default=1, metavar="N", help="how many workers; default 1")
 
-    def run_command(self, *, port: int, workers: int, **options: Any) -> None:
+    def run_command(self, *, port: int, workers: int, **options: object) -> None:
         app = celery_app()
         if app is None:
             self.fail("there is no Celery app: “manage.py check” says how to make one")
@@ -46,42 +46,42 @@ class Command(DirectorCommand):
             self.fail(f"run “manage.py migrate” first: {number_of(due, 'migration')} to be applied")
         if _is_taken(port):
             self.fail(f"port {port} of {HOST} is in use: choose another with --port")
-        together = Together(self._say)
+        programs = ProgramGroup(self._print_line)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, together.ask_to_stop)
+            signal.signal(number, programs.ask_to_stop)
         try:
-            self._start(together, app, port, workers)
-            ended = together.wait()
+            self._start(programs, app, port, workers)
+            ended = programs.wait()
         finally:
-            together.stop()
+            programs.stop()
         if ended is not None:
             self.fail(f"{ended.name} {ended.ending}; its last lines say why. The others are stopped.")
-        self.talk("stopped")
+        self.inform("stopped")
 
-    def _start(self, together: Together, app: Celery, port: int, workers: int) -> None:
+    def _start(self, programs: ProgramGroup, app: Celery, port: int, workers: int) -> None:
         environment = _environment()
         celery = [sys.executable, "-m", "celery", "-A", path_of(app)]
         queues = ",".join(sorted(_queues(app)))
-        together.start("web", [*_manage(), "runserver", f"{HOST}:{port}"], environment)
+        programs.start("web", [*_manage(), "runserver", f"{HOST}:{port}"], environment)
         for number in range(1, workers + 1):
             name = "worker" if workers == 1 else f"worker{number}"
             words = ["worker", "--loglevel", "INFO", "--queues", queues, "--hostname", f"dev{number}-{port}@%h"]
-            together.start(name, [*celery, *words], environment)
+            programs.start(name, [*celery, *words], environment)
         if apps.is_installed(BEAT):
             scheduler = f"{BEAT}.schedulers:DatabaseScheduler"
             words = ["beat", "--loglevel", "INFO", "--scheduler", scheduler, "--pidfile="]
-            together.start("beat", [*celery, *words], environment)
+            programs.start("beat", [*celery, *words], environment)
         else:
-            self.talk(f"no beat: “{BEAT}” is not in INSTALLED_APPS, so nothing is scheduled")
-        self.talk(f"http://{HOST}:{port}{_admin_path()}   Ctrl-C stops web server, worker and beat.")
+            self.inform(f"no beat: “{BEAT}” is not in INSTALLED_APPS, so nothing is scheduled")
+        self.inform(f"http://{HOST}:{port}{_admin_path()}   Ctrl-C stops web server, worker and beat.")
 
-    def _say(self, name: str, line: str) -> None:
+    def _print_line(self, name: str, line: str) -> None:
         self.out.line(f"{name:<{NAME_WIDTH}} | {line}")
         self.stdout.flush()
 
 
 def path_of(app: Celery) -> str:
-    """Where an app is, as ``celery -A`` wants it: ``module:name``.
+    """Return where a Celery app is, in the form that ``celery -A`` takes: ``module:name``.
 
     Raises ``LookupError`` for an app that no imported module holds.
     """
@@ -93,13 +93,13 @@ def path_of(app: Celery) -> str:
     ]
     if not places:
         raise LookupError(f"no module holds the Celery app {app.main!r}")
-    # The module that makes the app, before packages that only import it.
+    # A module "celery", which makes the app, comes before packages that only import it.
     module, key = min(places, key=lambda place: (not place[0].endswith("celery"), place))
     return f"{module}:{key}"
 
 
 def _queues(app: Celery) -> set[str]:
-    """The app's own queues, and those of the workflow files."""
+    """Return the queues of the app and those that the workflow files name."""
     own: Any = app.amqp.queues
     return {*own, *(queue for found in read_project().definitions for queue in _queues_of(found))}
 
@@ -116,7 +116,7 @@ def _manage() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """As this process has it, with its import path: Celery's program does not know where manage.py is."""
+    """Return the environment of this process with its import path: ``celery`` does not know where manage.py is."""
     paths = [str(Path(path).resolve()) for path in sys.path[:1]]
     given = os.environ.get("PYTHONPATH")
     return os.environ | {
@@ -141,7 +141,7 @@ def _admin_path() -> str:
 
 def _is_taken(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As runserver does: a port that was closed a moment ago is free.
+        # With this option, which `runserver` uses too, a port that was closed a moment ago counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django_director.management.base import FAILED, DirectorCommand, add_json_argument
 from django_director.management.output import number_of
@@ -14,7 +13,7 @@ class Command(DirectorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_json_argument(parser)
 
-    def run_command(self, *, as_json: bool, **options: Any) -> None:
+    def run_command(self, *, as_json: bool, **options: object) -> None:
         found = health.read_health()
         if as_json:
             self.out.json(found)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from django.apps import apps
 from django.conf import settings
@@ -77,7 +77,7 @@ SAMPLES: Final = {"workflows.yml": WORKFLOWS, "tasks.py": TASKS}
 
 class Command(BaseCommand):
     help = "Writes a sample workflows.yml and tasks.py, never over an existing file."
-    # Files can be written before the project is right.
+    # This command must work in a project that has mistakes too.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -88,13 +88,13 @@ class Command(BaseCommand):
             help="Where to write: best the folder of an installed app. Default: here.",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        folder = Path(options["dir"])
+    def handle(self, *args: object, dir: str, **options: object) -> None:
+        folder = Path(dir)
         _refuse_existing(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for name, text in SAMPLES.items():
-                # "x": also what appeared since we looked stays.
+                # With "x" a file that another process has written meanwhile is kept.
                 with open(folder / name, "x", encoding="utf-8") as file:
                     file.write(text)
                 self.stdout.write(str(folder / name))

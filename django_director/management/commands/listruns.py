@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from typing import Any
 from uuid import UUID
 
 from django_director.engine.supervisor import unsendable_tasks
@@ -34,7 +33,7 @@ class Command(DirectorCommand):
         limit: int,
         parent: str | None,
         as_json: bool,
-        **options: Any,
+        **options: object,
     ) -> None:
         runs = Run.objects.for_listing()
         if name:
@@ -51,7 +50,7 @@ class Command(DirectorCommand):
             return
         show_runs(self.out, found, open_approvals.counts(_with(found, TaskStatus.WAITING)), self._stuck(found))
         if not found:
-            self.talk("no runs")
+            self.inform("no runs")
 
     def _stuck(self, runs: list[Json]) -> dict[UUID, str]:
         waiting = _with([run for run in runs if not run["finished_at"]], TaskStatus.QUEUED)
@@ -63,14 +62,14 @@ class Command(DirectorCommand):
 
 
 def _in_queues_only(runs: list[Json]) -> list[Json]:
-    """Those that have queued tasks, and none that runs."""
+    """Return the running runs of which no task runs."""
     return [
         run for run in runs if run["status"] == RunStatus.RUNNING and TaskStatus.RUNNING not in run["task_counts"]
     ]
 
 
 def _with(runs: list[Json], status: TaskStatus) -> list[UUID]:
-    """The runs that have a task of this status."""
+    """Return the ids of the runs that have a task with this status."""
     return [UUID(run["id"]) for run in runs if status in run["task_counts"]]
 
 

@@ -1,21 +1,21 @@
 from __future__ import annotations
 
-from typing import Any
-
+from django_director.management.base import Options
 from django_director.management.output import number_of
 from django_director.management.runs import RunCommand
 from django_director.models import Run
+from django_director.models.users import User
 
 
 class Command(RunCommand):
     help = "Pause a run: nothing of it starts until it is resumed; what runs goes on."
     verb = "pause"
 
-    def act(self, run: Run, user: Any, **options: Any) -> None:
+    def act(self, run: Run, user: User, options: Options) -> None:
         run = self.perform(run, user)
-        self.done(run, "paused run")
+        self.print_done(run, "paused run")
 
-    def preview(self, run: Run, **options: Any) -> None:
+    def preview(self, run: Run, options: Options) -> None:
         found = self.action.preview(run)
         unstarted = found.unstarted - found.waiting
         self.out.line(f"{number_of(unstarted, 'task')} would not start until the run is resumed")

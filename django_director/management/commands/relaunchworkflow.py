@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from typing import Any
 
 from django_director import engine
 from django_director.access.authorization import require
 from django_director.common.json_values import same
-from django_director.management.base import add_payload_argument, read_payload
+from django_director.management.base import Options, add_payload_argument, read_payload
 from django_director.management.runs import WaitingRunCommand
 from django_director.masking.values import mask
 from django_director.models import Run
+from django_director.models.users import User
 
 
 class Command(WaitingRunCommand):
@@ -20,7 +20,7 @@ class Command(WaitingRunCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         add_payload_argument(parser)
-        # Not `--version`: Django's own option of that name prints Django's.
+        # The name `--version` is taken: with it Django prints its own version.
         parser.add_argument(
             "--same-version",
             action="store_const",
@@ -31,24 +31,27 @@ class Command(WaitingRunCommand):
         )
         parser.add_argument("--comment", default="", metavar="TEXT", help="shown with the new run")
 
-    def take_up(self, run: Run, user: Any, **options: Any) -> Run:
-        given, version = self._payload(run, **options), options["chosen_version"]
+    def begin_run(self, run: Run, user: User, options: Options) -> Run:
+        given, version = self._payload(run, options), options["chosen_version"]
         if user is not None and given is not None:
             require(user, "run", run.workflow)
         new = self.perform(run, user, payload=given, version=version, comment=options["comment"])
-        self.done(new, "started run")
+        self.print_done(new, "started run")
         return new
 
-    def _payload(self, run: Run, *, payload: str | None, chosen_version: str, **_: Any) -> Any:
-        """The payload when it is not that of the run, with values for the ``********`` that `showrun` prints."""
-        given = read_payload(payload)
+    def _payload(self, run: Run, options: Options) -> object:
+        """Return the payload for the new run; ``None`` if it equals that of ``run``.
+
+        Each ``********``, which ``showrun`` prints in place of a secret, is replaced by the secret.
+        """
+        given = read_payload(options["payload"])
         if given is None:
             return None
-        restored = engine.with_hidden(run, given, engine.relaunch_version(run, chosen_version))
+        restored = engine.with_hidden(run, given, engine.relaunch_version(run, options["chosen_version"]))
         return None if same(restored, run.payload) else restored
 
-    def preview(self, run: Run, **options: Any) -> None:
-        given, version = self._payload(run, **options), options["chosen_version"]
+    def preview(self, run: Run, options: Options) -> None:
+        given, version = self._payload(run, options), options["chosen_version"]
         preview = self.action.preview(run, given, version=version)
         schema = preview.version.graph.definition.schema
         self.out.fields(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.management.base import CommandError
 
@@ -9,12 +8,13 @@ from django_director.engine.concurrency import pending_reasons
 from django_director.management.base import (
     VIA,
     ActingCommand,
+    Options,
     add_json_argument,
     add_payload_argument,
     read_payload,
 )
 from django_director.management.display import show_result, show_tasks
-from django_director.management.outcome import add_wait_arguments, follow_to_end, leave
+from django_director.management.outcome import add_wait_arguments, exit_with_outcome, follow_to_end
 from django_director.models import Run
 from django_director.presentation.actions import ACTIONS
 from django_director.presentation.lookups import find_workflow
@@ -38,37 +38,39 @@ class Command(ActingCommand):
         add_json_argument(parser)
         super().add_arguments(parser)
 
-    def run_command(self, **options: Any) -> None:
-        waits = options["wait"] or options["local"]
-        if options["timeout"] is not None and not waits:
+    def run_command(
+        self, *, wait: bool, local: bool, timeout: float | None, as_json: bool, **options: object
+    ) -> None:
+        waits = wait or local
+        if timeout is not None and not waits:
             raise CommandError("--timeout needs --wait or --local")
         if options["idempotency_key"] == "":
             raise CommandError("--idempotency-key is empty; leave it out to start without one")
-        run = self._start(**options)
-        if options["as_json"]:
-            self.talk(_announcement(run))
+        run = self._start(options, local=local)
+        if as_json:
+            self.inform(_announcement(run))
         else:
             self.out.line(_announcement(run))
         self.stdout.flush()
         if not waits:
             self._tell_delay(run)
-        in_time = not waits or follow_to_end(self, run, options["timeout"], local=options["local"])
-        self._report(run, as_json=options["as_json"], with_tasks=waits)
+        in_time = not waits or follow_to_end(self, run, timeout, local=local)
+        self._report(run, as_json=as_json, with_tasks=waits)
         if waits:
-            leave(self, run, in_time)
+            exit_with_outcome(self, run, in_time)
 
-    def _start(self, *, name: str, payload: str | None, user: str | None, **options: Any) -> Run:
-        action = ACTIONS["start"]
+    def _start(self, options: Options, *, local: bool) -> Run:
+        action, name, user = ACTIONS["start"], options["name"], options["user"]
         actor = self.act_as(user, action, find_workflow(name)) if user else None
         run: Run = action.operation(
             name,
-            read_payload(payload),
+            read_payload(options["payload"]),
             comment=options["comment"],
             user=actor,
             via=VIA,
             idempotency_key=options["idempotency_key"],
             trigger=Trigger.COMMAND,
-            publish=not options["local"],
+            publish=not local,
         )
         return run
 
@@ -81,11 +83,11 @@ class Command(ActingCommand):
             show_result(self.out, shown)
 
     def _tell_delay(self, run: Run) -> None:
-        """Say why nothing of a run starts now, if that is so."""
+        """Print why no task of the run starts now, if that is so."""
         if place := pending_reasons.of_run(run):
-            self.talk(f"it {place}")
+            self.inform(f"it {place}")
         elif run.stop == Stop.SKIP:
-            self.talk(run.error)
+            self.inform(run.error)
 
 
 def _announcement(run: Run) -> str:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django_director.management.base import DirectorCommand, add_json_argument
 from django_director.management.display import show_run
@@ -18,7 +17,7 @@ class Command(DirectorCommand):
         add_json_argument(parser)
         parser.add_argument("--watch", action="store_true", help="show what happens until there is an outcome")
 
-    def run_command(self, *, run: str, as_json: bool, watch: bool, **options: Any) -> None:
+    def run_command(self, *, run: str, as_json: bool, watch: bool, **options: object) -> None:
         found = find_run(run)
         if watch:
             follow(found, Progress(self.stderr, quiet=not self.verbosity), timeout=None)

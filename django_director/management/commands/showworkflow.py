@@ -3,19 +3,19 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from django_director.definitions import Definition, Step
 from django_director.drawing.text import mermaid
 from django_director.management.base import DirectorCommand, add_json_argument
-from django_director.management.definition import limits, tree
+from django_director.management.definition import limit_fields, step_lines
 from django_director.models import Workflow
 from django_director.presentation.lookups import find_workflow
 from django_director.presentation.workflow_serializers import workflow_as_json
 
 from .listworkflows import last_run_text, next_run, schedule_text
 
-#: In the order in which they are shown.
+#: The outcomes for which a workflow may have hooks, in the order in which they are printed.
 OUTCOMES: Final = ("success", "failure", "canceled", "always")
 
 
@@ -30,7 +30,7 @@ class Command(DirectorCommand):
         add_json_argument(form)
         form.add_argument("--graph", action="store_true", help="print the graph as a Mermaid flowchart")
 
-    def run_command(self, *, name: str, as_json: bool, graph: bool, **options: Any) -> None:
+    def run_command(self, *, name: str, as_json: bool, graph: bool, **options: object) -> None:
         workflow = find_workflow(name)
         if graph:
             self._graph(workflow)
@@ -57,15 +57,15 @@ class Command(DirectorCommand):
                 ("schedule", ", ".join(map(schedule_text, workflow["schedules"]))),
                 ("next run", next_run(workflow)),
                 ("last run", last_run_text(self.out, workflow)),
-                *limits(row, definition),
+                *limit_fields(row, definition),
                 ("schema", json.dumps(workflow["schema"]) if workflow["schema"] is not None else None),
             ]
         )
-        self._tree("steps", definition.tasks)
+        self._print_steps("steps", definition.tasks)
         for outcome in (outcome for outcome in OUTCOMES if outcome in definition.hooks):
-            self._tree(f"hook on {outcome}", definition.hooks[outcome])
+            self._print_steps(f"hook on {outcome}", definition.hooks[outcome])
 
-    def _tree(self, title: str, steps: Iterable[Step]) -> None:
+    def _print_steps(self, title: str, steps: Iterable[Step]) -> None:
         self.out.line(f"{title}:")
-        for line in tree(steps, "  "):
+        for line in step_lines(steps, "  "):
             self.out.line(self.out.text(line))

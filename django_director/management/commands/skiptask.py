@@ -3,6 +3,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django_director.management.base import Options
 from django_director.management.tasks import ResetCommand
 
 
@@ -14,5 +15,5 @@ class Command(ResetCommand):
         parser.add_argument("--comment", default="", metavar="TEXT", help="why; kept with the task")
         super().add_arguments(parser)
 
-    def given(self, **options: Any) -> dict[str, Any]:
+    def operation_options(self, options: Options) -> dict[str, Any]:
         return {"comment": options["comment"]}

@@ -3,7 +3,6 @@ from __future__ import annotations
 import signal
 from argparse import ArgumentParser
 from dataclasses import asdict
-from typing import Any
 
 from django_director.conf import director
 from django_director.engine.supervisor.loop import Report, Supervisor
@@ -20,22 +19,22 @@ class Command(DirectorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="do once what is due now, and exit")
 
-    def run_command(self, *, once: bool, **options: Any) -> None:
+    def run_command(self, *, once: bool, **options: object) -> None:
         supervisor = Supervisor()
         if once:
-            self.out.line(_said(supervisor.tick()))
+            self.out.line(_describe(supervisor.tick()))
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stop())
         if director.SUPERVISOR == "worker":
-            self.talk(
+            self.inform(
                 'Every worker has a supervisor too, as DIRECTOR["SUPERVISOR"] is "worker": one of them works.'
             )
-        self.talk(f"{supervisor.name} supervises, or stands by. Ctrl-C stops it.")
+        self.inform(f"{supervisor.name} supervises, or stands by. Ctrl-C stops it.")
         supervisor.run()
-        self.talk("stopped")
+        self.inform("stopped")
 
 
-def _said(report: Report) -> str:
+def _describe(report: Report) -> str:
     done = [f"{name} {number}" for name, number in asdict(report).items() if number]
     return ", ".join(done) or "nothing was due"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
 
 from django.core.management.base import CommandError
 
@@ -19,15 +18,15 @@ class Command(DirectorCommand):
             "--check", action="store_true", help="change nothing; exit with 1 if there is something to change"
         )
 
-    def run_command(self, *, dry_run: bool, check: bool, **options: Any) -> None:
+    def run_command(self, *, dry_run: bool, check: bool, **options: object) -> None:
         try:
             report = versions.sync(dry_run=dry_run or check)
         except InvalidDefinitions as error:
             raise CommandError(f"{error}\nNothing was changed.") from error
         versions.write(report, self.out.line)
         for warning in report.warnings:
-            self.talk(f"warning: {warning}")
+            self.inform(f"warning: {warning}")
         if check and report.is_due:
             self.fail("A sync is due: run “manage.py syncworkflows”.")
         if dry_run and report.is_due:
-            self.talk("Nothing was changed (--dry-run).")
+            self.inform("Nothing was changed (--dry-run).")

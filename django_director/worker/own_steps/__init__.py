@@ -1,8 +1,8 @@
-"""What a worker does for a step that is no Celery task of the user's: one module for each kind, with ``perform``.
+"""Performs the steps that are no Celery tasks of the user: one module for each kind of step, with ``perform``.
 
-A module has the name of its kind, and is found by that. ``perform`` takes the claim of the step and returns the
-step's result, ``HELD`` or a ``Skip``. A ``DirectorError`` fails the step; after any other error a worker does the
-step again, as after the loss of a worker.
+Each module has the name of its kind of step, and is found by that name. ``perform`` takes the claim of the step
+and returns the step's result, ``HELD`` or a ``Skip``. A ``DirectorError`` fails the step. After any other error a
+worker performs the step again, as it does after the loss of a worker.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Final
+from typing import Final
 
 from django_director.engine.attempts.claim import Claim
 from django_director.worker.step_outcomes import HELD, Skip
 
 __all__ = ["HELD", "KINDS", "Skip", "perform"]
 
-Perform = Callable[[Claim], Any]
+Perform = Callable[[Claim], object]
 
 
-def perform(claim: Claim) -> Any:
-    """Do what the kind of the claimed step asks for; return what came of it."""
+def perform(claim: Claim) -> object:
+    """Perform a claimed step; return its result, ``HELD`` or a ``Skip``."""
     return _PERFORM[claim.node.kind](claim)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.steps import maps
-from django_director.worker.step_outcomes import HELD
+from django_director.worker.step_outcomes import HELD, Held
 
 
-def perform(claim: Claim) -> Any:
+def perform(claim: Claim) -> Held | list[object]:
     """Make the rows of all items, and let the map wait for them; without items its result is an empty list."""
     assert claim.values is not None
     texts = maps.read_items(claim.values.evaluate("over", claim.names))

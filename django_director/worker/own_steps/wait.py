@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django_director.definitions.kinds.wait import WaitStep
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.steps import timers
-from django_director.worker.step_outcomes import HELD
+from django_director.worker.step_outcomes import HELD, Held
 from django_director.worker.times import as_moment, as_seconds
 
 
-def perform(claim: Claim) -> Any:
+def perform(claim: Claim) -> Held | None:
     """Let the step wait for its time; it ends at once when that has passed."""
     seconds = _seconds(claim)
     if seconds <= 0:

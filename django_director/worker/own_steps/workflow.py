@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.steps import child_workflows
 from django_director.worker import inputs
 from django_director.worker.step_outcomes import HELD, Skip
 
 
-def perform(claim: Claim) -> Any:
+def perform(claim: Claim) -> object:
     """Let the step wait for its child run; return the child's result if that has ended already."""
     try:
         child = child_workflows.start_or_resume(claim, inputs.child_payload(claim))

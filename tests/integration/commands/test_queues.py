@@ -126,13 +126,13 @@ class TestWaiting:
 
         work("celery", "routed")
         run = engine.start("shop.ORDER")
-        assert stuck.why(run, 3600) is None
+        assert stuck.find_reason(run, 3600) is None
         run.tasks.filter(step="SHIP").update(status="success", finished_at=Now())
-        assert stuck.why(run, 0).text == (
+        assert stuck.find_reason(run, 0).text == (
             "it waits: no worker takes tasks from queue `heavy`; start one: celery -A … worker -Q heavy"
         )
         engine.pause(run)
-        assert stuck.why(Run.objects.get(), 0) is None
+        assert stuck.find_reason(Run.objects.get(), 0) is None
 
     def test_on_a_terminal(self):
         terminal = Terminal()
