@@ -2,3 +2,7 @@
 
 It changes nothing and knows no face.
 """
+
+from .authorization import by_permissions
+
+__all__ = ["by_permissions"]
