@@ -15,17 +15,15 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 
 from django_director.common.throttle import Throttle
 from django_director.conf import director
-from django_director.exceptions import LockedRow
 
 from .compiled import ROW_SECONDS as ROW_SECONDS
 from .compiled import wait_at_most
@@ -187,23 +185,6 @@ def charge(seconds: float) -> None:
     """Take the ``seconds`` of a wait for a lock that was in vain from the time of the block inside ``bounded``."""
     if (bound := _bound.get()) is not None:
         bound.seconds -= seconds
-
-
-def patient(verb: Callable[P, T]) -> Callable[P, T]:
-    """Decorate an operation on a run or a task: it waits ``VERB_SECONDS`` for locks, then raises ``LockedRow``."""
-
-    @wraps(verb)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            with bounded(VERB_SECONDS):
-                return verb(*args, **kwargs)
-        except OperationalError as error:
-            if not is_locked(error):
-                raise
-            what = next(iter([*args, *kwargs.values()]))
-            raise LockedRow(f"{type(what).__name__.lower()} {what}") from error
-
-    return wrapped
 
 
 @dataclass(slots=True)

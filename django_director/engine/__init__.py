@@ -9,7 +9,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
-from django_director.db.lock_limits import patient
 from django_director.engine.launch.named_workflows import current_version, workflow_named
 from django_director.engine.launch.relaunch import (
     RelaunchPreview,
@@ -28,6 +27,7 @@ from . import pausing, stopping
 from .concurrency import admission as _admission  # noqa: F401 - registers what it does at the end of a run
 from .launch import relaunch as relaunches
 from .lineage import refuse_child
+from .patience import patient
 from .reset import apply
 from .steps import approvals
 from .steps import child_workflows as _child_workflows  # noqa: F401 - registers what it does at the end of a run

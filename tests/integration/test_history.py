@@ -284,3 +284,12 @@ def test_without_the_admin_there_is_no_history(settings):
     for verb in DONE:
         from_python(verb, subject(verb), root)
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("verb", sorted(DONE.keys() - {"start", "relaunch"}))
+def test_a_row_that_was_deleted_meanwhile_is_a_conflict(verb):
+    what = subject(verb)
+    run = what if isinstance(what, Run) else what.run
+    Run.objects.filter(pk=run.pk).delete()
+    with pytest.raises(Conflict, match="is not there any more"):
+        from_python(verb, what, None)
