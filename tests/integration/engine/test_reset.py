@@ -119,7 +119,7 @@ def test_a_rerun_of_one_failed_task_leaves_the_others_failed():
 def test_what_a_cancel_has_left_counts_as_failed_after_a_rerun():
     run = driver.start(group("G", "A", "B"))
     driver.succeed(run, "A")
-    engine.cancel(run, user=get_user_model()(username="eva"))
+    engine.cancel(run, user=get_user_model().objects.create(username="eva"))
     audit.close_stopped()
     Task.objects.canceled().update(reason="canceled by eva")
     run.refresh_from_db()
@@ -206,7 +206,8 @@ def test_the_time_out_of_the_run_begins_anew():
 def test_a_skip_lets_what_is_downstream_run_without_the_task():
     run = ran("A", "B", step("C", trigger_rule="all_success"), step("D", needs=("B",)), failing="B")
     assert run.status == RunStatus.FAILED
-    skipped = engine.skip(task(run, "B"), user=get_user_model()(username="eva"), comment="done by hand")
+    eva = get_user_model().objects.create(username="eva")
+    skipped = engine.skip(task(run, "B"), user=eva, comment="done by hand")
     assert (skipped.status, skipped.reason, skipped.error) == ("skipped", "skipped by eva: done by hand", "")
     assert skipped.attempts.get().error == "ValueError: broken"
     assert driver.statuses(run) == {"A": "success", "B": "skipped", "C": "skipped", "D": "queued"}

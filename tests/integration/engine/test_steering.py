@@ -25,7 +25,7 @@ def test_cancel_settles_what_has_not_started(django_capture_on_commit_callbacks)
     driver.succeed(run, "A")
     running = driver.claim(run, "X")
     with django_capture_on_commit_callbacks(execute=True):
-        engine.cancel(run, user=get_user_model()(username="eva"))
+        engine.cancel(run, user=get_user_model().objects.create(username="eva"))
     assert run.shown_status == "canceling"
     assert driver.statuses(run) == {"A": "success", "X": "running", "Y": "canceled", "Z": "canceled"}
     assert run.tasks.get(step="Y").reason == "canceled by eva"
