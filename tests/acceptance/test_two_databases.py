@@ -10,8 +10,6 @@ import pytest
 
 from .harness import ROOT
 
-MIGRATION = "tests/integration/models/test_migrations.py::test_users_become_plain_columns_and_foreign_keys_again"
-
 
 @pytest.mark.slow
 @pytest.mark.worker
@@ -29,7 +27,14 @@ def test_everything_works_with_two_databases(router: str):
         environ["DATABASE_URL"] += f"_{os.getpid()}_two{router}"
     options = ("-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--ds", "tests.two_databases.settings")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "tests/two_databases", MIGRATION],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            *options,
+            "tests/two_databases",
+            "tests/integration/models/test_migrations.py",
+        ],
         cwd=ROOT,
         env=environ,
         capture_output=True,

@@ -27,8 +27,8 @@ import django
 django.setup()
 from tests.testapp.celery import app
 app.set_current()
-from django_director.engine.supervisor import loop
-loop.LEASE_NAME = f"supervisor {sys.argv[1]}"
+from django_director.engine.supervisor import leadership, loop
+leadership.LEASE_NAME = f"supervisor {sys.argv[1]}"
 supervisor = loop.Supervisor()
 print("ready", flush=True)
 supervisor.run()
