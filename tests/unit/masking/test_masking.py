@@ -10,6 +10,7 @@ from django_director.exceptions import InvalidSettings
 from django_director.masking.redaction import Redactor
 from django_director.masking.schemas import mask_schema
 from django_director.masking.values import MASKED, MAX_DEPTH, hidden_in, holds_mask, mask, restore
+from tests.speed import allowed
 
 
 @pytest.mark.parametrize(
@@ -247,9 +248,9 @@ def test_the_longer_of_two_secrets_goes_first():
 
 def test_ten_thousand_secrets_cost_no_seconds():
     texts = Redactor({f"password{n}": f"secret-number-{n}" for n in range(20_000)}, None, object())
-    began = time.perf_counter()
+    began = time.process_time()
     texts.text("x" * 64_000)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < allowed(5)
 
 
 SECRET_PART = {"writeOnly": True}
