@@ -76,7 +76,7 @@ def record_on_task(user: User, task: Task, message: str) -> None:
 
 
 def _record(user: User, lines: list[tuple[Model, str]]) -> None:
-    if not _is_kept(user) or not _is_stored(user):
+    if not _is_kept(user):
         return
     work = partial(_write, user, lines)
     if _is_elsewhere(user):
@@ -92,7 +92,7 @@ def _write(user: AbstractBaseUser, lines: list[tuple[Model, str]]) -> None:
 
     try:
         with _together(router.db_for_write(LogEntry), lines):
-            for row, message in lines:
+            for row, message in lines if _is_stored(user) else ():
                 LogEntry.objects.log_actions(
                     user_id=user.pk, queryset=[row], action_flag=CHANGE, change_message=message
                 )
