@@ -111,6 +111,9 @@ class _Compiler:
         shape = received(entry.source)
         if entry.passes_on:
             entry.shape()
+        if isinstance(entry.step, MapStep):
+            # Its `over` says what it reads.
+            shape = NOTHING
         inside = () if entry.body is None else _inside(entry.body)
         return {
             "position": entry.position,

@@ -17,7 +17,6 @@ from uuid import UUID
 from django_director.access.authorization import may_start_as_step
 from django_director.common import failpoints
 from django_director.common.json_values import JsonValue, NotStorable, normalise
-from django_director.conf import director
 from django_director.db.functions import later
 from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, in_transaction, statement, transact
@@ -35,6 +34,7 @@ from django_director.engine.reset.plans import Plan
 from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult, NotAllowed
 from django_director.models import Attempt, Run, Task, Workflow
 from django_director.models.querysets import RunQuerySet
+from django_director.models.results import size_limit
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Trigger
 
 
@@ -74,13 +74,16 @@ def start_or_resume(claim: Claim, payload: object) -> Run | None:
     return None
 
 
-def result_of(child: Run) -> JsonValue:
-    """Return the result of a child run, as it becomes the result of its step. Raises ``InvalidResult``."""
+def result_of(child: Run, limit: int) -> JsonValue:
+    """Return the result of a child run, as it becomes the result of its step, of at most ``limit`` bytes.
+
+    Raises ``InvalidResult``.
+    """
     result, error = child.read_result()
     if error:
         raise InvalidResult(f"{_named(child)} has no result: {error}")
     try:
-        return normalise(result, director.MAX_RESULT)
+        return normalise(result, limit)
     except NotStorable as cause:
         raise InvalidResult(
             f"the result of {_named(child)} can't be passed on: {cause}; let its definition say `result:`"
@@ -238,7 +241,7 @@ def _tell(child: Run, step: Task) -> bool:
     parent = step.run
     if child.status == RunStatus.SUCCESS:
         try:
-            result = result_of(child)
+            result = result_of(child, size_limit(parent.version.graph, step.position))
         except InvalidResult as error:
             failure = Failure(error=f"InvalidResult: {error}")
             return transact(partial(endings.fail_row, step, failure))
