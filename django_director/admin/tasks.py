@@ -235,7 +235,7 @@ def _facts(task: Task, node: Node, *, sees_payload: bool) -> list[tuple[str, Any
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
         (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
         (_("Item"), f"{task.map_index:,}" if task.map_index >= 0 else ""),
-        (_("Items"), "" if task.map_count is None else f"{task.map_count:,}"),
+        (_("Items"), task_lines.count_items(task)),
         (_("Attempt"), task.attempt),
         (_("Queue"), formatting.name(served_queues.Names().of(task))),
         (_("Worker"), formatting.name(task.worker)),

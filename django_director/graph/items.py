@@ -48,6 +48,16 @@ def counter(position: int, index: int) -> int:
     return (position + 1) * FIRST_COUNTER + index // ARITY
 
 
+def is_lowest(number: int) -> bool:
+    """Whether items count at a counter, and not other counters."""
+    return number % FIRST_COUNTER < LEVEL
+
+
+def map_of_counter(number: int) -> int:
+    """Return the position of the map to which a counter belongs."""
+    return number // FIRST_COUNTER - 1
+
+
 def above(number: int) -> int:
     """Return the number of the counter on the next level. For the topmost counter there is no such row."""
     base = number // FIRST_COUNTER * FIRST_COUNTER

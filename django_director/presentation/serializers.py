@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from django_director.db.functions import iso
@@ -22,7 +22,7 @@ from django_director.status import TaskStatus
 
 from . import served_queues, visible_errors
 from .hook_names import outcome_of
-from .summaries import task_counts
+from .summaries import items_to_come, task_counts
 
 if TYPE_CHECKING:
     from django_director.graph import Graph
@@ -159,10 +159,12 @@ def short_run_as_json(run: Run) -> Json:
 
 
 def _tasks(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> Iterator[Json]:
-    upstream, queues = _Upstream(run.version.graph), served_queues.Names()
+    upstream, queues, maps = _Upstream(run.version.graph), served_queues.Names(), _Maps(run)
     for task in tasks:
         data = _task(task, run, sees_payload=with_payload) | {"upstream": upstream.of(task)}
         data["queue"] = queues.of(task) or None
+        if task.map_count is not None:
+            data["progress"] = maps.progress(task)
         if with_payload:
             data["result"] = mask(task.result)
             data["traceback"] = task.traceback or None
@@ -228,6 +230,23 @@ class _Upstream:
         if id(positions) not in self.lists:
             self.lists[id(positions)] = [self.graph.node(position).step.id for position in positions]
         return self.lists[id(positions)]
+
+
+class _Maps:
+    """The progress of a run's maps: how many of their items have ended. It takes one query for all of them."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @cached_property
+    def to_come(self) -> dict[int, int]:
+        return items_to_come(self.run)
+
+    def progress(self, task: Task) -> Json | None:
+        total, to_come = task.map_count, self.to_come.get(task.position)
+        return (
+            None if total is None or to_come is None else {"done": total - to_come, "total": total, "message": ""}
+        )
 
 
 def _id(value: object) -> str | None:
