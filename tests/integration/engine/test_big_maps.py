@@ -291,6 +291,17 @@ def test_a_stopped_map_reads_no_statuses_while_its_items_run():
 # What people see
 
 
+@pytest.mark.usefixtures("small_limits")
+def test_lists_of_tasks_leave_a_long_list_out():
+    run = start(mapped("M", over=OVER), given=LARGE)
+    (listed, _) = run_as_json(run, with_payload=True, with_tasks=True)["tasks"]
+    assert (listed["step"], listed["result"]) == ("A", None)
+    assert task_as_json(run.tasks.get(step="A"), with_payload=True)["result"] == LARGE
+    short = start(mapped("M", over=OVER), given=["x"], name="test.SHORT")
+    (listed, _) = run_as_json(short, with_payload=True, with_tasks=True)["tasks"]
+    assert listed["result"] == ["x"]
+
+
 def test_the_progress_of_a_map():
     run = start(mapped("M", over=OVER), group("G", mapped("N", over=[])), "Z", given=list(range(130)))
     row = run.tasks.get(step="M", map_index=-1)
