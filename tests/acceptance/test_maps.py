@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,13 @@ def test_a_hundred_thousand_items_from_a_task(site: Site, tmp_path: Path, record
     victim.kill()
     passed = tmp_path / "passed"
     fault = {"DIRECTOR_FAULT": "map.inserted:kill9", "DIRECTOR_FAULT_ONCE": str(passed)}
-    site.worker(concurrency=1, queues="celery", DIRECTOR_TEST_HISTORY="", **fault)
+    victim = site.worker(pool="solo", concurrency=1, queues="celery", DIRECTOR_TEST_HISTORY="", **fault)
     lost = site.start("map.LONG", {"size": LOST})
-    wait_for(passed.exists, 60, "the process of the pool dies before its commit")
+    wait_for(passed.exists, 60, "the worker dies before its commit")
+    assert victim.process is not None
+    assert victim.process.wait(10) == -signal.SIGKILL
+    assert not lost.tasks.filter(map_index__gte=0).exists()
+    site.worker(concurrency=1, queues="celery", DIRECTOR_TEST_HISTORY="")
     expanded(lost)
     row = lost.tasks.get(step="M", map_index=-1)
     assert (row.map_count, row.crashes) == (LOST, 1)
