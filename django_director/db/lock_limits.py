@@ -2,36 +2,30 @@
 
 The supervisor works for all runs with one connection. Another session may hold a lock on a row of one run for
 hours: an open `psql`, a worker that is frozen before its commit, a machine that has vanished. So inside
-``bounded`` no transaction waits long, and ``each`` leaves a run that is locked, or raises an error, to a later
-tick.
+``bounded`` no transaction waits long.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Final, ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 
-from django_director.common.throttle import Throttle
 from django_director.conf import director
 
 from .compiled import ROW_SECONDS as ROW_SECONDS
 from .compiled import wait_at_most
-from .errors import is_locked, is_row_locked
+from .errors import is_row_locked
 
-logger = logging.getLogger(__name__)
-P = ParamSpec("P")
-T = TypeVar("T")
 RowsType = TypeVar("RowsType", bound=QuerySet[Any])
 
 SHORT_ROW_SECONDS: Final = 0.2
@@ -42,9 +36,6 @@ VERB_SECONDS: Final = 5.0
 """How many seconds an operation that a person asks for, such as a retry, waits for locks."""
 LEAST_SECONDS: Final = 0.05
 """How many seconds each transaction may still wait when the time of its block is spent."""
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 15.0
-"""Seconds for which a run with a locked row is left alone: at first, and at most. The pause doubles each time."""
 _MYSQL_WAIT: Final = "innodb_lock_wait_timeout"
 
 
@@ -166,7 +157,8 @@ class _LocksMet:
         """Whether there were ``MANY`` such waits in the last ``SECONDS``."""
         return len(self._times) == self.MANY and time.monotonic() - self._times[0] < self.SECONDS
 
-    def forget(self) -> None:
+    def clear(self) -> None:
+        """Forget all waits."""
         self._times.clear()
 
 
@@ -181,85 +173,15 @@ def met_lock(error: BaseException) -> bool:
     return is_locked_now
 
 
+def forget_waits() -> None:
+    """Forget which waits for locks were in vain."""
+    _locks_met.clear()
+
+
 def charge(seconds: float) -> None:
     """Take the ``seconds`` of a wait for a lock that was in vain from the time of the block inside ``bounded``."""
     if (bound := _bound.get()) is not None:
         bound.seconds -= seconds
-
-
-@dataclass(slots=True)
-class _Avoided:
-    """A run that the supervisor leaves alone until a time of the monotonic clock."""
-
-    until: float = 0.0
-    pause: float = FIRST_PAUSE / 2
-    warnings: Throttle = field(default_factory=Throttle)
-
-
-_avoided: dict[Hashable, _Avoided] = {}
-
-
-def each(items: Iterable[T], work: Callable[[T], int], key: Callable[[T], Hashable]) -> int:
-    """Call ``work`` with each item and return the sum of its results; an error of one item does not stop the rest.
-
-    ``key`` returns the id of the run to which an item belongs. When a row of an item is locked, or its work raises
-    an error, that is logged, and the run is left alone for a while. When the connection is lost no other item
-    would succeed either: that error is raised.
-    """
-    return sum(_work_on(item, work, key(item)) for item in items)
-
-
-def avoided() -> list[Any]:
-    """Return the ids of the runs that are left alone now.
-
-    Queries leave their rows out: else many of these rows might take the places of all others in a batch.
-    """
-    now = time.monotonic()
-    for run in [run for run, found in _avoided.items() if found.until < now - 10 * LONGEST_PAUSE]:
-        del _avoided[run]
-    return [run for run, found in _avoided.items() if found.until > now]
-
-
-def forget() -> None:
-    """Forget which runs are left alone, and which waits for locks were in vain."""
-    _avoided.clear()
-    _locks_met.forget()
-
-
-def _work_on(item: T, work: Callable[[T], int], run: Hashable) -> int:
-    avoided = _avoided.get(run)
-    if avoided is not None and time.monotonic() < avoided.until:
-        return 0
-    began = time.monotonic()
-    try:
-        done = work(item)
-    except Exception as error:
-        if isinstance(error, (DatabaseError, InterfaceError)) and not is_locked(error) and is_connection_lost():
-            raise
-        charge(time.monotonic() - began)
-        _avoid(run, error)
-        return 0
-    _avoided.pop(run, None)
-    return done
-
-
-def _avoid(run: Hashable, error: Exception) -> None:
-    avoided = _avoided.setdefault(run, _Avoided())
-    avoided.pause = min(avoided.pause * 2, LONGEST_PAUSE)
-    avoided.until = time.monotonic() + avoided.pause
-    if not avoided.warnings.passes("avoided"):
-        return
-    extra = {"action": "supervise", "run_id": str(run)}
-    if is_locked(error):
-        logger.warning(
-            "Run %s can't be supervised: another database session has locked one of its rows; "
-            "it is tried again in %g s, and the other runs go on.",
-            run,
-            avoided.pause,
-            extra=extra,
-        )
-    else:
-        logger.exception("Run %s can't be supervised; the other runs go on.", run, extra=extra)
 
 
 def is_connection_lost() -> bool:

@@ -14,7 +14,6 @@ from django.db.models import F, Q
 
 from django_director.common import failpoints
 from django_director.db.functions import Now
-from django_director.db.lock_limits import each
 from django_director.db.transactions import after_commit, statement
 from django_director.exceptions import Conflict
 from django_director.models import Run
@@ -24,6 +23,7 @@ from django_director.status import STOP_SPARING, RunStatus
 
 from . import history, lineage, parking
 from .arguments import checked_run, checked_user, checked_via
+from .avoided_runs import work_on_each
 from .concurrency import admission
 
 CHUNK: Final = 5_000
@@ -92,7 +92,9 @@ def follow_parent(child_id: UUID) -> bool:
 
 def follow_parents() -> int:
     """Pause or resume all child runs that differ from the run of their step; return how many changed."""
-    return each(list(_apart().values_list("pk", flat=True)[:CHUNK]), follow_parent, lambda child_id: child_id)
+    return work_on_each(
+        list(_apart().values_list("pk", flat=True)[:CHUNK]), follow_parent, lambda child_id: child_id
+    )
 
 
 def _pass_to_children(run_id: UUID) -> None:

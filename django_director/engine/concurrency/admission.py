@@ -20,7 +20,6 @@ from django.db.models.functions import Coalesce
 from django_director.common import failpoints
 from django_director.conf import director
 from django_director.db.functions import Now, later
-from django_director.db.lock_limits import each
 from django_director.db.transactions import (
     BATCH,
     after_commit,
@@ -30,6 +29,7 @@ from django_director.db.transactions import (
 )
 from django_director.definitions import Concurrency
 from django_director.engine import outbox, reactions, stopping, transitions
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.flow import advance, item_rows
 from django_director.engine.outbox import RunRef
 from django_director.graph import replay, roots_of
@@ -96,7 +96,7 @@ def admit_due() -> int:
     period = poll_period()
     _postpone(list(first), period)
     _postpone([run.pk for run in runs if run.pk not in first], period * SELDOM)
-    return each(filter(_has_chance, runs), _admit, lambda run: run.pk)
+    return work_on_each(filter(_has_chance, runs), _admit, lambda run: run.pk)
 
 
 def _admit(run: Run) -> int:

@@ -14,9 +14,9 @@ from django.db.models import Exists, OuterRef
 
 from django_director.conf import director
 from django_director.db.functions import Now, later
-from django_director.db.lock_limits import each
 from django_director.db.transactions import connection, in_transaction, statement, update_unlocked
 from django_director.engine import outbox, parking
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task, Worker
 from django_director.models.querysets import TaskQuerySet
@@ -86,7 +86,7 @@ def mark_silent_lost(vigil: Vigil) -> int:
     # A claim and a renewed lease are signs of life too.
     quiet = _running(silent).filter(lease_until__lt=later(director.LEASE - patience()))
     why = f"it gave no sign for {patience():g} s"
-    lost = each(read_to_end(quiet), lambda task: mark_lost(task, why), run_of)
+    lost = work_on_each(read_to_end(quiet), lambda task: mark_lost(task, why), run_of)
     if is_new:
         _make_queued_due()
     gone = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), seen_at__lt=later(-FORGET_SECONDS))
