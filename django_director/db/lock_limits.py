@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
@@ -36,7 +36,8 @@ VERB_SECONDS: Final = 5.0
 """How many seconds an operation that a person asks for, such as a retry, waits for locks."""
 LEAST_SECONDS: Final = 0.05
 """How many seconds each transaction may still wait when the time of its block is spent."""
-_MYSQL_WAIT: Final = "innodb_lock_wait_timeout"
+_MYSQL_WAITS: Final = ("innodb_lock_wait_timeout", "lock_wait_timeout")
+"""The variables of MySQL and MariaDB for the locks of rows, and for those of tables."""
 
 
 @dataclass(slots=True)
@@ -88,21 +89,102 @@ def limit_locks(database: BaseDatabaseWrapper) -> None:
         return
     with database.cursor() as cursor:
         if database.vendor == "postgresql":
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(bound.next_wait * 1000)}ms"])
+            _set_transaction_limit(cursor, _milliseconds(bound.next_wait))
         else:
             _limit_session(bound, database, cursor)
 
 
 def _limit_session(bound: _Bound, database: Any, cursor: CursorWrapper) -> None:
-    # These databases have a limit for a session only, in whole seconds: at least 0 on MariaDB, and 1 on MySQL.
     if bound.restore is None:
-        cursor.execute(f"SELECT @@SESSION.{_MYSQL_WAIT}")
-        (before,) = cursor.fetchone()
+        before = _session_limits(cursor)
         bound.restore = lambda: _restore(database, before)
-    seconds = max(0 if database.mysql_is_mariadb else 1, int(bound.next_wait))
+    seconds = _whole_seconds(database, bound.next_wait)
     if seconds != bound.session_seconds:
-        cursor.execute(f"SET SESSION {_MYSQL_WAIT} = %s", [seconds])
+        _set_session_limits(cursor, (seconds, seconds))
         bound.session_seconds = seconds
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{int(seconds * 1000)}ms"
+
+
+def _set_transaction_limit(cursor: CursorWrapper, limit: str) -> str:
+    """Limit the waits of the present transaction, on PostgreSQL; return the limit that it had."""
+    cursor.execute(
+        "WITH present AS MATERIALIZED (SELECT current_setting('lock_timeout') AS was) "
+        "SELECT was, set_config('lock_timeout', %s, true) FROM present",
+        [limit],
+    )
+    return str(cursor.fetchone()[0])
+
+
+def _whole_seconds(database: Any, seconds: float) -> int:
+    # MySQL and MariaDB have a limit for a session only, in whole seconds: at least 0 on MariaDB, and 1 on MySQL.
+    return max(0 if database.mysql_is_mariadb else 1, int(seconds))
+
+
+def _session_limits(cursor: CursorWrapper) -> tuple[int, ...]:
+    cursor.execute("SELECT " + ", ".join(f"@@SESSION.{name}" for name in _MYSQL_WAITS))
+    return tuple(cursor.fetchone())
+
+
+def _set_session_limits(cursor: Any, limits: Sequence[int]) -> None:
+    cursor.execute("SET " + ", ".join(f"@@SESSION.{name} = %s" for name in _MYSQL_WAITS), limits)
+
+
+@contextlib.contextmanager
+def limited_transaction(database: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+    """Execute this block in a transaction, or in a savepoint of the caller's, with a limit for locks of its own.
+
+    Each of its statements, and its commit, waits about ``seconds`` at most for a lock of a row or a table; MySQL
+    and MariaDB wait for a second at least. What the caller's transaction does later has the limit that it had
+    before. On SQLite the time-out of the connection counts.
+    """
+    limits = {"postgresql": _limited_savepoint, "mysql": _limited_session}
+    limited = limits.get(database.vendor, _unlimited)
+    with limited(database, seconds):
+        yield
+
+
+@contextlib.contextmanager
+def _unlimited(database: BaseDatabaseWrapper, _: float) -> Iterator[None]:
+    with transaction.atomic(using=database.alias):
+        yield
+
+
+@contextlib.contextmanager
+def _limited_savepoint(database: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+    with transaction.atomic(using=database.alias):
+        with database.cursor() as cursor:
+            before = _set_transaction_limit(cursor, _milliseconds(seconds))
+        # An error undoes the limit with the savepoint.
+        yield
+        # A whole transaction keeps its limit for the commit, which may wait for rows that foreign keys refer to.
+        if database.savepoint_ids:
+            with database.cursor() as cursor:
+                _set_transaction_limit(cursor, before)
+
+
+@contextlib.contextmanager
+def _limited_session(database: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+    with database.cursor() as cursor:
+        before = _session_limits(cursor)
+        _set_session_limits(cursor, [max(1, round(seconds))] * len(before))
+    try:
+        with transaction.atomic(using=database.alias):
+            yield
+    finally:
+        _restore(database, before)
+
+
+def hold_keys(database: BaseDatabaseWrapper, rows: QuerySet[Any]) -> bool:
+    """Say whether there are ``rows``. On PostgreSQL nobody can delete them until the present transaction ends."""
+    if database.vendor != "postgresql":
+        return rows.exists()
+    sql, params = rows.order_by().values_list("pk").query.get_compiler(database.alias).as_sql()
+    with database.cursor() as cursor:
+        cursor.execute(f"{sql} FOR KEY SHARE", params)
+        return bool(cursor.fetchall())
 
 
 @contextlib.contextmanager
@@ -195,9 +277,10 @@ def is_connection_lost() -> bool:
         return True
 
 
-def _restore(database: BaseDatabaseWrapper, before: int) -> None:
-    # If the connection was lost meanwhile, the next one does not have this limit.
-    with contextlib.suppress(DatabaseError, InterfaceError):
-        if database.connection is not None and not database.needs_rollback:
-            with database.cursor() as cursor:
-                cursor.execute(f"SET SESSION {_MYSQL_WAIT} = %s", [before])
+def _restore(database: Any, before: Sequence[int]) -> None:
+    # If the connection was lost meanwhile, the next one does not have this limit. The driver's own cursor works
+    # in a transaction that Django will roll back, too.
+    with contextlib.suppress(DatabaseError, InterfaceError), database.wrap_database_errors:
+        if database.connection is not None:
+            with database.connection.cursor() as cursor:
+                _set_session_limits(cursor, before)

@@ -42,10 +42,10 @@ def pause(run: Run, *, user: User = None, via: str = "") -> Run:
     paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
     if not statement(lambda: paused.update(paused_at=Now())):
         raise _conflict(run, "paused")
-    history.record(user, run, message)
     after_commit(partial(failpoints.point, "pause.committed"))
     after_commit(partial(_pass_to_children, run.pk))
     run.refresh_from_db()
+    history.record(user, run, message)
     return run
 
 
@@ -60,7 +60,6 @@ def resume(run: Run, *, user: User = None, via: str = "") -> Run:
     lineage.refuse_child(checked_run(run, "resume"), "resumed")
     if not statement(partial(_resume, run.pk)):
         raise _conflict(run, "resumed")
-    history.record(user, run, message)
     after_commit(partial(failpoints.point, "resume.committed"))
     after_commit(partial(parking.release, run.pk))
     after_commit(partial(_pass_to_children, run.pk))
@@ -68,6 +67,7 @@ def resume(run: Run, *, user: User = None, via: str = "") -> Run:
     if run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))
         run.refresh_from_db()
+    history.record(user, run, message)
     return run
 
 

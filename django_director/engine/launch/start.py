@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from django.db import IntegrityError, OperationalError, ProgrammingError
+from django.db import IntegrityError, OperationalError
 
 from django_director import signals
 from django_director.common import failpoints
@@ -29,9 +28,7 @@ from django_director.engine.arguments import (
 )
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import gates, hooks
-from django_director.exceptions import (
-    LockedRow,
-)
+from django_director.exceptions import LockedRow
 from django_director.graph import Span, roots_of, start_of
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.models.users import User
@@ -96,28 +93,29 @@ def start_version(
     note: str = "",
     **fields: Any,
 ) -> Run:
-    """Start a run of one version; ``fields`` are columns of the run."""
-    made = replace(
-        orders.make_order(version, payload, **fields), not_before=not_before, publish=publish, note=note
-    )
+    """Start a run of one version; ``fields`` are columns of the run, ``note`` is its line in Django's history."""
+    made = replace(orders.make_order(version, payload, **fields), not_before=not_before, publish=publish)
     earlier = orders.earlier_run(made)
     if earlier is not None:
         return earlier
     made = orders.with_key(made)
     try:
-        run, is_noted = _insert(made)
+        run = _insert(made)
     except IntegrityError:
-        # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
-        earlier = Run.objects.select_related("workflow", "version").filter(pk=made.run_id).first()
-        earlier = earlier or orders.earlier_run(made)
-        if earlier is None:
-            raise
-        return earlier
+        committed = Run.objects.select_related("workflow", "version").filter(pk=made.run_id).first()
+        if committed is None:
+            # Somebody else has used the key between our look and our insert.
+            earlier = orders.earlier_run(made)
+            if earlier is None:
+                raise
+            return earlier
+        # The answer to our own commit was lost.
+        run = committed
     except OperationalError as error:
         if not met_lock(error):
             raise
         raise LockedRow(f"the workflow “{version.workflow.name}”") from error
-    if note and not is_noted:
+    if note:
         history.record(made.fields.get("user"), run, note)
     if run.status == RunStatus.PENDING and not connection().in_atomic_block:
         # The run may have got its slot since.
@@ -144,17 +142,13 @@ def _size(spans: Iterable[Span]) -> int:
     return sum(stop - start for start, stop in spans)
 
 
-def _insert(order: Order) -> tuple[Run, bool]:
-    """Insert an ordered run with all its rows; return it, and whether its line in the history was written too."""
+def _insert(order: Order) -> Run:
+    """Insert an ordered run with all its rows, and begin it."""
     if not _fits_at_once(order):
-        return transact(partial(insert, order)), False
+        return transact(partial(insert, order))
     # Inside a caller's transaction what the database refuses needs a savepoint.
     once = transact if connection().in_atomic_block else statement
-    if order.note and history.can_note(order.fields.get("user")):
-        # What the history refuses must not be what keeps a run from starting.
-        with contextlib.suppress(IntegrityError, ProgrammingError):
-            return once(partial(_insert_at_once, order, has_note=True)), True
-    return once(partial(_insert_at_once, order)), False
+    return once(partial(_insert_at_once, order))
 
 
 def _fits_at_once(order: Order) -> bool:
@@ -163,10 +157,9 @@ def _fits_at_once(order: Order) -> bool:
     return begins_now and start_of(graph).found.outcome is None and initial_rows.fit_at_once(graph)
 
 
-def _insert_at_once(order: Order, *, has_note: bool = False) -> Run:
+def _insert_at_once(order: Order) -> Run:
     run, graph = orders.new_run(order), order.version.graph
-    note = history.note(order.fields["user"], run, order.note) if has_note else None
-    initial_rows.insert_at_once(run, graph, note)
+    initial_rows.insert_at_once(run, graph)
     if connection().in_atomic_block:
         failpoints.point("start.inserted")
     return _begun(order, run)
