@@ -16,19 +16,10 @@ from django_director.db.lock_limits import met_lock
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import after_commit, connection, statement, transact
 from django_director.engine import history, outbox, reactions
-from django_director.engine.arguments import (
-    checked_comment,
-    checked_key,
-    checked_moment,
-    checked_name,
-    checked_text,
-    checked_trigger,
-    checked_user,
-    checked_via,
-)
+from django_director.engine.arguments import checked_columns, checked_moment, checked_name, checked_via
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import gates, hooks
-from django_director.exceptions import LockedRow
+from django_director.exceptions import Conflict, LockedRow
 from django_director.graph import Span, roots_of, start_of
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.models.users import User
@@ -68,20 +59,12 @@ def start(
     ``DirectorError`` for a key that is not 1 to 200 printable characters, and ``Misuse``, a ``TypeError``, for an
     argument of another type.
     """
-    return start_version(
-        named_workflows.current_version(checked_name(name)),
-        payload,
-        not_before=checked_moment("not_before", not_before),
-        publish=publish,
-        note=history.line("start", checked_via(via)),
-        comment=checked_comment(comment),
-        user=checked_user(user, "start"),
-        idempotency_key=checked_key(idempotency_key),
-        trigger=checked_trigger(trigger),
-        schedule=checked_text("schedule", schedule),
-        scheduled_for=checked_moment("scheduled_for", scheduled_for),
-        sent_at=checked_moment("sent_at", sent_at),
-    )
+    given = checked_columns("start", user=user, comment=comment, idempotency_key=idempotency_key, trigger=trigger)
+    slot = checked_columns("start", schedule=schedule, scheduled_for=scheduled_for, sent_at=sent_at)
+    not_before = checked_moment("not_before", not_before)
+    note = history.line("start", checked_via(via))
+    version = named_workflows.current_version(checked_name(name))
+    return start_version(version, payload, not_before=not_before, publish=publish, note=note, **given, **slot)
 
 
 def start_version(
@@ -107,6 +90,7 @@ def start_version(
             # Somebody else has used the key between our look and our insert.
             earlier = orders.earlier_run(made)
             if earlier is None:
+                _check_still_there(made)
                 raise
             return earlier
         # The answer to our own commit was lost.
@@ -121,6 +105,15 @@ def start_version(
         # The run may have got its slot since.
         run.refresh_from_db(fields=_CHANGING)
     return run
+
+
+def _check_still_there(order: Order) -> None:
+    """Raise ``Conflict`` if what a new run refers to was deleted meanwhile."""
+    old = order.fields.get("relaunched_from")
+    if old is not None and not Run.objects.filter(pk=old.pk).exists():
+        raise Conflict(f"run {old.pk} is not there any more")
+    if not WorkflowVersion.objects.filter(pk=order.version.pk).exists():
+        raise Conflict(f"the workflow “{order.version.workflow.name}” is not there any more")
 
 
 def counts_at_start(run: Run) -> dict[str, int] | None:
