@@ -82,7 +82,7 @@ def follow_parent(child_id: UUID) -> bool:
         if paused_at is None:
             changed = statement(partial(_resume, child_id))
             parking.release(child_id)
-            for pending in Run.objects.wanting().filter(pk=child_id):
+            for pending in Run.objects.awaiting_slot().filter(pk=child_id):
                 admission.try_start(pending)
         else:
             unpaused = _holdable().filter(pk=child_id, paused_at=None)

@@ -81,7 +81,7 @@ def supersede(run_id: UUID, reason: str) -> bool:
 
 def refuse(run_id: UUID, reason: str) -> bool:
     """End a pending run that gets no slot, without hooks; return whether that happened."""
-    pending = Run.objects.wanting().filter(pk=run_id)
+    pending = Run.objects.awaiting_slot().filter(pk=run_id)
     if not statement(lambda: pending.update(stop=Stop.SKIP, error=reason)):
         return False
     return continue_stop(run_id)

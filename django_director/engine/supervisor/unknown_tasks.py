@@ -47,7 +47,7 @@ def note_dropped(messages: Iterable[tuple[UUID, int, str]], worker: str) -> None
         _offer_again(task_ids, sequence, name, 1 + moment / SPREAD, reason)
 
 
-def fail() -> int:
+def fail_unknown_tasks() -> int:
     """Fail tasks that no worker has known for ``UNKNOWN_TASK_TTL`` seconds; return how many.
 
     A task of which a worker runs another just now, or that it says it knows, has its time anew.

@@ -19,7 +19,7 @@ from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
 
 
-def fail() -> int:
+def fail_unsendable_tasks() -> int:
     """Fail tasks whose messages could not be sent for ``UNKNOWN_TASK_TTL`` seconds; return how many."""
     expired = Task.objects.all_queued().filter(unsendable_since__lt=later(-director.UNKNOWN_TASK_TTL))
     # What is due was not tried of late: the broker may have been away.
@@ -27,7 +27,7 @@ def fail() -> int:
     return work_on_each(read_to_end(tried), _fail, run_of)
 
 
-def reasons(runs: Collection[UUID]) -> dict[UUID, str]:
+def refusal_texts(runs: Collection[UUID]) -> dict[UUID, str]:
     """A task that can't be sent and why, by run, for those of ``runs`` that have one. One query at most."""
     if not runs:
         return {}

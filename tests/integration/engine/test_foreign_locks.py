@@ -99,7 +99,7 @@ def of_a_silent_worker(name: str) -> Run:
     run = driver.start("A", name=name)
     driver.claim(run, "A")
     worker = Worker.objects.create(key=abs(hash(name)) % 10**9, name=name, started_at=PAST, seen_at=PAST)
-    run.tasks.update(worker_key=worker.pk, lease_until=later(director.LEASE - workers.patience() - 1))
+    run.tasks.update(worker_key=worker.pk, lease_until=later(director.LEASE - workers.silence_limit() - 1))
     return run
 
 
