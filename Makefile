@@ -53,7 +53,7 @@ docs: ## Build the documentation into docs/_build/html
 	@$(VENV) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 architecture: ## Draw the rooms of the package anew, from its code, for docs/explanation/architecture.md
-	@$(PYTHON) scripts/draw_rooms.py
+	@$(PYTHON) -m scripts.draw_rooms
 
 measure: ## Print how long functions and modules are
 	@$(PYTHON) scripts/measure_house.py

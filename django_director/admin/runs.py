@@ -23,7 +23,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from django_director.access.authorization import visible
+from django_director.access.authorization import allowed_rows
 from django_director.conf import director
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run, Workflow
@@ -56,7 +56,7 @@ class RunList(SafeList):
         super().get_results(request)
         self.result_list = list(self.result_list)
         counts, places = task_counts(self.result_list), pending_reasons.of_runs(self.result_list)
-        asking = open_approvals.counts([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
+        asking = open_approvals.count_by_run([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         for run in self.result_list:
             run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
 
@@ -116,7 +116,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         runs = Run.objects.for_listing()
         if director.AUTHORIZE:
-            runs = runs.filter(workflow__in=visible(request.user, self.view_action, Workflow.objects.all()))
+            runs = runs.filter(workflow__in=allowed_rows(request.user, self.view_action, Workflow.objects.all()))
         return runs.order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
@@ -126,7 +126,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
         term = search_term.strip()
-        return (queryset.filter(search.runs(term)) if term else queryset), False
+        return (queryset.filter(search.matching_runs(term)) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         return [

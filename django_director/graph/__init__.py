@@ -6,8 +6,8 @@ It uses neither a database nor Celery.
 from __future__ import annotations
 
 from . import items
+from .compiled_graph import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .compiler import compile_definition
-from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
 from .shapes import MAX_LEVELS, NOTHING, Shape, Span, expand, spans
 from .stored_lists import is_read_in_pieces

@@ -12,7 +12,7 @@ from typing import Final
 
 from django_director.status import TASK_FINISHED, TaskStatus
 
-from .model import ARITY, Graph, Node
+from .compiled_graph import ARITY, Graph, Node
 from .rules import Tally, tally_of, verdict
 
 FIRST_COUNTER: Final = 1 << 32

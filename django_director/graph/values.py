@@ -13,7 +13,7 @@ from django_director.exceptions import ExpressionError
 from django_director.expressions import Expression, Reference, Template, compile_expression, compile_value
 from django_director.status import TaskStatus
 
-from .model import Graph, Node
+from .compiled_graph import Graph, Node
 from .rules import Tally, tally_of
 from .shapes import NOTHING, Shape, Span, expand, spans
 

@@ -139,12 +139,12 @@ class RunQuerySet(models.QuerySet[Any]):
         """Select the runs of a workflow that share the slots of one concurrency key."""
         return self.filter(workflow=workflow_id, concurrency_key=key)
 
-    def holding(self) -> Self:
+    def holding_slot(self) -> Self:
         """Select the runs that hold a slot of their concurrency key."""
         # The condition on `queued_at` lets a database use the small index of active runs.
         return self.filter(slot__isnull=False, queued_at__isnull=False)
 
-    def wanting(self) -> Self:
+    def awaiting_slot(self) -> Self:
         """Select the pending runs that may get a slot: they are not paused, stopped or delayed."""
         pending = self.filter(status=status.RunStatus.PENDING, stop=status.Stop.NONE, paused_at=None)
         return pending.filter(queued_at__lte=Now())

@@ -11,9 +11,9 @@ from uuid import UUID
 from django.db.models import F
 
 from django_director.common import ids
-from django_director.db.lock_limits import each
 from django_director.db.transactions import in_transaction
 from django_director.engine import outbox, transitions
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, items
 from django_director.graph.items import Items, Place
@@ -125,7 +125,7 @@ def top_up() -> int:
         graph = graph_of(content_hash)
         limited = [node for node in graph.maps.values() if node.max_parallel is not None]
         runs = _running(pk) if limited else ()
-        released += each(runs, partial(_top_up_run, graph=graph, limited=limited), lambda run: run.pk)
+        released += work_on_each(runs, partial(_top_up_run, graph=graph, limited=limited), lambda run: run.pk)
     return released
 
 

@@ -18,13 +18,13 @@ from django_director.access.authorization import may_start_as_step
 from django_director.common import failpoints
 from django_director.common.json_values import JsonValue, NotStorable, normalise
 from django_director.db.functions import later
-from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, in_transaction, statement, transact
 from django_director.definitions import WorkflowStep
 from django_director.engine import lineage, pausing, reactions, stopping, transitions
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.failures import Failure
+from django_director.engine.avoided_runs import avoided_run_ids, work_on_each
 from django_director.engine.concurrency import admission
 from django_director.engine.launch import named_workflows, orders, start
 from django_director.engine.launch.orders import Order
@@ -119,8 +119,13 @@ def report(child_id: UUID) -> bool:
 
 def report_all(limit: int) -> int:
     """End the steps whose child runs have ended, ``limit`` at most; return how many steps ended."""
-    ended = Run.objects.reporting().exclude(pk__in=avoided()).order_by("finished_at").values_list("pk", flat=True)
-    return each(list(ended[:limit]), report, lambda child_id: child_id)
+    ended = (
+        Run.objects.reporting()
+        .exclude(pk__in=avoided_run_ids())
+        .order_by("finished_at")
+        .values_list("pk", flat=True)
+    )
+    return work_on_each(list(ended[:limit]), report, lambda child_id: child_id)
 
 
 @reactions.step_time_up.register
