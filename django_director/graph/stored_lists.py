@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from .model import Graph
+from .compiled_graph import Graph
 from .shapes import Span
 from .values import of_node, of_result, stored_list
 
