@@ -6,6 +6,9 @@ VENV := .venv/bin/python
 SETUP := $(PYTHON) scripts/setup_venv.py
 PORT ?= 8000
 
+# Tests start some hundred processes: without bytecode each of them compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test faults bench chaos lint types docs architecture measure package clean
 
