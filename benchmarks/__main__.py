@@ -10,10 +10,11 @@ from importlib import import_module
 from pathlib import Path
 
 from . import report, short, targets
-from .places import CONN_MAX_AGE, FINISHED, make_places
+from .places import CONN_MAX_AGE, FINISHED, IDLE, ITEMS, make_places
 from .project import project
 
 SUITES = tuple(sorted(path.stem for path in (Path(__file__).parent / "suites").glob("[a-z]*.py")))
+FILE = Path("benchmarks.json")
 BASELINE = Path(__file__).with_name("baseline.json")
 
 
@@ -24,23 +25,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=5, help="rounds of each pair (5)")
     parser.add_argument("--short", action="store_true", help="the CI form: compares ratios with baseline.json")
     parser.add_argument("--write-baseline", action="store_true", help="run the short form and keep its ratios")
-    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), metavar="FILE")
+    # A bare --json after the suites is the default.
+    parser.add_argument("--json", nargs="?", type=Path, default=FILE, const=FILE, help=f"for the figures ({FILE})")
+    parser.add_argument("--markdown", action="store_true", help="print tables as the documentation has them")
     parser.add_argument("--database", metavar="URL", help="its name gets “_bench” appended")
     parser.add_argument("--broker", metavar="URL")
     parser.add_argument("--results", metavar="URL", help="the Redis of plain Celery's results")
-    parser.add_argument(
-        "--conn-max-age", type=int, default=CONN_MAX_AGE, metavar="SECONDS", help=f"of Django ({CONN_MAX_AGE})"
-    )
-    parser.add_argument(
-        "--finished",
-        type=int,
-        default=FINISHED,
-        metavar="N",
-        help=f"finished runs of growth ({FINISHED:,})",
-    )
-    parser.add_argument(
-        "--no-prepare", dest="prepare", action="store_false", help="without prepared statements in PostgreSQL"
-    )
+    add_sizes(parser)
     given = parser.parse_args()
     given.short |= given.write_baseline
     if given.short and given.suites:
@@ -50,13 +41,29 @@ def arguments() -> argparse.Namespace:
     return given
 
 
+def add_sizes(parser: argparse.ArgumentParser) -> None:
+    """Options of single suites."""
+    numbers = [
+        ("--conn-max-age", int, CONN_MAX_AGE, "SECONDS", "of Django"),
+        ("--finished", int, FINISHED, "N", "finished runs of growth"),
+        ("--items", int, ITEMS, "N", "items of a map; the large one of maps has ten times as many"),
+        ("--idle", float, IDLE, "SECONDS", "without work, before the single step of fresh"),
+    ]
+    for name, kind, default, metavar, meaning in numbers:
+        shown = f"{meaning} ({default:,.0f})"
+        parser.add_argument(name, type=kind, default=default, metavar=metavar, help=shown)
+    parser.add_argument(
+        "--no-prepare", dest="prepare", action="store_false", help="without prepared statements in PostgreSQL"
+    )
+
+
 def main() -> int:
     given = arguments()
     # A stop from outside takes the workers along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    places = make_places(
-        given.database, given.broker, given.results, given.conn_max_age, given.finished, given.prepare
-    )
+    report.Outcome.is_markdown = given.markdown
+    names = ("database", "broker", "results", "conn_max_age", "finished", "items", "idle", "prepare")
+    places = make_places(**{name: getattr(given, name) for name in names})
     figures: dict[str, float] = {}
     tables = []
     about = report.machine(places)

@@ -14,8 +14,6 @@ from .stamps import Stamp
 if TYPE_CHECKING:
     from .contenders import Contender
 
-WARM_UP = 10
-"""Tasks of the chain that a contender runs before it is measured."""
 STILL = 0.1
 """Seconds without CPU use after which a worker has put away its last task."""
 
@@ -77,17 +75,17 @@ def measure(contender: Contender, scenario: Scenario) -> Sample:
 
 
 def paired(contenders: Iterable[Contender], scenario: Scenario, repeat: int) -> dict[str, list[Sample]]:
-    """Samples by contender, taken in turn (A B A B …) so that what disturbs the machine disturbs all of them.
+    """Samples by contender, taken in turn; see ``in_turn``."""
+    return in_turn({contender.name: (contender, scenario) for contender in contenders}, repeat)
 
-    Each runs a short chain first: whoever did nothing while the other was measured, for a minute perhaps, begins
-    slowly, and a busy site does not.
-    """
-    contenders = list(contenders)
-    samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
+
+def in_turn(cases: Mapping[str, tuple[Contender, Scenario]], repeat: int) -> dict[str, list[Sample]]:
+    """Samples by the names of cases, taken in turn (A B A B …) so that what disturbs the machine disturbs all."""
+    samples: dict[str, list[Sample]] = {name: [] for name in cases}
     for _ in range(repeat):
-        for contender in contenders:
-            contender.chain(WARM_UP)
-            samples[contender.name].append(measure(contender, scenario))
+        for name, (contender, scenario) in cases.items():
+            contender.warm_up()
+            samples[name].append(measure(contender, scenario))
     return samples
 
 

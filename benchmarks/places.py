@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,12 @@ CONN_MAX_AGE = 600
 FINISHED = 1_000_000
 """So many finished runs does the suite ``growth`` put into the database."""
 
+ITEMS = 10_000
+"""Items of the usual map of the suite ``maps``; its large map has ten times as many."""
+
+IDLE = 60.0
+"""Seconds without work before the suite ``fresh`` starts a single step."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -31,6 +38,8 @@ class Places:
     folder: Path
     conn_max_age: int = CONN_MAX_AGE
     finished: int = FINISHED
+    items: int = ITEMS
+    idle: float = IDLE
     prepare: bool = True
     """Let PostgreSQL keep the plans of statements, as our documentation recommends; Django's default is not to."""
 
@@ -51,6 +60,20 @@ class Places:
         """The URL of celery-director's database."""
         return f"{self.database}_bench_other"
 
+    @property
+    def fresh_database(self) -> str:
+        """The URL of the database of a project in which nothing is tuned."""
+        if self.database.startswith("sqlite"):
+            return f"sqlite:///{self.folder / 'fresh.sqlite3'}"
+        return f"{self.database}_bench_fresh"
+
+    @property
+    def servers(self) -> str:
+        """The database and the broker, as ``postgres_redis``."""
+        kinds = {"postgresql": "postgres", "mariadb": "mysql", "rediss": "redis", "amqps": "amqp"}
+        schemes = (url.partition(":")[0] for url in (self.database, self.broker))
+        return "_".join(kinds.get(scheme, scheme) for scheme in schemes)
+
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a contender's processes."""
         return (
@@ -70,22 +93,15 @@ class Places:
 
 
 def make_places(
-    database: str | None = None,
-    broker: str | None = None,
-    results: str | None = None,
-    conn_max_age: int = CONN_MAX_AGE,
-    finished: int = FINISHED,
-    prepare: bool = True,
+    database: str | None = None, broker: str | None = None, results: str | None = None, **others: Any
 ) -> Places:
     """Places with defaults, and a new temporary folder."""
     return Places(
         database=database or DATABASE,
         broker=broker or BROKER,
         results=results or RESULTS,
-        conn_max_age=conn_max_age,
-        finished=finished,
-        prepare=prepare,
         folder=Path(tempfile.mkdtemp(prefix="director-bench-")),
+        **others,
     )
 
 

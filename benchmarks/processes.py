@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +114,25 @@ def is_backend(title: str, database: str) -> bool:
 def memory(root: int) -> float:
     """PSS in MB of the whole tree: shared pages are divided among those that share them."""
     return sum(_pss(pid) for pid in tree(root)) / 1024
+
+
+@contextlib.contextmanager
+def memory_watched(root: int, every: float = 1.0) -> Iterator[list[float]]:
+    """PSS in MB of the whole tree, at once and then each so many seconds until the end of the block."""
+    seen, is_over = [memory(root)], threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(every):
+            seen.append(memory(root))
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        is_over.set()
+        watcher.join()
+        seen.append(memory(root))
 
 
 def _pss(pid: int) -> int:

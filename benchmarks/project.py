@@ -41,20 +41,22 @@ def project(places: Places) -> Iterator[None]:
 
 @contextmanager
 def empty_database(name: str) -> Iterator[None]:
-    """One more database beside the benchmark's own, for a contender to fill. PostgreSQL only."""
+    """One more database beside the benchmark's own, for a contender to fill. Not on SQLite."""
     from django.db import connection
 
     refuse_strange(name)
     quoted = connection.ops.quote_name(name)
+    is_postgres = connection.vendor == "postgresql"
+    drop = f"DROP DATABASE IF EXISTS {quoted}" + " WITH (FORCE)" * is_postgres
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
-        cursor.execute(f"CREATE DATABASE {quoted}")
+        cursor.execute(drop)
+        cursor.execute(f"CREATE DATABASE {quoted}" + " CHARACTER SET utf8mb4" * (not is_postgres))
     try:
         mark(name)
         yield
     finally:
         with connection.cursor() as cursor:
-            cursor.execute(f"DROP DATABASE {quoted} WITH (FORCE)")
+            cursor.execute(drop)
 
 
 def refuse_strange(name: str) -> None:

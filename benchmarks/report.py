@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 from .measure import Sample
 from .places import Places
@@ -28,13 +28,15 @@ WHOLE_SERVER = "the whole server with all that others do on it: connections of o
 class Outcome:
     """What a suite found: tables to read, and figures that targets and baselines name."""
 
+    is_markdown: ClassVar[bool] = False
     tables: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
     def table(self, title: str, head: list[str], rows: list[list[str]]) -> None:
         """Add a table, and print it at once: a suite takes long, and may fail."""
         self.tables.append((title, head, rows))
-        print(f"\n{title}\n{layout([head, *rows])}", flush=True)
+        shape = markdown if self.is_markdown else layout
+        print(f"\n{title}\n{shape([head, *rows])}", flush=True)
 
 
 def layout(rows: Sequence[Sequence[str]]) -> str:
@@ -48,6 +50,12 @@ def layout(rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     ]
     return "\n".join("  " + line.rstrip() for line in lines)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table for a page of the documentation; the first row is its head."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(["", lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
 
 
 SAMPLE_HEAD = ["", "wall s", "tasks/s", "CPU ms/task", "worker", "broker", "database"]

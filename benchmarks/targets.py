@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -25,7 +25,40 @@ class Target:
         return f"target {self.meaning}: {sign} {self.limit:g}, measured {measured:.2f}: {verdict}"
 
 
+FRESH = {
+    "chain": ("chain of 100", 1.3),
+    "group_join": ("group of 1,000 with join", 0.7),
+    "etl": ("200 x ETL", 1.6),
+}
+"""In a project in which nothing is tuned, beside plain Celery, on PostgreSQL and Redis."""
+ELSEWHERE = 1.5
+"""How many times the bounds of ``FRESH`` on other servers."""
+SERVERS = {"postgres_redis": 1.0, "postgres_amqp": ELSEWHERE, "mysql_redis": ELSEWHERE, "mysql_amqp": ELSEWHERE}
+
+
+def _fresh() -> Iterator[Target]:
+    for servers, times in SERVERS.items():
+        for key, (meaning, limit) in FRESH.items():
+            shown = f"fresh project on {servers}: {meaning} / plain Celery's"
+            yield Target(f"fresh.{servers}.{key}", shown, round(limit * times, 2))
+        shown = f"fresh project on {servers}: a step after idleness, ms later than plain Celery's"
+        yield Target(f"fresh.{servers}.idle_latency_ms", shown, 3)
+
+
 TARGETS = (
+    *_fresh(),
+    Target("fresh.idle_memory_mb", "idle worker of a fresh project, MB", 130),
+    Target("maps.map", "map / plain Celery's chords of 1,000", 0.9),
+    Target("maps.batch", "map with batch: 50 / plain Celery's chords of 1,000", 0.33),
+    Target("maps.batch_of_chunks", "map with batch: 50 / plain Celery's chunks of 50 with a join", 1.5),
+    Target("maps.batch_cpu_ms", "server CPU of a task in a batch, ms", 0.8),
+    Target("maps.max_parallel", "map with max_parallel: 200 / without", 1.15),
+    Target("maps.unused_payload", "map with an unused list of 688 kB in its payload / without", 1.2),
+    Target("maps.large_seconds", "map of 100,000 with batch: 50, seconds", 60),
+    Target("maps.large_growth_mb", "growth of its worker's memory, MB", 40),
+    Target("maps.local_step_ms", "a step of `runworkflow --local`, CPU ms", 5),
+    Target("maps.test_step_ms", "a step of `testing.run_workflow`, CPU ms", 5),
+    Target("maps.check_seconds", "`checkworkflows` of three times 1,000 steps, CPU seconds", 1),
     Target("engine.cpu_per_task", "server CPU per task / plain Celery's no-op with results", 2.5),
     Target("engine.chain_step", "chain step p50 / plain Celery's", 1.5),
     Target("engine.group_join", "group of 1,000 with join / plain Celery's chord", 1.0),

@@ -39,9 +39,7 @@ class Site(Protocol):
 @contextmanager
 def served(site: Site) -> Iterator[tuple[int, Program]]:
     """Its web server, listening: port and program."""
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        port = free.getsockname()[1]
+    port = free_port()
     program = site.web(port)
     try:
         _post(port, site.request(), deadline=time.monotonic() + 60)
@@ -50,6 +48,13 @@ def served(site: Site) -> Iterator[tuple[int, Program]]:
         raise RuntimeError(f"{error}\n{program.tail()}") from error
     finally:
         program.stop()
+
+
+def free_port() -> int:
+    """A port of this machine at which nobody listens now."""
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        return int(free.getsockname()[1])
 
 
 def starts_per_second(port: int, request: Request, count: int) -> float:

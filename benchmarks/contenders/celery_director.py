@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import select
 import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
 
 from benchmarks import processes
-from benchmarks.celery_director import environment
-from benchmarks.places import ROOT
+from benchmarks.drivers import Driver
+from benchmarks.environments import CELERY_DIRECTOR
 from benchmarks.project import empty_database
 from benchmarks.web import Request
 
-from . import DEADLINE, Contender
+from . import DEADLINE, CeleryContender
 from .ours import write_workflows
 
-FILES = Path(environment.__file__).parent
+FILES = Path(__file__).parent.parent / "celery_director"
 
 
-class CeleryDirector(Contender):
+class CeleryDirector(CeleryContender):
     """The same workflows from the same file, on the same servers."""
 
     name = "celery-director"
     queue = "bench-other"
 
     def prepare(self) -> None:
-        self.python = str(environment.python())
+        self.python = str(CELERY_DIRECTOR.python())
         self.home = self.places.folder / "celery-director"
         write_workflows(self.home / "workflows.yml", self.queue)
         (self.home / "tasks").mkdir()
@@ -42,10 +39,14 @@ class CeleryDirector(Contender):
         if made.returncode:
             raise RuntimeError(f"celery-director's tables: {made.stderr[-2000:]}")
         super().prepare()
-        self.starter = Starter(self.python, self.environment())
+        self.starter = self.new_starter()
+
+    def new_starter(self) -> Driver:
+        """A process of its environment that starts runs when told."""
+        command = [self.python, "-m", "benchmarks.celery_director.starter"]
+        return Driver(command, self.environment(), self.places.folder / "celery-director-starter.log", self.folder)
 
     def environment(self) -> dict[str, str]:
-        """The environment of its processes."""
         return self.places.environment(
             BENCH_STAMPS=str(self.stamps.path),
             DIRECTOR_HOME=str(self.home),
@@ -53,10 +54,6 @@ class CeleryDirector(Contender):
             DIRECTOR_BROKER_URI=self.places.broker,
             DIRECTOR_RESULT_BACKEND_URI=self.places.results,
         )
-
-    def worker(self, number: int) -> processes.Program:
-        log = self.places.folder / f"{self.name}-{number}.log"
-        return processes.Program(self.command(number), self.environment(), log)
 
     def command(self, number: int) -> list[str]:
         return processes.worker_command(self.python, "director._auto:cel", self.queue, number)
@@ -84,7 +81,7 @@ class CeleryDirector(Contender):
             f"127.0.0.1:{port}",
             "director._auto:app",
         ]
-        return processes.Program(words, self.environment(), self.places.folder / "celery-director-web.log")
+        return self.program(words, "web")
 
     def stop(self) -> None:
         if hasattr(self, "starter"):
@@ -115,53 +112,8 @@ class CeleryDirector(Contender):
 
     def _run(self, workflow: str, tasks: int, runs: int = 1) -> int:
         before = self.stamps.count
-        self.starting = self.starter.start(workflow, runs)
+        self.starting = self.starter.ask({"start": workflow, "runs": runs}, DEADLINE)["seconds"]
         self.finish(before, tasks * runs)
-        if left := self.starter.unfinished(DEADLINE):
+        if left := self.starter.ask({"wait": DEADLINE}, DEADLINE + 10)["unfinished"]:
             raise TimeoutError(f"celery-director: {left} of {runs} runs of {workflow} have no outcome")
         return tasks * runs
-
-
-class Starter:
-    """A process of celery-director's environment that starts runs when told."""
-
-    def __init__(self, python: str, env: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [python, "-m", "benchmarks.celery_director.starter"],
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._read(60)
-
-    def start(self, workflow: str, runs: int = 1, seconds: float = DEADLINE) -> float:
-        """Start runs; how many seconds that took. Raises ``TimeoutError``, and ``RuntimeError`` when it fails."""
-        return float(self._ask({"start": workflow, "runs": runs}, seconds)["seconds"])
-
-    def unfinished(self, seconds: float) -> int:
-        """Wait for the outcomes of what was started; how many are missing."""
-        return int(self._ask({"wait": seconds}, seconds + 10)["unfinished"])
-
-    def stop(self) -> None:
-        """Kill it: it may be busy with a message that has no end."""
-        self.process.kill()
-        self.process.communicate()
-
-    def _ask(self, question: dict[str, Any], seconds: float) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        return self._read(seconds)
-
-    def _read(self, seconds: float) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        if not ready:
-            raise TimeoutError(f"no answer in {seconds:.0f} s")
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"celery-director: {self.process.communicate()[1][-1000:]}")
-        return cast("dict[str, Any]", json.loads(line))

@@ -10,10 +10,10 @@ from celery import chain, chord, group
 
 from benchmarks.processes import worker_command
 
-from . import DEADLINE, Contender
+from . import DEADLINE, CeleryContender
 
 
-class CeleryPlain(Contender):
+class CeleryPlain(CeleryContender):
     """Chains and chords with results in Redis."""
 
     name = "celery"

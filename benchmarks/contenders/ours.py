@@ -11,7 +11,7 @@ from uuid import UUID
 from benchmarks.processes import Program, worker_command
 from benchmarks.web import Request
 
-from . import DEADLINE, Contender
+from . import DEADLINE, CeleryContender
 
 CHAINS = (3, 10, 100)
 FANS = (10, 100, 1000)
@@ -41,7 +41,7 @@ def _many(count: int) -> str:
     return f"[{', '.join(['NOOP'] * count)}]"
 
 
-class Director(Contender):
+class Director(CeleryContender):
     """Workflows of this package."""
 
     name = "director"

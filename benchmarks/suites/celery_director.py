@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from statistics import median
 
 from benchmarks import messages, processes, web
-from benchmarks.celery_director import environment
 from benchmarks.contenders import running
-from benchmarks.contenders.celery_director import CeleryDirector, Starter
+from benchmarks.contenders.celery_director import CeleryDirector
 from benchmarks.contenders.ours import Director
+from benchmarks.environments import CELERY_DIRECTOR
 from benchmarks.measure import Sample, paired, ratio
 from benchmarks.places import Places
 from benchmarks.report import SAMPLE_HEAD, Outcome, sample_row
@@ -103,7 +102,7 @@ def _figures(found: _Measured) -> dict[str, float]:
 
 
 def _versions() -> list[list[str]]:
-    installed = dict(line.split("==") for line in environment.versions())
+    installed = CELERY_DIRECTOR.versions()
     names = ("celery-director", "celery", "kombu", "redis", "Flask", "SQLAlchemy", "psycopg2-binary", "gunicorn")
     return [[name, installed[name]] for name in names]
 
@@ -153,13 +152,13 @@ def _tens(ours: Director, theirs: CeleryDirector) -> _Tens:
 
 def _try_tens(theirs: CeleryDirector) -> str:
     """A process of its own: it is stuck in making a message."""
-    starter = Starter(theirs.python, theirs.environment())
+    starter = theirs.new_starter()
     try:
-        starter.start("TENS", seconds=TENS_SECONDS)
+        starter.ask({"start": "TENS", "runs": 1}, TENS_SECONDS)
         return "started"
     except TimeoutError:
-        return f"not started in {TENS_SECONDS:.0f} s, {processes.memory(starter.process.pid):.0f} MB by then"
-    except (RuntimeError, subprocess.SubprocessError) as error:
+        return f"not started in {TENS_SECONDS:.0f} s, {processes.memory(starter.pid):.0f} MB by then"
+    except RuntimeError as error:
         return f"not started: {str(error).strip().splitlines()[-1]}"
     finally:
         starter.stop()

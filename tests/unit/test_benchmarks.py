@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,8 +11,10 @@ import yaml
 
 from benchmarks import processes, report, targets, web
 from benchmarks.contenders.ours import write_workflows
-from benchmarks.measure import Sample, cpu_between, percentile, ratio
-from benchmarks.places import port
+from benchmarks.drivers import Driver
+from benchmarks.fresh import site
+from benchmarks.measure import Sample, cpu_between, in_turn, percentile, ratio
+from benchmarks.places import ROOT, Places, port
 from benchmarks.stamps import Stamps
 
 
@@ -136,3 +139,113 @@ def test_tables_are_aligned() -> None:
 def test_only_servers_of_this_machine_have_a_port() -> None:
     assert port("postgres://u@127.0.0.1/name") == 5432
     assert port("redis://example.org:6379/0") is None
+
+
+@pytest.fixture
+def driver(tmp_path):
+    """Doubles numbers, prints, and ends when it is asked for anything else."""
+    code = (
+        "from benchmarks.drivers import serve\n"
+        "def answer(asked):\n"
+        "    print('asked', asked)\n"
+        "    return {'twice': asked['number'] * 2}\n"
+        "serve(answer)"
+    )
+    driver = Driver([sys.executable, "-c", code], {"PYTHONPATH": str(ROOT)}, tmp_path / "log", tmp_path)
+    yield driver
+    driver.stop()
+
+
+def test_a_driver_answers_and_prints_elsewhere(driver, tmp_path) -> None:
+    assert driver.ask({"number": 4}, 20) == {"twice": 8}
+    assert driver.ask({"number": 5}, 20) == {"twice": 10}
+    driver.stop(20)
+    assert "asked {'number': 5}" in (tmp_path / "log").read_text()
+
+
+def test_a_driver_that_ends_says_why(driver) -> None:
+    with pytest.raises(RuntimeError, match="KeyError"):
+        driver.ask({"unknown": 1}, 20)
+
+
+def test_a_driver_that_is_not_ready_is_stopped(tmp_path) -> None:
+    with pytest.raises(RuntimeError, match="no such thing"):
+        Driver([sys.executable, "-c", "raise SystemExit('no such thing')"], {}, tmp_path / "log", tmp_path)
+
+
+def test_cases_are_measured_in_turn_after_a_warm_up(tmp_path) -> None:
+    class Fake:
+        starting = 0.0
+        meters = {"worker": lambda: {1: 0.0}}
+        seen = []
+
+        def __init__(self) -> None:
+            self.stamps = Stamps(tmp_path / "stamps")
+
+        def warm_up(self) -> None:
+            self.seen.append("warm")
+
+    fake = Fake()
+    cases = {name: (fake, lambda _, name=name: fake.seen.append(name) or 1) for name in "ab"}
+    taken = in_turn(cases, 2)
+    assert fake.seen == ["warm", "a", "warm", "b"] * 2
+    assert {name: len(samples) for name, samples in taken.items()} == {"a": 2, "b": 2}
+
+
+def make_test_places(tmp_path, **given: str) -> Places:
+    servers = {
+        "database": "postgres://u@127.0.0.1/name",
+        "broker": "redis://127.0.0.1/1",
+        "results": "redis://127.0.0.1/2",
+    }
+    return Places(**servers | given, folder=tmp_path)
+
+
+def test_the_readme_has_the_files_of_the_fresh_project() -> None:
+    page = site._readme()
+    assert 'task_cls="django_director.celery:DirectorTask"' in page["shop/celery.py"]
+    assert set(site.TAKEN) <= set(page)
+
+
+def test_the_fresh_project_sets_only_two_addresses(tmp_path) -> None:
+    made: dict[str, object] = {}
+    exec(site._addresses(make_test_places(tmp_path)), made)
+    assert made["CELERY_BROKER_URL"] == "redis://127.0.0.1/1"
+    assert made["DATABASES"]["default"] == {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": "name_bench_fresh",
+        "USER": "u",
+        "HOST": "127.0.0.1",
+    }
+
+
+def test_maps_of_the_fresh_project_are_valid() -> None:
+    found = yaml.safe_load("".join(site._maps("slow", site.MAPS | site.BATCHES)))
+    assert found["bench.MAP_BATCH"] == {
+        "queue": "slow",
+        "tasks": [{"M": {"type": "map", "over": "payload.items", "task": "ITEM", "batch": 50}}, "NOOP"],
+    }
+    first, second, _ = found["bench.MAP_OF_TASK"]["tasks"]
+    assert first == {"NUMBERS": {"with": {"count": "${{ payload.count }}"}}}
+    assert second["M"]["over"] == "tasks.NUMBERS.result"
+
+
+@pytest.mark.parametrize(
+    ("database", "broker", "servers"),
+    [
+        ("postgresql://h/d", "amqps://h//", "postgres_amqp"),
+        ("mariadb://h/d", "redis://h/1", "mysql_redis"),
+        ("sqlite://", "director://", "sqlite_director"),
+    ],
+)
+def test_targets_depend_on_the_servers(tmp_path, database: str, broker: str, servers: str) -> None:
+    assert make_test_places(tmp_path, database=database, broker=broker).servers == servers
+
+
+def test_other_servers_may_be_half_as_fast_again() -> None:
+    lines = targets.lines({"fresh.postgres_redis.chain": 1.5, "fresh.mysql_redis.chain": 1.5})
+    assert [line.rpartition(": ")[2] for line in lines] == ["missed", "met"]
+
+
+def test_tables_for_pages() -> None:
+    assert report.markdown([["", "s"], ["chain", "10"]]) == "\n|  | s |\n|---|---|\n| chain | 10 |"

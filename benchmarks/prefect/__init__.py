@@ -1,0 +1,1 @@
+"""Prefect in an environment of its own."""
