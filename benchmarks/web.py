@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -55,6 +56,20 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind((HOST, 0))
         return int(free.getsockname()[1])
+
+
+def wait_for_answer(port: int, path: str, seconds: float) -> None:
+    """Return when a server on this machine answers 200. Raises ``TimeoutError`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection = http.client.HTTPConnection(HOST, port, timeout=5)
+            connection.request("GET", path)
+            if connection.getresponse().status == http.client.OK:
+                return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no answer from port {port} in {seconds:.0f} s")
+        time.sleep(0.2)
 
 
 def starts_per_second(port: int, request: Request, count: int) -> float:

@@ -73,6 +73,9 @@ def _after_idleness(places: Places, contenders: list[Fresh], repeat: int, outcom
     """A single step after a minute without any; each of the two is the first one after it in turn."""
     samples: Pairs = {contender.name: [] for contender in contenders}
     for number in range(repeat):
+        for contender in contenders:
+            # Celery's caller still reads messages about earlier results when it waits for the next one.
+            contender.warm_up()
         time.sleep(places.idle)
         for contender in contenders[:: -1 if number % 2 else 1]:
             samples[contender.name].append(measure(contender, lambda c: c.chain(1)))
