@@ -8,12 +8,15 @@ import signal
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from . import report, short, targets
 from .places import CONN_MAX_AGE, FINISHED, IDLE, ITEMS, make_places
 from .project import project
 
 SUITES = tuple(sorted(path.stem for path in (Path(__file__).parent / "suites").glob("[a-z]*.py")))
+ASKED = "others"
+"""Runs only when it is named: it installs two large systems and takes a quarter of an hour."""
 FILE = Path("benchmarks.json")
 BASELINE = Path(__file__).with_name("baseline.json")
 
@@ -21,12 +24,16 @@ BASELINE = Path(__file__).with_name("baseline.json")
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure django-director beside others.")
     # Checked below: argparse would refuse an empty list.
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; default: all")
+    parser.add_argument(
+        "suites", nargs="*", metavar="SUITE", help=f"{', '.join(SUITES)}; default: all but {ASKED}"
+    )
     parser.add_argument("--repeat", type=int, default=5, help="rounds of each pair (5)")
     parser.add_argument("--short", action="store_true", help="the CI form: compares ratios with baseline.json")
     parser.add_argument("--write-baseline", action="store_true", help="run the short form and keep its ratios")
     # A bare --json after the suites is the default.
-    parser.add_argument("--json", nargs="?", type=Path, default=FILE, const=FILE, help=f"for the figures ({FILE})")
+    parser.add_argument(
+        "--json", nargs="?", type=Path, default=FILE, const=FILE, metavar="FILE", help=f"for the figures ({FILE})"
+    )
     parser.add_argument("--markdown", action="store_true", help="print tables as the documentation has them")
     parser.add_argument("--database", metavar="URL", help="its name gets “_bench” appended")
     parser.add_argument("--broker", metavar="URL")
@@ -62,25 +69,34 @@ def main() -> int:
     # A stop from outside takes the workers along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     report.Outcome.is_markdown = given.markdown
-    names = ("database", "broker", "results", "conn_max_age", "finished", "items", "idle", "prepare")
-    places = make_places(**{name: getattr(given, name) for name in names})
+    options = ("database", "broker", "results", "conn_max_age", "finished", "items", "idle", "prepare")
+    places = make_places(**{name: getattr(given, name) for name in options})
     figures: dict[str, float] = {}
-    tables = []
+    tables: list[object] = []
     about = report.machine(places)
     print(json.dumps(about, indent=1))
     with project(places):
-        suites = [import_module(f"benchmarks.suites.{name}") for name in given.suites or SUITES]
-        outcomes = [suite.run(places, given.repeat) for suite in ([short] if given.short else suites)]
-    for outcome in outcomes:
-        figures |= outcome.figures
-        tables += outcome.tables
-    about["load at the end"] = report.load()
+        for suite in chosen(given):
+            outcome = suite.run(places, given.repeat)
+            figures |= outcome.figures
+            tables += outcome.tables
+            about["load at the end"] = report.load()
+            # After each: a suite takes long, and the next one may fail.
+            found = {"machine": about, "figures": figures, "tables": tables}
+            given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("", f"load {about['load']}, at the end {about['load at the end']}", *targets.lines(figures), sep="\n")
-    given.json.write_text(json.dumps({"machine": about, "figures": figures, "tables": tables}, indent=1) + "\n")
     if given.write_baseline:
         BASELINE.write_text(json.dumps({"machine": about, "ratios": figures}, indent=1) + "\n", encoding="utf-8")
         return 0
     return judge(figures) if given.short else 0
+
+
+def chosen(given: argparse.Namespace) -> list[Any]:
+    """The modules of the suites that were asked for."""
+    if given.short:
+        return [short]
+    names = given.suites or [name for name in SUITES if name != ASKED]
+    return [import_module(f"benchmarks.suites.{name}") for name in names]
 
 
 def judge(figures: dict[str, float]) -> int:

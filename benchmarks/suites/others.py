@@ -27,7 +27,7 @@ SHAPES: dict[str, Scenario] = {
 
 
 def run(places: Places, repeat: int) -> Outcome:
-    """One after the other: Airflow's idle processes take a tenth of a core."""
+    """One after the other: their idle processes use processor time too."""
     outcome = Outcome()
     if not places.database.startswith("postgres"):
         print("others: left out, they are compared on PostgreSQL", file=sys.stderr)
