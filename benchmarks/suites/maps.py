@@ -60,18 +60,27 @@ def _usual(plain: FreshCelery, ours: FreshDirector, repeat: int, outcome: Outcom
     rows = [sample_row(TITLES[key], samples) for key, samples in taken.items()]
     outcome.table(f"{items:,} no-ops ({ours.places.servers}; plain Celery's results in Redis)", SAMPLE_HEAD, rows)
     walls = {key: [sample.wall for sample in samples] for key, samples in taken.items()}
+    cpu = {key: median(sample.cpu_per_task for sample in samples) for key, samples in taken.items()}
     shown = [
-        [TITLES[key], *(f"{ratio(walls[key], walls[to]):.2f}" for to in ("chords", "chunks"))] for key in taken
+        [TITLES[key], f"{median(walls[key]):.1f}", ms(cpu[key]), *_ratios(walls, key, ("chords", "chunks", "map"))]
+        for key in taken
     ]
-    outcome.table("Time", ["", "x chords", "x chunks"], shown)
-    outcome.figures |= {"maps.map": ratio(walls["map"], walls["chords"])}
-    outcome.figures |= {"maps.max_parallel": ratio(walls["max_parallel"], walls["map"])}
+    head = ["", "time, s", "CPU, ms a task", "x chords", "x chunks", "x map"]
+    outcome.table(f"{items:,} no-ops with a join", head, shown)
+    outcome.figures |= {
+        "maps.map": ratio(walls["map"], walls["chords"]),
+        "maps.max_parallel": ratio(walls["max_parallel"], walls["map"]),
+    }
     if has_batches:
         outcome.figures |= {
             "maps.batch": ratio(walls["batch"], walls["chords"]),
             "maps.batch_of_chunks": ratio(walls["batch"], walls["chunks"]),
-            "maps.batch_cpu_ms": median(sample.cpu_per_task for sample in taken["batch"]) * 1000,
+            "maps.batch_cpu_ms": cpu["batch"] * 1000,
         }
+
+
+def _ratios(walls: dict[str, list[float]], key: str, others: tuple[str, ...]) -> list[str]:
+    return [f"{ratio(walls[key], walls[other]):.2f}" for other in others]
 
 
 def _payload(ours: FreshDirector, repeat: int, outcome: Outcome) -> None:
@@ -87,9 +96,8 @@ def _payload(ours: FreshDirector, repeat: int, outcome: Outcome) -> None:
     )
     rows = [sample_row(title, samples) for title, samples in taken.items()]
     outcome.table(f"Map of {items:,} no-ops, by its payload", SAMPLE_HEAD, rows)
-    outcome.figures["maps.unused_payload"] = ratio(
-        *([s.wall for s in taken[title]] for title in (unused, without))
-    )
+    walls = [[sample.wall for sample in taken[title]] for title in (unused, without)]
+    outcome.figures["maps.unused_payload"] = ratio(*walls)
 
 
 def _large(ours: FreshDirector, outcome: Outcome) -> None:
