@@ -113,6 +113,41 @@ def moment(value: datetime | None) -> str:
     return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S") if value else NOTHING
 
 
+def zone() -> str:
+    """Return the name of the time zone in which pages show times."""
+    return timezone.get_current_timezone_name()
+
+
+def when(value: datetime | None) -> SafeString | str:
+    """Return how far a time is from now, and the time of day: ``3 min ago · 20:11``; the rest stands in its title.
+
+    Of another day than today it shows the date too.
+    """
+    if value is None:
+        return NOTHING
+    local = timezone.localtime(value) if timezone.is_aware(value) else value
+    now = timezone.localtime() if timezone.is_aware(value) else datetime.now()
+    seconds_ago = (now - local).total_seconds()
+    text = _("%(time)s ago") if seconds_ago >= 0 else _("in %(time)s")
+    clock = local.strftime("%H:%M" if local.date() == now.date() else "%Y-%m-%d %H:%M")
+    return format_html(
+        '<time datetime="{}" title="{} {}">{} · {}</time>',
+        local.isoformat(timespec="seconds"),
+        local.strftime("%Y-%m-%d %H:%M:%S"),
+        zone(),
+        text % {"time": roughly(abs(seconds_ago))},
+        clock,
+    )
+
+
+def roughly(value: float) -> str:
+    """Return seconds in one unit: ``8 s``, ``3 min``, ``2 h``, ``5 d``."""
+    for size, unit in ((86_400, _("d")), (3600, _("h")), (60, _("min"))):
+        if value >= size:
+            return f"{int(value // size)} {unit}"
+    return f"{int(value)} {_('s')}"
+
+
 def unbroken(text: str) -> SafeString:
     """Return a value in such a way that it stays on one line of a list."""
     return format_html('<span class="director-number">{}</span>', text)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
 from django.contrib import admin
@@ -17,6 +16,7 @@ from django.http import (
     HttpResponseRedirect,
     JsonResponse,
 )
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -29,11 +29,10 @@ from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation import open_approvals
-from django_director.presentation.lookups import SHOWN_STATUSES, filter_by_status
 from django_director.presentation.summaries import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
-from . import confirm, formatting, operations, run_page, search
+from . import confirm, formatting, many, operations, overview, returns, run_filters, run_page, search
 from .base import MissingPermission, ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
 from .relaunch_form import RelaunchForm
 from .run_state import RunState, etag
@@ -42,8 +41,8 @@ if TYPE_CHECKING:
     from django.http import HttpResponseBase
 
 
-ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
-"""With one of these parameters the list shows child runs too."""
+ON_MANY: Final = ("cancel", "retry", "relaunch")
+"""The operations that people do to many runs at once."""
 
 
 class RunList(SafeList):
@@ -61,48 +60,20 @@ class RunList(SafeList):
             run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
 
 
-class FamilyFilter(admin.SimpleListFilter):
-    """Lists only root runs, unless the user or another filter asks for runs that may be child runs."""
-
-    title = _("place")
-    parameter_name = "place"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [("children", _("Child runs")), ("all", _("Roots and child runs"))]
-
-    def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        first, *others = super().choices(changelist)
-        yield {**first, "display": _("Roots")}
-        yield from others
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        if self.value() == "children":
-            return queryset.filter(parent_task__isnull=False)
-        if self.value() == "all" or any(request.GET.get(name) for name in ALSO_CHILDREN):
-            return queryset
-        return queryset.filter(parent_task=None)
-
-
-class StatusFilter(admin.SimpleListFilter):
-    """Filters by the status that the list shows, which may also be ``paused`` or ``canceling``."""
-
-    title = _("status")
-    parameter_name = "status__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [(status, status) for status in SHOWN_STATUSES]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        value = self.value()
-        return queryset if value is None else filter_by_status(cast(RunQuerySet, queryset), [value])
-
-
 @admin.register(Run)
 class RunAdmin(ReadOnlyAdmin[Run]):
     view_action = "view_run"
     list_display = ("run", "state", "workflow_name", "progress", "took", "started", "trigger", "who")
     list_display_links = ("run",)
-    list_filter = (FamilyFilter, StatusFilter, "trigger", "created_at", ("workflow", VisibleWorkflowFilter))
+    list_filter = (
+        run_filters.StatusFilter,
+        run_filters.EndedFilter,
+        run_filters.CauseFilter,
+        run_filters.FamilyFilter,
+        "trigger",
+        "created_at",
+        ("workflow", VisibleWorkflowFilter),
+    )
     search_fields = ("comment",)
     search_help_text = _(
         "The beginning of an id, a workflow's or user's exact name, an idempotency key, or words of the comment"
@@ -140,6 +111,16 @@ class RunAdmin(ReadOnlyAdmin[Run]):
                 )
                 for name in operations.OF_RUNS
             ),
+            *(
+                path(
+                    f"many/{name}/",
+                    self.guard(require_http_methods(["GET", "POST"])(self.operate_on_many)),
+                    {"name": name},
+                    name=f"django_director_run_many_{name}",
+                )
+                for name in ON_MANY
+            ),
+            path("overview/", self.guard(require_GET(self.overview)), name="django_director_overview"),
             *super().get_urls(),
         ]
 
@@ -181,17 +162,44 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "retry")
 
-    @admin.action(description=_("Cancel"), permissions=["cancel"])
-    def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.perform_on_many(request, operations.OF_RUNS["cancel"], queryset, self.admin_site.name)
+    @admin.action(description=_("Cancel…"), permissions=["cancel"])
+    def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
+        return self._preview_many(request, "cancel", queryset)
 
-    @admin.action(description=_("Retry failed"), permissions=["retry"])
-    def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.perform_on_many(request, operations.OF_RUNS["retry"], queryset, self.admin_site.name)
+    @admin.action(description=_("Retry failed…"), permissions=["retry"])
+    def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
+        return self._preview_many(request, "retry", queryset)
 
-    @admin.action(description=_("Relaunch"), permissions=["retry"])
-    def relaunch_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.perform_on_many(request, operations.OF_RUNS["relaunch"], queryset, self.admin_site.name)
+    @admin.action(description=_("Relaunch…"), permissions=["retry"])
+    def relaunch_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
+        return self._preview_many(request, "relaunch", queryset)
+
+    def operate_on_many(self, request: HttpRequest, name: str) -> HttpResponseBase:
+        """Show what the operation would do to the runs of a cause; on POST do it to those that the form names."""
+        operation = operations.OF_RUNS[name]
+        if not all(self.allows(request, action) for action in (self.view_action, *operation.asks_for)):
+            raise MissingPermission(operation.asks_for[0])
+        runs = self.get_queryset(request)
+        if request.method == "GET":
+            found = run_filters.runs_of_cause(request, runs, request.GET.get("cause", ""))
+            return self._preview_many(request, name, runs.filter(pk__in=found))
+        chosen = runs.filter(pk__in=many.chosen_ids(request))
+        operations.perform_on_many(request, operation, chosen, self.admin_site.name)
+        return HttpResponseRedirect(returns.address(request, self._list_address()))
+
+    def _preview_many(self, request: HttpRequest, name: str, runs: QuerySet[Run]) -> HttpResponse:
+        operation = operations.OF_RUNS[name]
+        selection = many.select(request, operation, cast(RunQuerySet, runs))
+        here = request.get_full_path() if request.method == "POST" else self._list_address()
+        context = {
+            **many.context(operation, selection, request.user),
+            "action": formatting.address(f"run_many_{name}", site=self.admin_site.name),
+            "next": returns.address(request, here),
+        }
+        return self.render(request, "many.html", context)
+
+    def _list_address(self) -> str:
+        return formatting.address("run_changelist", site=self.admin_site.name)
 
     def page(self, request: HttpRequest, obj: Run) -> HttpResponse:
         permitted = self._permitted(request, obj)
@@ -213,6 +221,15 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         known = request.headers.get("If-None-Match", "").removeprefix("W/")
         response: HttpResponse = HttpResponseNotModified() if known == tag else JsonResponse(data)
         response.headers["ETag"] = tag
+        response.headers["Cache-Control"] = "private, no-cache"
+        return response
+
+    def overview(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the overview alone, for its live updates."""
+        if not self.has_view_permission(request):
+            raise MissingPermission(self.view_action)
+        context = overview.for_request(request, self.admin_site.name)
+        response = TemplateResponse(request, "admin/django_director/_overview.html", context)
         response.headers["Cache-Control"] = "private, no-cache"
         return response
 

@@ -27,7 +27,7 @@ ORDER: list[set[str]] = [
     {"presentation", "sync"},
     {"", "celery"},
     {"admin", "api", "management", "checks", "testing", "urls"},
-    {"apps", "pytest_plugin"},
+    {"apps", "pytest_plugin", "templatetags"},
 ]
 """Each room imports only from those before its own line; the faces, in the last line but one, never each other."""
 TOGETHER = (

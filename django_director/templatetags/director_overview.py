@@ -1,0 +1,21 @@
+"""The template tag with which the index page of this app in an admin site shows the overview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from django_director.admin import overview
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def director_overview(context: template.Context) -> SafeString:
+    """Return the overview for the user of the request; an empty text for a user who may see no runs."""
+    request: Any = context.get("request")
+    shown = None if request is None else overview.for_request(request, request.current_app)
+    return render_to_string("admin/django_director/_overview.html", shown, request) if shown else SafeString("")
