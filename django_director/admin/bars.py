@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from django.utils import timezone
@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_director.presentation.hours import Hour
-from django_director.status import RunStatus
+from django_director.status import RunStatus, TaskStatus
 
 from . import formatting
 
@@ -24,6 +24,18 @@ LEAST: Final = 3
 AXIS: Final = 16
 EVERY: Final = 6
 """Under each sixth bar stands its hour."""
+SEGMENTS: Final = (
+    TaskStatus.SUCCESS,
+    TaskStatus.SKIPPED,
+    TaskStatus.FAILED,
+    TaskStatus.UPSTREAM_FAILED,
+    TaskStatus.CANCELED,
+    TaskStatus.RUNNING,
+    TaskStatus.WAITING,
+    TaskStatus.QUEUED,
+    TaskStatus.PENDING,
+)
+SEGMENTS_WIDTH: Final = 1000
 STACKED: Final = (RunStatus.SUCCESS, RunStatus.CANCELED, RunStatus.FAILED)
 """The outcomes, from the bottom of a bar to its top."""
 
@@ -47,6 +59,26 @@ def draw_hours(hours: Sequence[Hour], address: Callable[..., str]) -> SafeString
             "", "{}", ((part,) for n, hour in enumerate(hours) for part in _bar(n, hour, top, address))
         ),
         format_html_join("", '<text x="{}" y="{}">{}</text>', _labels(hours)),
+    )
+
+
+def draw_segments(counts: Mapping[str, int]) -> SafeString:
+    """Return the tasks of a run as one bar, divided by status: what has ended at its beginning."""
+    whole, start, parts = max(1, sum(counts.values())), 0.0, []
+    for status in SEGMENTS:
+        width = SEGMENTS_WIDTH * counts.get(status, 0) / whole
+        parts.append((status.value, round(start, 1), round(width, 1), f"{counts.get(status, 0):,} {status.label}"))
+        start += width
+    return format_html(
+        '<svg class="director-segments" viewBox="0 0 {} 10" preserveAspectRatio="none" '
+        'role="img" aria-label="{}">{}</svg>',
+        SEGMENTS_WIDTH,
+        ", ".join(text for _, _, width, text in parts if width),
+        format_html_join(
+            "",
+            '<rect class="director-{}" x="{}" width="{}" y="0" height="10"><title>{}</title></rect>',
+            parts,
+        ),
     )
 
 

@@ -15,11 +15,14 @@ from django_director.graph import expand
 from django_director.models import Run
 from django_director.models.users import User
 from django_director.presentation.serializers import shown_key
-from django_director.status import RunStatus
+from django_director.status import RunStatus, TaskStatus
 
-from . import decisions, formatting, operations
+from . import decisions, failure_card, formatting, operations
+from .bars import draw_segments
 from .run_state import ASKED_SHOWN, RunState, since
 
+PRIMARY: Final = {RunStatus.FAILED: "retry", RunStatus.CANCELED: "retry", "paused": "resume"}
+"""By the shown status of a run: the operation that most people want then."""
 RESULT_PARTS: Final = 200
 """A result that is made of the results of more tasks is not read for a page."""
 
@@ -46,6 +49,8 @@ def context(
         "masked_note": formatting.masked_note(),
         "concurrency_key": shown_key(run) if sees_payload else None,
         **_head(state),
+        "failure": _failure(state, request.user),
+        "primary": PRIMARY.get(run.shown_status, ""),
         **_waiting(state),
         **_questions(state, request.user),
         **_table(state, sees_tasks=sees_tasks),
@@ -53,10 +58,18 @@ def context(
     }
 
 
+def _failure(state: RunState, user: User) -> dict[str, Any]:
+    stopped = state.counts[TaskStatus.UPSTREAM_FAILED]
+    return failure_card.context(state.run, user, sees_payload=state.sees_payload, stopped=stopped)
+
+
 def _head(state: RunState) -> dict[str, Any]:
     """Return the status, the progress and the times of a run."""
     finished, total = state.progress
     return {
+        "segments": draw_segments(state.counts),
+        "ended": formatting.when(state.run.finished_at) if state.run.finished_at else "",
+        "zone": formatting.zone(),
         "badge": formatting.badge(state.run.shown_status),
         "finished": finished,
         "total": total,

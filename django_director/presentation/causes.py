@@ -92,7 +92,12 @@ def group(failures: Iterable[Failure], sees_payload: Callable[[int], bool]) -> l
 
 def split(error: str, *, sees_payload: bool) -> tuple[str, str]:
     """Divide the error of a run into the label of the step and the first line of what the step has raised."""
-    line = visible_errors.of_run_text(error, sees_payload=sees_payload).partition("\n")[0]
+    return divide(visible_errors.of_run_text(error, sees_payload=sees_payload))
+
+
+def divide(error: str) -> tuple[str, str]:
+    """Divide the visible error of a run into the label of the step and the first line of what that has raised."""
+    line = error.partition("\n")[0]
     step, colon, rest = line.partition(": ")
     return (step, rest) if colon else ("", line)
 
