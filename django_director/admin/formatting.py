@@ -170,9 +170,16 @@ def seconds(value: float | None) -> str:
 
 def elapsed(row: Run | Task) -> str:
     """Return how long a run or task took, or has taken so far."""
-    if row.duration is not None or row.started_at is None or row.is_finished:
+    begun = counted_from(row)
+    if row.duration is not None or begun is None or row.is_finished:
         return seconds(row.duration)
-    return seconds((timezone.now() - row.started_at).total_seconds())
+    until = (row.paused_at if isinstance(row, Run) else None) or timezone.now()
+    return seconds((until - begun).total_seconds())
+
+
+def counted_from(row: Run | Task) -> datetime | None:
+    """Return the time from which the duration of a run or task counts; ``None`` if it has not started."""
+    return (row.counted_from if isinstance(row, Run) else None) or row.started_at
 
 
 def timing(schedule: dict[str, Any]) -> str:

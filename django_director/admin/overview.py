@@ -143,7 +143,8 @@ class Overview:
 
     def _describe(self, run: Run, counts: dict[str, int], message: str, usual: Usual | None) -> Running:
         finished, total = formatting.progress(counts, TASK_FINISHED)
-        taken = (self.now - run.started_at).total_seconds() if run.started_at else 0.0
+        begun = formatting.counted_from(run)
+        taken = (self.now - begun).total_seconds() if begun else 0.0
         return Running(
             run=run,
             badge=formatting.badge(run.shown_status),

@@ -192,7 +192,7 @@ class RunState:
             "finished": finished,
             "total": total,
             "progress": f"{finished:,} / {total:,}",
-            "duration": formatting.seconds(self.run.duration),
+            "duration": "" if since(self.run) else formatting.elapsed(self.run),
             "since": since(self.run),
             "error": self.error,
             "waiting": str(self.waiting or ""),
@@ -213,10 +213,11 @@ class RunState:
 
 
 def since(row: Run | Task) -> int | None:
-    """Return when a running run or task has started, in seconds since 1970; ``None`` if it does not run."""
-    if row.started_at is None or row.is_finished:
+    """Return from when the duration of a running run or task counts, in seconds since 1970; else ``None``."""
+    begun = formatting.counted_from(row)
+    if begun is None or row.is_finished or (isinstance(row, Run) and row.paused_at is not None):
         return None
-    return int(row.started_at.timestamp())
+    return int(begun.timestamp())
 
 
 def etag(data: dict[str, Any]) -> str:

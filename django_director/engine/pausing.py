@@ -22,7 +22,7 @@ from django_director.models.querysets import RunQuerySet
 from django_director.models.users import User
 from django_director.status import STOP_SPARING, RunStatus
 
-from . import history, lineage, parking
+from . import history, lineage, parking, transitions
 from .arguments import checked_run, checked_user, checked_via
 from .concurrency import admission
 
@@ -122,7 +122,8 @@ def _resume(run_id: UUID) -> int:
     held = _holdable().filter(pk=run_id, paused_at__isnull=False)
     # In this order: MySQL evaluates assignments one after the other.
     deadline = F("deadline_at") + (Now() - F("paused_at"))
-    return held.update(deadline_at=deadline, paused_at=None)
+    counted_from = transitions.counted_from(F("paused_at"))
+    return held.update(deadline_at=deadline, counted_from=counted_from, paused_at=None)
 
 
 def _conflict(run: Run, what: str) -> Conflict:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from django.db.models import Case, F, When
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from django_director.conf import director
@@ -278,6 +279,11 @@ def run_ended(outcome: Text, error: Text, *, has_key: bool) -> Columns:
     return {"status": outcome, "finished_at": Now(), "error": error, **freed}
 
 
+def counted_from(stood_since: Combinable) -> Combinable:
+    """Return the time from which a run's duration counts when it has stood from ``stood_since`` until now."""
+    return Coalesce("counted_from", "started_at") + (Now() - stood_since)
+
+
 @run_change((RUN_FINISHED, RUN_ACTIVE))
 def run_reopened(*, has_key: bool, timeout: float | None, token: int, is_awaited: bool) -> Columns:
     """A finished run goes on; one with a key wants a slot first, behind those that wait already."""
@@ -289,6 +295,7 @@ def run_reopened(*, has_key: bool, timeout: float | None, token: int, is_awaited
         "stop": Stop.NONE,
         "generation": F("generation") + 1,
         "token": token,
+        "counted_from": counted_from(Coalesce("paused_at", "finished_at")),
         "paused_at": None,
         "finished_at": None,
         "error": "",

@@ -42,8 +42,9 @@ def of_workflows(workflows: Collection[int]) -> dict[int, Usual]:
     found: dict[int, list[tuple[datetime, datetime]]] = {}
     if (wanted := _newest(workflows)) is not None:
         rows = Run.objects.succeeded().filter(wanted).order_by()
-        for pk, started, finished in rows.values_list("workflow_id", "started_at", "finished_at"):
-            found.setdefault(pk, []).append((started or finished, finished))
+        columns = ("workflow_id", "counted_from", "started_at", "finished_at")
+        for pk, counted_from, started, finished in rows.values_list(*columns):
+            found.setdefault(pk, []).append((counted_from or started or finished, finished))
     return {pk: _usual(times) for pk, times in found.items()}
 
 

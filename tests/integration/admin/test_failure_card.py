@@ -10,7 +10,9 @@ from tests.integration.admin.pages import address, order, text
 
 pytestmark = pytest.mark.django_db
 
-TRACEBACK = 'Traceback (most recent call last):\n  File "/srv/shop/tasks.py", line 88, in load\n    connect("4111")\n'
+TRACEBACK = (
+    'Traceback (most recent call last):\n  File "/srv/shop/tasks.py", line 88, in load\n    connect("4111")\n'
+)
 
 
 def failed(workflow=None, error="OSError: refused by 10.0.0.7", **fields):

@@ -1,6 +1,6 @@
 from django_director.admin.failure_card import own_frames
 
-PACKAGE = '  File "/srv/.venv/lib/python3.12/site-packages/celery/app/trace.py", line 479, in trace_task\n    R = fun()\n'
+PACKAGE = '  File "/v/lib/python3.12/site-packages/celery/app/trace.py", line 479, in trace_task\n    R = fun()\n'
 OWN = '  File "/srv/shop/orders/tasks.py", line 88, in load\n    with connect() as it:\n'
 INNER = '  File "/srv/shop/orders/warehouse.py", line 31, in connect\n    raise ConnectionError("refused")\n'
 LIBRARY = '  File "/usr/lib/python3.12/socket.py", line 12, in create\n    raise err\n'
