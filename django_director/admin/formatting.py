@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -28,6 +29,8 @@ LARGE: Final = 200_000
 NAME_SHOWN: Final = 80
 ERROR_SHOWN: Final = 200
 NOTHING: Final = "-"
+_TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+"""The escape sequences of ECMA-48, with which programs colour their lines in terminals."""
 
 
 class Text(NamedTuple):
@@ -37,22 +40,34 @@ class Text(NamedTuple):
     note: str
 
 
+def readable(text: str) -> str:
+    """Return a text of several lines without the codes of terminals for colours, and without control characters.
+
+    Such a character, or one that changes the direction of writing, becomes a replacement sign: it could let a text
+    look like another one.
+    """
+    plain = _TERMINAL.sub("", text)
+    if plain.isascii() and plain.replace("\n", "").replace("\t", "").isprintable():
+        return plain
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in plain.replace("\r\n", "\n"))
+
+
 def limited(text: str) -> Text:
     """Return the first ``SHOWN`` characters and, if some are missing, a note that says so."""
     missing = len(text) - SHOWN
     if missing <= 0:
-        return Text(text, "")
+        return Text(readable(text), "")
     note = ngettext(
         "%(missing)s further character is not shown.", "%(missing)s further characters are not shown.", missing
     )
-    return Text(text[:SHOWN], note % {"missing": f"{missing:,}"})
+    return Text(readable(text[:SHOWN]), note % {"missing": f"{missing:,}"})
 
 
 def limited_end(text: str) -> Text:
     """Return the last ``SHOWN`` characters, beginning with a whole line, and a note if some are missing."""
     if len(text) <= SHOWN:
-        return Text(text, "")
-    return Text(text[-SHOWN:].partition("\n")[2], _("Only the end is shown."))
+        return Text(readable(text), "")
+    return Text(readable(text[-SHOWN:].partition("\n")[2]), _("Only the end is shown."))
 
 
 def json_text(value: object, schema: object = None) -> Text:

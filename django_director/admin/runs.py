@@ -15,6 +15,7 @@ from django.http import (
     HttpResponseNotModified,
     HttpResponseRedirect,
     JsonResponse,
+    StreamingHttpResponse,
 )
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -32,7 +33,7 @@ from django_director.presentation import open_approvals
 from django_director.presentation.summaries import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
-from . import confirm, formatting, many, operations, overview, returns, run_filters, run_page, search
+from . import confirm, formatting, many, merged_log, operations, overview, returns, run_filters, run_page, search
 from .base import MissingPermission, ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
 from .relaunch_form import RelaunchForm
 from .run_state import RunState, etag
@@ -101,6 +102,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
 
     def get_urls(self) -> list[URLPattern]:
         return [
+            path("<uuid:run_id>/log/", self.guard(require_GET(self.log)), name="django_director_run_log"),
             path("<uuid:run_id>/live/", self.guard(require_GET(self.live)), name="django_director_run_live"),
             *(
                 path(
@@ -222,6 +224,15 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         response: HttpResponse = HttpResponseNotModified() if known == tag else JsonResponse(data)
         response.headers["ETag"] = tag
         response.headers["Cache-Control"] = "private, no-cache"
+        return response
+
+    def log(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
+        """Answer with the whole log of a run as a file."""
+        run = self._visible_run(request, run_id)
+        for action in ("view_task", "view_payload"):
+            self.require(request, action, run)
+        response = StreamingHttpResponse(merged_log.as_text(run), content_type="text/plain; charset=utf-8")
+        response.headers["Content-Disposition"] = f'attachment; filename="{run.pk}.log"'
         return response
 
     def overview(self, request: HttpRequest) -> HttpResponse:

@@ -1,1 +1,1 @@
-"""Owns the template tags of this app: they let the index page of an admin site show the overview."""
+"""Owns the template tags of the admin's pages: the overview on an admin site's index page, and readable texts."""

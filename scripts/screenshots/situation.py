@@ -26,10 +26,10 @@ TRACEBACK = """Traceback (most recent call last):
     raise ConnectionError(f"{host}:{port} refused the connection")
 ConnectionError: warehouse.example.com:5439 refused the connection
 """
-LINES = """INFO orders.tasks: 1,204 orders to load
-INFO orders.warehouse: connecting to warehouse.example.com:5439
-WARNING orders.warehouse: no answer after 5 s, trying once more
-ERROR orders.warehouse: refused
+LINES = """2026-11-30T02:10:01.120Z INFO orders.tasks: 1,204 orders to load
+2026-11-30T02:10:01.130Z INFO orders.warehouse: connecting to warehouse.example.com:5439
+2026-11-30T02:10:06.150Z WARNING orders.warehouse: no answer after 5 s, trying once more
+2026-11-30T02:10:11.180Z ERROR orders.warehouse: refused
 """
 HOSTILE = "<script>alert(1)</script> \u202etxt.exe & “quotes” " + "x" * 60
 ALL_DONE = {"FETCH": "success", "STOCK": "success", "PRICES": "success", "LOAD": "success", "REPORT": "success"}
@@ -68,7 +68,15 @@ def _ended(workflow: Workflow, at: datetime, tasks: dict[str, str], chance: rand
     status = RunStatus.FAILED if "failed" in tasks.values() else RunStatus.SUCCESS
     taken = timedelta(seconds=chance.uniform(60, 100))
     times = {"created_at": at - taken, "started_at": at - taken, "finished_at": at}
-    return factories.make_run(workflow, status, tasks, trigger="schedule", **times)
+    run = factories.make_run(workflow, status, tasks, trigger="schedule", **times)
+    run.tasks.filter(status="upstream_failed").update(started_at=None)
+    begun = at - taken
+    for task in run.tasks.exclude(status="upstream_failed").exclude(started_at=None).order_by("position"):
+        ended = begun + taken * chance.uniform(0.1, 0.3)
+        moments = {"queued_at": begun, "started_at": begun + taken * 0.02, "finished_at": ended}
+        Task.objects.filter(pk=task.pk).update(**moments)
+        begun = begun if task.step == "STOCK" else ended
+    return run
 
 
 def _failed(workflow: Workflow, at: datetime, number: int, chance: random.Random) -> Run:

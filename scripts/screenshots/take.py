@@ -60,6 +60,8 @@ def _pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "workflow", address("workflow_change", made["imports"].pk)
     yield "runs", address("run_changelist")
     yield "run-failed", address("run_change", made["failed"].pk)
+    for tab in ("timeline", "log", "events"):
+        yield f"run-{tab}", f"{address('run_change', made['failed'].pk)}?tab={tab}"
     yield "run-running", address("run_change", made["running"].pk)
     yield "task-failed", address("task_change", load.pk)
     yield "task-asked", address("task_change", made["asked"].pk)

@@ -79,6 +79,7 @@ function showSegments(text) {
 }
 
 function showBoxes(data) {
+  if (!page.querySelector("[data-box]")) return;
   data.boxes.forEach(([status, note, title, child], number) => {
     const box = page.querySelector(`[data-box="${number}"]`);
     if (child && box.parentElement.localName === "a") box.parentElement.setAttribute("href", child);

@@ -1,4 +1,4 @@
-"""The template tag with which the index page of this app in an admin site shows the overview."""
+"""The template tags of the admin's pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django import template
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from django_director.admin import overview
+from django_director.admin import formatting, overview
 
 register = template.Library()
 
@@ -19,3 +19,9 @@ def director_overview(context: template.Context) -> SafeString:
     request: Any = context.get("request")
     shown = None if request is None else overview.for_request(request, request.current_app)
     return render_to_string("admin/django_director/_overview.html", shown, request) if shown else SafeString("")
+
+
+@register.filter
+def readable(value: object) -> str:
+    """Return a text of a user or of code without characters that change how the rest is shown."""
+    return formatting.readable(str(value))
