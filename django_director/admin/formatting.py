@@ -210,6 +210,11 @@ def name(text: str) -> str:
     return shorten(text, NAME_SHOWN)
 
 
+def shortened_line(text: str, length: int) -> str:
+    """Return the first line of a text, cut to a length."""
+    return shorten(text.partition("\n")[0], length)
+
+
 def error_line(text: str) -> str:
     """Return the first line of an error, shortened."""
     return shorten(text.partition("\n")[0], ERROR_SHOWN)

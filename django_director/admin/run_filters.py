@@ -38,15 +38,15 @@ HOUR: Final = "%Y-%m-%dT%H"
 class FamilyFilter(admin.SimpleListFilter):
     """Lists only root runs, unless the user or another filter asks for runs that may be child runs."""
 
-    title = _("place")
+    title = _("kind of run")
     parameter_name = "place"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [("children", _("Child runs")), ("all", _("Roots and child runs"))]
+        return [("children", _("child runs")), ("all", _("all runs"))]
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         first, *others = super().choices(changelist)
-        yield {**first, "display": _("Roots")}
+        yield {**first, "display": _("runs that no step has started")}
         yield from others
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:

@@ -19,23 +19,18 @@ from django.http import (
 )
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from django_director.access.authorization import visible
 from django_director.conf import director
-from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
-from django_director.presentation import open_approvals
-from django_director.presentation.summaries import task_counts
-from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import confirm, formatting, many, merged_log, operations, overview, returns, run_filters, run_page, search
-from .base import MissingPermission, ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
+from .base import MissingPermission, ReadOnlyAdmin, VisibleWorkflowFilter
 from .relaunch_form import RelaunchForm
+from .run_columns import RunColumns, RunList
 from .run_state import RunState, etag
 
 if TYPE_CHECKING:
@@ -46,25 +41,10 @@ ON_MANY: Final = ("cancel", "retry", "relaunch")
 """The operations that people do to many runs at once."""
 
 
-class RunList(SafeList):
-    """Reads for the runs of a page how many tasks they have, what pending ones wait for, and their open approvals.
-
-    Each of the three takes one query.
-    """
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.result_list = list(self.result_list)
-        counts, places = task_counts(self.result_list), pending_reasons.of_runs(self.result_list)
-        asking = open_approvals.counts([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
-        for run in self.result_list:
-            run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
-
-
 @admin.register(Run)
-class RunAdmin(ReadOnlyAdmin[Run]):
+class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
     view_action = "view_run"
-    list_display = ("run", "state", "workflow_name", "progress", "took", "started", "trigger", "who")
+    list_display = ("run", "state", "error_text", "started", "took", "progress", "who")
     list_display_links = ("run",)
     list_filter = (
         run_filters.StatusFilter,
@@ -125,38 +105,6 @@ class RunAdmin(ReadOnlyAdmin[Run]):
             path("overview/", self.guard(require_GET(self.overview)), name="django_director_overview"),
             *super().get_urls(),
         ]
-
-    @admin.display(description=_("run"), ordering="pk")
-    def run(self, run: Run) -> SafeString:
-        return formatting.unbroken(formatting.short_id(run.pk))
-
-    @admin.display(description=_("status"), ordering="status")
-    def state(self, run: Run) -> SafeString:
-        badge, place = formatting.badge(run.shown_status), run.place  # type: ignore[attr-defined]
-        if run.asking:  # type: ignore[attr-defined]
-            return format_html("{} {}", badge, formatting.badge("waiting", str(_("waits for approval"))))
-        return badge if place is None else format_html('{} <span class="director-quiet">{}</span>', badge, place)
-
-    @admin.display(description=_("workflow"), ordering="workflow__name")
-    def workflow_name(self, run: Run) -> str:
-        return formatting.name(run.workflow.name)
-
-    @admin.display(description=_("who"), ordering="user_name")
-    def who(self, run: Run) -> str:
-        return formatting.name(run.user_name) if run.user_name else formatting.NOTHING
-
-    @admin.display(description=_("started"), ordering="pk")
-    def started(self, run: Run) -> SafeString:
-        return formatting.unbroken(formatting.moment(run.started_at))
-
-    @admin.display(description=_("duration"))
-    def took(self, run: Run) -> SafeString:
-        return formatting.unbroken(formatting.elapsed(run))
-
-    @admin.display(description=_("progress"))
-    def progress(self, run: Run) -> SafeString:
-        finished, total = formatting.progress(run.task_counts, TASK_FINISHED)  # type: ignore[attr-defined]
-        return formatting.unbroken(f"{finished:,} / {total:,}")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "cancel")

@@ -21,6 +21,18 @@ def director_overview(context: template.Context) -> SafeString:
     return render_to_string("admin/django_director/_overview.html", shown, request) if shown else SafeString("")
 
 
+@register.simple_tag
+def director_filters(cl: Any) -> list[dict[str, Any]]:
+    """Return the filters of a list: the title of each, its choices, and which one is chosen."""
+    found = []
+    for spec in cl.filter_specs:
+        choices = list(spec.choices(cl))
+        chosen = next((number for number, choice in enumerate(choices) if choice["selected"]), 0)
+        name = choices[chosen]["display"] if choices else ""
+        found.append({"title": spec.title, "choices": choices, "chosen": name, "is_set": chosen > 0})
+    return found
+
+
 @register.filter
 def readable(value: object) -> str:
     """Return a text of a user or of code without characters that change how the rest is shown."""
