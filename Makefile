@@ -6,6 +6,9 @@ VENV := .venv/bin/python
 SETUP := $(PYTHON) scripts/setup_venv.py
 PORT ?= 8000
 
+# Tests start some hundred processes: without bytecode each of them compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test faults bench chaos lint types docs architecture measure package clean
 
@@ -53,7 +56,7 @@ docs: ## Build the documentation into docs/_build/html
 	@$(VENV) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 architecture: ## Draw the rooms of the package anew, from its code, for docs/explanation/architecture.md
-	@$(PYTHON) scripts/draw_rooms.py
+	@$(PYTHON) -m scripts.draw_rooms
 
 measure: ## Print how long functions and modules are
 	@$(PYTHON) scripts/measure_house.py

@@ -52,7 +52,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "MAX_CRASHES": 3,
     # For how long a task that no worker knows is published before it fails.
     "UNKNOWN_TASK_TTL": 600,
-    "MAX_TASKS_PER_RUN": 100_000,
+    "MAX_TASKS_PER_RUN": 250_000,
     "MAX_RESULT": 256 * KIB,
     "MAX_PAYLOAD": 1024 * KIB,
     "MAX_TRACEBACK": 64 * KIB,

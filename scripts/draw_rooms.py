@@ -1,11 +1,9 @@
 """Draw the rooms of the package, and say what each owns, from the code: ``make architecture``.
 
-    python3 scripts/draw_rooms.py [--check]
+    python3 -m scripts.draw_rooms [--check]
 
-A room is a folder or a module in the package's root. The script reads every import by AST, those inside functions
-and under ``TYPE_CHECKING`` too, and texts that name a module. It writes ``rooms.svg`` and the tables of
-``architecture.md``, both in ``docs/explanation/``. With ``--check`` it writes nothing, and fails when these files
-are not what the code says. It needs nothing but Python.
+It writes ``rooms.svg`` and the tables of ``architecture.md``, both in ``docs/explanation/``. With ``--check`` it
+writes nothing, and fails when these files are not what the code says. It needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -13,26 +11,27 @@ from __future__ import annotations
 import ast
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-NAME: Final = "django_director"
-PACKAGE: Final = ROOT / NAME
+from scripts.package_imports import (
+    FACE,
+    NAME,
+    NOT_ROOMS,
+    PACKAGE,
+    ROOT,
+    Arrows,
+    arrows_between_rooms,
+    modules,
+)
+
 PAGE: Final = ROOT / "docs" / "explanation" / "architecture.md"
 PICTURE: Final = PAGE.with_name("rooms.svg")
 FIRST: Final = "<!-- Written by `make architecture` from the code; do not edit by hand. -->"
 LAST: Final = "<!-- The end of what `make architecture` writes. -->"
 COMMAND: Final = "make architecture"
-
-#: The package's own ``__init__``: what a project imports.
-FACE: Final = "__init__"
-NOT_ROOMS: Final = {"migrations"}
-
-Arrows = Mapping[str, frozenset[str]]
-"""Each room with the rooms that it imports."""
 
 BOX_HEIGHT: Final = 32
 GAP: Final = 14
@@ -51,65 +50,7 @@ HEAD: Final = (
 )
 
 
-# What the code says
-
-
-def modules() -> dict[str, Path]:
-    """Every module of the package that belongs to a room, by its dotted name."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if NOT_ROOMS.isdisjoint(parts):
-            name = ".".join((NAME, *parts))
-            found[name.removesuffix(".__init__")] = path
-    return found
-
-
-def room_of(module: str) -> str:
-    """The room in which a module of the package stands."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 else FACE
-
-
-def imports(module: str, path: Path, known: Iterable[str]) -> Iterator[str]:
-    """The modules of the package that a module imports or names in a text, wherever in its code it does."""
-    known = set(known)
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Constant):
-            # For `import_module` or `include`.
-            found = {str(node.value)} & known - {NAME}
-        else:
-            found = {_module(name, known) for name in _names(node, package)}
-        yield from found - {"", module}
-
-
-def _module(name: str, known: set[str]) -> str:
-    """The module in which a dotted name is found."""
-    while name and name not in known:
-        name = name.rpartition(".")[0]
-    return name
-
-
-def _names(node: ast.AST, package: str) -> list[str]:
-    """The dotted names that an import stands for: `from a import b` may mean the module `a.b`."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if not isinstance(node, ast.ImportFrom):
-        return []
-    above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-    return [".".join((*above, *filter(None, (node.module, alias.name)))) for alias in node.names]
-
-
-def arrows_between_rooms() -> dict[str, frozenset[str]]:
-    """Each room with the other rooms that its modules import."""
-    found: dict[str, set[str]] = {}
-    known = modules()
-    for module, path in known.items():
-        room = room_of(module)
-        others = found.setdefault(room, set())
-        others |= {room_of(name) for name in imports(module, path, known)} - {room}
-    return {room: frozenset(others) for room, others in sorted(found.items())}
+# The rooms as a graph
 
 
 def reachable(arrows: Arrows, room: str) -> frozenset[str]:

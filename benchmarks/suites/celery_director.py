@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from statistics import median
 
 from benchmarks import messages, processes, web
@@ -30,48 +31,75 @@ SHAPES = {
 }
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What was measured of both; ``ours`` and ``theirs`` are their names, the keys of the dictionaries."""
+
+    ours: str
+    theirs: str
+    idle: dict[str, float]
+    """Megabytes of the worker before it has worked."""
+    taken: dict[str, dict[str, list[Sample]]]
+    """By the key of a shape."""
+    starts: dict[str, list[float]]
+    """Starts per second through the API."""
+    tens: _Tens
+
+
 def run(places: Places, repeat: int) -> Outcome:
     """Compare pair by pair."""
     outcome = Outcome()
     if not places.database.startswith("postgres"):
         print("celery_director: left out, it is compared on PostgreSQL", file=sys.stderr)
         return outcome
-    ours, theirs = Director(places), CeleryDirector(places)
-    with running(ours, theirs):
-        idle = {contender.name: processes.memory(contender.programs[0].pid) for contender in (ours, theirs)}
-        taken = {key: paired([ours, theirs], shape, repeat) for key, (_, shape) in SHAPES.items()}
-        starts = _starts(ours, theirs, repeat)
-        tens = _tens(ours, theirs)
+    found = _measure(Director(places), CeleryDirector(places), repeat)
     rows = [
         sample_row(f"{title}, {name}", samples)
         for key, (title, _) in SHAPES.items()
-        for name, samples in taken[key].items()
+        for name, samples in found.taken[key].items()
     ]
     outcome.table("celery-director 0.10.0 (until the run has its outcome)", SAMPLE_HEAD, rows)
-    outcome.table(
-        "Beside",
-        ["", "director", "celery-director"],
-        [
-            ["start of a 1,000-task run, s", *(f"{_starting(s):.3f}" for s in taken["group_1000"].values())],
-            ["starts/s through the API", *(f"{median(rates):.0f}" for rates in starts.values())],
-            ["idle worker, PSS of all its processes, MB", *(f"{size:.0f}" for size in idle.values())],
-            ["ten groups of ten in a row", *tens.rows],
-        ],
-    )
+    outcome.table("Beside", ["", "director", "celery-director"], _beside(found))
     outcome.table("celery-director's environment", ["", "installed"], _versions())
-    outcome.figures = {
-        f"celery_director.{key}": ratio(*(_walls(taken[key][name]) for name in (theirs.name, ours.name)))
-        for key in SHAPES
-    } | {
-        "celery_director.start_1000": ratio(
-            *([s.starting for s in taken["group_1000"][name]] for name in (theirs.name, ours.name))
-        ),
-        "celery_director.api_starts": ratio(starts[ours.name], starts[theirs.name]),
-        "celery_director.idle_memory": idle[ours.name] / idle[theirs.name],
-        "celery_director.tens": tens.seconds,
-        **({"celery_director.message_bytes": tens.largest} if tens.largest else {}),
-    }
+    outcome.figures = _figures(found)
     return outcome
+
+
+def _measure(ours: Director, theirs: CeleryDirector, repeat: int) -> _Measured:
+    with running(ours, theirs):
+        return _Measured(
+            ours=ours.name,
+            theirs=theirs.name,
+            idle={contender.name: processes.memory(contender.programs[0].pid) for contender in (ours, theirs)},
+            taken={key: paired([ours, theirs], shape, repeat) for key, (_, shape) in SHAPES.items()},
+            starts=_starts(ours, theirs, repeat),
+            tens=_tens(ours, theirs),
+        )
+
+
+def _beside(found: _Measured) -> list[list[str]]:
+    starting = found.taken["group_1000"].values()
+    return [
+        ["start of a 1,000-task run, s", *(f"{_starting(samples):.3f}" for samples in starting)],
+        ["starts/s through the API", *(f"{median(rates):.0f}" for rates in found.starts.values())],
+        ["idle worker, PSS of all its processes, MB", *(f"{size:.0f}" for size in found.idle.values())],
+        ["ten groups of ten in a row", *found.tens.rows],
+    ]
+
+
+def _figures(found: _Measured) -> dict[str, float]:
+    """Return the figures that have targets: how many times ours is faster, or smaller, and two of ours alone."""
+    ours, theirs = found.ours, found.theirs
+    walls = {key: ratio(_walls(taken[theirs]), _walls(taken[ours])) for key, taken in found.taken.items()}
+    start_1000 = [[sample.starting for sample in found.taken["group_1000"][name]] for name in (theirs, ours)]
+    others = {
+        "start_1000": ratio(*start_1000),
+        "api_starts": ratio(found.starts[ours], found.starts[theirs]),
+        "idle_memory": found.idle[ours] / found.idle[theirs],
+        "tens": found.tens.seconds,
+        **({"message_bytes": found.tens.largest} if found.tens.largest else {}),
+    }
+    return {f"celery_director.{key}": figure for key, figure in (walls | others).items()}
 
 
 def _versions() -> list[list[str]]:

@@ -53,7 +53,7 @@ def is_allowed(user: User, action: str, workflow: Workflow | None = None) -> boo
     instead; it may call ``by_permissions`` for the default answer. If it raises an error, the answer is no, and
     the error is logged once a minute.
     """
-    decide = deciding()
+    decide = authorize_function()
     if decide is by_permissions:
         return by_permissions(user, action, workflow)
     try:
@@ -91,7 +91,7 @@ def may_start_as_step(user: User, workflow: Workflow) -> bool:
     return user is not None and _is_in_groups(user, workflow)
 
 
-def to_decide(task: Task) -> str:
+def action_to_decide(task: Task) -> str:
     """Return the action that a user must be allowed to do to decide on an approval."""
     step = task.run.version.graph.node(task.position).step
     return (step.permission if isinstance(step, ApprovalStep) else None) or "approve"
@@ -156,7 +156,7 @@ def require(user: User, action: str, workflow: Workflow | None = None) -> None:
     raise NotAllowed(f"user “{user}” may not {deed}{what}: {why}")
 
 
-def visible(user: User, action: str, rows: Rows, path: str = "pk") -> Rows:
+def allowed_rows(user: User, action: str, rows: Rows, path: str = "pk") -> Rows:
     """Return the rows with whose workflow ``user`` may do ``action``.
 
     ``path`` is the look-up that leads from a row to the id of its workflow. There is a query only if the project
@@ -171,7 +171,7 @@ def visible(user: User, action: str, rows: Rows, path: str = "pk") -> Rows:
     return rows.filter(**{f"{path}__in": allowed})
 
 
-def deciding() -> Authorize:
+def authorize_function() -> Authorize:
     """Return the function that decides for ``is_allowed``. Raises ``InvalidSettings`` if it can't be used."""
     path = director.AUTHORIZE
     if not path:

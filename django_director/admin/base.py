@@ -19,7 +19,7 @@ from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from django_director.access.authorization import deciding, is_allowed, missing_for, visible
+from django_director.access.authorization import allowed_rows, authorize_function, is_allowed, missing_for
 from django_director.conf import director
 from django_director.exceptions import InvalidSettings
 from django_director.masking.values import secret_keys
@@ -157,7 +157,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         """Answer with a view, or with a page that names the missing permission or the wrong setting."""
         try:
             # Templates read these settings too, but then it is too late to answer with a page that explains.
-            deciding()
+            authorize_function()
             secret_keys()
             return view(request, *args, **kwargs)
         except InvalidSettings as error:
@@ -175,7 +175,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         """
         if not director.AUTHORIZE:
             return {}
-        allowed = visible(request.user, self.view_action, Workflow.objects.all())
+        allowed = allowed_rows(request.user, self.view_action, Workflow.objects.all())
         return {"pk__in": list(allowed.values_list("pk", flat=True))}
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:

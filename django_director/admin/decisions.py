@@ -16,7 +16,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_director.access.authorization import is_allowed, needed_for, to_decide
+from django_director.access.authorization import action_to_decide, is_allowed, needed_for
 from django_director.definitions import ApprovalStep
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Run, Task
@@ -116,7 +116,7 @@ def describe_approval(task: Task, user: User, *, sees_payload: bool) -> dict[str
     if not isinstance(step, ApprovalStep):
         return None
     is_open = is_asked(task)
-    may_decide = is_allowed(user, to_decide(task), task.run.workflow)
+    may_decide = is_allowed(user, action_to_decide(task), task.run.workflow)
     decision = visible_errors.decision(task.decision, sees_payload=sees_payload) or {}
     return {
         "prompt": prompt(task),
@@ -153,7 +153,7 @@ def describe_question(run: Run, task: Task, user: User) -> dict[str, Any] | None
         "task": task,
         "prompt": prompt(task),
         "child": task.run if is_below else None,
-        "buttons": list(ALL.values()) if is_allowed(user, to_decide(task), workflow) else [],
+        "buttons": list(ALL.values()) if is_allowed(user, action_to_decide(task), workflow) else [],
     }
 
 
@@ -164,7 +164,7 @@ def prompt(task: Task) -> str:
 
 
 def _facts(task: Task, step: ApprovalStep) -> Iterator[tuple[str, Any]]:
-    yield _("Who may decide"), needed_for(to_decide(task), task.run.workflow)
+    yield _("Who may decide"), needed_for(action_to_decide(task), task.run.workflow)
     if task.asked_at is not None:
         yield _("Asked"), formatting.moment(task.asked_at)
     if task.status == TaskStatus.WAITING and task.deadline_at is not None:
@@ -202,7 +202,7 @@ def find_for_user(user: User, tasks: QuerySet[Task]) -> list[Task]:
     known: dict[tuple[int, str], bool] = {}
     found = []
     for task in tasks.filter(asked_at__isnull=False, status=TaskStatus.WAITING).order_by("asked_at")[:SEARCHED]:
-        key = task.run.workflow_id, to_decide(task)
+        key = task.run.workflow_id, action_to_decide(task)
         if key not in known:
             known[key] = is_allowed(user, key[1], task.run.workflow)
         if known[key]:

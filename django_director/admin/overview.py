@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_director.access.authorization import is_allowed, visible
+from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
 from django_director.drawing.icons import icon
 from django_director.exceptions import InvalidSettings
@@ -100,7 +100,7 @@ class Overview:
         return runs.filter(workflow__in=self._workflows()) if director.AUTHORIZE else runs
 
     def _workflows(self) -> list[int]:
-        return [workflow.pk for workflow in visible(self.user, "view_run", Workflow.objects.all())]
+        return [workflow.pk for workflow in allowed_rows(self.user, "view_run", Workflow.objects.all())]
 
     def _failed(self, failures: Sequence[causes.Failure], usual: dict[int, Usual]) -> dict[str, Any]:
         found = causes.group(failures, self._sees_payload)

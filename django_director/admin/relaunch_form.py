@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django_director import engine
 from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.models import Run
+from django_director.presentation.relaunch_payloads import changed_payload
 
 from . import formatting, operations
 from .payload_form import PayloadForm
@@ -29,7 +30,6 @@ class RelaunchForm:
         except DirectorError as error:
             self.refusal = str(error)
         else:
-            self.version = version
             data = request.POST if request.method == "POST" else None
             self.form = PayloadForm(
                 version.graph.definition.schema, data, given=engine.shown_payload(run, version)
@@ -42,7 +42,8 @@ class RelaunchForm:
             return None
         operation = operations.OF_RUNS["relaunch_with_changes"]
         try:
-            payload = engine.with_hidden(self.run, form.payload, self.version)
+            user = self.request.user
+            payload = changed_payload(self.run, form.payload, self.choice, user=user)
             given = {"payload": payload, "version": self.choice, "comment": form.cleaned_data["comment"]}
             new: Run = operations.perform(self.request, operation, self.run, **given)
         except InvalidPayload as error:

@@ -37,7 +37,7 @@ class RunList(SafeList):
         runs: list[Any] = list(self.result_list)
         self.result_list = runs
         counts, places = task_counts(runs), pending_reasons.of_runs(runs)
-        asking = open_approvals.counts([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
+        asking = open_approvals.count_by_run([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         usual = durations.of_workflows({run.workflow_id for run in runs})
         sees_payload = SeesPayload(request.user)
         for run in runs:

@@ -164,7 +164,7 @@ class RunState:
         """Return the ids of the oldest open approvals in this run and in the runs below it."""
         if not self.sees_tasks or not self.shown_counts[TaskStatus.WAITING]:
             return []
-        return open_approvals.first(self.run, ASKED_SHOWN + 1)
+        return open_approvals.oldest(self.run, ASKED_SHOWN + 1)
 
     @property
     def filters(self) -> Iterator[tuple[str, str, int]]:

@@ -22,7 +22,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from django_director.access.authorization import visible
+from django_director.access.authorization import allowed_rows
 from django_director.conf import director
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
@@ -68,7 +68,7 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         runs = Run.objects.for_listing()
         if director.AUTHORIZE:
-            runs = runs.filter(workflow__in=visible(request.user, self.view_action, Workflow.objects.all()))
+            runs = runs.filter(workflow__in=allowed_rows(request.user, self.view_action, Workflow.objects.all()))
         return runs.order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
@@ -78,7 +78,7 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
         term = search_term.strip()
-        return (queryset.filter(search.runs(term)) if term else queryset), False
+        return (queryset.filter(search.matching_runs(term)) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         return [

@@ -24,14 +24,14 @@ def by_id(term: str, field: str = "pk") -> Q | None:
     return Q(**{f"{field}__gte": first, f"{field}__lte": last})
 
 
-def runs(term: str) -> Q:
+def matching_runs(term: str) -> Q:
     """Return a condition for runs by id, key, exact name of the workflow or the user, or text in the comment."""
     found = Q(workflow__name=term) | Q(user_name=term) | Q(idempotency_key=term) | Q(comment__icontains=term)
     ids = by_id(term)
     return found if ids is None else found | ids
 
 
-def tasks(term: str) -> Q:
+def matching_tasks(term: str) -> Q:
     """Return a condition for tasks by id (their own or their run's), step, or the name of the Celery task."""
     found = Q(step=term) | Q(name=term)
     for field in ("pk", "run_id"):

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_director.models import Task
-from django_director.presentation import served_queues, visible_errors
+from django_director.presentation import served_queues, summaries, visible_errors
 from django_director.status import TaskStatus
 
 from . import formatting
@@ -43,6 +43,15 @@ def _queued_text(task: Task) -> str:
     queue = formatting.name(served_queues.of_task(task))
     text = _("in queue `%(queue)s` since %(since)s") if queue else _("in a queue since %(since)s")
     return text % {"queue": queue, "since": formatting.moment(task.queued_at)}
+
+
+def count_items(task: Task) -> str:
+    """Return how many items a map has, and how many have ended. It takes one query for such a task."""
+    if task.map_count is None:
+        return ""
+    to_come = summaries.items_to_come(task.run).get(task.position, 0)
+    numbers = {"ended": f"{task.map_count - to_come:,}", "items": f"{task.map_count:,}"}
+    return _("%(ended)s of %(items)s have ended") % numbers if to_come else numbers["items"]
 
 
 def badge(task: Task) -> SafeString:

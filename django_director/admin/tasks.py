@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_director.access.authorization import is_allowed, visible
+from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
 from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
@@ -77,7 +77,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
             .defer("run__payload", "run__version__definition", "run__version__source", "result", "traceback")
         )
         if director.AUTHORIZE:
-            allowed = visible(request.user, self.view_action, Workflow.objects.all())
+            allowed = allowed_rows(request.user, self.view_action, Workflow.objects.all())
             tasks = tasks.filter(run__workflow__in=allowed)
         return tasks.order_by("-pk")
 
@@ -88,7 +88,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
     ) -> tuple[QuerySet[Task], bool]:
         term = search_term.strip()
-        return (queryset.filter(search.tasks(term)) if term else queryset), False
+        return (queryset.filter(search.matching_tasks(term)) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         views = dict.fromkeys(operations.OF_TASKS, self.operate) | dict.fromkeys(decisions.ALL, self.decide)
@@ -224,7 +224,7 @@ def _facts(task: Task, node: Node, *, sees_payload: bool) -> list[tuple[str, Any
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
         (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
         (_("Item"), f"{task.map_index:,}" if task.map_index >= 0 else ""),
-        (_("Items"), "" if task.map_count is None else f"{task.map_count:,}"),
+        (_("Items"), task_lines.count_items(task)),
         (_("Attempt"), task.attempt),
         (_("Queue"), formatting.name(served_queues.Names().of(task))),
         (_("Worker"), formatting.name(task.worker)),
@@ -250,7 +250,7 @@ def _explain_wait(task: Task) -> str:
     queue = served_queues.of_task(task)
     if not served_queues.Workers.load().lack(queue):
         return ""
-    return _("no worker takes from this queue; %(cure)s") % {"cure": served_queues.cure(formatting.name(queue))}
+    return _("no worker takes from this queue; %(cure)s") % {"cure": served_queues.way_out(formatting.name(queue))}
 
 
 def _is_timer(task: Task, node: Node) -> bool:

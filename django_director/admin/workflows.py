@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
-from django_director.access.authorization import is_allowed, visible
+from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import faces
@@ -91,7 +91,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
             .defer("current_version__definition", "current_version__source")
             .order_by("name")
         )
-        return visible(request.user, self.view_action, workflows) if director.AUTHORIZE else workflows
+        return allowed_rows(request.user, self.view_action, workflows) if director.AUTHORIZE else workflows
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return WorkflowList

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django_director import engine
-from django_director.access.authorization import is_allowed, visible
+from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.common.suggestions import question
 from django_director.conf import director
 from django_director.exceptions import NotAllowed, UnknownWorkflow
@@ -32,7 +32,7 @@ def is_hidden(user: User, workflow: Workflow, *actions: str) -> bool:
 def _known_to(user: User) -> list[str]:
     """Return the names that an answer may suggest to the user."""
     try:
-        workflows = visible(user, "view_workflow", Workflow.objects.all())
+        workflows = allowed_rows(user, "view_workflow", Workflow.objects.all())
     except NotAllowed:
         return []
     return list(workflows.values_list("name", flat=True))

@@ -9,12 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from django_director import engine
-from django_director.access.authorization import require
-from django_director.common.json_values import same
-from django_director.masking.values import refuse_mask, restore
-from django_director.models import Run
 from django_director.presentation.actions import ACTIONS
+from django_director.presentation.relaunch_payloads import changed_payload
 
 from .rows import answer_run, answer_task, find_run, find_task
 from .serializers import CancelRequest, DecisionRequest, NoOptions, RelaunchRequest, SkipRequest
@@ -62,27 +58,10 @@ class RunRelaunch(DirectorView):
         action = ACTIONS["relaunch"]
         old = find_run(request, run_id, str(action.permission))
         given = body(request, RelaunchRequest)
-        given["payload"] = _changed_payload(request, old, **given)
+        sees = given["payload"] is not None and sees_payload(request, old.workflow)
+        given["payload"] = changed_payload(
+            old, given["payload"], given["version"], user=request.user, sees_payload=sees
+        )
         key = idempotency_key(request)
         run = action.operation(old, user=actor(request), via=VIA, idempotency_key=key, **given)
         return answer_run(request, run, status.HTTP_201_CREATED if run.created else status.HTTP_200_OK)
-
-
-def _changed_payload(request: Request, old: Run, *, payload: object, version: str, **_: object) -> object:
-    """Return the payload of a relaunch, with values for its ``********``; ``None`` if it is that of the old run.
-
-    A user who may only repeat runs could otherwise start one with any payload. A user who may not see payloads
-    must learn nothing of the old one: neither by which payload counts as the old one, nor by giving its hidden
-    values to a run with another payload.
-    """
-    if payload is None:
-        return None
-    if not sees_payload(request, old.workflow):
-        require(request.user, "run", old.workflow)
-        refuse_mask(payload, old.version.graph.definition.schema)
-        return payload
-    chosen = engine.relaunch_version(old, version)
-    if same(restore(payload, old.payload, engine.shown_payload(old, chosen)), old.payload):
-        return None
-    require(request.user, "run", old.workflow)
-    return engine.with_hidden(old, payload, chosen)

@@ -6,7 +6,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from django_director.access.authorization import require, to_decide
+from django_director.access.authorization import action_to_decide, require
 from django_director.exceptions import UnknownRun, UnknownTask
 from django_director.models import Run, Task
 from django_director.presentation.serializers import run_as_json, task_as_json
@@ -35,7 +35,7 @@ def find_task(request: Request, task_id: str, action: str | None) -> Task:
         require_any(request, action)
     tasks = Task.objects.select_related("run__workflow", "run__version")
     task: Task | None = tasks.filter(pk=as_uuid(task_id, "task")).first()
-    asked = None if task is None else action or to_decide(task)
+    asked = None if task is None else action or action_to_decide(task)
     if task is None or asked is None or is_hidden(request.user, task.run.workflow, asked, "view_task"):
         raise UnknownTask(f"no task has the id {task_id}")
     require(request.user, asked, task.run.workflow)

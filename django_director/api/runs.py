@@ -9,7 +9,7 @@ from django.db.models import Q
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from django_director.access.authorization import visible
+from django_director.access.authorization import allowed_rows
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation.lookups import filter_by_status, id_span
@@ -30,7 +30,7 @@ class RunList(DirectorView):
     """``GET runs/``: answers with the runs, newest first, without payloads and results."""
 
     def get(self, request: Request) -> Response:
-        runs = visible(request.user, "view_run", Run.objects.for_listing(), "workflow")
+        runs = allowed_rows(request.user, "view_run", Run.objects.for_listing(), "workflow")
         runs = filter_runs(runs, query(request, RunFilters, PARAMETERS))
         sees = partial(sees_payload, request)
         return BY_RUN.respond(request, runs, partial(runs_as_json, sees_payload=sees))

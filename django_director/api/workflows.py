@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_director import engine
-from django_director.access.authorization import is_allowed, require, visible
+from django_director.access.authorization import allowed_rows, is_allowed, require
 from django_director.models import Run, Workflow
 from django_director.presentation.actions import ACTIONS
 from django_director.presentation.serializers import run_as_json
@@ -25,7 +25,7 @@ class WorkflowList(DirectorView):
     """``GET workflows/``: answers with all workflows, without pages: there are only as many as in the files."""
 
     def get(self, request: Request) -> Response:
-        workflows = visible(request.user, "view_workflow", Workflow.objects.all())
+        workflows = allowed_rows(request.user, "view_workflow", Workflow.objects.all())
         query(request, NoOptions)
         return Response(_as_json_for(request, list(workflows)))
 

@@ -23,7 +23,7 @@ def check_beat(databases: Sequence[str] | None = None, **kwargs: object) -> list
         return []
     tables = {
         director.DATABASE: Run._meta.db_table,
-        beat_rows.database(): apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table,
+        beat_rows.beat_database(): apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table,
     }
     # The `migrate` that creates these tables runs this check too.
     if any(alias not in (databases or ()) or table not in _tables(alias) for alias, table in tables.items()):

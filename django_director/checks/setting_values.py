@@ -9,7 +9,7 @@ from typing import Final
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from django_director.access.authorization import deciding
+from django_director.access.authorization import authorize_function
 from django_director.common.suggestions import did_you_mean
 from django_director.conf import DEFAULTS, director
 from django_director.exceptions import InvalidSettings
@@ -109,7 +109,7 @@ def _wrong_values() -> Iterator[CheckMessage]:
 
 
 def _unusable_values() -> Iterator[CheckMessage]:
-    for key, use in (("AUTHORIZE", deciding), ("MASK", secret_keys)):
+    for key, use in (("AUTHORIZE", authorize_function), ("MASK", secret_keys)):
         fits, kind = RULES[key]
         if not fits(getattr(director, key)):
             continue  # E003

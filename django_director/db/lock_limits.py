@@ -2,36 +2,30 @@
 
 The supervisor works for all runs with one connection. Another session may hold a lock on a row of one run for
 hours: an open `psql`, a worker that is frozen before its commit, a machine that has vanished. So inside
-``bounded`` no transaction waits long, and ``each`` leaves a run that is locked, or raises an error, to a later
-tick.
+``bounded`` no transaction waits long.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Final, ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 
-from django_director.common.throttle import Throttle
 from django_director.conf import director
 
 from .compiled import ROW_SECONDS as ROW_SECONDS
 from .compiled import wait_at_most
-from .errors import is_locked, is_row_locked
+from .errors import is_row_locked
 
-logger = logging.getLogger(__name__)
-P = ParamSpec("P")
-T = TypeVar("T")
 RowsType = TypeVar("RowsType", bound=QuerySet[Any])
 
 SHORT_ROW_SECONDS: Final = 0.2
@@ -42,10 +36,8 @@ VERB_SECONDS: Final = 5.0
 """How many seconds an operation that a person asks for, such as a retry, waits for locks."""
 LEAST_SECONDS: Final = 0.05
 """How many seconds each transaction may still wait when the time of its block is spent."""
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 15.0
-"""Seconds for which a run with a locked row is left alone: at first, and at most. The pause doubles each time."""
-_MYSQL_WAIT: Final = "innodb_lock_wait_timeout"
+_MYSQL_WAITS: Final = ("innodb_lock_wait_timeout", "lock_wait_timeout")
+"""The variables of MySQL and MariaDB for the locks of rows, and for those of tables."""
 
 
 @dataclass(slots=True)
@@ -97,21 +89,102 @@ def limit_locks(database: BaseDatabaseWrapper) -> None:
         return
     with database.cursor() as cursor:
         if database.vendor == "postgresql":
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(bound.next_wait * 1000)}ms"])
+            _set_transaction_limit(cursor, _milliseconds(bound.next_wait))
         else:
             _limit_session(bound, database, cursor)
 
 
 def _limit_session(bound: _Bound, database: Any, cursor: CursorWrapper) -> None:
-    # These databases have a limit for a session only, in whole seconds: at least 0 on MariaDB, and 1 on MySQL.
     if bound.restore is None:
-        cursor.execute(f"SELECT @@SESSION.{_MYSQL_WAIT}")
-        (before,) = cursor.fetchone()
+        before = _session_limits(cursor)
         bound.restore = lambda: _restore(database, before)
-    seconds = max(0 if database.mysql_is_mariadb else 1, int(bound.next_wait))
+    seconds = _whole_seconds(database, bound.next_wait)
     if seconds != bound.session_seconds:
-        cursor.execute(f"SET SESSION {_MYSQL_WAIT} = %s", [seconds])
+        _set_session_limits(cursor, (seconds, seconds))
         bound.session_seconds = seconds
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{int(seconds * 1000)}ms"
+
+
+def _set_transaction_limit(cursor: CursorWrapper, limit: str) -> str:
+    """Limit the waits of the present transaction, on PostgreSQL; return the limit that it had."""
+    cursor.execute(
+        "WITH present AS MATERIALIZED (SELECT current_setting('lock_timeout') AS was) "
+        "SELECT was, set_config('lock_timeout', %s, true) FROM present",
+        [limit],
+    )
+    return str(cursor.fetchone()[0])
+
+
+def _whole_seconds(database: Any, seconds: float) -> int:
+    # MySQL and MariaDB have a limit for a session only, in whole seconds: at least 0 on MariaDB, and 1 on MySQL.
+    return max(0 if database.mysql_is_mariadb else 1, int(seconds))
+
+
+def _session_limits(cursor: CursorWrapper) -> tuple[int, ...]:
+    cursor.execute("SELECT " + ", ".join(f"@@SESSION.{name}" for name in _MYSQL_WAITS))
+    return tuple(cursor.fetchone())
+
+
+def _set_session_limits(cursor: Any, limits: Sequence[int]) -> None:
+    cursor.execute("SET " + ", ".join(f"@@SESSION.{name} = %s" for name in _MYSQL_WAITS), limits)
+
+
+@contextlib.contextmanager
+def limited_transaction(database: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+    """Execute this block in a transaction, or in a savepoint of the caller's, with a limit for locks of its own.
+
+    Each of its statements, and its commit, waits about ``seconds`` at most for a lock of a row or a table; MySQL
+    and MariaDB wait for a second at least. What the caller's transaction does later has the limit that it had
+    before. On SQLite the time-out of the connection counts.
+    """
+    limits = {"postgresql": _limited_savepoint, "mysql": _limited_session}
+    limited = limits.get(database.vendor, _unlimited)
+    with limited(database, seconds):
+        yield
+
+
+@contextlib.contextmanager
+def _unlimited(database: BaseDatabaseWrapper, _: float) -> Iterator[None]:
+    with transaction.atomic(using=database.alias):
+        yield
+
+
+@contextlib.contextmanager
+def _limited_savepoint(database: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+    with transaction.atomic(using=database.alias):
+        with database.cursor() as cursor:
+            before = _set_transaction_limit(cursor, _milliseconds(seconds))
+        # An error undoes the limit with the savepoint.
+        yield
+        # A whole transaction keeps its limit for the commit, which may wait for rows that foreign keys refer to.
+        if database.savepoint_ids:
+            with database.cursor() as cursor:
+                _set_transaction_limit(cursor, before)
+
+
+@contextlib.contextmanager
+def _limited_session(database: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+    with database.cursor() as cursor:
+        before = _session_limits(cursor)
+        _set_session_limits(cursor, [max(1, round(seconds))] * len(before))
+    try:
+        with transaction.atomic(using=database.alias):
+            yield
+    finally:
+        _restore(database, before)
+
+
+def hold_keys(database: BaseDatabaseWrapper, rows: QuerySet[Any]) -> bool:
+    """Say whether there are ``rows``. On PostgreSQL nobody can delete them until the present transaction ends."""
+    if database.vendor != "postgresql":
+        return rows.exists()
+    sql, params = rows.order_by().values_list("pk").query.get_compiler(database.alias).as_sql()
+    with database.cursor() as cursor:
+        cursor.execute(f"{sql} FOR KEY SHARE", params)
+        return bool(cursor.fetchall())
 
 
 @contextlib.contextmanager
@@ -166,7 +239,8 @@ class _LocksMet:
         """Whether there were ``MANY`` such waits in the last ``SECONDS``."""
         return len(self._times) == self.MANY and time.monotonic() - self._times[0] < self.SECONDS
 
-    def forget(self) -> None:
+    def clear(self) -> None:
+        """Forget all waits."""
         self._times.clear()
 
 
@@ -181,85 +255,15 @@ def met_lock(error: BaseException) -> bool:
     return is_locked_now
 
 
+def forget_waits() -> None:
+    """Forget which waits for locks were in vain."""
+    _locks_met.clear()
+
+
 def charge(seconds: float) -> None:
     """Take the ``seconds`` of a wait for a lock that was in vain from the time of the block inside ``bounded``."""
     if (bound := _bound.get()) is not None:
         bound.seconds -= seconds
-
-
-@dataclass(slots=True)
-class _Avoided:
-    """A run that the supervisor leaves alone until a time of the monotonic clock."""
-
-    until: float = 0.0
-    pause: float = FIRST_PAUSE / 2
-    warnings: Throttle = field(default_factory=Throttle)
-
-
-_avoided: dict[Hashable, _Avoided] = {}
-
-
-def each(items: Iterable[T], work: Callable[[T], int], key: Callable[[T], Hashable]) -> int:
-    """Call ``work`` with each item and return the sum of its results; an error of one item does not stop the rest.
-
-    ``key`` returns the id of the run to which an item belongs. When a row of an item is locked, or its work raises
-    an error, that is logged, and the run is left alone for a while. When the connection is lost no other item
-    would succeed either: that error is raised.
-    """
-    return sum(_work_on(item, work, key(item)) for item in items)
-
-
-def avoided() -> list[Any]:
-    """Return the ids of the runs that are left alone now.
-
-    Queries leave their rows out: else many of these rows might take the places of all others in a batch.
-    """
-    now = time.monotonic()
-    for run in [run for run, found in _avoided.items() if found.until < now - 10 * LONGEST_PAUSE]:
-        del _avoided[run]
-    return [run for run, found in _avoided.items() if found.until > now]
-
-
-def forget() -> None:
-    """Forget which runs are left alone, and which waits for locks were in vain."""
-    _avoided.clear()
-    _locks_met.forget()
-
-
-def _work_on(item: T, work: Callable[[T], int], run: Hashable) -> int:
-    avoided = _avoided.get(run)
-    if avoided is not None and time.monotonic() < avoided.until:
-        return 0
-    began = time.monotonic()
-    try:
-        done = work(item)
-    except Exception as error:
-        if isinstance(error, (DatabaseError, InterfaceError)) and not is_locked(error) and is_connection_lost():
-            raise
-        charge(time.monotonic() - began)
-        _avoid(run, error)
-        return 0
-    _avoided.pop(run, None)
-    return done
-
-
-def _avoid(run: Hashable, error: Exception) -> None:
-    avoided = _avoided.setdefault(run, _Avoided())
-    avoided.pause = min(avoided.pause * 2, LONGEST_PAUSE)
-    avoided.until = time.monotonic() + avoided.pause
-    if not avoided.warnings.passes("avoided"):
-        return
-    extra = {"action": "supervise", "run_id": str(run)}
-    if is_locked(error):
-        logger.warning(
-            "Run %s can't be supervised: another database session has locked one of its rows; "
-            "it is tried again in %g s, and the other runs go on.",
-            run,
-            avoided.pause,
-            extra=extra,
-        )
-    else:
-        logger.exception("Run %s can't be supervised; the other runs go on.", run, extra=extra)
 
 
 def is_connection_lost() -> bool:
@@ -273,9 +277,10 @@ def is_connection_lost() -> bool:
         return True
 
 
-def _restore(database: BaseDatabaseWrapper, before: int) -> None:
-    # If the connection was lost meanwhile, the next one does not have this limit.
-    with contextlib.suppress(DatabaseError, InterfaceError):
-        if database.connection is not None and not database.needs_rollback:
-            with database.cursor() as cursor:
-                cursor.execute(f"SET SESSION {_MYSQL_WAIT} = %s", [before])
+def _restore(database: Any, before: Sequence[int]) -> None:
+    # If the connection was lost meanwhile, the next one does not have this limit. The driver's own cursor works
+    # in a transaction that Django will roll back, too.
+    with contextlib.suppress(DatabaseError, InterfaceError), database.wrap_database_errors:
+        if database.connection is not None:
+            with database.connection.cursor() as cursor:
+                _set_session_limits(cursor, before)

@@ -8,17 +8,13 @@ from __future__ import annotations
 from django_director.common.problems import Place, Problem
 from django_director.definitions.checks.destinations import check_destinations
 from django_director.definitions.checks.permissions import check_permissions
+from django_director.definitions.checks.registered_tasks import check_tasks
 from django_director.definitions.checks.retries import check_retries
-from django_director.definitions.checks.tasks import check_tasks
 from django_director.definitions.source.codes import CODES
 from django_director.definitions.source.paths import workflow_files
 
 from .call_plan import ArgumentsError, Plan, Plans, plan
-from .editor_schema import editor_schema
-from .files import Reading, read_files, shown_path
-from .kinds import KINDS, ApprovalStep, Container, MapStep, WaitStep, WorkflowStep
-from .kinds.approval import ON_TIMEOUT, OnTimeout
-from .model import (
+from .definition import (
     HOOK_PREFIX,
     ON_CONFLICT,
     Concurrency,
@@ -31,6 +27,10 @@ from .model import (
     TaskStep,
     hook_label,
 )
+from .editor_schema import editor_schema
+from .files import Reading, read_files, shown_path
+from .kinds import KINDS, ApprovalStep, Container, MapStep, WaitStep, WorkflowStep
+from .kinds.approval import ON_TIMEOUT, OnTimeout
 from .stored import as_json, content_hash, from_json
 from .trigger_rules import NONE_FAILED, RULES, TRIGGER_RULES, TriggerRule
 from .wording import shortened, shown_span, shown_value

@@ -11,12 +11,12 @@ from typing import Final
 from django_director.common.problems import Place, Problem
 from django_director.definitions.checks.calls import check_calls
 from django_director.definitions.fields.scopes import IN_STEP
-from django_director.definitions.reader.workflows import read_workflow
+from django_director.definitions.reader.workflow_reader import read_workflow
 from django_director.definitions.source.compose import MAX_BYTES, is_private, load
 from django_director.definitions.source.nodes import Entry, MappingNode, describe, is_null
 from django_director.definitions.source.report import Report
 
-from .model import Definition
+from .definition import Definition
 from .source import codes
 
 BOM: Final = "\ufeff"

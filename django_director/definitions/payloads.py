@@ -28,7 +28,13 @@ from django_director.definitions.json_schema.bounded import FORMATS, bounded
 from django_director.definitions.json_schema.parts import Resolver, is_valid
 from django_director.definitions.json_schema.reasons import Quotes, plain, short
 from django_director.definitions.json_schema.subschemas import bad_patterns
-from django_director.definitions.json_schema.work import TOO_LONG, TooMuchWork, limited, why, work
+from django_director.definitions.json_schema.work import (
+    TOO_LONG,
+    TooMuchWork,
+    explain_giving_up,
+    limited_work,
+    present_work,
+)
 from django_director.exceptions import InvalidPayload
 from django_director.masking.schemas import SchemaMask
 
@@ -81,7 +87,7 @@ def problems_of(schema: Schema) -> list[PayloadError]:
     if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
         return [PayloadError(keys=("$schema",), path="$.$schema", message="`$schema` must be text")]
     try:
-        with limited():
+        with limited_work():
             return _problems_of(schema)
     except (RecursionError, TooMuchWork, PatternTooSlow) as error:
         return [_given_up(error)]
@@ -105,7 +111,7 @@ def _given_up(error: Exception) -> PayloadError:
         case RecursionError():
             message = TOO_DEEP
         case TooMuchWork() | PatternTooSlow():
-            message = why(error)
+            message = explain_giving_up(error)
         case _:
             message = f"the schema can't be used: {error}"
     return PayloadError(keys=(), path="$", message=message)
@@ -135,7 +141,7 @@ class _Compiled:
 
     def apply(self, payload: object) -> tuple[Any, list[PayloadError]]:
         try:
-            with limited():
+            with limited_work():
                 return self._apply(payload)
         except (RecursionError, TooMuchWork, PatternTooSlow, BadPattern, Unresolvable) as error:
             return payload, [_given_up(error)]
@@ -156,7 +162,7 @@ class _Compiled:
 
     def _fill(self, schema: object, value: object, resolver: Resolver, seen: frozenset[str]) -> None:
         """Fill in ``value``. ``seen`` holds the references that were followed at this place of the value."""
-        work().check_time()
+        present_work().check_time()
         if not isinstance(schema, dict):
             return
         reference = schema.get("$ref")

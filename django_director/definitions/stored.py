@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
+from .definition import Concurrency, Definition, Step, TaskStep
 from .kinds import KINDS
-from .model import Concurrency, Definition, Step, TaskStep
 from .stored_values import Json, changed_fields, keep_order, restore_order, without_none
 from .trigger_rules import NONE_FAILED
 

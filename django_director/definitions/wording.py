@@ -7,7 +7,7 @@ from typing import Final
 
 from django_director.masking.values import mask
 
-from .model import Seconds
+from .definition import Seconds
 
 VALUE_SHOWN: Final = 200
 """So many characters of a value, an expression or a prompt are shown."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Final, NoReturn
+from functools import partial
+from typing import Any, Final, NoReturn
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -17,6 +19,7 @@ from django_director.models.users import User
 from django_director.status import Trigger
 
 KEY_RULE: Final = f"give 1 to {KEY_LENGTH} printable characters"
+VERSIONS: Final = ("current", "same")
 SHOWN: Final = 100
 """How much of a wrong argument an error shows."""
 
@@ -57,6 +60,20 @@ def checked_key(key: str | None) -> str | None:
     return key
 
 
+def checked_columns(verb: str, **given: Any) -> dict[str, Any]:
+    """Return the columns that the caller of ``verb`` gives a new run, checked. Raises what the checks raise."""
+    checks: dict[str, Callable[[Any], object]] = {
+        "user": lambda user: checked_user(user, verb),
+        "comment": checked_comment,
+        "idempotency_key": checked_key,
+        "trigger": checked_trigger,
+        "schedule": partial(checked_text, "schedule"),
+        "scheduled_for": partial(checked_moment, "scheduled_for"),
+        "sent_at": partial(checked_moment, "sent_at"),
+    }
+    return {name: checks[name](value) for name, value in given.items()}
+
+
 def is_key(text: str) -> bool:
     """Whether the text may be an idempotency key; see ``KEY_RULE``."""
     return 0 < len(text) <= KEY_LENGTH and text.isprintable()
@@ -92,6 +109,13 @@ def checked_trigger(trigger: str) -> Trigger:
     if trigger not in Trigger.values:
         _refuse("trigger", f"one of {', '.join(Trigger.values)}", trigger)
     return Trigger(trigger)
+
+
+def checked_version(version: str) -> str:
+    """Return the version that a relaunch takes: ``current``, or ``same`` as the old run's. Raises ``Misuse``."""
+    if version not in VERSIONS:
+        _refuse("version", "“current” or “same”", version)
+    return version
 
 
 def checked_name(name: str | Workflow) -> str | Workflow:

@@ -1,27 +1,25 @@
 """Who did what, in Django's own history of an object: the model ``LogEntry`` of ``django.contrib.admin``.
 
-Each operation writes its line itself, whoever calls it, when what it did stands: after its own transaction, or as
-part of the caller's. A line that can't be written is logged as a warning and harms no operation.
+Each operation writes its line itself, whoever calls it, and last: what it did stands by then, and what follows
+from it has begun. Inside a transaction of the caller's the line is a part of that transaction. For a lock of
+another session it waits ``LINE_SECONDS`` at most. A line that can't be written is logged as a warning and harms no
+operation.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.db import connections, router, transaction
+from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
-from django.db.models.signals import post_save, pre_save
 
 from django_director.conf import director
-from django_director.db.bulk_inserts import compile_insert
-from django_director.db.compiled import INTEGER, TEXT, Param, Statement, prepared
-from django_director.db.functions import Now
+from django_director.db.lock_limits import hold_keys, limited_transaction
 from django_director.db.transactions import after_commit
 from django_director.models import Run, Task
 from django_director.models.users import User
@@ -46,11 +44,8 @@ PAST: Final = {
 """By operation: what was done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A line of the history that another statement writes along, with these ``values`` for ``noting``."""
-
-    values: dict[str, Any]
+LINE_SECONDS: Final = 1.0
+"""How many seconds a line waits for each lock. What it tells of is done, so nobody is to wait long for it."""
 
 
 def line(verb: str, via: str = "", of: Model | None = None) -> str:
@@ -61,8 +56,8 @@ def line(verb: str, via: str = "", of: Model | None = None) -> str:
 def record(user: User, run: Run, message: str) -> None:
     """Write into the history of a run that ``user`` did what ``message`` says: "Canceled (API)".
 
-    Nothing is written for a user without a row, nor where ``django.contrib.admin`` is not installed. Called when
-    the operation has ended its own transaction, so that an error here undoes nothing.
+    Nothing is written for a user without a row, nor where ``django.contrib.admin`` is not installed. An operation
+    calls this last: when its own transaction has ended and its messages are sent.
     """
     _record(user, [(run, message)])
 
@@ -90,9 +85,10 @@ def _write(user: AbstractBaseUser, lines: list[tuple[Model, str]]) -> None:
     # Importing a model of an app that is not installed raises.
     from django.contrib.admin.models import CHANGE, LogEntry
 
+    database = connections[router.db_for_write(LogEntry)]
     try:
-        with _together(router.db_for_write(LogEntry), lines):
-            for row, message in lines if _is_stored(user) else ():
+        with limited_transaction(database, LINE_SECONDS):
+            for row, message in lines if _can_refer(database, user, lines) else ():
                 LogEntry.objects.log_actions(
                     user_id=user.pk, queryset=[row], action_flag=CHANGE, change_message=message
                 )
@@ -107,25 +103,22 @@ def _write(user: AbstractBaseUser, lines: list[tuple[Model, str]]) -> None:
         )
 
 
-def _together(alias: str, lines: list[tuple[Model, str]]) -> contextlib.AbstractContextManager[None]:
-    """Write all lines or none, and keep an error from the caller's transaction, if there is one."""
-    is_needed = connections[alias].in_atomic_block or len(lines) > 1
-    return transaction.atomic(using=alias) if is_needed else contextlib.nullcontext()
+def _can_refer(database: BaseDatabaseWrapper, user: AbstractBaseUser, lines: list[tuple[Model, str]]) -> bool:
+    """Whether the rows that the lines refer to can't harm the transaction of the caller, if there is one.
 
-
-def _is_stored(user: AbstractBaseUser) -> bool:
-    """Whether a line about ``user`` can't harm the caller's transaction, if there is one.
-
-    There most databases look for the user's row at the commit only, and a user who is gone would undo all that the
-    transaction holds.
+    Most databases look for these rows at the commit only. A user who is gone would undo all that the transaction
+    holds, and for a row that is locked the commit would wait without a limit.
     """
-    from django.contrib.admin.models import LogEntry
-
-    alias = router.db_for_write(LogEntry)
-    features = connections[alias].features
-    if not connections[alias].in_atomic_block or not features.can_defer_constraint_checks:
+    is_callers = bool(database.savepoint_ids)
+    if not is_callers or not database.features.can_defer_constraint_checks:
         return True
-    if get_user_model()._base_manager.using(alias).filter(pk=user.pk).exists():
+    from django.contrib.contenttypes.models import ContentType
+
+    kinds = ContentType.objects.db_manager(database.alias)
+    keys = {kinds.get_for_model(row, for_concrete_model=False).pk for row, _ in lines}
+    users = get_user_model()._base_manager.using(database.alias)
+    if hold_keys(database, users.filter(pk=user.pk)):
+        hold_keys(database, kinds.filter(pk__in=keys))
         return True
     logger.warning("Nothing is written into Django's history for %s, who has no row.", user)
     return False
@@ -138,41 +131,6 @@ def _is_elsewhere(user: object) -> bool:
     from django.contrib.admin.models import LogEntry
 
     return bool(router.db_for_write(LogEntry) != director.DATABASE)
-
-
-def can_note(user: User) -> bool:
-    """Say whether a ``Note`` does what ``record`` would do: the history is in our database, and nobody listens."""
-    if not _is_kept(user) or _is_elsewhere(user) or not _is_stored(user):
-        return False
-    from django.contrib.admin.models import LogEntry
-
-    return not (pre_save.has_listeners(LogEntry) or post_save.has_listeners(LogEntry))
-
-
-def note(user: AbstractBaseUser, obj: Model, message: str) -> Note:
-    """Return what ``record`` would write, for ``noting``. Ask ``can_note`` first."""
-    from django.contrib.contenttypes.models import ContentType
-
-    kind = ContentType.objects.db_manager(director.DATABASE).get_for_model(obj, for_concrete_model=False)
-    values = {"by": user.pk, "kind": kind.pk, "object": str(obj.pk), "shown": str(obj)[:200], "message": message}
-    return Note(values)
-
-
-@prepared
-def noting() -> Statement:
-    """Return the INSERT of a ``Note``."""
-    from django.contrib.admin.models import CHANGE, LogEntry
-
-    return compile_insert(
-        LogEntry,
-        action_time=Now(),
-        user_id=Param("by", LogEntry._meta.get_field("user")),
-        content_type_id=Param("kind", INTEGER),
-        object_id=Param("object", TEXT),
-        object_repr=Param("shown", TEXT),
-        action_flag=CHANGE,
-        change_message=Param("message", TEXT),
-    )
 
 
 def _is_kept(user: object) -> TypeGuard[AbstractBaseUser]:

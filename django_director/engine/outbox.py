@@ -121,8 +121,7 @@ def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
 
 
 def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Combinable) -> int:
-    chosen = [ids.item_id(run.pk, position, index) for index, position in places]
-    pending = Task.objects.filter(pk__in=chosen).pending()
+    pending: TaskQuerySet = Task.objects.at_places(run.pk, places).pending()
     return pending.update(**transitions.queued(first_sequence(run.generation), next_dispatch_at))
 
 

@@ -14,7 +14,6 @@ from django.db.models import F, Q
 
 from django_director.common import failpoints
 from django_director.db.functions import Now
-from django_director.db.lock_limits import each
 from django_director.db.transactions import after_commit, statement
 from django_director.exceptions import Conflict
 from django_director.models import Run
@@ -24,6 +23,7 @@ from django_director.status import STOP_SPARING, RunStatus
 
 from . import history, lineage, parking, transitions
 from .arguments import checked_run, checked_user, checked_via
+from .avoided_runs import work_on_each
 from .concurrency import admission
 
 CHUNK: Final = 5_000
@@ -42,10 +42,10 @@ def pause(run: Run, *, user: User = None, via: str = "") -> Run:
     paused = Run.objects.active().filter(pk=run.pk, stop__in=STOP_SPARING, paused_at=None)
     if not statement(lambda: paused.update(paused_at=Now())):
         raise _conflict(run, "paused")
-    history.record(user, run, message)
     after_commit(partial(failpoints.point, "pause.committed"))
     after_commit(partial(_pass_to_children, run.pk))
     run.refresh_from_db()
+    history.record(user, run, message)
     return run
 
 
@@ -60,7 +60,6 @@ def resume(run: Run, *, user: User = None, via: str = "") -> Run:
     lineage.refuse_child(checked_run(run, "resume"), "resumed")
     if not statement(partial(_resume, run.pk)):
         raise _conflict(run, "resumed")
-    history.record(user, run, message)
     after_commit(partial(failpoints.point, "resume.committed"))
     after_commit(partial(parking.release, run.pk))
     after_commit(partial(_pass_to_children, run.pk))
@@ -68,6 +67,7 @@ def resume(run: Run, *, user: User = None, via: str = "") -> Run:
     if run.status == RunStatus.PENDING:
         after_commit(partial(admission.try_start, run))
         run.refresh_from_db()
+    history.record(user, run, message)
     return run
 
 
@@ -82,7 +82,7 @@ def follow_parent(child_id: UUID) -> bool:
         if paused_at is None:
             changed = statement(partial(_resume, child_id))
             parking.release(child_id)
-            for pending in Run.objects.wanting().filter(pk=child_id):
+            for pending in Run.objects.awaiting_slot().filter(pk=child_id):
                 admission.try_start(pending)
         else:
             unpaused = _holdable().filter(pk=child_id, paused_at=None)
@@ -92,7 +92,9 @@ def follow_parent(child_id: UUID) -> bool:
 
 def follow_parents() -> int:
     """Pause or resume all child runs that differ from the run of their step; return how many changed."""
-    return each(list(_apart().values_list("pk", flat=True)[:CHUNK]), follow_parent, lambda child_id: child_id)
+    return work_on_each(
+        list(_apart().values_list("pk", flat=True)[:CHUNK]), follow_parent, lambda child_id: child_id
+    )
 
 
 def _pass_to_children(run_id: UUID) -> None:

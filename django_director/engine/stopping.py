@@ -57,14 +57,17 @@ def cancel(run: Run, *, user: User = None, force: bool = False, via: str = "") -
         run.refresh_from_db()
         if run.is_finished or not force:
             raise Conflict(f"run {run.pk} can't be canceled: it is {run.shown_status}")
-    history.record(user, run, message)
     reason = f"canceled by {user}" if user is not None else "canceled"
-    if force and not connection().in_atomic_block:
-        # Nobody repeats the force: who asked for it is to hear of a lock.
-        _apply_stop(run.pk, reason, force=True)
-    else:
-        after_commit(partial(_apply_stop, run.pk, reason, force))
-    run.refresh_from_db()
+    try:
+        if force and not connection().in_atomic_block:
+            # Nobody repeats the force: who asked for it is to hear of a lock.
+            _apply_stop(run.pk, reason, force=True)
+        else:
+            after_commit(partial(_apply_stop, run.pk, reason, force))
+        run.refresh_from_db()
+    finally:
+        # The run is being canceled, even if a lock has kept the force from all that it was to kill.
+        history.record(user, run, message)
     return run
 
 
@@ -78,7 +81,7 @@ def supersede(run_id: UUID, reason: str) -> bool:
 
 def refuse(run_id: UUID, reason: str) -> bool:
     """End a pending run that gets no slot, without hooks; return whether that happened."""
-    pending = Run.objects.wanting().filter(pk=run_id)
+    pending = Run.objects.awaiting_slot().filter(pk=run_id)
     if not statement(lambda: pending.update(stop=Stop.SKIP, error=reason)):
         return False
     return continue_stop(run_id)

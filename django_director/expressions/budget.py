@@ -13,7 +13,7 @@ MAX_STEPS: Final = 1_000_000
 """How many parts of the data all operations of one evaluation may visit: about a second's work at most."""
 MAX_SIZE: Final = 2**24
 """How many characters and parts one evaluation may make: as many as a task's arguments may have."""
-MAX_RANGE: Final = 10_000
+MAX_RANGE: Final = 100_000
 MAX_INT: Final = 2**63
 """Integers have 64 bits, as in ``common.json_values``."""
 

@@ -10,7 +10,7 @@ from django_director.exceptions import ExpressionError
 
 from .budget import MAX_TEXT, Fault, Scope
 from .names import EVERYWHERE, Reference
-from .nodes import Node
+from .nodes import Constant, Name, Node, Path
 from .operations import kind
 from .parser import Parser
 
@@ -32,6 +32,18 @@ class Expression:
     _node: Node
     place: Place = ()
     """The keys and indexes that lead to its text in the value that it is a part of."""
+
+    @property
+    def path(self) -> tuple[Any, ...]:
+        """The root and the keys behind it, if the expression is nothing but the path to one value; else empty.
+
+        All keys are known without data: ``tasks.FETCH.result.images`` has the path
+        ``("tasks", "FETCH", "result", "images")``.
+        """
+        node, keys = (self._node.first, self._node.keys) if isinstance(self._node, Path) else (self._node, ())
+        known = [key.node.value for key in keys if isinstance(key.node, Constant)]
+        is_plain = len(known) == len(keys)
+        return (node.root, *node.fields, *known) if isinstance(node, Name) and is_plain else ()
 
     def evaluate(self, names: Mapping[str, Any]) -> object:
         """Return the value; it may share parts with ``names``. Only names that the expression uses are read.

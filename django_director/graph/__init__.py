@@ -6,11 +6,22 @@ It uses neither a database nor Celery.
 from __future__ import annotations
 
 from . import items
+from .compiled_graph import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .compiler import compile_definition
-from .model import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .rules import Tally
 from .shapes import MAX_LEVELS, NOTHING, Shape, Span, expand, spans
-from .values import Outcome, Values, of_concurrency, of_node, of_result, views_of
+from .stored_lists import is_read_in_pieces
+from .values import (
+    Outcome,
+    StoredList,
+    Values,
+    of_concurrency,
+    of_node,
+    of_over,
+    of_result,
+    stored_list,
+    views_of,
+)
 from .walks import Consequences, Replay, Walk, foresee, replay, roots_of, start_of
 
 __all__ = [
@@ -27,19 +38,23 @@ __all__ = [
     "Replay",
     "Shape",
     "Span",
+    "StoredList",
     "Tally",
     "Values",
     "Walk",
     "compile_definition",
     "expand",
     "foresee",
+    "is_read_in_pieces",
     "items",
     "of_concurrency",
     "of_node",
+    "of_over",
     "of_result",
     "replay",
     "roots_of",
     "spans",
     "start_of",
+    "stored_list",
     "views_of",
 ]

@@ -16,9 +16,9 @@ from typing import Any
 
 from django_director.definitions import Definition, MapStep, TaskStep
 
+from .compiled_graph import ARITY, Graph, Junction, Node, Release
 from .entries import Entry, Source, effective, received
 from .entry_order import Entries
-from .model import ARITY, Graph, Junction, Node, Release
 from .shapes import MAX_LEVELS, NOTHING, Shape, spans
 
 Draft = dict[str, Any]
@@ -111,6 +111,9 @@ class _Compiler:
         shape = received(entry.source)
         if entry.passes_on:
             entry.shape()
+        if isinstance(entry.step, MapStep):
+            # Its `over` says what it reads.
+            shape = NOTHING
         inside = () if entry.body is None else _inside(entry.body)
         return {
             "position": entry.position,

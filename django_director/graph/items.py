@@ -12,7 +12,7 @@ from typing import Final
 
 from django_director.status import TASK_FINISHED, TaskStatus
 
-from .model import ARITY, Graph, Node
+from .compiled_graph import ARITY, Graph, Node
 from .rules import Tally, tally_of, verdict
 
 FIRST_COUNTER: Final = 1 << 32
@@ -46,6 +46,16 @@ def counters(position: int) -> tuple[int, int]:
 def counter(position: int, index: int) -> int:
     """Return the number of the counter at which an item counts."""
     return (position + 1) * FIRST_COUNTER + index // ARITY
+
+
+def is_lowest(number: int) -> bool:
+    """Whether items count at a counter, and not other counters."""
+    return number % FIRST_COUNTER < LEVEL
+
+
+def map_of_counter(number: int) -> int:
+    """Return the position of the map to which a counter belongs."""
+    return number // FIRST_COUNTER - 1
 
 
 def above(number: int) -> int:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from django_director.definitions import Container, Step
+from django_director.definitions import Container, MapStep, Step
 from django_director.exceptions import ExpressionError
 from django_director.expressions import Expression, Reference, Template, compile_expression, compile_value
 from django_director.status import TaskStatus
 
-from .model import Graph, Node
+from .compiled_graph import Graph, Node
 from .rules import Tally, tally_of
 from .shapes import NOTHING, Shape, Span, expand, spans
 
@@ -24,6 +24,14 @@ class Outcome(NamedTuple):
     status: str
     result: Any
     decision: Any = None
+
+
+class StoredList(NamedTuple):
+    """The place of a list in the result of one task."""
+
+    position: int
+    keys: tuple[str, ...]
+    """The keys that lead from the result to the list."""
 
 
 UNDECIDED: Final[Mapping[str, Any]] = MappingProxyType({"approved": None, "by": None, "comment": "", "at": None})
@@ -124,9 +132,47 @@ def of_node(graph: Graph, node: Node) -> Values | None:
     """Return the expressions that a worker evaluates before it runs a node; ``None`` if there are none."""
     step = node.step
     expressions, templates = step.expressions(), step.templates()
+    if stored_list(graph, node) is not None:
+        # It is not evaluated: the list is read in pieces.
+        expressions = {}
     if step.when is None and not expressions and not templates:
         return None
     return _kept(graph, node.position, {"when": step.when, **expressions}, templates)
+
+
+def stored_list(graph: Graph, node: Node) -> StoredList | None:
+    """Return where the list of a map stands, if its `over` is nothing but the path to a list in one task's result.
+
+    The engine reads such a list in pieces. ``None`` for other steps, and for maps whose `over` is evaluated.
+    """
+    if not isinstance(node.step, MapStep):
+        return None
+    found: StoredList | None = graph.keep(("list", node.position), lambda: _find_list(graph, node.step))
+    return found
+
+
+def _find_list(graph: Graph, step: Step) -> StoredList | None:
+    over = compile_expression(step.over) if isinstance(step, MapStep) and isinstance(step.over, str) else None
+    root, *path = (over.path if over is not None else ()) or ("",)
+    if root != "tasks" or path[1] != "result" or path[0] not in views_of(graph):
+        return None
+    position, keys = views_of(graph)[path[0]].shape.position, path[2:]
+    # The result of a map stands in the rows of its items. Other keys mean different things to different databases.
+    if position is None or position in graph.maps or not all(map(_is_name, keys)):
+        return None
+    return StoredList(position, tuple(keys))
+
+
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and key.isascii() and key.isidentifier()
+
+
+def of_over(graph: Graph, node: Node) -> Values:
+    """Return the expression of a map's `over`, under the key ``over``."""
+    assert isinstance(node.step, MapStep)
+    values = _kept(graph, ("over", node.position), {"over": node.step.over}, {})
+    assert values is not None
+    return values
 
 
 def of_result(graph: Graph) -> Values | None:
@@ -145,7 +191,7 @@ def of_concurrency(graph: Graph) -> Values | None:
 
 
 def _kept(
-    graph: Graph, key: int | str, expressions: Mapping[str, object], templates: Mapping[str, object]
+    graph: Graph, key: Hashable, expressions: Mapping[str, object], templates: Mapping[str, object]
 ) -> Values | None:
     return graph.keep(key, lambda: _compile(graph, expressions, templates))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, RunStatus, TaskStatus
 
-from .model import Graph, Junction, Release
+from .compiled_graph import Graph, Junction, Release
 from .rules import Tally, tally_of
 from .shapes import Span, expand, spans
 

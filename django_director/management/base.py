@@ -25,7 +25,7 @@ from django_director.exceptions import DirectorError, UnknownWorkflow
 from django_director.models import Run, Task, Workflow
 from django_director.models.users import User
 from django_director.presentation.actions import Action
-from django_director.presentation.health import migrate
+from django_director.presentation.health import migrate_command
 from django_director.sync.project import place_in_files
 
 from .output import Printer
@@ -179,7 +179,7 @@ def _database_error(error: Exception) -> Exception:
     """Return a ``CommandError`` for an error that an operator can repair; return any other error unchanged."""
     text = str(error).strip()
     if is_unmigrated(error):
-        return CommandError(f"run “{migrate()}” first; the database says: {text.splitlines()[0]}")
+        return CommandError(f"run “{migrate_command()}” first; the database says: {text.splitlines()[0]}")
     if isinstance(error, OperationalError | DataError) and is_of_data(error):
         return CommandError(f"the database can't store this: {text}")
     if isinstance(error, OperationalError | InterfaceError):

@@ -131,6 +131,8 @@ def _explain_status(out: Printer, task: Json) -> str:
     text = task["error"] or task["reason"] or (f"child run {task['child_run']}" if task["child_run"] else "")
     if task["status"] == TaskStatus.QUEUED and not task["reason"]:
         text = ": ".join(filter(None, [_describe_queue(out, task), text]))
+    if task["kind"] == "map" and task["status"] == TaskStatus.WAITING and (progress := task["progress"]):
+        text = f"{progress['done']:,} of {progress['total']:,} items have ended"
     until = parse_time(task["waits_until"])
     if until is not None:
         text = _add_time(task, text, out.time(until))

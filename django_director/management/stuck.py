@@ -55,7 +55,7 @@ def _reason_of_queued(run: Run, patience: float) -> Reason | None:
     late = {queue: since for queue, since in queues.items() if now and now - since >= timedelta(seconds=patience)}
     if not late:
         return None
-    if text := unsendable_tasks.reasons([run.pk]).get(run.pk):
+    if text := unsendable_tasks.refusal_texts([run.pk]).get(run.pk):
         return Reason("unsendable", text)
     if publisher.is_silent():
         return Reason("eager", EAGER)
@@ -67,7 +67,7 @@ def _reason_of_queues(queues: dict[str, datetime], workers: Workers) -> Reason:
         return Reason("worker", "does a Celery worker run? None gives a sign of life: celery -A … worker")
     for queue in queues:
         if workers.lack(queue):
-            return Reason(queue, f"no worker takes tasks from queue `{queue}`; {served_queues.cure(queue)}")
+            return Reason(queue, f"no worker takes tasks from queue `{queue}`; {served_queues.way_out(queue)}")
     queue, since = min(queues.items(), key=lambda found: found[1])
     takers = ", ".join(workers.of(queue)[: served_queues.NAMED])
     where = f"in queue `{queue}`" if queue else "in a queue"

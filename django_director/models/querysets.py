@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
@@ -11,6 +11,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Length
 
 from django_director import status
+from django_director.common import ids
 from django_director.conf import director
 from django_director.db.functions import Now
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django_director.graph import Graph, Span
+    from django_director.graph.items import Place
 
 SHORT_SPAN = 4
 """Of a span up to this length a query lists the positions; a longer span becomes a range."""
@@ -141,12 +143,12 @@ class RunQuerySet(models.QuerySet[Any]):
         """Select the runs of a workflow that share the slots of one concurrency key."""
         return self.filter(workflow=workflow_id, concurrency_key=key)
 
-    def holding(self) -> Self:
+    def holding_slot(self) -> Self:
         """Select the runs that hold a slot of their concurrency key."""
         # The condition on `queued_at` lets a database use the small index of active runs.
         return self.filter(slot__isnull=False, queued_at__isnull=False)
 
-    def wanting(self) -> Self:
+    def awaiting_slot(self) -> Self:
         """Select the pending runs that may get a slot: they are not paused, stopped or delayed."""
         pending = self.filter(status=status.RunStatus.PENDING, stop=status.Stop.NONE, paused_at=None)
         return pending.filter(queued_at__lte=Now())
@@ -287,6 +289,15 @@ class TaskQuerySet(models.QuerySet[Any]):
     def at_items(self, positions: Iterable[int]) -> Self:
         """Select the tasks for the items of maps at some positions."""
         return self.filter(position__in=list(positions), map_index__gte=0)
+
+    def at_places(self, run_id: UUID, places: Sequence[Place]) -> Self:
+        """Select the tasks for items of maps at some places of a run, at most ``LISTED`` of them."""
+        own = self.filter(run_id=run_id)
+        first, position = places[0]
+        if len(places) > 1 and all(place == (first + n, position) for n, place in enumerate(places)):
+            # No list of ids: Python and the database would need longer for it than for the rows.
+            return own.filter(position=position, map_index__gte=first, map_index__lt=first + len(places))
+        return own.filter(pk__in=[ids.item_id(run_id, place, index) for index, place in places])
 
     def in_order(self) -> Self:
         """Sort the tasks in the order of the file, hooks last."""

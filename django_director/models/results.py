@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django_director.conf import director
 from django_director.exceptions import DirectorError, ExpressionError, InputTooLarge
-from django_director.graph import Graph, Outcome, Span, Values, expand, of_result
+from django_director.graph import Graph, Outcome, Span, Values, expand, is_read_in_pieces, of_result
 from django_director.masking.redaction import Redactor, shown_error
 from django_director.masking.values import hidden_in, mask
 from django_director.status import RunStatus
@@ -74,6 +74,13 @@ class ResultError(DirectorError):
 
 
 logger = logging.getLogger(__name__)
+
+
+def size_limit(graph: Graph, position: int) -> int:
+    """Return how many bytes the result of the task at a position may have, as JSON in UTF-8."""
+    is_list = is_read_in_pieces(graph, position)
+    limit: int = max(director.MAX_INPUT, director.MAX_RESULT) if is_list else director.MAX_RESULT
+    return limit
 
 
 def read_run_result(run: RunRow) -> tuple[Any, str]:

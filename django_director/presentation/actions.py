@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from django.db.models import Model
 
 from django_director import engine
-from django_director.access.authorization import require, to_decide
+from django_director.access.authorization import action_to_decide, require
 from django_director.engine.history import PAST
 from django_director.exceptions import Conflict
 from django_director.masking.values import holds_mask, refuse_mask
@@ -58,7 +58,7 @@ class Action:
 
     def asks_for(self, row: Any) -> str:
         """Return the action that ``authorization`` must allow before a user does this to ``row``."""
-        return to_decide(row) if self.permission is None else self.permission
+        return action_to_decide(row) if self.permission is None else self.permission
 
     def require(self, user: User, row: Row) -> None:
         """Raise ``NotAllowed`` if ``user`` may not do this to ``row``."""

@@ -130,17 +130,17 @@ def _queue_problem(queue: Json) -> str:
     minutes = round(queue["seconds"] / 60)
     return (
         f"no worker takes tasks from queue `{queue['name']}`: {waits}, the oldest for {minutes:,} min; "
-        f"{served_queues.cure(queue['name'])}"
+        f"{served_queues.way_out(queue['name'])}"
     )
 
 
 def _database_problem(error: Exception) -> str:
     if is_unmigrated(error):
-        return f"the database lacks tables: run “{migrate()}” ({_first_line(error)})"
+        return f"the database lacks tables: run “{migrate_command()}” ({_first_line(error)})"
     return f"the database does not answer as it should: {_first_line(error)}"
 
 
-def migrate() -> str:
+def migrate_command() -> str:
     """Return the command that creates django-director's tables."""
     return "manage.py migrate" + (
         "" if director.DATABASE == DEFAULT_DB_ALIAS else f" --database {director.DATABASE}"

@@ -14,7 +14,7 @@ LEVELS: Final = 4
 """How many levels of runs are searched: a run, its child runs, and two levels below these."""
 
 
-def counts(runs: Collection[UUID]) -> dict[UUID, int]:
+def count_by_run(runs: Collection[UUID]) -> dict[UUID, int]:
     """Return how many open approvals each run has, without runs that have none. It takes one query.
 
     Without runs it takes none.
@@ -27,7 +27,7 @@ def counts(runs: Collection[UUID]) -> dict[UUID, int]:
     return found
 
 
-def first(run: Run, limit: int) -> list[UUID]:
+def oldest(run: Run, limit: int) -> list[UUID]:
     """Return the ids of the first open approvals of a run, the oldest first. It takes one query."""
     own, *others = (_asked(place, [run.pk]).values_list("pk", "asked_at") for place in _places())
     return [task for task, _ in own.union(*others).order_by("asked_at", "pk")[:limit]]

@@ -6,23 +6,25 @@ left out unless the caller says that the reader may see them, and are masked eve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
+from django_director.conf import director
 from django_director.db.functions import iso
 from django_director.definitions import ApprovalStep
 from django_director.engine.concurrency import keys, pending_reasons
 from django_director.exceptions import InvalidPayload
-from django_director.graph import OWN_TASK
+from django_director.graph import OWN_TASK, is_read_in_pieces
 from django_director.masking.values import MASKED, mask
 from django_director.models import Run, Task, Workflow
 from django_director.status import TaskStatus
 
 from . import served_queues, visible_errors
 from .hook_names import outcome_of
-from .summaries import task_counts
+from .summaries import items_to_come, task_counts
 
 if TYPE_CHECKING:
     from django_director.graph import Graph
@@ -85,14 +87,17 @@ def task_as_json(task: Task, *, with_payload: bool) -> Json:
 
     The result of a map is the list of its items' results. (It is ``None`` in ``tasks_as_json``.)
     """
-    data = next(_tasks(task.run, [task], with_payload=with_payload))
+    data = next(_tasks(task.run, [task], with_payload=with_payload, is_list=False))
     if with_payload and task.map_count is not None:
         data |= _result(task.read_result())
     return data | {"logs": _logs(task) if with_payload else None}
 
 
 def tasks_as_json(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> list[Json]:
-    """Return tasks of one run, with results and tracebacks if ``with_payload``; it takes no query for each."""
+    """Return tasks of one run, with results and tracebacks if ``with_payload``; it takes no query for each.
+
+    The result of a map is left out, and so is a list over ``MAX_RESULT`` that only maps read.
+    """
     return list(_tasks(run, tasks, with_payload=with_payload))
 
 
@@ -158,15 +163,25 @@ def short_run_as_json(run: Run) -> Json:
     }
 
 
-def _tasks(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> Iterator[Json]:
-    upstream, queues = _Upstream(run.version.graph), served_queues.Names()
+def _tasks(run: Run, tasks: Iterable[Task], *, with_payload: bool, is_list: bool = True) -> Iterator[Json]:
+    upstream, queues, maps = _Upstream(run.version.graph), served_queues.Names(), _Maps(run)
     for task in tasks:
         data = _task(task, run, sees_payload=with_payload) | {"upstream": upstream.of(task)}
         data["queue"] = queues.of(task) or None
+        if task.map_count is not None:
+            data["progress"] = maps.progress(task)
         if with_payload:
-            data["result"] = mask(task.result)
+            data["result"] = None if is_list and _is_long(run, task) else mask(task.result)
             data["traceback"] = task.traceback or None
         yield data
+
+
+def _is_long(run: Run, task: Task) -> bool:
+    """Whether a task has a result that is larger than those of others may be, as only maps read it."""
+    if task.result is None or task.is_hook or not is_read_in_pieces(run.version.graph, task.position):
+        return False
+    limit: int = director.MAX_RESULT
+    return len(json.dumps(task.result, ensure_ascii=False).encode()) > limit
 
 
 def _task(task: Task, run: Run, *, sees_payload: bool) -> Json:
@@ -228,6 +243,23 @@ class _Upstream:
         if id(positions) not in self.lists:
             self.lists[id(positions)] = [self.graph.node(position).step.id for position in positions]
         return self.lists[id(positions)]
+
+
+class _Maps:
+    """The progress of a run's maps: how many of their items have ended. It takes one query for all of them."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @cached_property
+    def to_come(self) -> dict[int, int]:
+        return items_to_come(self.run)
+
+    def progress(self, task: Task) -> Json | None:
+        total, to_come = task.map_count, self.to_come.get(task.position)
+        return (
+            None if total is None or to_come is None else {"done": total - to_come, "total": total, "message": ""}
+        )
 
 
 def _id(value: object) -> str | None:

@@ -18,7 +18,7 @@ from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.dispatch import routing
 from django_director.engine.parking import PARKED
-from django_director.engine.supervisor.workers import patience
+from django_director.engine.supervisor.workers import silence_limit
 from django_director.models import Task, Worker
 from django_director.schedules.timings import aware
 from django_director.status import TaskStatus
@@ -79,7 +79,7 @@ class Workers:
 
 def is_silent(seconds: float) -> bool:
     """Whether a worker has given no sign of life for so long that it counts as lost."""
-    return seconds > patience()
+    return seconds > silence_limit()
 
 
 def backlogs() -> list[Backlog]:
@@ -142,7 +142,7 @@ class Names:
         return self._known[kind]
 
 
-def cure(queue: str) -> str:
+def way_out(queue: str) -> str:
     """Return what a person can do so that a worker takes tasks from a queue."""
     return f"start one: celery -A … worker -Q {queue}"
 

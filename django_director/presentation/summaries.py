@@ -7,7 +7,8 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, Subquery
 
-from django_director.models import Run, Task, Workflow
+from django_director.graph import items
+from django_director.models import Gate, Run, Task, Workflow
 
 
 def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
@@ -17,6 +18,21 @@ def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
     for run, status, number in rows.values_list("run", "status").annotate(Count("pk")) if counts else ():
         counts[run][status] = number
     return counts
+
+
+def items_to_come(run: Run) -> dict[int, int]:
+    """Return for each map of a run that has its items how many of them have not ended, by the map's position.
+
+    It takes one query, which reads one counter for each 64 items. Once `fail_fast` has stopped a run, ends are not
+    counted.
+    """
+    found: dict[int, int] = {}
+    counters = Gate.objects.filter(run=run, seq__gte=items.FIRST_COUNTER).order_by()
+    for number, remaining in counters.values_list("seq", "remaining"):
+        if items.is_lowest(number):
+            position = items.map_of_counter(number)
+            found[position] = found.get(position, 0) + remaining
+    return found
 
 
 def last_runs(workflows: Sequence[Workflow]) -> dict[int, Run]:

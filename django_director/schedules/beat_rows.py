@@ -71,7 +71,7 @@ def plan_changes(definitions: Iterable[Definition]) -> list[Change]:
         for definition in definitions
         for number, schedule in enumerate(definition.schedules, start=1)
     }
-    found = {row.name: row for row in rows().filter(name__startswith=PREFIX)}
+    found = {row.name: row for row in periodic_tasks().filter(name__startswith=PREFIX)}
     in_files = {definition.name for definition in definitions}
     changes = [_change(name, *wanted[name], found.get(name)) for name in wanted]
     changes += [_removal(row, in_files) for name, row in found.items() if name not in wanted]
@@ -87,14 +87,14 @@ def apply_changes(changes: Iterable[Change]) -> None:
     wanted = list(changes)
     if not wanted:
         return
-    with transaction.atomic(using=database()):
+    with transaction.atomic(using=beat_database()):
         for change in wanted:
             _apply(change)
 
 
-def database() -> str:
+def beat_database() -> str:
     """Return the alias of the database with django-celery-beat's tables. It must be installed."""
-    return router.db_for_write(rows().model)
+    return router.db_for_write(periodic_tasks().model)
 
 
 def enabled_rows() -> Iterable[PeriodicRow]:
@@ -102,7 +102,7 @@ def enabled_rows() -> Iterable[PeriodicRow]:
 
     Each row has the time of the database as ``present``.
     """
-    return rows().annotate(present=Now()).filter(task=TASK, enabled=True) if is_installed() else ()
+    return periodic_tasks().annotate(present=Now()).filter(task=TASK, enabled=True) if is_installed() else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class Periodic:
 
 def find_periodic(name: str) -> Periodic | None:
     """Return the periodic task ``name``; ``None`` if there is none of this name any more. It takes one query."""
-    row = rows().annotate(present=Now()).filter(name=name).first() if is_installed() else None
+    row = periodic_tasks().annotate(present=Now()).filter(name=name).first() if is_installed() else None
     if row is None:
         return None
     # Beat does not write a row that is switched off, so it was changed last when it was switched off. A task that
@@ -152,7 +152,7 @@ def _apply(change: Change) -> None:
         _switch_off(change.row)
 
 
-def rows() -> QuerySet[Any]:
+def periodic_tasks() -> QuerySet[Any]:
     """Return a queryset of all periodic tasks. django-celery-beat must be installed."""
     # Imported here: the models of an app that is not installed can't be imported.
     from django_celery_beat.models import PeriodicTask

@@ -8,7 +8,7 @@ from typing import Any
 
 from django_director.models import Workflow
 
-from .beat_rows import CRON_FIELDS, KINDS, TASK, is_installed, rows, workflow_of
+from .beat_rows import CRON_FIELDS, KINDS, TASK, is_installed, periodic_tasks, workflow_of
 from .timings import PeriodicRow, next_run_at
 
 Json = dict[str, Any]
@@ -29,7 +29,7 @@ def describe_many(workflows: Iterable[Workflow]) -> dict[Any, list[Json]]:
     listed = list(workflows)
     by_name = {workflow.name: workflow.pk for workflow in listed}
     found: dict[Any, list[Json]] = {workflow.pk: [] for workflow in listed}
-    for row in rows().filter(task=TASK).order_by("name") if listed and is_installed() else ():
+    for row in periodic_tasks().filter(task=TASK).order_by("name") if listed and is_installed() else ():
         pk = by_name.get(workflow_of(row) or "")
         if pk is not None:
             found[pk].append(_as_json(row))

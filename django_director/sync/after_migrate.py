@@ -45,7 +45,7 @@ def _databases() -> dict[str, str]:
     """Return the tables that a sync needs, each with the alias of its database: beat's may be in another one."""
     found = {model._meta.db_table: director.DATABASE for model in (Lease, Workflow, WorkflowVersion)}
     if beat_rows.is_installed():
-        found[apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table] = beat_rows.database()
+        found[apps.get_model("django_celery_beat", "PeriodicTask")._meta.db_table] = beat_rows.beat_database()
     return found
 
 

@@ -19,8 +19,8 @@ from django.db import connections
 from django_director.conf import director
 
 from . import child_processes, frozen_processes, identity
+from .consumed_queues import Consumed
 from .protocols import TimerEntry, Worker
-from .queues import Consumed
 
 if TYPE_CHECKING:
     from django_director.engine.supervisor.loop import Supervisor

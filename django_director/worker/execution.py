@@ -12,7 +12,6 @@ from celery.exceptions import Ignore
 from django.db import DatabaseError, InterfaceError
 
 from django_director.common.json_values import NotStorable, normalise
-from django_director.conf import director
 from django_director.db.errors import is_of_data
 from django_director.db.sessions import user_session
 from django_director.db.transactions import disconnect
@@ -20,6 +19,7 @@ from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.exceptions import InvalidResult
 from django_director.masking.redaction import Redactor
+from django_director.models.results import size_limit
 
 from . import context, error_texts, own_steps, process_state
 from .attempts import Attempt, at_work
@@ -120,7 +120,7 @@ def _run_step(task: StepTask, attempt: Attempt) -> object:
     if claimed.node.kind == "task":
         return _call(task, attempt)
     value = own_steps.perform(claimed)
-    return value if value is own_steps.HELD or isinstance(value, own_steps.Skip) else normalise_result(value)
+    return value if value is own_steps.HELD or isinstance(value, own_steps.Skip) else _stored(claimed, value)
 
 
 def _skip(claimed: Claim, reason: str) -> None:
@@ -140,7 +140,7 @@ def _call(task: StepTask, attempt: Attempt) -> object:
         pending = task.request.get("director_retry")
         if pending is not None:
             raise pending
-        return normalise_result(value)
+        return _stored(attempt.claimed, value)
 
 
 def _run_code(task: StepTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
@@ -160,10 +160,10 @@ def _run_code(task: StepTask, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     raise safe
 
 
-def normalise_result(value: object) -> object:
-    """Return the value in the form in which it is stored. Raises ``InvalidResult``."""
+def _stored(claimed: Claim, value: object) -> object:
+    """Return the result of a step in the form in which it is stored. Raises ``InvalidResult``."""
     try:
-        return normalise(value, director.MAX_RESULT)
+        return normalise(value, size_limit(claimed.graph, claimed.node.position))
     except NotStorable as error:
         raise InvalidResult(
             f"the task's result can't be stored: {error}; return plain JSON values, or store the data elsewhere "

@@ -61,7 +61,7 @@ class Heartbeat(threading.Thread):
             if director.SUPERVISOR != "worker" and time.monotonic() - self._looked_at > director.LEASE:
                 self._try(self._check_supervisor)
             self._leaving.wait(workers.beat_period())
-        self._try(lambda: workers.leave(self._key))
+        self._try(lambda: workers.remove_worker(self._key))
         disconnect()
 
     def leave(self, seconds: float) -> None:
@@ -70,7 +70,7 @@ class Heartbeat(threading.Thread):
         self.join(seconds)
 
     def _beat(self) -> None:
-        workers.beat(self._key, self._worker, is_watched=self._watcher is not None, queues=self._queues())
+        workers.give_sign(self._key, self._worker, is_watched=self._watcher is not None, queues=self._queues())
         if self._watcher is not None:
             self._watcher.kill_lost(lost_attempts.still_held)
 

@@ -98,7 +98,7 @@ class Reporter:
         """Collect losses for this worker from now on."""
         self._worker = worker
 
-    def lose(self, message_id: str, why: str, seconds: float | None = None) -> None:
+    def note_loss(self, message_id: str, why: str, seconds: float | None = None) -> None:
         """Note that the attempt of a message was ended from outside, for the reason ``why``.
 
         ``seconds`` is the time limit that it has exceeded, if that is the reason.
@@ -112,7 +112,7 @@ class Reporter:
         if is_first:
             self._call_after(LOSS_PERIOD)
 
-    def drop(self, message_id: str, name: str) -> None:
+    def note_dropped_message(self, message_id: str, name: str) -> None:
         """Note that this worker has dropped a message because it knows no task ``name``."""
         if (parsed := _parsed(message_id)) is None:
             return

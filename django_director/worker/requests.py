@@ -24,7 +24,7 @@ else:
     Base = object
 
 
-class Attentive(Base):
+class ReportsLosses(Base):
     """Mixed into a class of requests: reports lost attempts to the engine, and changes nothing else.
 
     It does not matter whether Celery then acknowledges the message or sends it back: the engine queues the task
@@ -47,7 +47,7 @@ class Attentive(Base):
         """Return whether Celery drops the message because somebody has revoked it; if so, report that."""
         is_dropped: bool = super().revoked()
         if is_dropped and self.request_dict.get(HEADER):
-            reporter.lose(self.id, "its message was revoked")
+            reporter.note_loss(self.id, "its message was revoked")
         return is_dropped
 
     def _notice(self, error: BaseException | None) -> None:
@@ -55,24 +55,24 @@ class Attentive(Base):
             return
         match error:
             case TimeLimitExceeded(args=(int() | float() as seconds,)):
-                reporter.lose(self.id, str(error), float(seconds))
+                reporter.note_loss(self.id, str(error), float(seconds))
             case WorkerLostError():
-                reporter.lose(self.id, str(error))
+                reporter.note_loss(self.id, str(error))
             case Terminated():
-                reporter.lose(self.id, "its process was terminated")
+                reporter.note_loss(self.id, "its process was terminated")
             case SystemExit() | KeyboardInterrupt():
-                reporter.lose(self.id, f"its process ended with {error!r}")
+                reporter.note_loss(self.id, f"its process ended with {error!r}")
 
 
-class DirectorRequest(Attentive, Request):
+class DirectorRequest(ReportsLosses, Request):
     """The requests of a ``DirectorTask``."""
 
 
 @cache
-def attentive(name: str | type[Request]) -> Any:
+def loss_reporting_class(name: str | type[Request]) -> Any:
     """Return a class of requests, given by itself or by its name, as one that reports lost attempts too."""
     own: type[Request] = symbol_by_name(name) if isinstance(name, str) else name
-    if issubclass(own, Attentive):
+    if issubclass(own, ReportsLosses):
         return own
-    made: type[Request] = type(own.__name__, (Attentive, own), {"__module__": own.__module__})
+    made: type[Request] = type(own.__name__, (ReportsLosses, own), {"__module__": own.__module__})
     return made

@@ -78,4 +78,4 @@ def prepare_worker(instance: Worker, **_: object) -> None:
 def notice_unknown_task(sender: object, message: Message, name: str, id: str, **_: object) -> None:
     """Receive ``task_unknown``: report a message that Celery drops because the worker does not know its task."""
     if HEADER in (message.headers or {}):
-        losses.reporter.drop(id, name)
+        losses.reporter.note_dropped_message(id, name)

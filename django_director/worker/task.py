@@ -224,12 +224,12 @@ def adopt(app: Celery) -> None:
 
     The requests of each task report lost attempts from now on, also if their class is one of the project.
     """
-    from .requests import attentive  # imports modules that only a worker needs
+    from .requests import loss_reporting_class  # imports modules that only a worker needs
 
     for name, task in app.tasks.items():
         own: Any = type(task)
         # Before the class of the task changes: the new class may hide the project's class of requests.
-        task.Request = attentive(task.Request)
+        task.Request = loss_reporting_class(task.Request)
         if name.startswith("celery.") or _is_adopted(own):
             continue
         ours = OutermostTask if issubclass(own, DirectorTask) else DirectorTask

@@ -13,7 +13,7 @@ DIRECTOR: dict[str, object] = {
     "DISPATCH_GRACE": 2,
     "TICK": 0.5,
     "UNKNOWN_TASK_TTL": 3,
-    "MAX_TASKS_PER_RUN": 20_000,
+    "MAX_TASKS_PER_RUN": 250_000,
     "SUPERVISOR": os.environ.get("DIRECTOR_TEST_SUPERVISOR", "worker"),
 }
 if os.environ.get("DIRECTOR_TEST_TIMES") == "real":

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,10 +23,16 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def manage(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    settings = {"DJANGO_SETTINGS_MODULE": "example_project.settings"}
+    return warm.manage(ROOT, environment(folder) | settings | more, *words, timeout=100)
+
+
+def shell(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command from a shell, where each warning is an error."""
     return subprocess.run(
         [sys.executable, "-W", "error", "manage.py", *words],
         cwd=ROOT,
-        env=environment(folder) | more,
+        env=environment(folder),
         capture_output=True,
         text=True,
         timeout=100,
@@ -34,13 +42,13 @@ def manage(folder: Path, *words: str, **more: str) -> subprocess.CompletedProces
 
 def test_nothing_is_to_be_said_about_it(tmp_path):
     for words in (["check", "--fail-level", "WARNING"], ["makemigrations", "--check"]):
-        done = manage(tmp_path, *words)
+        done = shell(tmp_path, *words)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "5 workflows in 3 files, no problems" in manage(tmp_path, "checkworkflows").stderr
 
 
 def test_its_own_tests_pass(tmp_path):
-    done = manage(tmp_path, "test", "example_project")
+    done = shell(tmp_path, "test", "example_project")
     assert done.returncode == 0, done.stderr
     assert "\nRan 6 tests" in done.stderr
 

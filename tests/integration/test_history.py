@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from io import StringIO
 from typing import Any
@@ -10,12 +14,15 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import AnonymousUser, Group, User
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models.signals import post_save, pre_save
 from django.test import Client
 
 import django_director
+from django_director.db.lock_limits import VERB_SECONDS
+from django_director.engine import history
 from django_director.exceptions import Conflict, Misuse
 from django_director.models import Run, Task
 from tests import factories
@@ -286,10 +293,113 @@ def test_without_the_admin_there_is_no_history(settings):
     assert not LogEntry.objects.exists()
 
 
-@pytest.mark.parametrize("verb", sorted(DONE.keys() - {"start", "relaunch"}))
+@pytest.mark.parametrize("verb", sorted(DONE.keys() - {"start"}))
 def test_a_row_that_was_deleted_meanwhile_is_a_conflict(verb):
     what = subject(verb)
     run = what if isinstance(what, Run) else what.run
     Run.objects.filter(pk=run.pk).delete()
     with pytest.raises(Conflict, match="is not there any more"):
         from_python(verb, what, None)
+
+
+has_locks = pytest.mark.skipif(connection.vendor == "sqlite", reason="skipped: SQLite locks whole databases only")
+inside_or_not = pytest.mark.parametrize("inside", [False, True], ids=["alone", "in_a_transaction"])
+LOCKED_TABLES = {"lines": LogEntry, "users": User, "kinds": ContentType}
+
+
+@contextlib.contextmanager
+def held_by_another_session(what: str, user: Any) -> Iterator[None]:
+    """Another session has locked a table of Django's, or the row of ``user``, or those of all content types."""
+    other = connection.copy()
+    rows = {"user": f"auth_user WHERE id = {user.pk}", "kind": "django_content_type"}
+    try:
+        with other.cursor() as cursor:
+            if what in rows:
+                cursor.execute("BEGIN")
+                cursor.execute(f"SELECT id FROM {rows[what]} FOR UPDATE")
+            elif connection.vendor == "postgresql":
+                cursor.execute("BEGIN")
+                cursor.execute(f"LOCK TABLE {LOCKED_TABLES[what]._meta.db_table} IN ACCESS EXCLUSIVE MODE")
+            else:
+                cursor.execute(f"LOCK TABLES {LOCKED_TABLES[what]._meta.db_table} WRITE")
+        yield
+    finally:
+        other.close()
+
+
+def limits_of_the_session() -> Any:
+    with connection.cursor() as cursor:
+        names = "lock_timeout" if connection.vendor == "postgresql" else "VARIABLES LIKE '%lock_wait_timeout'"
+        cursor.execute(f"SHOW {names}")
+        return cursor.fetchall()
+
+
+@has_locks
+@inside_or_not
+@pytest.mark.parametrize("verb", DONE)
+@pytest.mark.django_db(transaction=True)
+def test_no_operation_waits_long_for_its_line(verb, inside, caplog, monkeypatch):
+    monkeypatch.setattr(history, "LINE_SECONDS", 0.2)
+    what, root = subject(verb), factories.make_admin()
+    before, limits = rows(), limits_of_the_session()
+    with held_by_another_session("lines", root), caplog.at_level(logging.WARNING):
+        began = time.monotonic()
+        with transaction.atomic() if inside else nullcontext():
+            from_python(verb, what, root)
+            assert limits_of_the_session() == limits
+        took = time.monotonic() - began
+        assert rows() != before
+    assert took < VERB_SECONDS - 1
+    assert f"{DONE[verb].partition(' ')[0]}" in caplog.text
+    assert "can't be written into Django's history" in caplog.text
+    assert not LogEntry.objects.exists()
+    assert limits_of_the_session() == limits
+
+
+@has_locks
+@inside_or_not
+@pytest.mark.parametrize("locked", ["users", "user", "kinds", "kind"])
+@pytest.mark.parametrize("verb", ["start", "cancel"])
+@pytest.mark.django_db(transaction=True)
+def test_no_operation_waits_long_for_what_its_line_refers_to(verb, locked, inside, caplog, monkeypatch):
+    monkeypatch.setattr(history, "LINE_SECONDS", 0.2)
+    what, root = subject(verb), factories.make_admin()
+    before = rows()
+    ContentType.objects.clear_cache()
+    with held_by_another_session(locked, root), caplog.at_level(logging.WARNING):
+        began = time.monotonic()
+        with transaction.atomic() if inside else nullcontext():
+            from_python(verb, what, root)
+        took = time.monotonic() - began
+        assert rows() != before
+    assert took < VERB_SECONDS - 1
+    # MariaDB does not need the locked table of users for the foreign key, and writes the line.
+    assert ("can't be written into Django's history" in caplog.text) != LogEntry.objects.exists()
+
+
+@has_locks
+@inside_or_not
+@pytest.mark.django_db(transaction=True)
+def test_a_line_leaves_the_limits_of_the_session_as_they_were(inside):
+    run, root = subject("cancel"), factories.make_admin()
+    with transaction.atomic() if inside else nullcontext():
+        before = limits_of_the_session()
+        from_python("cancel", run, root)
+        assert limits_of_the_session() == before
+    assert lines() == expected("cancel", run, "python")
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="skipped: only PostgreSQL looks at the commit")
+@pytest.mark.django_db(transaction=True)
+def test_nobody_can_delete_the_user_of_a_line_before_its_transaction_commits():
+    run, root = subject("cancel"), factories.make_admin()
+    other = connection.copy()
+    try:
+        with transaction.atomic(), other.cursor() as cursor:
+            from_python("cancel", run, root)
+            cursor.execute("SET lock_timeout = '200ms'")
+            with pytest.raises(OperationalError, match="lock timeout"):
+                cursor.execute("DELETE FROM auth_user WHERE id = %s", [root.pk])
+    finally:
+        other.close()
+    assert lines() == expected("cancel", run, "python")

@@ -58,6 +58,12 @@ def give(*args: Any, **kwargs: Any) -> Any:
     return kwargs["payload"].get("value")
 
 
+@task(name="LONG_LIST")
+def give_a_long_list(*args: Any, **kwargs: Any) -> list[str]:
+    """Give as many texts of 98 characters as the payload says."""
+    return [f"{number:06}".ljust(98, "x") for number in range(kwargs["payload"]["size"])]
+
+
 @task(name="SET")
 def give_a_set(*args: Any, **kwargs: Any) -> Any:
     return {1, 2}

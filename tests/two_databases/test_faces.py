@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
@@ -18,6 +20,7 @@ from django_celery_beat.models import PeriodicTask
 from django_director import engine, testing
 from django_director.checks.static import check_database, check_routers
 from django_director.conf import director
+from django_director.db.lock_limits import VERB_SECONDS
 from django_director.models import Run, Task, Workflow
 from django_director.schedules import beat_rows
 from django_director.schedules.tasks import SENT_AT, run_workflow
@@ -51,6 +54,27 @@ def ask(user=None):
 def history_of(obj):
     entries = LogEntry.objects.filter(object_id=str(obj.pk)).order_by("pk")
     return [(entry.user.username, entry.change_message) for entry in entries]
+
+
+@pytest.mark.skipif(
+    connections["default"].vendor != "postgresql", reason="skipped: a lock that PostgreSQL can hold on a table"
+)
+@pytest.mark.django_db(transaction=True, databases="__all__")
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in_a_transaction"])
+def test_a_history_in_another_database_holds_nothing_up(root, inside, caplog):
+    other = connections["default"].copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("LOCK TABLE django_admin_log IN ACCESS EXCLUSIVE MODE")
+            began = time.monotonic()
+            with transaction.atomic() if inside else contextlib.nullcontext():
+                run = engine.start("two.ASK", user=root)
+            assert time.monotonic() - began < VERB_SECONDS - 1
+    finally:
+        other.close()
+    assert "can't be written into Django's history" in caplog.text
+    assert Run.objects.filter(pk=run.pk).exists()
 
 
 def test_the_setup_is_content():

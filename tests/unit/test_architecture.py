@@ -7,13 +7,13 @@ import re
 
 import pytest
 
-from scripts import draw_rooms
+from scripts import draw_rooms, package_imports
 
 PAGE = draw_rooms.PAGE.read_text()
 #: As `engine/outbox.py::publish`, in a link or not.
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)))
 PAGES = "\n".join(
-    path.read_text() for path in (*draw_rooms.PAGE.parent.glob("*.md"), draw_rooms.ROOT / "CONTRIBUTING.md")
+    path.read_text() for path in (*draw_rooms.PAGE.parent.glob("*.md"), package_imports.ROOT / "CONTRIBUTING.md")
 )
 MODULES = sorted(set(re.findall(r"`([\w/]+\.py)(?:::\w+)?`", PAGES)))
 FILES = sorted(set(re.findall(r"`((?:django_director|tests|docs|scripts)/[\w/.-]+)`", PAGES)))
@@ -26,7 +26,7 @@ def test_the_picture_and_the_tables_are_those_of_the_code():
 
 @pytest.mark.parametrize(("path", "name"), NAMED)
 def test_what_is_named_exists(path, name):
-    module = draw_rooms.PACKAGE / path
+    module = package_imports.PACKAGE / path
     assert module.exists(), f"{path} is not in the package"
     tree = ast.parse(module.read_text())
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -42,13 +42,15 @@ def assigned(tree):
 
 @pytest.mark.parametrize("path", MODULES)
 def test_named_modules_exist(path):
-    assert "KIND" in path or any((folder / path).exists() for folder in (draw_rooms.PACKAGE, draw_rooms.ROOT))
+    assert "KIND" in path or any(
+        (folder / path).exists() for folder in (package_imports.PACKAGE, package_imports.ROOT)
+    )
 
 
 @pytest.mark.parametrize("path", FILES)
 def test_files_of_the_recipes_exist(path):
     # In a recipe for something new the new file has a made-up name.
-    assert "KIND" in path or (draw_rooms.ROOT / path).exists()
+    assert "KIND" in path or (package_imports.ROOT / path).exists()
 
 
 def test_ten_steps_are_told():
@@ -74,7 +76,7 @@ def test_ten_steps_are_told():
 def test_every_import_is_seen(tmp_path, code, found):
     path = tmp_path / "module.py"
     path.write_text(code)
-    assert set(draw_rooms.imports("django_director.engine.module", path, draw_rooms.modules())) == found
+    assert set(package_imports.imports("django_director.engine.module", path, package_imports.modules())) == found
 
 
 def test_arrows_that_others_tell_are_left_out():

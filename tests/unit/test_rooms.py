@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
-import django_director
+from scripts.package_imports import FACE, PACKAGE, imported_names, imports, modules, room_of, syntax_tree
 
-PACKAGE = Path(django_director.__file__).parent
+FILES = modules()
 ORDER: list[set[str]] = [
     # Only `celery` imports the broker: it stands apart.
     {"broker"},
@@ -25,9 +23,9 @@ ORDER: list[set[str]] = [
     {"engine"},
     {"worker", "schedules"},
     {"presentation", "sync"},
-    {"", "celery"},
-    {"admin", "api", "management", "checks", "testing", "urls"},
-    {"apps", "pytest_plugin", "templatetags"},
+    {FACE, "celery"},
+    {"admin", "api", "management", "checks", "testing"},
+    {"apps", "pytest_plugin", "urls", "templatetags"},
 ]
 """Each room imports only from those before its own line; the faces, in the last line but one, never each other."""
 TOGETHER = (
@@ -45,7 +43,7 @@ MAY_IMPORT_CELERY = {
         "worker",
         "schedules",
         "sync",
-        "",
+        FACE,
         "celery",
         "management",
         "checks",
@@ -57,17 +55,8 @@ FACES_OF_ROOT = {
 }
 
 
-def name_of(path: Path) -> str:
-    """The dotted name of a file's module below the package; empty for the package itself."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-FILES = {name_of(path): path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts}
-
-
-def room(module: str) -> str:
-    return module.partition(".")[0]
+def imported(module: str) -> set[str]:
+    return set(imports(module, FILES[module], FILES))
 
 
 def line_of(name: str) -> int:
@@ -76,35 +65,14 @@ def line_of(name: str) -> int:
     return found[0]
 
 
-def imports(module: str) -> Iterator[str]:
-    """What of the package a module imports anywhere in its text, as names of modules."""
-    path = FILES[module]
-    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-            yield from (name.partition(".")[2] for name in names if name.split(".")[0] == PACKAGE.name)
-        elif isinstance(node, ast.ImportFrom) and (base := _base(node, package)) is not None:
-            for alias in node.names:
-                inner = f"{base}.{alias.name}".lstrip(".")
-                yield inner if inner in FILES else base
-
-
-def _base(node: ast.ImportFrom, package: list[str]) -> str | None:
-    written = (node.module or "").split(".") if node.module else []
-    if node.level:
-        return ".".join([part for part in package[: len(package) - node.level + 1] if part] + written)
-    return ".".join(written[1:]) if written[:1] == [PACKAGE.name] else None
-
-
 def test_a_room_imports_only_from_those_before_it():
     wrong = []
     for module in FILES:
-        own = room(module)
-        for other in {room(name) for name in imports(module)} - {own}:
+        own = room_of(module)
+        for other in {room_of(name) for name in imported(module)} - {own}:
             is_before = line_of(other) < line_of(own)
             if not is_before and not any({own, other} <= line for line in TOGETHER):
-                wrong.append(f"{module or '__init__'} imports {other or '__init__'}")
+                wrong.append(f"{module} imports {other}")
             if other == "broker" and own != "celery":
                 wrong.append(f"{module} imports broker, which only celery may")
     assert not wrong
@@ -112,7 +80,7 @@ def test_a_room_imports_only_from_those_before_it():
 
 def test_no_modules_import_each_other_in_a_circle():
     # A package's `__init__` is imported with each of its modules: only what it imports itself is an arrow.
-    arrows = {module: set(imports(module)) - {module} for module in FILES}
+    arrows = {module: set(imported(module)) for module in FILES}
     try:
         TopologicalSorter(arrows).prepare()
     except CycleError as error:
@@ -120,15 +88,12 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 def test_only_some_rooms_know_celery():
-    wrong = []
-    for module, path in FILES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module or ""]
-            if any(name.split(".")[0] == "celery" for name in names) and room(module) not in MAY_IMPORT_CELERY:
-                wrong.append(module)
-    assert not wrong
+    knowing = {
+        module
+        for module, path in FILES.items()
+        if any(name.split(".")[0] == "celery" for name in imported_names(module, path))
+    }
+    assert {module for module in knowing if room_of(module) not in MAY_IMPORT_CELERY} == set()
 
 
 def test_the_root_has_only_faces():
@@ -140,7 +105,7 @@ def test_each_room_says_what_it_owns():
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("__init__.py")
         if not {"migrations", "management"} & set(path.parts)
-        and len(ast.get_docstring(ast.parse(path.read_text())) or "") < 20
+        and len(ast.get_docstring(syntax_tree(path)) or "") < 20
     ]
     assert not silent
 
@@ -150,8 +115,8 @@ def test_statuses_are_spelt_in_one_place():
     wrong = [
         f"{path.relative_to(PACKAGE)}:{node.lineno}"
         for module, path in FILES.items()
-        if room(module) not in {"status", "drawing"}
-        for node in ast.walk(ast.parse(path.read_text()))
+        if room_of(module) not in {"status", "drawing"}
+        for node in ast.walk(syntax_tree(path))
         if isinstance(node, ast.Constant) and node.value in words
     ]
     assert not wrong

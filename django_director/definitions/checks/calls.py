@@ -7,7 +7,7 @@ from typing import Final
 
 from django_director.common.suggestions import MAX_HINTS, question
 from django_director.definitions.cycles import cycle_text, find_order
-from django_director.definitions.model import Definition
+from django_director.definitions.definition import Definition
 from django_director.definitions.payloads import errors_of
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import at, plain

@@ -7,8 +7,8 @@ from typing import Final
 
 from django_director.common.problems import Problem
 from django_director.common.suggestions import question
+from django_director.definitions.definition import Definition, Step, TaskStep
 from django_director.definitions.kinds import Container
-from django_director.definitions.model import Definition, Step, TaskStep
 from django_director.definitions.source import codes
 
 Refused = Callable[[str, str], str | None]

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 
 from django_director.common.problems import Problem
 from django_director.common.suggestions import MAX_HINTS, question
+from django_director.definitions.definition import Definition
 from django_director.definitions.kinds import ApprovalStep
-from django_director.definitions.model import Definition
 from django_director.definitions.source import codes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from django_director.common.problems import Place, Problem
-from django_director.definitions.model import Definition, Retry
+from django_director.definitions.definition import Definition, Retry
 from django_director.definitions.source import codes
 
 Load = Callable[[str], object]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from django_director.definitions.definition import Definition, Step, TaskStep
 from django_director.definitions.kinds import Container
-from django_director.definitions.model import Definition, Step, TaskStep
 
 
 def with_upstream(definition: Definition) -> Iterator[tuple[TaskStep, bool]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django_director.definitions.model import Retry
+from django_director.definitions.definition import Retry
 from django_director.definitions.source.nodes import ListNode, Node
 from django_director.definitions.source.report import Report
 from django_director.definitions.trigger_rules import NONE_FAILED

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from django_director.definitions import trigger_rules
-from django_director.definitions.model import Retry
+from django_director.definitions.definition import Retry
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import ListNode, MappingNode, describe
 from django_director.definitions.source.report import Report

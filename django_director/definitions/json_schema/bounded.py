@@ -20,7 +20,7 @@ from django_director.common.patterns import BadPattern, compile_pattern
 
 from .keywords import REPLACED
 from .parts import Resolver, Validator, part_of
-from .work import work
+from .work import present_work
 
 FORMATS = FormatChecker(formats=())
 """The formats that schemas themselves must have; formats of payloads are not checked."""
@@ -45,7 +45,7 @@ def bounded(kind: Any) -> Any:
     evolve, iter_errors = made.evolve, made.iter_errors
 
     def watched(self: Any, instance: object, _schema: object = None) -> Iterator[ValidationError]:
-        work().check_time()
+        present_work().check_time()
         return iter_errors(self, instance)  # type: ignore[no-any-return]
 
     made.iter_errors = watched

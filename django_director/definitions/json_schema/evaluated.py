@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .parts import Validator, is_valid, part_of, target_of
-from .work import work
+from .work import present_work
 
 
 def evaluated_keys(validator: Validator, instance: dict[str, Any], schema: object) -> set[str]:
@@ -17,7 +17,7 @@ def evaluated_keys(validator: Validator, instance: dict[str, Any], schema: objec
             return set(instance)
         found |= part.get("properties", {}).keys() & instance.keys()
         for expression in part.get("patternProperties", {}):
-            found |= {key for key in instance if work().is_found(expression, key)}
+            found |= {key for key in instance if present_work().is_found(expression, key)}
     return found
 
 
@@ -39,7 +39,7 @@ def evaluated_items(validator: Validator, instance: list[Any], schema: object) -
 
 def _holding(validator: Validator, instance: object, schema: object) -> Iterator[tuple[Validator, dict[str, Any]]]:
     """Return the schema and those of its branches that hold for the value, each with its validator."""
-    work().check_time()
+    present_work().check_time()
     if not isinstance(schema, dict):
         return
     yield validator, schema

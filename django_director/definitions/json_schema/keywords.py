@@ -15,7 +15,7 @@ from jsonschema.exceptions import ValidationError
 
 from .evaluated import evaluated_items, evaluated_keys
 from .parts import Validator, is_valid, target_of
-from .work import work
+from .work import present_work
 
 Errors = Iterator[ValidationError]
 Schema = Mapping[str, Any]
@@ -49,7 +49,7 @@ def unique_items(validator: Validator, is_asked: bool, instance: object, schema:
         return
     seen: dict[str, int] = {}
     for index, item in enumerate(instance):
-        work().check_time()
+        present_work().check_time()
         first = seen.setdefault(canonical(item), index)
         if first != index:
             yield ValidationError(f"items {first} and {index} are equal")
@@ -57,7 +57,7 @@ def unique_items(validator: Validator, is_asked: bool, instance: object, schema:
 
 
 def enum(validator: Validator, values: list[object], instance: object, schema: Schema) -> Errors:
-    kept = work().choices
+    kept = present_work().choices
     if id(values) not in kept:
         kept[id(values)] = values, frozenset(map(canonical, values))
     if canonical(instance) not in kept[id(values)][1]:
@@ -82,7 +82,7 @@ def _exact(number: float) -> int | Fraction:
 
 
 def pattern(validator: Validator, expression: str, instance: object, schema: Schema) -> Errors:
-    if isinstance(instance, str) and not work().is_found(expression, instance):
+    if isinstance(instance, str) and not present_work().is_found(expression, instance):
         yield ValidationError("")
 
 
@@ -93,7 +93,7 @@ def pattern_properties(
         return
     for expression, part in patterns.items():
         for key, value in instance.items():
-            if work().is_found(expression, key):
+            if present_work().is_found(expression, key):
                 yield from validator.descend(value, part, path=key, schema_path=expression)
 
 
@@ -104,7 +104,7 @@ def additional_properties(validator: Validator, part: object, instance: object, 
     further = [
         key
         for key in instance
-        if key not in known and not any(work().is_found(expression, key) for expression in patterns)
+        if key not in known and not any(present_work().is_found(expression, key) for expression in patterns)
     ]
     if isinstance(part, dict):
         for key in further:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from jsonschema.exceptions import ValidationError
 from referencing.jsonschema import lookup_recursive_ref
 
-from .work import work
+from .work import present_work
 
 if TYPE_CHECKING:
     from referencing import _core
@@ -46,7 +46,7 @@ class Validator(Protocol):
 def part_of(validator: Validator, schema: object, resolver: Resolver | None = None) -> Validator:
     """Return the validator of a part of the schema of ``validator``."""
     begun = validator._resolver if resolver is None else resolver
-    kept, key = work().parts, (type(validator), id(schema), id(begun))
+    kept, key = present_work().parts, (type(validator), id(schema), id(begun))
     found = kept.get(key)
     if found is None:
         inside = begun if resolver is not None else begun.in_subresource(validator.RESOURCE(schema))
@@ -62,7 +62,7 @@ def target_of(validator: Validator, address: str | None) -> tuple[Any, Any]:
     Raises ``referencing.exceptions.Unresolvable``.
     """
     begun = validator._resolver
-    kept, key = work().targets, (id(begun), address or "")
+    kept, key = present_work().targets, (id(begun), address or "")
     found = kept.get(key) if address else None
     if found is None:
         target = begun.lookup(address) if address else lookup_recursive_ref(begun)

@@ -57,7 +57,7 @@ _work: ContextVar[Work] = ContextVar("django_director_work")
 
 
 @contextlib.contextmanager
-def limited() -> Iterator[None]:
+def limited_work() -> Iterator[None]:
     """Bound the work of the block. A block within another one shares what that has left."""
     if _work.get(None) is not None:
         yield
@@ -69,11 +69,11 @@ def limited() -> Iterator[None]:
         _work.reset(token)
 
 
-def work() -> Work:
+def present_work() -> Work:
     """Return the work that is bounded now."""
     return _work.get()
 
 
-def why(error: TooMuchWork | PatternTooSlow) -> str:
+def explain_giving_up(error: TooMuchWork | PatternTooSlow) -> str:
     """Return what a person is told when a check was given up; it quotes nothing of the payload."""
     return str(error) or TOO_LONG

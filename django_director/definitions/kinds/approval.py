@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
+from django_director.definitions.definition import Seconds, Step
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.options import COMMON_KEYS
 from django_director.definitions.fields.plain_values import read_duration, read_text, read_word
-from django_director.definitions.model import Seconds, Step
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode
 from django_director.definitions.source.report import Report

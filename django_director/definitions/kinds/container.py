@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, cast
 
+from django_director.definitions.definition import Step
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.options import COMMON_KEYS, read_list_of_steps
-from django_director.definitions.model import Step
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import MappingNode
 from django_director.definitions.source.report import Report

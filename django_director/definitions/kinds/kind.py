@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
+from django_director.definitions.definition import Step
 from django_director.definitions.fields.drafts import Draft, ReadSteps
-from django_director.definitions.model import Step
 from django_director.definitions.source import foreign_words
 from django_director.definitions.source.foreign_words import Words
 from django_director.definitions.source.nodes import MappingNode

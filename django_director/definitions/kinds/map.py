@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from django_director.definitions.definition import Step, TaskStep
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.expressions import read_expression
 from django_director.definitions.fields.options import TASK_KEYS, read_list_of_steps, read_task_options
 from django_director.definitions.fields.plain_values import MAX_INT, read_text, read_whole
 from django_director.definitions.fields.scopes import IN_MAP
-from django_director.definitions.model import Step, TaskStep
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import ListNode, MappingNode, Node, ScalarNode, describe
 from django_director.definitions.source.report import Report

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+from django_director.definitions.definition import Retry, Step, TaskStep
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.options import TASK_KEYS, read_task_options
 from django_director.definitions.fields.plain_values import read_text
-from django_director.definitions.model import Retry, Step, TaskStep
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import MappingNode, describe, text_of
 from django_director.definitions.source.report import Report

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from django_director.definitions.definition import Seconds, Step
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.expressions import (
     Use,
@@ -16,7 +17,6 @@ from django_director.definitions.fields.expressions import (
 )
 from django_director.definitions.fields.options import COMMON_KEYS
 from django_director.definitions.fields.plain_values import read_duration
-from django_director.definitions.model import Seconds, Step
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode, ScalarNode, describe, text_of
 from django_director.definitions.source.report import Report

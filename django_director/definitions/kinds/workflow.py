@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
+from django_director.definitions.definition import Seconds, Step
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.expressions import bare_hint, expressions_in, read_template
 from django_director.definitions.fields.options import COMMON_KEYS
 from django_director.definitions.fields.plain_values import read_duration, read_text
-from django_director.definitions.model import Seconds, Step
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode
 from django_director.definitions.source.report import Report

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django_director.definitions.definition import Step, TaskStep
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.kinds import KINDS
-from django_director.definitions.model import Step, TaskStep
 from django_director.definitions.source.report import Report
 
 from .policies import Defaults
-from .queues import Queues
+from .queue_rules import Queues
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def read_without_options(key: ScalarNode, body: Node, report: Report) -> Draft:
     report.error(codes.STEP_OPTIONS, body, message, _options_hint(name, text))
     if name in (*_NAMES, "task") and text:
         return Draft(name=text, kind="task", task=text, node=body)
-    report.lose(text)
+    report.mark_unread(text)
     return Draft(name=name, kind="task", node=key)
 
 
@@ -69,7 +69,7 @@ def read_many_keys(node: MappingNode, report: Report, read: Read) -> Draft | Non
     message = f"the step has {len(names)} keys, {listed}, and must have one"
     hint, key = _meant(entries)
     report.error(codes.STEP_KEYS, node, message, hint)
-    report.lose(*names)
+    report.mark_unread(*names)
     if key is None:
         return None
     rest = {name: entry for name, entry in node.entries.items() if key not in (entry.key, entry.value)}

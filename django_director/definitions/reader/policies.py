@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django_director.common.json_values import JsonValue
+from django_director.definitions.definition import ON_CONFLICT, Concurrency, Retry
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.fields.expressions import Use, read_expression
 from django_director.definitions.fields.options import RUNNING_KEYS, read_priority, read_retry
@@ -19,7 +20,6 @@ from django_director.definitions.fields.plain_values import (
     read_word,
 )
 from django_director.definitions.fields.scopes import AT_START, IN_STEP, check_use
-from django_director.definitions.model import ON_CONFLICT, Concurrency, Retry
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import MappingNode, Node, describe
 from django_director.definitions.source.report import Report

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from django_director.common.json_values import JsonValue
 from django_director.common.suggestions import did_you_mean
+from django_director.definitions.definition import Retention, Schedule
 from django_director.definitions.fields.expressions import note_text
 from django_director.definitions.fields.plain_values import MAX_INT, parse_duration, read_flag, read_text
-from django_director.definitions.model import Retention, Schedule
 from django_director.definitions.payloads import Schema, errors_of
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.misreadings import note_misread

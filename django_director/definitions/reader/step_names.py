@@ -110,7 +110,7 @@ class Names:
             hint = "give the one that is meant an id of its own: `ID: {task: …}`"
             report.error(codes.SEVERAL_STEPS, node, message, hint)
             return None
-        if target is None and not report.has_lost(name):
+        if target is None and not report.is_unread(name):
             report.error(codes.UNKNOWN_STEP, node, f"no step is called “{name}”", self.hint(name), about=name)
         return target
 

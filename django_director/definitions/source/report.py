@@ -33,7 +33,7 @@ class Budget:
     """The places of values that YAML reads otherwise than they look, which have been reported."""
     steps: dict[str | None, frozenset[str]] = field(default_factory=dict)
     """The names of the steps by workflow, once somebody has asked for them."""
-    lost: set[tuple[str | None, str]] = field(default_factory=set)
+    unread: set[tuple[str | None, str]] = field(default_factory=set)
     """Workflows and the names of their steps that could not be read, so that nothing else is said of these."""
 
 
@@ -93,12 +93,12 @@ class Report:
     def note(self, code: str, node: Node | None, message: str, hint: str, *, about: str = "") -> None:
         self._add(code, node, message, hint, "note", about)
 
-    def lose(self, *names: str) -> None:
+    def mark_unread(self, *names: str) -> None:
         """Remember steps that could not be read, and whose mistakes have been reported."""
-        self.budget.lost.update((self.workflow, name) for name in names)
+        self.budget.unread.update((self.workflow, name) for name in names)
 
-    def has_lost(self, name: str) -> bool:
-        return (self.workflow, name) in self.budget.lost
+    def is_unread(self, name: str) -> bool:
+        return (self.workflow, name) in self.budget.unread
 
     def _add(self, code: str, node: Node | None, message: str, hint: str, level: str, about: str) -> None:
         if code in _OF_VALUES and node is not None and (node.line, node.column) in self.budget.misread:

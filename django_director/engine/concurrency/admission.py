@@ -20,7 +20,6 @@ from django.db.models.functions import Coalesce
 from django_director.common import failpoints
 from django_director.conf import director
 from django_director.db.functions import Now, later
-from django_director.db.lock_limits import each
 from django_director.db.transactions import (
     BATCH,
     after_commit,
@@ -30,6 +29,7 @@ from django_director.db.transactions import (
 )
 from django_director.definitions import Concurrency
 from django_director.engine import outbox, reactions, stopping, transitions
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.flow import advance, item_rows
 from django_director.engine.outbox import RunRef
 from django_director.graph import replay, roots_of
@@ -47,7 +47,7 @@ def try_start(run: Run) -> None:
     Call this, and ``fill``, outside of transactions: others would wait for what the transaction has locked.
     """
     fill(run.workflow_id, run.concurrency_key)
-    found: Run | None = statement(_with_version(Run.objects.wanting().filter(pk=run.pk)).first)
+    found: Run | None = statement(_with_version(Run.objects.awaiting_slot().filter(pk=run.pk)).first)
     if found is None:
         return
     on_conflict = policy(found).on_conflict
@@ -76,7 +76,7 @@ def fill(workflow_id: int, key: str | None) -> int:
     started = 0
     runs = Run.objects.of_key(workflow_id, key)
     for _ in range(BATCH):
-        run: Run | None = statement(_with_version(runs.wanting().order_by("queued_at", "pk")).first)
+        run: Run | None = statement(_with_version(runs.awaiting_slot().order_by("queued_at", "pk")).first)
         if run is None:
             break
         slot = _free_slot(run)
@@ -96,7 +96,7 @@ def admit_due() -> int:
     period = poll_period()
     _postpone(list(first), period)
     _postpone([run.pk for run in runs if run.pk not in first], period * SELDOM)
-    return each(filter(_has_chance, runs), _admit, lambda run: run.pk)
+    return work_on_each(filter(_has_chance, runs), _admit, lambda run: run.pk)
 
 
 def _admit(run: Run) -> int:
@@ -135,7 +135,7 @@ def _with_version(runs: RunQuerySet) -> RunQuerySet:
 
 
 def _holders(run: Run) -> RunQuerySet:
-    holders: RunQuerySet = Run.objects.of_key(run.workflow_id, run.concurrency_key).holding()
+    holders: RunQuerySet = Run.objects.of_key(run.workflow_id, run.concurrency_key).holding_slot()
     return holders
 
 
@@ -158,7 +158,7 @@ def _take(run: Run, slot: int) -> bool:
 @in_transaction()
 def _write_admission(run: Run, slot: int) -> bool:
     graph = run.version.graph
-    wanting = Run.objects.wanting().filter(pk=run.pk, generation=run.generation)
+    wanting = Run.objects.awaiting_slot().filter(pk=run.pk, generation=run.generation)
     if not wanting.update(**transitions.run_admitted(slot, _deadline(run, graph.definition.timeout))):
         return False
     failpoints.point("admit.updated")
@@ -195,8 +195,8 @@ def _postpone(chosen: list[UUID], seconds: float) -> None:
 
 def _with_chances(runs: RunQuerySet) -> RunQuerySet:
     own = Run.objects.of_key(OuterRef("workflow_id"), OuterRef("concurrency_key"))
-    held = own.holding().order_by().values("workflow_id").annotate(number=Count("pk")).values("number")
-    before = own.wanting().queued_before(OuterRef("queued_at"), OuterRef("pk"))
+    held = own.holding_slot().order_by().values("workflow_id").annotate(number=Count("pk")).values("number")
+    before = own.awaiting_slot().queued_before(OuterRef("queued_at"), OuterRef("pk"))
     found: RunQuerySet = runs.annotate(held=Coalesce(Subquery(held), 0), has_before=Exists(before))
     return found
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from sys import intern
 from typing import Final
 from uuid import UUID
 
 from django.db.models import F
 
 from django_director.common import ids
-from django_director.db.lock_limits import each
 from django_director.db.transactions import in_transaction
 from django_director.engine import outbox, transitions
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, items
 from django_director.graph.items import Items, Place
@@ -34,7 +35,8 @@ def read_items(run_id: UUID, graph: Graph, node: Node, count: int) -> Items:
 def statuses(run_id: UUID, node: Node) -> dict[Place, str]:
     """Return the statuses of the tasks for all items of a map, by item and position."""
     rows = inside(run_id, node).values_list("map_index", "position", "status").order_by()
-    return {(index, position): status for index, position, status in rows.iterator()}
+    # One text for each status: the driver makes one for each row.
+    return {(index, position): intern(status) for index, position, status in rows.iterator()}
 
 
 def inside(run_id: UUID, node: Node) -> TaskQuerySet:
@@ -43,6 +45,14 @@ def inside(run_id: UUID, node: Node) -> TaskQuerySet:
     first, end = node.body
     tasks: TaskQuerySet = Task.objects.filter(run_id=run_id, position__gte=first, position__lt=end)
     return tasks
+
+
+def delete(run_id: UUID, node: Node) -> None:
+    """Delete the tasks for the items of a map. What refers to them goes by Django's own rules."""
+    rows = inside(run_id, node).order_by()
+    # Only ids are loaded, and only a part of them at a time.
+    while chosen := list(rows.values_list("pk", flat=True)[: outbox.CHUNK]):
+        Task.objects.filter(pk__in=chosen).only("pk").delete()
 
 
 def waiting_maps(run_id: UUID) -> dict[int, int]:
@@ -115,7 +125,7 @@ def top_up() -> int:
         graph = graph_of(content_hash)
         limited = [node for node in graph.maps.values() if node.max_parallel is not None]
         runs = _running(pk) if limited else ()
-        released += each(runs, partial(_top_up_run, graph=graph, limited=limited), lambda run: run.pk)
+        released += work_on_each(runs, partial(_top_up_run, graph=graph, limited=limited), lambda run: run.pk)
     return released
 
 
@@ -138,7 +148,7 @@ def _top_up(run: Run, graph: Graph, node: Node) -> int:
 
 @in_transaction()
 def _continue_map(run: Run, graph: Graph, node: Node, count: int) -> None:
-    if not _lock(run.pk, node):
+    if not _has_work(run.pk, graph, node) or not _lock(run.pk, node):
         return
     found = read_items(run.pk, graph, node, count)
     begin_items(run, graph, node, found)
@@ -146,6 +156,17 @@ def _continue_map(run: Run, graph: Graph, node: Node, count: int) -> None:
         # What has ended since the stop was not counted.
         remove_counters(run.pk, node)
         write_counters(run.pk, node, found, count)
+
+
+def _has_work(run_id: UUID, graph: Graph, node: Node) -> bool:
+    """Whether something of a map is to be queued or settled: not while it waits for items that run to their end.
+
+    The supervisor asks again and again, and must not read the statuses of all items each time.
+    """
+    assert node.body is not None
+    if any(graph.node(position).runs_on for position in range(*node.body)):
+        return True
+    return not inside(run_id, node).active().exclude(status=TaskStatus.PENDING).exists()
 
 
 def _lock(run_id: UUID, node: Node) -> int:

@@ -65,8 +65,8 @@ def settle_places(run_id: UUID, settled: Mapping[TaskStatus, list[Place]]) -> No
     """Write the statuses of tasks in maps that never run."""
     for status, places in settled.items():
         for start in range(0, len(places), outbox.CHUNK):
-            chosen = [ids.item_id(run_id, p, index) for index, p in places[start : start + outbox.CHUNK]]
-            Task.objects.filter(pk__in=chosen).pending().update(**transitions.settled(status))
+            chosen = Task.objects.at_places(run_id, places[start : start + outbox.CHUNK])
+            chosen.pending().update(**transitions.settled(status))
 
 
 def end_map(run: RunRef, graph: Graph, node: Node, status: TaskStatus, failed: int, count: int) -> bool:

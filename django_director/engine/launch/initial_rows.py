@@ -17,7 +17,7 @@ from django_director.db.bulk_inserts import BATCH, Insert, InsertMany, InsertTre
 from django_director.db.compiled import UUID_FIELD, Param, can_pair, prepared, waiting_at_most
 from django_director.db.functions import Now, later
 from django_director.db.lock_limits import row_seconds
-from django_director.engine import history, outbox, transitions
+from django_director.engine import outbox, transitions
 from django_director.engine.flow import gates
 from django_director.graph import Graph, Span, roots_of, start_of
 from django_director.models import Gate, Run, Task
@@ -61,21 +61,18 @@ def insert_run(run: Run, timeout: float | None, not_before: datetime | None) -> 
     _started(run, inserting.execute(**values), timeout)
 
 
-def insert_at_once(run: Run, graph: Graph, note: history.Note | None) -> None:
-    """Insert a run with all its tasks and gates, and a line in Django's history, in one statement.
+def insert_at_once(run: Run, graph: Graph) -> None:
+    """Insert a run with all its tasks and gates in one statement.
 
     For PostgreSQL, ``BATCH`` tasks at most, and a run that begins now.
     """
     timeout = graph.definition.timeout
     given, values = _given(run)
-    inserting = _inserting_tree(
-        given, run.is_finished, timeout, bool(graph.gates), note is not None, row_seconds()
-    )
+    inserting = _inserting_tree(given, run.is_finished, timeout, bool(graph.gates), row_seconds())
     values |= {
         "run": run.pk,
         "tasks": rows_as_text(list(_task_rows(run.pk, graph, _states(graph, str, _ready_states(str, None))))),
         "gates": rows_as_text(list(gates.gate_rows(graph, start_of(graph).tallies))),
-        **(note.values if note else {}),
     }
     _started(run, inserting.execute(**values), timeout)
 
@@ -160,14 +157,11 @@ def _inserting_tree(
     is_finished: bool,
     timeout: float | None,
     has_gates: bool,
-    has_note: bool,
     lock_seconds: float | None,
 ) -> InsertTree:
     parts = [InsertMany(Task, TASK_COLUMNS, given_as="tasks", elapsed=ELAPSED, run_id=RUN).statement]
     if has_gates:
         parts.append(InsertMany(Gate, gates.COLUMNS, given_as="gates", run_id=RUN).statement)
-    if has_note:
-        parts.append(history.noting())
     return InsertTree(_inserting_run(given, is_finished, timeout, lock_seconds), *parts)
 
 

@@ -31,7 +31,6 @@ class Order:
     timeout: float | None = None
     """Seconds that the run may take; the limit of its definition counts too."""
     publish: bool = True
-    note: str = ""
 
 
 def make_order(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from django_director.engine import history
-from django_director.engine.arguments import checked_comment, checked_key, checked_run, checked_user, checked_via
-from django_director.exceptions import InvalidPayload
+from django_director.engine.arguments import checked_columns, checked_run, checked_version, checked_via
+from django_director.exceptions import Conflict, InvalidPayload
 from django_director.masking.values import MASKED, holds_mask, mask, restore
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.models.users import User
@@ -17,8 +17,6 @@ from django_director.models.users import User
 from .named_workflows import current_version
 from .orders import checked_payload
 from .start import start_version
-
-VERSIONS: Final = ("current", "same")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +47,14 @@ def relaunch(
 
     ``version`` is ``current`` or ``same`` (the one ``run`` had). A second call with the same
     ``idempotency_key`` returns the run of the first. The history of the new run says ``via`` what ``user`` did it.
-    Raises as ``start`` does.
+    Raises as ``start`` does, and ``Conflict`` for a run that was deleted meanwhile.
     """
+    given = checked_columns("relaunch", user=user, comment=comment, idempotency_key=idempotency_key)
+    chosen = relaunch_version(run, version)
+    note = history.line("relaunch", checked_via(via), of=run)
+    source: dict[str, Any] = {"trigger": "relaunch", "relaunched_from": run}
     with _unquoted(payload is None):
-        return start_version(
-            relaunch_version(run, version),
-            run.payload if payload is None else payload,
-            user=checked_user(user, "relaunch"),
-            comment=checked_comment(comment),
-            idempotency_key=checked_key(idempotency_key),
-            trigger="relaunch",
-            relaunched_from=run,
-            note=history.line("relaunch", checked_via(via), of=run),
-        )
+        return start_version(chosen, run.payload if payload is None else payload, note=note, **given, **source)
 
 
 def preview_relaunch(run: Run, payload: object = None, *, version: str = "current") -> RelaunchPreview:
@@ -106,11 +99,16 @@ def _unquoted(is_stored: bool) -> Iterator[None]:
 
 
 def relaunch_version(run: Run, version: str) -> WorkflowVersion:
-    """Return the version that a relaunch takes. Raises ``InactiveWorkflow``, and ``Misuse``."""
+    """Return the version that a relaunch takes.
+
+    Raises ``InactiveWorkflow``, ``Misuse``, and ``Conflict`` for a run that was deleted meanwhile.
+    """
     checked_run(run, "relaunch")
-    if version not in VERSIONS:
-        raise ValueError(f"version must be “current” or “same”, not {version!r}")
+    checked_version(version)
+    # By the run's row, which a new run refers to.
+    workflow = Workflow.objects.select_related("current_version").filter(runs=run.pk).first()
+    if workflow is None:
+        raise Conflict(f"run {run.pk} is not there any more")
     # A workflow that has left the files can't be started any more, in whatever version.
-    workflow = Workflow.objects.select_related("current_version").get(pk=run.workflow_id)
     current = current_version(workflow)
     return run.version if version == "same" else current

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from django.db import IntegrityError, OperationalError, ProgrammingError
+from django.db import IntegrityError, OperationalError
 
 from django_director import signals
 from django_director.common import failpoints
@@ -17,21 +16,10 @@ from django_director.db.lock_limits import met_lock
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import after_commit, connection, statement, transact
 from django_director.engine import history, outbox, reactions
-from django_director.engine.arguments import (
-    checked_comment,
-    checked_key,
-    checked_moment,
-    checked_name,
-    checked_text,
-    checked_trigger,
-    checked_user,
-    checked_via,
-)
+from django_director.engine.arguments import checked_columns, checked_moment, checked_name, checked_via
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import gates, hooks
-from django_director.exceptions import (
-    LockedRow,
-)
+from django_director.exceptions import Conflict, LockedRow
 from django_director.graph import Span, roots_of, start_of
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.models.users import User
@@ -71,20 +59,12 @@ def start(
     ``DirectorError`` for a key that is not 1 to 200 printable characters, and ``Misuse``, a ``TypeError``, for an
     argument of another type.
     """
-    return start_version(
-        named_workflows.current_version(checked_name(name)),
-        payload,
-        not_before=checked_moment("not_before", not_before),
-        publish=publish,
-        note=history.line("start", checked_via(via)),
-        comment=checked_comment(comment),
-        user=checked_user(user, "start"),
-        idempotency_key=checked_key(idempotency_key),
-        trigger=checked_trigger(trigger),
-        schedule=checked_text("schedule", schedule),
-        scheduled_for=checked_moment("scheduled_for", scheduled_for),
-        sent_at=checked_moment("sent_at", sent_at),
-    )
+    given = checked_columns("start", user=user, comment=comment, idempotency_key=idempotency_key, trigger=trigger)
+    slot = checked_columns("start", schedule=schedule, scheduled_for=scheduled_for, sent_at=sent_at)
+    not_before = checked_moment("not_before", not_before)
+    note = history.line("start", checked_via(via))
+    version = named_workflows.current_version(checked_name(name))
+    return start_version(version, payload, not_before=not_before, publish=publish, note=note, **given, **slot)
 
 
 def start_version(
@@ -96,33 +76,44 @@ def start_version(
     note: str = "",
     **fields: Any,
 ) -> Run:
-    """Start a run of one version; ``fields`` are columns of the run."""
-    made = replace(
-        orders.make_order(version, payload, **fields), not_before=not_before, publish=publish, note=note
-    )
+    """Start a run of one version; ``fields`` are columns of the run, ``note`` is its line in Django's history."""
+    made = replace(orders.make_order(version, payload, **fields), not_before=not_before, publish=publish)
     earlier = orders.earlier_run(made)
     if earlier is not None:
         return earlier
     made = orders.with_key(made)
     try:
-        run, is_noted = _insert(made)
+        run = _insert(made)
     except IntegrityError:
-        # Our own commit, whose answer was lost; or somebody else used the key between our look and our insert.
-        earlier = Run.objects.select_related("workflow", "version").filter(pk=made.run_id).first()
-        earlier = earlier or orders.earlier_run(made)
-        if earlier is None:
-            raise
-        return earlier
+        committed = Run.objects.select_related("workflow", "version").filter(pk=made.run_id).first()
+        if committed is None:
+            # Somebody else has used the key between our look and our insert.
+            earlier = orders.earlier_run(made)
+            if earlier is None:
+                _check_still_there(made)
+                raise
+            return earlier
+        # The answer to our own commit was lost.
+        run = committed
     except OperationalError as error:
         if not met_lock(error):
             raise
         raise LockedRow(f"the workflow “{version.workflow.name}”") from error
-    if note and not is_noted:
+    if note:
         history.record(made.fields.get("user"), run, note)
     if run.status == RunStatus.PENDING and not connection().in_atomic_block:
         # The run may have got its slot since.
         run.refresh_from_db(fields=_CHANGING)
     return run
+
+
+def _check_still_there(order: Order) -> None:
+    """Raise ``Conflict`` if what a new run refers to was deleted meanwhile."""
+    old = order.fields.get("relaunched_from")
+    if old is not None and not Run.objects.filter(pk=old.pk).exists():
+        raise Conflict(f"run {old.pk} is not there any more")
+    if not WorkflowVersion.objects.filter(pk=order.version.pk).exists():
+        raise Conflict(f"the workflow “{order.version.workflow.name}” is not there any more")
 
 
 def counts_at_start(run: Run) -> dict[str, int] | None:
@@ -144,17 +135,13 @@ def _size(spans: Iterable[Span]) -> int:
     return sum(stop - start for start, stop in spans)
 
 
-def _insert(order: Order) -> tuple[Run, bool]:
-    """Insert an ordered run with all its rows; return it, and whether its line in the history was written too."""
+def _insert(order: Order) -> Run:
+    """Insert an ordered run with all its rows, and begin it."""
     if not _fits_at_once(order):
-        return transact(partial(insert, order)), False
+        return transact(partial(insert, order))
     # Inside a caller's transaction what the database refuses needs a savepoint.
     once = transact if connection().in_atomic_block else statement
-    if order.note and history.can_note(order.fields.get("user")):
-        # What the history refuses must not be what keeps a run from starting.
-        with contextlib.suppress(IntegrityError, ProgrammingError):
-            return once(partial(_insert_at_once, order, has_note=True)), True
-    return once(partial(_insert_at_once, order)), False
+    return once(partial(_insert_at_once, order))
 
 
 def _fits_at_once(order: Order) -> bool:
@@ -163,10 +150,9 @@ def _fits_at_once(order: Order) -> bool:
     return begins_now and start_of(graph).found.outcome is None and initial_rows.fit_at_once(graph)
 
 
-def _insert_at_once(order: Order, *, has_note: bool = False) -> Run:
+def _insert_at_once(order: Order) -> Run:
     run, graph = orders.new_run(order), order.version.graph
-    note = history.note(order.fields["user"], run, order.note) if has_note else None
-    initial_rows.insert_at_once(run, graph, note)
+    initial_rows.insert_at_once(run, graph)
     if connection().in_atomic_block:
         failpoints.point("start.inserted")
     return _begun(order, run)

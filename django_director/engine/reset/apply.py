@@ -6,8 +6,8 @@ The gates are computed anew from the rows, by the function that the audit uses t
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Final
 
 from django.db.models import Case, F, Value, When
@@ -30,7 +30,6 @@ from django_director.engine.flow import advance, item_rows
 from django_director.engine.launch.orders import time_limit
 from django_director.exceptions import Conflict
 from django_director.graph import spans
-from django_director.graph.items import Place
 from django_director.models import REASON_LENGTH, Attempt, Run, Task
 from django_director.models.querysets import TaskQuerySet, batches
 from django_director.models.users import User
@@ -171,8 +170,7 @@ def apply_plan(plan: Plan, token: int, reason: str = "", timeout: float | None =
 def _remove_items(plan: Plan) -> None:
     """Delete the tasks for items of the maps that run again, as they may get other items."""
     for node in plan.removed:
-        # Attempts, and whatever else refers to a task, go by Django's own rules.
-        item_rows.inside(plan.run.pk, node).only("pk").delete()
+        item_rows.delete(plan.run.pk, node)
         item_rows.remove_counters(plan.run.pk, node)
 
 
@@ -199,11 +197,12 @@ def _continue_from_commit(plan: Plan, token: int) -> None:
 
 def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -> None:
     """Reset the chosen tasks for items of a map, and let the map wait for them."""
-    places = sorted(plan.again)
+    # By position: neighbours are selected by their range.
+    places = sorted(plan.again, key=itemgetter(1, 0))
     for start in range(0, len(places), outbox.CHUNK):
-        _reset_rows(run, _at_places(run, places[start : start + outbox.CHUNK]))
+        _reset_rows(run, Task.objects.at_places(run.pk, places[start : start + outbox.CHUNK]))
     if plan.skipped is not None:
-        _skip_rows(run, _at_places(run, [plan.skipped]), reason)
+        _skip_rows(run, Task.objects.at_places(run.pk, [plan.skipped]), reason)
     row = Task.objects.filter(pk=ids.task_id(run.pk, plan.node.position))
     row.update(**transitions.map_reopened())
     item_rows.remove_counters(run.pk, plan.node)
@@ -212,12 +211,6 @@ def _reset_items(snapshot: RunSnapshot, run: Run, plan: ItemPlan, reason: str) -
     if run.concurrency_key is None:
         # In a run with a key the items begin when it has a slot.
         item_rows.begin_items(snapshot, run.version.graph, plan.node, plan.found)
-
-
-def _at_places(run: Run, places: Sequence[Place]) -> TaskQuerySet:
-    chosen = [ids.item_id(run.pk, position, index) for index, position in places]
-    tasks: TaskQuerySet = Task.objects.filter(pk__in=chosen)
-    return tasks
 
 
 def _reset_rows(run: Run, tasks: TaskQuerySet) -> None:

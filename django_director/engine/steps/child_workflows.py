@@ -17,15 +17,14 @@ from uuid import UUID
 from django_director.access.authorization import may_start_as_step
 from django_director.common import failpoints
 from django_director.common.json_values import JsonValue, NotStorable, normalise
-from django_director.conf import director
 from django_director.db.functions import later
-from django_director.db.lock_limits import avoided, each
 from django_director.db.transactions import WORKER_PATIENCE, after_commit, in_transaction, statement, transact
 from django_director.definitions import WorkflowStep
 from django_director.engine import lineage, pausing, reactions, stopping, transitions
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.failures import Failure
+from django_director.engine.avoided_runs import avoided_run_ids, work_on_each
 from django_director.engine.concurrency import admission
 from django_director.engine.launch import named_workflows, orders, start
 from django_director.engine.launch.orders import Order
@@ -35,6 +34,7 @@ from django_director.engine.reset.plans import Plan
 from django_director.exceptions import ChildNotStarted, DirectorError, InvalidPayload, InvalidResult, NotAllowed
 from django_director.models import Attempt, Run, Task, Workflow
 from django_director.models.querysets import RunQuerySet
+from django_director.models.results import size_limit
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus, Trigger
 
 
@@ -74,13 +74,16 @@ def start_or_resume(claim: Claim, payload: object) -> Run | None:
     return None
 
 
-def result_of(child: Run) -> JsonValue:
-    """Return the result of a child run, as it becomes the result of its step. Raises ``InvalidResult``."""
+def result_of(child: Run, limit: int) -> JsonValue:
+    """Return the result of a child run, as it becomes the result of its step, of at most ``limit`` bytes.
+
+    Raises ``InvalidResult``.
+    """
     result, error = child.read_result()
     if error:
         raise InvalidResult(f"{_named(child)} has no result: {error}")
     try:
-        return normalise(result, director.MAX_RESULT)
+        return normalise(result, limit)
     except NotStorable as cause:
         raise InvalidResult(
             f"the result of {_named(child)} can't be passed on: {cause}; let its definition say `result:`"
@@ -116,8 +119,13 @@ def report(child_id: UUID) -> bool:
 
 def report_all(limit: int) -> int:
     """End the steps whose child runs have ended, ``limit`` at most; return how many steps ended."""
-    ended = Run.objects.reporting().exclude(pk__in=avoided()).order_by("finished_at").values_list("pk", flat=True)
-    return each(list(ended[:limit]), report, lambda child_id: child_id)
+    ended = (
+        Run.objects.reporting()
+        .exclude(pk__in=avoided_run_ids())
+        .order_by("finished_at")
+        .values_list("pk", flat=True)
+    )
+    return work_on_each(list(ended[:limit]), report, lambda child_id: child_id)
 
 
 @reactions.step_time_up.register
@@ -238,7 +246,7 @@ def _tell(child: Run, step: Task) -> bool:
     parent = step.run
     if child.status == RunStatus.SUCCESS:
         try:
-            result = result_of(child)
+            result = result_of(child, size_limit(parent.version.graph, step.position))
         except InvalidResult as error:
             failure = Failure(error=f"InvalidResult: {error}")
             return transact(partial(endings.fail_row, step, failure))

@@ -6,14 +6,12 @@ read the items of all.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from itertools import repeat
 from typing import Any, Final
 
 from django_director.common import failpoints, ids
-from django_director.common.json_values import NotStorable, normalise
 from django_director.conf import director
 from django_director.db.bulk_inserts import BATCH, InsertMany
 from django_director.db.compiled import INTEGER, TEXT, UUID_FIELD, Param, prepared
@@ -25,9 +23,11 @@ from django_director.engine.attempts.claim import Claim
 from django_director.engine.flow import item_rows
 from django_director.engine.flow import items as work
 from django_director.exceptions import InvalidItems
-from django_director.graph import Graph, Tally, items
+from django_director.graph import Graph, Outcome, StoredList, Tally, items, of_over, stored_list
 from django_director.models import Task
 from django_director.status import TASK_FINISHED, TaskStatus
+
+from .stored_items import StoredItems, check_size
 
 MAX_TEXT: Final = 1024 * 1024
 """Characters of items that one statement inserts; one item may be longer."""
@@ -39,16 +39,34 @@ Row = tuple[str, int, str | None]
 """Id, index and item of a task."""
 
 
+def items_of(claim: Claim) -> Collection[str]:
+    """Return the items of a claimed map, each as JSON text. Raises ``InvalidItems`` and ``ExpressionError``."""
+    place = stored_list(claim.graph, claim.node)
+    if place is None:
+        assert claim.values is not None
+        return read_items(claim.values.evaluate("over", claim.names))
+    stored = StoredItems(claim.run.pk, place)
+    if not stored.is_list:
+        return read_items(_evaluate_over(claim, place))
+    stored.check()
+    return stored
+
+
+def _evaluate_over(claim: Claim, place: StoredList) -> object:
+    """Return what stands where a list should be. Raises ``ExpressionError`` if nothing does."""
+    values = of_over(claim.graph, claim.node)
+    row = Task.objects.filter(pk=ids.task_id(claim.run.pk, place.position)).values_list("status", "result")
+    outcome = Outcome(*statement(row.get, patience=WORKER_PATIENCE))
+    return values.evaluate("over", values.names({place.position: outcome}))
+
+
 def read_items(value: object) -> list[str]:
     """Turn the value of ``over`` into items, each as JSON text. Raises ``InvalidItems``."""
     if not isinstance(value, list):
         raise InvalidItems(f"`over` must give a list, and gives {_named(value)}")
     texts, size = [], 0
     for index, item in enumerate(value):
-        try:
-            texts.append(json.dumps(normalise(item, director.MAX_RESULT)))
-        except NotStorable as error:
-            raise InvalidItems(f'item {index} of `over`: {error} (DIRECTOR["MAX_RESULT"])') from error
+        texts.append(check_size(index, item))
         size += len(texts[-1])
         if size > director.MAX_INPUT:
             raise InvalidItems(
@@ -58,7 +76,7 @@ def read_items(value: object) -> list[str]:
     return texts
 
 
-def expand(claim: Claim, texts: Sequence[str]) -> bool:
+def expand(claim: Claim, texts: Collection[str]) -> bool:
     """Insert the tasks for the items of a claimed map, and let it wait for them; ``False`` if it is not ours.
 
     Raises ``InvalidItems`` when the run would have too many tasks.
@@ -79,7 +97,7 @@ def _check_number(claim: Claim, count: int) -> None:
 
 
 @in_transaction(patience=WORKER_PATIENCE)
-def _expand(claim: Claim, texts: Sequence[str]) -> bool:
+def _expand(claim: Claim, texts: Collection[str]) -> bool:
     count, node = len(texts), claim.node
     if not endings.suspend(claim, map_count=count):
         return False
@@ -100,7 +118,7 @@ def _expand(claim: Claim, texts: Sequence[str]) -> bool:
     return True
 
 
-def _insert_tasks(claim: Claim, beginning: items.Way, texts: Sequence[str]) -> None:
+def _insert_tasks(claim: Claim, beginning: items.Way, texts: Collection[str]) -> None:
     graph, node, count = claim.graph, claim.node, len(texts)
     assert node.body is not None
     for position in range(*node.body):

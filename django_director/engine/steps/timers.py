@@ -9,10 +9,10 @@ from typing import Any
 from django.utils import timezone
 
 from django_director.db.functions import Now, later
-from django_director.db.lock_limits import each
 from django_director.db.transactions import WORKER_PATIENCE, connection, in_transaction, statement
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
@@ -42,7 +42,7 @@ def fire(tasks: TaskQuerySet | None = None) -> int:
     """End waits whose time is up, and decide on approvals whose time is up; return how many."""
     chosen: TaskQuerySet = Task.objects.all() if tasks is None else tasks
     due = chosen.waiting().filter(deadline_at__lte=Now()).order_by("deadline_at")
-    return each(read_to_end(due.annotate(as_of=Now())), _fire, run_of)
+    return work_on_each(read_to_end(due.annotate(as_of=Now())), _fire, run_of)
 
 
 def end_waits(tasks: TaskQuerySet) -> int:

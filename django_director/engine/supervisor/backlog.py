@@ -144,7 +144,7 @@ def expedite(watch: Watch | None = None) -> int:
         queue = routing.destination(name, chosen)
         if queue not in known:
             is_new = queue not in watch.probes
-            found = probes.of(watch, queue)
+            found = probes.choose_probes(watch, queue)
             expedited += len(found) if is_new else _expedite(kind.filter(pk__in=found), seconds)
             # Where tasks are short none may run just now.
             seconds = seconds if watch.doubtful([queue]) else MAX_GRACE

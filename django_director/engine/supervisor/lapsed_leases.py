@@ -15,7 +15,7 @@ from django_director.db.functions import later
 from django_director.db.transactions import BATCH, statement, unlocked
 from django_director.models import Task, Worker
 
-from .workers import patience
+from .workers import silence_limit
 
 CONFIRMATION: Final = 3.0
 """Seconds for which such a lease must be seen not to be renewed, its row being free."""
@@ -42,7 +42,7 @@ class Lapses:
         keys = {task.worker_key for task in lapsed if task.worker_key is not None}
         if not keys:
             return set()
-        live = Worker.objects.filter(pk__in=keys, is_watched=True, seen_at__gte=later(-patience()))
+        live = Worker.objects.filter(pk__in=keys, is_watched=True, seen_at__gte=later(-silence_limit()))
         found: set[int] = set(statement(partial(list, live.values_list("pk", flat=True))))
         return {_key(task) for task in lapsed if task.worker_key in found}
 

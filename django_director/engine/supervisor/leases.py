@@ -10,11 +10,11 @@ from django.db.models import F
 
 from django_director.conf import director
 from django_director.db.functions import Now, later
-from django_director.db.lock_limits import each
 from django_director.db.transactions import PATIENCE, statement, transact
 from django_director.engine import outbox, parking
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.failures import Failure
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Attempt, Task
 
@@ -34,7 +34,7 @@ def expire_leases(
         return 0
     lapsed = confirmed(lapsed)
     why = f"it gave no sign for {director.LEASE} s"
-    return each(lapsed, lambda task: mark_lost(task, why), run_of)
+    return work_on_each(lapsed, lambda task: mark_lost(task, why), run_of)
 
 
 def mark_message_lost(task_id: UUID, sequence: int, why: str, *, patience: float = PATIENCE) -> bool:

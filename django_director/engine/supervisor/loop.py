@@ -199,7 +199,7 @@ class Supervisor:
         do, clock = self._do, self._clock
         if now - clock.workers >= workers.beat_period():
             clock.workers = now
-            if (due.in_work or due.in_queue) and self._is_steady(workers.patience() * QUIET_SHARE):
+            if (due.in_work or due.in_queue) and self._is_steady(workers.silence_limit() * QUIET_SHARE):
                 report.lost += do("lose", partial(workers.mark_silent_lost, self._vigil))
         if self._reoffers.is_due() and due.in_queue:
             report.expedited += do("offer", self._reoffers.send)
@@ -208,7 +208,8 @@ class Supervisor:
             report.resumed = do("follow", pausing.follow_parents)
             if due.in_queue:
                 report.expedited += do("expedite", partial(backlog.expedite, self._queues))
-                report.unknown = do("unknown", unknown_tasks.fail) + do("unsendable", unsendable_tasks.fail)
+                report.unknown = do("unknown", unknown_tasks.fail_unknown_tasks)
+                report.unknown += do("unsendable", unsendable_tasks.fail_unsendable_tasks)
                 report.resumed += do("bring back", parking.release_forgotten)
             if due.in_work and self._is_steady():
                 report.lost += do("expire", partial(leases.expire_leases, self._is_steady, self._lapses.confirmed))

@@ -43,7 +43,7 @@ class Watch(Protocol):
         """Whether nothing has started in a queue for a while."""
 
 
-def of(watch: Watch, queue: str) -> frozenset[UUID]:
+def choose_probes(watch: Watch, queue: str) -> frozenset[UUID]:
     """Return the probes of a queue in which nothing runs. If it has none, they are chosen and made due now."""
     if queue not in watch.probes:
         chosen = _choose(queue)

@@ -82,7 +82,7 @@ def _divide(found: list[DueTask], watch: backlog.Watch) -> tuple[list[DueTask], 
             tasks.append(task)
         elif queue in doubtful:
             continue
-        elif task.pk in probes.of(watch, queue):
+        elif task.pk in probes.choose_probes(watch, queue):
             tasks.append(task)
         else:
             early[MAX_GRACE].append(task.pk)

@@ -20,9 +20,10 @@ from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 
 from django_director.conf import director
 from django_director.db.functions import later
-from django_director.db.lock_limits import bounded, each
+from django_director.db.lock_limits import bounded
 from django_director.db.transactions import in_transaction, transact
 from django_director.engine import lineage
+from django_director.engine.avoided_runs import work_on_each
 from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import Stop
 
@@ -76,7 +77,7 @@ def clean(*, dry_run: bool = False, limit: int | None = None, seconds: float | N
     counts: Counter[str] = Counter()
     with bounded():
         for name, run in due:
-            if each([run], partial(_delete, is_late=is_late), lambda run: run):
+            if work_on_each([run], partial(_delete, is_late=is_late), lambda run: run):
                 counts[name] += 1
             if is_late():
                 break

@@ -12,11 +12,11 @@ from billiard.exceptions import TimeLimitExceeded
 from django.db.models import F
 
 from django_director.db.functions import later
-from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, statement, transact, update_unlocked
 from django_director.definitions import WorkflowStep
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.failures import Failure
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.launch.orders import time_limit
 from django_director.engine.queries import read_to_end, run_of
 from django_director.engine.retry_policy import next_delay
@@ -42,7 +42,7 @@ def end_overdue_attempts() -> int:
     Their code may run on, but it can't commit a result any more.
     """
     overdue = Task.objects.all_running().filter(deadline_at__lt=later(-MARGIN)).order_by("deadline_at")
-    return each(read_to_end(overdue), lambda task: _time_out(task, _given(task)), run_of)
+    return work_on_each(read_to_end(overdue), lambda task: _time_out(task, _given(task)), run_of)
 
 
 def stop_overdue_runs(runs: RunQuerySet | None = None) -> int:

@@ -15,13 +15,13 @@ from django.db.models.functions import Coalesce
 
 from django_director.conf import director
 from django_director.db.functions import Now, later
-from django_director.db.lock_limits import each
 from django_director.db.transactions import BATCH, in_transaction, update_unlocked
 from django_director.dispatch import remote_control
 from django_director.dispatch.messages import Message
 from django_director.engine import outbox
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.failures import Failure
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.offer_times import next_offer
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task
@@ -47,7 +47,7 @@ def note_dropped(messages: Iterable[tuple[UUID, int, str]], worker: str) -> None
         _offer_again(task_ids, sequence, name, 1 + moment / SPREAD, reason)
 
 
-def fail() -> int:
+def fail_unknown_tasks() -> int:
     """Fail tasks that no worker has known for ``UNKNOWN_TASK_TTL`` seconds; return how many.
 
     A task of which a worker runs another just now, or that it says it knows, has its time anew.
@@ -63,7 +63,7 @@ def fail() -> int:
         _renew(expired.filter(name=name, queue=queue))
         del kinds[name, queue]
     failing = [task for tasks in kinds.values() for task in tasks]
-    return each(failing, _fail, run_of)
+    return work_on_each(failing, _fail, run_of)
 
 
 def _find_known(tasks: list[Task]) -> set[tuple[str, str]] | None:

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from django_director.db.errors import is_of_data
 from django_director.db.functions import Now, later
-from django_director.db.lock_limits import avoided, bounded, each
+from django_director.db.lock_limits import bounded
 from django_director.db.transactions import in_transaction, statement
 from django_director.engine import outbox, parking
 from django_director.engine.attempts import endings
 from django_director.engine.attempts.claim import Claim, of_row
 from django_director.engine.attempts.failures import Failure
 from django_director.engine.attempts.unwritten_rows import End
+from django_director.engine.avoided_runs import avoided_run_ids, work_on_each
 from django_director.models import Task, UnwrittenOutcome
 
 from . import leases
@@ -25,8 +26,10 @@ LOOK_AGAIN: Final = 15.0
 
 def write_all(limit: int) -> int:
     """Write kept outcomes whose rows are not locked any more, oldest first; return how many were written."""
-    kept = UnwrittenOutcome.objects.exclude(run_id__in=avoided()).annotate(now=Now()).order_by("created_at")
-    return each(list(kept[:limit]), _write, lambda outcome: outcome.run_id)
+    kept = (
+        UnwrittenOutcome.objects.exclude(run_id__in=avoided_run_ids()).annotate(now=Now()).order_by("created_at")
+    )
+    return work_on_each(list(kept[:limit]), _write, lambda outcome: outcome.run_id)
 
 
 def _write(kept: UnwrittenOutcome) -> bool:

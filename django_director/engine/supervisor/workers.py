@@ -14,9 +14,9 @@ from django.db.models import Exists, OuterRef
 
 from django_director.conf import director
 from django_director.db.functions import Now, later
-from django_director.db.lock_limits import each
 from django_director.db.transactions import connection, in_transaction, statement, update_unlocked
 from django_director.engine import outbox, parking
+from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.queries import read_to_end, run_of
 from django_director.models import Task, Worker
 from django_director.models.querysets import TaskQuerySet
@@ -32,17 +32,17 @@ def beat_period() -> float:
     return min(2.0, float(director.LEASE) / 6)
 
 
-def patience() -> float:
+def silence_limit() -> float:
     """Seconds of silence after which a watched worker is suspected to be lost."""
     return min(12.0, float(director.LEASE))
 
 
-def confirmation() -> float:
+def confirmation_time() -> float:
     """Seconds for which a suspect must stay silent: something that kept it from writing may just have ended."""
     return min(6.0, float(director.LEASE) / 4)
 
 
-def beat(key: int, name: str, *, is_watched: bool, queues: list[str] | None = None) -> None:
+def give_sign(key: int, name: str, *, is_watched: bool, queues: list[str] | None = None) -> None:
     """Write a sign of life of the worker that has this key since its start, and the ``queues`` it takes from."""
     own, now = Worker.objects.filter(pk=key), {"seen_at": Now(), "queues": queues}
     if not statement(lambda: own.update(**now)):
@@ -50,7 +50,7 @@ def beat(key: int, name: str, *, is_watched: bool, queues: list[str] | None = No
         statement(lambda: Worker.objects.bulk_create([worker], ignore_conflicts=True))
 
 
-def leave(key: int) -> None:
+def remove_worker(key: int) -> None:
     """Forget a worker that ends in good order, unless it leaves running tasks: then its silence will tell."""
     own = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), pk=key)
     statement(own.delete)
@@ -72,7 +72,7 @@ class Vigil:
             key: before[key] if key in before and before[key][0] == seen_at else (seen_at, now)
             for key, seen_at in silent
         }
-        lost = {key for key, (_, since) in self._suspects.items() if now - since >= confirmation()}
+        lost = {key for key, (_, since) in self._suspects.items() if now - since >= confirmation_time()}
         is_new = not lost <= self._lost
         self._lost = lost
         return sorted(lost), is_new
@@ -84,9 +84,9 @@ def mark_silent_lost(vigil: Vigil) -> int:
     if not silent:
         return 0
     # A claim and a renewed lease are signs of life too.
-    quiet = _running(silent).filter(lease_until__lt=later(director.LEASE - patience()))
-    why = f"it gave no sign for {patience():g} s"
-    lost = each(read_to_end(quiet), lambda task: mark_lost(task, why), run_of)
+    quiet = _running(silent).filter(lease_until__lt=later(director.LEASE - silence_limit()))
+    why = f"it gave no sign for {silence_limit():g} s"
+    lost = work_on_each(read_to_end(quiet), lambda task: mark_lost(task, why), run_of)
     if is_new:
         _make_queued_due()
     gone = Worker.objects.filter(~Exists(_running(OuterRef("pk"))), seen_at__lt=later(-FORGET_SECONDS))
@@ -104,7 +104,7 @@ def _make_queued_due() -> None:
 
 @in_transaction()
 def _silent() -> list[tuple[int, datetime]]:
-    silent = Worker.objects.filter(is_watched=True, seen_at__lt=later(-patience()))
+    silent = Worker.objects.filter(is_watched=True, seen_at__lt=later(-silence_limit()))
     if connection().features.has_select_for_update_skip_locked:
         # A row that somebody has locked can't be written by its worker either.
         silent = silent.select_for_update(skip_locked=True)

@@ -48,7 +48,9 @@ class Command(DirectorCommand):
         if as_json:
             self.out.json(found)
             return
-        show_runs(self.out, found, open_approvals.counts(_with(found, TaskStatus.WAITING)), self._stuck(found))
+        show_runs(
+            self.out, found, open_approvals.count_by_run(_with(found, TaskStatus.WAITING)), self._stuck(found)
+        )
         if not found:
             self.inform("no runs")
 
@@ -58,7 +60,7 @@ class Command(DirectorCommand):
         places = {
             run: f"in queue `{queue}` since {self.out.time(since)}" for run, (queue, since) in queued.items()
         }
-        return places | unsendable_tasks.reasons(waiting)
+        return places | unsendable_tasks.refusal_texts(waiting)
 
 
 def _in_queues_only(runs: list[Json]) -> list[Json]:

@@ -3,14 +3,12 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 
-from django_director import engine
-from django_director.access.authorization import require
-from django_director.common.json_values import same
 from django_director.management.base import Options, add_payload_argument, read_payload
 from django_director.management.runs import WaitingRunCommand
 from django_director.masking.values import mask
 from django_director.models import Run
 from django_director.models.users import User
+from django_director.presentation.relaunch_payloads import changed_payload
 
 
 class Command(WaitingRunCommand):
@@ -32,27 +30,17 @@ class Command(WaitingRunCommand):
         parser.add_argument("--comment", default="", metavar="TEXT", help="shown with the new run")
 
     def begin_run(self, run: Run, user: User, options: Options) -> Run:
-        given, version = self._payload(run, options), options["chosen_version"]
-        if user is not None and given is not None:
-            require(user, "run", run.workflow)
-        new = self.perform(run, user, payload=given, version=version, comment=options["comment"])
+        payload, version = self._payload(run, user, options), options["chosen_version"]
+        new = self.perform(run, user, payload=payload, version=version, comment=options["comment"])
         self.print_done(new, "started run")
         return new
 
-    def _payload(self, run: Run, options: Options) -> object:
-        """Return the payload for the new run; ``None`` if it equals that of ``run``.
-
-        Each ``********``, which ``showrun`` prints in place of a secret, is replaced by the secret.
-        """
-        given = read_payload(options["payload"])
-        if given is None:
-            return None
-        restored = engine.with_hidden(run, given, engine.relaunch_version(run, options["chosen_version"]))
-        return None if same(restored, run.payload) else restored
+    def _payload(self, run: Run, user: User, options: Options) -> object:
+        return changed_payload(run, read_payload(options["payload"]), options["chosen_version"], user=user)
 
     def preview(self, run: Run, options: Options) -> None:
-        given, version = self._payload(run, options), options["chosen_version"]
-        preview = self.action.preview(run, given, version=version)
+        payload, version = self._payload(run, None, options), options["chosen_version"]
+        preview = self.action.preview(run, payload, version=version)
         schema = preview.version.graph.definition.schema
         self.out.fields(
             [

@@ -9,8 +9,7 @@ from django_director.worker.step_outcomes import HELD, Held
 
 def perform(claim: Claim) -> Held | list[object]:
     """Make the rows of all items, and let the map wait for them; without items its result is an empty list."""
-    assert claim.values is not None
-    texts = maps.read_items(claim.values.evaluate("over", claim.names))
+    texts = maps.items_of(claim)
     if not texts:
         return []
     maps.expand(claim, texts)

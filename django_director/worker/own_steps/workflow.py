@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.steps import child_workflows
+from django_director.models.results import size_limit
 from django_director.worker import inputs
 from django_director.worker.step_outcomes import HELD, Skip
 
@@ -14,4 +15,6 @@ def perform(claim: Claim) -> object:
         child = child_workflows.start_or_resume(claim, inputs.child_payload(claim))
     except child_workflows.Refused as refusal:
         return Skip(str(refusal))
-    return HELD if child is None else child_workflows.result_of(child)
+    if child is None:
+        return HELD
+    return child_workflows.result_of(child, size_limit(claim.graph, claim.node.position))

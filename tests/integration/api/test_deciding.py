@@ -119,9 +119,9 @@ def test_a_project_that_decides_itself(settings, client_of, permission):
     settings.DIRECTOR = settings.DIRECTOR | {"AUTHORIZE": f"{__name__}.only_ann"}
     ann = client_of("view_payload", name="ann")
     task = Task.objects.select_related("run__workflow", "run__version").get(pk=task.pk)
-    from django_director.access.authorization import is_allowed, to_decide
+    from django_director.access.authorization import action_to_decide, is_allowed
 
-    assert is_allowed(ann.user, to_decide(task), task.run.workflow)
+    assert is_allowed(ann.user, action_to_decide(task), task.run.workflow)
 
 
 def test_a_task_that_is_no_approval(decider):

@@ -4,9 +4,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.services import needs_mysqlclient
 
 COMMANDS = (
@@ -16,18 +18,20 @@ COMMANDS = (
 )
 
 
-def call(*args, database, shell=None, **env):
-    command = [sys.executable, "-m", "django", *args]
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-        "DATABASE_URL": database,
-        "PYTHONWARNINGS": "default",
-        **env,
-    }
-    if shell:
-        line = " ".join(f"'{word}'" for word in command) + shell
-        command = ["bash", "-o", "pipefail", "-c", line]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+def environment(database, **env):
+    return os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": database, **env}
+
+
+def call(*args, database):
+    return warm.manage(Path.cwd(), environment(database), *args)
+
+
+def shell(*args, database, pipe="", **env):
+    """The command from a shell: nothing is imported before it begins."""
+    line = " ".join(f"'{word}'" for word in [sys.executable, "-m", "django", *args])
+    command = ["bash", "-o", "pipefail", "-c", line + pipe]
+    given = environment(database, PYTHONWARNINGS="default", **env)
+    return subprocess.run(command, env=given, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,7 @@ def database(tmp_path_factory):
 
 
 def test_success_and_failure_have_their_exit_codes(database):
-    good = call("runworkflow", "shop.ETL", "--local", "--json", database=database)
+    good = shell("runworkflow", "shop.ETL", "--local", "--json", database=database)
     assert good.returncode == 0
     run = json.loads(good.stdout)
     assert (run["status"], run["result"], len(run["tasks"])) == ("success", 60, 3)
@@ -66,9 +70,8 @@ def test_a_run_that_nobody_works_on_times_out_with_3(database):
 
 def test_waiting_sees_what_another_process_does(database):
     line = [sys.executable, "-m", "django", "runworkflow", "shop.ETL", "--wait", "--timeout", "60"]
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings", "DATABASE_URL": database}
     with subprocess.Popen(
-        line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        line, env=environment(database), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as waiting:
         run = waiting.stdout.readline().split()[-1]
         work = (
@@ -119,12 +122,12 @@ def test_an_alias_that_is_not_there_is_said_so(failing, settings):
 
 
 def test_a_reader_that_leaves_is_no_error(database):
-    done = call("showworkflow", "shop.WIDE", database=database, shell=" | head -n 1")
+    done = shell("showworkflow", "shop.WIDE", database=database, pipe=" | head -n 1")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("name")
 
 
 def test_a_terminal_without_unicode_is_no_error(database):
-    done = call("listworkflows", database=database, PYTHONIOENCODING="ascii")
+    done = shell("listworkflows", database=database, PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert "EXTRACT ? TRANSFORM ? LOAD" in done.stdout

@@ -14,7 +14,8 @@ from django.test.utils import CaptureQueriesContext
 
 from django_director import engine
 from django_director.celery import DirectorTask
-from django_director.engine import stopping
+from django_director.db import lock_limits
+from django_director.engine import avoided_runs, stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim, Ticket
@@ -179,3 +180,9 @@ def queries(limit: int) -> Any:
         yield
     statements = [q["sql"] for q in captured if not q["sql"].startswith(TRANSACTION_WORDS)]
     assert len(statements) <= limit, "\n".join(statements)
+
+
+def forget_trouble() -> None:
+    """Let no locks and errors count that this process has met before."""
+    lock_limits.forget_waits()
+    avoided_runs.forget_avoided_runs()

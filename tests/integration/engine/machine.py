@@ -353,7 +353,8 @@ class Engine(RuleBasedStateMachine):
             try:
                 engine.retry(run)
             except Conflict:
-                is_full = run.workflow.name == "model.SKIP" and Run.objects.holding().filter(workflow=run.workflow)
+                holders = Run.objects.holding_slot().filter(workflow=run.workflow)
+                is_full = run.workflow.name == "model.SKIP" and holders
                 assert run.parent_task_id or run.status not in {RunStatus.FAILED, RunStatus.CANCELED} or is_full
 
     @rule(data=st.data(), verb=st.sampled_from(["rerun", "skip"]))

@@ -78,7 +78,7 @@ def check_slots(limits: Mapping[str, int]) -> None:
     held = Counter(runs.filter(status=RunStatus.RUNNING).values_list(*columns))
     for (workflow, _), number in held.items():
         assert number <= limits[workflow], "more runs of a key than its limit"
-    for key in runs.wanting().values_list(*columns):
+    for key in runs.awaiting_slot().values_list(*columns):
         assert held[key] == limits[key[0]], "a run waits for a slot that is free"
 
 

@@ -16,6 +16,7 @@ from django_director.conf import director
 from django_director.db import lock_limits
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
+from django_director.engine import avoided_runs
 from django_director.engine.attempts import claim as claims
 from django_director.engine.supervisor import workers
 from django_director.engine.supervisor.leadership import LEASE_NAME
@@ -36,9 +37,9 @@ BOUND = 2 * lock_limits.LOCK_SECONDS + 1
 
 @pytest.fixture(autouse=True)
 def nothing_avoided() -> Iterator[None]:
-    lock_limits.forget()
+    driver.forget_trouble()
     yield
-    lock_limits.forget()
+    driver.forget_trouble()
 
 
 @contextlib.contextmanager
@@ -98,7 +99,7 @@ def of_a_silent_worker(name: str) -> Run:
     run = driver.start("A", name=name)
     driver.claim(run, "A")
     worker = Worker.objects.create(key=abs(hash(name)) % 10**9, name=name, started_at=PAST, seen_at=PAST)
-    run.tasks.update(worker_key=worker.pk, lease_until=later(director.LEASE - workers.patience() - 1))
+    run.tasks.update(worker_key=worker.pk, lease_until=later(director.LEASE - workers.silence_limit() - 1))
     return run
 
 
@@ -186,7 +187,7 @@ def test_a_locked_run_alone_waits(published, caplog, case: str, what: str):
         for _ in range(2):
             tick(made)
         assert is_done(free), Task.objects.filter(run=free).values()
-    lock_limits.forget()
+    driver.forget_trouble()
     for _ in range(3):
         tick(made)
     assert is_done(stuck)
@@ -198,7 +199,7 @@ def test_a_lock_is_warned_of_once(published, caplog):
     with locked(Task.objects.filter(run=stuck)), caplog.at_level(logging.WARNING, "django_director"):
         for _ in range(3):
             tick(made)
-            lock_limits._avoided[stuck.pk].until = time.monotonic()
+            avoided_runs._avoided[stuck.pk].until = time.monotonic()
     texts = [record.getMessage() for record in caplog.records if "another database session" in record.getMessage()]
     assert len(texts) == 1
     assert str(stuck.pk) in texts[0]
@@ -317,7 +318,7 @@ def test_an_item_whose_row_stays_locked_to_the_end_is_begun_by_the_supervisor(pu
     with locked(run.tasks.filter(step="X", map_index=1)):
         driver.succeed(run, "X", index=0)
         tick(made)
-    lock_limits.forget()
+    driver.forget_trouble()
     tick(made)
     driver.drain(run)
     assert run.status == RunStatus.SUCCESS

@@ -148,7 +148,7 @@ def test_a_hook_that_lost_its_worker_or_is_unknown_goes_on(settings, monkeypatch
     }
     task = run.tasks.get(step="hooks.always")
     unknown_tasks.note_dropped([(task.pk, task.sequence, task.name)], "celery@old")
-    assert unknown_tasks.fail() == 1
+    assert unknown_tasks.fail_unknown_tasks() == 1
     assert hook_statuses(run)["COUNT"] == "upstream_failed"
 
 

@@ -38,7 +38,7 @@ QUERIES = {
     "director_run_admission": lambda: (
         Run.objects.due_for_admission().order_by("next_admission_at").values("pk")[:500]
     ),
-    "director_run_queue": lambda: keyed().wanting().order_by("queued_at", "pk")[:1],
+    "director_run_queue": lambda: keyed().awaiting_slot().order_by("queued_at", "pk")[:1],
 }
 
 
@@ -107,7 +107,7 @@ def test_the_next_item_is_found_by_an_index(many_finished_tasks):
 
 
 def test_who_holds_the_slots_is_found_by_an_index(many_finished_tasks):
-    plan = keyed().holding().values_list("slot", flat=True).explain()
+    plan = keyed().holding_slot().values_list("slot", flat=True).explain()
     assert "director_run_queue" in plan or "director_run_slots" in plan, plan
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
 from django.db import OperationalError, connection
+from django.utils import timezone
 
 from django_director import engine
 from django_director.db.functions import Now
@@ -23,7 +27,7 @@ from django_director.models import Run
 from django_director.status import RunStatus
 from django_director.worker import own_steps
 from tests.asking import asked
-from tests.factories import approval, group, wait
+from tests.factories import approval, definition, group, make_workflow, wait
 
 from . import driver
 
@@ -245,6 +249,20 @@ def test_a_reset_whose_commit_was_not_answered_knows_itself(name, monkeypatch):
     if name != "rerun":
         with pytest.raises(Conflict):
             act()
+
+
+@has_server
+def test_a_start_whose_commit_was_not_answered_has_its_line_in_the_history(monkeypatch):
+    make_workflow(definition("test.FLOW", "A"))
+    eva = get_user_model().objects.create(username="eva")
+    # A start that is delayed is a transaction on all databases.
+    soon = timezone.now() + timedelta(hours=1)
+    with losing_the_answer_to_commit(monkeypatch) as lost:
+        run = engine.start("test.FLOW", user=eva, not_before=soon)
+    assert lost
+    assert Run.objects.count() == 1
+    entries = LogEntry.objects.values_list("object_id", "change_message")
+    assert list(entries) == [(str(run.pk), "Started")]
 
 
 @has_server

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.db.models.signals import pre_save
 
 from django_director import engine
 from django_director.engine import stopping
@@ -13,7 +18,7 @@ from django_director.engine.supervisor import audit
 from django_director.exceptions import Conflict, InactiveWorkflow
 from django_director.models import Gate, Run, Task, Workflow
 from django_director.status import RunStatus, Stop, TaskStatus
-from tests.factories import chain, definition, group, make_workflow, step
+from tests.factories import approval, chain, child, definition, group, make_workflow, step
 
 from . import driver
 
@@ -258,3 +263,60 @@ def test_the_audit_leaves_healthy_runs_alone():
     assert audit.audit() == 0
     driver.claim(run, "A")
     assert audit.audit() == 0
+
+
+def _with_child(*, is_paused: bool = False) -> Run:
+    make_workflow(definition("test.BELOW", "X"))
+    run = driver.start(child("C", "test.BELOW"), name="test.ABOVE")
+    driver.drain(run)
+    return engine.pause(run) if is_paused else run
+
+
+def _waiting_for_approval() -> Task:
+    run = driver.start(approval("OK"), "B")
+    driver.drain(run)
+    return run.tasks.get(step="OK")
+
+
+def _failed() -> Run:
+    run = driver.start("A", "B")
+    driver.fail(run, "A")
+    return run
+
+
+def _is_child_paused() -> bool:
+    return Run.objects.get(parent_task__isnull=False).paused_at is not None
+
+
+BEGUN: dict[str, tuple[Callable[[], Any], Callable[[list[Any]], bool]]] = {
+    "start": (lambda: make_workflow(definition("test.NEW", "A")), bool),
+    "relaunch": (_failed, bool),
+    "cancel": (_with_child, lambda _: not Run.objects.active().exists()),
+    "pause": (_with_child, lambda _: _is_child_paused()),
+    "resume": (lambda: _with_child(is_paused=True), lambda _: not _is_child_paused()),
+    "retry": (_failed, bool),
+    "rerun": (lambda: _failed().tasks.get(step="A"), bool),
+    "skip": (lambda: _failed().tasks.get(step="A"), bool),
+    "approve": (_waiting_for_approval, bool),
+}
+"""By operation: what it is done to, and whether what follows has been done, given the messages sent since."""
+
+
+@pytest.mark.parametrize("verb", BEGUN)
+@pytest.mark.django_db(transaction=True)
+def test_what_follows_does_not_wait_for_the_line_in_the_history(published, verb):
+    prepare, has_begun = BEGUN[verb]
+    subject = prepare()
+    eva = get_user_model().objects.create(username="eva")
+    published.clear()
+    seen = []
+
+    def look(**_: Any) -> None:
+        seen.append(has_begun(published))
+
+    pre_save.connect(look, sender=LogEntry)
+    try:
+        getattr(engine, verb)(subject, user=eva)
+    finally:
+        pre_save.disconnect(look, sender=LogEntry)
+    assert set(seen) == {True}

@@ -18,7 +18,7 @@ from django_director.db import lock_limits, sessions
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
 from django_director.definitions import Concurrency
-from django_director.engine import parking
+from django_director.engine import avoided_runs, parking
 from django_director.engine.attempts import finish, unwritten, unwritten_rows
 from django_director.engine.attempts.claim import Claim, claim
 from django_director.engine.attempts.failures import Failure
@@ -41,11 +41,11 @@ SOON = lock_limits.ROW_SECONDS + 2
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    lock_limits.forget()
+    driver.forget_trouble()
     unwritten._locks.reset()
     unwritten._locked_at.clear()
     yield
-    lock_limits.forget()
+    driver.forget_trouble()
     while sessions._idle:
         sessions._idle.pop().close()
 
@@ -121,7 +121,7 @@ def test_whatever_came_of_an_attempt_is_written_when_the_lock_has_ended(publishe
         if what == "task":
             tick(made)
             assert Task.objects.running().count() == len(ENDS)
-    lock_limits.forget()
+    driver.forget_trouble()
     for _ in range(2):
         tick(made)
     for name, (_, is_as_wanted) in ENDS.items():
@@ -146,7 +146,7 @@ def test_nobody_takes_a_task_whose_outcome_is_kept_although_its_row_is_free(publ
 def test_what_is_kept_of_a_run_that_is_left_alone_is_not_dropped(published):
     run = driver.start("A", name="test.AVOIDED")
     unwritten.keep(driver.claim(run, "A"), End.SUCCESS, {"result": 1})
-    lock_limits._avoided[run.pk] = lock_limits._Avoided(until=time.monotonic() + 60)
+    avoided_runs._avoided[run.pk] = avoided_runs._Avoided(until=time.monotonic() + 60)
     (kept,) = UnwrittenOutcome.objects.annotate(now=Now())
     assert unwritten_outcomes._write(kept)
     assert run.tasks.get().result == 1
@@ -245,7 +245,7 @@ def test_a_task_whose_row_was_locked_when_it_was_to_start_is_sent_again_when_the
         tick(made)
         assert UnwrittenOutcome.objects.count() == 1
     published.clear()
-    lock_limits.forget()
+    driver.forget_trouble()
     for _ in range(2):
         tick(made)
     assert [message.task_id for message in published] == [ticket.task_id]

@@ -233,7 +233,7 @@ def test_what_would_grow_without_end_is_refused_at_the_start():
         engine.start("test.BOMB")
     assert str(caught.value) == (
         "“test.BOMB” passes on a list of 1,099,511,627,776 results in 40 levels: each wait and approval of a "
-        'group repeats what the group received; the limits are 100,000 (DIRECTOR["MAX_TASKS_PER_RUN"]) and 32'
+        'group repeats what the group received; the limits are 250,000 (DIRECTOR["MAX_TASKS_PER_RUN"]) and 32'
     )
     nested = [group(f"G{n}", wait(f"W{n}", 1)) for n in range(5_000)]
     make_workflow(definition("test.DEEP", "A", *nested, "B"))

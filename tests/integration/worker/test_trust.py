@@ -230,7 +230,7 @@ def test_a_workers_own_process_bears_what_it_can_not_read():
     before = list(losses.reporter._dropped)
     notice_unknown_task(None, message, "trust.NOWHERE", "no id of ours")
     notice_unknown_task(None, message, "trust.NOWHERE", None)
-    losses.reporter.lose("no id of ours", "its process is gone")
+    losses.reporter.note_loss("no id of ours", "its process is gone")
     assert losses.reporter._dropped == before
     assert losses.reporter.waiting == []
 

@@ -11,7 +11,7 @@ from jsonschema import Draft7Validator
 
 from django_director.definitions import KINDS, ON_CONFLICT, ON_TIMEOUT, RULES, editor_schema
 from django_director.definitions.fields import options
-from django_director.definitions.reader import hooks, policies, schedules, workflows
+from django_director.definitions.reader import hook_steps, policies, schedules, workflow_reader
 from django_director.definitions.source.compose import load
 from django_director.definitions.source.nodes import plain
 from django_director.definitions.source.report import Report
@@ -79,7 +79,7 @@ def test_there_is_something_to_check():
 @pytest.mark.parametrize(
     ("part", "keys"),
     [
-        ("workflow", workflows.KEYS),
+        ("workflow", workflow_reader.KEYS),
         *((kind.schema_name or kind.name, kind.keys) for kind in KINDS.values()),
         ("schedule", schedules.KEYS),
     ],
@@ -90,7 +90,7 @@ def test_it_has_the_keys_of_the_reader(part, keys):
 
 def test_it_has_the_inner_keys_and_words_of_the_reader():
     whole = PARTS["workflow"]["properties"]
-    assert set(whole["hooks"]["properties"]) == set(hooks.HOOKS)
+    assert set(whole["hooks"]["properties"]) == set(hook_steps.HOOKS)
     assert set(whole["concurrency"]["properties"]) == set(policies.CONCURRENCY_KEYS)
     assert whole["concurrency"]["properties"]["on_conflict"]["enum"] == list(ON_CONFLICT)
     assert set(whole["defaults"]["properties"]) == set(options.RUNNING_KEYS)

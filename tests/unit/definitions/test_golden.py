@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 from pathlib import Path
@@ -39,16 +40,20 @@ def test_every_code_has_a_case():
 
 
 PACKAGE = Path(definitions.__file__).parent
-SOURCES = {
-    path: ast.parse(path.read_text()) for path in PACKAGE.parent.rglob("*.py") if "migrations" not in path.parts
-}
+
+
+@functools.cache
+def sources() -> dict[Path, ast.Module]:
+    """The package's code; read when a test asks for it, for every process of the tests imports this module."""
+    found = PACKAGE.parent.rglob("*.py")
+    return {path: ast.parse(path.read_text()) for path in found if "migrations" not in path.parts}
 
 
 def test_every_code_is_used():
     names = {name for name, code in vars(codes).items() if isinstance(code, str) and code in CODES}
     used = {
         node.attr
-        for path, tree in SOURCES.items()
+        for path, tree in sources().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "codes"
     }
@@ -73,7 +78,7 @@ def is_empty(node: ast.expr) -> bool:
 def test_no_problem_is_reported_without_a_hint():
     bare = [
         f"{path.name}:{call.lineno}"
-        for path, tree in SOURCES.items()
+        for path, tree in sources().items()
         if path.parent == PACKAGE
         for call in ast.walk(tree)
         if isinstance(call, ast.Call)

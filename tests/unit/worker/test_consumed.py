@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from django_director.worker.queues import SIZE, Consumed
+from django_director.worker.consumed_queues import SIZE, Consumed
 
 
 def worker(*names: str, consumer: Any = None) -> Any:

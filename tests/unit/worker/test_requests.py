@@ -14,7 +14,7 @@ from kombu.message import Message
 from django_director.celery import DirectorTask
 from django_director.dispatch.messages import HEADER
 from django_director.worker.losses import Loss, Reporter
-from django_director.worker.requests import Attentive, DirectorRequest, attentive
+from django_director.worker.requests import DirectorRequest, ReportsLosses, loss_reporting_class
 from tests.testapp import tasks  # noqa: F401 - registers them
 from tests.testapp.celery import app
 
@@ -47,7 +47,7 @@ def fail(request: Any, error: BaseException) -> None:
         request.on_failure(ExceptionInfo(), return_ok=True)
 
 
-@pytest.mark.parametrize("cls", [DirectorRequest, attentive(OwnRequest)])
+@pytest.mark.parametrize("cls", [DirectorRequest, loss_reporting_class(OwnRequest)])
 @pytest.mark.parametrize("error", [WorkerLostError("signal 9"), Terminated(9), KeyboardInterrupt()])
 def test_a_lost_process_is_heard(reporter: Reporter, cls: type[Request], error: BaseException):
     fail(request(cls, **OURS), error)
@@ -78,7 +78,7 @@ def test_messages_of_others_are_left_alone(reporter: Reporter):
 
 
 def test_a_class_of_the_projects_own_is_mixed_in_once():
-    mixed = attentive("tests.unit.worker.test_requests:OwnRequest")
-    assert mixed.__mro__[1:3] == (Attentive, OwnRequest)
-    assert attentive(mixed) is mixed
-    assert attentive(DirectorTask.Request) is DirectorRequest
+    mixed = loss_reporting_class("tests.unit.worker.test_requests:OwnRequest")
+    assert mixed.__mro__[1:3] == (ReportsLosses, OwnRequest)
+    assert loss_reporting_class(mixed) is mixed
+    assert loss_reporting_class(DirectorTask.Request) is DirectorRequest

@@ -34,7 +34,7 @@ class Queues:
         """Note customs that name none of these drafts."""
         names = {name for draft in drafts for name in (draft.id, draft.name, draft.task) if name}
         for number, (name, key) in enumerate(self.keys.items()):
-            if name not in names and not report.has_lost(name):
+            if name not in names and not report.is_unread(name):
                 near = question(name, names) if number < MAX_HINTS else ""
                 hint = near or "take it out if that is meant"
                 message = f"`queue.customs` names “{name}”, which is no step or task of the workflow"

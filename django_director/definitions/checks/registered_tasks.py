@@ -10,7 +10,7 @@ from typing import Final
 from django_director.common.problems import Problem
 from django_director.common.suggestions import CERTAIN, MAX_HINTS, nearest
 from django_director.definitions.call_plan import ArgumentsError, Plan, Plans
-from django_director.definitions.model import Definition, TaskStep
+from django_director.definitions.definition import Definition, TaskStep
 from django_director.definitions.source import codes
 
 from .upstream import with_upstream

@@ -6,21 +6,21 @@ import re
 from pathlib import Path
 from typing import Final
 
+from django_director.definitions.definition import Definition
 from django_director.definitions.fields.drafts import Draft, walk
 from django_director.definitions.fields.options import RUNNING_KEYS
 from django_director.definitions.fields.plain_values import NAME_LENGTH, read_text
-from django_director.definitions.model import Definition
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import Entry, ListNode, MappingNode, Node, describe
 from django_director.definitions.source.report import Report
 
 from .freeze import Freezer
-from .hooks import check_hooks, read_hooks
+from .hook_steps import check_hooks, read_hooks
 from .order import check_order
+from .payload_schema import read_schema
 from .policies import read_defaults, read_policies
-from .queues import read_queues
+from .queue_rules import read_queues
 from .schedules import read_periodic, read_retention
-from .schemas import read_schema
 from .step_ids import name_steps
 from .step_names import Names
 from .steps import read_steps
