@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.models import F, Q
 
 from django_director.common import failpoints
-from django_director.db.functions import Now
+from django_director.db.functions import Now, moved_on
 from django_director.db.transactions import after_commit, statement
 from django_director.exceptions import Conflict
 from django_director.models import Run
@@ -124,7 +124,7 @@ def _resume(run_id: UUID) -> int:
     held = _holdable().filter(pk=run_id, paused_at__isnull=False)
     # In this order: MySQL evaluates assignments one after the other.
     deadline = F("deadline_at") + (Now() - F("paused_at"))
-    counted_from = transitions.counted_from(F("paused_at"))
+    counted_from = moved_on(transitions.COUNTED_FROM, F("paused_at"))
     return held.update(deadline_at=deadline, counted_from=counted_from, paused_at=None)
 
 

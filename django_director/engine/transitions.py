@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from django.db.models import Case, F, When
-from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from django_director.conf import director
-from django_director.db.functions import Now, Number, Text, Time, later
+from django_director.db.functions import Now, Number, Text, Time, later, moved_on
 from django_director.status import (
     RUN_ACTIVE,
     RUN_FINISHED,
@@ -38,6 +37,7 @@ TASK_CHANGES: Final[dict[str, frozenset[tuple[TaskStatus | None, TaskStatus]]]] 
 RUN_CHANGES: Final[dict[str, frozenset[tuple[RunStatus | None, RunStatus]]]] = {}
 """By the name of a function: the transitions of runs that it stands for."""
 
+COUNTED_FROM: Final = Coalesce("counted_from", "started_at")
 _NEVER_RAN: Final[Columns] = {
     **dict.fromkeys(("map_count", "claim", "lease_until", "next_dispatch_at", "not_before", "deadline_at")),
     "asked_at": None,
@@ -279,11 +279,6 @@ def run_ended(outcome: Text, error: Text, *, has_key: bool) -> Columns:
     return {"status": outcome, "finished_at": Now(), "error": error, **freed}
 
 
-def counted_from(stood_since: Combinable) -> Combinable:
-    """Return the time from which a run's duration counts when it has stood from ``stood_since`` until now."""
-    return Coalesce("counted_from", "started_at") + (Now() - stood_since)
-
-
 @run_change((RUN_FINISHED, RUN_ACTIVE))
 def run_reopened(*, has_key: bool, timeout: float | None, token: int, is_awaited: bool) -> Columns:
     """A finished run goes on; one with a key wants a slot first, behind those that wait already."""
@@ -295,7 +290,7 @@ def run_reopened(*, has_key: bool, timeout: float | None, token: int, is_awaited
         "stop": Stop.NONE,
         "generation": F("generation") + 1,
         "token": token,
-        "counted_from": counted_from(Coalesce("paused_at", "finished_at")),
+        "counted_from": moved_on(COUNTED_FROM, Coalesce("paused_at", "finished_at")),
         "paused_at": None,
         "finished_at": None,
         "error": "",
