@@ -130,4 +130,4 @@ def _resume(run_id: UUID) -> int:
 
 def _conflict(run: Run, what: str) -> Conflict:
     run.refresh_from_db()
-    return Conflict(f"run {run.pk} can't be {what}: it is {run.shown_status}")
+    return Conflict(f"run {run.pk} can't be {what}: its status is {run.shown_status}")
