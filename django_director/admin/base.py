@@ -102,6 +102,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
     view_action: ClassVar[str]
     """The action that ``authorization`` must allow before a user sees the pages."""
 
+    change_list_template = "admin/django_director/change_list.html"
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -228,7 +229,8 @@ class ReadOnlyAdmin(BaseAdmin[M]):
     def _list(self, request: HttpRequest, extra_context: dict[str, Any] | None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise MissingPermission(self.view_action)
-        return super().changelist_view(request, extra_context)
+        title = str(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title[:1].upper() + title[1:], **(extra_context or {})})
 
     def _history(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None) -> HttpResponse:
         try:

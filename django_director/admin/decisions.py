@@ -179,6 +179,24 @@ def _facts(task: Task, step: ApprovalStep) -> Iterator[tuple[str, Any]]:
         yield _("Decided"), formatting.moment(task.finished_at)
 
 
+def open_approvals(user: User) -> list[Task]:
+    """Return the open approvals on which the user may decide, the oldest first, read as for a list."""
+    rows = Task.objects.for_listing().select_related("run__workflow", "run__version")
+    return find_for_user(user, rows.defer("run__payload", "run__version__definition", "run__version__source"))
+
+
+def describe_asked(task: Task) -> dict[str, Any]:
+    """Return what the overview shows of an approval on which its user may decide."""
+    return {
+        "task": task,
+        "label": formatting.name(task.label),
+        "workflow": formatting.name(task.run.workflow.name),
+        "prompt": prompt(task),
+        "buttons": list(ALL.values()),
+        "form": DecisionForm(initial={"asked": task.sequence}, auto_id=f"decide-{task.pk}-%s"),
+    }
+
+
 def find_for_user(user: User, tasks: QuerySet[Task]) -> list[Task]:
     """Return the open approvals among ``tasks`` on which the user may decide, the oldest first."""
     known: dict[tuple[int, str], bool] = {}

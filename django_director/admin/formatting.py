@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -28,6 +29,8 @@ LARGE: Final = 200_000
 NAME_SHOWN: Final = 80
 ERROR_SHOWN: Final = 200
 NOTHING: Final = "-"
+_TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+"""The escape sequences of ECMA-48, with which programs colour their lines in terminals."""
 
 
 class Text(NamedTuple):
@@ -37,22 +40,34 @@ class Text(NamedTuple):
     note: str
 
 
+def readable(text: str) -> str:
+    """Return a text of several lines without the codes of terminals for colours, and without control characters.
+
+    Such a character, or one that changes the direction of writing, becomes a replacement sign: it could let a text
+    look like another one.
+    """
+    plain = _TERMINAL.sub("", text)
+    if plain.isascii() and plain.replace("\n", "").replace("\t", "").isprintable():
+        return plain
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in plain.replace("\r\n", "\n"))
+
+
 def limited(text: str) -> Text:
     """Return the first ``SHOWN`` characters and, if some are missing, a note that says so."""
     missing = len(text) - SHOWN
     if missing <= 0:
-        return Text(text, "")
+        return Text(readable(text), "")
     note = ngettext(
         "%(missing)s further character is not shown.", "%(missing)s further characters are not shown.", missing
     )
-    return Text(text[:SHOWN], note % {"missing": f"{missing:,}"})
+    return Text(readable(text[:SHOWN]), note % {"missing": f"{missing:,}"})
 
 
 def limited_end(text: str) -> Text:
     """Return the last ``SHOWN`` characters, beginning with a whole line, and a note if some are missing."""
     if len(text) <= SHOWN:
-        return Text(text, "")
-    return Text(text[-SHOWN:].partition("\n")[2], _("Only the end is shown."))
+        return Text(readable(text), "")
+    return Text(readable(text[-SHOWN:].partition("\n")[2]), _("Only the end is shown."))
 
 
 def json_text(value: object, schema: object = None) -> Text:
@@ -113,6 +128,41 @@ def moment(value: datetime | None) -> str:
     return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S") if value else NOTHING
 
 
+def zone() -> str:
+    """Return the name of the time zone in which pages show times."""
+    return timezone.get_current_timezone_name()
+
+
+def when(value: datetime | None) -> SafeString | str:
+    """Return how far a time is from now, and the time of day: ``3 min ago · 20:11``; the rest stands in its title.
+
+    Of another day than today it shows the date too.
+    """
+    if value is None:
+        return NOTHING
+    local = timezone.localtime(value) if timezone.is_aware(value) else value
+    now = timezone.localtime() if timezone.is_aware(value) else datetime.now()
+    seconds_ago = (now - local).total_seconds()
+    text = _("%(time)s ago") if seconds_ago >= 0 else _("in %(time)s")
+    clock = local.strftime("%H:%M" if local.date() == now.date() else "%Y-%m-%d %H:%M")
+    return format_html(
+        '<time datetime="{}" title="{} {}">{} · {}</time>',
+        local.isoformat(timespec="seconds"),
+        local.strftime("%Y-%m-%d %H:%M:%S"),
+        zone(),
+        text % {"time": roughly(abs(seconds_ago))},
+        clock,
+    )
+
+
+def roughly(value: float) -> str:
+    """Return seconds in one unit: ``8 s``, ``3 min``, ``2 h``, ``5 d``."""
+    for size, unit in ((86_400, _("d")), (3600, _("h")), (60, _("min"))):
+        if value >= size:
+            return f"{int(value // size)} {unit}"
+    return f"{int(value)} {_('s')}"
+
+
 def unbroken(text: str) -> SafeString:
     """Return a value in such a way that it stays on one line of a list."""
     return format_html('<span class="director-number">{}</span>', text)
@@ -135,9 +185,16 @@ def seconds(value: float | None) -> str:
 
 def elapsed(row: Run | Task) -> str:
     """Return how long a run or task took, or has taken so far."""
-    if row.duration is not None or row.started_at is None or row.is_finished:
+    begun = counted_from(row)
+    if row.duration is not None or begun is None or row.is_finished:
         return seconds(row.duration)
-    return seconds((timezone.now() - row.started_at).total_seconds())
+    until = (row.paused_at if isinstance(row, Run) else None) or timezone.now()
+    return seconds((until - begun).total_seconds())
+
+
+def counted_from(row: Run | Task) -> datetime | None:
+    """Return the time from which the duration of a run or task counts; ``None`` if it has not started."""
+    return (row.counted_from if isinstance(row, Run) else None) or row.started_at
 
 
 def timing(schedule: dict[str, Any]) -> str:
@@ -151,6 +208,11 @@ def timing(schedule: dict[str, Any]) -> str:
 def name(text: str) -> str:
     """Return a name cut to a bounded length, because names may come from anywhere."""
     return shorten(text, NAME_SHOWN)
+
+
+def shortened_line(text: str, length: int) -> str:
+    """Return the first line of a text, cut to a length."""
+    return shorten(text.partition("\n")[0], length)
 
 
 def error_line(text: str) -> str:

@@ -33,6 +33,10 @@ class Links:
         task = formatting.address("task_change", ids.task_id(self.run.pk, first), site=self.site)
         return self.to_child(box) or task
 
+    def to_task(self, pk: UUID) -> str:
+        """Return the address of a task's page."""
+        return formatting.address("task_change", pk, site=self.site)
+
     def to_child(self, box: Box) -> str | None:
         """Return the address of the child run of a box that is one step; ``None`` without a child run."""
         child = None if box.unit.is_folded else self._children.get(box.unit.positions[0])

@@ -64,8 +64,12 @@ def _paused(runs: Sequence[Run]) -> str:
     return _counted(ngettext("%(n)s run is paused.", "%(n)s runs are paused.", len(runs)), runs)
 
 
-def _goes_on(runs: Sequence[Run]) -> str:
-    return _counted(ngettext("%(n)s run goes on.", "%(n)s runs go on.", len(runs)), runs)
+def _resumed(runs: Sequence[Run]) -> str:
+    return _counted(ngettext("%(n)s run was resumed.", "%(n)s runs were resumed.", len(runs)), runs)
+
+
+def _retried(runs: Sequence[Run]) -> str:
+    return _counted(ngettext("%(n)s run is retried.", "%(n)s runs are retried.", len(runs)), runs)
 
 
 def _relaunched(runs: Sequence[Run]) -> str:
@@ -111,8 +115,8 @@ OF_RUNS: Final = {
     for button in (
         _button("cancel", gettext_lazy("Cancel"), _canceled),
         _button("pause", gettext_lazy("Pause"), _paused),
-        _button("resume", gettext_lazy("Resume"), _goes_on),
-        _button("retry", gettext_lazy("Retry failed"), _goes_on),
+        _button("resume", gettext_lazy("Resume"), _resumed),
+        _button("retry", gettext_lazy("Retry failed"), _retried),
         _button("relaunch", gettext_lazy("Relaunch"), _relaunched),
         _button(
             "relaunch_with_changes",

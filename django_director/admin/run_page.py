@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_director.drawing.icons import icon
 from django_director.drawing.svg import render
@@ -15,11 +16,21 @@ from django_director.graph import expand
 from django_director.models import Run
 from django_director.models.users import User
 from django_director.presentation.serializers import shown_key
-from django_director.status import RunStatus
+from django_director.status import RunStatus, TaskStatus
 
-from . import decisions, formatting, operations
+from . import decisions, events, failure_card, formatting, merged_log, operations, timeline
+from .bars import draw_segments
 from .run_state import ASKED_SHOWN, RunState, since
 
+PRIMARY: Final = {RunStatus.FAILED: "retry", RunStatus.CANCELED: "retry", "paused": "resume"}
+"""By the shown status of a run: the operation that most people want then."""
+TABS: Final = {
+    "steps": gettext_lazy("Steps"),
+    "timeline": gettext_lazy("Timeline"),
+    "log": gettext_lazy("Log"),
+    "events": gettext_lazy("Events"),
+}
+"""The tabs of the page, by their names in its address."""
 RESULT_PARTS: Final = 200
 """A result that is made of the results of more tasks is not read for a page."""
 
@@ -36,7 +47,6 @@ def context(
         "run": run,
         "state": state,
         "parent": run.parent_task,
-        "graph": graph(state) if sees_tasks else "",
         "buttons": [
             (operation, not operation.is_possible(run))
             for name, operation in operations.OF_RUNS.items()
@@ -46,17 +56,55 @@ def context(
         "masked_note": formatting.masked_note(),
         "concurrency_key": shown_key(run) if sees_payload else None,
         **_head(state),
+        "primary": PRIMARY.get(run.shown_status, ""),
         **_waiting(state),
         **_questions(state, request.user),
-        **_table(state, sees_tasks=sees_tasks),
-        **(_values(run) if sees_payload else {}),
+        **_tabs(request, state),
     }
+
+
+def _tabs(request: HttpRequest, state: RunState) -> dict[str, Any]:
+    """Return the links of the tabs, and what the chosen one shows."""
+    tab = request.GET.get("tab", "")
+    labels = TABS if state.sees_tasks else {name: TABS[name] for name in ("steps", "events")}
+    tab = tab if tab in labels else "steps"
+    return {
+        "tab": tab,
+        "tab_template": f"admin/django_director/_{tab}.html",
+        "tabs": [(name, label, f"?tab={name}" if name != "steps" else "?") for name, label in labels.items()],
+        **_tab(request, state, tab),
+    }
+
+
+def _tab(request: HttpRequest, state: RunState, tab: str) -> dict[str, Any]:
+    run = state.run
+    match tab:
+        case "timeline":
+            return timeline.context(run, state.links.to_task)
+        case "log":
+            return merged_log.context(run, request) if state.sees_payload else {}
+        case "events":
+            return events.context(run, sees_payload=state.sees_payload, sees_tasks=state.sees_tasks)
+    return {
+        "graph": graph(state) if state.sees_tasks else "",
+        "failure": _failure(state, request.user),
+        **_table(state, sees_tasks=state.sees_tasks),
+        **(_values(run) if state.sees_payload else {}),
+    }
+
+
+def _failure(state: RunState, user: User) -> dict[str, Any]:
+    stopped = state.counts[TaskStatus.UPSTREAM_FAILED]
+    return failure_card.context(state.run, user, sees_payload=state.sees_payload, stopped=stopped)
 
 
 def _head(state: RunState) -> dict[str, Any]:
     """Return the status, the progress and the times of a run."""
     finished, total = state.progress
     return {
+        "segments": draw_segments(state.counts),
+        "ended": formatting.when(state.run.finished_at) if state.run.finished_at else "",
+        "zone": formatting.zone(),
         "badge": formatting.badge(state.run.shown_status),
         "finished": finished,
         "total": total,

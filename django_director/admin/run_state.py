@@ -21,7 +21,8 @@ from django_director.models import Run, Task
 from django_director.presentation import hook_names, open_approvals, visible_errors
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
-from . import formatting, operations, task_lines
+from . import formatting, headline, operations, task_lines
+from .bars import draw_segments
 from .links import Links, called_name
 
 TASKS_PER_PAGE: Final = 200
@@ -111,6 +112,16 @@ class RunState:
         return visible_errors.of_run(self.run, sees_payload=self.sees_payload)
 
     @property
+    def headline(self) -> str:
+        """Return the sentence that tells what the run does, or how it ended and why."""
+        steps: dict[str, list[str]] = {}
+        if self.sees_tasks and not self.run.is_finished:
+            for place, status, _, is_hook in self._statuses:
+                if status in TASK_ACTIVE and status != TaskStatus.PENDING and not is_hook:
+                    steps.setdefault(status, []).append(self.run.version.graph.node(place).step.id)
+        return headline.of_run(self.run, self.error, steps)
+
+    @property
     def progress(self) -> tuple[int, int]:
         """Return the number of finished tasks, and of all tasks."""
         return formatting.progress(self.counts, TASK_FINISHED)
@@ -176,10 +187,12 @@ class RunState:
         return {
             "status": self.run.shown_status,
             "label": formatting.status_label(self.run.shown_status),
+            "headline": self.headline,
+            "segments": str(draw_segments(self.counts)),
             "finished": finished,
             "total": total,
             "progress": f"{finished:,} / {total:,}",
-            "duration": formatting.seconds(self.run.duration),
+            "duration": "" if since(self.run) else formatting.elapsed(self.run),
             "since": since(self.run),
             "error": self.error,
             "waiting": str(self.waiting or ""),
@@ -200,10 +213,11 @@ class RunState:
 
 
 def since(row: Run | Task) -> int | None:
-    """Return when a running run or task has started, in seconds since 1970; ``None`` if it does not run."""
-    if row.started_at is None or row.is_finished:
+    """Return from when the duration of a running run or task counts, in seconds since 1970; else ``None``."""
+    begun = formatting.counted_from(row)
+    if begun is None or row.is_finished or (isinstance(row, Run) and row.paused_at is not None):
         return None
-    return int(row.started_at.timestamp())
+    return int(begun.timestamp())
 
 
 def etag(data: dict[str, Any]) -> str:

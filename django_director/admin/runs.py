@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
 from django.contrib import admin
@@ -16,93 +15,46 @@ from django.http import (
     HttpResponseNotModified,
     HttpResponseRedirect,
     JsonResponse,
+    StreamingHttpResponse,
 )
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from django_director.access.authorization import allowed_rows
 from django_director.conf import director
-from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
-from django_director.presentation import open_approvals
-from django_director.presentation.lookups import SHOWN_STATUSES, filter_by_status
-from django_director.presentation.summaries import task_counts
-from django_director.status import TASK_FINISHED, TaskStatus
 
-from . import confirm, formatting, operations, run_page, search
-from .base import MissingPermission, ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
+from . import confirm, formatting, many, merged_log, operations, overview, returns, run_filters, run_page, search
+from .base import MissingPermission, ReadOnlyAdmin, VisibleWorkflowFilter
 from .relaunch_form import RelaunchForm
+from .run_columns import RunColumns, RunList
 from .run_state import RunState, etag
 
 if TYPE_CHECKING:
     from django.http import HttpResponseBase
 
 
-ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
-"""With one of these parameters the list shows child runs too."""
-
-
-class RunList(SafeList):
-    """Reads for the runs of a page how many tasks they have, what pending ones wait for, and their open approvals.
-
-    Each of the three takes one query.
-    """
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.result_list = list(self.result_list)
-        counts, places = task_counts(self.result_list), pending_reasons.of_runs(self.result_list)
-        asking = open_approvals.count_by_run([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
-        for run in self.result_list:
-            run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
-
-
-class FamilyFilter(admin.SimpleListFilter):
-    """Lists only root runs, unless the user or another filter asks for runs that may be child runs."""
-
-    title = _("place")
-    parameter_name = "place"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [("children", _("Child runs")), ("all", _("Roots and child runs"))]
-
-    def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        first, *others = super().choices(changelist)
-        yield {**first, "display": _("Roots")}
-        yield from others
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        if self.value() == "children":
-            return queryset.filter(parent_task__isnull=False)
-        if self.value() == "all" or any(request.GET.get(name) for name in ALSO_CHILDREN):
-            return queryset
-        return queryset.filter(parent_task=None)
-
-
-class StatusFilter(admin.SimpleListFilter):
-    """Filters by the status that the list shows, which may also be ``paused`` or ``canceling``."""
-
-    title = _("status")
-    parameter_name = "status__exact"
-
-    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [(status, status) for status in SHOWN_STATUSES]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        value = self.value()
-        return queryset if value is None else filter_by_status(cast(RunQuerySet, queryset), [value])
+ON_MANY: Final = ("cancel", "retry", "relaunch")
+"""The operations that people do to many runs at once."""
 
 
 @admin.register(Run)
-class RunAdmin(ReadOnlyAdmin[Run]):
+class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
     view_action = "view_run"
-    list_display = ("run", "state", "workflow_name", "progress", "took", "started", "trigger", "who")
+    list_display = ("run", "state", "error_text", "started", "took", "progress", "who")
     list_display_links = ("run",)
-    list_filter = (FamilyFilter, StatusFilter, "trigger", "created_at", ("workflow", VisibleWorkflowFilter))
+    list_filter = (
+        run_filters.StatusFilter,
+        run_filters.EndedFilter,
+        run_filters.CauseFilter,
+        run_filters.FamilyFilter,
+        "trigger",
+        "created_at",
+        ("workflow", VisibleWorkflowFilter),
+    )
     search_fields = ("comment",)
     search_help_text = _(
         "The beginning of an id, a workflow's or user's exact name, an idempotency key, or words of the comment"
@@ -130,6 +82,7 @@ class RunAdmin(ReadOnlyAdmin[Run]):
 
     def get_urls(self) -> list[URLPattern]:
         return [
+            path("<uuid:run_id>/log/", self.guard(require_GET(self.log)), name="django_director_run_log"),
             path("<uuid:run_id>/live/", self.guard(require_GET(self.live)), name="django_director_run_live"),
             *(
                 path(
@@ -140,40 +93,18 @@ class RunAdmin(ReadOnlyAdmin[Run]):
                 )
                 for name in operations.OF_RUNS
             ),
+            *(
+                path(
+                    f"many/{name}/",
+                    self.guard(require_http_methods(["GET", "POST"])(self.operate_on_many)),
+                    {"name": name},
+                    name=f"django_director_run_many_{name}",
+                )
+                for name in ON_MANY
+            ),
+            path("overview/", self.guard(require_GET(self.overview)), name="django_director_overview"),
             *super().get_urls(),
         ]
-
-    @admin.display(description=_("run"), ordering="pk")
-    def run(self, run: Run) -> SafeString:
-        return formatting.unbroken(formatting.short_id(run.pk))
-
-    @admin.display(description=_("status"), ordering="status")
-    def state(self, run: Run) -> SafeString:
-        badge, place = formatting.badge(run.shown_status), run.place  # type: ignore[attr-defined]
-        if run.asking:  # type: ignore[attr-defined]
-            return format_html("{} {}", badge, formatting.badge("waiting", str(_("waits for approval"))))
-        return badge if place is None else format_html('{} <span class="director-quiet">{}</span>', badge, place)
-
-    @admin.display(description=_("workflow"), ordering="workflow__name")
-    def workflow_name(self, run: Run) -> str:
-        return formatting.name(run.workflow.name)
-
-    @admin.display(description=_("who"), ordering="user_name")
-    def who(self, run: Run) -> str:
-        return formatting.name(run.user_name) if run.user_name else formatting.NOTHING
-
-    @admin.display(description=_("started"), ordering="pk")
-    def started(self, run: Run) -> SafeString:
-        return formatting.unbroken(formatting.moment(run.started_at))
-
-    @admin.display(description=_("duration"))
-    def took(self, run: Run) -> SafeString:
-        return formatting.unbroken(formatting.elapsed(run))
-
-    @admin.display(description=_("progress"))
-    def progress(self, run: Run) -> SafeString:
-        finished, total = formatting.progress(run.task_counts, TASK_FINISHED)  # type: ignore[attr-defined]
-        return formatting.unbroken(f"{finished:,} / {total:,}")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "cancel")
@@ -181,17 +112,44 @@ class RunAdmin(ReadOnlyAdmin[Run]):
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return self.allows(request, "retry")
 
-    @admin.action(description=_("Cancel"), permissions=["cancel"])
-    def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.perform_on_many(request, operations.OF_RUNS["cancel"], queryset, self.admin_site.name)
+    @admin.action(description=_("Cancel…"), permissions=["cancel"])
+    def cancel_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
+        return self._preview_many(request, "cancel", queryset)
 
-    @admin.action(description=_("Retry failed"), permissions=["retry"])
-    def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.perform_on_many(request, operations.OF_RUNS["retry"], queryset, self.admin_site.name)
+    @admin.action(description=_("Retry failed…"), permissions=["retry"])
+    def retry_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
+        return self._preview_many(request, "retry", queryset)
 
-    @admin.action(description=_("Relaunch"), permissions=["retry"])
-    def relaunch_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        operations.perform_on_many(request, operations.OF_RUNS["relaunch"], queryset, self.admin_site.name)
+    @admin.action(description=_("Relaunch…"), permissions=["retry"])
+    def relaunch_runs(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
+        return self._preview_many(request, "relaunch", queryset)
+
+    def operate_on_many(self, request: HttpRequest, name: str) -> HttpResponseBase:
+        """Show what the operation would do to the runs of a cause; on POST do it to those that the form names."""
+        operation = operations.OF_RUNS[name]
+        if not all(self.allows(request, action) for action in (self.view_action, *operation.asks_for)):
+            raise MissingPermission(operation.asks_for[0])
+        runs = self.get_queryset(request)
+        if request.method == "GET":
+            found = run_filters.runs_of_cause(request, runs, request.GET.get("cause", ""))
+            return self._preview_many(request, name, runs.filter(pk__in=found))
+        chosen = runs.filter(pk__in=many.chosen_ids(request))
+        operations.perform_on_many(request, operation, chosen, self.admin_site.name)
+        return HttpResponseRedirect(returns.address(request, self._list_address()))
+
+    def _preview_many(self, request: HttpRequest, name: str, runs: QuerySet[Run]) -> HttpResponse:
+        operation = operations.OF_RUNS[name]
+        selection = many.select(request, operation, cast(RunQuerySet, runs))
+        here = request.get_full_path() if request.method == "POST" else self._list_address()
+        context = {
+            **many.context(operation, selection, request.user),
+            "action": formatting.address(f"run_many_{name}", site=self.admin_site.name),
+            "next": returns.address(request, here),
+        }
+        return self.render(request, "many.html", context)
+
+    def _list_address(self) -> str:
+        return formatting.address("run_changelist", site=self.admin_site.name)
 
     def page(self, request: HttpRequest, obj: Run) -> HttpResponse:
         permitted = self._permitted(request, obj)
@@ -213,6 +171,24 @@ class RunAdmin(ReadOnlyAdmin[Run]):
         known = request.headers.get("If-None-Match", "").removeprefix("W/")
         response: HttpResponse = HttpResponseNotModified() if known == tag else JsonResponse(data)
         response.headers["ETag"] = tag
+        response.headers["Cache-Control"] = "private, no-cache"
+        return response
+
+    def log(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
+        """Answer with the whole log of a run as a file."""
+        run = self._visible_run(request, run_id)
+        for action in ("view_task", "view_payload"):
+            self.require(request, action, run)
+        response = StreamingHttpResponse(merged_log.as_text(run), content_type="text/plain; charset=utf-8")
+        response.headers["Content-Disposition"] = f'attachment; filename="{run.pk}.log"'
+        return response
+
+    def overview(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the overview alone, for its live updates."""
+        if not self.has_view_permission(request):
+            raise MissingPermission(self.view_action)
+        context = overview.for_request(request, self.admin_site.name)
+        response = TemplateResponse(request, "admin/django_director/_overview.html", context)
         response.headers["Cache-Control"] = "private, no-cache"
         return response
 

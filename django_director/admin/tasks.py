@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import admin
@@ -21,13 +21,12 @@ from django_director.conf import director
 from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
-from django_director.models.querysets import TaskQuerySet
 from django_director.presentation import hook_names, served_queues, visible_errors
 from django_director.presentation.actions import Action
 from django_director.presentation.serializers import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import arguments, confirm, decisions, formatting, operations, search, task_lines
+from . import arguments, confirm, decisions, formatting, operations, returns, search, task_filters, task_lines
 from .base import ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
 from .operations import Operation
 
@@ -35,19 +34,6 @@ UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
 ITEMS_SHOWN: Final = 200
 """The results of a map with more items are not read for a page."""
-
-
-class StatusFilter(admin.ChoicesFieldListFilter):
-    """Filters by status; an index finds the queued and the running tasks among millions of finished ones."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        found = cast(TaskQuerySet, super().queryset(request, queryset))
-        match request.GET.get(self.lookup_kwarg):
-            case TaskStatus.QUEUED:
-                return found.all_queued()
-            case TaskStatus.RUNNING:
-                return found.all_running()
-        return found
 
 
 class TaskList(SafeList):
@@ -69,7 +55,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
     view_action = "view_task"
     list_display = ("label", "state", "workflow_name", "run_id_short", "attempt", "started", "took", "error_text")
     list_filter = (
-        ("status", StatusFilter),
+        ("status", task_filters.StatusFilter),
         decisions.WaitingFilter,
         "is_hook",
         ("run__workflow", VisibleWorkflowFilter),
@@ -166,12 +152,15 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
     def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """Show on GET what the approval asks, and decide on POST."""
         decision = decisions.ALL[name]
+        own = formatting.address("task_change", task_id, site=self.admin_site.name)
+        back = returns.address(request, own)
         task = self._task_for(request, task_id, decision.action)
         form = decisions.DecisionForm(request.POST or None, initial={"asked": task.sequence})
         if request.method == "POST" and form.is_valid():
             decisions.perform(request, decision, task, form)
-            return HttpResponseRedirect(formatting.address("task_change", task.pk, site=self.admin_site.name))
-        return self.render(request, "decide.html", decisions.context(decision, task, form))
+            return HttpResponseRedirect(back)
+        context = decisions.context(decision, task, form) | {"back": back}
+        return self.render(request, "decide.html", context)
 
     def _task_for(self, request: HttpRequest, task_id: UUID, action: Action) -> Task:
         task: Task | None = self.get_queryset(request).filter(pk=task_id).first()

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
 from django_director.access.authorization import allowed_rows, is_allowed
@@ -24,11 +24,12 @@ from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.masking.source import mask_source
 from django_director.models import Run, Workflow, WorkflowVersion
+from django_director.presentation import reliability
 from django_director.presentation.actions import ACTIONS
 from django_director.schedules import descriptions
 from django_director.status import Trigger
 
-from . import formatting
+from . import formatting, grid
 from .base import VIA, ReadOnlyAdmin, SafeList
 from .payload_form import PayloadForm
 
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
     from django.http import HttpResponseBase
 
 START: Final = ACTIONS["start"]
-STRIP: Final = 10
+STRIP: Final = 20
 """How many last runs the list shows of each workflow."""
 RUNS_SHOWN: Final = 20
+STATISTICS: Final = 100
+"""From how many last runs the page of a workflow works out how reliable it is."""
 VERSIONS_SHOWN: Final = 20
 
 
@@ -73,7 +76,7 @@ def last_runs(workflows: list[Workflow]) -> dict[int, list[Run]]:
 @admin.register(Workflow)
 class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
     view_action = "view_workflow"
-    list_display = ("title", "is_active", "schedule", "recent", "version")
+    list_display = ("title", "recent", "successes", "takes", "schedule", "is_active", "version")
     list_display_links = ("title",)
     list_filter = ("is_active",)
     search_fields = ("name",)
@@ -117,6 +120,21 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         timings: list[dict[str, Any]] = workflow.timings  # type: ignore[attr-defined]
         return "; ".join(formatting.timing(timing) for timing in timings) or formatting.NOTHING
 
+    @admin.display(description=gettext_lazy("successes"))
+    def successes(self, workflow: Workflow) -> SafeString | str:
+        found = reliability.of_runs(workflow.last_runs[::-1])  # type: ignore[attr-defined]
+        if found.rate is None:
+            return formatting.NOTHING
+        if found.failing > 1:
+            text = _("%(n)s failures in a row") % {"n": found.failing}
+            return format_html("{} {}", formatting.badge("failed", text), formatting.when(found.failing_since))
+        return format_html('<span class="director-number">{} %</span>', found.rate)
+
+    @admin.display(description=gettext_lazy("usually takes"))
+    def takes(self, workflow: Workflow) -> SafeString:
+        found = reliability.of_runs(workflow.last_runs[::-1])  # type: ignore[attr-defined]
+        return formatting.unbroken(formatting.seconds(found.usual_seconds))
+
     @admin.display(description=gettext_lazy("version"))
     def version(self, workflow: Workflow) -> str:
         return str(workflow.current_version.number) if workflow.current_version else formatting.NOTHING
@@ -142,11 +160,27 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
             "updated": formatting.moment(obj.updated_at),
             "versions": _versions(obj),
             "schedules": _schedules(obj),
-            "runs": _runs(obj) if sees_runs else [],
+            **(self._last_runs(obj, version) if sees_runs else {}),
             "sees_runs": sees_runs,
             "run_address": self._run_address(obj) if may_run else None,
         }
         return self.render(request, "workflow.html", context)
+
+    def _last_runs(self, workflow: Workflow, version: WorkflowVersion | None) -> dict[str, Any]:
+        runs = list(workflow.runs.for_listing().order_by("-pk")[:STATISTICS])
+        found = reliability.of_runs(runs)
+        return {
+            "runs": [_row(run) for run in runs[:RUNS_SHOWN]],
+            "grid": grid.draw(version.graph, runs, self.admin_site.name) if version else "",
+            "grid_is_cut": version is not None and len(version.graph.nodes) > grid.STEPS,
+            "found": found,
+            "verdict": _verdict(found),
+            "usual": formatting.seconds(found.usual_seconds),
+            "slow": formatting.seconds(found.slow_seconds),
+            "last_success": formatting.when(found.last_success),
+            "failing_since": formatting.when(found.failing_since),
+            "zone": formatting.zone(),
+        }
 
     def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Show on GET the form that starts a run, and start the run on POST."""
@@ -232,14 +266,22 @@ def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
     ]
 
 
-def _runs(workflow: Workflow) -> list[tuple[Run, str, SafeString, str, str]]:
-    return [
-        (
-            run,
-            formatting.short_id(run.pk),
-            formatting.badge(run.shown_status),
-            formatting.moment(run.started_at),
-            formatting.elapsed(run),
-        )
-        for run in workflow.runs.for_listing().order_by("-pk")[:RUNS_SHOWN]
-    ]
+def _row(run: Run) -> tuple[Run, str, SafeString, str, str]:
+    return (
+        run,
+        formatting.short_id(run.pk),
+        formatting.badge(run.shown_status),
+        formatting.moment(run.started_at),
+        formatting.elapsed(run),
+    )
+
+
+def _verdict(found: reliability.Reliability) -> tuple[str, str]:
+    """Return the status and the sentence with which the page of a workflow begins."""
+    if not found.finished:
+        return "none", _("It has not ended a run yet.")
+    if found.failing:
+        text = ngettext("The last run has failed.", "The last %(n)s runs have failed.", found.failing)
+        return "failed", text % {"n": found.failing}
+    text = _("The last run succeeded; of the last %(n)s, %(rate)s %% did.")
+    return "success", text % {"n": found.finished, "rate": found.rate}

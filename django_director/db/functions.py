@@ -33,6 +33,11 @@ def later(seconds: float) -> CombinedExpression:
     return Now() + timedelta(seconds=seconds)
 
 
+def moved_on(moment: Combinable, since: Combinable) -> Combinable:
+    """Return ``moment`` moved on by the time from ``since`` until now."""
+    return moment + (Now() - since)
+
+
 def iso(moment: datetime | None) -> str | None:
     """Return a time as ISO 8601 in UTC with a ``Z``, which is how times stand in JSON; ``None`` for ``None``."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None

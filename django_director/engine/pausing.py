@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.models import F, Q
 
 from django_director.common import failpoints
-from django_director.db.functions import Now
+from django_director.db.functions import Now, moved_on
 from django_director.db.transactions import after_commit, statement
 from django_director.exceptions import Conflict
 from django_director.models import Run
@@ -21,7 +21,7 @@ from django_director.models.querysets import RunQuerySet
 from django_director.models.users import User
 from django_director.status import STOP_SPARING, RunStatus
 
-from . import history, lineage, parking
+from . import history, lineage, parking, transitions
 from .arguments import checked_run, checked_user, checked_via
 from .avoided_runs import work_on_each
 from .concurrency import admission
@@ -124,9 +124,10 @@ def _resume(run_id: UUID) -> int:
     held = _holdable().filter(pk=run_id, paused_at__isnull=False)
     # In this order: MySQL evaluates assignments one after the other.
     deadline = F("deadline_at") + (Now() - F("paused_at"))
-    return held.update(deadline_at=deadline, paused_at=None)
+    counted_from = moved_on(transitions.COUNTED_FROM, F("paused_at"))
+    return held.update(deadline_at=deadline, counted_from=counted_from, paused_at=None)
 
 
 def _conflict(run: Run, what: str) -> Conflict:
     run.refresh_from_db()
-    return Conflict(f"run {run.pk} can't be {what}: it is {run.shown_status}")
+    return Conflict(f"run {run.pk} can't be {what}: its status is {run.shown_status}")

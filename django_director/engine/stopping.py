@@ -56,7 +56,7 @@ def cancel(run: Run, *, user: User = None, force: bool = False, via: str = "") -
     if not statement(partial(_stop, run.pk, secrets.randbits(63))):
         run.refresh_from_db()
         if run.is_finished or not force:
-            raise Conflict(f"run {run.pk} can't be canceled: it is {run.shown_status}")
+            raise Conflict(f"run {run.pk} can't be canceled: its status is {run.shown_status}")
     reason = f"canceled by {user}" if user is not None else "canceled"
     try:
         if force and not connection().in_atomic_block:

@@ -15,7 +15,7 @@ from django.db.models import Case, F, When
 from django.db.models.functions import Coalesce
 
 from django_director.conf import director
-from django_director.db.functions import Now, Number, Text, Time, later
+from django_director.db.functions import Now, Number, Text, Time, later, moved_on
 from django_director.status import (
     RUN_ACTIVE,
     RUN_FINISHED,
@@ -37,6 +37,7 @@ TASK_CHANGES: Final[dict[str, frozenset[tuple[TaskStatus | None, TaskStatus]]]] 
 RUN_CHANGES: Final[dict[str, frozenset[tuple[RunStatus | None, RunStatus]]]] = {}
 """By the name of a function: the transitions of runs that it stands for."""
 
+COUNTED_FROM: Final = Coalesce("counted_from", "started_at")
 _NEVER_RAN: Final[Columns] = {
     **dict.fromkeys(("map_count", "claim", "lease_until", "next_dispatch_at", "not_before", "deadline_at")),
     "asked_at": None,
@@ -289,6 +290,7 @@ def run_reopened(*, has_key: bool, timeout: float | None, token: int, is_awaited
         "stop": Stop.NONE,
         "generation": F("generation") + 1,
         "token": token,
+        "counted_from": moved_on(COUNTED_FROM, Coalesce("paused_at", "finished_at")),
         "paused_at": None,
         "finished_at": None,
         "error": "",

@@ -113,6 +113,7 @@ class Migration(migrations.Migration):
                 ('next_admission_at', models.DateTimeField(help_text='When the supervisor looks at a pending run.', null=True)),
                 ('created_at', models.DateTimeField()),
                 ('started_at', models.DateTimeField(null=True)),
+                ('counted_from', models.DateTimeField(null=True, help_text="The start, moved on by the time for which the run stood paused, or ended before a retry.")),
                 ('finished_at', models.DateTimeField(null=True)),
                 ('relaunched_from', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='relaunches', to='django_director.run')),
             ],

@@ -109,6 +109,10 @@ class RunQuerySet(models.QuerySet[Any]):
         """Select the runs that have an outcome."""
         return self.filter(status__in=status.RUN_FINISHED)
 
+    def failed(self) -> Self:
+        """Select the runs that have failed."""
+        return self.filter(status=status.RunStatus.FAILED)
+
     def unstopped(self) -> Self:
         """Select the runs that nothing has stopped, or only a failure with ``fail_fast``."""
         return self.filter(stop__in=status.STOP_SPARING)
@@ -163,6 +167,10 @@ class RunQuerySet(models.QuerySet[Any]):
     def reporting(self) -> Self:
         """Select the finished child runs whose end a step still waits for."""
         return self.filter(is_awaited=True, finished_at__isnull=False)
+
+    def succeeded(self) -> Self:
+        """Select the runs that were a success."""
+        return self.filter(status=status.RunStatus.SUCCESS)
 
     def for_listing(self) -> Self:
         """Read what a list of runs shows, and no payloads."""

@@ -56,6 +56,10 @@ class Run(models.Model):
     next_admission_at = models.DateTimeField(null=True, help_text="When the supervisor looks at a pending run.")
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
+    counted_from = models.DateTimeField(
+        null=True,
+        help_text="The start, moved on by the time for which the run stood paused, or ended before a retry.",
+    )
     finished_at = models.DateTimeField(null=True)
 
     objects = DirectorManager.from_queryset(RunQuerySet)()
@@ -158,9 +162,11 @@ class Run(models.Model):
     def duration(self) -> float | None:
         """The seconds from the first start to the last outcome; ``None`` before the outcome.
 
-        They include the time between a failure and a retry: the row does not know when the run was retried.
+        The time for which the run stood paused, or ended before a retry, does not count.
         """
-        return duration(self.started_at, self.finished_at)
+        # A run that was canceled while it was paused has worked until the pause.
+        ended = self.finished_at and (self.paused_at or self.finished_at)
+        return duration(self.counted_from or self.started_at, ended)
 
     @property
     def result(self) -> Any:

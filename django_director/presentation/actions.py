@@ -128,7 +128,7 @@ def _preview_resume(run: Run) -> StatusCounts:
 
 def _refuse(verb: str, run: Run, is_impossible: bool) -> None:
     if is_impossible:
-        raise Conflict(f"run {run.pk} can't be {PAST[verb].lower()}: it is {run.shown_status}")
+        raise Conflict(f"run {run.pk} can't be {PAST[verb].lower()}: its status is {run.shown_status}")
 
 
 def _count_statuses(run: Run) -> StatusCounts:

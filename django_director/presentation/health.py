@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,17 +26,18 @@ OLD_TICK: Final = 30.0
 """After so many seconds without work of a supervisor something is wrong."""
 
 
-def read_health(*, with_names: bool = True) -> Json:
+def read_health(*, with_names: bool = True, broker_seconds: float = 0.0) -> Json:
     """Return the state of database, broker, supervisor, workers, queues and beat.
 
-    ``problems`` is empty if all is well. If the broker does not answer, this takes a few seconds. The names of
-    schedules contain those of workflows: without ``with_names`` they are left out.
+    ``problems`` is empty if all is well. If the broker does not answer, this takes a few seconds, unless this
+    process has asked it within the last ``broker_seconds``. The names of schedules contain those of workflows:
+    without ``with_names`` they are left out.
     """
     found: Json = {
         "healthy": False,
         "problems": [],
         "database": True,
-        "broker": remote_control.is_broker_reachable(),
+        "broker": _broker.answers(broker_seconds),
     }
     try:
         found |= _rows(with_names=with_names)
@@ -49,6 +52,24 @@ def read_health(*, with_names: bool = True) -> Json:
         found["problems"].append("the broker does not answer: queued tasks wait until it does")
     found["healthy"] = not found["problems"]
     return found
+
+
+class _Broker:
+    """Whether the broker answered when this process asked it last."""
+
+    def __init__(self) -> None:
+        self._asked_at = -math.inf
+        self._answer = False
+
+    def answers(self, seconds: float) -> bool:
+        """Whether the broker answers; an answer from within the last ``seconds`` is used again."""
+        if time.monotonic() - self._asked_at >= seconds:
+            self._answer = remote_control.is_broker_reachable()
+            self._asked_at = time.monotonic()
+        return self._answer
+
+
+_broker: Final = _Broker()
 
 
 def _rows(*, with_names: bool = True) -> Json:
@@ -106,8 +127,9 @@ def _is_unserved(queue: Json) -> bool:
 
 def _queue_problem(queue: Json) -> str:
     waits = "1 task waits" if queue["tasks"] == 1 else f"{queue['tasks']:,} tasks wait"
+    minutes = round(queue["seconds"] / 60)
     return (
-        f"no worker takes tasks from queue `{queue['name']}`: {waits}, the oldest since {queue['queued_at']}; "
+        f"no worker takes tasks from queue `{queue['name']}`: {waits}, the oldest for {minutes:,} min; "
         f"{served_queues.way_out(queue['name'])}"
     )
 

@@ -22,10 +22,15 @@ def of_task(error: str, *, sees_payload: bool) -> str:
 
 def of_run(run: Run, *, sees_payload: bool) -> str:
     """Return the error of a run; without permission only the step that has failed and the class of its error."""
+    return of_run_text(run.error, sees_payload=sees_payload)
+
+
+def of_run_text(text: str, *, sees_payload: bool) -> str:
+    """Return the error of a run, given as ``text``, like ``of_run``."""
     if sees_payload:
-        return run.error
+        return text
     # The reason why a run was stopped is the engine's own sentence, with at most one colon. It is shown in full.
-    step, colon, error = run.error.partition(_COLON)
+    step, colon, error = text.partition(_COLON)
     return f"{step[:LONGEST]}{colon}{_before_colon(error)}"
 
 

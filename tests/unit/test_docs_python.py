@@ -27,7 +27,7 @@ SECTIONS = [
 ]
 FUNCTIONS = [(module, name, text) for module, name, text in SECTIONS if name not in ("DirectorTask", "task")]
 INNER_COLUMNS = {
-    Run: {"stop", "token", "sent_at", "is_awaited", "slot", "queued_at", "next_admission_at"},
+    Run: {"counted_from", "stop", "token", "sent_at", "is_awaited", "slot", "queued_at", "next_admission_at"},
     Task: {
         *("position", "sequence", "claim", "lease_until", "worker_key", "next_dispatch_at", "dispatches"),
         *("unknown_since", "unsendable_since"),

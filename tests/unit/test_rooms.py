@@ -25,7 +25,7 @@ ORDER: list[set[str]] = [
     {"presentation", "sync"},
     {FACE, "celery"},
     {"admin", "api", "management", "checks", "testing"},
-    {"apps", "pytest_plugin", "urls"},
+    {"apps", "pytest_plugin", "urls", "templatetags"},
 ]
 """Each room imports only from those before its own line; the faces, in the last line but one, never each other."""
 TOGETHER = (

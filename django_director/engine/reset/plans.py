@@ -66,7 +66,7 @@ def of_retry(run: Run) -> Plan:
     """Plan to run failed and canceled tasks again, and everything downstream of them. Raises ``Conflict``."""
     _refresh(run)
     if run.status not in RUN_RETRYABLE:
-        raise _conflict(run, "retried", f"it is {run.shown_status}; only failed and canceled runs can")
+        raise _conflict(run, "retried", f"its status is {run.shown_status}; only failed and canceled runs can")
     before = _statuses(run, "retried")
     graph = run.version.graph
     forgiven = set(expand(graph.forgiven))
@@ -104,7 +104,7 @@ def of_skip(task: Task) -> Plan:
         task.refresh_from_db(fields=["status"])
     status = before[task.position] if task.map_index < 0 else task.status
     if status not in TASK_RETRYABLE:
-        raise _conflict(task, _SKIPPED, f"it is {status}; only failed and canceled tasks can")
+        raise _conflict(task, _SKIPPED, f"its status is {status}; only failed and canceled tasks can")
     if task.map_index >= 0:
         if _is_blocked_item(task, _of_item(task, _SKIPPED, before)):
             raise _conflict(task, _SKIPPED, "what is before it for its item did not succeed; skip that")

@@ -143,5 +143,5 @@ def _why(task: Task) -> str:
         return f"it was {task.reason.partition(':')[0] if task.decision['comment'] else task.reason}"
     if task.status in TASK_FINISHED or task.asked_at is not None:
         # Asked, and the run was stopped since: it is about to be canceled.
-        return f"it is {task.status}" if task.is_finished else f"its run is {task.run.shown_status}"
-    return f"nobody was asked yet, it is {task.status}"
+        return f"its status is {task.status}" if task.is_finished else f"its run is {task.run.shown_status}"
+    return f"nobody was asked yet, its status is {task.status}"

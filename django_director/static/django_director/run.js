@@ -57,8 +57,11 @@ function showHead(data) {
   const field = (name) => page.querySelector(`[data-part] [data-field=${name}]`);
   setBadge(field("status"), data, data.icons);
   setText(field("progress"), data.progress);
-  field("bar").max = Math.max(1, data.total);
-  field("bar").value = data.finished;
+  const verdict = field("verdict");
+  const status = data.status;
+  if (!verdict.classList.contains(`director-${status}`)) verdict.className = `director-verdict director-${status}`;
+  setText(field("headline").firstElementChild, data.headline);
+  showSegments(data.segments);
   setDuration(field("duration"), data);
   const error = page.querySelector("[data-field=error]");
   setText(error, data.error.slice(0, 2000));
@@ -69,7 +72,14 @@ function showHead(data) {
   for (const form of page.querySelectorAll("[data-button]")) form.hidden = !data.buttons.includes(form.dataset.button);
 }
 
+function showSegments(text) {
+  const old = page.querySelector(".director-segments");
+  const fresh = new DOMParser().parseFromString(text, "text/html").querySelector("svg");
+  if (old && fresh && old.outerHTML !== fresh.outerHTML) old.replaceWith(document.adoptNode(fresh));
+}
+
 function showBoxes(data) {
+  if (!page.querySelector("[data-box]")) return;
   data.boxes.forEach(([status, note, title, child], number) => {
     const box = page.querySelector(`[data-box="${number}"]`);
     if (child && box.parentElement.localName === "a") box.parentElement.setAttribute("href", child);

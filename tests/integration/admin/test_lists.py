@@ -1,13 +1,14 @@
 import re
 
 import pytest
+from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_director.admin.base import BoundedPaginator
-from django_director.models import Run
+from django_director.models import Run, Task
 from tests import factories
 from tests.integration.admin.pages import address, order, text
 
@@ -32,6 +33,7 @@ def listed(client, **parameters):
 def test_the_number_of_queries_does_not_grow_with_the_rows(page, operator):
     workflow = order()
     factories.make_run(workflow, "failed", {"FETCH": "success", "STOCK": "failed"}, user=operator.user)
+    factories.make_run(workflow, "success", user=operator.user)
     queries(operator, address(page))
     few = len(queries(operator, address(page)))
     for number in range(49):
@@ -111,13 +113,13 @@ def test_a_wrong_filter_is_no_error_page(operator):
 
 def test_the_last_runs_of_a_workflow_are_a_strip(operator):
     workflow = order()
-    for status in ("failed", *["success"] * 9, "canceled"):
+    for status in ("failed", *["success"] * 19, "canceled"):
         factories.make_run(workflow, status)
     factories.make_run(order("other.FLOW"), "running")
     page = text(operator.get(address("workflow_changelist")))
     strips = [part.partition("</td>")[0] for part in page.split('<span class="director-strip">')[1:]]
-    assert [strip.count("<a ") for strip in strips] == [1, 10]
-    assert strips[1].count("director-success") == 9
+    assert [strip.count("<a ") for strip in strips] == [1, 20]
+    assert strips[1].count("director-success") == 19
     assert "director-failed" not in strips[1]
     assert strips[1].rindex("director-canceled") > strips[1].rindex("director-success")
 
@@ -202,3 +204,32 @@ def test_a_project_may_hide_workflows(settings, client_of):
     assert client.get(address("run_change", hidden.pk), follow=True).redirect_chain
     assert client.get(address("run_live", hidden.pk)).status_code == 404
     assert "shop.ORDER" not in text(client.get(address("workflow_changelist")))
+
+
+def test_the_list_of_runs_tells_why_only_as_far_as_the_user_may_know(operator, viewer):
+    factories.make_run(order(), "failed", error="STOCK: ValueError: card 4111", comment="for \u202eMia")
+    seen = text(operator.get(address("run_changelist")))
+    assert "STOCK: ValueError: card 4111" in seen
+    assert "\u202e" not in seen
+    page = text(viewer.get(address("run_changelist")))
+    assert "STOCK: ValueError" in page
+    assert "4111" not in page
+
+
+def test_no_column_of_a_list_is_a_raw_field_that_may_be_hidden():
+    # Django takes a model's field before a method of the admin that has its name.
+    for model, hidden in (
+        (Run, {"error", "payload", "comment"}),
+        (Task, {"error", "reason", "traceback", "result"}),
+    ):
+        columns = set(admin.site._registry[model].get_list_display(None))
+        assert not columns & hidden
+
+
+def test_filters_stand_above_the_list_and_say_what_is_chosen(operator):
+    factories.make_run(order(), "failed")
+    page = text(operator.get(address("run_changelist"), {"status__exact": "failed"}))
+    assert "<strong><bdi>failed</bdi></strong>" in page
+    assert "Clear all filters" in page
+    assert 'id="changelist-filter"' not in page
+    assert "<h1>Runs</h1>" in page

@@ -1,8 +1,13 @@
+import re
+
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.urls import reverse
+from django.utils import timezone
 
 from django_director import engine
 from django_director.models import Run
+from django_director.presentation import causes
 from tests import factories
 from tests.integration.admin.pages import address, messages, order, text
 
@@ -47,7 +52,7 @@ def test_pause_and_resume(operator):
     assert run.shown_status == "paused"
     assert "does not allow this: paused" in text(operator.get(address("run_pause", run.pk)))
     assert "1 task is ready and starts." in text(operator.get(address("run_resume", run.pk)))
-    assert messages(press(operator, "resume", run)) == ["1 run goes on."]
+    assert messages(press(operator, "resume", run)) == ["1 run was resumed."]
     assert "does not allow this: running" in text(operator.get(address("run_resume", run.pk)))
     assert [message for _, message in history(run)] == ["Resumed (admin)", "Paused (admin)"]
 
@@ -58,7 +63,7 @@ def test_retry_runs_again_what_the_preview_says(operator):
     assert "2 tasks run again." in text(preview)
     assert "2 tasks stay as they are." in text(preview)
     page = press(operator, "retry", run)
-    assert messages(page) == ["1 run goes on."]
+    assert messages(page) == ["1 run is retried."]
     run.refresh_from_db()
     assert run.status == "running"
     assert dict(run.tasks.values_list("step", "status")) == {
@@ -121,6 +126,15 @@ def test_other_sites_can_not_press_buttons(client_of):
 
 
 def act(client, action, *runs):
+    """Choose an action of the list, and confirm it on the page that tells what it would do."""
+    preview = choose(client, action, *runs)
+    if "ids" not in preview.context:
+        return preview
+    verb = preview.context["operation"].name
+    return client.post(address(f"run_many_{verb}"), {"run": preview.context["ids"]}, follow=True)
+
+
+def choose(client, action, *runs):
     data = {"action": action, "_selected_action": [str(run.pk) for run in runs]}
     return client.post(address("run_changelist"), data, follow=True)
 
@@ -130,19 +144,70 @@ def test_many_runs_each_with_an_outcome_of_its_own(operator):
     running = [engine.start(workflow.name) for _ in range(2)]
     finished = factories.make_run(workflow, "success")
     page = act(operator, "cancel_runs", *running, finished)
-    said = messages(page)
-    assert said[0] == "2 runs are being canceled."
-    assert len(said) == 2
-    assert str(finished.pk)[:13] in said[1]
+    assert messages(page) == ["2 runs are being canceled."]
     for run in running:
         run.refresh_from_db()
         assert run.stop == "cancel"
 
 
+def test_nothing_happens_before_the_preview_is_confirmed(operator):
+    workflow = order()
+    running = [engine.start(workflow.name) for _ in range(2)]
+    page = choose(operator, "cancel_runs", *running, factories.make_run(workflow, "success"))
+    shown = text(page)
+    assert "Cancel: 2 runs" in shown
+    assert "1 selected run is left alone: its state does not allow this." in shown
+    assert "8 tasks have not started and will not start." in shown
+    assert {run.stop for run in Run.objects.all()} == {""}
+
+
+def test_a_run_that_ends_after_the_preview_is_told_of(operator):
+    workflow = order()
+    run, other = engine.start(workflow.name), engine.start(workflow.name)
+    ids = choose(operator, "cancel_runs", run, other).context["ids"]
+    Run.objects.filter(pk=other.pk).update(status="success", finished_at=timezone.now())
+    said = messages(operator.post(address("run_many_cancel"), {"run": ids}, follow=True))
+    assert said[0] == "1 run is being canceled."
+    assert str(other.pk)[:13] in said[1]
+
+
+def test_back_leads_only_to_pages_of_this_site(operator):
+    run = failed_run()
+    for there, expected in (
+        ("https://evil.example/", address("run_changelist")),
+        ("//evil.example", address("run_changelist")),
+        (address("workflow_changelist"), address("workflow_changelist")),
+    ):
+        response = operator.post(address("run_many_relaunch"), {"run": [str(run.pk)], "next": there})
+        assert response.headers["Location"] == expected
+
+
+def test_hostile_ids_do_nothing(operator):
+    run = failed_run()
+    response = operator.post(address("run_many_retry"), {"run": ["x", "", "\0", str(run.pk)[:8]]}, follow=True)
+    assert response.status_code == 200
+    assert messages(response) == []
+
+
+def test_all_runs_of_one_cause_are_retried(operator):
+    workflow = order()
+    for number, error in enumerate(("no answer from 10.0.0.7", "no answer from 10.0.0.9", "disk full")):
+        run = failed_run(workflow)
+        Run.objects.filter(pk=run.pk).update(error=f"STOCK: OSError: {error}", comment=str(number))
+    overview = operator.get(reverse("admin:app_list", args=["django_director"]))
+    (key,) = set(re.findall(r'name="cause" value="(\w+)"', text(overview))) & {
+        causes.key_of("STOCK", "OSError: no answer from 1.2.3.4")
+    }
+    preview = operator.get(address("run_many_retry"), {"cause": key})
+    assert "Retry failed: 2 runs" in text(preview)
+    operator.post(address("run_many_retry"), {"run": preview.context["ids"]})
+    assert dict(Run.objects.values_list("comment", "status")) == {"0": "running", "1": "running", "2": "failed"}
+
+
 def test_many_failed_runs_go_on(operator):
     workflow = order()
     runs = [failed_run(workflow) for _ in range(3)]
-    assert messages(act(operator, "retry_runs", *runs)) == ["3 runs go on."]
+    assert messages(act(operator, "retry_runs", *runs)) == ["3 runs are retried."]
     assert {run.status for run in Run.objects.all()} == {"running"}
 
 

@@ -18,7 +18,7 @@ def test_cancel(run, command, failing):
     assert command("cancelworkflow", run.pk.hex).lines == [f"shop.ORDER: canceled run {run.pk}"]
     run.refresh_from_db()
     assert run.status == "canceled"
-    assert "it is canceled" in str(failing("cancelworkflow", str(run.pk)))
+    assert "its status is canceled" in str(failing("cancelworkflow", str(run.pk)))
 
 
 def test_cancel_says_what_is_let_end(command):
@@ -33,9 +33,9 @@ def test_a_preview_changes_nothing(run, command, failing):
     assert preview.lines[0] == "3 tasks would not start"
     run.refresh_from_db()
     assert run.status == "running"
-    assert "it is running" in str(failing("retryworkflow", str(run.pk), "--dry-run"))
+    assert "its status is running" in str(failing("retryworkflow", str(run.pk), "--dry-run"))
     engine.cancel(run)
-    assert "it is canceled" in str(failing("cancelworkflow", str(run.pk), "--dry-run"))
+    assert "its status is canceled" in str(failing("cancelworkflow", str(run.pk), "--dry-run"))
     again = command("retryworkflow", str(run.pk), "--dry-run")
     assert again.lines == [f"{name}\tcanceled\trun again" for name in ("NOOP", "ERROR", "LOAD")]
     assert "kept: 0" in again.talk
@@ -50,13 +50,13 @@ def test_a_preview_changes_nothing(run, command, failing):
 def test_pause_and_resume(run, command, failing):
     preview = command("pauseworkflow", str(run.pk), "--dry-run")
     assert preview.lines[0] == "3 tasks would not start until the run is resumed"
-    assert "it is running" in str(failing("resumeworkflow", str(run.pk), "--dry-run"))
-    assert "it is running" in str(failing("resumeworkflow", str(run.pk)))
+    assert "its status is running" in str(failing("resumeworkflow", str(run.pk), "--dry-run"))
+    assert "its status is running" in str(failing("resumeworkflow", str(run.pk)))
     assert command("pauseworkflow", str(run.pk)).lines == [f"shop.ORDER: paused run {run.pk}"]
     run.refresh_from_db()
     assert run.shown_status == "paused"
-    assert "it is paused" in str(failing("pauseworkflow", str(run.pk)))
-    assert "it is paused" in str(failing("pauseworkflow", str(run.pk), "--dry-run"))
+    assert "its status is paused" in str(failing("pauseworkflow", str(run.pk)))
+    assert "its status is paused" in str(failing("pauseworkflow", str(run.pk), "--dry-run"))
     assert command("resumeworkflow", str(run.pk), "--dry-run").lines == ["1 task would start"]
     factories.make_user("ann", "cancel_run")
     resumed = command("resumeworkflow", str(run.pk), "--user", "ann")

@@ -65,7 +65,7 @@ def test_who_may_not_changes_nothing(run, command, failing):
 
 def test_a_conflict_is_told(run, failing):
     assert str(failing("skiptask", f"{run.pk}:A")) == (
-        f"task “A” of run {run.pk} can't be skipped: it is success; only failed and canceled tasks can"
+        f"task “A” of run {run.pk} can't be skipped: its status is success; only failed and canceled tasks can"
     )
 
 

@@ -126,18 +126,18 @@ def test_what_can_not_be_decided():
     run = driver.start("A", approval("OK"))
     task = run.tasks.get(step="OK")
     text = f"“OK” of run {run.pk} can't be approved: "
-    assert refused(engine.approve, task) == text + "nobody was asked yet, it is pending"
+    assert refused(engine.approve, task) == text + "nobody was asked yet, its status is pending"
     assert refused(engine.approve, run.tasks.get(step="A")) == (
         f"“A” of run {run.pk} can't be approved: it is no approval"
     )
     driver.succeed(run, "A")
     claimed = driver.claim(run, "OK")
-    assert refused(engine.approve, task) == text + "nobody was asked yet, it is running"
+    assert refused(engine.approve, task) == text + "nobody was asked yet, its status is running"
     own_steps.perform(claimed)
     Run.objects.update(stop="cancel")
     assert refused(engine.approve, task) == text + "its run is canceling"
     stopping.continue_stop(run.pk)
-    assert refused(engine.approve, task) == text + "it is canceled"
+    assert refused(engine.approve, task) == text + "its status is canceled"
     Run.objects.all().delete()
     assert refused(engine.approve, task) == f"task {task.pk} is not there any more"
 
@@ -306,7 +306,7 @@ def test_retry_asks_again():
     assert (task.deadline_at, task.reason, task.error) == (None, "", "")
     assert task.attempts.get().error == "Rejected by ann: no"
     assert run.tasks.get(step="A").status == TaskStatus.SUCCESS
-    assert refused(engine.approve, task).endswith("nobody was asked yet, it is queued")
+    assert refused(engine.approve, task).endswith("nobody was asked yet, its status is queued")
     engine.approve(ask(run))
     assert driver.drain(run) == 1
     assert run.status == RunStatus.SUCCESS
@@ -417,7 +417,7 @@ def test_a_delayed_start_is_no_asking():
     run = engine.start("test.LATER", not_before=timezone.now())
     task = run.tasks.get()
     assert task.status == TaskStatus.WAITING
-    assert refused(engine.approve, task).endswith("nobody was asked yet, it is waiting")
+    assert refused(engine.approve, task).endswith("nobody was asked yet, its status is waiting")
     assert not Task.objects.asked().exists()
     assert publishing.wake() == 1
     engine.approve(ask(run))

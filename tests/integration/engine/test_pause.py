@@ -161,7 +161,7 @@ def test_pause_in_a_wrong_state_is_a_conflict(state: str):
 
 def test_resume_in_a_wrong_state_is_a_conflict():
     run = driver.start("A")
-    with pytest.raises(Conflict, match="can't be resumed: it is running"):
+    with pytest.raises(Conflict, match="can't be resumed: its status is running"):
         engine.resume(run)
     engine.pause(run)
     engine.cancel(run)

@@ -254,8 +254,8 @@ def test_what_a_skip_made_run_again_has_a_new_key():
 REFUSED = [
     ("rerun", "A", "running", "the run is running; wait for its outcome, or cancel it"),
     ("skip", "A", "running", "the run is running; wait for its outcome, or cancel it"),
-    ("skip", "A", "ended", "it is success; only failed and canceled tasks can"),
-    ("skip", "C", "ended", "it is upstream_failed; only failed and canceled tasks can"),
+    ("skip", "A", "ended", "its status is success; only failed and canceled tasks can"),
+    ("skip", "C", "ended", "its status is upstream_failed; only failed and canceled tasks can"),
     (
         "rerun",
         "C",

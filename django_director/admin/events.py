@@ -1,0 +1,86 @@
+"""What has happened to a run, in the order of time: who steered it, and the starts and ends of attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from django.apps import apps
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from django_director.models import Attempt, Run, Task
+from django_director.presentation import visible_errors
+from django_director.schedules.timings import aware
+from django_director.status import TaskStatus
+
+from . import formatting
+
+READ: Final = 500
+"""How many rows of each kind are read, the newest first."""
+
+
+class Event(NamedTuple):
+    """Something that has happened."""
+
+    at: datetime
+    what: str
+    task: Task | None = None
+    status: str = ""
+    who: str = ""
+    detail: str = ""
+
+
+def context(run: Run, *, sees_payload: bool, sees_tasks: bool) -> dict[str, Any]:
+    """Return what the template needs, the newest event first. It takes three queries at most."""
+    found = [*_of_run(run), *_of_people(run), *(_of_tasks(run, sees_payload=sees_payload) if sees_tasks else ())]
+    ordered = sorted(found, key=lambda event: event.at, reverse=True)
+    return {"events": [_shown(event) for event in ordered[:READ]], "is_cut": len(ordered) > READ, "limit": READ}
+
+
+def _shown(event: Event) -> tuple[Event, str, SafeString | str]:
+    badge = formatting.badge(event.status) if event.status else ""
+    return event, formatting.moment(event.at), badge
+
+
+def _of_run(run: Run) -> Iterator[Event]:
+    moments = (
+        (run.created_at, _("created")),
+        (run.started_at, _("started")),
+        (run.paused_at, _("paused")),
+        (run.finished_at, _("ended")),
+    )
+    for moment, what in moments:
+        if (at := aware(moment)) is not None:
+            yield Event(at, what, status=run.status if what == _("ended") else "")
+
+
+def _of_people(run: Run) -> Iterator[Event]:
+    """Yield what Django's history of the run tells."""
+    if not apps.is_installed("django.contrib.admin"):
+        return
+    from django.contrib.admin.models import LogEntry
+    from django.contrib.contenttypes.models import ContentType
+
+    kind = ContentType.objects.get_for_model(Run, for_concrete_model=False)
+    lines = LogEntry.objects.filter(content_type=kind, object_id=str(run.pk)).select_related("user")
+    for line in lines.order_by("-action_time")[:READ]:
+        if (at := aware(line.action_time)) is not None:
+            yield Event(at, line.get_change_message(), who=formatting.name(line.user.get_username()))
+
+
+def _of_tasks(run: Run, *, sees_payload: bool) -> Iterator[Event]:
+    heavy = ("task__result", "task__item", "task__traceback", "traceback")
+    attempts = Attempt.objects.filter(task__run=run.pk).select_related("task").defer(*heavy).order_by("-pk")
+    for attempt in attempts[:READ]:
+        if (at := aware(attempt.finished_at)) is not None:
+            error = formatting.error_line(visible_errors.of_task(attempt.error, sees_payload=sees_payload))
+            number = _("attempt %(number)s") % {"number": attempt.number}
+            yield Event(at, number, attempt.task, attempt.outcome, detail=error)
+    ended = run.tasks.for_listing().filter(finished_at__isnull=False, started_at__isnull=False)
+    for task in ended.order_by("-finished_at")[:READ]:
+        if (at := aware(task.finished_at)) is not None:
+            error = formatting.error_line(visible_errors.of_task(task.error, sees_payload=sees_payload))
+            taken = formatting.seconds(task.duration) if task.status == TaskStatus.SUCCESS else ""
+            yield Event(at, _("ended"), task, task.status, detail=error or taken)

@@ -1,0 +1,100 @@
+"""The list of runs: what is read for a page of it, and its columns."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_director.engine.concurrency import pending_reasons
+from django_director.presentation import durations, open_approvals, visible_errors
+from django_director.presentation.summaries import task_counts
+from django_director.status import TASK_FINISHED, TaskStatus
+
+from . import formatting
+from .bars import draw_segments
+from .base import SafeList
+from .run_filters import SeesPayload
+
+COMMENT_SHOWN: Final = 60
+WITH_PLACE: Final = '{} <span class="director-quiet">{}</span>'
+
+
+class RunList(SafeList):
+    """Reads for the runs of a page all that their columns show; the number of queries does not depend on them.
+
+    These are how many tasks the runs have, what pending ones wait for, their open approvals, and how long runs of
+    their workflows usually take.
+    """
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        runs: list[Any] = list(self.result_list)
+        self.result_list = runs
+        counts, places = task_counts(runs), pending_reasons.of_runs(runs)
+        asking = open_approvals.count_by_run([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
+        usual = durations.of_workflows({run.workflow_id for run in runs})
+        sees_payload = SeesPayload(request.user)
+        for run in runs:
+            run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
+            run.usual = usual.get(run.workflow_id)
+            run.visible_error = visible_errors.of_run(run, sees_payload=sees_payload(run.workflow_id))
+
+
+class RunColumns:
+    """The columns of the list of runs. Each gets a run with what ``RunList`` has read for it."""
+
+    @admin.display(description=gettext_lazy("run"), ordering="pk")
+    def run(self, run: Any) -> SafeString:
+        comment = formatting.shortened_line(run.comment, COMMENT_SHOWN)
+        return format_html(
+            '<strong>{}</strong> <span class="director-quiet director-number">{}</span>{}',
+            formatting.name(run.workflow.name),
+            formatting.short_id(run.pk),
+            format_html('<br><span class="director-quiet">{}</span>', comment) if comment else "",
+        )
+
+    @admin.display(description=gettext_lazy("status"), ordering="status")
+    def state(self, run: Any) -> SafeString:
+        badge = formatting.badge(run.shown_status)
+        if run.asking:
+            return format_html("{} {}", badge, formatting.badge("waiting", _("waits for approval")))
+        return (
+            badge
+            if run.place is None
+            else format_html('{} <span class="director-quiet">{}</span>', badge, run.place)
+        )
+
+    @admin.display(description=gettext_lazy("error"))
+    def error_text(self, run: Any) -> SafeString:
+        return format_html('<span class="director-line">{}</span>', formatting.error_line(run.visible_error))
+
+    @admin.display(description=gettext_lazy("started"), ordering="pk")
+    def started(self, run: Any) -> SafeString:
+        return format_html('<span class="director-number">{}</span>', formatting.when(run.started_at))
+
+    @admin.display(description=gettext_lazy("duration"))
+    def took(self, run: Any) -> SafeString:
+        elapsed = formatting.unbroken(formatting.elapsed(run))
+        if run.usual is None:
+            return elapsed
+        usual = _("usually %(time)s") % {"time": formatting.seconds(run.usual.seconds)}
+        return format_html('{}<br><span class="director-quiet director-number">{}</span>', elapsed, usual)
+
+    @admin.display(description=gettext_lazy("progress"))
+    def progress(self, run: Any) -> SafeString:
+        finished, total = formatting.progress(run.task_counts, TASK_FINISHED)
+        number = formatting.unbroken(f"{finished:,} / {total:,}")
+        return format_html('<span class="director-small">{}</span> {}', draw_segments(run.task_counts), number)
+
+    @admin.display(description=gettext_lazy("started by"), ordering="user_name")
+    def who(self, run: Any) -> SafeString | str:
+        trigger = str(run.get_trigger_display())
+        if not run.user_name:
+            return trigger
+        return format_html('{}<br><span class="director-quiet">{}</span>', formatting.name(run.user_name), trigger)

@@ -1,0 +1,149 @@
+"""The filters of the list of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from django_director.access.authorization import is_allowed
+from django_director.conf import director
+from django_director.models import Run, Workflow
+from django_director.models.querysets import RunQuerySet
+from django_director.presentation import causes
+from django_director.presentation.lookups import SHOWN_STATUSES, filter_by_status
+
+ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
+"""With one of these parameters the list shows child runs too."""
+PERIODS: Final = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(30),
+}
+CAUSE_PERIOD: Final = timedelta(days=1)
+"""The overview groups by cause what has failed within this time, and its links mean the same runs."""
+HOUR: Final = "%Y-%m-%dT%H"
+
+
+class FamilyFilter(admin.SimpleListFilter):
+    """Lists only root runs, unless the user or another filter asks for runs that may be child runs."""
+
+    title = _("kind of run")
+    parameter_name = "place"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [("children", _("child runs")), ("all", _("all runs"))]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": _("runs that no step has started")}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if self.value() == "children":
+            return queryset.filter(parent_task__isnull=False)
+        if self.value() == "all" or any(request.GET.get(name) for name in ALSO_CHILDREN):
+            return queryset
+        return queryset.filter(parent_task=None)
+
+
+class StatusFilter(admin.SimpleListFilter):
+    """Filters by the status that the list shows, which may also be ``paused`` or ``canceling``."""
+
+    title = _("status")
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [(status, status) for status in SHOWN_STATUSES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        value = self.value()
+        return queryset if value is None else filter_by_status(cast(RunQuerySet, queryset), [value])
+
+
+class EndedFilter(admin.SimpleListFilter):
+    """Filters by the time of the end: within the last hours or days, or in one hour of UTC, as a bar leads to."""
+
+    title = _("ended")
+    parameter_name = "ended"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [
+            ("1h", _("in the last hour")),
+            ("24h", _("in the last 24 hours")),
+            ("7d", _("in the last 7 days")),
+            ("30d", _("in the last 30 days")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        span = _span(self.value() or "")
+        if span is None:
+            return queryset
+        first, end = map(stored, span)
+        return queryset.filter(finished_at__gte=first, finished_at__lt=end)
+
+
+class CauseFilter(admin.SimpleListFilter):
+    """Lists the runs of the last day that have failed of one cause, by the key that the overview gives it."""
+
+    title = _("cause")
+    parameter_name = "cause"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        key = request.GET.get(self.parameter_name)
+        return [(key, key)] if key else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        key = self.value()
+        return queryset.filter(pk__in=runs_of_cause(request, queryset, key)) if key else queryset
+
+
+def runs_of_cause(request: HttpRequest, runs: QuerySet[Run], key: str) -> list[UUID]:
+    """Return the ids of the runs among ``runs`` that have failed of this cause within the last day."""
+    since = stored(timezone.now() - CAUSE_PERIOD)
+    failures = causes.read_failures(cast(RunQuerySet, runs), since)
+    found = causes.group(failures, SeesPayload(request.user))
+    return [failure.pk for cause in found if cause.key == key for failure in cause.failures]
+
+
+class SeesPayload:
+    """Tells whether a user may see the payloads of a workflow, given by its id; each is asked for once."""
+
+    def __init__(self, user: Any) -> None:
+        self._user = user
+        self._known: dict[int, bool] = {}
+
+    def __call__(self, workflow: int) -> bool:
+        if workflow not in self._known:
+            self._known[workflow] = is_allowed(self._user, "view_payload", self._workflow(workflow))
+        return self._known[workflow]
+
+    def _workflow(self, pk: int) -> Workflow | None:
+        found: Workflow | None = Workflow.objects.filter(pk=pk).first() if director.AUTHORIZE else None
+        return found
+
+
+def _span(text: str) -> tuple[datetime, datetime] | None:
+    now = timezone.now()
+    if text in PERIODS:
+        return now - PERIODS[text], now
+    try:
+        start = datetime.strptime(text, HOUR).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return start, start + timedelta(hours=1)
+
+
+def stored(moment: datetime) -> datetime:
+    """Return a time in the form that the database takes: without a time zone if ``USE_TZ`` is off."""
+    return moment if settings.USE_TZ or timezone.is_naive(moment) else timezone.make_naive(moment)

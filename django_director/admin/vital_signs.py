@@ -1,0 +1,68 @@
+"""What the overview says of workers, supervisor, broker, queues and schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_director.presentation import health
+from django_director.schedules import upcoming
+
+from . import formatting
+
+BROKER_SECONDS: Final = 10.0
+"""For so many seconds a process that serves pages believes what the broker has answered."""
+NEXT_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class VitalSigns:
+    """Whether what the engine needs is alive, as far as the rows tell."""
+
+    problems: Sequence[str]
+    """What is wrong, each with what a person can do about it."""
+    facts: Sequence[str]
+    queues: Sequence[dict[str, Any]]
+    schedules: Sequence[dict[str, Any]]
+    """The schedules that are due next."""
+
+
+def read(*, with_names: bool) -> VitalSigns:
+    """Read the signs of life. The names of schedules contain those of workflows: ``with_names`` shows them."""
+    found = health.read_health(with_names=with_names, broker_seconds=BROKER_SECONDS)
+    return VitalSigns(
+        problems=[text[:1].upper() + text[1:] for text in found["problems"]],
+        facts=list(_facts(found)),
+        queues=[_queue(queue) for queue in found["queues"]],
+        schedules=[_schedule(each) for each in upcoming.find_next(NEXT_SHOWN)] if with_names else [],
+    )
+
+
+def _facts(found: health.Json) -> Iterator[str]:
+    living = [worker for worker in found["workers"] if not health.is_silent(worker)]
+    yield ngettext("%(n)s worker", "%(n)s workers", len(living)) % {"n": f"{len(living):,}"}
+    if supervisor := found["supervisor"]:
+        yield _("supervisor %(time)s ago") % {"time": formatting.roughly(supervisor["seconds"])}
+    yield _("broker answers") if found["broker"] else _("broker does not answer")
+    if not found["late_schedules"]:
+        yield _("no schedule is late")
+
+
+def _queue(queue: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": formatting.name(queue["name"] or ""),
+        "tasks": queue["tasks"],
+        "oldest": formatting.when(datetime.fromisoformat(queue["queued_at"])),
+        "workers": [formatting.name(name) for name in queue["workers"]],
+        "is_served": queue["is_served"],
+    }
+
+
+def _schedule(each: upcoming.Next) -> dict[str, SafeString | str]:
+    return {"name": formatting.name(each.name), "due": formatting.when(each.due)}

@@ -1,0 +1,117 @@
+"""Makes the rows of a night in which an import has failed: the pages of peers were judged by the same situation.
+
+An import of orders fetches, checks each order, checks stock and prices beside each other, loads and reports. The
+warehouse refuses connections since some hours, an approval waits, a worker is missing, and names are hostile.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from django_director.models import Lease, Run, Task, TaskLog, Worker, Workflow
+from django_director.status import RunStatus, TaskStatus
+from tests import factories
+
+REFUSED = "ConnectionError: warehouse.example.com:5439 refused the connection (request {number})"
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/shop/.venv/lib/python3.12/site-packages/celery/app/trace.py", line 479, in trace_task
+    R = retval = fun(*args, **kwargs)
+  File "/srv/shop/orders/tasks.py", line 88, in load
+    with warehouse.connect(timeout=5) as connection:
+  File "/srv/shop/orders/warehouse.py", line 31, in connect
+    raise ConnectionError(f"{host}:{port} refused the connection")
+ConnectionError: warehouse.example.com:5439 refused the connection
+"""
+LINES = """2026-11-30T02:10:01.120Z INFO orders.tasks: 1,204 orders to load
+2026-11-30T02:10:01.130Z INFO orders.warehouse: connecting to warehouse.example.com:5439
+2026-11-30T02:10:06.150Z WARNING orders.warehouse: no answer after 5 s, trying once more
+2026-11-30T02:10:11.180Z ERROR orders.warehouse: refused
+"""
+HOSTILE = "<script>alert(1)</script> \u202etxt.exe & “quotes” " + "x" * 60
+ALL_DONE = {"FETCH": "success", "STOCK": "success", "PRICES": "success", "LOAD": "success", "REPORT": "success"}
+LOAD_FAILED = {**ALL_DONE, "LOAD": "failed", "REPORT": "upstream_failed"}
+
+
+def make() -> dict[str, Any]:
+    """Write the rows; return those that have pages of their own."""
+    chance = random.Random(1)
+    now = timezone.now()
+    imports, reports, hostile = _workflows()
+    for hours in range(47, 1, -1):
+        for _ in range(chance.randint(1, 4)):
+            _ended(imports, now - timedelta(hours=hours, minutes=chance.randint(0, 59)), ALL_DONE, chance)
+        _ended(reports, now - timedelta(hours=hours), {"COLLECT": "success", "SEND": "success"}, chance)
+    failed = [_failed(imports, now - timedelta(minutes=9 * n + 3), n, chance) for n in range(14, 0, -1)]
+    other = _ended(reports, now - timedelta(minutes=50), {"COLLECT": "failed", "SEND": "upstream_failed"}, chance)
+    Run.objects.filter(pk=other.pk).update(error="COLLECT: ValueError: no rate for currency XTS on 2026-11-30")
+    odd = _ended(hostile, now - timedelta(hours=3), {HOSTILE[:60]: "failed"}, chance)
+    Run.objects.filter(pk=odd.pk).update(error=f"{HOSTILE[:60]}: RuntimeError: {HOSTILE}")
+    running, asked = _running(imports, reports, now)
+    _signs(now)
+    return {"failed": failed[-1], "running": running, "asked": asked, "imports": imports}
+
+
+def _workflows() -> tuple[Workflow, Workflow, Workflow]:
+    make, group, define = factories.make_workflow, factories.group, factories.definition
+    checks = group("CHECKS", "STOCK", "PRICES")
+    imports = define("orders.IMPORT", "FETCH", checks, "LOAD", "REPORT", description="Import the shop's orders")
+    reports = define("reports.SALES", "COLLECT", "SEND", description="Sales by country")
+    hostile = define("odd.NAMES", factories.step(HOSTILE[:60]), description=HOSTILE)
+    return make(imports), make(reports), make(hostile)
+
+
+def _ended(workflow: Workflow, at: datetime, tasks: dict[str, str], chance: random.Random) -> Run:
+    status = RunStatus.FAILED if "failed" in tasks.values() else RunStatus.SUCCESS
+    taken = timedelta(seconds=chance.uniform(60, 100))
+    times = {"created_at": at - taken, "started_at": at - taken, "finished_at": at}
+    run = factories.make_run(workflow, status, tasks, trigger="schedule", **times)
+    run.tasks.filter(status="upstream_failed").update(started_at=None)
+    begun = at - taken
+    for task in run.tasks.exclude(status="upstream_failed").exclude(started_at=None).order_by("position"):
+        ended = begun + taken * chance.uniform(0.1, 0.3)
+        moments = {"queued_at": begun, "started_at": begun + taken * 0.02, "finished_at": ended}
+        Task.objects.filter(pk=task.pk).update(**moments)
+        begun = begun if task.step == "STOCK" else ended
+    return run
+
+
+def _failed(workflow: Workflow, at: datetime, number: int, chance: random.Random) -> Run:
+    run = _ended(workflow, at, LOAD_FAILED, chance)
+    error = REFUSED.format(number=4000 + number)
+    Run.objects.filter(pk=run.pk).update(error=f"LOAD: {error}")
+    load = run.tasks.get(step="LOAD")
+    Task.objects.filter(pk=load.pk).update(error=error, traceback=TRACEBACK, worker="celery@shop-1")
+    TaskLog.objects.create(task=load, sequence=1, attempt=1, text=LINES)
+    return Run.objects.get(pk=run.pk)
+
+
+def _running(imports: Workflow, reports: Workflow, now: datetime) -> tuple[Run, Task]:
+    began = now - timedelta(seconds=48)
+    tasks = {"FETCH": "success", "STOCK": "running"}
+    times = {"started_at": began, "created_at": began}
+    running = factories.make_run(imports, tasks=tasks, comment="by hand, for Mia", **times)
+    stock = {"progress": {"done": 37, "total": 50, "message": "checking shelf B7"}}
+    Task.objects.filter(run=running, step="STOCK").update(**stock, started_at=began)
+    old = now - timedelta(minutes=31)
+    late = factories.make_run(reports, tasks={"COLLECT": "running"}, started_at=old, created_at=old)
+    Task.objects.filter(run=late, step="COLLECT").update(started_at=old)
+    ship = factories.definition("shop.ORDER", "PACK", factories.approval("SIGN_OFF", prompt="Ship this order?"))
+    waiting = factories.make_run(factories.make_workflow(ship), tasks={"PACK": "success"}, started_at=old)
+    chosen = Task.objects.filter(run=waiting, step="SIGN_OFF")
+    chosen.update(status=TaskStatus.WAITING, asked_at=old, sequence=1, started_at=old)
+    heavy = factories.make_run(reports, tasks={"COLLECT": "queued"}, started_at=now, created_at=now)
+    late_queue = {"queue": "heavy", "queued_at": now - timedelta(minutes=14), "next_dispatch_at": now}
+    Task.objects.filter(run=heavy, step="COLLECT").update(**late_queue)
+    return running, chosen.get()
+
+
+def _signs(now: datetime) -> None:
+    for number in (1, 2):
+        name = f"celery@shop-{number}"
+        Worker.objects.create(key=number, name=name, started_at=now, seen_at=now, queues=["celery"])
+    until = now + timedelta(minutes=5)
+    Lease.objects.create(name="supervisor", holder="celery@shop-1", until=until, beat_at=now)

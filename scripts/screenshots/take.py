@@ -1,0 +1,98 @@
+"""Takes the pictures: light and dark, wide and narrow, of each page, into a folder.
+
+python -m scripts.screenshots.take [FOLDER]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+WIDTHS = (1400, 420)
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
+
+
+def main(folder: Path) -> None:
+    """Make the situation in a database of its own, serve it, and take a picture of each page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as var:
+        os.environ |= {"EXAMPLE_VAR": var, "DJANGO_ALLOW_ASYNC_UNSAFE": "1", "DATABASE_URL": ""}
+        os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings"
+        import django
+
+        django.setup()
+        _take(folder)
+
+
+def _take(folder: Path) -> None:
+    from django.contrib.staticfiles.handlers import StaticFilesHandler
+    from django.core.management import call_command
+    from django.test.testcases import LiveServerThread
+
+    from . import situation
+
+    call_command("migrate", verbosity=0)
+    pages = _pages(situation.make())
+    server = LiveServerThread("localhost", StaticFilesHandler)
+    server.daemon = True
+    server.start()
+    server.is_ready.wait()
+    try:
+        _photograph(f"http://localhost:{server.port}", list(pages), folder)
+    finally:
+        server.terminate()
+
+
+def _pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each picture, and the address of its page."""
+    from django.urls import reverse
+
+    from tests.integration.admin.pages import address
+
+    load = made["failed"].tasks.get(step="LOAD")
+    yield "overview", reverse("admin:app_list", args=["django_director"])
+    yield "workflows", address("workflow_changelist")
+    yield "workflow", address("workflow_change", made["imports"].pk)
+    yield "runs", address("run_changelist")
+    yield "run-failed", address("run_change", made["failed"].pk)
+    for tab in ("timeline", "log", "events"):
+        yield f"run-{tab}", f"{address('run_change', made['failed'].pk)}?tab={tab}"
+    yield "run-running", address("run_change", made["running"].pk)
+    yield "task-failed", address("task_change", load.pk)
+    yield "task-asked", address("task_change", made["asked"].pk)
+    yield "tasks", address("task_changelist")
+    yield "run-form", address("workflow_run", made["imports"].pk)
+    yield "retry", address("run_retry", made["failed"].pk)
+
+
+def _photograph(site: str, pages: list[tuple[str, str]], folder: Path) -> None:
+    from django.conf import settings
+    from django.test import Client
+    from playwright.sync_api import sync_playwright
+
+    from tests import factories
+
+    client = Client()
+    client.force_login(factories.make_admin())
+    cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies["sessionid"].value, "url": site}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for scheme in ("light", "dark"):
+            for width in WIDTHS:
+                context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+                context.add_cookies([cookie])
+                page = context.new_page()
+                for name, address in pages:
+                    page.goto(site + address)
+                    page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=width == WIDTHS[0])
+                context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "var/screenshots"))

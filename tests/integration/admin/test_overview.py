@@ -1,0 +1,200 @@
+import re
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from django_director.db.functions import Now
+from django_director.models import Lease, Run, Task, Worker
+from django_director.status import TaskStatus
+from tests import factories
+from tests.integration.admin.pages import Page, address, order, text
+
+pytestmark = pytest.mark.django_db
+
+
+def overview(client):
+    response = client.get(reverse("admin:app_list", args=["django_director"]))
+    assert response.status_code == 200
+    return text(response)
+
+
+def failed(error, workflow=None, ago=60, **fields):
+    at = timezone.now() - timedelta(seconds=ago)
+    times = {"created_at": at, "started_at": at, "finished_at": at}
+    return factories.make_run(workflow or order(), "failed", error=error, **times, **fields)
+
+
+def well():
+    Worker.objects.create(key=1, name="celery@one", started_at=Now(), seen_at=Now(), queues=["celery"])
+    Lease.objects.create(name="supervisor", holder="celery@one", until=Now() + timedelta(minutes=1), beat_at=Now())
+
+
+def test_all_is_well(operator):
+    well()
+    page = overview(operator)
+    assert "All is well: nothing has failed in the last 24 hours." in page
+    assert "1 worker" in page
+    assert "Waits for you" not in page
+
+
+def test_what_failed_is_grouped_by_cause_with_since_when_and_the_last_success(operator):
+    workflow = order()
+    at = timezone.now() - timedelta(hours=3)
+    factories.make_run(workflow, "success", created_at=at, started_at=at, finished_at=at)
+    for number in range(3):
+        failed(f"STOCK: ConnectionError: 503 from 10.0.0.{number}", workflow, ago=600 * (number + 1))
+    page = overview(operator)
+    assert "3 runs have failed in the last 24 hours" in page
+    assert page.count("<strong><bdi>STOCK</bdi></strong>") == 1
+    assert "503 from 10.0.0.0" in page, "the newest speaks for all"
+    assert re.search(r"since\s+<time[^>]+>30 min ago", page)
+    assert re.search(r"last success\s+<time[^>]+>3 h ago", page)
+    assert "Retry all 3…" in page
+
+
+def test_yesterday_and_child_runs_do_not_count(operator):
+    well()
+    failed("A: old", ago=25 * 3600)
+    parent = factories.make_run(order("shop.PARENT"))
+    failed("A: child", parent_task=parent.tasks.first())
+    assert "All is well" in overview(operator)
+
+
+def test_links_lead_to_the_runs_that_are_meant(operator):
+    workflow = order()
+    meant = [failed(f"STOCK: OSError: {n}", workflow) for n in range(2)]
+    failed("STOCK: KeyError: x", workflow)
+    page = overview(operator)
+    (link,) = set(re.findall(r'href="([^"]*cause=[^"]*)"[^>]*>2 runs', page))
+    listed = operator.get(link.replace("&amp;", "&")).context["cl"].result_list
+    assert {run.pk for run in listed} == {run.pk for run in meant}
+    (bar,) = set(re.findall(r'<a href="([^"]*ended=[^"]*)"[^>]*><title>[^<]*3 failed', page))
+    assert len(operator.get(bar.replace("&amp;", "&")).context["cl"].result_list) == 3
+
+
+def test_what_waits_is_decided_in_place_and_leads_back(client_of):
+    client = client_of(*factories.VIEW, "approve_task")
+    asked = waiting()
+    page = overview(client)
+    assert "Ship it?" in page
+    here = reverse("admin:app_list", args=["django_director"])
+    data = {"asked": asked.sequence, "comment": "fine", "next": here}
+    response = client.post(address("task_approve", asked.pk), data)
+    assert response.headers["Location"] == here
+    asked.refresh_from_db()
+    assert asked.status == TaskStatus.SUCCESS
+
+
+def test_what_waits_for_others_is_not_shown(operator):
+    waiting()
+    assert "Waits for you" not in overview(operator)
+
+
+def waiting():
+    workflow = factories.make_workflow(
+        factories.definition("shop.SHIP", factories.approval("SIGN", prompt="Ship it?"))
+    )
+    run = factories.make_run(workflow)
+    tasks = Task.objects.filter(run=run)
+    tasks.update(status=TaskStatus.WAITING, asked_at=timezone.now(), sequence=1, started_at=timezone.now())
+    return tasks.get()
+
+
+def test_a_running_run_tells_what_it_does_and_whether_it_is_late(operator):
+    workflow = order()
+    at = timezone.now() - timedelta(hours=1)
+    for _ in range(3):
+        factories.make_run(
+            workflow, "success", created_at=at, started_at=at, finished_at=at + timedelta(seconds=90)
+        )
+    begun = timezone.now() - timedelta(minutes=5)
+    run = factories.make_run(workflow, tasks={"FETCH": "running"}, started_at=begun, created_at=begun)
+    said = {"done": 37, "total": 50, "message": "shelf B7"}
+    Task.objects.filter(run=run, step="FETCH").update(progress=said)
+    page = overview(operator)
+    assert "FETCH: 37/50 shelf B7" in page
+    assert "of usually 1 min 30 s" in page
+    assert ">late<" in page
+
+
+def test_without_permission_for_payloads_no_text_of_the_code_is_shown(client_of):
+    workflow = order()
+    failed("STOCK: ValueError: card 4111", workflow)
+    run = factories.make_run(workflow, tasks={"FETCH": "running"})
+    said = {"done": 1, "total": 2, "message": "card 4222"}
+    Task.objects.filter(run=run, step="FETCH").update(progress=said)
+    page = overview(client_of(*factories.VIEW))
+    assert "ValueError" in page
+    assert "4111" not in page
+    assert "4222" not in page
+    assert "Retry…" not in page
+
+
+def test_those_who_may_see_no_runs_see_the_list_of_models_only(client_of):
+    failed("STOCK: ValueError: x")
+    page = overview(client_of("view_workflow"))
+    assert "director-overview" not in page
+    assert "Workflows" in page
+    assert client_of("view_workflow", name="bob").get(address("overview")).status_code == 403
+
+
+def test_with_rules_of_its_own_a_site_shows_what_they_allow(client_of, settings):
+    failed("STOCK: OSError: seen", order("shop.SEEN"))
+    failed("STOCK: OSError: hidden", order("shop.HIDDEN"))
+    settings.DIRECTOR = {**settings.DIRECTOR, "AUTHORIZE": f"{__name__}.only_seen"}
+    page = overview(client_of(*factories.VIEW))
+    assert "shop.SEEN" in page
+    assert "HIDDEN" not in page
+    assert "OSError: hidden" not in page
+
+
+def only_seen(user, action, workflow):
+    return workflow is None or workflow.name != "shop.HIDDEN"
+
+
+def test_hostile_texts_do_nothing(operator):
+    failed("A: <script>alert(1)</script> \u202eexe", order("x<img src=x onerror=alert(1)>"))
+    page = overview(operator)
+    assert "<script>alert" not in page
+    assert "<img" not in page
+    assert "\u202e" not in page
+    assert Page(page).forbidden == []
+
+
+def test_the_number_of_queries_does_not_grow(operator):
+    def count():
+        overview(operator)
+        with CaptureQueriesContext(connection) as caught:
+            overview(operator)
+        return len(caught)
+
+    for number in range(2):
+        failed("A: x", order(f"shop.N{number}"))
+        factories.make_run(order(f"shop.N{number}"), tasks={"FETCH": "running"})
+        waiting()
+    few = count()
+    for number in range(10):
+        failed(f"A: {chr(97 + number)}", order(f"shop.N{number}"))
+        factories.make_run(order(f"shop.N{number}"), tasks={"FETCH": "running"})
+        waiting()
+    assert count() == few
+    assert few <= 20
+
+
+def test_live_updates_are_the_overview_alone(operator):
+    failed("STOCK: OSError: x")
+    response = operator.get(address("overview"))
+    assert response.status_code == 200
+    assert text(response).count('id="director-overview"') == 1
+    assert "<html" not in text(response)
+
+
+def test_an_error_that_is_empty_or_long(operator):
+    failed("")
+    failed("A: " + "x" * 200_000)
+    Run.objects.filter(error="").update(error="")
+    assert "2 runs have failed" in overview(operator)
