@@ -17,6 +17,7 @@ from django_director.common import ids
 from django_director.definitions import TaskStep, WorkflowStep
 from django_director.definitions.call_plan import Plan
 from django_director.engine.attempts.claim import Claim, preview_claim
+from django_director.engine.attempts.payloads import Payload
 from django_director.exceptions import DirectorError, ExpressionError
 from django_director.graph import Node, expand, of_node
 from django_director.masking.values import MASKED, mask
@@ -92,7 +93,8 @@ def _mask_claim(seen: Claim, schema: object) -> Claim:
         names["item"] = mask(names["item"])
     if "tasks" in names:
         names["tasks"] = {step: _mask_result(fields) for step, fields in names["tasks"].items()}
-    return replace(seen, payload=mask(seen.payload, schema), upstream=mask(seen.upstream), names=names)
+    payload = Payload.of_value(seen.run.pk, mask(seen.payload.value, schema))
+    return replace(seen, payload=payload, upstream=mask(seen.upstream), names=names)
 
 
 def _mask_result(fields: dict[str, Any]) -> dict[str, Any]:
@@ -116,13 +118,13 @@ def _limit(arguments: Iterator[Argument]) -> list[Argument]:
 
 def _bound_arguments(plan: Plan, given: dict[str, Any], hidden: Claim) -> Iterator[Argument]:
     args, kwargs = plan.bind(
-        given=given, payload=hidden.payload, workflow_id=str(hidden.run.pk), upstream=hidden.upstream
+        given=given, payload=hidden.payload.value, workflow_id=str(hidden.run.pk), upstream=hidden.upstream
     )
     named = [
         ("*args" if slot.name == "*" else slot.name, value) for slot, value in zip(plan.args, args, strict=True)
     ]
     for name, value in [*named, *kwargs.items()]:
-        if value is hidden.payload and name not in given:
+        if value is hidden.payload.value and name not in given:
             yield Argument(name, None, _("the payload of the run, see above"))
         else:
             is_upstream = value is hidden.upstream and name not in given and value is not None

@@ -49,21 +49,33 @@ class Locked(Exists):
     template = "EXISTS(%(subquery)s FOR UPDATE)"
 
 
-class _Flag(Expression):
-    """A condition that is given as SQL."""
+class Fragment(Expression):
+    """An expression that is given as SQL."""
 
-    conditional = True
-
-    def __init__(self, sql: str) -> None:
-        super().__init__(output_field=models.BooleanField())
+    def __init__(self, sql: str, field: models.Field[Any, Any]) -> None:
+        super().__init__(output_field=field)
         self.sql = sql
 
     def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[()]]:
         return self.sql, ()
 
 
+class _Flag(Fragment):
+    """A condition that is given as SQL."""
+
+    conditional = True
+
+    def __init__(self, sql: str) -> None:
+        super().__init__(sql, models.BooleanField())
+
+
+def matched(part: str) -> Expression:
+    """Return the condition that a part of a ``WITH`` has matched a row; ``part`` is its name."""
+    return _Flag(f'EXISTS(SELECT 1 FROM "{part}")')
+
+
 _KEPT: Final = "director_cursor"
-_FIRST_MATCHED: Final = _Flag('EXISTS(SELECT 1 FROM "first")')
+_FIRST_MATCHED: Final = matched("first")
 SOON_DURABLE: Final = _Flag("set_config('synchronous_commit', 'off', true) IS NOT NULL")
 """A condition that is true. With it the commit of the transaction does not wait for the disk.
 
@@ -154,9 +166,9 @@ class Update:
         query.add_update_values(changes)
         self.statement = Statement(*query.get_compiler(director.DATABASE).as_sql())
 
-    def if_first_matched(self) -> Update:
-        """Return this UPDATE as the second part of a ``Pair``: it changes rows only if the first part did."""
-        return Update(self._rows.filter(_FIRST_MATCHED), **self._changes)
+    def only_if(self, condition: Expression) -> Update:
+        """Return this UPDATE with a further condition."""
+        return Update(self._rows.filter(condition), **self._changes)
 
     def execute(self, **values: object) -> int:
         """Execute the UPDATE with a value for each ``Param``; return how many rows it has matched."""
@@ -172,7 +184,7 @@ class Pair:
     """
 
     def __init__(self, first: Update, second: Update) -> None:
-        one, other = first.statement, second.if_first_matched().statement
+        one, other = first.statement, second.only_if(_FIRST_MATCHED).statement
         self._statement = Statement(
             f'WITH "first" AS ({one.sql} RETURNING 1), "second" AS ({other.sql} RETURNING 1) '
             'SELECT (SELECT count(*) FROM "first"), (SELECT count(*) FROM "second")',

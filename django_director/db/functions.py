@@ -1,4 +1,4 @@
-"""The database's clock. All times in rows are the database's, because the clocks of workers differ."""
+"""SQL functions. Most concern the database's clock: all times in rows are its, as the clocks of workers differ."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import functions
+from django.db.models import Func, IntegerField, functions
 from django.db.models.expressions import Combinable, CombinedExpression
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -26,6 +26,18 @@ class Now(functions.Now):
     ) -> tuple[str, tuple[str | int, ...]]:
         # CURRENT_TIMESTAMP would be in the session's time zone, but Django stores UTC.
         return self.as_sql(compiler, connection, template="UTC_TIMESTAMP(6)", **extra)
+
+
+class StoredSize(Func):
+    """About how many bytes a value takes in its row. PostgreSQL knows it without reading a value that is large."""
+
+    function = "LENGTH"
+    output_field = IntegerField()
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **extra: Any
+    ) -> tuple[str, tuple[str | int, ...]]:
+        return self.as_sql(compiler, connection, function="pg_column_size", **extra)
 
 
 def later(seconds: float) -> CombinedExpression:

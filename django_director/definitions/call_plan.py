@@ -15,7 +15,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum, auto
 from inspect import Parameter, Signature
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django_director.common.suggestions import nearest, question
 from django_director.exceptions import DirectorError
@@ -38,6 +38,18 @@ class ArgumentsError(DirectorError):
         self.code = code
         self.hint = hint
         super().__init__(message)
+
+
+class Uses(NamedTuple):
+    """Which values of its run a task can use; the others need not be read for it."""
+
+    payload: bool
+    upstream: bool
+    """The result of the steps before it, or its item of a map."""
+
+
+USES_ALL: Final = Uses(payload=True, upstream=True)
+USES_NONE: Final = Uses(payload=False, upstream=False)
 
 
 class _From(Enum):
@@ -79,6 +91,12 @@ class Plan:
             return slot.default if slot.source is _From.DEFAULT else values[slot.source]
 
         return tuple(value(slot) for slot in self.args), {slot.name: value(slot) for slot in self.kwargs}
+
+    @property
+    def uses(self) -> Uses:
+        """Which values the function receives, besides those that ``with`` gives."""
+        sources = {slot.source for slot in (*self.args, *self.kwargs)}
+        return Uses(payload=_From.PAYLOAD in sources, upstream=_From.UPSTREAM in sources)
 
     @property
     def filled_by_upstream(self) -> str:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Case, F, Q, When
-from django.db.models.expressions import Combinable
+from django.db.models.expressions import Combinable, Expression
 from django.db.models.functions import Coalesce
 
 from django_director.common import ids
@@ -111,6 +111,9 @@ def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
 
     One statement for each ``CHUNK`` of them.
     """
+    if len(places) == 1:
+        queue_item(run, graph, *places[0])
+        return
     published, rest = places[:INLINE], places[INLINE:]
     if published and _queue_items(run, published, later(director.DISPATCH_GRACE)) == len(published):
         sequence = first_sequence(run.generation)
@@ -118,6 +121,19 @@ def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
         after_commit(partial(publish, messages))
     for start in range(0, len(rest), CHUNK):
         _queue_items(run, rest[start : start + CHUNK], Now())
+
+
+def queue_item(run: RunRef, graph: Graph, index: int, position: int) -> None:
+    """Queue a pending task in a map, and publish its message after the commit."""
+    values = {"next": ids.item_id(run.pk, position, index), "sequence": first_sequence(run.generation)}
+    if queueing_item(director.DISPATCH_GRACE).execute(**values):
+        publish_item_after_commit(run, graph, index, position)
+
+
+def publish_item_after_commit(run: RunRef, graph: Graph, index: int, position: int) -> None:
+    """Publish the message of a task in a map that was queued for the first time in this generation of its run."""
+    message = item_message(run.pk, graph, position, index, first_sequence(run.generation))
+    after_commit(partial(publish, [message]))
 
 
 def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Combinable) -> int:
@@ -128,7 +144,12 @@ def _queue_items(run: RunRef, places: Sequence[Place], next_dispatch_at: Combina
 @prepared
 def queueing_item(grace: float) -> Update:
     """Return the statement that queues one pending task: parameters ``next``, ``sequence``."""
-    pending = Task.objects.filter(pk=Param("next", UUID_FIELD)).pending()
+    return queueing_one(grace, Param("next", UUID_FIELD))
+
+
+def queueing_one(grace: float, key: Expression) -> Update:
+    """Return the statement that queues the pending task with this id: parameter ``sequence``."""
+    pending = Task.objects.filter(pk=key).pending()
     return Update(pending, **transitions.queued(Param("sequence", INTEGER), later(grace)))
 
 

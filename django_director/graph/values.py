@@ -123,6 +123,11 @@ class Values:
         """Whether an expression uses the item of a map."""
         return any(reference.root == "item" for reference in self.references)
 
+    @cached_property
+    def uses_payload(self) -> bool:
+        """Whether an expression uses the payload of the run."""
+        return any(reference.root == "payload" for reference in self.references)
+
     def _used(self) -> Iterator[tuple[View, str]]:
         for reference in self._to_tasks:
             yield views_of(self.graph)[str(reference.path[0])], str(reference.path[1])

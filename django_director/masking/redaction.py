@@ -39,12 +39,14 @@ _ESCAPED_IN_YAML: Final = (
 class Redactor:
     """Replaces the secrets of a run's payload in texts; it collects the secrets when it gets the first text."""
 
-    def __init__(self, payload: object, schema: object, run: Hashable | None) -> None:
-        """``payload`` is the run's and ``schema`` the JSON Schema for it.
+    def __init__(self, read_payload: Callable[[], object], schema: object, run: Hashable | None) -> None:
+        """``read_payload`` returns the run's payload, and ``schema`` is the JSON Schema for it.
 
-        The secrets are kept under the id ``run`` for the next tasks of that run, unless it is ``None``.
+        It is called when the first text comes. If it raises ``LookupError`` nobody knows what is secret, and
+        ``********`` stands in place of each whole text. The secrets are kept under the id ``run`` for the next
+        tasks of that run, unless it is ``None``.
         """
-        self._payload = payload
+        self._read_payload = read_payload
         self._schema = schema
         self._run = run
         self._more: list[str] = []
@@ -55,7 +57,9 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return the text with ``********`` in place of each secret, and of passwords in addresses."""
-        for secret in (*self._spellings, *self._more):
+        if (spellings := self._spellings) is None:
+            return MASKED
+        for secret in (*spellings, *self._more):
             if secret in text:
                 text = _replaced(text, secret)
         return mask_urls(text)
@@ -72,10 +76,13 @@ class Redactor:
         return [self._cleaned(item) for item in value] if isinstance(value, list) else value
 
     @cached_property
-    def _spellings(self) -> list[str]:
+    def _spellings(self) -> list[str] | None:
         known = None if self._run is None else _known.get(self._run)
         if known is None:
-            known = _all_spellings(hidden_in(self._payload, self._schema))
+            try:
+                known = _all_spellings(hidden_in(self._read_payload(), self._schema))
+            except LookupError:
+                return None
             if self._run is not None:
                 _known[self._run] = known
             while len(_known) > RUNS_KEPT:

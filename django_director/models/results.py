@@ -144,7 +144,7 @@ def _evaluate_result(run: RunRow, values: Values) -> object:
 def _explain_error(run: RunRow, values: Values, names: dict[str, Any], error: ExpressionError) -> str:
     """Return the reason why ``result`` can't be evaluated, without secrets of the payload and of the results."""
     schema = run.version.graph.definition.schema
-    texts = Redactor(run.payload, schema, run.pk)
+    texts = Redactor(lambda: run.payload, schema, run.pk)
     for secret in hidden_in(names["tasks"]):
         texts.add(secret)
     veiled = names | {"payload": mask(run.payload, schema), "tasks": mask(names["tasks"])}

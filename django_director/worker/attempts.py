@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from billiard.einfo import ExceptionInfo
@@ -110,7 +111,13 @@ def refuse(task: StepTask, why: object) -> None:
 def _begin(task: StepTask, message: Context, header: object) -> Attempt | None:
     ticket = Ticket.parse(message.id, task.name, header)
     with _at_work_for(message):
-        claimed = claims.claim(ticket, str(message.hostname or ""), limit_of(task, message), identity.worker_key())
+        claimed = claims.claim(
+            ticket,
+            str(message.hostname or ""),
+            limit_of(task, message),
+            identity.worker_key(),
+            partial(inputs.uses_of, task),
+        )
         if claimed is None:
             missing_runs.forward(task, message, ticket)
             return None
@@ -119,7 +126,7 @@ def _begin(task: StepTask, message: Context, header: object) -> Attempt | None:
 
 def prepare(task: StepTask, claimed: Claim, delivery: object = None) -> Attempt:
     """Return the attempt of a claimed task: whether its function is called at all, and with which arguments."""
-    texts = Redactor(claimed.payload, claimed.graph.definition.schema, claimed.run.pk)
+    texts = Redactor(lambda: claimed.payload.value, claimed.graph.definition.schema, claimed.run.pk)
     attempt = Attempt(claimed, texts, delivery)
     try:
         _find_arguments(task, attempt)

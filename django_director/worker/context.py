@@ -63,13 +63,15 @@ class Context:
 
         It has no effect if another worker runs the task now. Raises ``Misuse`` for a value that is no number.
         """
-        value = {
+        value: dict[str, object] = {
             "done": _number("done", done),
             "total": None if total is None else _number("total", total),
-            "message": storable_text(self._texts.text(str(message))[:200]),
         }
+        said = str(message)
         mine = Task.objects.running().filter(pk=self.task_id, claim=self._token)
         with _harmless("show the progress of"):
+            # To know what is secret, the payload of the run may have to be read.
+            value["message"] = storable_text((self._texts.text(said) if said else "")[:200])
             statement(lambda: limited(mine).update(progress=value))
 
     def _is_wanted(self) -> bool:

@@ -7,10 +7,21 @@ from typing import Any
 
 from django_director.conf import director
 from django_director.definitions import WorkflowStep
+from django_director.definitions.call_plan import USES_NONE, Uses
 from django_director.engine.attempts.claim import Claim
-from django_director.exceptions import InputTooLarge
+from django_director.exceptions import DirectorError, InputTooLarge
+from django_director.graph import Node
 
 from .protocols import StepTask
+
+
+def uses_of(task: StepTask, node: Node) -> Uses:
+    """Return which values the function of a step's task uses; none if it can't be called as the step says."""
+    try:
+        return task.plans.plan(node.kwargs, node.receives).uses
+    except DirectorError:
+        # The attempt will fail with this error, before any value is used.
+        return USES_NONE
 
 
 def evaluate_when(claimed: Claim) -> bool:
@@ -42,9 +53,10 @@ def bind_arguments(task: StepTask, claimed: Claim) -> tuple[tuple[Any, ...], dic
     """Return the arguments of the user's function. Raises ``DirectorError`` if it can't be called with them."""
     kwargs = evaluate_with(claimed)
     _check_input(claimed, kwargs)
-    return task.plans.plan(kwargs, claimed.node.receives).bind(
+    plan = task.plans.plan(kwargs, claimed.node.receives)
+    return plan.bind(
         given=kwargs,
-        payload=claimed.payload,
+        payload=claimed.payload.copy() if plan.uses.payload else None,
         workflow_id=str(claimed.run.pk),
         upstream=claimed.upstream,
     )

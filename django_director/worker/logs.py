@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 LEVEL: Final = logging.INFO
 MAX_BYTES: Final = 64 * KIB
 """How many bytes of log lines are kept for one attempt."""
+KEPT_OF_LINE: Final = MAX_BYTES - KIB
+"""How many bytes are kept of a line that is longer than ``MAX_BYTES``."""
 LOCK_SECONDS: Final = 2
 DROPPED: Final = "… {count:,} earlier lines were dropped: the last {limit} KiB of an attempt are kept.\n"
 CUT: Final = "… the beginning of this line was dropped: "
@@ -38,33 +40,27 @@ class Lines:
 
     def __init__(self, texts: Redactor) -> None:
         self._texts = texts
-        self._lines: deque[str] = deque()
-        self._bytes = 0
-        self._dropped = 0
+        self._last = _Last()
 
     def add(self, line: str) -> None:
-        """Add a line, or several lines such as a traceback, without the secrets of the run."""
-        # Secrets are removed before the line is cut: a part of a secret would not be recognised.
-        line = self._texts.text(line)
-        data = line.encode()
-        if len(data) >= MAX_BYTES:
-            line = CUT + data[-MAX_BYTES + 1024 :].decode(errors="ignore")
-        self._lines.append(line)
-        self._bytes += _size(line)
-        while self._bytes > MAX_BYTES:
-            self._bytes -= _size(self._lines.popleft())
-            self._dropped += 1
+        """Add a line, or several lines such as a traceback."""
+        # Secrets are removed when the task has ended: to know them, the payload of the run may have to be read,
+        # and meanwhile the connection is the task's. A line is cut after that: half a secret is not recognised.
+        self._last.add(line)
 
     @property
     def text(self) -> str:
-        """All lines as one text; if lines were dropped, its first line says so."""
-        dropped = DROPPED.format(count=self._dropped, limit=MAX_BYTES // KIB) if self._dropped else ""
-        return dropped + "".join(f"{line}\n" for line in self._lines)
+        """All lines as one text without the secrets of the run; if lines were dropped, its first line says so."""
+        last = _Last(self._last.dropped)
+        for line in self._last.lines:
+            last.add(_cut(self._texts.text(line)))
+        dropped = DROPPED.format(count=last.dropped, limit=MAX_BYTES // KIB) if last.dropped else ""
+        return dropped + "".join(f"{line}\n" for line in last.lines)
 
     def keep(self, claim: Claim) -> None:
         """Store the lines of a claimed task's attempt. An error is logged and not raised; without lines there is
         no query."""
-        if not self._lines:
+        if not self._last.lines:
             return
         row = TaskLog(
             task_id=claim.task_id,
@@ -80,6 +76,27 @@ class Lines:
             logger.warning("The log lines of task %s could not be kept: %s", claim.task_id, error)
 
 
+class _Last:
+    """The last lines of some, as many as fit into ``MAX_BYTES``; a longer line counts as one that was cut."""
+
+    def __init__(self, dropped: int = 0) -> None:
+        self.lines: deque[str] = deque()
+        self.dropped = dropped
+        self._bytes = 0
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+        self._bytes += _size(line)
+        while self._bytes > MAX_BYTES:
+            self._bytes -= _size(self.lines.popleft())
+            self.dropped += 1
+
+
+def _cut(line: str) -> str:
+    data = line.encode()
+    return line if len(data) < MAX_BYTES else CUT + data[-KEPT_OF_LINE:].decode(errors="ignore")
+
+
 def _limited(text: str) -> str | Combinable:
     """Return the text, as an expression that limits how long its INSERT waits for the lock of the task's row.
 
@@ -89,7 +106,8 @@ def _limited(text: str) -> str | Combinable:
 
 
 def _size(line: str) -> int:
-    return len(line.encode()) + 1
+    size = len(line.encode())
+    return 1 + (size if size < MAX_BYTES else KEPT_OF_LINE + len(CUT))
 
 
 _lines: ContextVar[Lines | None] = ContextVar("director_log_lines", default=None)

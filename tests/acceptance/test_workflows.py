@@ -13,6 +13,7 @@ from django_director import engine
 from django_director.exceptions import InvalidPayload, UnknownWorkflow
 from django_director.models import Run
 from django_director.status import RunStatus, TaskStatus
+from tests.factories import step
 
 from . import checker
 from .conftest import Site
@@ -71,6 +72,15 @@ def test_what_the_worker_logs_holds_no_secret(site: Site, worker: Worker, tmp_pa
         wait_for(lambda line=line: line in worker.text(), what=line)
     assert secret not in worker.text()
     assert "t0ken-of-result" not in worker.text()
+
+
+def test_the_worker_hides_a_secret_of_a_payload_that_no_task_receives(site: Site, worker: Worker):
+    secret = "hunter3-Pa55"
+    site.define("test.UNREAD", step("SAY", kwargs={"text": f"told {secret} otherwise"}))
+    run = site.run("test.UNREAD", {"password": secret, "list": ["an entry that nobody reads"] * 1000})
+    assert run.tasks.get().result == f"told {secret} otherwise"
+    wait_for(lambda: "told ******** otherwise" in worker.text(), what="the line of the result")
+    assert secret not in worker.text()
 
 
 def test_schema_of_a_file_gives_defaults(site: Site):

@@ -79,6 +79,12 @@ def given(*args: Any, **kwargs: Any) -> dict[str, Any]:
     return {"args": list(args), **kwargs}
 
 
+@task(name="SAY")
+def say(text: str) -> str:
+    """Receives nothing but its text: the payload of its run is not read for it."""
+    return text
+
+
 @task(name="HOOK")
 def hook(*args: Any, **kwargs: Any) -> str:
     return f"hook of {kwargs['workflow_id']}"

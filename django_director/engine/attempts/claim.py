@@ -21,13 +21,15 @@ from django_director.db.compiled import (
 from django_director.db.lock_limits import met_lock, row_seconds
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import PATIENCE, WORKER_PATIENCE, connection, statement
+from django_director.definitions.call_plan import USES_ALL, USES_NONE, Uses
 from django_director.engine import parking
-from django_director.graph import Graph, Node, Outcome, Values, expand, of_node
+from django_director.graph import Graph, Node, Outcome, Values, expand
 from django_director.models import Run, Task, WorkflowVersion, graph_of
 from django_director.status import TaskStatus
 
-from . import claim_statements, inputs, tickets, unwritten_rows
-from .inputs import Row
+from . import claim_statements, inputs, payloads, tickets, unwritten_rows
+from .inputs import Needs, Row
+from .payloads import Payload
 from .tickets import Ticket
 
 logger = logging.getLogger(__name__)
@@ -62,9 +64,9 @@ class Claim:
     run: RunSnapshot
     graph: Graph
     node: Node
-    payload: Any
+    payload: Payload
     upstream: Any
-    """The value that comes from the steps before, or ``None``."""
+    """The value that comes from the steps before, or ``None``: there is none, or the task does not use it."""
     map_index: int = -1
     """The item it is for; -1 outside of maps."""
     time_limit: float | None = None
@@ -78,11 +80,16 @@ class Claim:
 
 
 def claim(
-    ticket: Ticket, worker: str, time_limit: float | None = None, worker_key: int | None = None
+    ticket: Ticket,
+    worker: str,
+    time_limit: float | None = None,
+    worker_key: int | None = None,
+    uses: Callable[[Node], Uses] = lambda node: USES_ALL,
 ) -> Claim | None:
     """Claim the task of a message for a worker, given by its name and, if it gives signs of life, by its key.
 
-    ``time_limit`` is how many seconds the worker gives a task whose step has no time limit of its own.
+    ``time_limit`` is how many seconds the worker gives a task whose step has no time limit of its own. ``uses``
+    says which values the Celery task of a node can use.
 
     Returns ``None`` if the message is to be dropped: it is a duplicate or out of date, or its run was stopped or
     deleted. Raises ``UnfitMessage`` for a message that does not belong to the task that it names.
@@ -94,14 +101,16 @@ def claim(
     token = secrets.randbits(63)
     failpoints.point("claim.before")
     limit = time_limit if node.timeout is None else node.timeout
-    take = partial(_take, ticket, graph, node, of_node(graph, node), token, limit)
+    given = uses(node) if node.kind == "task" else USES_NONE
+    needs = Needs.of(graph, node, given, payloads.kept(ticket.run_id))
+    take = partial(_take, ticket, graph, node, needs, token, limit)
     rows = _take_or_leave(ticket, partial(take, worker=worker, worker_key=worker_key))
     if not rows:
         return None
     failpoints.point("claim.committed")
     if signals.task_started.receivers:
         _send_started(ticket.task_id)
-    claimed = _assembled(ticket, graph, node, token, rows, WORKER_PATIENCE)
+    claimed = _assembled(ticket, graph, node, token, needs, rows, WORKER_PATIENCE)
     return claimed if limit is None else replace(claimed, time_limit=limit)
 
 
@@ -145,7 +154,7 @@ def _send_started(task_id: UUID) -> None:
 def of_row(task: Task) -> Claim:
     """Return the claim of a running task whose row was read with its run and version.
 
-    It is enough to end the task, but has no payload and no values from the steps before.
+    It is enough to end the task, but has no values from the steps before.
     """
     graph = task.run.version.graph
     assert task.claim is not None
@@ -161,7 +170,7 @@ def of_row(task: Task) -> Claim:
         run=RunSnapshot.of(task.run, task.run.generation),
         graph=graph,
         node=graph.node(task.position),
-        payload=None,
+        payload=Payload(task.run_id),
         upstream=None,
         map_index=task.map_index,
     )
@@ -183,16 +192,19 @@ def preview_claim(task: Task) -> Claim:
         version=graph.content_hash,
         map_index=task.map_index,
     )
-    rows = statement(partial(inputs.read_rows, ticket, graph, node, of_node(graph, node)))
-    return _assembled(ticket, graph, node, 0, rows, PATIENCE)
+    needs = Needs.of(graph, node, USES_ALL, None)
+    rows = statement(partial(inputs.read_rows, ticket, graph, node, needs))
+    return _assembled(ticket, graph, node, 0, needs, rows, PATIENCE)
 
 
-def _assembled(ticket: Ticket, graph: Graph, node: Node, token: int, rows: list[Row], patience: float) -> Claim:
-    values, size = of_node(graph, node), 0
-    if made := graph.last_in(expand((*node.shape.spans(), *(values.results if values else ())))):
+def _assembled(
+    ticket: Ticket, graph: Graph, node: Node, token: int, needs: Needs, rows: list[Row], patience: float
+) -> Claim:
+    values, size = needs.values, 0
+    if made := graph.last_in(expand(needs.results)):
         read = partial(inputs.with_maps, ticket.run_id, made, rows)
         rows, size = statement(read, patience=patience)
-    claimed = _claim_of(ticket, graph, node, token, rows, size)
+    claimed = _claim_of(ticket, graph, node, token, needs, rows, size)
     if values is None:
         return claimed
     return replace(claimed, values=values, names=_names(ticket, claimed, values, rows, patience))
@@ -204,7 +216,7 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
         found = Run.objects.select_related("workflow").defer("payload").filter(pk=ticket.run_id)
         run = statement(found.get, patience=patience).facts
     outcomes = {row.position: Outcome(row.status, row.result, row.decision) for row in rows}
-    names = values.names(outcomes, payload=claimed.payload, run=run)
+    names = values.names(outcomes, payload=claimed.payload.value if values.uses_payload else None, run=run)
     if claimed.map_index < 0:
         return names
     items = (row.item for row in rows if claimed.graph.node(row.position).takes_item)
@@ -212,26 +224,29 @@ def _names(ticket: Ticket, claimed: Claim, values: Values, rows: list[Row], pati
 
 
 def _take(
-    ticket: Ticket, graph: Graph, node: Node, wanted: Values | None, token: int, limit: float | None, **by: object
+    ticket: Ticket, graph: Graph, node: Node, needs: Needs, token: int, limit: float | None, **by: object
 ) -> list[Row]:
     """Claim the task and read what it needs; return no rows if this message may not run it."""
     values = ticket.params | {"token": token} | by
-    before = inputs.ids_before(ticket, node)
+    before = inputs.ids_before(ticket, node, needs.shape)
     kind = (director.LEASE, limit, node.is_hook, node.runs_on, row_seconds())
-    if can_pair() and wanted is None and len(before) < 2:
+    if can_pair() and needs.is_alone and len(before) < 2:
         # A claim that a crash of the database undoes is made again. But a caller's transaction is not ours.
         may_be_undone = not connection().in_atomic_block
-        taking = claim_statements.taking_and_reading(*kind, len(before), node.takes_item, may_be_undone)
-        if rows := inputs.few_rows(taking, node, **values, before=before[0] if before else None):
+        wanted = (len(before), needs.has_item, needs.payload)
+        taking = claim_statements.taking_and_reading(*kind, *wanted, may_be_undone)
+        if rows := inputs.few_rows(taking, needs, **values, before=before[0] if before else None):
             return rows
     elif claim_statements.taking(*kind).execute(**values):
-        return inputs.read_rows(ticket, graph, node, wanted)
+        return inputs.read_rows(ticket, graph, node, needs)
     # No row may also mean that the answer to our own UPDATE was lost with the connection.
     is_ours = tickets.own_row(ticket) == (TaskStatus.RUNNING, token)
-    return inputs.read_rows(ticket, graph, node, wanted) if is_ours else []
+    return inputs.read_rows(ticket, graph, node, needs) if is_ours else []
 
 
-def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[Row], size: int) -> Claim:
+def _claim_of(
+    ticket: Ticket, graph: Graph, node: Node, token: int, needs: Needs, found: list[Row], size: int
+) -> Claim:
     rows = {row.pk: row for row in found}
     own = rows[ticket.task_id]
     return Claim(
@@ -246,8 +261,8 @@ def _claim_of(ticket: Ticket, graph: Graph, node: Node, token: int, found: list[
         run=RunSnapshot(pk=ticket.run_id, generation=own.generation, parent_task_id=own.parent_task),
         graph=graph,
         node=node,
-        payload=own.payload,
-        upstream=own.item if node.takes_item else node.shape.assemble({row.position: row.result for row in found}),
+        payload=payloads.keep(ticket.run_id, needs.known, own.payload),
+        upstream=own.item if needs.has_item else needs.shape.assemble({row.position: row.result for row in found}),
         map_index=ticket.map_index,
         too_large=size,
     )

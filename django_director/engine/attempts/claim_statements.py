@@ -22,7 +22,7 @@ from django_director.models import Run, Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop
 
-from . import inputs
+from . import inputs, payloads
 
 
 @prepared
@@ -45,6 +45,7 @@ def taking_and_reading(
     lock_seconds: float | None,
     upstream: int,
     has_item: bool,
+    payload: payloads.Reading,
     may_be_undone: bool,
 ) -> Select:
     """Claim a task and read what it needs, for a database that does both at once.
@@ -54,7 +55,7 @@ def taking_and_reading(
     rows = _claimable(is_hook, runs_on, lock_seconds)
     if may_be_undone:
         rows = rows.filter(SOON_DURABLE)
-    return inputs.selecting_rows(upstream, has_item).after(Update(rows, **_taken(lease, timeout)))
+    return inputs.selecting_rows(upstream, has_item, payload).after(Update(rows, **_taken(lease, timeout)))
 
 
 def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:

@@ -24,11 +24,13 @@ from django_director.db.compiled import (
     prepared,
     wait_at_most,
 )
+from django_director.db.handovers import Handover
 from django_director.db.lock_limits import row_seconds
 from django_director.db.transactions import after_commit
 from django_director.engine import outbox, transitions
-from django_director.engine.flow import advance, gates, hooks
-from django_director.graph import Junction, Span, Tally, items
+from django_director.engine.flow import advance, gates, held_items, hooks
+from django_director.engine.flow import items as flow_items
+from django_director.graph import Junction, Node, Span, Tally, items
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
 
@@ -59,7 +61,7 @@ def at_once(claim: Claim, result: object) -> bool:
     values = {"task": claim.task_id, "token": claim.token, "result": result, "run": claim.run.pk}
     junction = claim.graph.junctions[claim.node.junctions[0]]
     if junction.has_gate:
-        return _count(junction.seq, values)
+        return _count(values | {"seq": junction.seq})
     if junction.is_end:
         return _end(claim, values)
     span = _only_span(junction)
@@ -75,16 +77,46 @@ def _item(claim: Claim, result: object) -> bool:
         return False
     if way.ready is None:
         around = claim.graph.nodes[node.map_position or 0]
-        number = items.counter(around.position, claim.map_index)
-        return around.max_parallel is None and _count(number, values)
+        values |= {"seq": items.counter(around.position, claim.map_index)}
+        if around.max_parallel is None or not held_items.may_be(run, around.position):
+            return _count(values)
+        return _hand_over(claim, around, values)
     sequence = outbox.first_sequence(run.generation)
     following = ids.item_id(run.pk, way.ready, claim.map_index)
     pair = _queueing_item(director.DISPATCH_GRACE, row_seconds())
     finished, queued = pair.execute(**values, next=following, sequence=sequence)
     if queued:
-        message = outbox.item_message(run.pk, claim.graph, way.ready, claim.map_index, sequence)
-        after_commit(partial(outbox.publish, [message]))
+        outbox.publish_item_after_commit(run, claim.graph, claim.map_index, way.ready)
     return finished > 0
+
+
+def _hand_over(claim: Claim, around: Node, values: dict[str, Any]) -> bool:
+    """End an item that is not the last of its counter, and queue the next one that `max_parallel` holds back.
+
+    If none is near nothing is done: the transaction looks further.
+    """
+    run, graph = claim.run, claim.graph
+    near = flow_items.near(run, graph, around, held_items.first(run, around.position, claim.map_index))
+    if not near:
+        return False
+    handover = _handing_over(director.DISPATCH_GRACE, row_seconds())
+    index = handover.execute(**values, **near, sequence=outbox.first_sequence(run.generation))
+    if index is None:
+        return False
+    outbox.publish_item_after_commit(run, graph, index, near["position"])
+    after_commit(partial(held_items.note_begun, run, around.position, index))
+    return True
+
+
+@prepared
+def _handing_over(grace: float, lock_seconds: float | None) -> Handover:
+    return Handover(
+        ending=_mine(lock_seconds),
+        waiting=flow_items.held_near(),
+        count=gates.counting_success,
+        end=succeeding(None),
+        begin=partial(outbox.queueing_one, grace),
+    )
 
 
 @prepared
@@ -92,9 +124,9 @@ def _queueing_item(grace: float, lock_seconds: float | None) -> Pair:
     return Pair(succeeding(lock_seconds), outbox.queueing_item(grace))
 
 
-def _count(number: int, values: dict[str, Any]) -> bool:
+def _count(values: dict[str, Any]) -> bool:
     """End a task that is one of several members of a join, and not the last."""
-    _, finished = _counting(row_seconds()).execute(**values, seq=number)
+    _, finished = _counting(row_seconds()).execute(**values)
     return finished > 0
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from django.db.models import Case, F, JSONField, QuerySet, When
+from django.db.models import Case, F, JSONField, Q, QuerySet, When
 
 from django_director.common import ids
 from django_director.conf import director
 from django_director.db.compiled import UUID_FIELD, Param, Select, prepared
+from django_director.definitions.call_plan import Uses
 from django_director.engine import outbox
-from django_director.graph import Graph, Node, Span, Values, expand, spans
+from django_director.graph import NOTHING, Graph, Node, Shape, Span, Values, expand, of_node, spans
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet, positions_in
 
+from . import payloads
+from .payloads import Payload
 from .tickets import Ticket
 
 
@@ -32,7 +36,7 @@ class Row(NamedTuple):
     reruns: int
     generation: int
     parent_task: UUID | None
-    payload: Any
+    payload: payloads.Text | None
     item: Any = None
     """Read only by the tasks in a map."""
     decision: Any = None
@@ -43,23 +47,65 @@ FIXED: Final = 10
 """How many columns are always read."""
 
 
-def read_rows(ticket: Ticket, graph: Graph, node: Node, values: Values | None) -> list[Row]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What is read for a task: no more than it can use, and no payload that this process has."""
+
+    shape: Shape
+    """How its value from the steps before is put together; ``NOTHING`` if it does not use it."""
+    has_item: bool
+    """Whether it uses an item of a map that stands in its own row."""
+    values: Values | None
+    """Its expressions."""
+    is_alone: bool
+    """Whether its expressions use nothing of other rows."""
+    known: Payload | None
+    """The payload of its run, if this process has it."""
+    payload: payloads.Reading
+    """How much of that payload is read."""
+
+    @classmethod
+    def of(cls, graph: Graph, node: Node, uses: Uses, known: Payload | None) -> Needs:
+        """Return what the task of a node needs, which ``uses`` these values and whose payload is ``known``."""
+        values = of_node(graph, node)
+        uses_item = values is not None and values.uses_item
+        uses_payload = uses.payload or (values is not None and values.uses_payload)
+        return cls(
+            shape=node.shape if uses.upstream else NOTHING,
+            has_item=node.takes_item and (uses.upstream or uses_item),
+            values=values,
+            is_alone=values is None or not (values.tasks or (uses_item and not node.takes_item)),
+            known=known,
+            payload=payloads.reading(uses_payload, known),
+        )
+
+    @property
+    def results(self) -> tuple[Span, ...]:
+        """The positions of the tasks whose results it uses."""
+        return (*self.shape.spans(), *(self.values.results if self.values else ()))
+
+
+def read_rows(ticket: Ticket, graph: Graph, node: Node, needs: Needs) -> list[Row]:
     """Read the rows that a task needs, its own among them."""
-    few = ids_before(ticket, node)
-    if values is None and len(few) < 2:
-        return few_rows(selecting_rows(len(few), node.takes_item), node, task=ticket.task_id, before=_first(few))
+    few, values = ids_before(ticket, node, needs.shape), needs.values
+    if needs.is_alone and len(few) < 2:
+        return _few(ticket, few, needs)
     used = () if values is None else values.tasks
     if values is not None and node.map_position is not None:
-        return _item_rows(ticket, graph, node, values)
+        return _item_rows(ticket, graph, node, needs, values)
     if not node.is_hook:
-        return _many(ticket, (*node.shape.spans(), *used, (node.position, node.position + 1)), node, values)
-    own = few_rows(selecting_rows(len(few), False), node, task=ticket.task_id, before=_first(few))
-    return [*own, *(_many(ticket, used, node, values) if used else ())]
+        return _many(ticket, (*needs.shape.spans(), *used, (node.position, node.position + 1)), node, needs)
+    return [*_few(ticket, few, needs), *(_many(ticket, used, node, needs) if used else ())]
 
 
-def few_rows(select: Select, node: Node, **values: object) -> list[Row]:
+def _few(ticket: Ticket, before: list[UUID], needs: Needs) -> list[Row]:
+    select = selecting_rows(len(before), needs.has_item, needs.payload)
+    return few_rows(select, needs, task=ticket.task_id, before=before[0] if before else None)
+
+
+def few_rows(select: Select, needs: Needs, **values: object) -> list[Row]:
     """Read rows with the statement ``selecting_rows`` and its parameters."""
-    return _made(select.rows(**values), ("item",) if node.takes_item else ())
+    return _made(select.rows(**values), ("item",) if needs.has_item else ())
 
 
 def with_maps(run_id: UUID, made: Mapping[int, int], rows: list[Row]) -> tuple[list[Row], int]:
@@ -75,9 +121,9 @@ def with_maps(run_id: UUID, made: Mapping[int, int], rows: list[Row]) -> tuple[l
     return [row._replace(result=lists.get(row.position, row.result)) for row in rows], 0
 
 
-def ids_before(ticket: Ticket, node: Node) -> list[UUID]:
-    """Return the ids of the tasks whose results a task receives; at most two, as one statement reads only one."""
-    positions = islice(expand(node.shape.spans()), 2)
+def ids_before(ticket: Ticket, node: Node, shape: Shape) -> list[UUID]:
+    """Return the ids of the tasks whose results make up a value; at most two, as one statement reads only one."""
+    positions = islice(expand(shape.spans()), 2)
     if node.is_hook:
         generation = outbox.generation_of(ticket.sequence)
         return [ids.hook_id(ticket.run_id, generation, position) for position in positions]
@@ -87,38 +133,35 @@ def ids_before(ticket: Ticket, node: Node) -> list[UUID]:
 
 
 @prepared
-def selecting_rows(upstream: int, has_item: bool) -> Select:
+def selecting_rows(upstream: int, has_item: bool, payload: payloads.Reading) -> Select:
     """Return the statement that reads the row ``task``, with its item, and ``before`` if ``upstream`` is 1."""
     task, before = Param("task", UUID_FIELD), Param("before", UUID_FIELD)
     rows = Task.objects.filter(pk__in=[task, before][: 1 + upstream])
-    return Select(_columns(rows, task, "result", *(("item",) if has_item else ())))
+    return Select(_columns(rows, task, payload, "result", *(("item",) if has_item else ())))
 
 
-def _first(chosen: list[UUID]) -> UUID | None:
-    return chosen[0] if chosen else None
-
-
-def _item_rows(ticket: Ticket, graph: Graph, node: Node, values: Values) -> list[Row]:
+def _item_rows(ticket: Ticket, graph: Graph, node: Node, needs: Needs, values: Values) -> list[Row]:
     """Return the rows that a task for an item needs: those of its item, and those of steps outside of the map."""
-    inside = {node.position, *expand(node.shape.spans())}
+    inside = {node.position, *expand(needs.shape.spans())}
     inside.update(position for position in expand(values.tasks) if position >= len(graph.nodes))
     if values.uses_item:
         inside.add(node.position - node.place)
     chosen = [ids.item_id(ticket.run_id, position, ticket.map_index) for position in inside]
-    rows = _made(_columns(Task.objects.filter(pk__in=chosen), ticket.task_id, "result", "item"), ("item",))
+    items = Task.objects.filter(pk__in=chosen)
+    rows = _made(_columns(items, ticket.task_id, needs.payload, "result", "item"), ("item",))
     outside = spans(position for position in expand(values.tasks) if position < len(graph.nodes))
-    return rows + _many(ticket, outside, node, values) if outside else rows
+    return rows + _many(ticket, outside, node, needs) if outside else rows
 
 
-def _many(ticket: Ticket, wanted: Sequence[Span], node: Node, values: Values | None) -> list[Row]:
-    many = Task.objects.filter(run_id=ticket.run_id).at(wanted)
+def _many(ticket: Ticket, wanted: Sequence[Span], node: Node, needs: Needs) -> list[Row]:
+    many, values = Task.objects.filter(run_id=ticket.run_id).at(wanted), needs.values
     if values is None or values.tasks == values.results:
-        return _made(_columns(many, ticket.task_id))
+        return _made(_columns(many, ticket.task_id, needs.payload))
     # A status may be that of many tasks, whose results are not wanted.
-    whole = positions_in((*node.shape.spans(), *values.results, (node.position, node.position + 1)))
+    whole = positions_in((*needs.results, (node.position, node.position + 1)))
     many = many.annotate(wanted=Case(When(whole, then=F("result")), output_field=JSONField()))
     more = ("decision",) if values.has_decisions else ()
-    return _made(_columns(many, ticket.task_id, "wanted", *more), more)
+    return _made(_columns(many, ticket.task_id, needs.payload, "wanted", *more), more)
 
 
 def _made(rows: Iterable[Sequence[Any]], more: Sequence[str] = ()) -> list[Row]:
@@ -127,11 +170,12 @@ def _made(rows: Iterable[Sequence[Any]], more: Sequence[str] = ()) -> list[Row]:
     return [Row(*row[:FIXED], **dict(zip(more, row[FIXED:], strict=True))) for row in rows]
 
 
-def _columns(tasks: TaskQuerySet, own: UUID | Param, result: str = "result", *more: str) -> QuerySet[Any, Any]:
-    payload = Case(When(pk=own, then=F("run__payload")), output_field=JSONField())
+def _columns(
+    tasks: TaskQuerySet, own: UUID | Param, payload: payloads.Reading, result: str = "result", *more: str
+) -> QuerySet[Any, Any]:
     rows: QuerySet[Any, Any] = (
         tasks.order_by()
-        .annotate(own_payload=payload)
+        .annotate(own_payload=payloads.column(payload, Q(pk=own)))
         .values_list(
             "pk",
             "position",

@@ -46,7 +46,7 @@ def _refusal(
     graph: Graph, values: Values, payload: object, facts: dict[str, Any], error: ExpressionError
 ) -> InvalidPayload:
     schema = graph.definition.schema
-    texts = Redactor(payload, schema, None)
+    texts = Redactor(lambda: payload, schema, None)
     shown = shown_error(error, lambda: _value(values, mask(payload, schema), facts), texts)
     full, plain = (f"`concurrency.key` gives no value: {text}" for text in (shown, error.plain))
     return InvalidPayload([{"path": "", "message": full}], [{"path": "", "message": plain}])

@@ -11,6 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Exists, F, QuerySet
+from django.db.models.expressions import Expression
 
 from django_director.db.bulk_inserts import InsertMany
 from django_director.db.compiled import INTEGER, UUID_FIELD, Param, Update, prepared
@@ -80,7 +81,7 @@ def stays_closed() -> Update:
     return Update(_gate().filter(remaining__gt=ended), remaining=F("remaining") - ended, **_added())
 
 
-def counting_success(condition: Exists) -> Update:
+def counting_success(condition: Expression | Exists) -> Update:
     """Return the statement that counts a success at a gate that stays closed, if ``condition`` holds.
 
     Parameters: ``run``, ``seq``.

@@ -7,13 +7,15 @@ counters of the items from the lowest to the topmost, the map's own row; then as
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from django_director.common import ids
-from django_director.db.transactions import connection
+from django_director.db.compiled import INTEGER, UUID_FIELD, Param, Select, prepared
+from django_director.db.transactions import after_commit, connection
 from django_director.engine import outbox, transitions
 from django_director.engine.outbox import RunRef
 from django_director.graph import Graph, Node, Tally, items
@@ -22,7 +24,9 @@ from django_director.models import Gate, Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
-from . import advance, gates
+from . import advance, gates, held_items
+
+QueryType = TypeVar("QueryType", bound=QuerySet[Any])
 
 NEAR: Final = 4
 """How many times `max_parallel` the next item is at most away, where none takes much longer than the others. A
@@ -46,7 +50,7 @@ def advance_item(run: RunRef, graph: Graph, node: Node, index: int, status: Task
         settled.setdefault(new, []).append((index, position))
     settle_places(run.pk, settled)
     if way.ready is not None:
-        outbox.queue_items(run, graph, [(index, way.ready)])
+        outbox.queue_item(run, graph, index, way.ready)
     stopped = way.tally is not None and _end_item(run, graph, around, index, way.tally)
     if is_fast and status == TaskStatus.FAILED and not node.is_forgiven:
         advance.fail_fast(run.pk)
@@ -89,30 +93,84 @@ def error_of(status: TaskStatus, failed: int, count: int) -> str:
     return f"{failed:,} of {count:,} items failed" if status == TaskStatus.FAILED else ""
 
 
-def release_items(run: RunRef, graph: Graph, node: Node, number: int, first: int = 0) -> int:
-    """Queue the ``number`` lowest items from ``first`` on that are held back by `max_parallel`; return how many.
+def release_items(run: RunRef, graph: Graph, node: Node, number: int) -> int:
+    """Queue the ``number`` lowest items that are held back by `max_parallel`; return how many.
 
     Items that another transaction is just queueing are locked, so this one takes the next ones.
     """
-    near = first + NEAR * (node.max_parallel or 0)
-    chosen = _lowest(run, graph, node, number, first, near)
-    if len(chosen) < number:
-        chosen = _lowest(run, graph, node, number, first)
-    if len(chosen) < number and first:
-        # Below the first there is one only if its row was locked, and by somebody who did not take it.
-        chosen = _lowest(run, graph, node, number, 0)
+    chosen = _lowest(run, graph, node, number, 0)
     outbox.queue_items(run, graph, chosen)
     return len(chosen)
 
 
-def _lowest(
-    run: RunRef, graph: Graph, node: Node, number: int, first: int, before: int | None = None
-) -> list[Place]:
+def release_next(run: RunRef, graph: Graph, node: Node, index: int) -> None:
+    """Queue the next item that is held back by `max_parallel`, if there is one, when the item ``index`` has ended.
+
+    It is the lowest, unless another transaction is just queueing that.
+    """
+    if not held_items.may_be(run, node.position):
+        return
+    place = _find_next(run, graph, node, index)
+    if place is not None:
+        outbox.queue_item(run, graph, *place)
+        after_commit(partial(held_items.note_begun, run, node.position, place[0]))
+    elif not _is_any_held(run, graph, node):
+        held_items.note_none(run, node.position)
+
+
+def _find_next(run: RunRef, graph: Graph, node: Node, index: int) -> Place | None:
+    first = held_items.first(run, node.position, index)
+    values = near(run, graph, node, first)
+    if values and (rows := _next_near().rows(run=run.pk, **values)):
+        return rows[0][0], values["position"]
+    # Below the first there is one only if its row was locked, and by somebody who did not take it.
+    chosen = _lowest(run, graph, node, 1, first) or _lowest(run, graph, node, 1, 0)
+    return chosen[0] if chosen else None
+
+
+def _is_any_held(run: RunRef, graph: Graph, node: Node) -> bool:
+    beginnings = _beginnings(run, graph, node)
+    return bool(Task.objects.filter(run_id=run.pk, position__in=beginnings, map_index__gte=0).pending().exists())
+
+
+def near(run: RunRef, graph: Graph, node: Node, first: int) -> dict[str, int]:
+    """Return where the next item is looked for first, as parameters of ``held_near``.
+
+    They are empty if the items that are held back may begin at several positions.
+    """
+    positions = _beginnings(run, graph, node)
+    if len(positions) != 1:
+        return {}
+    return {"position": positions[0], "first": first, "before": first + NEAR * (node.max_parallel or 0)}
+
+
+def held_near() -> QuerySet[Any, Any]:
+    """Select the items near by that are held back, the lowest first, by their index.
+
+    Parameters: ``run``, ``position``, ``first``, ``before``.
+    """
+    near = Q(map_index__gte=Param("first", INTEGER), map_index__lt=Param("before", INTEGER))
+    of_map = Task.objects.filter(near, run=Param("run", UUID_FIELD), position=Param("position", INTEGER))
+    held: QuerySet[Any, Any] = of_map.pending().order_by("map_index").values_list("map_index")
+    return held
+
+
+@prepared
+def _next_near() -> Select:
+    return Select(_locking(held_near())[:1])
+
+
+def _locking(held: QueryType) -> QueryType:
+    """Let a query lock what it selects, and leave out what is locked, where the database can do that."""
+    features = connection().features
+    skips = features.has_select_for_update_skip_locked or not features.has_select_for_update
+    return held.select_for_update(skip_locked=skips)
+
+
+def _lowest(run: RunRef, graph: Graph, node: Node, number: int, first: int) -> list[Place]:
     found: list[Place] = []
     for position in _beginnings(run, graph, node):
         held = _held(run.pk, graph, node, position).filter(map_index__gte=first).order_by("map_index")
-        if before is not None:
-            held = held.filter(map_index__lt=before)
         found += ((index, position) for index in held.values_list("map_index", flat=True)[:number])
     return sorted(found)[:number]
 
@@ -127,21 +185,18 @@ def _beginnings(run: RunRef, graph: Graph, node: Node) -> range:
 
 
 def _held(run_id: UUID, graph: Graph, node: Node, position: int) -> TaskQuerySet:
-    features = connection().features
-    skips = features.has_select_for_update_skip_locked or not features.has_select_for_update
     held: TaskQuerySet = Task.objects.filter(run_id=run_id, position=position).pending()
     if position != items.beginning(graph, node).ready:
         before = Task.objects.filter(run_id=run_id, position=position - 1, map_index=OuterRef("map_index"))
         held = held.filter(Exists(before.finished()))
-    return held.select_for_update(skip_locked=skips)
+    return _locking(held)
 
 
 def _end_item(run: RunRef, graph: Graph, node: Node, index: int, tally: Tally) -> bool:
     whole = _count(run.pk, items.counter(node.position, index), tally)
     if whole is None:
         if node.max_parallel is not None:
-            # What is lower was released before this one was.
-            release_items(run, graph, node, 1, index)
+            release_next(run, graph, node, index)
         return False
     row = Task.objects.filter(pk=ids.task_id(run.pk, node.position)).values_list("map_count", flat=True)
     count = row.get() or 0

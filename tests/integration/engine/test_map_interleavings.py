@@ -22,7 +22,7 @@ from django_director.status import RunStatus
 from tests.factories import mapped
 
 from . import driver
-from .interleaving import IN_FINISH, needs_several_writers, own_connection
+from .interleaving import IN_FINISH, held_elsewhere, needs_several_writers, own_connection
 
 pytestmark = [pytest.mark.django_db(transaction=True), needs_several_writers]
 orders = pytest.mark.parametrize("order", [1, -1], ids=["in-order", "reversed"])
@@ -110,6 +110,33 @@ def test_an_end_that_releases_and_a_top_up(held, point):
     run.tasks.filter(map_index=2).update(status="success", finished_at=Now(), next_dispatch_at=None)
     held(point, lambda: finish.finish(first, 1), item_rows.top_up)
     assert len(in_work(run)) == 3
+
+
+def test_an_item_that_somebody_has_locked_is_passed_over_and_begins_later():
+    run, (first, second) = two_items(5, max_parallel=2)
+    with held_elsewhere(run.tasks.filter(map_index=2)):
+        assert finish.finish(first, 1)
+        assert in_work(run) == [1, 3]
+    assert finish.finish(second, 1)
+    assert in_work(run) == [3, 4]
+    assert finish.finish(driver.claim(run, "M", 3), 1)
+    assert in_work(run) == [2, 4]
+    driver.check_gates(run)
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
+
+
+def test_items_that_somebody_has_locked_do_not_count_as_begun():
+    run, (first, second) = two_items(4, max_parallel=2)
+    with held_elsewhere(run.tasks.filter(map_index__in=[2, 3])):
+        assert finish.finish(first, 1)
+        assert in_work(run) == [1]
+    assert finish.finish(second, 1)
+    assert in_work(run) == [2]
+    assert item_rows.top_up() == 1
+    driver.check_gates(run)
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
 
 
 @pytest.mark.parametrize("point", ["hold.updated", "map.inserted", "map.committed"])

@@ -17,7 +17,7 @@ from django_director.engine import queries, stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.failures import Failure
-from django_director.engine.flow import item_rows
+from django_director.engine.flow import held_items, item_rows
 from django_director.engine.steps import maps
 from django_director.engine.supervisor import audit, publishing, timeouts
 from django_director.models import Run
@@ -402,13 +402,64 @@ def test_query_counts():
     with driver.queries(2):
         claimed = claims.claim(ticket, "tests")
     # Its row, the counter, the lowest item that is held back, that one's row.
-    with driver.queries(4):
+    with driver.queries(1 if paired else 4):
         finish.finish(claimed, 1)
     driver.check_gates(run)
 
 
 def _ticket(run: Run, name: str, index: int) -> claims.Ticket:
     return driver.ticket(run.tasks.select_related("run__version").get(step=name, map_index=index))
+
+
+@pytest.fixture
+def forget(monkeypatch):
+    """Let this process be one that has seen no item of a map end."""
+    return lambda: monkeypatch.setattr(held_items, "_begun", held_items._Begun())
+
+
+@pytest.mark.parametrize("stay", [True, False])
+def test_the_next_item_is_found_however_far_the_others_are(stay, forget):
+    run = start(mapped("M", max_parallel=2), items=list(range(40)))
+    driver.expand(run, "M")
+    slow = driver.claim(run, "M", 0)
+    for index in range(1, 30):
+        driver.succeed(run, "M", index=index)
+    assert active(run) == ["M[0]", "M[30]"]
+    if not stay:
+        forget()
+    assert finish.finish(slow, 1)
+    assert active(run) == ["M[30]", "M[31]"]
+    driver.check_gates(run)
+
+
+def test_the_last_items_of_a_map_cost_no_search():
+    run = start(mapped("M", max_parallel=3), items=list(range(70)))
+    driver.expand(run, "M")
+    for index in range(66):
+        driver.succeed(run, "M", index=index)
+    driver.succeed(run, "M", index=66)
+    assert active(run) == ["M[67]", "M[68]", "M[69]"]
+    claimed = driver.claim(run, "M", 68)
+    # The first end after which no item is held back finds that out.
+    driver.succeed(run, "M", index=67)
+    with driver.queries(1 if can_pair() else 2):
+        finish.finish(claimed, 1)
+    driver.check_gates(run)
+
+
+def test_after_a_retry_items_begin_in_their_order_again():
+    run = start(mapped("M", max_parallel=2), items=list(range(12)))
+    driver.expand(run, "M")
+    for index in range(12):
+        driver.fail(run, "M", index=index)
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+    engine.retry(run)
+    for index in range(10):
+        assert active(run) == [f"M[{index}]", f"M[{index + 1}]"]
+        driver.succeed(run, "M", index=index)
+    driver.drain(run)
+    assert run.status == RunStatus.SUCCESS
 
 
 def test_a_pause_holds_items_back():
