@@ -17,11 +17,12 @@ from django_director.db.functions import Now, moved_on
 from django_director.db.transactions import after_commit, statement
 from django_director.exceptions import Conflict
 from django_director.models import Run
+from django_director.models.columns import COUNTED_FROM
 from django_director.models.querysets import RunQuerySet
 from django_director.models.users import User
 from django_director.status import STOP_SPARING, RunStatus
 
-from . import history, lineage, parking, transitions
+from . import history, lineage, parking
 from .arguments import checked_run, checked_user, checked_via
 from .avoided_runs import work_on_each
 from .concurrency import admission
@@ -124,7 +125,7 @@ def _resume(run_id: UUID) -> int:
     held = _holdable().filter(pk=run_id, paused_at__isnull=False)
     # In this order: MySQL evaluates assignments one after the other.
     deadline = F("deadline_at") + (Now() - F("paused_at"))
-    counted_from = moved_on(transitions.COUNTED_FROM, F("paused_at"))
+    counted_from = moved_on(COUNTED_FROM, F("paused_at"))
     return held.update(deadline_at=deadline, counted_from=counted_from, paused_at=None)
 
 

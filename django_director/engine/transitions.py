@@ -16,6 +16,7 @@ from django.db.models.functions import Coalesce
 
 from django_director.conf import director
 from django_director.db.functions import Now, Number, Text, Time, later, moved_on
+from django_director.models.columns import COUNTED_FROM
 from django_director.status import (
     RUN_ACTIVE,
     RUN_FINISHED,
@@ -37,7 +38,6 @@ TASK_CHANGES: Final[dict[str, frozenset[tuple[TaskStatus | None, TaskStatus]]]] 
 RUN_CHANGES: Final[dict[str, frozenset[tuple[RunStatus | None, RunStatus]]]] = {}
 """By the name of a function: the transitions of runs that it stands for."""
 
-COUNTED_FROM: Final = Coalesce("counted_from", "started_at")
 _NEVER_RAN: Final[Columns] = {
     **dict.fromkeys(("map_count", "claim", "lease_until", "next_dispatch_at", "not_before", "deadline_at")),
     "asked_at": None,

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from django.db.models import TextChoices
+from django.db.models.functions import Coalesce
 
 NAME_LENGTH: Final = 200
 STATUS_LENGTH: Final = 16
@@ -13,6 +14,8 @@ KEY_LENGTH: Final = 200
 COMMENT_LENGTH: Final = 1000
 REASON_LENGTH: Final = 1300
 """Long enough for a comment and the name of the user who wrote it."""
+COUNTED_FROM: Final = Coalesce("counted_from", "started_at")
+"""From when the duration of a run counts, as an expression for queries."""
 
 
 def sorted_values(statuses: frozenset[TextChoices]) -> list[str]:
