@@ -45,8 +45,27 @@ class _Own:
 
     @property
     def queries_logged(self) -> bool:
-        """Whether Django keeps the text of each statement. ``DEBUG`` alone is no reason: nobody reads the texts."""
+        """Whether Django keeps the texts of statements. ``DEBUG`` alone is no reason: nobody reads them."""
         return self.force_debug_cursor
+
+
+class _OwnMySQL(_Own):
+    """An own connection to MySQL or MariaDB, whose transactions begin and end with two round trips, not three.
+
+    Django switches autocommit off and on again. ``BEGIN`` does without that.
+    """
+
+    connection: Any
+    wrap_database_errors: Any
+
+    def _start_transaction_under_autocommit(self) -> None:
+        with self.wrap_database_errors:
+            self.connection.query("BEGIN")
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        # The driver knows this without asking the server.
+        if autocommit != bool(self.connection.get_autocommit()):
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
 
 
 def take(alias: str) -> BaseDatabaseWrapper:
@@ -98,6 +117,15 @@ def refresh(database: BaseDatabaseWrapper) -> None:
         replace(database)
 
 
+def renew(database: BaseDatabaseWrapper) -> None:
+    """Close a connection that is too old, for a process that uses the same one all the time.
+
+    Where connections are closed after each task, such a process keeps its connection nevertheless.
+    """
+    if director.CONNECTION_MAX_AGE not in (0, AS_DJANGO) and not is_pooled(database):
+        refresh(database)
+
+
 def close(database: BaseDatabaseWrapper) -> None:
     """Close a connection; the next statement opens it again. Errors of the driver do not matter."""
     with contextlib.suppress(DatabaseError, InterfaceError):
@@ -138,7 +166,7 @@ def _make(alias: str) -> BaseDatabaseWrapper:
 @cache
 def _class_of(engine: str) -> Any:
     theirs = load_backend(engine).DatabaseWrapper
-    return type(theirs.__name__, (_Own, theirs), {})
+    return type(theirs.__name__, (_OwnMySQL if theirs.vendor == "mysql" else _Own, theirs), {})
 
 
 def _is_open(own: BaseDatabaseWrapper, seconds: float) -> bool:
