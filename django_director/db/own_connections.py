@@ -77,7 +77,7 @@ def take(alias: str) -> BaseDatabaseWrapper:
             check(own, time.monotonic() - since)
             taken: BaseDatabaseWrapper = own
             return taken
-        own.close()
+        close(own)
     return _make(alias)
 
 
@@ -105,7 +105,15 @@ def close_unused() -> None:
 
 def check(own: BaseDatabaseWrapper, seconds: float) -> None:
     """Close a connection that was not used for ``seconds`` if the server does not have it any more."""
-    if own.connection is not None and not own.in_atomic_block and not _is_open(own, seconds):
+    if own.connection is None or own.in_atomic_block:
+        return
+    try:
+        with own.wrap_database_errors:
+            is_open = _is_open(own, seconds)
+    # A driver may give no valid number for a socket that is closed already.
+    except (DatabaseError, InterfaceError, ValueError):
+        is_open = False
+    if not is_open:
         replace(own)
 
 
@@ -192,15 +200,12 @@ def _is_readable(driver: Any, seconds: float) -> bool:
 def _answers(driver: Any) -> bool:
     """Whether the server answers to psycopg 3 in time. Psycopg's own functions wait without a limit."""
     connection = driver.pgconn
-    try:
-        connection.send_query(b"SELECT 1")
-        connection.flush()
-        if not _is_readable(driver, ANSWER_SECONDS):
-            return False
-        while connection.get_result() is not None:
-            pass
-    except plans.driver_errors():
+    connection.send_query(b"SELECT 1")
+    connection.flush()
+    if not _is_readable(driver, ANSWER_SECONDS):
         return False
+    while connection.get_result() is not None:
+        pass
     return not driver.closed
 
 

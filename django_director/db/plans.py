@@ -83,13 +83,6 @@ def is_plain(database: BaseDatabaseWrapper) -> bool:
     return type(database.connection) is Connection
 
 
-def driver_errors() -> type[Exception]:
-    """Return the class of the errors of psycopg 3."""
-    from psycopg import Error
-
-    return Error
-
-
 def _may_keep(own: BaseDatabaseWrapper) -> bool:
     if not is_plain(own):
         return False

@@ -159,6 +159,13 @@ def test_a_healthy_connection_is_not_asked_whether_it_is(monkeypatch: pytest.Mon
     assert asked == []
 
 
+@on_a_server
+def test_a_connection_that_is_closed_already_is_replaced(opened: list[Any]):
+    first = ask()
+    first.close()
+    assert ask() is not first
+
+
 def age_idle(seconds: float) -> None:
     own_connections._idle[:] = [(own, since - seconds) for own, since in own_connections._idle]
 
