@@ -159,6 +159,17 @@ def is_pooled(database: BaseDatabaseWrapper) -> bool:
     return bool(getattr(database, "pool", None))
 
 
+def close_before_fork() -> None:
+    """Close the connections of this thread, and what a pool of this process has: a child must not inherit them.
+
+    Two processes would write on one socket. Where other threads work with the pool this must not be called.
+    """
+    connections.close_all()
+    for database in connections.all(initialized_only=True):
+        if is_pooled(database):
+            database.close_pool()  # type: ignore[attr-defined]
+
+
 def _make(alias: str) -> BaseDatabaseWrapper:
     settings = connections.settings[alias]
     own: BaseDatabaseWrapper = _class_of(settings["ENGINE"])(settings, alias)

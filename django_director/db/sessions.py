@@ -83,14 +83,11 @@ def engine_session() -> Iterator[None]:
     try:
         yield
     finally:
-        _sessions.own, _sessions.theirs, connections[alias] = None, None, theirs
-        if not _sessions.keeps:
-            give_back(own)
-        else:
-            _sessions.kept = own
-            if is_pooled(own):
-                # User code that runs before the next engine session may need this connection's place in the pool.
-                own.close()
+        # After a `user_session` that has failed there may be none, and in a thread it may be another one.
+        own, _sessions.own = _sessions.own, None
+        _sessions.theirs, connections[alias] = None, theirs
+        if own is not None:
+            _put_away(own)
 
 
 @contextlib.contextmanager
@@ -111,6 +108,16 @@ def one_session() -> Iterator[None]:
             give_back(own)
 
 
+def _put_away(own: BaseDatabaseWrapper) -> None:
+    if not _sessions.keeps:
+        give_back(own)
+        return
+    _sessions.kept = own
+    if is_pooled(own):
+        # User code that runs before the next engine session may need this connection's place in the pool.
+        own.close()
+
+
 @contextlib.contextmanager
 def user_session() -> Iterator[None]:
     """Let user code run in this block with Django's own connection; afterwards that connection is put in order."""
@@ -123,6 +130,11 @@ def user_session() -> Iterator[None]:
     if is_pooled(own) and own is not theirs:
         # The user's code may need this connection's place in the pool.
         own.close()
+    # Hundreds of greenlets may wait in user code, so other threads use the engine's connection meanwhile.
+    is_lent = own is not theirs and threading.current_thread() is not threading.main_thread()
+    if is_lent:
+        _sessions.own = _sessions.kept = None
+        give_back(own)
     began = time.monotonic()
     connections[alias] = theirs
     watch = _Watch(theirs)
@@ -130,9 +142,11 @@ def user_session() -> Iterator[None]:
         with watch:
             yield
     finally:
+        if is_lent:
+            own = _sessions.own = take(alias)
         connections[alias] = own
         _put_in_order(theirs, watch)
-        if own is not theirs:
+        if own is not theirs and not is_lent:
             check(own, time.monotonic() - began)
 
 

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from billiard.context import Process
 from billiard.util import get_pdeathsig  # type: ignore[attr-defined]
 from celery import Celery, bootsteps, signals
-from django.db import connections
 
 from django_director.conf import director
-from django_director.db.own_connections import close_unused
+from django_director.db.own_connections import close_before_fork, close_unused
 
 from . import child_processes, frozen_processes, identity
 from .consumed_queues import Consumed
@@ -209,8 +208,7 @@ class SupervisorStep(bootsteps.StartStopStep):
     def _spawn(self, worker: Worker) -> None:
         self.consumed.write(worker)
         if child_processes.is_forking(worker):
-            # The child must not inherit a connection: two processes would write on one socket.
-            connections.close_all()
+            close_before_fork()
             prepare_to_fork()
             self.child = SupervisorProcess(worker.app, str(worker.hostname), self.key, self.consumed)
         else:

@@ -217,6 +217,31 @@ def test_threads_share_as_many_connections_as_they_need_at_a_time(opened: list[A
     assert len(opened) == 4
 
 
+def test_threads_in_user_code_need_no_connection_of_the_engine(opened: list[Any]):
+    """As hundreds of greenlets that wait for other servers."""
+    seen: list[int] = []
+    together = threading.Barrier(6, action=lambda: seen.append(len(opened)), timeout=30)
+    turn = threading.Lock()
+
+    def work() -> None:
+        turn.acquire()
+        with one_session(), engine_session():
+            finding().rows(name="nobody")
+            with user_session():
+                turn.release()
+                together.wait()
+            finding().rows(name="nobody")
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert seen == [1]
+    idle = [own for own, _ in own_connections._idle]
+    assert len({id(own) for own in idle}) == len(idle) == len(opened)
+
+
 def test_connections_that_are_not_needed_any_more_are_closed():
     in_threads(4, lambda: finding().rows(name="nobody"))
     age_idle(own_connections.IDLE + 1)
