@@ -42,6 +42,9 @@ DEFAULTS: Final[dict[str, Any]] = {
     "DISPATCH_GRACE": 60,
     # The alias of the database that has django-director's tables.
     "DATABASE": "default",
+    # After how many seconds a worker opens the engine's connection to it anew; None: never; "django": when
+    # `CONN_MAX_AGE` says so.
+    "CONNECTION_MAX_AGE": 600,
     # The time from one round of the supervisor to the next.
     "TICK": 1,
     # "worker": each Celery worker starts a supervisor; "process": only `manage.py superviseworkflows` does.

@@ -47,6 +47,10 @@ def _is_retention(value: object) -> bool:
     )
 
 
+def _is_age(value: object) -> bool:
+    return value in (None, "django") or value == 0 or _is_number(value)
+
+
 _NUMBER: Final = (_is_number, "a number of seconds above 0")
 _COUNT: Final = (_is_count, "a whole number above 0")
 _SWITCH: Final = (lambda value: isinstance(value, bool), "True or False")
@@ -59,6 +63,7 @@ RULES: Final[dict[str, tuple[Fits, str]]] = {
     "RENEW": _NUMBER,
     "DISPATCH_GRACE": _NUMBER,
     "DATABASE": (lambda value: isinstance(value, str), "the alias of a database"),
+    "CONNECTION_MAX_AGE": (_is_age, 'a number of seconds, None, or "django"'),
     "TICK": _NUMBER,
     "SUPERVISOR": (lambda value: value in ("worker", "process"), '"worker" or "process"'),
     "MAX_MISSED_SLOTS": _COUNT,

@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cache, wraps
 from typing import Any, Final, ParamSpec, TypeVar
 
-from django.db import connections, models
+from django.db import DatabaseError, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Case, Exists, When
@@ -21,6 +21,8 @@ from django.db.models.sql import UpdateQuery
 from django.db.models.sql.compiler import SQLCompiler
 
 from django_director.conf import director
+
+from . import plans
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -133,7 +135,12 @@ class Statement:
             for index in places:
                 params[index] = value
         cursor = _cursor(connection)
-        cursor.execute(self.sql, params)
+        try:
+            cursor.execute(self.sql, params)
+        except DatabaseError as error:
+            if not plans.give_up(connection, error) or connection.in_atomic_block:
+                raise
+            cursor.execute(self.sql, params)
         return cursor
 
 
@@ -147,7 +154,7 @@ def _cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
     connection.close_if_health_check_failed()
     kept = connection.__dict__.get(_KEPT)
     if kept is None or kept.closed or kept.connection is not connection.connection:
-        kept = connection.__dict__[_KEPT] = connection.cursor()
+        kept = connection.__dict__[_KEPT] = plans.cursor(connection)
     return kept
 
 

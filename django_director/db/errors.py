@@ -11,6 +11,9 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 
 #: SQLSTATE of a serialisation failure and of a deadlock.
 _CONTENTION: Final = frozenset({"40001", "40P01"})
+#: SQLSTATE: a prepared statement does not exist; one with its name exists already. So it is behind a pooler that
+#: gives the session of one client to another. ``plans`` prepares none after such an error.
+POOLED: Final = frozenset({"26000", "42P05"})
 #: MariaDB has a number of its own, 1467, for a deadlock over an auto-increment lock.
 _MYSQL_CONTENTION: Final = frozenset({1020, 1213, 1467})
 #: Classes of SQLSTATE: data exception, integrity constraint violation, a limit of the program exceeded.
@@ -35,9 +38,9 @@ Error = DatabaseError | InterfaceError
 
 
 def is_contention(error: Error) -> bool:
-    """Whether other sessions wrote the same rows: another try may succeed at once on the same connection."""
+    """Whether other sessions are the cause: another try may succeed at once on the same connection."""
     state, number = _codes(error)
-    return state in _CONTENTION or number in _MYSQL_CONTENTION or "is locked" in str(error)
+    return state in _CONTENTION or state in POOLED or number in _MYSQL_CONTENTION or "is locked" in str(error)
 
 
 def is_of_data(error: BaseException) -> bool:

@@ -206,7 +206,7 @@ def row_seconds() -> float | None:
     """Return how many seconds a statement lets its transaction wait for the locks of other sessions.
 
     ``None`` where a statement can't set such a limit, or must not: MySQL has limits for a session only, and
-    ``sessions`` sets one on the engine's own connection.
+    ``own_connections`` sets one on the engine's own.
     """
     if connections[director.DATABASE].vendor != "postgresql" or is_bounded() or not is_own():
         return None

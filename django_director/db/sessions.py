@@ -9,6 +9,7 @@ is the user's. So a run that a task starts joins the task's own transaction.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 import time
@@ -17,19 +18,14 @@ from typing import Any, Final, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
-from django.dispatch import receiver
 
 from django_director.common import shutdown
 from django_director.conf import director
 
-from .lock_limits import ROW_SECONDS
+from .own_connections import check, close, close_idle, give_back, is_pooled, refresh, replace, take
 from .transactions import connection
 
 T = TypeVar("T")
-
-IDLE: Final = 60.0
-"""After so many seconds of user code the engine makes its connection anew: a firewall may have dropped it."""
 
 _FIRST_WORD: Final = re.compile(r"[\s(]*(\w+)")
 #: Statements that change no settings of a session. The driver knows if one of them leaves a transaction open.
@@ -40,8 +36,6 @@ _PLAIN: Final = frozenset(
         *("EXPLAIN", "SHOW", "FETCH", "MOVE", "CLOSE", "NOTIFY", "CALL"),
     )
 )
-_OWN: Final = "director_own"
-"""The attribute that marks a connection as the engine's own."""
 _IDLE_STATUS: Final = 0
 """The status PQTRANS_IDLE of libpq: no transaction is open."""
 
@@ -57,9 +51,21 @@ class _Sessions(threading.local):
 
 
 _sessions: Final = _Sessions()
-#: Connections of the engine's that no thread uses now. They are shared by all threads, because a pool of greenlets
-#: has a new thread for each task.
-_idle: Final[list[Any]] = []
+
+
+def _close_before_fork() -> None:
+    """Close the engine's connections that are not in a transaction: a child must not have its parent's.
+
+    The child could write on its parent's socket, or end the session when it ends.
+    """
+    close_idle()
+    for own in {id(own): own for own in (_sessions.own, _sessions.kept) if own is not None}.values():
+        if not own.in_atomic_block:
+            close(own)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_before_fork)
 
 
 @contextlib.contextmanager
@@ -72,26 +78,23 @@ def engine_session() -> Iterator[None]:
     if theirs.in_atomic_block or _sessions.theirs is not None:
         yield
         return
-    own = _take(alias) if _sessions.kept is None else _sessions.kept
+    own = take(alias) if _sessions.kept is None else _sessions.kept
     _sessions.own, _sessions.theirs, connections[alias] = own, theirs, own
     try:
         yield
     finally:
-        _sessions.own, _sessions.theirs, connections[alias] = None, None, theirs
-        if not _sessions.keeps:
-            _give_back(own)
-        else:
-            _sessions.kept = own
-            if is_pooled(own):
-                # User code that runs before the next engine session may need this connection's place in the pool.
-                own.close()
+        # After a `user_session` that has failed there may be none, and in a thread it may be another one.
+        own, _sessions.own = _sessions.own, None
+        _sessions.theirs, connections[alias] = None, theirs
+        if own is not None:
+            _put_away(own)
 
 
 @contextlib.contextmanager
 def one_session() -> Iterator[None]:
     """Let all engine sessions of this thread in this block use one connection; between them user code may run.
 
-    If connections are not kept between tasks (``CONN_MAX_AGE`` is 0) one is made for all of these sessions.
+    If connections are not kept between tasks (``CONNECTION_MAX_AGE`` is 0) one is made for all of these sessions.
     """
     if _sessions.keeps:
         yield
@@ -102,39 +105,17 @@ def one_session() -> Iterator[None]:
     finally:
         own, _sessions.kept, _sessions.keeps = _sessions.kept, None, False
         if own is not None:
-            _give_back(own)
+            give_back(own)
 
 
-def _give_back(own: BaseDatabaseWrapper) -> None:
-    _refresh(own)
-    _idle.append(own)
-
-
-def _take(alias: str) -> BaseDatabaseWrapper:
-    try:
-        own = _idle.pop()
-    except IndexError:
-        own = None
-    if own is None or own.alias != alias:
-        own = connections.create_connection(alias)
-        setattr(own, _OWN, True)
-        # Several threads use it, one after the other.
-        own.inc_thread_sharing()
-    taken: BaseDatabaseWrapper = own
-    _refresh(taken)
-    return taken
-
-
-@receiver(connection_created, dispatch_uid="django_director.sessions")
-def _limit_waits(connection: BaseDatabaseWrapper, **_: object) -> None:
-    """Limit how long a session of the engine's own waits for locks, on MySQL and MariaDB.
-
-    On PostgreSQL each transaction has its own limit, see ``lock_limits.limited``: a pooler may lend the session to
-    other clients, so no limit is set for it.
-    """
-    if connection.vendor == "mysql" and getattr(connection, _OWN, False):
-        with connection.cursor() as cursor:
-            cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [ROW_SECONDS])
+def _put_away(own: BaseDatabaseWrapper) -> None:
+    if not _sessions.keeps:
+        give_back(own)
+        return
+    _sessions.kept = own
+    if is_pooled(own):
+        # User code that runs before the next engine session may need this connection's place in the pool.
+        own.close()
 
 
 @contextlib.contextmanager
@@ -149,6 +130,11 @@ def user_session() -> Iterator[None]:
     if is_pooled(own) and own is not theirs:
         # The user's code may need this connection's place in the pool.
         own.close()
+    # Hundreds of greenlets may wait in user code, so other threads use the engine's connection meanwhile.
+    is_lent = own is not theirs and threading.current_thread() is not threading.main_thread()
+    if is_lent:
+        _sessions.own = _sessions.kept = None
+        give_back(own)
     began = time.monotonic()
     connections[alias] = theirs
     watch = _Watch(theirs)
@@ -156,10 +142,12 @@ def user_session() -> Iterator[None]:
         with watch:
             yield
     finally:
+        if is_lent:
+            own = _sessions.own = take(alias)
         connections[alias] = own
         _put_in_order(theirs, watch)
-        if own is not theirs and time.monotonic() - began > IDLE:
-            replace(own)
+        if own is not theirs and not is_lent:
+            check(own, time.monotonic() - began)
 
 
 @contextlib.contextmanager
@@ -215,18 +203,6 @@ def changes_session(sql: object) -> bool:
     return "set_config" in sql or ";" in sql.rstrip("; \n")
 
 
-def is_pooled(database: BaseDatabaseWrapper) -> bool:
-    """Whether a connection comes from a pool of this process: closing it gives it back."""
-    return bool(getattr(database, "pool", None))
-
-
-def _refresh(database: BaseDatabaseWrapper) -> None:
-    try:
-        database.close_if_unusable_or_obsolete()
-    except (DatabaseError, InterfaceError):
-        replace(database)
-
-
 def _put_in_order(database: BaseDatabaseWrapper, watch: _Watch) -> None:
     if database.connection is None:
         # The connection was closed, perhaps inside an atomic block that the code has never left.
@@ -237,22 +213,7 @@ def _put_in_order(database: BaseDatabaseWrapper, watch: _Watch) -> None:
     elif is_pooled(database):
         database.close()
     else:
-        _refresh(database)
-
-
-def replace(database: BaseDatabaseWrapper) -> None:
-    """Close a connection for good, a pooled one too; the next statement makes a new one."""
-    driver = database.connection
-    database.in_atomic_block = False
-    with contextlib.suppress(DatabaseError, InterfaceError), database.wrap_database_errors:
-        if is_pooled(database):
-            # The pool discards a connection that comes back closed.
-            driver.close()
-    with contextlib.suppress(DatabaseError, InterfaceError):
-        database.close()
-    if database.closed_in_transaction:
-        # Django keeps a connection that was closed inside a transaction, so that further statements raise errors.
-        database.connection = None
+        refresh(database)
 
 
 def _is_idle(database: BaseDatabaseWrapper, is_used: bool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import mmap
@@ -13,10 +14,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from billiard.context import Process
+from billiard.util import get_pdeathsig  # type: ignore[attr-defined]
 from celery import Celery, bootsteps, signals
-from django.db import connections
 
 from django_director.conf import director
+from django_director.db.own_connections import close_before_fork, close_unused
 
 from . import child_processes, frozen_processes, identity
 from .consumed_queues import Consumed
@@ -206,8 +208,7 @@ class SupervisorStep(bootsteps.StartStopStep):
     def _spawn(self, worker: Worker) -> None:
         self.consumed.write(worker)
         if child_processes.is_forking(worker):
-            # The child must not inherit a connection: two processes would write on one socket.
-            connections.close_all()
+            close_before_fork()
             prepare_to_fork()
             self.child = SupervisorProcess(worker.app, str(worker.hostname), self.key, self.consumed)
         else:
@@ -221,6 +222,8 @@ class SupervisorStep(bootsteps.StartStopStep):
         if child is None or worker.blueprint.state != RUN:
             return
         self.consumed.write(worker)
+        # The threads of a pool that does not fork share their connections with this process.
+        close_unused()
         if not child.is_alive():
             logger.error("The supervisor has died; it is started again.")
             self._spawn(worker)
@@ -240,6 +243,9 @@ def prepare_to_fork(**_: object) -> None:
 
     from .execution import perform  # noqa: F401 - needs models
 
+    # Billiard sets this signal in each process of the pool. The libraries with which it does so take 6 MB.
+    with contextlib.suppress(OSError, NotImplementedError):
+        get_pdeathsig()
     gc.collect()
     gc.freeze()
 

@@ -16,10 +16,10 @@ from uuid import UUID
 
 from billiard.context import Process
 from celery import Celery, bootsteps
-from django.db import connections
 
 from django_director.common.ids import parse_message_id
 from django_director.conf import director
+from django_director.db.own_connections import close_before_fork
 
 from . import child_processes
 from .loss_reports import Loss, Message, Report, write_report
@@ -161,8 +161,7 @@ class Reporter:
 def _start_helper(worker: Worker, report: Report) -> HelperProcess | HelperThread:
     helper: HelperProcess | HelperThread
     if child_processes.is_forking(worker):
-        # The child must not inherit a connection: two processes would write on one socket.
-        connections.close_all()
+        close_before_fork()
         helper = HelperProcess(worker.app, report)
     else:
         helper = HelperThread(report)

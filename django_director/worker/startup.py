@@ -22,7 +22,8 @@ KEEP_CONNECTIONS: Final = 2**31
 """After how many tasks Celery closes connections: the number means never.
 
 ``close_old_connections`` is called before and after each task instead. So ``CONN_MAX_AGE`` and
-``CONN_HEALTH_CHECKS`` have the effect in a worker that they have in a web server.
+``CONN_HEALTH_CHECKS`` have the effect on connections of tasks that they have in a web server. The engine's own
+connections have a setting of their own, see ``db.own_connections``.
 """
 
 
@@ -49,6 +50,12 @@ def _refresh_connections(sender: Task[Any, Any], **_: object) -> None:
         close_old_connections()
 
 
+def _close_own_connections(**_: object) -> None:
+    from django_director.db.own_connections import close_idle  # only a worker needs it
+
+    close_idle()
+
+
 celery_log.hide_secrets()
 
 
@@ -71,6 +78,8 @@ def prepare_worker(instance: Worker, **_: object) -> None:
     signals.worker_before_create_process.connect(bootsteps.prepare_to_fork, weak=False)
     signals.worker_process_init.connect(frozen_processes.take_place, weak=False)
     signals.worker_shutdown.connect(losses.say_farewell, weak=False)
+    signals.worker_shutdown.connect(_close_own_connections, weak=False)
+    signals.worker_process_shutdown.connect(_close_own_connections, weak=False)
     app.steps["worker"].update((losses.LossStep, bootsteps.SupervisorStep, end_signals.FarewellStep))
 
 

@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 from django.utils import timezone
 
 from django_director import engine, testing
-from django_director.db import sessions
+from django_director.db import own_connections
 from django_director.definitions import Retry
 from django_director.dispatch.messages import HEADER
 from django_director.engine import outbox
@@ -185,7 +185,7 @@ def test_the_engine_connects_once_for_a_task(told: Any):
         Task.objects.count()
 
     connection = connections["default"]
-    sessions._idle.clear()
+    own_connections.close_idle()
     connection_created.connect(note)
     signals.task_prerun.connect(look)
     try:

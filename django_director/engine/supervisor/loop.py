@@ -22,8 +22,9 @@ from django.db import DatabaseError, InterfaceError
 from django_director.common.throttle import Throttle
 from django_director.conf import director
 from django_director.db import lock_limits
+from django_director.db.own_connections import renew
 from django_director.db.sessions import engine_session
-from django_director.db.transactions import BATCH, disconnect
+from django_director.db.transactions import BATCH, connection, disconnect
 from django_director.engine import parking, pausing
 from django_director.engine.concurrency import admission
 from django_director.engine.flow import item_rows
@@ -145,6 +146,7 @@ class Supervisor:
         with engine_session():
             while not self._stop.is_set() and is_wanted():
                 self.show_progress()
+                renew(connection())
                 pause = self._guarded_tick()
                 self._stop.wait(pause)
             self._release()

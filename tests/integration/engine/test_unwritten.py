@@ -14,7 +14,7 @@ import pytest
 
 from django_director import engine
 from django_director.conf import director
-from django_director.db import lock_limits, sessions
+from django_director.db import lock_limits, own_connections, sessions
 from django_director.db.functions import Now, later
 from django_director.db.sessions import engine_session
 from django_director.definitions import Concurrency
@@ -46,8 +46,7 @@ def fresh() -> Iterator[None]:
     unwritten._locked_at.clear()
     yield
     driver.forget_trouble()
-    while sessions._idle:
-        sessions._idle.pop().close()
+    own_connections.close_idle()
 
 
 def lose(claimed: Claim) -> bool:

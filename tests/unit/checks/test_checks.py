@@ -38,6 +38,8 @@ async def decides_later(user, action, workflow):
         ({"LEASE": "90"}, "director.E003"),
         ({"LEASE": True}, "director.E003"),
         ({"TICK": 0}, "director.E003"),
+        ({"CONNECTION_MAX_AGE": -1}, "director.E003"),
+        ({"CONNECTION_MAX_AGE": "never"}, "director.E003"),
         ({"MAX_CRASHES": 1.5}, "director.E003"),
         ({"SUPERVISOR": "thread"}, "director.E003"),
         ({"WORKFLOWS": "workflows.yml"}, "director.E003"),
