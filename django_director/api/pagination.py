@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ class Keyset:
     fields: tuple[str, ...]
 
     def respond(
-        self, request: Request, rows: QuerySet[Any], as_json: Callable[[Sequence[Any]], list[dict[str, Any]]]
+        self, request: Request, rows: QuerySet[Any], as_json: Callable[[Sequence[Any]], Iterable[dict[str, Any]]]
     ) -> Response:
         """Answer with ``{"next": the address of the next page or null, "results": […]}``.
 
@@ -40,7 +40,7 @@ class Keyset:
         following = None
         if len(found) > size:
             following = replace_query_param(request.build_absolute_uri(), "cursor", self._cursor(page[-1]))
-        return Response({"next": following, "results": as_json(page)})
+        return Response({"next": following, "results": list(as_json(page))})
 
     @property
     def _names(self) -> list[str]:

@@ -277,6 +277,10 @@ class TaskQuerySet(models.QuerySet[Any]):
             found.setdefault(made[position], []).append(result)
         return found
 
+    def counts_by_status(self) -> dict[str, int]:
+        """Return how many tasks have which status. It takes one query."""
+        return dict(self.order_by().values_list("status").annotate(models.Count("pk")))
+
     def counts_of_items(self, graph: Graph) -> dict[int, dict[str, int]]:
         """Return by the position of each map how many of its tasks have which status. It takes one query."""
         counts: dict[int, dict[str, int]] = {position: {} for position in graph.maps}

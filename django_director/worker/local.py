@@ -63,8 +63,8 @@ def run_to_end(
     """Run the tasks of a started run, and its hook, until the run has an outcome; return the run.
 
     If nothing is left to do but decisions on approvals, the run is returned without an outcome. Call this again
-    when they are decided. ``on_change`` is called with the run after each task, or after several short ones; not
-    after the last. With ``skip_delays`` retries follow at once, and wait steps end at once.
+    when they are decided. ``on_change`` is called with the run after each task, or after several short ones. With
+    ``skip_delays`` retries follow at once, and wait steps end at once.
 
     Raises ``TimeoutError`` after ``timeout`` seconds, which are checked between tasks. Raises ``Conflict`` if the
     run waits for the end of another run and there is no ``timeout``; and with ``skip_delays`` also if the run
@@ -92,6 +92,8 @@ def run_to_end(
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"run {run.pk} has no outcome after {timeout} s")
     run.refresh_from_db()
+    if on_change is not None:
+        on_change(run)
     return run
 
 
@@ -213,8 +215,9 @@ class _Rounds:
             timers.end_waits(tasks)
         timers.fire(tasks)
         self.looked_at = time.monotonic()
-        # In a transaction of the caller's the steps that wait for child runs do not know yet that these have ended.
-        return any([child_workflows.report(child) for child in runs.reporting().values_list("pk", flat=True)])
+        # In a caller's transaction the steps that wait for child runs do not know yet that these have ended.
+        told = [child_workflows.report(child) for child in runs.reporting().values_list("pk", flat=True)]
+        return any(told)
 
     def _execute(self, queued: list[Task]) -> None:
         for task in queued:
