@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
@@ -35,7 +35,10 @@ class Keyset:
         The parameter ``page_size`` says how many rows (1 to 500), ``cursor`` behind which row the page begins.
         """
         size = _page_size(request)
-        found = list(self._after(rows, request.query_params.get("cursor")).order_by(*self.fields)[: size + 1])
+        found: list[Any] = []
+        for part in self._parts_after(rows, request.query_params.get("cursor")):
+            if len(found) <= size:
+                found += part.order_by(*self.fields)[: size + 1 - len(found)]
         page = found[:size]
         following = None
         if len(found) > size:
@@ -50,16 +53,20 @@ class Keyset:
         text = json.dumps([str(getattr(row, name)) for name in self._names])
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def _after(self, rows: QuerySet[Any], cursor: str | None) -> QuerySet[Any]:
+    def _parts_after(self, rows: QuerySet[Any], cursor: str | None) -> list[QuerySet[Any]]:
+        """Return the rows behind a cursor in parts, each of which is one range of an index.
+
+        With one condition for all parts a database would read the rows before the cursor again and again.
+        """
         if cursor is None:
-            return rows
-        where = Q()
+            return [rows]
+        parts = []
         before: dict[str, Any] = {}
         for field, name, value in zip(self.fields, self._names, self._decode(rows, cursor), strict=True):
             operator = "lt" if field.startswith("-") else "gt"
-            where |= Q(**before, **{f"{name}__{operator}": value})
+            parts.append(rows.filter(**before, **{f"{name}__{operator}": value}))
             before[name] = value
-        return rows.filter(where)
+        return parts[::-1]
 
     def _decode(self, rows: QuerySet[Any], cursor: str) -> list[Any]:
         try:
