@@ -70,12 +70,9 @@ def run_to_end(
     run waits for the end of another run and there is no ``timeout``; and with ``skip_delays`` also if the run
     waits for anything that this process does not do, because there may be no other process to do it.
     """
-    proxy: Any = current_app
-    app: Celery = proxy._get_current_object()
-    _make_ready(app)
     deadline = None if timeout is None else time.monotonic() + timeout
     own = _Family(run)
-    rounds = _Rounds(app, own, skip_delays=skip_delays)
+    rounds = _Rounds(_ready_app(), own, skip_delays=skip_delays)
     moved_at, told_at = time.monotonic(), float("-inf")
     with publisher.withheld(own):
         while (moved := rounds.next()) is not None:
@@ -100,13 +97,16 @@ def run_to_end(
 _ready: Final[WeakSet[Celery]] = WeakSet()
 
 
-def _make_ready(app: Celery) -> None:
-    """Import the modules of the app's tasks, and adopt the tasks that exist now."""
+def _ready_app() -> Celery:
+    """Return the app, after the modules of its tasks were imported and the tasks that exist now were adopted."""
+    proxy: Any = current_app
+    app: Celery = proxy._get_current_object()
     # Once, as a worker does it: each time Celery also runs Django's checks of the models.
     if app not in _ready:
         app.loader.import_default_modules()
         _ready.add(app)
     adopt(app)
+    return app
 
 
 class _Family:
