@@ -162,10 +162,7 @@ class RunQuerySet(models.QuerySet[Any]):
 
         ``queued_at`` and ``pk`` are the columns of that other run, mostly as expressions.
         """
-        # The first condition says the same to an index, which knows no “or”.
-        return self.filter(
-            Q(queued_at__lt=queued_at) | Q(queued_at=queued_at, pk__lt=pk), queued_at__lte=queued_at
-        )
+        return self.filter(Q(queued_at__lt=queued_at) | Q(pk__lt=pk), queued_at__lte=queued_at)
 
     def reporting(self) -> Self:
         """Select the finished child runs whose end a step still waits for."""
@@ -279,10 +276,6 @@ class TaskQuerySet(models.QuerySet[Any]):
         for position, result in rows:
             found.setdefault(made[position], []).append(result)
         return found
-
-    def counts_by_status(self) -> dict[str, int]:
-        """Return how many tasks have which status. It takes one query."""
-        return dict(self.order_by().values_list("status").annotate(models.Count("pk")))
 
     def counts_of_items(self, graph: Graph) -> dict[int, dict[str, int]]:
         """Return by the position of each map how many of its tasks have which status. It takes one query."""

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from django.db.models import Count
+
 from django_director.models import Run, Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
@@ -64,8 +66,12 @@ def _lines_of_items(run: Run, tasks: TaskQuerySet) -> Iterator[Json | Many]:
         yield from task_lines_as_json(run, first)
         return
     failed = tasks.filter(status=TaskStatus.FAILED).order_by("map_index")[:ITEMS_SHOWN]
-    counts = dict(sorted(tasks.counts_by_status().items(), key=lambda count: (-count[1], count[0])))
+    counts = dict(sorted(_count_by_status(tasks).items(), key=lambda count: (-count[1], count[0])))
     yield Many(first[0].step, counts, list(task_lines_as_json(run, failed)))
+
+
+def _count_by_status(tasks: TaskQuerySet) -> dict[str, int]:
+    return dict(tasks.order_by().values_list("status").annotate(Count("pk")))
 
 
 def _all(run: Run, tasks: TaskQuerySet) -> Iterator[Task]:

@@ -101,9 +101,10 @@ def task_lines_as_json(run: Run, tasks: Iterable[Task]) -> Iterator[Json]:
 
     Read the tasks with ``for_listing()``.
     """
-    queues = served_queues.Names()
+    queues, maps = served_queues.Names(), _Maps(run)
     for task in tasks:
-        yield _task(task, run, sees_payload=True) | {"queue": queues.of(task) or None}
+        data = _task(task, run, sees_payload=True) | {"queue": queues.of(task) or None}
+        yield data if task.map_count is None else data | {"progress": maps.progress(task)}
 
 
 def time_as_json(value: datetime | None) -> str | None:
