@@ -31,6 +31,9 @@ def _runs() -> dict[str, str]:
         **{f"trigger {trigger}": {"trigger__exact": trigger} for trigger in ("schedule", "manual", "webhook")},
         "today": {"created_at__gte": _day(1), "created_at__lt": _day(0)},
         "a month long ago": long_ago,
+        "ended in the last day": {"ended": "24h"},
+        "ended in an hour long ago": {"ended": _day(330)[:13]},
+        "failed, of one cause": {"cause": "0123456789ab"},
         "a busy workflow": busy,
         "a rare workflow": rare,
         "a retired workflow": retired,
@@ -89,6 +92,7 @@ def _others() -> dict[str, str]:
 
     run = Run.objects.filter(workflow__name=BUSY).order_by("-pk")[0].pk
     return {
+        "admin, overview": reverse("admin:django_director_overview"),
         "admin workflows": reverse("admin:django_director_workflow_changelist"),
         "admin, page of a run": reverse("admin:django_director_run_change", args=[run]),
         "admin, page of a workflow": reverse("admin:django_director_workflow_change", args=[_workflow(BUSY)]),
