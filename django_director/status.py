@@ -68,6 +68,8 @@ TASK_ACTIVE = TASK_UNSTARTED | {TaskStatus.RUNNING}
 TASK_FINISHED = frozenset(set(TaskStatus) - TASK_ACTIVE)
 #: The statuses that a join counts as failed.
 TASK_BROKEN = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED, TaskStatus.UPSTREAM_FAILED})
+#: The statuses of the tasks that have ended without success.
+TASK_UNSUCCESSFUL = TASK_BROKEN | {TaskStatus.SKIPPED}
 #: The statuses of the tasks that a retry runs again, with all steps that depend on them.
 TASK_RETRYABLE = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED})
 

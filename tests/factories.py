@@ -26,6 +26,8 @@ from django_director.definitions import (
     as_json,
 )
 from django_director.models import Run, Task, Workflow, WorkflowVersion
+from django_director.presentation import run_tasks
+from django_director.presentation.serializers import run_as_json
 from django_director.status import RUN_FINISHED, TASK_FINISHED, RunStatus, TaskStatus
 
 VIEW = ("view_workflow", "view_run", "view_task")
@@ -145,6 +147,12 @@ def make_task(run: Run, position: int, status: str = TaskStatus.PENDING, **field
         | by_status
         | fields
     )
+
+
+def with_tasks(run: Run, *, with_payload: bool) -> dict[str, Any]:
+    """What ``showrun --json`` prints of a run."""
+    found = list(run_tasks.as_json(run, with_payload=with_payload))
+    return run_as_json(run, with_payload=with_payload) | {"tasks": found}
 
 
 def make_user(name: str = "ann", *permissions: str) -> Any:

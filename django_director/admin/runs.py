@@ -26,8 +26,9 @@ from django_director.access.authorization import allowed_rows
 from django_director.conf import director
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
+from django_director.presentation import search
 
-from . import confirm, formatting, many, merged_log, operations, overview, returns, run_filters, run_page, search
+from . import confirm, formatting, many, merged_log, operations, overview, returns, run_filters, run_page
 from .base import MissingPermission, ReadOnlyAdmin, VisibleWorkflowFilter
 from .relaunch_form import RelaunchForm
 from .run_columns import RunColumns, RunList
@@ -57,7 +58,8 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
     )
     search_fields = ("comment",)
     search_help_text = _(
-        "The beginning of an id, a workflow's or user's exact name, an idempotency key, or words of the comment"
+        "The beginning of an id, a workflow's or user's exact name, an idempotency key, or words of the comment "
+        "(of the last 10,000 comments)"
     )
     ordering = ["-pk"]
     actions = ["cancel_runs", "retry_runs", "relaunch_runs"]
@@ -78,7 +80,7 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
         term = search_term.strip()
-        return (queryset.filter(search.matching_runs(term)) if term else queryset), False
+        return (search.find_runs(cast(RunQuerySet, queryset), term) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         return [

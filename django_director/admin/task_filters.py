@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from django_director.models import Task
+from django_director.models import Run, Task
 from django_director.models.querysets import TaskQuerySet
-from django_director.status import TaskStatus
+from django_director.status import RUN_ACTIVE, TaskStatus
+
+ACTIVE_NAMED: Final = 1_000
+"""So many active runs are named in a query; of more it asks for the status."""
 
 
 class StatusFilter(admin.ChoicesFieldListFilter):
-    """Filters by status; an index finds the queued and the running tasks among millions of finished ones."""
+    """Filters by status; an index finds the unfinished and the failed tasks among millions of other ones."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
         found = cast(TaskQuerySet, super().queryset(request, queryset))
@@ -23,4 +26,12 @@ class StatusFilter(admin.ChoicesFieldListFilter):
                 return found.all_queued()
             case TaskStatus.RUNNING:
                 return found.all_running()
+            case TaskStatus.PENDING | TaskStatus.WAITING:
+                return found.filter(_in_active_runs() | Q(is_hook=True))
         return found
+
+
+def _in_active_runs() -> Q:
+    """Return the condition of tasks in active runs: only these have pending and waiting steps."""
+    active = list(Run.objects.active().order_by("-pk").values_list("pk", flat=True)[: ACTIVE_NAMED + 1])
+    return Q(run__in=active) if len(active) <= ACTIVE_NAMED else Q(run__status__in=RUN_ACTIVE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib import admin
@@ -21,12 +21,13 @@ from django_director.conf import director
 from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
-from django_director.presentation import hook_names, served_queues, visible_errors
+from django_director.models.querysets import TaskQuerySet
+from django_director.presentation import hook_names, search, served_queues, visible_errors
 from django_director.presentation.actions import Action
 from django_director.presentation.serializers import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import arguments, confirm, decisions, formatting, operations, returns, search, task_filters, task_lines
+from . import arguments, confirm, decisions, formatting, operations, returns, task_filters, task_lines
 from .base import ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
 from .operations import Operation
 
@@ -36,8 +37,16 @@ ITEMS_SHOWN: Final = 200
 """The results of a map with more items are not read for a page."""
 
 
+NEWEST_FIRST: Final = ("-run_id", "-position", "-map_index", "-generation")
+
+
 class TaskList(SafeList):
     """Finds out for each task whether the user may see its error in full."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Task]) -> list[Any]:
+        # The only two orders that an index has.
+        is_oldest_first = super().get_ordering(request, queryset)[0] == "run_id"
+        return [name.lstrip("-") for name in NEWEST_FIRST] if is_oldest_first else list(NEWEST_FIRST)
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -65,7 +74,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         "The beginning of an id of a task or run, or the exact name of a step or Celery task"
     )
     # The last runs come first. Ids of tasks can't give this order: the id of a hook says nothing of its time.
-    ordering = ["-run_id", "-position", "-map_index", "-generation"]
+    ordering = NEWEST_FIRST
 
     def workflow_of(self, obj: Task) -> Workflow:
         return obj.run.workflow
@@ -88,7 +97,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
     ) -> tuple[QuerySet[Task], bool]:
         term = search_term.strip()
-        return (queryset.filter(search.matching_tasks(term)) if term else queryset), False
+        return (search.find_tasks(cast(TaskQuerySet, queryset), term) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         views = dict.fromkeys(operations.OF_TASKS, self.operate) | dict.fromkeys(decisions.ALL, self.decide)
@@ -103,12 +112,12 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         ]
         return [*own, *super().get_urls()]
 
-    @admin.display(description=gettext_lazy("step"), ordering="step")
+    @admin.display(description=gettext_lazy("step"))
     def label(self, task: Task) -> SafeString | str:
         label, hook = formatting.name(task.label), hook_names.of_task(task)
         return format_html('{} <span class="director-quiet">{}</span>', label, hook) if hook else label
 
-    @admin.display(description=gettext_lazy("status"), ordering="status")
+    @admin.display(description=gettext_lazy("status"))
     def state(self, task: Task) -> SafeString:
         return task_lines.badge(task)
 

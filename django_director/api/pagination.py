@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
@@ -28,19 +28,22 @@ class Keyset:
     fields: tuple[str, ...]
 
     def respond(
-        self, request: Request, rows: QuerySet[Any], as_json: Callable[[Sequence[Any]], list[dict[str, Any]]]
+        self, request: Request, rows: QuerySet[Any], as_json: Callable[[Sequence[Any]], Iterable[dict[str, Any]]]
     ) -> Response:
         """Answer with ``{"next": the address of the next page or null, "results": […]}``.
 
         The parameter ``page_size`` says how many rows (1 to 500), ``cursor`` behind which row the page begins.
         """
         size = _page_size(request)
-        found = list(self._after(rows, request.query_params.get("cursor")).order_by(*self.fields)[: size + 1])
+        found: list[Any] = []
+        for part in self._parts_after(rows, request.query_params.get("cursor")):
+            if len(found) <= size:
+                found += part.order_by(*self.fields)[: size + 1 - len(found)]
         page = found[:size]
         following = None
         if len(found) > size:
             following = replace_query_param(request.build_absolute_uri(), "cursor", self._cursor(page[-1]))
-        return Response({"next": following, "results": as_json(page)})
+        return Response({"next": following, "results": list(as_json(page))})
 
     @property
     def _names(self) -> list[str]:
@@ -50,16 +53,20 @@ class Keyset:
         text = json.dumps([str(getattr(row, name)) for name in self._names])
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def _after(self, rows: QuerySet[Any], cursor: str | None) -> QuerySet[Any]:
+    def _parts_after(self, rows: QuerySet[Any], cursor: str | None) -> list[QuerySet[Any]]:
+        """Return the rows behind a cursor in parts, each of which is one range of an index.
+
+        With one condition for all parts a database would read the rows before the cursor again and again.
+        """
         if cursor is None:
-            return rows
-        where = Q()
+            return [rows]
+        parts = []
         before: dict[str, Any] = {}
         for field, name, value in zip(self.fields, self._names, self._decode(rows, cursor), strict=True):
             operator = "lt" if field.startswith("-") else "gt"
-            where |= Q(**before, **{f"{name}__{operator}": value})
+            parts.append(rows.filter(**before, **{f"{name}__{operator}": value}))
             before[name] = value
-        return rows.filter(where)
+        return parts[::-1]
 
     def _decode(self, rows: QuerySet[Any], cursor: str) -> list[Any]:
         try:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from django.db.models import Q
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_director.access.authorization import allowed_rows
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
-from django_director.presentation.lookups import filter_by_status, id_span
+from django_director.presentation import search
+from django_director.presentation.lookups import filter_by_status
 from django_director.presentation.serializers import runs_as_json, tasks_as_json
 
 from .graph import graph_as_json
@@ -22,6 +22,8 @@ from .serializers import NoOptions, RunFilters
 from .views import DirectorView, query, sees_payload
 
 BY_RUN: Final = Keyset(("-id",))
+BY_TIME: Final = Keyset(("-created_at", "-id"))
+"""The same order, by the index in which dates are found."""
 BY_TASK: Final = Keyset(("position", "map_index", "generation"))
 """The order of the workflow file; hooks stand behind the last task."""
 
@@ -31,9 +33,11 @@ class RunList(DirectorView):
 
     def get(self, request: Request) -> Response:
         runs = allowed_rows(request.user, "view_run", Run.objects.for_listing(), "workflow")
-        runs = filter_runs(runs, query(request, RunFilters, PARAMETERS))
+        filters = query(request, RunFilters, PARAMETERS)
         sees = partial(sees_payload, request)
-        return BY_RUN.respond(request, runs, partial(runs_as_json, sees_payload=sees))
+        order = BY_TIME if filters.keys() & {"created_after", "created_before"} else BY_RUN
+        runs = filter_runs(runs, filters)
+        return order.respond(request, runs, partial(runs_as_json, sees_payload=sees))
 
 
 class RunDetail(DirectorView):
@@ -84,7 +88,7 @@ def filter_runs(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
     elif not filters.keys() & {"workflow", "trigger", "search"}:
         runs = runs.roots()
     if "workflow" in filters:
-        runs = runs.filter(workflow__name=filters["workflow"])
+        runs = runs.filter(workflow=filters["workflow"])
     if "status" in filters:
         runs = filter_by_status(runs, filters["status"])
     if "trigger" in filters:
@@ -95,11 +99,4 @@ def filter_runs(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
         runs = runs.filter(created_at__gt=filters["created_after"])
     if "created_before" in filters:
         runs = runs.filter(created_at__lt=filters["created_before"])
-    return runs.filter(_matches(filters["search"])) if "search" in filters else runs
-
-
-def _matches(text: str) -> Q:
-    where = Q(workflow__name__icontains=text) | Q(comment__icontains=text) | Q(idempotency_key=text)
-    where |= Q(user_name=text)
-    span = id_span(text)
-    return where | Q(pk__range=span) if span else where
+    return search.find_runs(runs, filters["search"], part_of_name=True) if "search" in filters else runs

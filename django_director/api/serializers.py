@@ -9,7 +9,7 @@ from rest_framework import serializers
 from django_director.common.json_values import StrictDecoder
 from django_director.common.suggestions import question
 from django_director.exceptions import UnknownWorkflow
-from django_director.models import COMMENT_LENGTH
+from django_director.models import COMMENT_LENGTH, Workflow
 from django_director.presentation.lookups import SHOWN_STATUSES
 from django_director.status import Trigger
 
@@ -67,8 +67,8 @@ class RunFilters(serializers.Serializer[Any]):
     created_before = serializers.DateTimeField(required=False)
     search = serializers.CharField(required=False)
 
-    def validate_workflow(self, name: str) -> str:
+    def validate_workflow(self, name: str) -> Workflow:
         try:
-            return names.find_workflow(self.context["request"].user, name, "view_run").name
+            return names.find_workflow(self.context["request"].user, name, "view_run")
         except UnknownWorkflow as error:
             raise serializers.ValidationError(str(error)) from error

@@ -1,89 +1,100 @@
-"""Prints runs and tasks as tables; they are given in the form that ``--json`` prints."""
+"""Prints runs and tasks as tables, and a run with its tasks as JSON; each task as soon as it is read."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import groupby, islice
 from typing import Any
 from uuid import UUID
 
+from django_director.models import Run
+from django_director.presentation import run_tasks
 from django_director.presentation.hook_names import hook_text
+from django_director.presentation.serializers import run_as_json
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from .output import Cell, Printer
 
 Json = dict[str, Any]
 
-ITEMS_SHOWN = 20
-"""With more items than this in a map, the tasks of a step share one line."""
+VALUE_SHOWN = 2_000
+"""How many characters of a payload or a result are printed; `--json` prints all."""
 REASON_SHOWN = 200
 """How many characters of a run's error a list shows."""
 TASK_HEADERS = ("STEP", "STATUS", "ATTEMPT", "DURATION", "ERROR")
 RUN_HEADERS = ("RUN", "WORKFLOW", "STATUS", "TRIGGER", "CREATED", "DURATION", "TASKS", "REASON")
 
 
-def show_run(out: Printer, run: Json) -> None:
+def show_run(out: Printer, run: Run) -> None:
     """Print the values of a run, and then its tasks."""
+    shown = run_as_json(run, with_payload=True)
     out.fields(
         [
-            ("run", run["id"]),
-            ("workflow", f"{run['workflow']} (version {run['version']})"),
-            ("status", run["status"]),
-            ("waiting", run["waiting"] and run["waiting"]["reason"]),
-            ("concurrency key", run["concurrency_key"]),
-            ("trigger", run["trigger"]),
-            ("user", run["user"]),
-            ("comment", run["comment"]),
-            ("created", parse_time(run["created_at"])),
-            ("duration", run["duration"]),
-            ("relaunched from", run["relaunched_from"]),
-            ("child run of task", run["parent_task"]),
-            ("payload", json.dumps(run["payload"]) if run["payload"] else None),
-            ("error", run["error"]),
+            ("run", shown["id"]),
+            ("workflow", f"{shown['workflow']} (version {shown['version']})"),
+            ("status", shown["status"]),
+            ("waiting", shown["waiting"] and shown["waiting"]["reason"]),
+            ("concurrency key", shown["concurrency_key"]),
+            ("trigger", shown["trigger"]),
+            ("user", shown["user"]),
+            ("comment", shown["comment"]),
+            ("created", parse_time(shown["created_at"])),
+            ("duration", shown["duration"]),
+            ("relaunched from", shown["relaunched_from"]),
+            ("child run of task", shown["parent_task"]),
+            ("payload", _value_of(shown, "payload") if shown["payload"] else None),
+            ("error", shown["error"]),
         ]
     )
-    show_result(out, run)
+    _show_result(out, shown)
     out.line()
-    show_tasks(out, run["tasks"], is_paused=run["status"] == "paused")
+    out.stream.flush()
+    show_tasks(out, run)
 
 
-def show_result(out: Printer, run: Json) -> None:
-    """Print the result of a run in one line, if it has one."""
-    out.fields([("result", None if run["result"] is None else json.dumps(run["result"]))])
+def show_run_as_json(out: Printer, run: Run) -> None:
+    """Print a run and its tasks as one JSON object."""
+    out.json_with(run_as_json(run, with_payload=True), "tasks", run_tasks.as_json(run, with_payload=True))
 
 
-def show_tasks(out: Printer, tasks: Iterable[Json], *, is_paused: bool = False) -> None:
+def show_outcome(out: Printer, run: Run) -> None:
+    """Print the tasks of a run, and then its result in one line, if it has one."""
+    show_tasks(out, run)
+    _show_result(out, run_as_json(run, with_payload=True))
+
+
+def _show_result(out: Printer, run: Json) -> None:
+    out.fields([("result", None if run["result"] is None else _value_of(run, "result"))])
+
+
+def _value_of(run: Json, key: str) -> str:
+    """Return a value of a run as JSON, cut to what people read, with a note on how to get all of it."""
+    text = json.dumps(run[key])
+    if len(text) <= VALUE_SHOWN:
+        return text
+    return f"{text[:VALUE_SHOWN]}… ({len(text):,} characters; “showrun {run['id']} --json” prints all)"
+
+
+def show_tasks(out: Printer, run: Run) -> None:
     """Print a line for each task.
 
-    The tasks of a step for many items share one line, and a line follows for each of the first failed tasks. If
-    ``is_paused``, the run is paused, so that no task waits in a queue.
+    The tasks of a step for many items share one line, and a line follows for each of the first failed tasks.
     """
-    tasks = [task | {"queue": None} if is_paused else task for task in tasks]
-    several = any(task["generation"] for task in tasks)
-    rows: list[list[Cell]] = []
-    for step, own in groupby(tasks, key=lambda task: (task["step"], task["map_index"] is None)):
-        listed = list(own)
-        rows += (
-            [_task_row(out, task, _label(task, several)) for task in listed]
-            if step[1] or len(listed) <= ITEMS_SHOWN
-            else _rows_of_many(out, step[0], listed)
-        )
-    out.table(TASK_HEADERS, rows)
+    # No task of a paused run waits in a queue.
+    hidden = {"queue": None} if run.shown_status == "paused" else {}
+    several = run.tasks.hooks().filter(generation__gt=0).exists()
+    out.table(TASK_HEADERS, _task_rows(out, run, several=several, hidden=hidden))
 
 
-def _rows_of_many(out: Printer, step: str, tasks: list[Json]) -> Iterator[list[Cell]]:
-    """Yield the shared row of the tasks of a step for many items, and a row for each of the first failed tasks."""
-    counts = Counter(task["status"] for task in tasks)
-    yield [
-        f"{step}[0…{len(tasks) - 1}]",
-        ", ".join(f"{number:,} {status}" for status, number in counts.items()),
-        *("", "", ""),
-    ]
-    failed = (task for task in tasks if task["status"] == TaskStatus.FAILED)
-    yield from (_task_row(out, task, task["label"]) for task in islice(failed, ITEMS_SHOWN))
+def _task_rows(out: Printer, run: Run, *, several: bool, hidden: Json) -> Iterator[list[Cell]]:
+    for line in run_tasks.lines(run):
+        if isinstance(line, run_tasks.Many):
+            counts = ", ".join(f"{number:,} {status}" for status, number in line.counts.items())
+            yield [f"{line.step}[0…{line.total - 1}]", counts, "", "", ""]
+            yield from (_task_row(out, task | hidden, task["label"]) for task in line.failed)
+        else:
+            yield _task_row(out, line | hidden, _label(line, several))
 
 
 def show_runs(out: Printer, runs: Iterable[Json], asking: Container[UUID], stuck: Mapping[UUID, str]) -> None:

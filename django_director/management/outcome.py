@@ -8,12 +8,11 @@ from django.core.management.base import CommandError
 
 from django_director.engine import lineage
 from django_director.models import Run, Task
-from django_director.presentation.serializers import run_as_json
 from django_director.status import RunStatus
 from django_director.worker.local import run_to_end
 
 from .base import FAILED, TIMED_OUT, DirectorCommand
-from .display import show_result, show_tasks
+from .display import show_outcome
 from .output import duration
 from .progress import Progress, follow
 
@@ -35,9 +34,7 @@ def wait_for_outcome(command: DirectorCommand, run: Run, timeout: float | None) 
     command.stdout.flush()
     run.refresh_from_db()
     in_time = follow_to_end(command, run, timeout)
-    shown = run_as_json(run, with_payload=True, with_tasks=True)
-    show_tasks(command.out, shown["tasks"])
-    show_result(command.out, shown)
+    show_outcome(command.out, run)
     exit_with_outcome(command, run, in_time)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from itertools import chain, islice
+from typing import Any, Final
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
@@ -20,6 +21,8 @@ _GOOD: Final = frozenset({RunStatus.SUCCESS.value})
 _BAD: Final = frozenset({TaskStatus.FAILED.value, TaskStatus.UPSTREAM_FAILED.value})
 _CARE: Final = frozenset({TaskStatus.CANCELED.value, "canceling", "paused"})
 _GAP: Final = "  "
+ALIGNED: Final = 1_000
+"""So many rows of a table are read before the first is printed."""
 
 
 class Printer:
@@ -38,14 +41,29 @@ class Printer:
         """Print a value as JSON."""
         self.stream.write(json.dumps(value, indent=2))
 
+    def json_with(self, value: dict[str, Any], name: str, members: Iterable[object]) -> None:
+        """Print ``value`` as JSON, and in it under ``name`` the list of ``members``, each printed as it comes."""
+        # The same text as `json` prints, whatever the number of members.
+        head = json.dumps(value | {name: []}, indent=2).removesuffix("[]\n}")
+        self.stream.write(head + "[", ending="")
+        comma = ""
+        for member in members:
+            text = json.dumps(member, indent=2).replace("\n", "\n    ")
+            self.stream.write(f"{comma}\n    {text}", ending="")
+            comma = ","
+        self.line("\n  ]\n}" if comma else "]\n}")
+
     def table(self, headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-        """Print rows: on a terminal aligned below ``headers`` and cut at the edge, in a pipe with tabs only."""
-        texts = [[self.text(cell) for cell in row] for row in rows]
-        if not self.on_terminal:
-            for row in texts:
-                self.line("\t".join(row))
-        elif texts:
-            self._aligned([list(headers), *texts])
+        """Print rows as they come: on a terminal aligned below ``headers`` and cut at the edge, else with tabs.
+
+        The first rows decide how wide the columns are.
+        """
+        texts = ([self.text(cell) for cell in row] for row in rows)
+        if self.on_terminal:
+            self._aligned(list(headers), texts)
+            return
+        for row in texts:
+            self.line("\t".join(row))
 
     def fields(self, pairs: Iterable[tuple[str, Cell]]) -> None:
         """Print values with their names, one in each line; empty values are left out."""
@@ -77,17 +95,20 @@ class Printer:
         """Return a duration: on a terminal in words, in a pipe in seconds."""
         return duration(seconds) if self.on_terminal else f"{seconds:.3f}"
 
-    def _aligned(self, lines: list[list[str]]) -> None:
-        widths = [max(len(row[column]) for row in lines) for column in range(len(lines[0]))]
-        room = shutil.get_terminal_size().columns
-        for number, row in enumerate(lines):
-            cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
-            paint = self._painters(row) if number else [self.style.MIGRATE_HEADING] * len(row)
-            cells[-1] = _cut(row[-1], room - sum(len(cell) + len(_GAP) for cell in cells[:-1]))
-            self.line(_GAP.join(draw(cell) for draw, cell in zip(paint, cells, strict=True)).rstrip())
+    def _aligned(self, headers: list[str], rows: Iterator[list[str]]) -> None:
+        first = list(islice(rows, ALIGNED))
+        if not first:
+            return
+        widths = [max(map(len, column)) for column in zip(headers, *first, strict=True)]
+        self._row(headers, widths, [self.style.MIGRATE_HEADING] * len(headers))
+        for row in chain(first, rows):
+            self._row(row, widths, [self._painter(cell) for cell in row])
 
-    def _painters(self, row: Sequence[str]) -> list[Callable[[str], str]]:
-        return [self._painter(cell) for cell in row]
+    def _row(self, row: list[str], widths: list[int], paint: Sequence[Callable[[str], str]]) -> None:
+        room = shutil.get_terminal_size().columns
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
+        cells[-1] = _cut(row[-1], room - sum(len(cell) + len(_GAP) for cell in cells[:-1]))
+        self.line(_GAP.join(draw(cell) for draw, cell in zip(paint, cells, strict=True)).rstrip())
 
     def _painter(self, text: str) -> Callable[[str], str]:
         status = text.partition(" ")[0]

@@ -23,6 +23,8 @@ PATIENCE: Final = 10
 """After how many seconds without progress the command prints what the run waits for."""
 RUNNING_NAMED: Final = 3
 """How many running tasks the line on a terminal names."""
+ROWS: Final = 500
+"""How many tasks that have ended are in memory at a time."""
 OVERLAP: Final = timedelta(seconds=5)
 """How far back each query looks: a task may become visible after another one that ended later."""
 
@@ -81,7 +83,9 @@ class Progress:
 
     def _print_ended(self, run: Run, since: datetime | None = None) -> None:
         ended = run.tasks.finished().for_listing().order_by("finished_at")
-        for task in ended if since is None else ended.filter(finished_at__gte=since - OVERLAP):
+        # A run may have 100,000 tasks.
+        chosen = ended if since is None else ended.filter(finished_at__gte=since - OVERLAP)
+        for task in chosen.iterator(chunk_size=ROWS):
             if task.pk not in self.shown:
                 self.shown.add(task.pk)
                 self.last = task.finished_at

@@ -277,6 +277,14 @@ class Migration(migrations.Migration):
             model_name='task',
             index=django_director.db.indexes.PartialIndex(condition=models.Q(('asked_at__isnull', False)), fields=['asked_at'], name='director_task_asked'),
         ),
+        migrations.AddIndex(
+            model_name='task',
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('status__in', ['canceled', 'failed', 'skipped', 'upstream_failed'])), fields=['status', 'run', 'position', 'map_index', 'generation'], is_needed=False, name='director_task_unsuccessful'),
+        ),
+        migrations.AddIndex(
+            model_name='task',
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('is_hook', True)), fields=['status', 'run', 'position'], is_needed=False, name='director_task_hooks'),
+        ),
         migrations.AddConstraint(
             model_name='task',
             constraint=models.UniqueConstraint(fields=('run', 'position', 'map_index', 'generation'), name='director_task_identity'),
@@ -311,6 +319,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='run',
+            index=models.Index(fields=['workflow', 'status', 'id'], name='director_run_of_status'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
             index=models.Index(fields=['workflow', 'finished_at'], name='director_run_retention'),
         ),
         migrations.AddIndex(
@@ -320,6 +332,22 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='run',
             index=models.Index(fields=['user_name', '-id'], name='director_run_by_user'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(fields=['trigger', 'id'], name='director_run_by_trigger'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(fields=['created_at', 'id'], name='director_run_by_time'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('parent_task__isnull', False)), fields=['id'], is_needed=False, name='director_run_children'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=django_director.db.indexes.PartialIndex(condition=models.Q(('comment__gt', '')), fields=['id'], is_needed=False, name='director_run_comment'),
         ),
         migrations.AddIndex(
             model_name='run',
@@ -343,7 +371,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='run',
-            constraint=models.UniqueConstraint(fields=('workflow', 'idempotency_key'), name='director_run_idempotency'),
+            constraint=models.UniqueConstraint(fields=('idempotency_key', 'workflow'), name='director_run_idempotency'),
         ),
         migrations.AddConstraint(
             model_name='run',

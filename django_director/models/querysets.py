@@ -162,7 +162,7 @@ class RunQuerySet(models.QuerySet[Any]):
 
         ``queued_at`` and ``pk`` are the columns of that other run, mostly as expressions.
         """
-        return self.filter(Q(queued_at__lt=queued_at) | Q(queued_at=queued_at, pk__lt=pk))
+        return self.filter(Q(queued_at__lt=queued_at) | Q(pk__lt=pk), queued_at__lte=queued_at)
 
     def reporting(self) -> Self:
         """Select the finished child runs whose end a step still waits for."""

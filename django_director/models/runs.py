@@ -76,7 +76,8 @@ class Run(models.Model):
             ("view_payload", "Can view payloads, results and tracebacks"),
         ]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["workflow", "idempotency_key"], name="director_run_idempotency"),
+            # The key comes first: people look for it without a workflow.
+            models.UniqueConstraint(fields=["idempotency_key", "workflow"], name="director_run_idempotency"),
             models.UniqueConstraint(fields=["schedule", "scheduled_for"], name="director_run_slot"),
             models.CheckConstraint(
                 name="director_run_finished_at",
@@ -98,9 +99,21 @@ class Run(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["workflow", "-id"], name="director_run_by_workflow"),
+            # A workflow with millions of successes may have few runs of another status, or none.
+            models.Index(fields=["workflow", "status", "id"], name="director_run_of_status"),
             models.Index(fields=["workflow", "finished_at"], name="director_run_retention"),
             models.Index(fields=["status", "id"], name="director_run_by_status"),
             models.Index(fields=["user_name", "-id"], name="director_run_by_user"),
+            models.Index(fields=["trigger", "id"], name="director_run_by_trigger"),
+            models.Index(fields=["created_at", "id"], name="director_run_by_time"),
+            PartialIndex(
+                fields=["id"],
+                name="director_run_children",
+                condition=Q(parent_task__isnull=False),
+                is_needed=False,
+            ),
+            # For the search: most runs have no comment.
+            PartialIndex(fields=["id"], name="director_run_comment", condition=Q(comment__gt=""), is_needed=False),
             PartialIndex(
                 fields=["finished_at", "stop"],
                 name="director_run_stopping",

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django_director.common import ids
 from django_director.db.indexes import PartialIndex
 from django_director.definitions import HOOK_PREFIX, hook_label
-from django_director.status import TASK_FINISHED, TaskStatus
+from django_director.status import TASK_FINISHED, TASK_UNSUCCESSFUL, TaskStatus
 
 from . import results, users
 from .columns import NAME_LENGTH, REASON_LENGTH, STATUS_LENGTH, duration, sorted_values
@@ -127,6 +127,19 @@ class Task(models.Model):
                 condition=Q(status=TaskStatus.WAITING, deadline_at__isnull=False),
             ),
             PartialIndex(fields=["asked_at"], name="director_task_asked", condition=Q(asked_at__isnull=False)),
+            # For the lists of people. A step that runs and succeeds never stands in these two.
+            PartialIndex(
+                fields=["status", "run", "position", "map_index", "generation"],
+                name="director_task_unsuccessful",
+                condition=Q(status__in=sorted_values(TASK_UNSUCCESSFUL)),
+                is_needed=False,
+            ),
+            PartialIndex(
+                fields=["status", "run", "position"],
+                name="director_task_hooks",
+                condition=Q(is_hook=True),
+                is_needed=False,
+            ),
         ]
 
     def __str__(self) -> str:

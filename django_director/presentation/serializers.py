@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from django_director.conf import director
@@ -35,10 +35,8 @@ LOGS_SHOWN: Final = 10
 """The log lines of so many attempts of a task are shown: of the last ones."""
 
 
-def run_as_json(
-    run: Run, *, with_payload: bool, with_tasks: bool = False, counts: dict[str, int] | None = None
-) -> Json:
-    """Return a run, with its ``tasks`` if ``with_tasks``.
+def run_as_json(run: Run, *, with_payload: bool, counts: dict[str, int] | None = None) -> Json:
+    """Return a run, without its tasks.
 
     ``payload`` and ``result`` are ``None`` unless ``with_payload``. ``counts`` are the run's task counts if the
     caller knows them; else they take a query.
@@ -49,9 +47,6 @@ def run_as_json(
         data["concurrency_key"] = shown_key(run)
         data["payload"] = mask(run.payload, run.version.graph.definition.schema)
         data |= _result(run.read_result())
-    if with_tasks:
-        tasks = sorted(run.tasks.in_order(), key=partial(_place, run.version.graph))
-        data["tasks"] = tasks_as_json(run, tasks, with_payload=with_payload)
     return data
 
 
@@ -93,12 +88,23 @@ def task_as_json(task: Task, *, with_payload: bool) -> Json:
     return data | {"logs": _logs(task) if with_payload else None}
 
 
-def tasks_as_json(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> list[Json]:
-    """Return tasks of one run, with results and tracebacks if ``with_payload``; it takes no query for each.
+def tasks_as_json(run: Run, tasks: Iterable[Task], *, with_payload: bool) -> Iterator[Json]:
+    """Yield tasks of one run, with results and tracebacks if ``with_payload``; it takes no query for each.
 
     The result of a map is left out, and so is a list over ``MAX_RESULT`` that only maps read.
     """
-    return list(_tasks(run, tasks, with_payload=with_payload))
+    return _tasks(run, tasks, with_payload=with_payload)
+
+
+def task_lines_as_json(run: Run, tasks: Iterable[Task]) -> Iterator[Json]:
+    """Yield what a list for people shows of tasks of one run: errors in full, no results, nothing of their order.
+
+    Read the tasks with ``for_listing()``.
+    """
+    queues, maps = served_queues.Names(), _Maps(run)
+    for task in tasks:
+        data = _task(task, run, sees_payload=True) | {"queue": queues.of(task) or None}
+        yield data if task.map_count is None else data | {"progress": maps.progress(task)}
 
 
 def time_as_json(value: datetime | None) -> str | None:
@@ -136,15 +142,6 @@ def _run(run: Run, counts: dict[str, int], place: pending_reasons.Waiting | None
 def _result(read: tuple[Any, str]) -> Json:
     value, error = read
     return {"result": mask(value), "result_error": error or None}
-
-
-def _place(graph: Graph, task: Task) -> tuple[bool, int]:
-    """Return the sort key of a task in the list of a run's tasks: tasks in a map come after the map.
-
-    No index of the database has this order.
-    """
-    around = graph.node(task.position).map_position
-    return task.is_hook, task.position if around is None else around
 
 
 def _waiting(place: pending_reasons.Waiting) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cache
 from typing import Final
 
 from django_director.common.problems import Problem
@@ -26,10 +27,12 @@ def check_destinations(
     task of steps that are none; ``known`` are Celery's queues.
     """
     problems = []
+    # To ask Celery takes longer than all other checks of a step.
+    ask = cache(refused)
     for definition in definitions:
         seen: set[str] = set()
         for step, name in _tasks(definition, own_task):
-            queue = refused(name, step.queue or "")
+            queue = ask(name, step.queue or "")
             if queue is not None and queue not in seen:
                 seen.add(queue)
                 problems.append(_problem(definition, step, queue, known))

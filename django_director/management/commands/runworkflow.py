@@ -13,7 +13,7 @@ from django_director.management.base import (
     add_payload_argument,
     read_payload,
 )
-from django_director.management.display import show_result, show_tasks
+from django_director.management.display import show_outcome, show_run_as_json
 from django_director.management.outcome import add_wait_arguments, exit_with_outcome, follow_to_end
 from django_director.models import Run
 from django_director.presentation.actions import ACTIONS
@@ -75,12 +75,12 @@ class Command(ActingCommand):
         return run
 
     def _report(self, run: Run, *, as_json: bool, with_tasks: bool) -> None:
-        shown = run_as_json(run, with_payload=True, with_tasks=with_tasks) if as_json or with_tasks else {}
-        if as_json:
-            self.out.json(shown)
+        if as_json and with_tasks:
+            show_run_as_json(self.out, run)
+        elif as_json:
+            self.out.json(run_as_json(run, with_payload=True))
         elif with_tasks:
-            show_tasks(self.out, shown["tasks"])
-            show_result(self.out, shown)
+            show_outcome(self.out, run)
 
     def _tell_delay(self, run: Run) -> None:
         """Print why no task of the run starts now, if that is so."""

@@ -3,10 +3,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from django_director.management.base import DirectorCommand, add_json_argument
-from django_director.management.display import show_run
+from django_director.management.display import show_run, show_run_as_json
 from django_director.management.progress import Progress, follow
 from django_director.presentation.lookups import find_run
-from django_director.presentation.serializers import run_as_json
 
 
 class Command(DirectorCommand):
@@ -21,8 +20,5 @@ class Command(DirectorCommand):
         found = find_run(run)
         if watch:
             follow(found, Progress(self.stderr, quiet=not self.verbosity), timeout=None)
-        shown = run_as_json(found, with_payload=True, with_tasks=True)
-        if as_json:
-            self.out.json(shown)
-        else:
-            show_run(self.out, shown)
+        show = show_run_as_json if as_json else show_run
+        show(self.out, found)

@@ -6,11 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from django_director.definitions.checks.destinations import check_destinations
+from django_director.definitions.files import read_files
+from django_director.graph import compile_definition
 from tests import warm
+from tests.speed import allowed
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = """
@@ -257,3 +262,33 @@ def test_a_router_that_fails_is_asked_again_when_something_is_sent(project):
     )
     done = project.manage("checkworkflows")
     assert done.returncode == 0, done.stdout
+
+
+def test_three_workflows_of_a_thousand_steps_take_less_than_a_second(tmp_path):
+    names = ("test.A", "test.B", "test.C")
+    given = "{n: '${{ tasks.S%d.result }}'}"
+    each = "".join(
+        f"    - S{number}: {{task: A, needs: [S{number - 1}], with: {given % (number - 1)}}}\n"
+        for number in range(1, 1000)
+    )
+    file = tmp_path / "workflows.yml"
+    file.write_text("".join(f"{name}:\n  tasks:\n    - S0: {{task: A, needs: []}}\n{each}" for name in names))
+    began = time.process_time()
+    reading = read_files([file])
+    graphs = [compile_definition(found) for found in reading.definitions]
+    assert time.process_time() - began < allowed(1.0)
+    assert not reading.problems
+    assert [len(graph.nodes) for graph in graphs] == [1000] * 3
+
+
+def test_celery_is_asked_once_where_a_task_would_go(tmp_path):
+    file = tmp_path / "workflows.yml"
+    file.write_text(f"test.A:\n  tasks: [{', '.join(['A'] * 100)}]\n")
+    asked = []
+
+    def refused(name, queue):
+        asked.append((name, queue))
+        return "wrong"
+
+    problems = check_destinations(read_files([file]).definitions, refused, "director.step", ["celery"])
+    assert (len(problems), asked) == (1, [("A", "")])

@@ -3,16 +3,24 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from django.core.management.base import OutputWrapper
+from django.core.management.color import no_style
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from django_director import engine
 from django_director.definitions import Concurrency, Retry
+from django_director.management.output import ALIGNED, Printer
 from django_director.models import Run, Workflow
-from django_director.presentation.serializers import run_as_json, runs_as_json, task_as_json
+from django_director.presentation import run_tasks
+from django_director.presentation.serializers import runs_as_json, task_as_json
 from django_director.presentation.workflow_serializers import workflows_as_json
 from tests import factories
 from tests.asking import asked
+
+from .conftest import Terminal
 
 pytestmark = pytest.mark.django_db
 
@@ -268,7 +276,50 @@ def test_a_run_is_shown_with_its_tasks(failed, command, on_terminal):
 
 def test_a_run_as_json_has_its_tasks(failed, command):
     shown = json.loads(command("showrun", str(failed.pk), "--json").out)
-    assert shown == run_as_json(failed, with_payload=True, with_tasks=True)
+    assert shown == factories.with_tasks(failed, with_payload=True)
+
+
+@pytest.mark.parametrize("members", [0, 1, 3])
+def test_json_that_is_printed_member_by_member_is_the_same_text(members, command):
+    steps = [f"T{number}" for number in range(members)]
+    workflow = factories.make_workflow(factories.definition("shop.SOME", factories.group("G", *steps)))
+    run = factories.make_run(workflow, payload={"é": [], "n": {}})
+    shown = command("showrun", str(run.pk), "--json").out
+    assert shown == json.dumps(factories.with_tasks(run, with_payload=True), indent=2) + "\n"
+
+
+def test_long_values_are_cut_and_the_command_that_prints_all_is_named(workflow, command):
+    run = factories.make_run(workflow, "success", {"RANDOM": "success"}, payload={"text": "x" * 5_000})
+    (line,) = (line for line in command("showrun", str(run.pk)).lines if line.startswith("payload\t"))
+    assert len(line) < 2_200
+    assert line.endswith(f"x… (5,012 characters; “showrun {run.pk} --json” prints all)")
+    assert "x" * 5_000 in command("showrun", str(run.pk), "--json").out
+
+
+def test_a_run_of_many_tasks_is_read_in_pages(command, on_terminal):
+    count = run_tasks.PAGE * 2 + 1
+    steps = [f"T{number}" for number in range(count - 1)]
+    workflow = factories.make_workflow(factories.definition("shop.WIDE", factories.group("G", *steps), "Z"))
+    run = factories.make_run(workflow)
+    shown = command("showrun", str(run.pk))
+    assert [line.split("\t")[0] for line in shown.lines[-count:]] == [*steps, "Z"]
+    assert [line.split()[0] for line in on_terminal("showrun", str(run.pk)).lines[-count:]] == [*steps, "Z"]
+    listed = json.loads(command("showrun", str(run.pk), "--json").out)["tasks"]
+    assert [task["step"] for task in listed] == [*steps, "Z"]
+    with CaptureQueriesContext(connection) as captured:
+        command("showrun", str(run.pk))
+    rows = [query["sql"] for query in captured if "LIMIT 200" in query["sql"]]
+    assert len(rows) == 3
+    assert not [sql for sql in rows if '"result"' in sql or "`result`" in sql]
+
+
+def test_a_table_longer_than_what_decides_its_columns_is_printed_whole():
+    stream = OutputWrapper(Terminal())
+    rows = ALIGNED + 2
+    Printer(stream, no_style()).table(["N", "TEXT"], ([number * 10**5, "x"] for number in range(rows)))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == rows + 1
+    assert lines[-1] == f"{(rows - 1) * 10**5}  x"
 
 
 def test_watching_a_finished_run_ends_at_once(failed, command):

@@ -18,10 +18,10 @@ from django_director.engine import outbox, stopping
 from django_director.engine.steps import stored_items
 from django_director.exceptions import InvalidItems
 from django_director.models import Run
-from django_director.presentation.serializers import run_as_json, task_as_json
+from django_director.presentation.serializers import task_as_json
 from django_director.status import RunStatus
 from django_director.worker import own_steps
-from tests.factories import approval, chain, group, mapped, step
+from tests.factories import approval, chain, group, mapped, step, with_tasks
 
 from . import driver
 
@@ -294,11 +294,11 @@ def test_a_stopped_map_reads_no_statuses_while_its_items_run():
 @pytest.mark.usefixtures("small_limits")
 def test_lists_of_tasks_leave_a_long_list_out():
     run = start(mapped("M", over=OVER), given=LARGE)
-    (listed, _) = run_as_json(run, with_payload=True, with_tasks=True)["tasks"]
+    (listed, _) = with_tasks(run, with_payload=True)["tasks"]
     assert (listed["step"], listed["result"]) == ("A", None)
     assert task_as_json(run.tasks.get(step="A"), with_payload=True)["result"] == LARGE
     short = start(mapped("M", over=OVER), given=["x"], name="test.SHORT")
-    (listed, _) = run_as_json(short, with_payload=True, with_tasks=True)["tasks"]
+    (listed, _) = with_tasks(short, with_payload=True)["tasks"]
     assert listed["result"] == ["x"]
 
 
@@ -311,9 +311,7 @@ def test_the_progress_of_a_map():
     row.refresh_from_db()
     progress = {"done": 3, "total": 130, "message": ""}
     assert task_as_json(row, with_payload=False)["progress"] == progress
-    listed = {
-        task["label"]: task["progress"] for task in run_as_json(run, with_payload=False, with_tasks=True)["tasks"]
-    }
+    listed = {task["label"]: task["progress"] for task in with_tasks(run, with_payload=False)["tasks"]}
     assert listed.pop("M") == progress
     assert set(listed.values()) == {None}
     assert "3 of 130 items have ended" in shown(run)

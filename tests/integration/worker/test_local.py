@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from celery import Task, current_app
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import django_director
@@ -17,7 +20,7 @@ from django_director.engine.concurrency import admission
 from django_director.exceptions import Conflict, InvalidPayload
 from django_director.models import Run
 from django_director.models import Task as Row
-from django_director.status import RunStatus, TaskStatus
+from django_director.status import RunStatus, Stop, TaskStatus
 from django_director.worker import local
 from tests.factories import approval, chain, child, definition, group, make_workflow, mapped, step, wait
 
@@ -470,3 +473,65 @@ def test_a_hook_is_tried_again_as_its_retry_says():
     finished = run("NOOP", hooks={"success": (hook, after)})
     first, second = finished.tasks.hooks().order_by("position")
     assert (first.status, first.attempt, second.result["args"]) == (TaskStatus.SUCCESS, 2, [2])
+
+
+# What it costs
+
+
+STATEMENTS_OF_A_STEP = 7
+"""Find it, claim it, read what it needs, and four of the transaction that ends it."""
+
+
+@pytest.mark.parametrize("length", [1, 3, 10])
+def test_a_step_takes_few_statements(length, monkeypatch):
+    # On a slow machine it would look at what else is due in between.
+    monkeypatch.setattr(local, "PAUSE", 600.0)
+    make_workflow(definition("test.FLOW", chain("C", *(step(f"S{n}", task="NOOP") for n in range(length)))))
+    testing.run_workflow("test.FLOW")
+    with CaptureQueriesContext(connection) as captured:
+        finished = testing.run_workflow("test.FLOW")
+    assert finished.status == RunStatus.SUCCESS
+    assert len(captured) <= 11 + length * STATEMENTS_OF_A_STEP
+
+
+def test_a_wait_ends_beside_a_long_chain():
+    finished = run(group("G", wait("W", 1), chain("C", *(step(f"S{n}", task="NOOP") for n in range(40)))))
+    assert finished.status == RunStatus.SUCCESS
+
+
+def steering(name, steer):
+    """Register a task that calls ``steer`` with its own run."""
+
+    @current_app.task(name=name)
+    def steers(*args, **kwargs):
+        steer(Run.objects.get(pk=kwargs["workflow_id"]))
+
+    return step(name)
+
+
+def test_a_runs_time_limit_is_kept_between_the_members_of_a_group():
+    def expire(run):
+        # As if the task had worked for that long: the next look is due, and the time of the run is up.
+        Run.objects.filter(pk=run.pk).update(deadline_at=timezone.now() - timedelta(seconds=1))
+        time.sleep(local.PAUSE * 1.1)
+
+    others = (step(f"S{number}", task="NOOP") for number in range(20))
+    finished = run(group("G", steering(f"{__name__}.expire", expire), *others), timeout=60)
+    assert (finished.status, finished.stop) == (RunStatus.FAILED, Stop.TIMEOUT)
+    assert not finished.tasks.filter(name="NOOP", status=TaskStatus.SUCCESS).exists()
+
+
+def test_a_step_that_cancels_its_run_is_the_last():
+    finished = run(steering(f"{__name__}.cancel", engine.cancel), "NOOP", "ECHO")
+    assert finished.status == RunStatus.CANCELED
+    assert not finished.tasks.filter(name__in=["NOOP", "ECHO"], status=TaskStatus.SUCCESS).exists()
+
+
+def test_a_step_that_pauses_its_run_is_the_last_for_now():
+    make_workflow(definition("test.FLOW", steering(f"{__name__}.pause", engine.pause), "NOOP"))
+    with pytest.raises(Conflict, match="is paused: resume it first"):
+        testing.run_workflow("test.FLOW")
+    paused = Run.objects.get()
+    assert paused.tasks.get(step="NOOP").attempt == 0
+    engine.resume(paused)
+    assert testing.finish(paused).status == RunStatus.SUCCESS

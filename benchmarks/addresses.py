@@ -1,0 +1,133 @@
+"""The addresses of lists and pages, each with filters that many, few or no rows fit, for the rows of ``crowd``."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+from urllib.parse import urlencode
+
+from .crowd import BUSY_USER, HEALTHY, RARE, RARE_USER, RETIRED
+
+BUSY: Final = "crowd.W0"
+NOWHERE: Final = "no such text"
+
+
+def all_of_them() -> dict[str, str]:
+    """Return the addresses by their titles; the rows of ``crowd`` are in the database."""
+    return {**_runs(), **_tasks(), **_api(), **_others()}
+
+
+def _runs() -> dict[str, str]:
+    from django.urls import reverse
+
+    busy, rare, retired, healthy = ({"workflow__id__exact": _workflow(n)} for n in (BUSY, RARE, RETIRED, HEALTHY))
+    failed = {"status__exact": "failed"}
+    long_ago = {"created_at__gte": _day(350), "created_at__lt": _day(320)}
+    filters: dict[str, dict[str, object]] = {
+        "all": {},
+        "page 4": {"p": 4},
+        "child runs": {"place": "children"},
+        **{f"status {status}": {"status__exact": status} for status in ("success", "failed", "paused", "pending")},
+        **{f"trigger {trigger}": {"trigger__exact": trigger} for trigger in ("schedule", "manual", "webhook")},
+        "today": {"created_at__gte": _day(1), "created_at__lt": _day(0)},
+        "a month long ago": long_ago,
+        "ended in the last day": {"ended": "24h"},
+        "ended in an hour long ago": {"ended": _day(330)[:13]},
+        "failed, of one cause": {"cause": "0123456789ab"},
+        "a busy workflow": busy,
+        "a rare workflow": rare,
+        "a retired workflow": retired,
+        "a busy workflow, failed": busy | failed,
+        "a workflow without failures, failed": healthy | failed,
+        "failed, a month long ago": failed | long_ago,
+        "sorted by workflow": {"o": "3"},
+        "sorted by user": {"o": "-8"},
+        **{f"search {what}": {"q": text} for what, text in _terms().items()},
+    }
+    return _addresses("admin runs", reverse("admin:django_director_run_changelist"), filters)
+
+
+def _tasks() -> dict[str, str]:
+    from django.urls import reverse
+
+    statuses = ("success", "queued", "running", "pending", "waiting", "failed", "canceled", "skipped")
+    filters: dict[str, dict[str, object]] = {
+        "all": {},
+        **{f"status {status}": {"status__exact": status} for status in statuses},
+        "waiting for you": {"decision": "you"},
+        "hooks": {"is_hook__exact": 1},
+        "a busy workflow": {"run__workflow__id__exact": _workflow(BUSY)},
+        "a rare workflow": {"run__workflow__id__exact": _workflow(RARE)},
+        "oldest first": {"o": "4"},
+        "search a step": {"q": "load"},
+        "search nothing": {"q": NOWHERE},
+        "search an id": {"q": _an_id()},
+    }
+    return _addresses("admin tasks", reverse("admin:django_director_task_changelist"), filters)
+
+
+def _api() -> dict[str, str]:
+    from django.urls import reverse
+
+    filters: dict[str, dict[str, object]] = {
+        "all": {},
+        "status failed,canceled": {"status": "failed,canceled"},
+        "trigger webhook": {"trigger": "webhook"},
+        "a rare workflow": {"workflow": RARE},
+        "a retired workflow": {"workflow": RETIRED},
+        "a workflow without failures, failed": {"workflow": HEALTHY, "status": "failed"},
+        "a busy user": {"user": BUSY_USER},
+        "a rare user": {"user": RARE_USER},
+        "before long ago": {"created_before": _day(350)},
+        "failed, before long ago": {"created_before": _day(350), "status": "failed"},
+        **{f"search {what}": {"search": text} for what, text in _terms().items()},
+    }
+    return _addresses("API runs", reverse("django_director:api-runs"), filters)
+
+
+def _others() -> dict[str, str]:
+    from django.urls import reverse
+
+    from django_director.models import Run
+
+    run = Run.objects.filter(workflow__name=BUSY).order_by("-pk")[0].pk
+    return {
+        "admin, overview": reverse("admin:django_director_overview"),
+        "admin workflows": reverse("admin:django_director_workflow_changelist"),
+        "admin, page of a run": reverse("admin:django_director_run_change", args=[run]),
+        "admin, page of a workflow": reverse("admin:django_director_workflow_change", args=[_workflow(BUSY)]),
+        "API workflows": reverse("django_director:api-workflows"),
+        "API tasks of a run": reverse("django_director:api-run-tasks", args=[run]),
+    }
+
+
+def _terms() -> dict[str, str]:
+    return {
+        "a word of many comments": "ticket",
+        "nothing": NOWHERE,
+        "a retired workflow": RETIRED,
+        "a rare user": RARE_USER,
+        "an id": _an_id(),
+    }
+
+
+def _an_id() -> str:
+    from django_director.models import Run
+
+    return str(Run.objects.order_by("pk")[10].pk)[:18]
+
+
+def _workflow(name: str) -> int:
+    from django_director.models import Workflow
+
+    return int(Workflow.objects.get(name=name).pk)
+
+
+def _day(days: int) -> str:
+    from django.utils import timezone
+
+    return (timezone.now() - timedelta(days=days)).isoformat()
+
+
+def _addresses(title: str, path: str, filters: dict[str, dict[str, object]]) -> dict[str, str]:
+    return {f"{title}: {name}": f"{path}?{urlencode(given)}" for name, given in filters.items()}
