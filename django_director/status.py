@@ -98,6 +98,8 @@ TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
             TaskStatus.SKIPPED,
             TaskStatus.WAITING,
             TaskStatus.QUEUED,
+            # An item of a map that a worker has claimed with others and gives back, where `max_parallel` is full.
+            TaskStatus.PENDING,
         }
     ),
     TaskStatus.WAITING: frozenset(

@@ -19,7 +19,9 @@ NO_CLAIM: Final = (b"", 0)
 
 _OWNER: Final = struct.Struct("qq")
 _CLAIM: Final = struct.Struct("16sq")
-_SIZE: Final = _OWNER.size + _CLAIM.size
+_LAST: Final = struct.Struct("q16sq")
+"""The process that had the slot before, and the claim that it worked on when it ended."""
+_SIZE: Final = _OWNER.size + _CLAIM.size + _LAST.size
 
 
 class Sign(NamedTuple):
@@ -54,6 +56,7 @@ class Page:
         """Let this process give its signs in the slot of ``place`` from now on."""
         if 0 <= place < SLOTS:
             self._slot = place * _SIZE
+            self._keep_last()
             self._moves = 0
             self.hide_claim()
             self.move()
@@ -73,6 +76,28 @@ class Page:
         """Show that this process works on no claim."""
         if self._slot is not None:
             _CLAIM.pack_into(self._memory, self._slot + _OWNER.size, *NO_CLAIM)
+
+    def _keep_last(self) -> None:
+        assert self._slot is not None
+        pid, _ = _OWNER.unpack_from(self._memory, self._slot)
+        claim = _CLAIM.unpack_from(self._memory, self._slot + _OWNER.size)
+        _LAST.pack_into(self._memory, self._slot + _OWNER.size + _CLAIM.size, pid, *claim)
+
+    def last_task(self, pid: int) -> UUID | None:
+        """Return the id of the task that a process works on, or has worked on when it ended, if that is known.
+
+        Another process may have its place by now.
+        """
+        for place in range(SLOTS):
+            slot = place * _SIZE
+            owner, _ = _OWNER.unpack_from(self._memory, slot)
+            task, token = _CLAIM.unpack_from(self._memory, slot + _OWNER.size)
+            before, last, last_token = _LAST.unpack_from(self._memory, slot + _OWNER.size + _CLAIM.size)
+            if owner == pid and token:
+                return UUID(bytes=task)
+            if before == pid and last_token:
+                return UUID(bytes=last)
+        return None
 
     def signs(self) -> dict[int, Sign]:
         """Return the present signs of all processes, by their places in the pool."""

@@ -101,7 +101,7 @@ class InsertMany:
         self.given_as = given_as
         self._fields = [_field(model, column) for column in varying]
         names, placeholders, params = _columns(model, values, but=varying)
-        own, source = _taken_apart(self._fields, elapsed)
+        own, source = taken_apart(self._fields, elapsed)
         columns = [_quoted(field.column) for field in self._fields]
         sql = (
             f"INSERT INTO {_table(model)} ({', '.join([*columns, *names])}) "
@@ -187,7 +187,7 @@ def _columns(
     return names, placeholders, params
 
 
-def _taken_apart(fields: Sequence[Any], elapsed: Collection[str]) -> tuple[list[str], str]:
+def taken_apart(fields: Sequence[Any], elapsed: Collection[str] = ()) -> tuple[list[str], str]:
     """Return SQL for the columns of rows that are given as JSON text, and SQL for the table that has them.
 
     The text is the only parameter of the table.

@@ -6,6 +6,7 @@ No database, no Celery.
 from __future__ import annotations
 
 from django_director.common.problems import Place, Problem
+from django_director.definitions.checks.batches import check_batches
 from django_director.definitions.checks.destinations import check_destinations
 from django_director.definitions.checks.permissions import check_permissions
 from django_director.definitions.checks.registered_tasks import check_tasks
@@ -66,6 +67,7 @@ __all__ = [
     "WaitStep",
     "WorkflowStep",
     "as_json",
+    "check_batches",
     "check_destinations",
     "check_permissions",
     "check_retries",

@@ -77,6 +77,16 @@ class Step:
         return ()
 
     @property
+    def batch(self) -> int | None:
+        """How many of the tasks in it one message takes at most; ``None``: one."""
+        return None
+
+    @property
+    def in_batches(self) -> tuple[Step, ...]:
+        """The steps in it that run in batches."""
+        return ()
+
+    @property
     def rule(self) -> TriggerRule:
         """The rule that ``trigger_rule`` names."""
         return TRIGGER_RULES[self.trigger_rule]

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+from django_director.common import ids
 from django_director.common.json_values import JsonValue
 
 HEADER: Final = "director"
 """The header of messages for the tasks of runs."""
+SIZE: Final = "size"
+"""The key in it for how many neighbouring tasks a message is, where it is for several."""
 BEAT_HEADER: Final = "director_beat"
 """The header of messages that beat sends for schedules. They start a run, so there is no task yet."""
 INSTALLATION: Final = "installation"
@@ -34,6 +37,22 @@ class Message:
     time_limit: float | None = None
     """Seconds after which the worker ends the task; ``None``: the task's own limit counts."""
     priority: int | None = None
+    batch: int = 0
+    """For how many neighbouring tasks one message may be sent in place of one for each; 0: only for this task."""
+    size: int = 1
+    """For how many neighbouring tasks it is; ``task_id``, ``position`` and ``map_index`` are those of the first.
+
+    There may be fewer, if they are the last items of a map.
+    """
+
+    @property
+    def task_ids(self) -> list[UUID]:
+        """The ids of the tasks that it is for."""
+        if self.size == 1:
+            return [self.task_id]
+        if self.map_index < 0:
+            return [ids.task_id(self.run_id, self.position + number) for number in range(self.size)]
+        return [ids.item_id(self.run_id, self.position, self.map_index + number) for number in range(self.size)]
 
     @property
     def header(self) -> dict[str, JsonValue]:
@@ -43,7 +62,9 @@ class Message:
             "position": self.position,
             "version": self.version,
         }
-        return header if self.map_index < 0 else header | {"index": self.map_index}
+        if self.map_index >= 0:
+            header["index"] = self.map_index
+        return header if self.size == 1 else header | {SIZE: self.size}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -25,7 +26,7 @@ from django_director.db.functions import Now, later
 from django_director.db.transactions import after_commit, update_unlocked
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Message, Refusal
-from django_director.graph import Graph, Span, expand
+from django_director.graph import Block, Graph, Span, block_of, expand
 from django_director.graph.items import Place
 from django_director.models import Task, graph_of
 from django_director.models.querysets import TaskQuerySet, batches
@@ -114,7 +115,8 @@ def queue_items(run: RunRef, graph: Graph, places: Sequence[Place]) -> None:
     if len(places) == 1:
         queue_item(run, graph, *places[0])
         return
-    published, rest = places[:INLINE], places[INLINE:]
+    inline = INLINE * max(1, graph.node(places[0][1]).batch) if places else 0
+    published, rest = places[:inline], places[inline:]
     if published and _queue_items(run, published, later(director.DISPATCH_GRACE)) == len(published):
         sequence = first_sequence(run.generation)
         messages = [item_message(run.pk, graph, position, index, sequence) for index, position in published]
@@ -194,6 +196,8 @@ def message(
         run_id=run_id,
         retries=retries,
         map_index=map_index,
+        # A task that runs once more, or whose batch was given up, runs alone.
+        batch=node.batch if sequence % STRIDE == 1 else 0,
     )
 
 
@@ -227,13 +231,32 @@ def message_of(task: TaskRow, version: str, *, sequence: int | None = None) -> M
     )
 
 
+def together(messages: Iterable[Message]) -> list[Message]:
+    """Return messages to be sent in place of these: one for each block of tasks that run as a batch."""
+    made: dict[object, Message] = {}
+    for number, one in enumerate(messages):
+        block = block_of(graph_of(one.version), one.position, one.map_index) if one.batch else None
+        if block is None or block.size == 1:
+            made[number] = one
+        elif (key := (one.run_id, block)) not in made:
+            made[key] = _of_block(one, block)
+    return list(made.values())
+
+
+def _of_block(one: Message, block: Block) -> Message:
+    first = block.first(one.run_id)
+    return replace(one, task_id=first, position=block.position, map_index=block.item, size=block.size)
+
+
 def publish(messages: Sequence[Message]) -> None:
     """Send messages. The supervisor sends what the broker did not take."""
+    if any(message.batch for message in messages):
+        messages = together(messages)
     publication = publisher.publish(messages)
     if not publication.untried and not publication.refused:
         return
     try:
-        expedite(message.task_id for message in publication.untried)
+        expedite(task_id for message in publication.untried for task_id in message.task_ids)
         put_off(publication.refused)
     except (DatabaseError, InterfaceError) as error:
         # Committed before: these rows are due after the grace in any case.
@@ -254,7 +277,7 @@ def put_off(refused: Iterable[Refusal]) -> None:
     """Note why messages of tasks can't be sent, and let the supervisor try again later."""
     by_reason: defaultdict[tuple[str, bool], list[UUID]] = defaultdict(list)
     for refusal in refused:
-        by_reason[refusal.why, refusal.is_final].append(refusal.message.task_id)
+        by_reason[refusal.why, refusal.is_final] += refusal.message.task_ids
     for (why, is_final), task_ids in by_reason.items():
         changes: dict[str, Any] = {
             # Before `unsendable_since`: MySQL evaluates assignments in order.

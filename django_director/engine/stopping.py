@@ -14,8 +14,8 @@ from django_director.common import failpoints, ids
 from django_director.db.transactions import after_commit, connection, in_transaction, statement, transact
 from django_director.dispatch import remote_control
 from django_director.exceptions import Conflict
-from django_director.graph import Graph, Span, replay
-from django_director.models import Run, Task
+from django_director.graph import Graph, Span, block_of, replay
+from django_director.models import Run, Task, graph_of
 from django_director.models.querysets import RunQuerySet, TaskQuerySet, positions_in
 from django_director.models.users import User
 from django_director.status import RunStatus, Stop, TaskStatus
@@ -264,9 +264,18 @@ def _outcome(run: Run, graph: Graph) -> tuple[RunStatus, str]:
 def _kill(run_id: UUID, reason: str) -> list[str]:
     """Cancel the running tasks of a run; return the Celery ids of their messages."""
     running = Task.objects.filter(run_id=run_id).steps().running()
-    messages = [ids.message_id(*row) for row in running.values_list("pk", "sequence")]
+    graph = graph_of(Run.objects.values_list("version__content_hash", flat=True).get(pk=run_id))
+    rows = running.values_list("pk", "sequence", "position", "map_index")
+    messages = list(dict.fromkeys(name for row in rows for name in _names(run_id, graph, *row)))
     running.update(**transitions.given_up(f"{reason[:REASON]}{TOLD}"))
     return messages
+
+
+def _names(run_id: UUID, graph: Graph, task_id: UUID, sequence: int, position: int, index: int) -> list[str]:
+    """Return the Celery ids that the message of a running task may have: its own, and that of its batch."""
+    own = [ids.message_id(task_id, sequence)]
+    block = block_of(graph, position, index)
+    return own if block is None else [*own, ids.message_id(block.first(run_id), sequence)]
 
 
 def note_running_on(messages: Sequence[str]) -> None:

@@ -40,18 +40,9 @@ RUN_CHANGES: Final[dict[str, frozenset[tuple[RunStatus | None, RunStatus]]]] = {
 
 _NEVER_RAN: Final[Columns] = {
     **dict.fromkeys(("map_count", "claim", "lease_until", "next_dispatch_at", "not_before", "deadline_at")),
-    "asked_at": None,
-    "decision": None,
-    "decided_by_id": "",
-    "unknown_since": None,
-    "unsendable_since": None,
+    **dict.fromkeys(("asked_at", "decision", "unknown_since", "unsendable_since", "result", "progress")),
     **dict.fromkeys(("dispatches", "failures", "crashes", "attempt"), 0),
-    "result": None,
-    "error": "",
-    "traceback": "",
-    "reason": "",
-    "worker": "",
-    "progress": None,
+    **dict.fromkeys(("decided_by_id", "error", "traceback", "reason", "worker"), ""),
     **dict.fromkeys(("queued_at", "started_at", "finished_at")),
 }
 """The columns of a task that never ran."""
@@ -158,6 +149,13 @@ def queued_again(sequence: int) -> Columns:
         "next_dispatch_at": later(director.DISPATCH_GRACE),
         "dispatches": 0,
     }
+
+
+@task_change(([TaskStatus.RUNNING], [TaskStatus.PENDING]))
+def held_back(sequence: Number) -> Columns:
+    """An item of a map, claimed in a batch, waits again until `max_parallel` lets it begin."""
+    unclaimed = waiting(queued_at=None, started_at=None, worker="", worker_key=None, dispatches=0)
+    return unclaimed | {"status": TaskStatus.PENDING, "sequence": sequence}
 
 
 @task_change(([TaskStatus.WAITING], [TaskStatus.QUEUED]))

@@ -6,6 +6,7 @@ It uses neither a database nor Celery.
 from __future__ import annotations
 
 from . import items
+from .batches import Block, block_of, has_lanes, items_at_once
 from .compiled_graph import ARITY, OWN_TASK, Graph, Junction, Node, Release
 from .compiler import compile_definition
 from .rules import Tally
@@ -29,6 +30,7 @@ __all__ = [
     "MAX_LEVELS",
     "NOTHING",
     "OWN_TASK",
+    "Block",
     "Consequences",
     "Graph",
     "Junction",
@@ -42,11 +44,14 @@ __all__ = [
     "Tally",
     "Values",
     "Walk",
+    "block_of",
     "compile_definition",
     "expand",
     "foresee",
+    "has_lanes",
     "is_read_in_pieces",
     "items",
+    "items_at_once",
     "of_concurrency",
     "of_node",
     "of_over",

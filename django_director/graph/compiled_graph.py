@@ -55,6 +55,10 @@ class Node:
     """For a task in a map: the position of the map."""
     place: int = 0
     """For a task in a map: its place in the chain of an item, counted from 0."""
+    batch: int = 0
+    """How many of its kind one message takes at most; 0: one, by the message of a single task."""
+    row: Span | None = None
+    """For a member of a group with a `batch`: the positions of all its members."""
     is_hook: bool = False
     runs_on: bool = False
     """Whether it runs although `fail_fast` has stopped the run."""

@@ -19,7 +19,7 @@ from django_director.definitions import Definition, MapStep, TaskStep
 from .compiled_graph import ARITY, Graph, Junction, Node, Release
 from .entries import Entry, Source, effective, received
 from .entry_order import Entries
-from .shapes import MAX_LEVELS, NOTHING, Shape, spans
+from .shapes import MAX_LEVELS, NOTHING, Shape, Span, spans
 
 Draft = dict[str, Any]
 Heads = dict[str, list[int]]
@@ -78,6 +78,8 @@ class _Compiler:
         self.entries = Entries(definition)
         self.made: list[Draft] = []
         self.upstream: dict[tuple[Entry, ...], tuple[int, ...]] = {(): ()}
+        self.rows_in: dict[Entry, tuple[Span, ...]] = {}
+        """The positions of the members of groups with a `batch`."""
 
     def compile(self, content_hash: str) -> Graph:
         nodes: list[Draft] = [{}] * len(self.entries.rows)
@@ -126,7 +128,19 @@ class _Compiler:
             "inside": spans(inside),
             "containers": _containers(entry),
             "runs_on": entry.runs_on,
+            **self.batch_of(entry),
         }
+
+    def batch_of(self, entry: Entry) -> Draft:
+        """Return the fields of a node that runs in batches with the other members of its group."""
+        around = entry.outer
+        if around is None or around.step.batch is None or not isinstance(entry.step, TaskStep):
+            return {}
+        if around not in self.rows_in:
+            self.rows_in[around] = spans(sorted(member.position for member in around.members))
+        row = self.rows_in[around]
+        # If they are no neighbours each runs by itself: the batch is about speed.
+        return {"batch": around.step.batch, "row": row[0]} if len(row) == 1 else {}
 
     def upstream_of(self, entries: tuple[Entry, ...]) -> tuple[int, ...]:
         known = self.upstream.get(entries)
@@ -232,6 +246,7 @@ def _body(draft: Draft, positions: Iterator[int]) -> Iterator[Node]:
             containers=(*draft["containers"], draft["step"].id),
             map_position=draft["position"],
             place=place,
+            batch=(draft["step"].batch or 0) if len(draft["step"].body) == 1 else 0,
             runs_on=draft["runs_on"] or step.rule.runs_after_failures,
         )
         shape, upstream = Shape(position=position), (position,)

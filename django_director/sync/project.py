@@ -9,8 +9,9 @@ import sys
 import traceback
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from celery import Celery, current_app
 from celery.utils.imports import load_extension_class_names, symbol_by_name
@@ -23,6 +24,7 @@ from django_director.conf import director
 from django_director.definitions import (
     Problem,
     Reading,
+    check_batches,
     check_destinations,
     check_permissions,
     check_retries,
@@ -37,6 +39,9 @@ from django_director.dispatch import routing
 from django_director.graph import OWN_TASK
 
 LIBRARY: Final = str(Path(os.__file__).parent)
+_LIMITS: Final = {"time_limit": "task_time_limit", "soft_time_limit": "task_soft_time_limit", "rate_limit": None}
+"""Limits of a task, and the settings that give a limit to all tasks. A worker keeps those for each of a batch."""
+_USUAL_REQUESTS: Final = ("celery.worker.request:Request", "django_director.worker.requests:DirectorRequest")
 
 
 def read_project() -> Reading:
@@ -143,6 +148,7 @@ def _with_tasks(reading: Reading) -> Reading:
     if not is_known:
         problems = [problem for problem in problems if problem.code != codes.UNKNOWN_TASK]
     problems += check_destinations(definitions, routing.refused_queue, OWN_TASK, _queues(app))
+    problems += check_batches(definitions, partial(_limit_of, app))
     reading = reading.adding([*problems, *check_retries(definitions, import_name)])
     return reading if is_known else replace(reading, problems=(_no_app(), *reading.problems))
 
@@ -177,6 +183,20 @@ def _signature(app: Celery, name: str) -> inspect.Signature | None:
         return inspect.signature(getattr(task, "_orig_run", task.run))
     except (TypeError, ValueError):
         return None
+
+
+def _limit_of(app: Celery, name: str) -> str:
+    """Return the limit that a task has of its own, in words; empty if it has none, or is not known."""
+    task: Any = app.tasks.get(name)
+    if task is None:
+        return ""
+    for limit, of_all in _LIMITS.items():
+        own = getattr(task, limit, None)
+        if own is not None and (of_all is None or own != getattr(app.conf, of_all)):
+            return f"a `{limit}`"
+    request = task.Request
+    name = request if isinstance(request, str) else f"{request.__module__}:{request.__name__}"
+    return "" if name in _USUAL_REQUESTS else "a class of requests of its own"
 
 
 def _import_problem(error: Exception) -> Problem:

@@ -62,6 +62,10 @@ class Attempt:
     """Whether the step's ``when`` is true."""
     problem: Exception | None = None
     """The error for which there are no arguments."""
+    finish: Callable[[Claim, object], bool] = finish.finish
+    """Commits the result of the attempt, or keeps it to be committed with others of its batch."""
+    is_tried_again: bool = False
+    """Whether the attempt has failed and another one follows."""
     is_taken_up: bool = False
     """Whether Celery has called the task. From then on ``execution.perform`` writes how the attempt ends."""
 
@@ -87,17 +91,27 @@ def trace(task: StepTask, tracer: Callable[..., object], header: object, request
             refuse(task, error)
             attempt = None
         except Exception as error:
-            # The database may be away. For Celery the task fails; the supervisor will offer its row again.
-            kept = {"headers": message.headers, "director_attempt": error}
-            return tracer(message.id, (), {}, request | _NO_MORE | kept)
-        if attempt is None:
-            return _ignore(task, message)
-        changed = _change_request(attempt, message, request)
-        try:
-            return tracer(changed["id"], attempt.args, attempt.kwargs, changed)
-        finally:
-            if not attempt.is_taken_up:
-                _put_off(attempt, message)
+            return fail_to_claim(tracer, message, request, error)
+        return ignore(task, message) if attempt is None else run(tracer, attempt, message, request)
+
+
+def run(tracer: Callable[..., object], attempt: Attempt, message: Context, request: Request) -> object:
+    """Let Celery's ``tracer`` run a claimed task; return what the tracer returns."""
+    changed = _change_request(attempt, message, request)
+    try:
+        return tracer(changed["id"], attempt.args, attempt.kwargs, changed)
+    finally:
+        if not attempt.is_taken_up:
+            _put_off(attempt, message)
+
+
+def fail_to_claim(tracer: Callable[..., object], message: Context, request: Request, error: Exception) -> object:
+    """Let the task of a message that could not be claimed fail for Celery; return what the tracer returns.
+
+    The database may be away. The supervisor will offer the task's row again.
+    """
+    kept = {"headers": message.headers, "director_attempt": error}
+    return tracer(message.id, (), {}, request | _NO_MORE | kept)
 
 
 def refuse(task: StepTask, why: object) -> None:
@@ -110,7 +124,7 @@ def refuse(task: StepTask, why: object) -> None:
 
 def _begin(task: StepTask, message: Context, header: object) -> Attempt | None:
     ticket = Ticket.parse(message.id, task.name, header)
-    with _at_work_for(message):
+    with at_work_for(message):
         claimed = claims.claim(
             ticket,
             str(message.hostname or ""),
@@ -136,7 +150,8 @@ def prepare(task: StepTask, claimed: Claim, delivery: object = None) -> Attempt:
     return attempt
 
 
-def _at_work_for(message: Context) -> contextlib.AbstractContextManager[None]:
+def at_work_for(message: Context) -> contextlib.AbstractContextManager[None]:
+    """Let a block work for the engine, see ``at_work``."""
     # If this process runs the task for its caller, as in a test, it uses the caller's connection.
     return contextlib.nullcontext() if message.is_eager else at_work()
 
@@ -173,7 +188,8 @@ def _change_request(attempt: Attempt, message: Context, request: Request) -> Req
     return changed
 
 
-def _ignore(task: StepTask, message: Context) -> trace_ok_t:
+def ignore(task: StepTask, message: Context) -> trace_ok_t:
+    """Return what Celery gets for a message that is ignored."""
     try:
         raise Ignore
     except Ignore as error:
@@ -185,5 +201,5 @@ def _ignore(task: StepTask, message: Context) -> trace_ok_t:
 def _put_off(attempt: Attempt, message: Context) -> None:
     """Queue the task again a little later. It does not count as a failure: the task's code was not called."""
     logger.warning("Celery could not begin task %s; it is tried again.", attempt.claimed.task_id)
-    with _at_work_for(message):
+    with at_work_for(message):
         finish.put_off(attempt.claimed, LOOK_AGAIN)

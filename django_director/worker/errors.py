@@ -117,7 +117,7 @@ def _requeue(claimed: Claim, why: str, is_told: bool) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     first = outbox.first_sequence(claimed.run.generation)
     given_back = claimed.sequence - first - claimed.failures - claimed.crashes
-    message_id = ids.message_id(claimed.task_id, claimed.sequence)
+    message_id = ids.message_id(claimed.message_task or claimed.task_id, claimed.sequence)
     if given_back < HAND_BACKS and (is_told or end_signals.is_expected(message_id)):
         finish.requeue(claimed)
     else:

@@ -18,7 +18,6 @@ from django_director.db.transactions import disconnect
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.exceptions import InvalidResult
-from django_director.masking.redaction import Redactor
 from django_director.models.results import size_limit
 
 from . import context, error_texts, own_steps, process_state
@@ -57,18 +56,20 @@ def _carry_out(task: StepTask, attempt: Attempt) -> object:
         except BaseException as error:
             handle = partial(handle_failure, task, claimed, error, texts)
             delay = _write_outcome(lines, claimed, partial(_insist, handle))
+            attempt.is_tried_again = delay is not None
             seen = error_for_celery(task, claimed, error, delay)
             if seen is error:
                 raise
         if seen is not None:
             # Raised outside of the `except` block: the original error must not become its context.
             raise seen
-        _write_outcome(lines, claimed, _ending(claimed, value, texts))
+        _write_outcome(lines, claimed, _ending(attempt, value))
     return None if value is own_steps.HELD or isinstance(value, own_steps.Skip) else value
 
 
-def _ending(claimed: Claim, value: object, texts: Redactor) -> Callable[[], object]:
+def _ending(attempt: Attempt, value: object) -> Callable[[], object]:
     """Return the function that writes the outcome of a step which has returned ``value``."""
+    claimed = attempt.claimed
     match value:
         case own_steps.Skip():
             return partial(_insist, partial(_skip, claimed, value.reason))
@@ -76,7 +77,7 @@ def _ending(claimed: Claim, value: object, texts: Redactor) -> Callable[[], obje
             # The step waits, and the function that let it wait has written so.
             return lambda: None
         case _:
-            return partial(_commit, claimed, value, texts)
+            return partial(_commit, attempt, value)
 
 
 def _write_outcome(lines: Lines, claimed: Claim, write: Callable[[], T]) -> T:
@@ -171,16 +172,18 @@ def _stored(claimed: Claim, value: object) -> object:
         ) from error
 
 
-def _commit(claimed: Claim, value: object, texts: Redactor) -> None:
+def _commit(attempt: Attempt, value: object) -> None:
+    claimed = attempt.claimed
     try:
-        committed = _insist(partial(finish.finish, claimed, value))
+        committed = _insist(partial(attempt.finish, claimed, value))
     except Exception as error:
         if isinstance(error, DatabaseError | InterfaceError) and not is_of_data(error):
             # The database has refused every statement for as long as a worker waits. The supervisor will find the
             # task when its lease has expired.
             raise
         # The database can't store this result. The task fails with an error that does not contain it.
-        _insist(partial(finish.fail, claimed, make_failure(error, texts, "the result could not be stored: ")))
+        failure = make_failure(error, attempt.texts, "the result could not be stored: ")
+        _insist(partial(finish.fail, claimed, failure))
         raise
     if not committed:
         raise Ignore

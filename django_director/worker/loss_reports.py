@@ -13,6 +13,8 @@ from django.db import DatabaseError, InterfaceError
 
 from django_director.conf import director
 
+from .lost_batches import LostBatch
+
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE: Final = 0.1
@@ -29,6 +31,8 @@ class Loss(NamedTuple):
     why: str
     seconds: float | None = None
     """The time limit that the attempt has exceeded, if that is why it was ended."""
+    batch: LostBatch | None = None
+    """What else the message was for."""
 
 
 class Message(NamedTuple):

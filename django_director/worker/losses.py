@@ -23,6 +23,7 @@ from django_director.db.own_connections import close_before_fork
 
 from . import child_processes
 from .loss_reports import Loss, Message, Report, write_report
+from .lost_batches import LostBatch
 from .protocols import TimerEntry, Worker
 
 logger = logging.getLogger(__name__)
@@ -98,17 +99,20 @@ class Reporter:
         """Collect losses for this worker from now on."""
         self._worker = worker
 
-    def note_loss(self, message_id: str, why: str, seconds: float | None = None) -> None:
+    def note_loss(
+        self, message_id: str, why: str, seconds: float | None = None, batch: LostBatch | None = None
+    ) -> None:
         """Note that the attempt of a message was ended from outside, for the reason ``why``.
 
-        ``seconds`` is the time limit that it has exceeded, if that is the reason.
+        ``seconds`` is the time limit that it has exceeded, if that is the reason; ``batch`` is the batch of a
+        message that is for one.
         """
         if (parsed := _parsed(message_id)) is None:
             return
         with self._lock:
             is_first = not self._losses
             # Celery may report one loss in several ways.
-            self._losses.setdefault(message_id, Loss(*parsed, why, seconds))
+            self._losses.setdefault(message_id, Loss(*parsed, why, seconds, batch))
         if is_first:
             self._call_after(LOSS_PERIOD)
 

@@ -76,6 +76,7 @@ class Worker(Protocol):
     use_eventloop: bool
     blueprint: Any
     time_limit: float | None
+    soft_time_limit: float | None
 
 
 class QualityOfService(Protocol):

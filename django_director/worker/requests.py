@@ -14,9 +14,11 @@ from celery.exceptions import TimeLimitExceeded
 from celery.utils.imports import symbol_by_name
 from celery.worker.request import Request
 
-from django_director.dispatch.messages import HEADER
+from django_director.dispatch.messages import HEADER, SIZE
 
+from . import time_limits
 from .losses import reporter
+from .lost_batches import lost_batch
 
 if TYPE_CHECKING:
     Base = Request
@@ -30,6 +32,13 @@ class ReportsLosses(Base):
     It does not matter whether Celery then acknowledges the message or sends it back: the engine queues the task
     again under its next sequence, so the message is out of date.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        header = self.request_dict.get(HEADER)
+        if isinstance(header, dict) and SIZE in header:
+            # A batch's time is to leave each of its tasks its own.
+            self.time_limits = time_limits.of_batch(self.task)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Report an attempt that has exceeded its hard time limit."""
@@ -47,7 +56,7 @@ class ReportsLosses(Base):
         """Return whether Celery drops the message because somebody has revoked it; if so, report that."""
         is_dropped: bool = super().revoked()
         if is_dropped and self.request_dict.get(HEADER):
-            reporter.note_loss(self.id, "its message was revoked")
+            self._lose("its message was revoked")
         return is_dropped
 
     def _notice(self, error: BaseException | None) -> None:
@@ -55,13 +64,17 @@ class ReportsLosses(Base):
             return
         match error:
             case TimeLimitExceeded(args=(int() | float() as seconds,)):
-                reporter.note_loss(self.id, str(error), float(seconds))
+                self._lose(str(error), float(seconds))
             case WorkerLostError():
-                reporter.note_loss(self.id, str(error))
+                self._lose(str(error))
             case Terminated():
-                reporter.note_loss(self.id, "its process was terminated")
+                self._lose("its process was terminated")
             case SystemExit() | KeyboardInterrupt():
-                reporter.note_loss(self.id, f"its process ended with {error!r}")
+                self._lose(f"its process ended with {error!r}")
+
+    def _lose(self, why: str, seconds: float | None = None) -> None:
+        pid: Any = self.worker_pid
+        reporter.note_loss(self.id, why, seconds, lost_batch(self.request_dict[HEADER], pid))
 
 
 class DirectorRequest(ReportsLosses, Request):

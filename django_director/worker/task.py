@@ -16,7 +16,7 @@ from celery.contrib.django.task import DjangoTask
 from celery.exceptions import MaxRetriesExceededError
 
 from django_director.definitions.call_plan import ANYTHING, Plans
-from django_director.dispatch.publisher import HEADER
+from django_director.dispatch.messages import HEADER, SIZE
 from django_director.exceptions import Misuse
 
 if TYPE_CHECKING:
@@ -176,6 +176,10 @@ def _trace(
     header = None if not request or "director_attempt" in request else _header_in(request)
     if header is None or request is None:
         return tracer(task_id, args, kwargs, request)
+    if isinstance(header, dict) and SIZE in header:
+        from . import batches  # needs models
+
+        return batches.trace(task, tracer, header, request)
     from . import attempts  # needs models
 
     return attempts.trace(task, tracer, header, request)

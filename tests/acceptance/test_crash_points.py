@@ -60,6 +60,7 @@ NOISE = {
     *("InjectedFault", "Error calling", "The supervisor has died", "Task handler raised error"),
     # A supervisor in which the fault is raised leaves the run alone for a moment.
     "can't be supervised; the other runs go on",
+    "was broken off; the leases of its tasks will tell",
 }
 actions = pytest.mark.parametrize("action", ["kill9", "raise"])
 
@@ -74,6 +75,8 @@ def workflows(checked: Site) -> None:
     checked.define("crash.RETRY", "BOUND", step("T", task="TRACE"))
     items = mapped("M", step("S", task="TRACE"), "NOOP", over=[1, 2, 3], max_parallel=2)
     checked.define("crash.MAP", items, "ECHO")
+    batch = mapped("M", step("S", task="GIVEN"), over=[1, 2, 3, 4, 5], batch=2, max_parallel=1)
+    checked.define("crash.BATCH", batch, "ECHO")
     checked.define("crash.LOST", "TRACE")
     checked.define("crash.CHILD", "TRACE")
     ship = child("C", "crash.CHILD", payload={"trace": "${{ payload.trace }}"})
@@ -90,7 +93,8 @@ def start_runs(site: Site, trace: Path) -> dict[str, Run]:
     """A few runs; of one, a worker that is gone already has the task."""
     payload = {"trace": str(trace), "failures": 1, "countdown": 0.2}
     runs = {
-        name: site.start(f"crash.{name}", payload) for name in ("CHAIN", "JOIN", "RETRY", "WAIT", "MAP", "FAMILY")
+        name: site.start(f"crash.{name}", payload)
+        for name in ("CHAIN", "JOIN", "RETRY", "WAIT", "MAP", "BATCH", "FAMILY")
     }
     # Of one key: the end of each lets the next start.
     runs |= {f"ONE-{number}": site.start("crash.ONE") for number in range(3)}
@@ -138,6 +142,7 @@ def test_a_worker_dies_there(site: Site, tmp_path: Path, trace: Path, point: str
         "JOIN": RunStatus.FAILED,
         "RETRY": RunStatus.SUCCESS,
         "MAP": RunStatus.SUCCESS,
+        "BATCH": RunStatus.SUCCESS,
         "WAIT": RunStatus.SUCCESS,
         "FAMILY": RunStatus.SUCCESS,
         "LOST": RunStatus.SUCCESS,

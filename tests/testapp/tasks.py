@@ -114,6 +114,37 @@ def trace(*args: Any, **kwargs: Any) -> str:
     return str(running.task_id)
 
 
+@task(name="TRACE_ITEM")
+def trace_item(item: Any, payload: dict[str, Any]) -> Any:
+    """As TRACE, for an item of a map, which it returns."""
+    trace(payload=payload)
+    return item
+
+
+@task(name="TRACE_SPAN")
+def trace_span(item: Any, payload: dict[str, Any]) -> None:
+    """Append to a file when it began and ended."""
+    began = time.time()
+    time.sleep(float(payload["seconds"]))
+    with Path(payload["trace"]).open("a") as file:
+        file.write(f"{began} {time.time()}\n")
+
+
+@task(name="NAP_AT")
+def nap_at(item: int, at: int, seconds: float) -> int:
+    """Sleep for one of the items of a map."""
+    time.sleep(seconds if item == at else 0)
+    return item
+
+
+@task(name="ABORT_AT")
+def abort_at(item: int, at: int) -> int:
+    """Kill the process for one of the items of a map."""
+    if item == at:
+        os.abort()
+    return item
+
+
 @task(name="CLOCK")
 def clock(*args: Any, **kwargs: Any) -> float:
     """What this worker takes for the present time."""

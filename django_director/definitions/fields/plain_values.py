@@ -29,6 +29,9 @@ NAME_LENGTH: Final = 200
 """The database has room for so many characters of a name or an id."""
 MAX_INT: Final = 2**31 - 1
 """The largest number that a column of 32 bits holds."""
+LEAST_BATCH: Final = 2
+MOST_BATCH: Final = 1_000
+"""How many tasks one message takes at most."""
 UNITS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 Named = tuple[str, Node]
@@ -101,6 +104,17 @@ def read_whole(mapping: MappingNode, key: str, lowest: int, highest: int, report
         return value
     message = f"`{key}` must be a whole number from {lowest} to {highest:,}, and is {describe(node)}"
     report.error(codes.VALUE, node, message, f"write `{key}: {max(lowest, 1)}`")
+    return None
+
+
+def read_batch(mapping: MappingNode, report: Report) -> int | None:
+    """Return `batch`; ``None`` when it is missing, null, or wrong, which is reported."""
+    node = mapping.get("batch")
+    value = None if node is None else number_of(node)
+    if node is None or (isinstance(value, int) and LEAST_BATCH <= value <= MOST_BATCH):
+        return value if isinstance(value, int) else None
+    message = f"`batch` must be a whole number from {LEAST_BATCH} to {MOST_BATCH:,}, and is {describe(node)}"
+    report.error(codes.VALUE, node, message, "write `batch: 50`, or take it out")
     return None
 
 

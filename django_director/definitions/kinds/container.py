@@ -9,12 +9,14 @@ from typing import Any, ClassVar, Literal, cast
 from django_director.definitions.definition import Step
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.options import COMMON_KEYS, read_list_of_steps
+from django_director.definitions.fields.plain_values import read_batch
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import MappingNode
 from django_director.definitions.source.report import Report
-from django_director.definitions.stored_values import Json
+from django_director.definitions.stored_values import Json, without_none
 
-from .kind import Kind
+from .kind import Facts, Kind
+from .task import BATCH_SCHEMA
 
 Order = Literal["group", "chain"]
 
@@ -25,20 +27,31 @@ class Container(Step):
 
     kind: Order = field()
     members: tuple[Step, ...] = ()
+    batch: int | None = None
+    """For a group of one task: how many members one message takes at most; ``None``: one."""
+
+    @property
+    def in_batches(self) -> tuple[Step, ...]:
+        return self.members
 
 
 class _Containers(Kind[Container]):
     """What groups and chains share."""
 
     step = Container
-    keys = ("type", "tasks", *COMMON_KEYS)
+    keys = ("type", "tasks", "batch", *COMMON_KEYS)
     schema_name = "container"
     schema: ClassVar = {
-        "properties": {"type": {"enum": ["group", "chain"]}, "tasks": {"$ref": "#/definitions/steps"}},
+        "properties": {
+            "type": {"enum": ["group", "chain"]},
+            "tasks": {"$ref": "#/definitions/steps"},
+            "batch": BATCH_SCHEMA,
+        },
         "required": ["type", "tasks"],
     }
 
     def read(self, draft: Draft, body: MappingNode, report: Report, read_steps: ReadSteps) -> None:
+        draft.own = {"batch": read_batch(body, report)}
         tasks = read_list_of_steps(draft, body, report)
         if tasks is not None:
             draft.members = read_steps(tasks, report, cast(Order, draft.kind))
@@ -48,13 +61,19 @@ class _Containers(Kind[Container]):
         """Note what is odd about the number of members that the file has; nothing by default."""
 
     def freeze(self, draft: Draft, common: Json, freeze: Callable[[Draft], Any]) -> Container:
-        return Container(**common, kind=cast(Order, draft.kind), members=tuple(map(freeze, draft.members)))
+        members = tuple(map(freeze, draft.members))
+        return Container(**common, kind=cast(Order, draft.kind), members=members, **draft.own)
 
     def to_json(self, step: Container, store: Callable[[Step], Json]) -> Json:
-        return {"tasks": [store(member) for member in step.members]}
+        members = [store(member) for member in step.members]
+        return {"tasks": members} | without_none(batch=step.batch)
 
     def from_json(self, data: Json, common: Json, load: Callable[[Json], Any]) -> Container:
-        return Container(**common, kind=data["type"], members=tuple(map(load, data["tasks"])))
+        members = tuple(map(load, data["tasks"]))
+        return Container(**common, kind=data["type"], members=members, batch=data.get("batch"))
+
+    def describe(self, step: Container) -> Facts:
+        yield "batch", None if step.batch is None else str(step.batch)
 
 
 class Group(_Containers):

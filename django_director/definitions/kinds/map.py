@@ -10,7 +10,7 @@ from django_director.definitions.definition import Step, TaskStep
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.expressions import read_expression
 from django_director.definitions.fields.options import TASK_KEYS, read_list_of_steps, read_task_options
-from django_director.definitions.fields.plain_values import MAX_INT, read_text, read_whole
+from django_director.definitions.fields.plain_values import MAX_INT, read_batch, read_text, read_whole
 from django_director.definitions.fields.scopes import IN_MAP
 from django_director.definitions.source import codes, foreign_words
 from django_director.definitions.source.nodes import ListNode, MappingNode, Node, ScalarNode, describe
@@ -21,7 +21,7 @@ from django_director.expressions import compile_expression
 from django_director.expressions import kind as kind_of_value
 
 from .kind import Facts, Kind
-from .task import OWN_SCHEMA
+from .task import BATCH_SCHEMA, OWN_SCHEMA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,12 @@ class MapStep(Step):
     body: tuple[TaskStep, ...] = field()
     """The only step has the map's id when the file says ``task:``."""
     max_parallel: int | None = None
+    batch: int | None = None
+    """How many items one message takes at most; ``None``: one."""
+
+    @property
+    def in_batches(self) -> tuple[TaskStep, ...]:
+        return self.body
 
     def expressions(self) -> Mapping[str, Any]:
         return {"over": self.over}
@@ -44,12 +50,14 @@ class Map(Kind[MapStep]):
 
     name = "map"
     step = MapStep
-    keys = ("type", "over", "tasks", "max_parallel", *TASK_KEYS)
+    keys = ("type", "over", "tasks", "max_parallel", "batch", *TASK_KEYS)
     foreign_words = foreign_words.OF_STEPS | foreign_words.words("""
 write `over: payload.items`
     items item_list foreach for_each each loop list matrix with_items with_param
 write `max_parallel: 10`
     concurrency max_concurrency max_workers parallelism limit parallel
+write `batch: 50`
+    batch_size chunk chunks chunk_size chunksize
 write `tasks:` with the steps of each item, or `task: NAME`
     steps jobs body do
 """)
@@ -65,6 +73,7 @@ write `tasks:` with the steps of each item, or `task: NAME`
                 "description": "Celery tasks, as a chain for each item.",
             },
             "max_parallel": {"type": "integer", "minimum": 1},
+            "batch": BATCH_SCHEMA,
         },
         "required": ["type", "over"],
         "oneOf": [{"required": ["task"]}, {"required": ["tasks"]}],
@@ -75,6 +84,7 @@ write `tasks:` with the steps of each item, or `task: NAME`
         draft.own = {
             "over": read_expression(body, "over", report, uses),
             "max_parallel": read_whole(body, "max_parallel", 1, MAX_INT, report),
+            "batch": read_batch(body, report),
         }
         _check_over(draft, body.get("over"), report)
         report = report.inside(known=IN_MAP)
@@ -87,7 +97,8 @@ write `tasks:` with the steps of each item, or `task: NAME`
 
     def to_json(self, step: MapStep, store: Callable[[Step], Json]) -> Json:
         body = [store(task) for task in step.body]
-        return {"over": keep_order(step.over), "tasks": body} | without_none(max_parallel=step.max_parallel)
+        limits = without_none(max_parallel=step.max_parallel, batch=step.batch)
+        return {"over": keep_order(step.over), "tasks": body} | limits
 
     def from_json(self, data: Json, common: Json, load: Callable[[Json], Any]) -> MapStep:
         return MapStep(
@@ -95,11 +106,13 @@ write `tasks:` with the steps of each item, or `task: NAME`
             over=restore_order(data["over"]),
             body=tuple(map(load, data["tasks"])),
             max_parallel=data.get("max_parallel"),
+            batch=data.get("batch"),
         )
 
     def describe(self, step: MapStep) -> Facts:
         yield "over", shown_value(step.over)
         yield "max_parallel", None if step.max_parallel is None else str(step.max_parallel)
+        yield "batch", None if step.batch is None else str(step.batch)
 
 
 def _read_body(draft: Draft, each: Draft, body: MappingNode, report: Report, read_steps: ReadSteps) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from django_director.definitions.definition import Retry, Step, TaskStep
 from django_director.definitions.fields.drafts import Draft, ReadSteps
 from django_director.definitions.fields.options import TASK_KEYS, read_task_options
-from django_director.definitions.fields.plain_values import read_text
+from django_director.definitions.fields.plain_values import LEAST_BATCH, MOST_BATCH, read_text
 from django_director.definitions.source import codes
 from django_director.definitions.source.nodes import MappingNode, describe, text_of
 from django_director.definitions.source.report import Report
@@ -30,6 +30,12 @@ OWN_SCHEMA: Final = {
     "continue_on_error": {"type": "boolean"},
 }
 """What the options of a task may be; a map has them too, for the tasks in it."""
+BATCH_SCHEMA: Final = {
+    "type": "integer",
+    "minimum": LEAST_BATCH,
+    "maximum": MOST_BATCH,
+    "description": "So many run one after the other for one message.",
+}
 
 
 class Task(Kind[TaskStep]):

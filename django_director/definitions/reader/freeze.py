@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django_director.definitions.checks.batches import find_problem
 from django_director.definitions.definition import Step, TaskStep
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.kinds import KINDS
+from django_director.definitions.source import codes
 from django_director.definitions.source.report import Report
 
 from .policies import Defaults
@@ -38,7 +40,14 @@ class Freezer:
             self.defaults.fill(draft)
             common["queue"] = common["queue"] or self.defaults.queue
         made: Step = KINDS[draft.kind].freeze(draft, common, self.step)
+        if made.batch is not None:
+            self._check_batch(made, draft)
         return made
+
+    def _check_batch(self, step: Step, draft: Draft) -> None:
+        problem = find_problem(step)
+        if problem is not None:
+            self.report.inside(step=step.id).error(codes.BATCH, draft.node, problem.message, problem.hint)
 
     def common(self, draft: Draft) -> dict[str, Any]:
         """Return the fields that steps of all kinds have."""

@@ -40,6 +40,7 @@ NEEDS: Final = "D210"
 CYCLE: Final = "D211"
 MAP_BODY: Final = "D212"
 INCOMPLETE: Final = "D213"
+BATCH: Final = "D214"
 
 TIMING: Final = "D301"
 INTERVAL: Final = "D302"
@@ -123,6 +124,7 @@ CODES: Final[dict[str, str]] = {
     CYCLE: "steps that wait for each other",
     MAP_BODY: "a map holds something that is no Celery task",
     INCOMPLETE: "a step lacks what its kind requires, or has too much of it",
+    BATCH: "a `batch` of tasks that would not run as they do without it",
     TIMING: "a schedule without its one timing",
     INTERVAL: "an interval that is no possible number of seconds",
     CRONTAB: "a crontab that can't be read, or that never comes",

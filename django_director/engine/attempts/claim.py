@@ -77,6 +77,8 @@ class Claim:
     """What is to be evaluated before the task runs."""
     names: Mapping[str, Any] = field(default_factory=dict)
     """The names that ``values`` know."""
+    message_task: UUID | None = None
+    """The task whose id the message has, if it was claimed in a batch; ``None``: it is its own."""
 
 
 def claim(
@@ -94,7 +96,7 @@ def claim(
     Returns ``None`` if the message is to be dropped: it is a duplicate or out of date, or its run was stopped or
     deleted. Raises ``UnfitMessage`` for a message that does not belong to the task that it names.
     """
-    graph = _graph_of(ticket)
+    graph = graph_of_ticket(ticket)
     if graph is None:
         return None
     node = tickets.node_of(ticket, graph)
@@ -109,12 +111,12 @@ def claim(
         return None
     failpoints.point("claim.committed")
     if signals.task_started.receivers:
-        _send_started(ticket.task_id)
-    claimed = _assembled(ticket, graph, node, token, needs, rows, WORKER_PATIENCE)
+        send_started(ticket.task_id)
+    claimed = assembled(ticket, graph, node, token, needs, rows, WORKER_PATIENCE)
     return claimed if limit is None else replace(claimed, time_limit=limit)
 
 
-def _graph_of(ticket: Ticket) -> Graph | None:
+def graph_of_ticket(ticket: Ticket) -> Graph | None:
     """Return the graph of a message's version; ``None`` if its run was deleted. Raises ``UnfitMessage``."""
     try:
         return statement(partial(graph_of, ticket.version), patience=WORKER_PATIENCE)
@@ -144,7 +146,8 @@ def _take_or_leave(ticket: Ticket, take: Callable[[], list[Row]]) -> list[Row]:
     return rows
 
 
-def _send_started(task_id: UUID) -> None:
+def send_started(task_id: UUID) -> None:
+    """Send the signal ``task_started`` for a task that was claimed."""
     row = Task.objects.select_related("run").filter(pk=task_id)
     task = statement(row.get, patience=WORKER_PATIENCE)
     with receiver_session():
@@ -194,12 +197,13 @@ def preview_claim(task: Task) -> Claim:
     )
     needs = Needs.of(graph, node, USES_ALL, None)
     rows = statement(partial(inputs.read_rows, ticket, graph, node, needs))
-    return _assembled(ticket, graph, node, 0, needs, rows, PATIENCE)
+    return assembled(ticket, graph, node, 0, needs, rows, PATIENCE)
 
 
-def _assembled(
+def assembled(
     ticket: Ticket, graph: Graph, node: Node, token: int, needs: Needs, rows: list[Row], patience: float
 ) -> Claim:
+    """Make the claim of a task from the rows that it needs."""
     values, size = needs.values, 0
     if made := graph.last_in(expand(needs.results)):
         read = partial(inputs.with_maps, ticket.run_id, made, rows)

@@ -59,15 +59,20 @@ def taking_and_reading(
 
 
 def _claimable(is_hook: bool, runs_on: bool, lock_seconds: float | None) -> TaskQuerySet:
+    own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
+    own = own.filter(lets_begin(is_hook, runs_on))
+    return own if lock_seconds is None else own.filter(wait_at_most(lock_seconds))
+
+
+def lets_begin(is_hook: bool, runs_on: bool) -> Exists:
+    """Return the condition that the run ``run`` has the version ``version`` and lets a task begin."""
     # Not the `run_id` of the row: PostgreSQL might then read all runs that are running, to look it up among them.
     # The row's id says already that it is of this run, see `Ticket.fits`.
     run = Run.objects.filter(pk=Param("run", UUID_FIELD), version__content_hash=Param("version", TEXT))
     if not is_hook:
         run = run.filter(status=RunStatus.RUNNING, paused_at=None)
         run = run.filter(stop__in=STOP_SPARING) if runs_on else run.filter(stop=Stop.NONE)
-    own = Task.objects.filter(pk=Param("task", UUID_FIELD), sequence=Param("sequence", INTEGER)).queued()
-    own = own.filter(Exists(run))
-    return own if lock_seconds is None else own.filter(wait_at_most(lock_seconds))
+    return Exists(run)
 
 
 def _taken(lease: float, timeout: float | None) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from django_director.db.lock_limits import limited, row_seconds
 from django_director.db.texts import storable
 from django_director.db.transactions import after_commit
 from django_director.engine import outbox, stopping, transitions
-from django_director.engine.flow import advance, hooks, items
-from django_director.graph import Graph, Node
+from django_director.engine.flow import advance, hooks, items, lanes
+from django_director.graph import Graph, Node, has_lanes
 from django_director.models import Attempt, Run, Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import STOP_SPARING, RunStatus, Stop, TaskStatus
@@ -145,16 +145,28 @@ def write_loss(task: Task, failure: Failure) -> bool:
     """Queue a running task again, whose worker is gone, or fail it after ``MAX_CRASHES`` such losses."""
     row = _as_read(task).running()
     columns = failure.columns()
-    if row.filter(crashes__lt=director.MAX_CRASHES - 1).update(
-        **transitions.queued_again(task.sequence), **columns, crashes=F("crashes") + 1
-    ):
+    is_held = _is_held(task)
+    changes = transitions.held_back(task.sequence + 1) if is_held else transitions.queued_again(task.sequence)
+    if row.filter(crashes__lt=director.MAX_CRASHES - 1).update(**changes, **columns, crashes=F("crashes") + 1):
         failpoints.point("lose.updated")
         _keep_attempt(task.pk, failure, columns)
+        if is_held:
+            graph = task.run.version.graph
+            lanes.refill(task.run, graph, items.map_of(graph, graph.node(task.position)))
+            return True
         message = outbox.message_of(task, task.run.version.content_hash, sequence=task.sequence + 1)
         after_commit(partial(outbox.publish, [message]))
         return True
     error = f'{failure.error} ({director.MAX_CRASHES} times, DIRECTOR["MAX_CRASHES"])'
     return fail_row(task, replace(failure, error=error), crashes=F("crashes") + 1)
+
+
+def _is_held(task: Task) -> bool:
+    """Whether an item of a map was claimed in a batch, and `max_parallel` says when it may begin again."""
+    graph = task.run.version.graph
+    node = graph.node(task.position)
+    is_first = task.sequence == outbox.first_sequence(task.run.generation)
+    return bool(node.batch) and is_first and task.map_index >= 0 and has_lanes(items.map_of(graph, node))
 
 
 def fail_row(task: Task, failure: Failure, **changes: object) -> bool:

@@ -149,8 +149,14 @@ def _item_rows(ticket: Ticket, graph: Graph, node: Node, needs: Needs, values: V
     chosen = [ids.item_id(ticket.run_id, position, ticket.map_index) for position in inside]
     items = Task.objects.filter(pk__in=chosen)
     rows = _made(_columns(items, ticket.task_id, needs.payload, "result", "item"), ("item",))
-    outside = spans(position for position in expand(values.tasks) if position < len(graph.nodes))
-    return rows + _many(ticket, outside, node, needs) if outside else rows
+    return rows + outside_rows(ticket, graph, node, needs)
+
+
+def outside_rows(ticket: Ticket, graph: Graph, node: Node, needs: Needs) -> list[Row]:
+    """Return the rows of the steps outside of a map that the expressions of a task in it use."""
+    used = () if needs.values is None else needs.values.tasks
+    outside = spans(position for position in expand(used) if position < len(graph.nodes))
+    return _many(ticket, outside, node, needs) if outside else []
 
 
 def _many(ticket: Ticket, wanted: Sequence[Span], node: Node, needs: Needs) -> list[Row]:

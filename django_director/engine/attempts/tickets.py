@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django_director.common import ids
-from django_director.dispatch.messages import HEADER
+from django_director.dispatch.messages import HEADER, SIZE
 from django_director.engine import outbox
-from django_director.graph import Graph, Node
+from django_director.graph import Graph, Node, block_of
 from django_director.models import Task
 
 T = TypeVar("T")
@@ -43,6 +43,8 @@ class Ticket:
     position: int
     version: str
     map_index: int = -1
+    size: int = 1
+    """For how many neighbouring tasks the message is; the others are those of the first."""
 
     @classmethod
     def parse(cls, message_id: object, name: str, header: object) -> Ticket:
@@ -61,6 +63,7 @@ class Ticket:
             position=_field(header, "position", _number),
             version=_field(header, "version", _hash),
             map_index=_field(header, "index", _number) if "index" in header else -1,
+            size=_field(header, SIZE, _number) if SIZE in header else 1,
         )
 
     @property
@@ -115,7 +118,9 @@ def node_of(ticket: Ticket, graph: Graph) -> Node:
         node = graph.node(ticket.position)
     except IndexError:
         raise UnfitMessage(f"it is not of task {ticket.task_id}: its workflow has no such step") from None
-    if not ticket.fits(node):
+    block = block_of(graph, ticket.position, ticket.map_index)
+    is_batch = block == (ticket.position, ticket.map_index, ticket.size)
+    if not ticket.fits(node) or not (ticket.size == 1 or is_batch):
         raise UnfitMessage(f"it is not of task {ticket.task_id}: it has another task's name or place")
     return node
 

@@ -6,6 +6,7 @@ itself, gates by ascending ``seq``, the tasks after it by ascending position, th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -52,6 +53,23 @@ def advance_run(run: RunRef, graph: Graph, position: int, status: TaskStatus, *,
         return False
     fail_fast(run.pk)
     return True
+
+
+def advance_all(run: RunRef, graph: Graph, positions: Iterable[int]) -> bool:
+    """Count the ends of tasks that have succeeded, and write what follows, as ``advance_run`` does for one.
+
+    Returns whether `fail_fast` has stopped the run.
+    """
+    if graph.definition.fail_fast and is_stopped(run.pk):
+        return True
+    counters = Counters(run.pk)
+    walk = Walk(graph, counters.count)
+    for position in positions:
+        walk.end(position, TaskStatus.SUCCESS)
+    found = walk.run()
+    counters.close()
+    apply_consequences(run, graph, found)
+    return False
 
 
 def apply_consequences(run: RunRef, graph: Graph, found: Consequences) -> None:

@@ -15,13 +15,14 @@ from django_director.db.transactions import in_transaction
 from django_director.engine import outbox, transitions
 from django_director.engine.avoided_runs import work_on_each
 from django_director.engine.outbox import RunRef
-from django_director.graph import Graph, Node, items
+from django_director.graph import Graph, Node, has_lanes, items
 from django_director.graph.items import Items, Place
 from django_director.models import Gate, Run, Task, WorkflowVersion, graph_of
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import items as work
+from . import lanes
 from .gates import insert_counters
 
 BATCH: Final = 500
@@ -77,6 +78,10 @@ def begin_items(run: RunRef, graph: Graph, node: Node, found: Items) -> None:
 
     Called in a transaction that has locked the map's row, or while no item of the map can end.
     """
+    if has_lanes(node):
+        # Of a stopped run only what is spared is left.
+        lanes.refill(run, graph, node, although_stopped=True)
+        return
     room = len(found.ready) if node.max_parallel is None else max(0, node.max_parallel - found.active)
     outbox.queue_items(run, graph, found.ready[:room])
 
@@ -142,6 +147,8 @@ def _running(version: int) -> Iterator[Run]:
 def _top_up(run: Run, graph: Graph, node: Node) -> int:
     if node.max_parallel is None or not _lock(run.pk, node):
         return 0
+    if has_lanes(node):
+        return lanes.refill(run, graph, node)
     active = inside(run.pk, node).active().exclude(status=TaskStatus.PENDING).count()
     return work.release_items(run, graph, node, node.max_parallel - active) if active < node.max_parallel else 0
 

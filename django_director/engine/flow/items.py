@@ -18,13 +18,13 @@ from django_director.db.compiled import INTEGER, UUID_FIELD, Param, Select, prep
 from django_director.db.transactions import after_commit, connection
 from django_director.engine import outbox, transitions
 from django_director.engine.outbox import RunRef
-from django_director.graph import Graph, Node, Tally, items
+from django_director.graph import Graph, Node, Tally, has_lanes, items
 from django_director.graph.items import Place
 from django_director.models import Gate, Task
 from django_director.models.querysets import TaskQuerySet
 from django_director.status import TaskStatus
 
-from . import advance, gates, held_items
+from . import advance, gates, held_items, lanes
 
 QueryType = TypeVar("QueryType", bound=QuerySet[Any])
 
@@ -195,9 +195,25 @@ def _held(run_id: UUID, graph: Graph, node: Node, position: int) -> TaskQuerySet
 def _end_item(run: RunRef, graph: Graph, node: Node, index: int, tally: Tally) -> bool:
     whole = _count(run.pk, items.counter(node.position, index), tally)
     if whole is None:
-        if node.max_parallel is not None:
+        if has_lanes(node):
+            lanes.refill(run, graph, node)
+        elif node.max_parallel is not None:
             release_next(run, graph, node, index)
         return False
+    return _end_whole(run, graph, node, whole)
+
+
+def count_items(run: RunRef, graph: Graph, node: Node, number: int, tally: Tally) -> bool:
+    """Count items that have ended at their counter ``number``, and end the map if they were the last.
+
+    Returns whether `fail_fast` stops the run.
+    """
+    whole = _count(run.pk, number, tally)
+    return whole is not None and _end_whole(run, graph, node, whole)
+
+
+def _end_whole(run: RunRef, graph: Graph, node: Node, whole: Tally) -> bool:
+    """End a map whose items have come to ``whole``; return whether `fail_fast` stops the run."""
     row = Task.objects.filter(pk=ids.task_id(run.pk, node.position)).values_list("map_count", flat=True)
     count = row.get() or 0
     status = items.outcome(whole, count)

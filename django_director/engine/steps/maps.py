@@ -23,7 +23,17 @@ from django_director.engine.attempts.claim import Claim
 from django_director.engine.flow import item_rows
 from django_director.engine.flow import items as work
 from django_director.exceptions import InvalidItems
-from django_director.graph import Graph, Outcome, StoredList, Tally, items, of_over, stored_list
+from django_director.graph import (
+    Graph,
+    Node,
+    Outcome,
+    StoredList,
+    Tally,
+    items,
+    items_at_once,
+    of_over,
+    stored_list,
+)
 from django_director.models import Task
 from django_director.status import TASK_FINISHED, TaskStatus
 
@@ -125,13 +135,20 @@ def _insert_tasks(claim: Claim, beginning: items.Way, texts: Collection[str]) ->
         own = texts if position == node.body[0] else repeat(None, count)
         rows = _rows(claim, position, own)
         if position == beginning.ready:
-            begun = count if node.max_parallel is None else node.max_parallel
-            _insert(claim, graph, position, PUBLISHED, rows, min(begun, outbox.INLINE, count))
-            _insert(claim, graph, position, DUE, rows, max(0, min(begun, count) - outbox.INLINE))
-            _insert(claim, graph, position, TaskStatus.PENDING, rows, max(0, count - begun))
+            begun = _begun(node, count)
+            inline = outbox.INLINE * max(1, graph.node(position).batch)
+            _insert(claim, graph, position, PUBLISHED, rows, min(begun, inline))
+            _insert(claim, graph, position, DUE, rows, max(0, begun - inline))
+            _insert(claim, graph, position, TaskStatus.PENDING, rows, count - begun)
         else:
             status = beginning.settled.get(position, TaskStatus.PENDING)
             _insert(claim, graph, position, status, rows, count)
+
+
+def _begun(node: Node, count: int) -> int:
+    """Return how many of the ``count`` items of a map are queued when it begins."""
+    at_once = items_at_once(node)
+    return count if at_once is None else min(at_once, count)
 
 
 def _rows(claim: Claim, position: int, texts: Iterable[str | None]) -> Iterator[Row]:
@@ -185,11 +202,12 @@ def _first_state(state: str, grace: float) -> dict[str, Any]:
 
 
 def _publish(claim: Claim, position: int, count: int) -> None:
-    begun = count if claim.node.max_parallel is None else min(claim.node.max_parallel, count)
+    begun = _begun(claim.node, count)
+    inline = outbox.INLINE * max(1, claim.graph.node(position).batch)
     sequence = outbox.first_sequence(claim.run.generation)
     messages = [
         outbox.item_message(claim.run.pk, claim.graph, position, index, sequence)
-        for index in range(min(begun, outbox.INLINE))
+        for index in range(min(begun, inline))
     ]
     after_commit(partial(outbox.publish, messages))
 

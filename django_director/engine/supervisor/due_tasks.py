@@ -97,7 +97,7 @@ def messages(tasks: Iterable[DueTask]) -> tuple[list[Message], list[Refusal]]:
         # A definition that this process can't read, as it is from another release.
         except Exception as error:
             refused.append(_unreadable(task, error))
-    return made, refused
+    return outbox.together(made), refused
 
 
 def _unreadable(task: DueTask, error: Exception) -> Refusal:

@@ -14,7 +14,7 @@ from django_director.db.lock_limits import bounded
 from django_director.db.transactions import statement
 from django_director.models import Task
 
-from . import leases, timeouts
+from . import leases, lost_batches, timeouts
 
 
 class Held(Protocol):
@@ -26,16 +26,21 @@ class Held(Protocol):
     def token(self) -> int: ...
 
 
-def write_down(task_id: UUID, sequence: int, why: str, seconds: float | None = None) -> bool:
+def write_down(
+    task_id: UUID, sequence: int, why: str, seconds: float | None = None, batch: lost_batches.Batch | None = None
+) -> bool:
     """End the running attempt of a message as lost or, with ``seconds``, as one that ran longer than its limit.
 
-    If the task is still queued by that message, it is sent again under a new one.
+    If the task is still queued by that message, it is sent again under a new one. ``batch`` says which other tasks
+    the message was for.
 
     Returns ``False`` if another session has locked a row: call it again then. Raises ``DatabaseError``.
     """
     try:
         with bounded():
-            if seconds is not None:
+            if batch is not None:
+                lost_batches.write_down(batch, sequence, why, seconds)
+            elif seconds is not None:
                 timeouts.time_out_message(task_id, sequence, seconds)
             elif not leases.mark_message_lost(task_id, sequence, why):
                 leases.resend(task_id, sequence, why)

@@ -97,7 +97,7 @@ def _publish(tasks: list[DueTask], waits: backlog.Waits) -> tuple[int, int]:
     failpoints.point("supervise.claimed")
     publication = publisher.publish(messages)
     failpoints.point("supervise.published")
-    sent = {message.task_id for message in publication.sent}
+    sent = {task_id for message in publication.sent for task_id in message.task_ids}
     by_changes: defaultdict[tuple[float, bool], list[UUID]] = defaultdict(list)
     for task in tasks:
         if task.pk in sent:
@@ -109,7 +109,7 @@ def _publish(tasks: list[DueTask], waits: backlog.Waits) -> tuple[int, int]:
     refusals.report(unreadable)
     refused = [*publication.refused, *unreadable]
     outbox.put_off(refused)
-    return len(sent), len(refused)
+    return sum(task.pk in sent for task in tasks), len(refused)
 
 
 def _without_paused(tasks: list[DueTask]) -> list[DueTask]:

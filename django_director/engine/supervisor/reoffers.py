@@ -85,7 +85,7 @@ class Reoffers:
         chosen = chosen[: max(0, MOST * silent - self._sent.total())]
         messages, _ = due_tasks.messages(chosen)
         sent = publisher.publish(messages).sent
-        self._sent.update((message.task_id, message.sequence) for message in sent)
+        self._sent.update((task_id, message.sequence) for message in sent for task_id in message.task_ids)
         return len(sent)
 
 

@@ -29,6 +29,7 @@ WORKFLOWS = {
     "chaos.SLOW": 2,
     "chaos.LIMITED": 3,
     "chaos.MAP": 3,
+    "chaos.BATCH": 3,
 }
 OFTEN = 2
 """The weight of those that hurt their own worker."""

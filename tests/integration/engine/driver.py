@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django_director import engine
 from django_director.celery import DirectorTask
 from django_director.db import lock_limits
-from django_director.engine import avoided_runs, stopping
+from django_director.engine import avoided_runs, outbox, stopping
 from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim, Ticket
@@ -163,6 +163,10 @@ def _counters(run: Run, node: Node) -> dict[int, list[int]]:
         assert not found.active, "something began before the run had a slot"
     elif node.max_parallel is None:
         assert not found.ready, "a ready item was not queued"
+    elif node.step.batch is not None:
+        in_work = lanes(run, node)
+        assert in_work <= node.max_parallel, "too many batches are in work"
+        assert in_work == node.max_parallel or not found.ready, "a batch should be in work"
     else:
         assert found.active <= node.max_parallel, "too many items are in work"
         assert found.active == node.max_parallel or not found.ready, "an item should be in work"
@@ -171,6 +175,21 @@ def _counters(run: Run, node: Node) -> dict[int, list[int]]:
     tallies = found.tallies(node.position, count)
     totals = dict(items.totals(node.position, count))
     return {n: [totals[n] - t.ended, t.failed, t.skipped] for n, t in tallies.items()}
+
+
+def lanes(run: Run, node: Node) -> int:
+    """How many batches of a map are in work; what runs alone, or waits for its retry, is one too."""
+    position, size = node.body[0], node.step.batch
+    rows = run.tasks.filter(position=position).active().exclude(status="pending")
+    found: set[Any] = set()
+    for status, token, index, sequence in rows.values_list("status", "claim", "map_index", "sequence"):
+        if status == "running":
+            found.add(token - index)
+        elif status == "queued" and sequence == outbox.first_sequence(run.generation):
+            found.add(("block", index // size))
+        else:
+            found.add(("alone", index))
+    return len(found)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
@@ -25,6 +26,9 @@ from django_director.engine.attempts import claim as claims
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim, Ticket
 from django_director.engine.attempts.failures import Failure
+from django_director.engine.batches import unstarted
+from django_director.engine.batches.claims import claim as claim_batch
+from django_director.engine.batches.finish import Done, finish_together
 from django_director.engine.concurrency import admission
 from django_director.engine.steps import child_workflows, timers
 from django_director.engine.supervisor import audit as audits
@@ -34,7 +38,7 @@ from django_director.models import Run, Task, Workflow, WorkflowVersion
 from django_director.status import TASK_FINISHED, RunStatus, TaskStatus
 from django_director.worker import inputs, own_steps
 from tests.acceptance import audit, checker
-from tests.factories import child, definition, group, make_workflow
+from tests.factories import child, definition, group, make_workflow, mapped
 from tests.random_definitions import CHILD, PAYLOAD, definitions
 
 from . import driver, rows
@@ -131,6 +135,19 @@ class Engine(RuleBasedStateMachine):
     def start_keyed(self, name: str, key: int, members: list[Any], has_hook: bool) -> None:
         self.launch_keyed(name, key, *members, hooks=HOOKS if has_hook else {})
 
+    @precondition(lambda self: is_not_full())
+    @rule(
+        items=st.integers(0, 8),
+        batch=st.integers(2, 4),
+        parallel=st.sampled_from([None, 1, 2]),
+        is_fast=st.booleans(),
+    )
+    def start_batches(self, items: int, batch: int, parallel: int | None, is_fast: bool) -> None:
+        """Maps, and groups, of which one message takes several."""
+        members = group("G", *(TaskStep(id=f"G{n}", task="T") for n in range(items)), batch=batch)
+        each = mapped("M", "T", over=list(range(items)), batch=batch, max_parallel=parallel)
+        self.launch(definition("", group("B", members, each), "T", fail_fast=is_fast))
+
     def launch(self, described: Definition) -> Run:
         """Start a run of a new workflow."""
         self.names["flow"] += 1
@@ -163,10 +180,13 @@ class Engine(RuleBasedStateMachine):
     def lose_message(self, data: Any) -> None:
         sent.pop(data.draw(st.integers(0, len(sent) - 1)))
 
-    def receive(self, message: Message) -> Claim | None:
-        claimed = _claim(message)
-        if claimed is None:
-            return None
+    def receive(self, message: Message) -> list[Claim]:
+        claims = _claim(message)
+        for claimed in claims:
+            self._take(claimed)
+        return claims
+
+    def _take(self, claimed: Claim) -> None:
         self.taken[(claimed.task_id, claimed.sequence)] += 1
         assert self.taken[(claimed.task_id, claimed.sequence)] == 1, "one message was claimed twice"
         run = Run.objects.get(pk=claimed.run.pk)
@@ -177,7 +197,49 @@ class Engine(RuleBasedStateMachine):
         assert not unfinished.exists(), "it started before its predecessors had ended"
         self.claimed.append(claimed)
         self.holder[claimed.task_id] = claimed.token
-        return claimed
+
+    # Batches
+
+    def _mates(self, claimed: Claim) -> list[Claim]:
+        """The claims of its batch, as far as nothing has become of them."""
+        if claimed.message_task is None:
+            return []
+        mine = [one for one in self.claimed if one.message_task == claimed.message_task]
+        return [one for one in mine if one.run == claimed.run and _batch_of(one) == _batch_of(claimed)]
+
+    @precondition(lambda self: any(one.message_task for one in self.claimed))
+    @rule(data=st.data(), late_copy=st.booleans(), is_last=st.booleans())
+    def succeed_together(self, data: Any, late_copy: bool, is_last: bool) -> None:
+        """A worker commits some tasks of a batch; it may be too late for one of them, and then for all."""
+        first = data.draw(st.sampled_from([one for one in self.claimed if one.message_task]))
+        mates = self._mates(first)
+        chosen = mates[: data.draw(st.integers(1, len(mates)))]
+        left = [one for one in mates if one not in chosen]
+        now = datetime.now(UTC)
+        done = [Done(one, {"token": one.token}, now, now) for one in chosen]
+        were = [_is_running(one) and self.holder[one.task_id] == one.token for one in chosen]
+        with self.hearing():
+            written = finish_together(done, is_last=is_last and not left)
+        assert written == all(were), "all or nothing"
+        for one in chosen if written else ():
+            self.commits[(one.task_id, one.token)] += 1
+            assert self.commits[(one.task_id, one.token)] == 1
+        if not late_copy:
+            self.claimed = [one for one in self.claimed if one not in chosen]
+
+    @precondition(lambda self: any(one.message_task for one in self.claimed))
+    @rule(data=st.data(), late_copy=st.booleans())
+    def put_back(self, data: Any, late_copy: bool) -> None:
+        """A worker gives back what has not begun of a batch."""
+        first = data.draw(st.sampled_from([one for one in self.claimed if one.message_task]))
+        mates = self._mates(first)
+        self._put_back(mates[data.draw(st.integers(0, len(mates) - 1)) :], late_copy=late_copy)
+
+    def _put_back(self, chosen: list[Claim], *, late_copy: bool = False) -> None:
+        if chosen:
+            unstarted.put_back(chosen)
+        if not late_copy:
+            self.claimed = [one for one in self.claimed if one not in chosen]
 
     # Workers
 
@@ -225,12 +287,16 @@ class Engine(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(data=st.data(), delay=st.sampled_from([0, 60]))
     def try_later(self, data: Any, delay: float) -> None:
-        finish.retry_later(self._any_claim(data, keep=False), Failure(error="ValueError: again"), delay)
+        claimed = self._any_claim(data, keep=False)
+        finish.retry_later(claimed, Failure(error="ValueError: again"), delay)
+        self._put_back(self._mates(claimed))
 
     @precondition(lambda self: self.claimed)
     @rule(data=st.data())
     def hand_back(self, data: Any) -> None:
-        finish.requeue(self._any_claim(data, keep=False))
+        claimed = self._any_claim(data, keep=False)
+        finish.requeue(claimed)
+        self._put_back(self._mates(claimed))
 
     @rule()
     def lose_all_leases(self) -> None:
@@ -406,7 +472,7 @@ class Engine(RuleBasedStateMachine):
             self.lose_all_leases()
             self.supervise()
             while sent:
-                if claimed := _claim(sent.pop()):
+                for claimed in _claim(sent.pop()):
                     driver.end(claimed, lambda claimed: None)
         left = [f"{run}: {run.shown_status}" for run in Run.objects.active()]
         assert not left, f"a run has no outcome: {left}"
@@ -415,10 +481,17 @@ class Engine(RuleBasedStateMachine):
         checker.assert_none([*checker.transitions(history), *checker.commits(history), *checker.claims(history)])
 
 
-def _claim(message: Message) -> Claim | None:
-    return claims.claim(
-        Ticket.parse(f"{message.task_id}-{message.sequence}", message.name, message.header), "model"
-    )
+def _claim(message: Message) -> list[Claim]:
+    ticket = Ticket.parse(f"{message.task_id}-{message.sequence}", message.name, message.header)
+    if message.size > 1:
+        return claim_batch(ticket, "model").claims
+    claimed = claims.claim(ticket, "model")
+    return [] if claimed is None else [claimed]
+
+
+def _batch_of(claimed: Claim) -> int:
+    """The number that the tokens of a batch have in common."""
+    return claimed.token - (claimed.node.position if claimed.map_index < 0 else claimed.map_index)
 
 
 def _is_running(claimed: Claim) -> bool:

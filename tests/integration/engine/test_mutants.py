@@ -53,7 +53,7 @@ class Story(Engine):
         labels = {task.pk: task.label for task in Task.objects.all()}
         message = [message for message in sent if labels[message.task_id] == label][-1]
         sent.remove(message)
-        claimed = self.receive(message)
+        (claimed,) = self.receive(message) or (None,)
         assert claimed is not None, f"{label} was not claimed"
         return claimed
 

@@ -196,9 +196,9 @@ OF_TASKS = COMMON | {"continue_on_error", "retry", "timeout", "queue", "priority
 KINDS = {
     "task": ("T: {%s}", OF_TASKS | {"task"}),
     "task with an id": ("A: {task: T, %s}", OF_TASKS),
-    "group": ("A: {type: group, tasks: [T, T], %s}", COMMON),
+    "group": ("A: {type: group, tasks: [T, T], %s}", COMMON | {"batch"}),
     "chain": ("A: {type: chain, tasks: [T, T], %s}", COMMON),
-    "map": ("A: {type: map, over: [1], task: T, %s}", OF_TASKS | {"max_parallel"}),
+    "map": ("A: {type: map, over: [1], task: T, %s}", OF_TASKS | {"max_parallel", "batch"}),
     "map of a chain": ("A: {type: map, over: [1], tasks: [T, T], %s}", OF_TASKS | {"max_parallel"}),
     "workflow": ("A: {workflow: shop.B, %s}", COMMON | {"payload", "timeout"}),
     "approval": ("A: {type: approval, %s}", COMMON | {"prompt", "permission", "timeout", "on_timeout"}),
@@ -208,7 +208,16 @@ KINDS = {
 }
 WRITTEN = (
     *("task: T", "needs: []", "when: true", "trigger_rule: always", "description: d", "continue_on_error: true"),
-    *("retry: 1", "timeout: 5", "queue: q", "priority: 1", "with: {a: 1}", "over: [1]", "max_parallel: 1"),
+    *(
+        "retry: 1",
+        "timeout: 5",
+        "queue: q",
+        "priority: 1",
+        "with: {a: 1}",
+        "over: [1]",
+        "max_parallel: 1",
+        "batch: 2",
+    ),
     *(
         "payload: {}",
         "prompt: p",
@@ -241,6 +250,8 @@ def test_each_kind_of_step_takes_its_options_and_no_others(tmp_path, kind):
             assert codes(found) == [], key
         elif key == "needs":
             assert codes(found) == ["D210"]
+        elif key == "batch" and kind in ("chain", "map of a chain"):
+            assert codes(found) == ["D214"]
         elif key == "task" and kind == "map of a chain":
             assert codes(found) == ["D213"]
         else:

@@ -6,7 +6,7 @@ from graphlib import TopologicalSorter
 
 from .imports import imported_by_the_package, imports, modules
 
-ROOMS = ("flow", "concurrency", "attempts", "launch", "reset", "steps", "supervisor")
+ROOMS = ("flow", "concurrency", "attempts", "batches", "launch", "reset", "steps", "supervisor")
 """Each imports only those before it."""
 AFTER = {"stopping": "flow", "pausing": "concurrency"}
 """Common modules that import a room, and this is the last one; all others import none."""
