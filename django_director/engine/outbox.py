@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -26,12 +25,12 @@ from django_director.db.functions import Now, later
 from django_director.db.transactions import after_commit, update_unlocked
 from django_director.dispatch import publisher
 from django_director.dispatch.messages import Message, Refusal
-from django_director.graph import Block, Graph, Span, block_of, expand
+from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place
 from django_director.models import Task, graph_of
 from django_director.models.querysets import TaskQuerySet, batches
 
-from . import transitions
+from . import blocks, transitions
 from .offer_times import OFFERS, next_offer
 
 logger = logging.getLogger(__name__)
@@ -231,27 +230,10 @@ def message_of(task: TaskRow, version: str, *, sequence: int | None = None) -> M
     )
 
 
-def together(messages: Iterable[Message]) -> list[Message]:
-    """Return messages to be sent in place of these: one for each block of tasks that run as a batch."""
-    made: dict[object, Message] = {}
-    for number, one in enumerate(messages):
-        block = block_of(graph_of(one.version), one.position, one.map_index) if one.batch else None
-        if block is None or block.size == 1:
-            made[number] = one
-        elif (key := (one.run_id, block)) not in made:
-            made[key] = _of_block(one, block)
-    return list(made.values())
-
-
-def _of_block(one: Message, block: Block) -> Message:
-    first = block.first(one.run_id)
-    return replace(one, task_id=first, position=block.position, map_index=block.item, size=block.size)
-
-
 def publish(messages: Sequence[Message]) -> None:
     """Send messages. The supervisor sends what the broker did not take."""
     if any(message.batch for message in messages):
-        messages = together(messages)
+        messages = blocks.together(messages)
     publication = publisher.publish(messages)
     if not publication.untried and not publication.refused:
         return

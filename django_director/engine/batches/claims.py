@@ -79,6 +79,19 @@ def claim(
     base = secrets.randbits(_TOKEN_BITS)
     taking = _taking(director.LEASE, node.runs_on, node.map_position is not None, row_seconds())
     take = partial(taking.execute, **_parameters(ticket, block), token=base, worker=worker, worker_key=worker_key)
+    if not _take(ticket, take):
+        return NOTHING
+    found = statement(partial(_read, ticket, block, base), patience=WORKER_PATIENCE)
+    if not found:
+        # Mostly a duplicate. Of a paused run it must not be sent again and again.
+        parking.defer_ids(block_ids(ticket.run_id, block), patience=WORKER_PATIENCE)
+        return NOTHING
+    failpoints.point("batch.claimed")
+    return Claimed(list(_made(ticket, graph, found, uses(node))), found[0].started_at)
+
+
+def _take(ticket: Ticket, take: Callable[[], int]) -> bool:
+    """Claim what can be claimed; return ``False`` if a row is locked by another session."""
     try:
         statement(take, patience=WORKER_PATIENCE)
     except OperationalError as error:
@@ -90,14 +103,8 @@ def claim(
             ticket.run_id,
             extra={"action": "keep", "run_id": str(ticket.run_id), "task": str(ticket.task_id)},
         )
-        return NOTHING
-    found = statement(partial(_read, ticket, block, base), patience=WORKER_PATIENCE)
-    if not found:
-        # Mostly a duplicate. Of a paused run it must not be sent again and again.
-        parking.defer_ids(block_ids(ticket.run_id, block), patience=WORKER_PATIENCE)
-        return NOTHING
-    failpoints.point("batch.claimed")
-    return Claimed(list(_made(ticket, graph, found, uses(node))), found[0].started_at)
+        return False
+    return True
 
 
 @prepared

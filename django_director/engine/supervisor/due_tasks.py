@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from django_director.db.functions import Now
 from django_director.db.transactions import unlocked
 from django_director.dispatch.messages import Message, Refusal
-from django_director.engine import outbox
+from django_director.engine import blocks, outbox
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
 
@@ -97,7 +97,7 @@ def messages(tasks: Iterable[DueTask]) -> tuple[list[Message], list[Refusal]]:
         # A definition that this process can't read, as it is from another release.
         except Exception as error:
             refused.append(_unreadable(task, error))
-    return outbox.together(made), refused
+    return blocks.together(made), refused
 
 
 def _unreadable(task: DueTask, error: Exception) -> Refusal:

@@ -19,7 +19,7 @@ from django_director import engine
 from django_director.common import ids, shutdown
 from django_director.definitions import Retry
 from django_director.dispatch.messages import HEADER, Message
-from django_director.engine import outbox, stopping
+from django_director.engine import blocks, outbox, stopping
 from django_director.engine.attempts import finish
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.attempts.failures import Failure
@@ -67,7 +67,7 @@ def messages(run: Run) -> list[Message]:
         # Inside a test's transaction nothing is called after a commit.
         stopping.continue_stop(run.pk)
     queued = run.tasks.queued().select_related("run__version").order_by("position", "map_index")
-    return outbox.together(outbox.message_of(task, task.run.version.content_hash) for task in queued)
+    return blocks.together(outbox.message_of(task, task.run.version.content_hash) for task in queued)
 
 
 def ticket(message: Message) -> Ticket:
