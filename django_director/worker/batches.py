@@ -26,6 +26,7 @@ from django.db import DatabaseError, InterfaceError
 
 from django_director import signals
 from django_director.common import shutdown
+from django_director.common.process_signs import page
 from django_director.conf import director
 from django_director.db.errors import is_of_data
 from django_director.db.lock_limits import met_lock
@@ -121,6 +122,7 @@ class _Batch:
                     self._run_one(claim, tracer, request)
             finally:
                 self._close()
+                page.hide_claim()
 
     def _run_one(self, claim: Claim, tracer: Callable[..., object], request: Request) -> None:
         if signals.task_started.receivers:
@@ -131,7 +133,11 @@ class _Batch:
             attempt.args, attempt.kwargs = _own_copy((attempt.args, attempt.kwargs))
         attempt.finish = partial(self._keep, attempt)
         before = len(self._done)
-        attempts.run(tracer, attempt, self._message, request)
+        try:
+            attempts.run(tracer, attempt, self._message, request)
+        finally:
+            # Whoever finds that this process has ended is to know how far it came, also between two tasks.
+            page.show_claim(claim.task_id, claim.token)
         self._took = time.monotonic() - self._began
         if len(self._done) == before:
             # It has not succeeded: that may have stopped the run, or its retry may fill `max_parallel`.

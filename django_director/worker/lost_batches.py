@@ -18,7 +18,7 @@ class LostBatch(NamedTuple):
     item: int
     size: int
     running: UUID | None
-    """The task that ran when the process ended, if its sign is there; those behind it had not begun."""
+    """The task that had begun last when the process ended, if its sign is there; those behind it had not begun."""
 
 
 def lost_batch(header: Any, pid: int | None) -> LostBatch | None:

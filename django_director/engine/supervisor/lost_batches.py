@@ -38,14 +38,14 @@ def write_down(batch: Batch, sequence: int, why: str, seconds: float | None) -> 
     """
     chosen = block_ids(batch.run_id, Block(batch.position, batch.item, batch.size))
     rows = Task.objects.filter(pk__in=chosen, sequence=sequence)
-    found = sorted(read_to_end(rows.running()), key=lambda task: task.pk)
-    known = batch.running in {task.pk for task in found}
-    if known and (later := [task for task in found if batch.running is not None and task.pk > batch.running]):
+    last = batch.running if batch.running in chosen else None
+    found = read_to_end(rows.running())
+    if last is not None and (later := [task for task in found if task.pk > last]):
         unstarted.put_back([of_row(task) for task in later])
     for task in found:
-        if known and task.pk == batch.running and seconds is not None:
-            timeouts.time_out_message(task.pk, sequence, seconds)
-        elif not known or batch.running is None or task.pk <= batch.running:
+        if last is None or task.pk < last or (task.pk == last and seconds is None):
             leases.mark_message_lost(task.pk, sequence, why)
+        elif task.pk == last and seconds is not None:
+            timeouts.time_out_message(task.pk, sequence, seconds)
     for task_id in rows.queued().values_list("pk", flat=True):
         leases.resend(task_id, sequence, why)
