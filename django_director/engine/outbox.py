@@ -28,7 +28,8 @@ from django_director.dispatch.messages import Message, Refusal
 from django_director.graph import Graph, Span, expand
 from django_director.graph.items import Place
 from django_director.models import Task, graph_of
-from django_director.models.querysets import TaskQuerySet, batches
+from django_director.models.positions import batches
+from django_director.models.querysets import TaskQuerySet
 
 from . import blocks, transitions
 from .offer_times import OFFERS, next_offer

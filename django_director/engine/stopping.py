@@ -16,7 +16,8 @@ from django_director.dispatch import remote_control
 from django_director.exceptions import Conflict
 from django_director.graph import Graph, Span, block_of, replay
 from django_director.models import Run, Task, graph_of
-from django_director.models.querysets import RunQuerySet, TaskQuerySet, positions_in
+from django_director.models.positions import positions_in
+from django_director.models.querysets import RunQuerySet, TaskQuerySet
 from django_director.models.users import User
 from django_director.status import RunStatus, Stop, TaskStatus
 

@@ -17,7 +17,8 @@ from django_director.definitions.call_plan import Uses
 from django_director.engine import outbox
 from django_director.graph import NOTHING, Graph, Node, Shape, Span, Values, expand, of_node, spans
 from django_director.models import Task
-from django_director.models.querysets import TaskQuerySet, positions_in
+from django_director.models.positions import positions_in
+from django_director.models.querysets import TaskQuerySet
 
 from . import payloads
 from .payloads import Payload

@@ -19,7 +19,7 @@ from django_director.engine import outbox, reactions, transitions
 from django_director.engine.outbox import RunRef
 from django_director.graph import Consequences, Graph, Walk
 from django_director.models import Run, Task
-from django_director.models.querysets import batches, positions_in
+from django_director.models.positions import batches, positions_in
 from django_director.status import RunStatus, Stop, TaskStatus
 
 from . import hooks

@@ -31,7 +31,8 @@ from django_director.engine.launch.orders import time_limit
 from django_director.exceptions import Conflict
 from django_director.graph import spans
 from django_director.models import REASON_LENGTH, Attempt, Run, Task
-from django_director.models.querysets import TaskQuerySet, batches
+from django_director.models.positions import batches
+from django_director.models.querysets import TaskQuerySet
 from django_director.models.users import User
 from django_director.status import TaskStatus
 

@@ -242,8 +242,9 @@ def _items_without_counting_failures(run_id: Any, number: int, tally: Any) -> An
     return items_count(run_id, number, Tally(tally.ended, 0, tally.skipped))
 
 
-def _release_two(run: Any, graph: Any, node: Any, number: int, first: int = 0) -> int:
-    return items_release(run, graph, node, number + 1, first)
+def _release_two(run: Any, graph: Any, node: Any, index: int) -> None:
+    items_release(run, graph, node, index)
+    items_release(run, graph, node, index)
 
 
 def _take_though_paused(ticket: Ticket, *args: Any, **by: Any) -> Any:
@@ -273,7 +274,7 @@ def _queued_as_before(sequence: int) -> dict[str, Any]:
 claims_take = claims._take
 queued_again = transitions.queued_again
 settle_count = gates._count
-items_count, items_release = items._count, items.release_items
+items_count, items_release = items._count, items.release_next
 
 NO_OUTCOME = "a run has no outcome"
 ACTIVE = "a finished run has an active task"
@@ -367,16 +368,20 @@ MUTANTS = {
     "items forget failures": Mutant(items, "_count", _items_without_counting_failures, an_item_fails, GATES),
     "an item that ends lets no other begin": Mutant(
         items,
-        "release_items",
-        lambda run, graph, node, number, first=0: 0,
+        "release_next",
+        lambda run, graph, node, index: None,
         one_item_at_a_time,
         "an item should be in work",
     ),
     "an item that ends lets two others begin": Mutant(
-        items, "release_items", _release_two, one_item_at_a_time, "too many items are in work"
+        items, "release_next", _release_two, one_item_at_a_time, "too many items are in work"
     ),
     "the tasks after an item's first are not queued": Mutant(
-        outbox, "queue_items", lambda run, graph, places: None, an_item_goes_on, "a ready item was not queued"
+        outbox,
+        "queue_item",
+        lambda run, graph, index, position: None,
+        an_item_goes_on,
+        "a ready item was not queued",
     ),
     "successors are not queued": Mutant(
         outbox, "queue", lambda run, graph, ready: None, a_chain_goes_on, "a ready task was not queued"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from django_director.graph import expand, spans
 from django_director.models import Task
-from django_director.models.querysets import LISTED, LONG_SPANS, batches, positions_in
+from django_director.models.positions import LISTED, LONG_SPANS, batches, positions_in
 
 SCATTERED = [(start, start + 6) for start in range(0, 70_000, 7)]
 
