@@ -14,6 +14,9 @@ from typing import Any
 
 WIDTHS = (1400, 420)
 CHROMIUM = "/usr/bin/chromium"
+DOCUMENTED = {"overview": 1010, "run-failed": 770, "workflow": 560}
+"""The pictures in the documentation: by their names, how many pixels of the page's top they show."""
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
 
 
@@ -89,7 +92,11 @@ def _photograph(site: str, pages: list[tuple[str, str]], folder: Path) -> None:
                 page = context.new_page()
                 for name, address in pages:
                     page.goto(site + address)
-                    page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=width == WIDTHS[0])
+                    is_wide = width == WIDTHS[0]
+                    page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=is_wide)
+                    if is_wide and scheme == "light" and name in DOCUMENTED:
+                        clip = {"x": 0, "y": 0, "width": width, "height": DOCUMENTED[name]}
+                        page.screenshot(path=IMAGES / f"{name}.png", full_page=True, clip=clip)
                 context.close()
         browser.close()
 
