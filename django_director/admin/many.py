@@ -13,7 +13,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_director.access.authorization import is_allowed
+from django_director.access.authorization import is_allowed, missing_for
+from django_director.conf import director
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation import visible_errors
@@ -38,6 +39,8 @@ class Selection:
     """Those whose state does not allow it."""
     refused: int
     """How many the user may not do it to."""
+    missing: str
+    """What the user lacks for the first of these; empty if nothing is refused or the site has rules of its own."""
     left: int
     """How many more were selected than one operation takes."""
 
@@ -47,17 +50,26 @@ def select(request: HttpRequest, operation: Operation, runs: RunQuerySet) -> Sel
     chosen = list(runs[: AT_ONCE + 1])
     left = runs.order_by().count() - AT_ONCE if len(chosen) > AT_ONCE else 0
     allowed = [run for run in chosen[:AT_ONCE] if _may(request, operation, run)]
+    refused = [run for run in chosen[:AT_ONCE] if run not in allowed]
     fit = [run for run in allowed if operation.is_possible(run)]
     return Selection(
         fit=fit,
         unfit=[run for run in allowed if run not in fit],
-        refused=min(len(chosen), AT_ONCE) - len(allowed),
+        refused=len(refused),
+        missing=_missing(request, operation, refused),
         left=left,
     )
 
 
 def _may(request: HttpRequest, operation: Operation, run: Run) -> bool:
     return all(is_allowed(request.user, action, run.workflow) for action in operation.asks_for)
+
+
+def _missing(request: HttpRequest, operation: Operation, refused: Sequence[Run]) -> str:
+    if not refused or director.AUTHORIZE:
+        return ""
+    wanted = (missing_for(request.user, action, refused[0].workflow) for action in operation.asks_for)
+    return next(filter(None, wanted), "")
 
 
 def chosen_ids(request: HttpRequest) -> list[UUID]:
@@ -162,7 +174,8 @@ def _exceptions(selection: Selection) -> list[str]:
             ),
         ),
     ]
-    return [text % {"n": f"{number:,}", "limit": AT_ONCE} for number, text in counted if number]
+    shown = [text % {"n": f"{number:,}", "limit": AT_ONCE} for number, text in counted if number]
+    return [*shown, _("It needs %(what)s.") % {"what": selection.missing}] if selection.missing else shown
 
 
 def _row(run: Run, user: Any) -> tuple[Run, str, SafeString, str]:

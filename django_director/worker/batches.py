@@ -182,7 +182,7 @@ class _Batch:
             self._done[claim.token] = done, attempt.texts
             self._waits_since = min(self._waits_since, now)
         if self._is_watched:
-            return self._flush().get(claim.token, True)
+            return self._flush(is_last=not self._left).get(claim.token, True)
         clock.wake_by(self._waits_since + PERIOD)
         return True
 

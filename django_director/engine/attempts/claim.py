@@ -22,7 +22,7 @@ from django_director.db.lock_limits import met_lock, row_seconds
 from django_director.db.sessions import receiver_session
 from django_director.db.transactions import PATIENCE, WORKER_PATIENCE, connection, statement
 from django_director.definitions.call_plan import USES_ALL, USES_NONE, Uses
-from django_director.engine import parking
+from django_director.engine import outbox, parking
 from django_director.graph import Graph, Node, Outcome, Values, expand
 from django_director.models import Run, Task, WorkflowVersion, graph_of
 from django_director.status import TaskStatus
@@ -104,7 +104,7 @@ def claim(
     failpoints.point("claim.before")
     limit = time_limit if node.timeout is None else node.timeout
     given = uses(node) if node.kind == "task" else USES_NONE
-    needs = Needs.of(graph, node, given, payloads.kept(ticket.run_id))
+    needs = Needs.of(graph, node, given, payloads.kept(ticket.run_id, outbox.generation_of(ticket.sequence)))
     take = partial(_take, ticket, graph, node, needs, token, limit)
     rows = _take_or_leave(ticket, partial(take, worker=worker, worker_key=worker_key))
     if not rows:
@@ -173,7 +173,7 @@ def of_row(task: Task) -> Claim:
         run=RunSnapshot.of(task.run, task.run.generation),
         graph=graph,
         node=graph.node(task.position),
-        payload=Payload(task.run_id),
+        payload=Payload(task.run_id, generation=task.run.generation),
         upstream=None,
         map_index=task.map_index,
     )
@@ -265,7 +265,7 @@ def _claim_of(
         run=RunSnapshot(pk=ticket.run_id, generation=own.generation, parent_task_id=own.parent_task),
         graph=graph,
         node=node,
-        payload=payloads.keep(ticket.run_id, needs.known, own.payload),
+        payload=payloads.keep(ticket.run_id, needs.known, own.payload, outbox.generation_of(ticket.sequence)),
         upstream=own.item if needs.has_item else needs.shape.assemble({row.position: row.result for row in found}),
         map_index=ticket.map_index,
         too_large=size,

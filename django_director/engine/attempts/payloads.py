@@ -1,6 +1,7 @@
 """The payloads of runs in this process: each is read when a task uses it, and kept for the run's other tasks.
 
-A run's payload never changes, so a copy that is kept can't be out of date.
+A run's payload never changes while the run works. A person may have mended it by hand between a failure and a
+retry, so what is kept counts for one generation of the run.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from django_director.db.functions import StoredSize
 from django_director.db.transactions import WORKER_PATIENCE, statement
 from django_director.models import Run
 
+Key: TypeAlias = tuple[UUID, int]
+"""The id of a run, and its generation."""
 Text: TypeAlias = str | bytes
 """A payload as JSON, as the database's driver returns it."""
 
@@ -47,9 +50,10 @@ class Reading(Enum):
 class Payload:
     """The payload of a run. It is read and decoded when it is asked for."""
 
-    def __init__(self, run_id: UUID, text: Text | None = None) -> None:
+    def __init__(self, run_id: UUID, text: Text | None = None, generation: int = 0) -> None:
         """``text`` is ``None`` if it has not been read yet."""
         self.run_id = run_id
+        self.key = run_id, generation
         self._text = text
 
     @classmethod
@@ -83,16 +87,16 @@ class Payload:
         return OVERHEAD + len(self._text or "")
 
 
-def kept(run_id: UUID) -> Payload | None:
+def kept(run_id: UUID, generation: int = 0) -> Payload | None:
     """Return the payload of a run if this process has it, or knows that it is not small."""
-    return _kept.get(run_id)
+    return _kept.get((run_id, generation))
 
 
-def keep(run_id: UUID, known: Payload | None, text: Text | None) -> Payload:
+def keep(run_id: UUID, known: Payload | None, text: Text | None, generation: int = 0) -> Payload:
     """Return the payload of a run after a claim: the one that was ``known``, or one of the ``text`` just read."""
     if known is not None and (known.is_read or text is None):
         return known
-    payload = Payload(run_id, text)
+    payload = Payload(run_id, text, generation)
     _kept.add(payload)
     return payload
 
@@ -126,24 +130,24 @@ class _Kept:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._payloads: OrderedDict[UUID, tuple[Payload, int]] = OrderedDict()
+        self._payloads: OrderedDict[Key, tuple[Payload, int]] = OrderedDict()
         self._size = 0
 
-    def get(self, run_id: UUID) -> Payload | None:
+    def get(self, key: Key) -> Payload | None:
         with self._lock:
-            if run_id not in self._payloads:
+            if key not in self._payloads:
                 return None
-            self._payloads.move_to_end(run_id)
-            return self._payloads[run_id][0]
+            self._payloads.move_to_end(key)
+            return self._payloads[key][0]
 
     def add(self, payload: Payload) -> None:
         """Keep a payload in place of those not asked for the longest, unless it exceeds ``KEPT`` alone."""
         size = payload.size
         with self._lock:
-            self._size -= self._payloads.pop(payload.run_id, (None, 0))[1]
+            self._size -= self._payloads.pop(payload.key, (None, 0))[1]
             if size > KEPT:
                 return
-            self._payloads[payload.run_id] = payload, size
+            self._payloads[payload.key] = payload, size
             self._size += size
             while self._size > KEPT:
                 self._size -= self._payloads.popitem(last=False)[1][1]

@@ -175,7 +175,7 @@ def _made(ticket: Ticket, graph: Graph, found: list[_Own], uses: Uses) -> Iterat
     common = _Common(graph)
     for own in found:
         node = graph.node(own.position)
-        needs = Needs.of(graph, node, uses, payloads.kept(ticket.run_id))
+        needs = Needs.of(graph, node, uses, payloads.kept(ticket.run_id, of_run[0]))
         single = replace(ticket, task_id=own.pk, position=own.position, map_index=own.map_index, size=1)
         rows = [_row(own, of_run), *common.rows(single, node, needs)]
         made = claims.assembled(single, graph, node, own.claim, needs, rows, WORKER_PATIENCE)

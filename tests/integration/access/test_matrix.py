@@ -64,9 +64,13 @@ NEEDS = {
             **{f"<uuid:run_id>/{name}": CANCEL for name in ("cancel", "pause", "resume")},
             **{f"<uuid:run_id>/{name}": RETRY for name in ("retry", "relaunch")},
             "<uuid:run_id>/relaunch_with_changes": needs("retry_run", "run_workflow", "view_payload"),
+            "many/cancel": CANCEL,
+            **{f"many/{name}": RETRY for name in ("retry", "relaunch")},
         },
     ),
     "admin/django_director/run/<uuid:run_id>/live/": {"get": needs("view_run")},
+    "admin/django_director/run/<uuid:run_id>/log/": {"get": needs("view_run", "view_task", "view_payload")},
+    "admin/django_director/run/overview/": {"get": needs("view_run")},
     **_admin(
         "task",
         "view_task",

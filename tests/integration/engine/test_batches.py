@@ -514,6 +514,19 @@ def in_work(run: Run) -> int:
     return len(found)
 
 
+def test_max_parallel_goes_on_where_each_item_is_committed_alone():
+    def hear(**_: object) -> None: ...
+
+    signals.task_success.connect(hear)
+    try:
+        with task(lambda self, item: item) as name:
+            run = start(name, list(range(20)), max_parallel=2)
+            work_off(run)
+    finally:
+        signals.task_success.disconnect(hear)
+    assert run.result == list(range(20))
+
+
 @pytest.mark.parametrize("parallel", [1, 2, 3, 100])
 def test_max_parallel_counts_batches_in_work(parallel):
     most = 0

@@ -155,7 +155,7 @@ def test_pause_in_a_wrong_state_is_a_conflict(state: str):
         engine.cancel(run)
     else:
         engine.pause(run)
-    with pytest.raises(Conflict, match=f"can't be paused: it is {state}"):
+    with pytest.raises(Conflict, match=f"can't be paused: its status is {state}"):
         engine.pause(run)
 
 
@@ -165,7 +165,7 @@ def test_resume_in_a_wrong_state_is_a_conflict():
         engine.resume(run)
     engine.pause(run)
     engine.cancel(run)
-    with pytest.raises(Conflict, match="can't be resumed: it is cancel"):
+    with pytest.raises(Conflict, match="can't be resumed: its status is cancel"):
         engine.resume(run)
 
 
