@@ -36,6 +36,8 @@ SEGMENTS: Final = (
     TaskStatus.PENDING,
 )
 SEGMENTS_WIDTH: Final = 1000
+LEAST_SEGMENT: Final = 12
+"""So wide is a part at least: five failures must be seen among 20,000 tasks."""
 STACKED: Final = (RunStatus.SUCCESS, RunStatus.CANCELED, RunStatus.FAILED)
 """The outcomes, from the bottom of a bar to its top."""
 
@@ -64,9 +66,10 @@ def draw_hours(hours: Sequence[Hour], address: Callable[..., str]) -> SafeString
 
 def draw_segments(counts: Mapping[str, int]) -> SafeString:
     """Return the tasks of a run as one bar, divided by status: what has ended at its beginning."""
+    least = {status: LEAST_SEGMENT for status in SEGMENTS if counts.get(status)}
     whole, start, parts = max(1, sum(counts.values())), 0.0, []
     for status in SEGMENTS:
-        width = SEGMENTS_WIDTH * counts.get(status, 0) / whole
+        width = least.get(status, 0) + (SEGMENTS_WIDTH - sum(least.values())) * counts.get(status, 0) / whole
         parts.append((status.value, round(start, 1), round(width, 1), f"{counts.get(status, 0):,} {status.label}"))
         start += width
     return format_html(

@@ -40,8 +40,8 @@ _FOREIGN: Final = re.compile(r"site-packages|dist-packages|/lib/python3|^<frozen
 class Group:
     """Failed tasks with the same error but for numbers and ids."""
 
-    error: str
-    tasks: Sequence[Task]
+    lines: Sequence[tuple[Sequence[Task], str]]
+    """The first tasks by their error."""
     more: int
     """How many further tasks the group has."""
 
@@ -77,7 +77,7 @@ def context(run: Run, user: User, *, sees_payload: bool, stopped: int) -> dict[s
 
 
 def _failed_tasks(run: Run) -> Any:
-    columns = ("pk", "run_id", "step", "map_index", "is_hook", "position", "error", "status")
+    columns = ("pk", "run_id", "step", "map_index", "map_count", "is_hook", "position", "error", "status")
     return run.tasks.steps().failed().order_by("finished_at", "position", "map_index").only(*columns)[:READ]
 
 
@@ -90,18 +90,25 @@ def _in_detail(task: Task, run: Run) -> Task:
 
 
 def _groups(tasks: Sequence[Task], *, sees_payload: bool) -> list[Group]:
-    found: dict[str, list[Task]] = {}
+    found: dict[str, list[tuple[Task, str]]] = {}
     for task in tasks:
+        if task.map_count is not None:
+            # A map has failed because of its items.
+            continue
         error = visible_errors.of_task(task.error, sees_payload=sees_payload)
-        found.setdefault(causes.key_of("", error), []).append(task)
+        found.setdefault(causes.key_of("", error), []).append((task, formatting.error_line(error)))
     return [
-        Group(
-            error=formatting.error_line(visible_errors.of_task(group[0].error, sees_payload=sees_payload)),
-            tasks=group[:GROUPS],
-            more=max(0, len(group) - GROUPS),
-        )
+        Group(lines=_lines(group[:GROUPS]), more=max(0, len(group) - GROUPS))
         for group in list(found.values())[:GROUPS]
     ]
+
+
+def _lines(group: Sequence[tuple[Task, str]]) -> list[tuple[list[Task], str]]:
+    """Return the tasks of a group by the text of their error."""
+    by_error: dict[str, list[Task]] = {}
+    for task, error in group:
+        by_error.setdefault(error, []).append(task)
+    return [(tasks, error) for error, tasks in by_error.items()]
 
 
 def own_frames(traceback: str) -> list[Frame]:

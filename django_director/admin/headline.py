@@ -18,15 +18,15 @@ NAMED: Final = 3
 """How many steps a sentence names."""
 
 
-def of_run(run: Run, error: str, steps: Mapping[str, Sequence[str]]) -> str:
+def of_run(run: Run, error: str, steps: Mapping[str, Sequence[str]], failed: int) -> str:
     """Return the sentence. It has no times, so that it changes only when the run does.
 
     ``error`` is that of the run as far as the user may see it; ``steps`` are the labels of its unfinished steps,
-    by status.
+    by status; ``failed`` is how many of its tasks have failed.
     """
     match run.shown_status:
         case RunStatus.FAILED:
-            return _failed(error)
+            return _failed(error, failed)
         case RunStatus.SUCCESS:
             return _("Succeeded")
         case RunStatus.CANCELED:
@@ -40,11 +40,15 @@ def of_run(run: Run, error: str, steps: Mapping[str, Sequence[str]]) -> str:
     return _running(steps)
 
 
-def _failed(error: str) -> str:
+def _failed(error: str, failed: int) -> str:
     step, text = causes.divide(error)
     if not step:
         return _with_reason(_("Failed"), text)
-    return _with_reason(_("Failed at %(step)s") % {"step": formatting.name(step)}, text)
+    where = _("Failed at %(step)s") % {"step": formatting.name(step)}
+    if failed > 1:
+        more = ngettext("%(n)s other task", "%(n)s other tasks", failed - 1) % {"n": f"{failed - 1:,}"}
+        where = _("%(where)s and %(more)s") % {"where": where, "more": more}
+    return _with_reason(where, text)
 
 
 def _with_reason(text: str, reason: str) -> str:

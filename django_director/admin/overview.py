@@ -25,11 +25,11 @@ from django_director.exceptions import InvalidSettings
 from django_director.models import Run, Task, Workflow
 from django_director.models.querysets import RunQuerySet
 from django_director.models.users import User
-from django_director.presentation import causes, durations, hours, visible_errors
+from django_director.presentation import causes, durations, hours, served_queues, visible_errors
 from django_director.presentation.causes import Cause
 from django_director.presentation.durations import Usual
 from django_director.presentation.summaries import task_counts
-from django_director.status import TASK_FINISHED
+from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import decisions, formatting, vital_signs
 from .bars import draw_hours
@@ -83,11 +83,10 @@ class Overview:
             "live_address": self._address("overview"),
             "here": reverse("admin:app_list", args=("django_director",), current_app=self.site),
             "poll": POLL,
-            "mark": icon("success" if not failures and not signs.problems else "failed"),
             "running_address": self._list(status__exact="running"),
             "zone": formatting.zone(),
-            "headline": _headline(len(failures), len(signs.problems)),
-            "is_well": not failures and not signs.problems,
+            **_verdict(len(failures), signs),
+            "repaired": self._repaired(),
             **self._failed(failures, usual),
             "asked": self._asked(),
             "running": self._running(active[:RUNNING_SHOWN], usual),
@@ -130,6 +129,11 @@ class Overview:
             "retry_page": self._address("run_many_retry"),
         }
 
+    def _repaired(self) -> int:
+        """Return how many runs have succeeded after a retry within the last day, at most a thousand."""
+        ended = self._runs().succeeded().roots().filter(finished_at__gte=stored(self.now - CAUSE_PERIOD))
+        return int(ended.filter(generation__gt=0).order_by()[: causes.SAMPLE].count())
+
     def _asked(self) -> list[dict[str, Any]]:
         tasks = decisions.open_approvals(self.user)[:ASKED_SHOWN]
         return [{**decisions.describe_asked(task), "since": formatting.when(task.asked_at)} for task in tasks]
@@ -157,10 +161,19 @@ class Overview:
         )
 
     def _messages(self, runs: Sequence[Run]) -> dict[Any, str]:
-        """Return what a running task of each run reports. It takes one query, without runs none."""
+        """Return what a running task of each run reports, or what the run waits for, in two queries at most."""
         if not runs:
             return {}
         by_run = {run.pk: run for run in runs}
+        found = self._reports(by_run)
+        if rest := [pk for pk in by_run if pk not in found]:
+            waiting = Task.objects.filter(run__in=rest).active().exclude(status=TaskStatus.PENDING).order_by()
+            columns = ("run_id", "step", "map_index", "is_hook", "status", "asked_at", "name", "queue")
+            for task in waiting.only(*columns)[: 10 * RUNNING_SHOWN]:
+                found.setdefault(task.run_id, _waiting_text(task))
+        return found
+
+    def _reports(self, by_run: dict[Any, Run]) -> dict[Any, str]:
         tasks = Task.objects.all_running().filter(run__in=list(by_run)).order_by("-started_at")
         found = {}
         for task in tasks.only("run_id", "step", "map_index", "is_hook", "progress")[: 10 * RUNNING_SHOWN]:
@@ -176,6 +189,15 @@ class Overview:
         return formatting.address(page, *args, site=self.site)
 
 
+def _waiting_text(task: Task) -> str:
+    label = formatting.name(task.label)
+    if task.status == TaskStatus.QUEUED:
+        queue = formatting.name(served_queues.of_task(task))
+        return _("%(step)s waits in queue %(queue)s") % {"step": label, "queue": queue}
+    text = _("%(step)s waits for approval") if task.asked_at is not None else _("%(step)s waits")
+    return text % {"step": label}
+
+
 def _progress_text(task: Task, progress: dict[str, Any] | None) -> str:
     label = formatting.name(task.label)
     if progress is None:
@@ -184,9 +206,22 @@ def _progress_text(task: Task, progress: dict[str, Any] | None) -> str:
     return f"{label}: {progress['done']:,}{total} {progress.get('message') or ''}".strip()
 
 
-def _headline(failed: int, problems: int) -> str:
-    """Return the sentence that tells whether all is well."""
+def _verdict(failed: int, signs: vital_signs.VitalSigns) -> dict[str, Any]:
+    headline = _headline(failed, len(signs.problems), signs.unserved)
+    is_well = not (failed or signs.problems or signs.unserved)
+    return {
+        "headline": headline or _("All is well: nothing has failed in the last 24 hours."),
+        "is_well": is_well,
+        "mark": icon("success" if is_well else "failed"),
+    }
+
+
+def _headline(failed: int, problems: int, unserved: int) -> str:
+    """Return the sentence that tells what is wrong; empty if all is well."""
     parts = []
+    if unserved:
+        text = ngettext("%(n)s queue is served by no worker", "%(n)s queues are served by no worker", unserved)
+        parts.append(text % {"n": unserved})
     if problems:
         text = ngettext("%(n)s thing needs attention", "%(n)s things need attention", problems)
         parts.append(text % {"n": problems})
@@ -195,7 +230,7 @@ def _headline(failed: int, problems: int) -> str:
             "%(n)s run has failed in the last 24 hours", "%(n)s runs have failed in the last 24 hours", failed
         )
         parts.append(text % {"n": f"{failed:,}"})
-    return "; ".join(parts) + "." if parts else _("All is well: nothing has failed in the last 24 hours.")
+    return "; ".join(parts) + "." if parts else ""
 
 
 def for_request(request: HttpRequest, site: str) -> dict[str, Any] | None:

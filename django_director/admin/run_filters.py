@@ -101,7 +101,12 @@ class CauseFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
         key = request.GET.get(self.parameter_name)
-        return [(key, key)] if key else []
+        return [(key, self._name(request, model_admin.get_queryset(request), key))] if key else []
+
+    def _name(self, request: HttpRequest, runs: QuerySet[Run], key: str) -> str:
+        """Return the cause in words; the key if no run has failed of it."""
+        found = next((cause for cause in find_causes(request, runs) if cause.key == key), None)
+        return key if found is None else ": ".join(filter(None, (found.step, found.error)))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         key = self.value()
@@ -110,10 +115,15 @@ class CauseFilter(admin.SimpleListFilter):
 
 def runs_of_cause(request: HttpRequest, runs: QuerySet[Run], key: str) -> list[UUID]:
     """Return the ids of the runs among ``runs`` that have failed of this cause within the last day."""
+    found = find_causes(request, runs)
+    return [failure.pk for cause in found if cause.key == key for failure in cause.failures]
+
+
+def find_causes(request: HttpRequest, runs: QuerySet[Run]) -> list[causes.Cause]:
+    """Return the causes of which runs among ``runs`` have failed within the last day. It takes one query."""
     since = stored(timezone.now() - CAUSE_PERIOD)
     failures = causes.read_failures(cast(RunQuerySet, runs), since)
-    found = causes.group(failures, SeesPayload(request.user))
-    return [failure.pk for cause in found if cause.key == key for failure in cause.failures]
+    return causes.group(failures, SeesPayload(request.user))
 
 
 class SeesPayload:

@@ -119,7 +119,13 @@ class RunState:
             for place, status, _, is_hook in self._statuses:
                 if status in TASK_ACTIVE and status != TaskStatus.PENDING and not is_hook:
                     steps.setdefault(status, []).append(self.run.version.graph.node(place).step.id)
-        return headline.of_run(self.run, self.error, steps)
+        maps = self.run.version.graph.maps
+        failed = sum(
+            1
+            for place, status, _, is_hook in self._statuses
+            if status == TaskStatus.FAILED and not is_hook and place not in maps
+        )
+        return headline.of_run(self.run, self.error, steps, failed)
 
     @property
     def progress(self) -> tuple[int, int]:

@@ -29,6 +29,8 @@ class VitalSigns:
     """What is wrong, each with what a person can do about it."""
     facts: Sequence[str]
     queues: Sequence[dict[str, Any]]
+    unserved: int
+    """In how many queues tasks wait that no worker serves, although not yet for so long that it is a problem."""
     schedules: Sequence[dict[str, Any]]
     """The schedules that are due next."""
 
@@ -37,11 +39,25 @@ def read(*, with_names: bool) -> VitalSigns:
     """Read the signs of life. The names of schedules contain those of workflows: ``with_names`` shows them."""
     found = health.read_health(with_names=with_names, broker_seconds=BROKER_SECONDS)
     return VitalSigns(
-        problems=[text[:1].upper() + text[1:] for text in found["problems"]],
+        problems=[*_dead(found), *(text[:1].upper() + text[1:] for text in found["problems"])],
+        unserved=sum(not queue["is_served"] and not health.is_unserved(queue) for queue in found["queues"]),
         facts=list(_facts(found)),
         queues=[_queue(queue) for queue in found["queues"]],
         schedules=[_schedule(each) for each in upcoming.find_next(NEXT_SHOWN)] if with_names else [],
     )
+
+
+def _dead(found: health.Json) -> Iterator[str]:
+    """Yield that no worker is alive, with who was the last."""
+    workers = found["workers"]
+    if not found["database"] or not all(map(health.is_silent, workers)):
+        return
+    if not workers:
+        yield _("No worker is alive: start one: celery -A … worker")
+        return
+    last = min(workers, key=lambda worker: worker["seconds"])
+    text = _("No worker is alive: the last, %(name)s, was seen %(time)s ago. Start one: celery -A … worker")
+    yield text % {"name": formatting.name(last["name"]), "time": formatting.roughly(last["seconds"])}
 
 
 def _facts(found: health.Json) -> Iterator[str]:

@@ -283,5 +283,5 @@ def _verdict(found: reliability.Reliability) -> tuple[str, str]:
     if found.failing:
         text = ngettext("The last run has failed.", "The last %(n)s runs have failed.", found.failing)
         return "failed", text % {"n": found.failing}
-    text = _("The last run succeeded; of the last %(n)s, %(rate)s %% did.")
+    text = _("The last run succeeded; of the last %(n)s, %(rate)s %% did so without a retry.")
     return "success", text % {"n": found.finished, "rate": found.rate}

@@ -47,7 +47,7 @@ def read_health(*, with_names: bool = True, broker_seconds: float = 0.0) -> Json
         found["problems"].append(_database_problem(error))
     else:
         found["problems"] += _supervisor_problems(found["supervisor"])
-        found["problems"] += map(_queue_problem, filter(_is_unserved, found["queues"]))
+        found["problems"] += map(_queue_problem, filter(is_unserved, found["queues"]))
     if not found["broker"]:
         found["problems"].append("the broker does not answer: queued tasks wait until it does")
     found["healthy"] = not found["problems"]
@@ -120,7 +120,7 @@ def _since(backlog: Backlog) -> Json:
     return {"queued_at": iso(backlog.since), "seconds": round(backlog.seconds, 1)}
 
 
-def _is_unserved(queue: Json) -> bool:
+def is_unserved(queue: Json) -> bool:
     """Whether tasks wait in a queue without a worker for so long that people should know."""
     return not queue["is_served"] and queue["seconds"] > served_queues.UNSERVED_SECONDS
 

@@ -18,6 +18,7 @@ class Reliability:
     finished: int
     """How many of them have an outcome."""
     succeeded: int
+    """How many were a success without a retry."""
     failing: int
     """How many have failed in a row up to the newest; canceled runs are passed over."""
     failing_since: datetime | None
@@ -29,7 +30,7 @@ class Reliability:
 
     @property
     def rate(self) -> int | None:
-        """The share of successes in percent; ``None`` without a finished run."""
+        """The share of successes without a retry, in percent; ``None`` without a finished run."""
         return round(100 * self.succeeded / self.finished) if self.finished else None
 
 
@@ -45,7 +46,7 @@ def of_runs(runs: Sequence[Run]) -> Reliability:
     seconds = [run.duration for run in good if run.duration is not None]
     return Reliability(
         finished=len(ended),
-        succeeded=len(good),
+        succeeded=sum(run.generation == 0 for run in good),
         failing=len(failing),
         failing_since=failing[-1].finished_at if failing else None,
         last_success=good[0].finished_at if good else None,

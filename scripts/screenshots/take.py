@@ -5,8 +5,8 @@ python -m scripts.screenshots.take [FOLDER]
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,4 +102,6 @@ def _photograph(site: str, pages: list[tuple[str, str]], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "var/screenshots"))
+    parser = argparse.ArgumentParser(description="Take pictures of the admin's pages.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("var/screenshots"))
+    main(parser.parse_args().folder)

@@ -121,6 +121,47 @@ def test_a_running_run_tells_what_it_does_and_whether_it_is_late(operator):
     assert ">late<" in page
 
 
+def test_a_run_that_waits_tells_for_what(operator):
+    waiting()
+    run = factories.make_run(order(), tasks={"FETCH": "queued"})
+    Task.objects.filter(run=run, step="FETCH").update(queue="heavy")
+    page = overview(operator)
+    assert "SIGN waits for approval" in page
+    assert "FETCH waits in queue heavy" in page
+
+
+def test_a_queue_without_a_worker_is_told_at_once(operator):
+    well()
+    run = factories.make_run(order(), tasks={"FETCH": "queued"})
+    Task.objects.filter(run=run, step="FETCH").update(queue="heavy")
+    page = overview(operator)
+    assert "All is well" not in page
+    assert "1 queue is served by no worker" in page
+    assert "nobody serves it" in page
+
+
+def test_a_served_queue_names_its_workers(operator):
+    well()
+    factories.make_run(order(), tasks={"FETCH": "queued"})
+    assert "<bdi>celery@one</bdi>" in overview(operator)
+
+
+def test_no_worker_is_alive(operator):
+    well()
+    Worker.objects.update(seen_at=timezone.now() - timedelta(minutes=3))
+    page = overview(operator)
+    assert "No worker is alive: the last, celery@one, was seen 3 min ago." in page
+    Worker.objects.all().delete()
+    assert "No worker is alive: start one" in overview(operator)
+
+
+def test_what_was_retried_and_succeeded_is_told(operator):
+    well()
+    factories.make_run(order(), "success", generation=1)
+    page = overview(operator)
+    assert "1 run had failed, was retried and succeeded." in page
+
+
 def test_without_permission_for_payloads_no_text_of_the_code_is_shown(client_of):
     workflow = order()
     failed("STOCK: ValueError: card 4111", workflow)
@@ -182,7 +223,7 @@ def test_the_number_of_queries_does_not_grow(operator):
         factories.make_run(order(f"shop.N{number}"), tasks={"FETCH": "running"})
         waiting()
     assert count() == few
-    assert few <= 20
+    assert few <= 22
 
 
 def test_live_updates_are_the_overview_alone(operator):
