@@ -7,9 +7,13 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from django.apps import apps
+from django.db import OperationalError, connections
+from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from django_director.db.errors import is_locked
+from django_director.db.lock_limits import limited_transaction
 from django_director.models import Attempt, Run, Task
 from django_director.presentation import visible_errors
 from django_director.schedules.timings import aware
@@ -17,6 +21,7 @@ from django_director.status import TaskStatus
 
 from . import formatting
 
+HISTORY_SECONDS: Final = 1.0
 READ: Final = 500
 """How many rows of each kind are read, the newest first."""
 
@@ -65,9 +70,20 @@ def _of_people(run: Run) -> Iterator[Event]:
 
     kind = ContentType.objects.get_for_model(Run, for_concrete_model=False)
     lines = LogEntry.objects.filter(content_type=kind, object_id=str(run.pk)).select_related("user")
-    for line in lines.order_by("-action_time")[:READ]:
+    for line in _read(lines.order_by("-action_time")[:READ]):
         if (at := aware(line.action_time)) is not None:
             yield Event(at, line.get_change_message(), who=formatting.name(line.user.get_username()))
+
+
+def _read(lines: QuerySet[Any, Any]) -> list[Any]:
+    """Read lines of the history; none if another session has locked its table, for which a page must not wait."""
+    try:
+        with limited_transaction(connections[lines.db], HISTORY_SECONDS):
+            return list(lines)
+    except OperationalError as error:
+        if not is_locked(error):
+            raise
+        return []
 
 
 def _of_tasks(run: Run, *, sees_payload: bool) -> Iterator[Event]:

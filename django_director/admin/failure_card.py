@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import OuterRef, Subquery
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_director.access.authorization import is_allowed
+from django_director.common.times import stored
 from django_director.models import Run, Task, TaskLog
 from django_director.models.users import User
 from django_director.presentation import causes, visible_errors
 from django_director.status import RunStatus
 
 from . import formatting, operations
-from .run_filters import SeesPayload, stored
+from .run_filters import Sees
 
 READ: Final = 200
 """How many failed tasks of a run are read, the first to fail first."""
@@ -153,8 +153,8 @@ def _others(run: Run, user: User, *, sees_payload: bool) -> dict[str, Any]:
     step, error = causes.split(run.error, sees_payload=sees_payload)
     key = causes.key_of(step, error)
     same_workflow = Run.objects.filter(workflow=run.workflow_id)
-    failures = causes.read_failures(same_workflow, stored(timezone.now() - WITHIN))
-    same = [each for each in causes.group(failures, SeesPayload(user)) if each.key == key]
+    failures = causes.read_failures(same_workflow, stored(datetime.now(UTC) - WITHIN))
+    same = [each for each in causes.group(failures, Sees(user)) if each.key == key]
     number = sum(1 for each in same for failure in each.failures if failure.pk != run.pk)
     text = ngettext(
         "same error in %(n)s other run of the last 24 hours",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_director.common.times import aware
 from django_director.drawing.icons import icon
 from django_director.drawing.picture import shorten
 from django_director.masking.values import mask
@@ -125,7 +126,7 @@ def strip(runs: Sequence[Run], site: str) -> SafeString:
 
 def moment(value: datetime | None) -> str:
     """Return a time in the current time zone, to the second."""
-    return timezone.localtime(value).strftime("%Y-%m-%d %H:%M:%S") if value else NOTHING
+    return timezone.localtime(aware(value)).strftime("%Y-%m-%d %H:%M:%S") if value else NOTHING
 
 
 def zone() -> str:
@@ -140,8 +141,7 @@ def when(value: datetime | None) -> SafeString | str:
     """
     if value is None:
         return NOTHING
-    local = timezone.localtime(value) if timezone.is_aware(value) else value
-    now = timezone.localtime() if timezone.is_aware(value) else datetime.now()
+    local, now = timezone.localtime(aware(value)), timezone.localtime(datetime.now(UTC))
     seconds_ago = (now - local).total_seconds()
     text = _("%(time)s ago") if seconds_ago >= 0 else _("in %(time)s")
     clock = local.strftime("%H:%M" if local.date() == now.date() else "%Y-%m-%d %H:%M")
@@ -188,8 +188,8 @@ def elapsed(row: Run | Task) -> str:
     begun = counted_from(row)
     if row.duration is not None or begun is None or row.is_finished:
         return seconds(row.duration)
-    until = (row.paused_at if isinstance(row, Run) else None) or timezone.now()
-    return seconds((until - begun).total_seconds())
+    until = aware(row.paused_at if isinstance(row, Run) else None) or datetime.now(UTC)
+    return seconds((until - aware(begun)).total_seconds())
 
 
 def counted_from(row: Run | Task) -> datetime | None:

@@ -60,7 +60,7 @@ def as_text(run: Run) -> Iterator[str]:
     """Yield the whole log of a run, task by task, each line with the name of its task, for a download."""
     for log in _logs(run).order_by("pk").iterator():
         for line in log.text.splitlines():
-            yield f"{log.task.label}#{log.attempt} {line}\n"
+            yield f"{log.task.label}#{log.attempt} {formatting.readable(line)}\n"
 
 
 def _logs(run: Run) -> Any:

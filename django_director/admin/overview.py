@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_director.access.authorization import allowed_rows, is_allowed
+from django_director.common.times import aware, stored
 from django_director.conf import director
 from django_director.drawing.icons import icon
 from django_director.exceptions import InvalidSettings
@@ -33,7 +34,7 @@ from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import decisions, formatting, vital_signs
 from .bars import draw_hours
-from .run_filters import CAUSE_PERIOD, SeesPayload, stored
+from .run_filters import CAUSE_PERIOD, Sees
 
 FAILED_HOURS: Final = 24
 """The overview shows what has failed within so many hours."""
@@ -67,8 +68,9 @@ class Overview:
     def __init__(self, request: HttpRequest, site: str) -> None:
         self.user: User = request.user
         self.site = site
-        self.now = timezone.now()
-        self._sees_payload = SeesPayload(self.user)
+        self.now = datetime.now(UTC)
+        self._sees_payload = Sees(self.user)
+        self._sees_tasks = Sees(self.user, "view_task")
 
     def context(self) -> dict[str, Any]:
         """Return what the template needs."""
@@ -135,7 +137,8 @@ class Overview:
         return int(ended.filter(generation__gt=0).order_by()[: causes.SAMPLE].count())
 
     def _asked(self) -> list[dict[str, Any]]:
-        tasks = decisions.open_approvals(self.user)[:ASKED_SHOWN]
+        asked = decisions.open_approvals(self.user)
+        tasks = [task for task in asked if self._sees_tasks(task.run.workflow_id)][:ASKED_SHOWN]
         return [{**decisions.describe_asked(task), "since": formatting.when(task.asked_at)} for task in tasks]
 
     def _running(self, runs: Sequence[Run], usual: dict[int, Usual]) -> list[Running]:
@@ -148,7 +151,7 @@ class Overview:
     def _describe(self, run: Run, counts: dict[str, int], message: str, usual: Usual | None) -> Running:
         finished, total = formatting.progress(counts, TASK_FINISHED)
         begun = formatting.counted_from(run)
-        taken = (self.now - begun).total_seconds() if begun else 0.0
+        taken = (self.now - aware(begun)).total_seconds() if begun else 0.0
         return Running(
             run=run,
             badge=formatting.badge(run.shown_status),
@@ -162,9 +165,9 @@ class Overview:
 
     def _messages(self, runs: Sequence[Run]) -> dict[Any, str]:
         """Return what a running task of each run reports, or what the run waits for, in two queries at most."""
-        if not runs:
+        by_run = {run.pk: run for run in runs if self._sees_tasks(run.workflow_id)}
+        if not by_run:
             return {}
-        by_run = {run.pk: run for run in runs}
         found = self._reports(by_run)
         if rest := [pk for pk in by_run if pk not in found]:
             waiting = Task.objects.filter(run__in=rest).active().exclude(status=TaskStatus.PENDING).order_by()

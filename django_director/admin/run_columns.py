@@ -22,7 +22,7 @@ from django_director.status import TASK_FINISHED, TaskStatus
 from . import formatting
 from .bars import draw_segments
 from .base import BoundedPaginator, SafeList
-from .run_filters import SeesPayload
+from .run_filters import Sees
 
 COMMENT_SHOWN: Final = 60
 WITH_PLACE: Final = '{} <span class="director-quiet">{}</span>'
@@ -61,7 +61,7 @@ class RunList(SafeList):
         counts, places = task_counts(runs), pending_reasons.of_runs(runs)
         asking = open_approvals.count_by_run([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         usual = durations.of_workflows({run.workflow_id for run in runs})
-        sees_payload = SeesPayload(request.user)
+        sees_payload = Sees(request.user)
         for run in runs:
             run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
             run.usual = usual.get(run.workflow_id)

@@ -7,15 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_director.access.authorization import is_allowed
+from django_director.common.times import stored
 from django_director.conf import director
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
@@ -86,9 +85,12 @@ class EndedFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        span = _span(self.value() or "")
-        if span is None:
+        if not (value := self.value()):
             return queryset
+        span = _span(value)
+        if span is None:
+            # As with other filters: what nothing can match matches nothing.
+            return queryset.none()
         first, end = map(stored, span)
         return queryset.filter(finished_at__gte=first, finished_at__lt=end)
 
@@ -121,21 +123,22 @@ def runs_of_cause(request: HttpRequest, runs: QuerySet[Run], key: str) -> list[U
 
 def find_causes(request: HttpRequest, runs: QuerySet[Run]) -> list[causes.Cause]:
     """Return the causes of which runs among ``runs`` have failed within the last day. It takes one query."""
-    since = stored(timezone.now() - CAUSE_PERIOD)
+    since = stored(datetime.now(UTC) - CAUSE_PERIOD)
     failures = causes.read_failures(cast(RunQuerySet, runs), since)
-    return causes.group(failures, SeesPayload(request.user))
+    return causes.group(failures, Sees(request.user))
 
 
-class SeesPayload:
-    """Tells whether a user may see the payloads of a workflow, given by its id; each is asked for once."""
+class Sees:
+    """Tells whether a user may do ``action`` with a workflow, given by its id; each is asked for once."""
 
-    def __init__(self, user: Any) -> None:
+    def __init__(self, user: Any, action: str = "view_payload") -> None:
         self._user = user
+        self._action = action
         self._known: dict[int, bool] = {}
 
     def __call__(self, workflow: int) -> bool:
         if workflow not in self._known:
-            self._known[workflow] = is_allowed(self._user, "view_payload", self._workflow(workflow))
+            self._known[workflow] = is_allowed(self._user, self._action, self._workflow(workflow))
         return self._known[workflow]
 
     def _workflow(self, pk: int) -> Workflow | None:
@@ -144,16 +147,11 @@ class SeesPayload:
 
 
 def _span(text: str) -> tuple[datetime, datetime] | None:
-    now = timezone.now()
+    now = datetime.now(UTC)
     if text in PERIODS:
         return now - PERIODS[text], now
     try:
         start = datetime.strptime(text, HOUR).replace(tzinfo=UTC)
-    except ValueError:
+        return start, start + timedelta(hours=1)
+    except (ValueError, OverflowError):
         return None
-    return start, start + timedelta(hours=1)
-
-
-def stored(moment: datetime) -> datetime:
-    """Return a time in the form that the database takes: without a time zone if ``USE_TZ`` is off."""
-    return moment if settings.USE_TZ or timezone.is_naive(moment) else timezone.make_naive(moment)

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from django_director.common.times import aware
 from django_director.drawing.gallery import picture_of
 from django_director.drawing.icons import PATHS
 from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
@@ -63,7 +64,7 @@ class Row:
             # The page counts the duration of a running task itself: here it would make each answer differ.
             "duration": self.duration if self.since is None else "",
             "since": self.since,
-            "error": self.error,
+            "error": formatting.readable(self.error),
             "child": self.child,
         }
 
@@ -200,7 +201,7 @@ class RunState:
             "progress": f"{finished:,} / {total:,}",
             "duration": "" if since(self.run) else formatting.elapsed(self.run),
             "since": since(self.run),
-            "error": self.error,
+            "error": formatting.readable(self.error),
             "waiting": str(self.waiting or ""),
             "is_live": self.is_live,
             "poll": self.poll,
@@ -223,7 +224,7 @@ def since(row: Run | Task) -> int | None:
     begun = formatting.counted_from(row)
     if begun is None or row.is_finished or (isinstance(row, Run) and row.paused_at is not None):
         return None
-    return int(begun.timestamp())
+    return int(aware(begun).timestamp())
 
 
 def etag(data: dict[str, Any]) -> str:

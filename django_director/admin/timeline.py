@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -77,7 +76,7 @@ class Scale:
 def context(run: Run, address: Callable[[UUID], str]) -> dict[str, Any]:
     """Return what the template needs. It takes two queries; ``address`` gives that of a task's page."""
     bars = read_bars(run)
-    now = timezone.now()
+    now = datetime.now(UTC)
     return {
         "timeline": draw(bars[:ROWS], now, address) if bars else "",
         "is_cut": len(bars) > ROWS,

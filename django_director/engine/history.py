@@ -9,17 +9,20 @@ operation.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.db import connections, router
+from django.db import OperationalError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from django_director.conf import director
-from django_director.db.lock_limits import hold_keys, limited_transaction
+from django_director.db.errors import is_locked
+from django_director.db.lock_limits import LEAST_SECONDS, hold_keys, limited_transaction
 from django_director.db.transactions import after_commit
 from django_director.models import Run, Task
 from django_director.models.users import User
@@ -46,6 +49,8 @@ PAST: Final = {
 
 LINE_SECONDS: Final = 1.0
 """How many seconds a line waits for each lock. What it tells of is done, so nobody is to wait long for it."""
+LOCKED_SECONDS: Final = 15.0
+"""For how many seconds lines hardly wait after one has waited in vain."""
 
 
 def line(verb: str, via: str = "", of: Model | None = None) -> str:
@@ -87,13 +92,15 @@ def _write(user: AbstractBaseUser, lines: list[tuple[Model, str]]) -> None:
 
     database = connections[router.db_for_write(LogEntry)]
     try:
-        with limited_transaction(database, LINE_SECONDS):
+        with limited_transaction(database, _seconds()):
             for row, message in lines if _can_refer(database, user, lines) else ():
                 LogEntry.objects.log_actions(
                     user_id=user.pk, queryset=[row], action_flag=CHANGE, change_message=message
                 )
     # A receiver of the project may raise anything.
     except Exception as error:
+        if isinstance(error, OperationalError) and is_locked(error):
+            _locked.note()
         logger.warning(
             "“%s” by %s was done, but can't be written into Django's history: %s",
             lines[0][1],
@@ -101,6 +108,24 @@ def _write(user: AbstractBaseUser, lines: list[tuple[Model, str]]) -> None:
             str(error).strip(),
             extra={"action": "history"},
         )
+
+
+class _Locked:
+    """When this process has last waited in vain for the tables of the history."""
+
+    def __init__(self) -> None:
+        self.until = -math.inf
+
+    def note(self) -> None:
+        self.until = time.monotonic() + LOCKED_SECONDS
+
+
+_locked: Final = _Locked()
+
+
+def _seconds() -> float:
+    """Return how long a line waits for locks: an operation on many runs must not wait the whole time for each."""
+    return LEAST_SECONDS if time.monotonic() < _locked.until else LINE_SECONDS
 
 
 def _can_refer(database: BaseDatabaseWrapper, user: AbstractBaseUser, lines: list[tuple[Model, str]]) -> bool:

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.conf import settings
-from django.utils import timezone
-
+from django_director.common.times import stored
 from django_director.conf import director
 from django_director.engine import start
 from django_director.models import Run, Workflow
@@ -111,7 +109,8 @@ def _newest(schedule: str, entry: Periodic) -> datetime | None:
     found = runs.values_list("scheduled_for", "sent_at").first()
     if found is None:
         return None
-    return aware((found[1] if entry.timing.interval else None) or found[0])
+    moment: datetime = (found[1] if entry.timing.interval else None) or found[0]
+    return aware(moment)
 
 
 def _is_covered(firing: Firing) -> bool:
@@ -150,7 +149,7 @@ def _previous_sending(firing: Firing, interval: timedelta) -> datetime | None:
 
 def _latest(firing: Firing, until: datetime) -> tuple[datetime | None, datetime | None] | None:
     """Return when the message of the schedule's last run up to ``until`` was sent, and the slot of that run."""
-    runs = Run.objects.filter(schedule=firing.schedule, scheduled_for__lte=_stored(until)).order_by(
+    runs = Run.objects.filter(schedule=firing.schedule, scheduled_for__lte=stored(until)).order_by(
         "-scheduled_for"
     )
     found = runs.values_list("sent_at", "scheduled_for").first()
@@ -164,12 +163,7 @@ def _start(firing: Firing, name: str, payload: object, slot: datetime, sent: dat
         payload,
         trigger=Trigger.SCHEDULE,
         schedule=firing.schedule,
-        scheduled_for=_stored(slot),
-        sent_at=_stored(sent),
+        scheduled_for=stored(slot),
+        sent_at=stored(sent),
     )
     return run if run.created else None
-
-
-def _stored(moment: datetime) -> datetime:
-    """Return a time in the form that the database takes: without a time zone if ``USE_TZ`` is off."""
-    return moment if settings.USE_TZ else timezone.make_naive(moment)

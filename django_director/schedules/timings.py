@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from celery import schedules
-from django.utils import timezone
+
+from django_director.common.times import aware as aware
 
 from . import slots
 
@@ -147,11 +148,6 @@ def next_run_at(row: PeriodicRow, now: datetime) -> datetime | None:
         return slots.next_due(timing.cron, earliest - timedelta(microseconds=1), timing.zone)
     last = aware(row.last_run_at or row.date_changed)
     return slots.next_of_interval(earliest, timing.interval or _SUN, last or now)
-
-
-def aware(moment: datetime | None) -> datetime | None:
-    """Return a stored time with its time zone, which is missing with ``USE_TZ = False``."""
-    return timezone.make_aware(moment) if moment is not None and timezone.is_naive(moment) else moment
 
 
 def _cron(schedule: CronSchedule) -> slots.Cron:

@@ -226,6 +226,15 @@ def test_no_column_of_a_list_is_a_raw_field_that_may_be_hidden():
         assert not columns & hidden
 
 
+@pytest.mark.parametrize("ended", ["zzz", "9999-12-31T23", "999999999999h", "0000-00-00T00", "\x00"])
+def test_a_wrong_time_matches_nothing(ended, operator):
+    factories.make_run(order(), "failed")
+    response = operator.get(address("run_changelist"), {"ended": ended}, follow=True)
+    assert response.status_code == 200
+    if "\x00" not in ended:
+        assert list(response.context["cl"].result_list) == []
+
+
 def test_filters_stand_above_the_list_and_say_what_is_chosen(operator):
     factories.make_run(order(), "failed")
     page = text(operator.get(address("run_changelist"), {"status__exact": "failed"}))

@@ -175,6 +175,16 @@ def test_without_permission_for_payloads_no_text_of_the_code_is_shown(client_of)
     assert "Retry…" not in page
 
 
+def test_without_permission_for_tasks_no_step_that_runs_is_named(client_of):
+    run = factories.make_run(order(), tasks={"FETCH": "running"})
+    Task.objects.filter(run=run, step="FETCH").update(progress={"done": 1, "total": 3, "message": ""})
+    waiting()
+    page = overview(client_of("view_workflow", "view_run", "view_payload", "approve_task"))
+    assert "Running now" in page
+    for step in ("FETCH", "SIGN"):
+        assert step not in page
+
+
 def test_those_who_may_see_no_runs_see_the_list_of_models_only(client_of):
     failed("STOCK: ValueError: x")
     page = overview(client_of("view_workflow"))

@@ -41,6 +41,13 @@ from . import driver
 
 pytestmark = pytest.mark.django_db
 
+
+@pytest.fixture(autouse=True)
+def nobody_listens(monkeypatch):
+    """Results are committed together only if nobody listens to `task_success`, as `tests.testapp.acme` does."""
+    monkeypatch.setattr(signals.task_success, "receivers", [])
+
+
 Body = Callable[..., Any]
 _names = itertools.count()
 
