@@ -174,6 +174,7 @@ def _last_success(run: Run) -> dict[str, Any]:
         "text": text % {"number": found.version.number},
         "run": found,
         "when": formatting.when(found.finished_at),
+        "number": found.version.number,
     }
 
 

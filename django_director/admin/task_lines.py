@@ -15,7 +15,7 @@ from .decisions import prompt
 
 def _waiting_text(task: Task) -> str:
     """Return what a task waits for; empty if it does not wait for a person or a time."""
-    if task.status != TaskStatus.WAITING:
+    if task.status != TaskStatus.WAITING or is_to_be_tried_again(task):
         return ""
     parts = [task.reason] if task.reason else []
     until = task.deadline_at or task.not_before
@@ -31,7 +31,24 @@ def explain_status(task: Task, *, sees_payload: bool) -> str:
     error = visible_errors.of_task(task.error, sees_payload=sees_payload)
     reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
     text = _waiting_text(task) or error or reason
+    if is_to_be_tried_again(task):
+        text = f"{_retry_text(task)} {text}"
     return formatting.error_line("; ".join(filter(None, [_queued_text(task), text])))
+
+
+def is_to_be_tried_again(task: Task) -> bool:
+    """Whether an attempt has failed and the task waits for the time of the next one."""
+    return task.status == TaskStatus.WAITING and task.not_before is not None and task.failures > 0
+
+
+def _retry_text(task: Task) -> str:
+    """Return which attempt comes next, and when."""
+    policy = getattr(task.run.version.graph.node(task.position), "retry", None)
+    number = f"{task.attempt + 1:,}" + (f" / {policy.max + 1:,}" if policy is not None else "")
+    return _("attempt %(number)s at %(moment)s, after") % {
+        "number": number,
+        "moment": formatting.moment(task.not_before),
+    }
 
 
 def _queued_text(task: Task) -> str:
@@ -55,6 +72,7 @@ def count_items(task: Task) -> str:
 
 
 def badge(task: Task) -> SafeString:
-    """Return the status of a task as a badge, which also says whether the task waits for approval."""
+    """Return the status of a task as a badge, which also says if it waits for approval or to be tried again."""
     label = _("waiting for approval") if task.asked_at is not None else ""
+    label = _("waiting to be tried again") if is_to_be_tried_again(task) else label
     return formatting.badge(task.status, label if task.status == TaskStatus.WAITING else "")

@@ -13,23 +13,19 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
-from django_director.drawing.gallery import picture_of
-from django_director.drawing.picture import faces
-from django_director.drawing.svg import render
 from django_director.exceptions import DirectorError, InvalidPayload
-from django_director.masking.source import mask_source
-from django_director.models import Run, Workflow, WorkflowVersion
+from django_director.models import Run, Workflow
 from django_director.presentation import reliability
 from django_director.presentation.actions import ACTIONS
 from django_director.schedules import descriptions
 from django_director.status import Trigger
 
-from . import formatting, grid
+from . import formatting, workflow_page
 from .base import VIA, ReadOnlyAdmin, SafeList
 from .payload_form import PayloadForm
 
@@ -39,10 +35,6 @@ if TYPE_CHECKING:
 START: Final = ACTIONS["start"]
 STRIP: Final = 20
 """How many last runs the list shows of each workflow."""
-RUNS_SHOWN: Final = 20
-STATISTICS: Final = 100
-"""From how many last runs the page of a workflow works out how reliable it is."""
-VERSIONS_SHOWN: Final = 20
 
 
 class WorkflowList(SafeList):
@@ -146,41 +138,12 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         return format_html('<a href="{}">{}</a>', self._run_address(workflow), _("Run…"))
 
     def page(self, request: HttpRequest, obj: Workflow) -> HttpResponse:
-        version = _chosen_version(request, obj)
+        version = workflow_page.chosen_version(request, obj)
         may_run = self.allows(request, START.asks_for(obj), obj) and START.is_possible(obj)
         sees_runs = self.allows(request, "view_run", obj)
-        context = {
-            "title": formatting.name(obj.name),
-            "subtitle": _("Workflow"),
-            "workflow": obj,
-            "version": version,
-            "description": version.graph.definition.description if version else "",
-            "graph": _graph(version) if version else "",
-            "source": formatting.limited(_source(version)) if version else None,
-            "updated": formatting.moment(obj.updated_at),
-            "versions": _versions(obj),
-            "schedules": _schedules(obj),
-            **(self._last_runs(obj, version) if sees_runs else {}),
-            "sees_runs": sees_runs,
-            "run_address": self._run_address(obj) if may_run else None,
-        }
+        context = workflow_page.context(request, obj, version, self.admin_site.name, sees_runs=sees_runs)
+        context["run_address"] = self._run_address(obj) if may_run else None
         return self.render(request, "workflow.html", context)
-
-    def _last_runs(self, workflow: Workflow, version: WorkflowVersion | None) -> dict[str, Any]:
-        runs = list(workflow.runs.for_listing().order_by("-pk")[:STATISTICS])
-        found = reliability.of_runs(runs)
-        return {
-            "runs": [_row(run) for run in runs[:RUNS_SHOWN]],
-            "grid": grid.draw(version.graph, runs, self.admin_site.name) if version else "",
-            "grid_is_cut": version is not None and len(version.graph.nodes) > grid.STEPS,
-            "found": found,
-            "verdict": _verdict(found),
-            "usual": formatting.seconds(found.usual_seconds),
-            "slow": formatting.seconds(found.slow_seconds),
-            "last_success": formatting.when(found.last_success),
-            "failing_since": formatting.when(found.failing_since),
-            "zone": formatting.zone(),
-        }
 
     def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         """Show on GET the form that starts a run, and start the run on POST."""
@@ -226,62 +189,3 @@ def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run |
     else:
         return run
     return None
-
-
-def _chosen_version(request: HttpRequest, workflow: Workflow) -> WorkflowVersion | None:
-    """Return the version that ``?version=`` names, or else the current one."""
-    number = request.GET.get("version", "")
-    if number.isdecimal() and len(number) < 10:
-        chosen = workflow.versions.filter(number=int(number)).first()
-        if chosen is not None:
-            return chosen
-    return workflow.current_version
-
-
-def _graph(version: WorkflowVersion) -> SafeString:
-    picture = picture_of(version.graph)
-    return render(
-        picture,
-        faces(picture, ()),
-        title=_("Tasks of %(workflow)s") % {"workflow": version.graph.definition.name},
-        summary=_("%(total)s tasks; the source below says the same in words.")
-        % {"total": len(version.graph.nodes)},
-        link=lambda box: None,
-    )
-
-
-def _source(version: WorkflowVersion) -> str:
-    return mask_source(version.source, version.graph.definition.schema)
-
-
-def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:
-    versions = workflow.versions.defer("definition", "source").order_by("-number")[:VERSIONS_SHOWN]
-    return [(version, formatting.moment(version.created_at)) for version in versions]
-
-
-def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
-    return [
-        {**timing, "text": formatting.timing(timing), "next_run": formatting.moment(timing["next_run_at"])}
-        for timing in descriptions.describe_many([workflow])[workflow.pk]
-    ]
-
-
-def _row(run: Run) -> tuple[Run, str, SafeString, str, str]:
-    return (
-        run,
-        formatting.short_id(run.pk),
-        formatting.badge(run.shown_status),
-        formatting.moment(run.started_at),
-        formatting.elapsed(run),
-    )
-
-
-def _verdict(found: reliability.Reliability) -> tuple[str, str]:
-    """Return the status and the sentence with which the page of a workflow begins."""
-    if not found.finished:
-        return "none", _("It has not ended a run yet.")
-    if found.failing:
-        text = ngettext("The last run has failed.", "The last %(n)s runs have failed.", found.failing)
-        return "failed", text % {"n": found.failing}
-    text = _("The last run succeeded; of the last %(n)s, %(rate)s %% did so without a retry.")
-    return "success", text % {"n": found.finished, "rate": found.rate}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django_director.models import Workflow
@@ -19,12 +19,12 @@ def describe(workflow: Workflow) -> list[Json]:
     return describe_many([workflow])[workflow.pk]
 
 
-def describe_many(workflows: Iterable[Workflow]) -> dict[Any, list[Json]]:
+def describe_many(workflows: Iterable[Workflow], times: int = 0) -> dict[Any, list[Json]]:
     """Return the schedules of workflows, by the workflow's id. It takes one query.
 
     Each schedule is ``{name, kind, value, timezone, enabled, next_run_at}``. Schedules that were made by hand are
     included. ``value`` is text: the seconds of an interval, or the five fields of a crontab. ``next_run_at`` is an
-    aware time or ``None``.
+    aware time or ``None``. With ``times`` there is also ``next_times``, so many times at which it is due next.
     """
     listed = list(workflows)
     by_name = {workflow.name: workflow.pk for workflow in listed}
@@ -32,7 +32,19 @@ def describe_many(workflows: Iterable[Workflow]) -> dict[Any, list[Json]]:
     for row in periodic_tasks().filter(task=TASK).order_by("name") if listed and is_installed() else ():
         pk = by_name.get(workflow_of(row) or "")
         if pk is not None:
-            found[pk].append(_as_json(row))
+            found[pk].append(_as_json(row) | ({"next_times": _next_times(row, times)} if times else {}))
+    return found
+
+
+def _next_times(row: PeriodicRow, number: int) -> list[datetime]:
+    found: list[datetime] = []
+    after = datetime.now(UTC)
+    while row.enabled and len(found) < number and (due := next_run_at(row, after)) is not None:
+        if found and due <= found[-1]:
+            # A schedule that is due once.
+            break
+        found.append(due)
+        after = due + timedelta(seconds=1)
     return found
 
 

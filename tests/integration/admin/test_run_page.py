@@ -6,6 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_director import engine
+from django_director.definitions import Retry
 from django_director.models import Run
 from django_director.status import TaskStatus
 from tests import factories
@@ -254,3 +255,18 @@ def test_the_duration_of_a_paused_run_stands_still(operator):
     page = text(page_of(operator, run))
     assert "30 min 00 s" in page
     assert 'data-field="duration" data-since' not in page
+
+
+def test_a_task_that_waits_to_be_tried_again_says_which_attempt_comes_when_and_why(operator, viewer):
+    policy = Retry(max=3, delay=60)
+    workflow = factories.make_workflow(factories.definition("a.B", factories.step("A", retry=policy)))
+    run = factories.make_run(workflow)
+    at = timezone.now() + timedelta(minutes=1)
+    waits = {"status": TaskStatus.WAITING, "not_before": at, "failures": 1, "attempt": 1}
+    run.tasks.update(**waits, error="TimeoutError: card 4111")
+    shown = f"attempt 2 / 4 at {timezone.localtime(at):%Y-%m-%d %H:%M:%S}, after TimeoutError"
+    assert f"{shown}: card 4111" in text(page_of(operator, run))
+    page = text(page_of(viewer, run))
+    assert shown in page
+    assert "4111" not in page
+    assert "waiting to be tried again" in text(operator.get(address("task_changelist")))

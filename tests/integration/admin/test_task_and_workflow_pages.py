@@ -154,3 +154,24 @@ def test_the_source_of_a_workflow_hides_secrets(viewer):
     page = text(viewer.get(address("workflow_change", workflow.pk)))
     assert "s3cret" not in page
     assert "size: 7" in page
+
+
+def test_versions_are_compared(operator):
+    order(source="shop.ORDER:\n  tasks: [A]\n  password: 4111\n")
+    workflow = order(source="shop.ORDER:\n  tasks: [A, B]\n")
+    page = text(operator.get(address("workflow_change", workflow.pk), {"version": "2", "against": "1"}))
+    assert "Changes from version 1 to version 2" in page
+    assert "-  tasks: [A]" in page
+    assert "+  tasks: [A, B]" in page
+    for wrong in ("x", "9", "99999999999", "-1"):
+        response = operator.get(address("workflow_change", workflow.pk), {"against": wrong})
+        assert response.status_code == 200
+        assert "Changes from" not in text(response)
+
+
+def test_a_failed_run_leads_to_what_has_changed_since_the_last_success(operator):
+    factories.make_run(order(), "success")
+    run = factories.make_run(order(), "failed", {"STOCK": "failed"}, error="STOCK: E: x")
+    page = text(operator.get(address("run_change", run.pk)))
+    assert "last success with version 1" in page
+    assert "?version=2&amp;against=1#changes" in page

@@ -1,0 +1,154 @@
+"""The page of a workflow: its verdict, its graph, its schedules, its last runs, its source and its versions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from difflib import unified_diff
+from itertools import islice
+from typing import Any, Final
+
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_director.drawing.gallery import picture_of
+from django_director.drawing.picture import faces
+from django_director.drawing.svg import render
+from django_director.masking.source import mask_source
+from django_director.models import Run, Workflow, WorkflowVersion
+from django_director.presentation import reliability
+from django_director.schedules import descriptions
+
+from . import formatting, grid
+
+RUNS_SHOWN: Final = 20
+NEXT_TIMES: Final = 5
+"""How many times a page names at which a schedule is due next."""
+DIFF_LINES: Final = 2_000
+STATISTICS: Final = 100
+"""From how many last runs it is worked out how reliable a workflow is."""
+VERSIONS_SHOWN: Final = 20
+
+
+def context(
+    request: HttpRequest, workflow: Workflow, version: WorkflowVersion | None, site: str, *, sees_runs: bool
+) -> dict[str, Any]:
+    """Return what the template needs to show a version of a workflow."""
+    return {
+        "title": formatting.name(workflow.name),
+        "subtitle": _("Workflow"),
+        "workflow": workflow,
+        "version": version,
+        "description": version.graph.definition.description if version else "",
+        "graph": _graph(version) if version else "",
+        "source": formatting.limited(_source(version)) if version else None,
+        **_changes(request, workflow, version),
+        "updated": formatting.moment(workflow.updated_at),
+        "versions": _versions(workflow),
+        "schedules": _schedules(workflow),
+        "zone_name": formatting.zone(),
+        **(_last_runs(workflow, version, site) if sees_runs else {}),
+        "sees_runs": sees_runs,
+    }
+
+
+def chosen_version(request: HttpRequest, workflow: Workflow) -> WorkflowVersion | None:
+    """Return the version that ``?version=`` names, or else the current one."""
+    number = request.GET.get("version", "")
+    if number.isdecimal() and len(number) < 10:
+        chosen = workflow.versions.filter(number=int(number)).first()
+        if chosen is not None:
+            return chosen
+    return workflow.current_version
+
+
+def _last_runs(workflow: Workflow, version: WorkflowVersion | None, site: str) -> dict[str, Any]:
+    runs = list(workflow.runs.for_listing().order_by("-pk")[:STATISTICS])
+    found = reliability.of_runs(runs)
+    return {
+        "runs": [_row(run) for run in runs[:RUNS_SHOWN]],
+        "grid": grid.draw(version.graph, runs, site) if version else "",
+        "grid_is_cut": version is not None and len(version.graph.nodes) > grid.STEPS,
+        "found": found,
+        "verdict": _verdict(found),
+        "usual": formatting.seconds(found.usual_seconds),
+        "slow": formatting.seconds(found.slow_seconds),
+        "last_success": formatting.when(found.last_success),
+        "failing_since": formatting.when(found.failing_since),
+        "zone": formatting.zone(),
+    }
+
+
+def _graph(version: WorkflowVersion) -> SafeString:
+    picture = picture_of(version.graph)
+    return render(
+        picture,
+        faces(picture, ()),
+        title=_("Tasks of %(workflow)s") % {"workflow": version.graph.definition.name},
+        summary=_("%(total)s tasks; the source below says the same in words.")
+        % {"total": len(version.graph.nodes)},
+        link=lambda box: None,
+    )
+
+
+def _changes(request: HttpRequest, workflow: Workflow, version: WorkflowVersion | None) -> dict[str, Any]:
+    """Return how the source of ``version`` differs from that of the version that ``?against=`` names."""
+    number = request.GET.get("against", "")
+    if version is None or not number.isdecimal() or len(number) >= 10:
+        return {}
+    other = workflow.versions.filter(number=int(number)).first()
+    if other is None:
+        return {}
+    before, after = (_source(each).splitlines() for each in (other, version))
+    names = [_("version %(number)s") % {"number": each.number} for each in (other, version)]
+    lines = islice(unified_diff(before, after, names[0], names[1], lineterm=""), DIFF_LINES)
+    text = "\n".join(lines) or _("The sources are the same.")
+    return {"changes": formatting.limited(text), "against": other.number}
+
+
+def _source(version: WorkflowVersion) -> str:
+    return mask_source(version.source, version.graph.definition.schema)
+
+
+def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:
+    versions = workflow.versions.defer("definition", "source").order_by("-number")[:VERSIONS_SHOWN]
+    return [(version, formatting.moment(version.created_at)) for version in versions]
+
+
+def _in_utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%H:%M} UTC"
+
+
+def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
+    return [
+        {
+            **timing,
+            "text": formatting.timing(timing),
+            "next_times": [
+                (formatting.moment(due), f"{due.astimezone(UTC):%H:%M} UTC") for due in timing["next_times"]
+            ],
+        }
+        for timing in descriptions.describe_many([workflow], NEXT_TIMES)[workflow.pk]
+    ]
+
+
+def _row(run: Run) -> tuple[Run, str, SafeString, str, str]:
+    return (
+        run,
+        formatting.short_id(run.pk),
+        formatting.badge(run.shown_status),
+        formatting.moment(run.started_at),
+        formatting.elapsed(run),
+    )
+
+
+def _verdict(found: reliability.Reliability) -> tuple[str, str]:
+    """Return the status and the sentence with which the page of a workflow begins."""
+    if not found.finished:
+        return "none", _("It has not ended a run yet.")
+    if found.failing:
+        text = ngettext("The last run has failed.", "The last %(n)s runs have failed.", found.failing)
+        return "failed", text % {"n": found.failing}
+    text = _("The last run succeeded; of the last %(n)s, %(rate)s %% did so without a retry.")
+    return "success", text % {"n": found.finished, "rate": found.rate}
