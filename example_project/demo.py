@@ -138,6 +138,7 @@ def run_of(done: subprocess.CompletedProcess[str], expected: str) -> dict[str, A
 def when_hooks_have_ended(run_id: str) -> dict[str, Any]:
     """A finished run with its tasks. Nothing else waits for hooks: the outcome is there before they start."""
     from django_director.models import Run
+    from django_director.presentation import run_tasks
     from django_director.presentation.serializers import run_as_json
 
     run = Run.objects.get(pk=run_id)
@@ -146,7 +147,7 @@ def when_hooks_have_ended(run_id: str) -> dict[str, Any]:
         if time.monotonic() > deadline:
             raise Wrong(f"the hook of run {run_id} has not ended after {HOOKS_WITHIN} s")
         time.sleep(LOOK)
-    return run_as_json(run, with_payload=True, with_tasks=True)
+    return run_as_json(run, with_payload=True) | {"tasks": list(run_tasks.as_json(run, with_payload=True))}
 
 
 def show(run: dict[str, Any]) -> None:

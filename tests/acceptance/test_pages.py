@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from django_director import engine
 from django_director.models import Run, Task
+from django_director.presentation import causes
 from tests import factories
 from tests.asking import ask, asked
 from tests.integration.admin.pages import address, order
@@ -27,6 +28,7 @@ FLAGS = [
 ]
 POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'"
 PATIENCE = 20_000
+OVERVIEW = "/admin/django_director/"
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
 
@@ -140,7 +142,11 @@ def test_every_page_fits_its_window_under_a_strict_policy(width, scheme, open_pa
         address("workflow_change", workflow.pk),
         address("workflow_run", workflow.pk),
         address("run_changelist"),
+        address("run_changelist") + "?status__exact=failed&ended=24h",
         address("workflow_changelist"),
+        OVERVIEW,
+        *(f"{address('run_change', run.pk)}?tab={tab}" for tab in ("timeline", "log", "events")),
+        address("run_many_retry") + f"?cause={causes.key_of('', 'e' * 1000)}",
     ):
         page = open_page(path, viewport={"width": width, "height": 900}, color_scheme=scheme)
         if folder := os.environ.get("DIRECTOR_SCREENSHOTS"):
@@ -224,6 +230,46 @@ def test_a_workflow_is_run_and_canceled_by_hand(open_page):
     page.get_by_role("button", name="Cancel").click()
     page.wait_for_selector(".messagelist")
     assert Run.objects.get().stop == "cancel"
+
+
+def test_all_runs_of_a_cause_are_retried_from_the_overview(open_page):
+    for number in range(3):
+        tasks = {"FETCH": "failed", "STOCK": "upstream_failed", "PRICE": "upstream_failed"}
+        factories.make_run(order(), "failed", tasks, error=f"FETCH: OSError: no answer from 10.0.0.{number}")
+    page = open_page(OVERVIEW)
+    page.get_by_role("button", name="Retry all 3…").click()
+    assert "Retry failed: 3 runs" in page.locator("#content").inner_text()
+    assert {run.status for run in Run.objects.all()} == {"failed"}
+    page.get_by_role("button", name="Retry failed: 3 runs").click()
+    page.wait_for_url(f"**{OVERVIEW}")
+    assert "3 runs are retried." in page.locator(".messagelist").inner_text()
+    assert {run.status for run in Run.objects.all()} == {"running"}
+
+
+@pytest.mark.parametrize("java_script_enabled", [True, False])
+def test_an_approval_is_decided_on_the_overview(java_script_enabled, open_page):
+    _, approval = asked(factories.approval("OK", prompt="Ship?"), "SHIP")
+    page = open_page(OVERVIEW, java_script_enabled=java_script_enabled)
+    page.get_by_text("Decide…").click()
+    page.get_by_label("Comment").fill("fine")
+    page.get_by_role("button", name="Approve").click()
+    page.wait_for_url(f"**{OVERVIEW}")
+    approval.refresh_from_db()
+    assert (approval.status, approval.decision["comment"]) == ("success", "fine")
+
+
+def test_the_overview_changes_without_a_reload_but_not_under_the_hands(open_page):
+    page = open_page(OVERVIEW, with_clock=True)
+    page.evaluate("window.untouched = true")
+    asked(factories.approval("OK", prompt="Ship?"), "SHIP")
+    page.clock.run_for(11_000)
+    page.get_by_text("Ship?").wait_for()
+    page.get_by_text("Decide…").click()
+    page.get_by_label("Comment").fill("half a senten")
+    factories.make_run(order(), "failed", error="FETCH: OSError: x")
+    page.clock.run_for(25_000)
+    assert page.get_by_label("Comment").input_value() == "half a senten"
+    assert page.evaluate("window.untouched")
 
 
 def test_pages_work_without_javascript(open_page):
