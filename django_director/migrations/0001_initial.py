@@ -331,6 +331,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='run',
+            index=models.Index(fields=['status', 'finished_at'], name='director_run_by_end'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
             index=models.Index(fields=['user_name', '-id'], name='director_run_by_user'),
         ),
         migrations.AddIndex(

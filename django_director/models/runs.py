@@ -103,6 +103,7 @@ class Run(models.Model):
             models.Index(fields=["workflow", "status", "id"], name="director_run_of_status"),
             models.Index(fields=["workflow", "finished_at"], name="director_run_retention"),
             models.Index(fields=["status", "id"], name="director_run_by_status"),
+            models.Index(fields=["status", "finished_at"], name="director_run_by_end"),
             models.Index(fields=["user_name", "-id"], name="director_run_by_user"),
             models.Index(fields=["trigger", "id"], name="director_run_by_trigger"),
             models.Index(fields=["created_at", "id"], name="director_run_by_time"),
