@@ -185,7 +185,11 @@ def test_the_verbs_of_the_admin(pages, root):
         assert messages(page)
     failed = testing.run_workflow("two.FAILS")
     again = {"action": "retry_runs", "_selected_action": [str(failed.pk)]}
-    assert committed(pages.post, address("run_changelist"), again).status_code == 302
+    preview = pages.post(address("run_changelist"), again)
+    confirmed = {"run": preview.context["ids"]}
+    assert committed(pages.post, address("run_many_retry"), confirmed).status_code == 302
+    assert pages.get("/admin/django_director/").status_code == 200
+    assert pages.get(f"{address('run_change', failed.pk)}?tab=events").status_code == 200
     assert history_of(failed) == [("root", "Retried (admin)")]
     local = testing.run_workflow("two.CHAIN")
     assert committed(pages.post, address("run_relaunch", local.pk)).status_code == 302
