@@ -30,7 +30,7 @@ from django_director.db.transactions import after_commit
 from django_director.engine import outbox, transitions
 from django_director.engine.flow import advance, gates, held_items, hooks
 from django_director.engine.flow import items as flow_items
-from django_director.graph import Junction, Node, Span, Tally, items
+from django_director.graph import Junction, Node, Span, Tally, has_lanes, items
 from django_director.models import Task
 from django_director.status import RunStatus, TaskStatus
 
@@ -77,6 +77,9 @@ def _item(claim: Claim, result: object) -> bool:
         return False
     if way.ready is None:
         around = claim.graph.nodes[node.map_position or 0]
+        if has_lanes(around):
+            # The next item may be one that was given back, which keeps its number of messages.
+            return False
         values |= {"seq": items.counter(around.position, claim.map_index)}
         if around.max_parallel is None or not held_items.may_be(run, around.position):
             return _count(values)

@@ -574,6 +574,8 @@ def test_an_item_that_waits_for_its_retry_is_in_work(delay):
         work_off(run)
     assert run.result == list(range(7))
     assert ran == [0, 1, 1, 2, 3, 4, 5, 6]
+    # It was given back, and its first message must not begin it again.
+    assert run.tasks.get(map_index=2).sequence > 1
     driver.check_gates(run)
 
 
