@@ -182,7 +182,7 @@ class _Batch:
             self._done[claim.token] = done, attempt.texts
             self._waits_since = min(self._waits_since, now)
         if self._is_watched:
-            return self._flush(is_last=not self._left).get(claim.token, True)
+            return self._flush().get(claim.token, True)
         clock.wake_by(self._waits_since + PERIOD)
         return True
 
@@ -234,8 +234,12 @@ class _Batch:
         try:
             self._put_back()
         finally:
-            with attempts.at_work_for(self._message):
-                self._flush(is_last=True)
+            with attempts.at_work_for(self._message), self._lock:
+                if self._done:
+                    self._flush(is_last=True)
+                elif _has_lanes(self._claim):
+                    # All was committed while a task of this batch was still in work.
+                    together.begin_next(self._claim)
 
     # What the clock's thread uses
 

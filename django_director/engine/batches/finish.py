@@ -21,7 +21,7 @@ from django_director.db.bulk_inserts import as_text
 from django_director.db.bulk_updates import Given, UpdateMany
 from django_director.db.compiled import INTEGER, UUID_FIELD, prepared, wait_at_most
 from django_director.db.lock_limits import row_seconds
-from django_director.db.transactions import WORKER_PATIENCE, after_commit, transact
+from django_director.db.transactions import WORKER_PATIENCE, after_commit, in_transaction, transact
 from django_director.engine import stopping, transitions
 from django_director.engine.attempts.claim import Claim
 from django_director.engine.flow import advance, items, lanes
@@ -64,6 +64,12 @@ def finish_together(done: Sequence[Done], *, is_last: bool) -> bool:
     except _NotAll:
         return False
     return True
+
+
+@in_transaction(patience=WORKER_PATIENCE)
+def begin_next(claim: Claim) -> None:
+    """Begin further batches of a map with `max_parallel` when a batch has ended, of which ``claim`` is a task."""
+    lanes.refill(claim.run, claim.graph, items.map_of(claim.graph, claim.node))
 
 
 def _write(done: Sequence[Done], is_last: bool) -> None:

@@ -534,6 +534,21 @@ def test_max_parallel_goes_on_where_each_item_is_committed_alone():
     assert run.result == list(range(20))
 
 
+def test_max_parallel_goes_on_where_the_clock_commits_before_the_batch_has_ended(monkeypatch):
+    # As the clock does while a handler that is called after the last task takes long.
+    run_one = batches._Batch._run_one
+
+    def then_commit(self: Any, *args: Any) -> None:
+        run_one(self, *args)
+        self._flush()
+
+    monkeypatch.setattr(batches._Batch, "_run_one", then_commit)
+    with task(lambda self, item: item) as name:
+        run = start(name, list(range(20)), max_parallel=2)
+        work_off(run)
+    assert run.result == list(range(20))
+
+
 @pytest.mark.parametrize("parallel", [1, 2, 3, 100])
 def test_max_parallel_counts_batches_in_work(parallel):
     most = 0
