@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.db.models import OuterRef, Subquery
@@ -20,15 +20,13 @@ from django_director.presentation import causes, visible_errors
 from django_director.status import RunStatus
 
 from . import formatting, operations
-from .run_filters import Sees
+from .run_filters import CAUSE_PERIOD, Sees
 
 READ: Final = 200
 """How many failed tasks of a run are read, the first to fail first."""
 GROUPS: Final = 5
 LOG_LINES: Final = 20
 OWN_FRAMES: Final = 3
-WITHIN: Final = timedelta(days=1)
-"""Other runs with the same error are looked for within this time."""
 
 _FRAME: Final = re.compile(
     r'^  File "(?P<path>[^"\n]*)", line (?P<line>\d+)(?:, in (?P<function>[^\n]*))?', re.MULTILINE
@@ -149,11 +147,11 @@ def _stopped(number: int) -> str:
 
 
 def _others(run: Run, user: User, *, sees_payload: bool) -> dict[str, Any]:
-    """Return how many other runs have failed of the same cause within ``WITHIN`` before now."""
+    """Return how many other runs have failed of the same cause within ``CAUSE_PERIOD`` before now."""
     step, error = causes.split(run.error, sees_payload=sees_payload)
     key = causes.key_of(step, error)
     same_workflow = Run.objects.filter(workflow=run.workflow_id)
-    failures = causes.read_failures(same_workflow, stored(datetime.now(UTC) - WITHIN))
+    failures = causes.read_failures(same_workflow, stored(datetime.now(UTC) - CAUSE_PERIOD))
     same = [each for each in causes.group(failures, Sees(user)) if each.key == key]
     number = sum(1 for each in same for failure in each.failures if failure.pk != run.pk)
     text = ngettext(

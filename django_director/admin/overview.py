@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -63,7 +64,11 @@ class Running:
 
 
 class Overview:
-    """Reads what the overview shows to one user; the number of queries does not depend on the number of rows."""
+    """Reads what the overview shows to one user.
+
+    The number of queries does not depend on the number of rows. Where a function of the project decides who may
+    see what, one more is needed for each workflow that is shown.
+    """
 
     def __init__(self, request: HttpRequest, site: str) -> None:
         self.user: User = request.user
@@ -98,8 +103,9 @@ class Overview:
 
     def _runs(self) -> RunQuerySet:
         runs: RunQuerySet = Run.objects.all()
-        return runs.filter(workflow__in=self._workflows()) if director.AUTHORIZE else runs
+        return runs.filter(workflow__in=self._workflows) if director.AUTHORIZE else runs
 
+    @cached_property
     def _workflows(self) -> list[int]:
         return [workflow.pk for workflow in allowed_rows(self.user, "view_run", Workflow.objects.all())]
 

@@ -29,7 +29,7 @@ PERIODS: Final = {
     "7d": timedelta(days=7),
     "30d": timedelta(30),
 }
-CAUSE_PERIOD: Final = timedelta(days=1)
+CAUSE_PERIOD: Final = PERIODS["24h"]
 """The overview groups by cause what has failed within this time, and its links mean the same runs."""
 HOUR: Final = "%Y-%m-%dT%H"
 
