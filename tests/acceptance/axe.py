@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,9 +15,11 @@ NAMES = "label-content-name-mismatch"
 ROWS = 8
 NOT_OURS = ("#searchbar",)
 """Django labels its search box by a picture, which has an alternative text; axe takes only text for a label."""
-_ASK = """async ([names, only, not_ours]) => {
+_ASK = """async ([names, only, not_ours, within]) => {
   const options = only.length ? { runOnly: only } : { rules: { [names]: { enabled: true } } };
-  const found = await axe.run({ exclude: not_ours.map((each) => [each]) }, options);
+  const places = { exclude: not_ours.map((each) => [each]) };
+  if (within.length) places.include = within.map((each) => [each]);
+  const found = await axe.run(places, options);
   // A name that is cut where it is seen, but not for screen readers, begins in the same way.
   const isCut = (id, target) => id === names && document.querySelector(target)?.textContent.includes("…");
   return found.violations.flatMap(({ id, impact, nodes }) =>
@@ -35,9 +38,12 @@ def shorten_tables(window: Any) -> None:
     window.evaluate(f"document.querySelectorAll('{further}').forEach((row) => row.remove())")
 
 
-def complaints(window: Any, *only: str) -> list[str]:
-    """Return what is severe on the page that a window shows; ``only`` names some of axe's rules."""
+def complaints(window: Any, *only: str, within: Sequence[str] = ()) -> list[str]:
+    """Return what is severe on the page that a window shows.
+
+    ``only`` names some of axe's rules, ``within`` the parts of the page.
+    """
     if not window.evaluate("typeof axe === 'object'"):
         window.evaluate(_source())
-    found = window.evaluate(_ASK, [NAMES, list(only), list(NOT_OURS)])
+    found = window.evaluate(_ASK, [NAMES, list(only), list(NOT_OURS), list(within)])
     return [f"{rule}: {markup}" for rule, impact, markup in found if impact in SEVERE]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.contrib import admin
 from django.urls import resolve
@@ -61,6 +63,46 @@ def test_every_page_can_be_used_by_everybody(situation, browser):
     visitor = Visitor(browser, situation)
     found = {name: _faults(visitor, address) for name, address in situation.pages.items()}
     assert {name: faults for name, faults in found.items() if faults} == {}
+
+
+def test_everything_can_be_done_without_javascript(situation, browser):
+    visitor = Visitor(browser, situation, java_script_enabled=False)
+    window = visitor.open(situation.pages["run-form"])
+    window.get_by_label("Comment").fill("without a script")
+    _press(window, "Run")
+    assert "without a script" in window.locator(".director-facts").inner_text()
+    _press(window, "Cancel…")
+    _press(window, "Cancel")
+    assert "is being canceled" in _told(window)
+    visitor.open(situation.pages["run-failed"])
+    _press(window, "Retry failed…")
+    _press(window, "Retry failed")
+    assert "is retried" in _told(window)
+    visitor.open(situation.pages["overview"])
+    _press(window, "Retry all 13…")
+    _press(window, re.compile("^Retry failed"))
+    assert "13 runs are retried" in _told(window)
+    window.get_by_text("Decide…").click()
+    _press(window, "Approve")
+    assert "approved" in _told(window).lower()
+    visitor.open(situation.pages["runs"])
+    for number in (0, 1):
+        window.locator("#result_list input.action-select").nth(number).check()
+    window.locator("select[name=action]").select_option(label="Cancel…")
+    _press(window, "Go")
+    _press(window, re.compile("^Cancel"))
+    assert "canceled" in _told(window)
+
+
+def _press(window, name):
+    content = window.locator("#content")
+    content.get_by_role("button", name=name, exact=isinstance(name, str)).or_(
+        content.get_by_role("link", name=name, exact=isinstance(name, str))
+    ).first.click()
+
+
+def _told(window):
+    return window.locator(".messagelist").inner_text()
 
 
 def test_hostile_texts_are_shown_and_do_nothing(situation, browser):
