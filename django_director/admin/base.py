@@ -110,7 +110,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
     list_max_show_all = 200
 
     class Media:
-        css: ClassVar = {"all": ["django_director/director.css"]}
+        css: ClassVar = {"all": [f"django_director/{name}.css" for name in ("director", "phones", "themes")]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

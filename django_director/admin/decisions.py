@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_director.access.authorization import action_to_decide, is_allowed, needed_for
+from django_director.common.texts import readable
 from django_director.definitions import ApprovalStep
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Run, Task
@@ -86,9 +87,12 @@ def perform(request: HttpRequest, decision: Decision, task: Task, form: Decision
     try:
         decided = decision.action.operation(task, user=request.user, comment=comment, via=VIA)
     except DirectorError as error:
-        messages.warning(request, str(error))
+        messages.warning(request, readable(str(error)))
         return
-    messages.success(request, _("%(step)s: %(reason)s") % {"step": task.label, "reason": decided.reason})
+    messages.success(
+        request,
+        _("%(step)s: %(reason)s") % {"step": formatting.name(task.label), "reason": readable(decided.reason)},
+    )
 
 
 def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def graph(state: RunState) -> SafeString:
     return render(
         state.picture,
         state.faces,
-        title=_("Tasks of %(workflow)s") % {"workflow": run.workflow.name},
+        title=_("Tasks of %(workflow)s") % {"workflow": formatting.name(run.workflow.name)},
         summary=_("%(finished)s of %(total)s tasks are finished; the table below says the same in words.")
         % {"finished": finished, "total": total},
         link=state.links.of_box,

@@ -8,7 +8,8 @@ from django import template
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from django_director.admin import formatting, overview
+from django_director.admin import overview
+from django_director.common import texts
 
 register = template.Library()
 
@@ -36,4 +37,4 @@ def director_filters(cl: Any) -> list[dict[str, Any]]:
 @register.filter
 def readable(value: object) -> str:
     """Return a text of a user or of code without characters that change how the rest is shown."""
-    return formatting.readable(str(value))
+    return texts.readable(str(value))

@@ -40,18 +40,18 @@ def _take(folder: Path) -> None:
     from . import situation
 
     call_command("migrate", verbosity=0)
-    pages = _pages(situation.make())
+    shown = list(pages(situation.make()))
     server = LiveServerThread("localhost", StaticFilesHandler)
     server.daemon = True
     server.start()
     server.is_ready.wait()
     try:
-        _photograph(f"http://localhost:{server.port}", list(pages), folder)
+        _photograph(f"http://localhost:{server.port}", shown, folder)
     finally:
         server.terminate()
 
 
-def _pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the name of each picture, and the address of its page."""
     from django.urls import reverse
 

@@ -179,6 +179,15 @@ def test_hostile_texts(decider):
         assert "&lt;script&gt;alert" in source
 
 
+def test_what_a_refusal_quotes_acts_on_nothing(decider, client_of):
+    _, task = asked()
+    other = client_of("view_workflow", "view_run", "view_task", "approve_task", name="\u202eada")
+    first, second = decide(other, task), decide(decider, task)
+    assert "ada" in messages(second)[0]
+    for shown in (*messages(first), *messages(second), text(decider.get(address("task_approve", task.pk)))):
+        assert "\u202e" not in shown
+
+
 def test_the_number_of_queries_does_not_grow(decider):
     run, _ = asked(*(approval(f"A{n}", needs=()) for n in range(8)), step="A0")
 
