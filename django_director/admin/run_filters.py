@@ -13,10 +13,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from django_director.access.authorization import is_allowed
+from django_director.access.answers import Answers
 from django_director.common.times import stored
-from django_director.conf import director
-from django_director.models import Run, Workflow
+from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation import causes
 from django_director.presentation.lookups import SHOWN_STATUSES, filter_by_status
@@ -125,25 +124,7 @@ def find_causes(request: HttpRequest, runs: QuerySet[Run]) -> list[causes.Cause]
     """Return the causes of which runs among ``runs`` have failed within the last day. It takes one query."""
     since = stored(datetime.now(UTC) - CAUSE_PERIOD)
     failures = causes.read_failures(cast(RunQuerySet, runs), since)
-    return causes.group(failures, Sees(request.user))
-
-
-class Sees:
-    """Tells whether a user may do ``action`` with a workflow, given by its id; each is asked for once."""
-
-    def __init__(self, user: Any, action: str = "view_payload") -> None:
-        self._user = user
-        self._action = action
-        self._known: dict[int, bool] = {}
-
-    def __call__(self, workflow: int) -> bool:
-        if workflow not in self._known:
-            self._known[workflow] = is_allowed(self._user, self._action, self._workflow(workflow))
-        return self._known[workflow]
-
-    def _workflow(self, pk: int) -> Workflow | None:
-        found: Workflow | None = Workflow.objects.filter(pk=pk).first() if director.AUTHORIZE else None
-        return found
+    return causes.group(failures, Answers(request.user).sees("view_payload"))
 
 
 def _span(text: str) -> tuple[datetime, datetime] | None:
