@@ -54,7 +54,7 @@ class Overview:
         self.user: User = request.user
         self.site = site
         self.now = datetime.now(UTC)
-        self._answers = Answers(self.user)
+        self._answers = Answers.of(request)
 
     def context(self) -> dict[str, Any]:
         """Return what the template needs."""

@@ -61,7 +61,7 @@ class RunList(SafeList):
         counts, places = task_counts(runs), pending_reasons.of_runs(runs)
         asking = open_approvals.count_by_run([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         usual = durations.of_workflows({run.workflow_id for run in runs})
-        sees_payload = Answers(request.user).sees("view_payload")
+        sees_payload = Answers.of(request).sees("view_payload")
         for run in runs:
             run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
             run.usual = usual.get(run.workflow_id)

@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_director.access.authorization import allowed_rows, is_allowed
+from django_director.access.answers import Answers
+from django_director.access.authorization import is_allowed
 from django_director.conf import director
 from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
@@ -27,8 +28,8 @@ from django_director.presentation.actions import Action
 from django_director.presentation.serializers import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import arguments, confirm, decisions, formatting, operations, returns, task_filters, task_lines
-from .base import ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
+from . import arguments, confirm, decisions, filters, formatting, operations, returns, task_filters, task_lines
+from .base import ReadOnlyAdmin, SafeList
 from .operations import Operation
 
 UPSTREAM_SHOWN: Final = 20
@@ -67,7 +68,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         ("status", task_filters.StatusFilter),
         decisions.WaitingFilter,
         "is_hook",
-        ("run__workflow", VisibleWorkflowFilter),
+        filters.WorkflowOfTask,
     )
     search_fields = ("step",)
     search_help_text = gettext_lazy(
@@ -86,8 +87,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
             .defer("run__payload", "run__version__definition", "run__version__source", "result", "traceback")
         )
         if director.AUTHORIZE:
-            allowed = allowed_rows(request.user, self.view_action, Workflow.objects.all())
-            tasks = tasks.filter(run__workflow__in=allowed)
+            tasks = tasks.filter(Answers.of(request).where(self.view_action, "run__workflow"))
         return tasks.order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:

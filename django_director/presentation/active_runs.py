@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import JSONObject
 
 from django_director.models import Run, Task
@@ -38,13 +38,13 @@ def read(runs: RunQuerySet, number: int) -> list[Any]:
     return rows
 
 
-def _counted(tasks: TaskQuerySet) -> TaskQuerySet:
+def _counted(tasks: TaskQuerySet) -> QuerySet[Any, dict[str, Any]]:
     ended = Count("pk", filter=Q(status__in=TASK_FINISHED))
-    numbers: TaskQuerySet = tasks.values("run").annotate(total=Count("pk"), finished=ended)
+    numbers: QuerySet[Any, Any] = tasks.values("run").annotate(total=Count("pk"), finished=ended)
     return numbers.values(found=JSONObject(total="total", finished="finished"))
 
 
-def _described(tasks: TaskQuerySet) -> TaskQuerySet:
+def _described(tasks: TaskQuerySet) -> QuerySet[Any, dict[str, Any]]:
     return tasks.values(found=JSONObject(**{name: name for name in SPEAKER}))[:1]
 
 
