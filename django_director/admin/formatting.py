@@ -137,7 +137,7 @@ def zone() -> str:
 def when(value: datetime | None) -> SafeString | str:
     """Return how far a time is from now, and the time of day: ``3 min ago · 20:11``; the rest stands in its title.
 
-    Of another day than today it shows the date too.
+    Of another day than today it shows the date too. ``data-ago`` lets the script of a live page keep it right.
     """
     if value is None:
         return NOTHING
@@ -146,7 +146,7 @@ def when(value: datetime | None) -> SafeString | str:
     text = _("%(time)s ago") if seconds_ago >= 0 else _("in %(time)s")
     clock = local.strftime("%H:%M" if local.date() == now.date() else "%Y-%m-%d %H:%M")
     return format_html(
-        '<time datetime="{}" title="{} {}">{} · {}</time>',
+        '<time datetime="{}" title="{} {}" data-ago>{} · {}</time>',
         local.isoformat(timespec="seconds"),
         local.strftime("%Y-%m-%d %H:%M:%S"),
         zone(),

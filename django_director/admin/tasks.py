@@ -131,7 +131,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("started"))
     def started(self, task: Task) -> SafeString:
-        return formatting.unbroken(formatting.moment(task.started_at))
+        return format_html('<span class="director-number">{}</span>', formatting.when(task.started_at))
 
     @admin.display(description=gettext_lazy("duration"))
     def took(self, task: Task) -> SafeString:

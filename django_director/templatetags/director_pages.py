@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from django import template
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from django_director.admin import formatting, overview
 from django_director.admin.filters import TypedFilter
@@ -61,3 +63,15 @@ def _others(cl: Any, spec: Any) -> list[tuple[str, str]]:
 def readable(value: object) -> str:
     """Return a text of a user or of code without characters that change how the rest is shown."""
     return formatting.readable(str(value))
+
+
+@register.filter
+def when(value: datetime | None) -> SafeString | str:
+    """Return how far a time is from now, and the time of day."""
+    return formatting.when(value)
+
+
+@register.simple_tag
+def director_zone() -> str:
+    """Return the sentence that names the time zone of a page."""
+    return _("Times are in the time zone %(zone)s.") % {"zone": formatting.zone()}

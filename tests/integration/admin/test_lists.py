@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from django_director.admin import filters
@@ -312,3 +313,21 @@ def test_filters_stand_above_the_list_and_say_what_is_chosen(operator):
     assert "Clear all filters" in page
     assert 'id="changelist-filter"' not in page
     assert "<h1>Runs</h1>" in page
+
+
+@pytest.mark.parametrize("has_zones", [True, False])
+def test_a_time_says_how_long_ago_it_was_and_in_full_when(operator, settings, has_zones):
+    settings.USE_TZ, settings.TIME_ZONE = has_zones, "Europe/Paris"
+    at = (timezone.now() - timedelta(minutes=3)).replace(microsecond=0)
+    factories.make_run(order(), "success", started_at=at, created_at=at)
+    local = timezone.localtime(at) if has_zones else timezone.make_aware(at)
+    with timezone.override("Europe/Paris"):
+        for page in ("run_changelist", "app_list"):
+            where = reverse("admin:app_list", args=["django_director"]) if page == "app_list" else address(page)
+            assert text(operator.get(where)).count("Europe/Paris") >= 1
+        shown = text(operator.get(address("run_changelist")))
+    assert (
+        f'<time datetime="{local.isoformat()}" title="{local:%Y-%m-%d %H:%M:%S} Europe/Paris" data-ago>' in shown
+    )
+    assert "3 min ago · " in shown
+    assert "Times are in the time zone Europe/Paris." in shown
