@@ -109,7 +109,9 @@ class CreatedFilter(TypedFilter):
         return [Field(label, name, "date", self.values.get(name, "")[:10]) for label, name in labels]
 
     def shown_value(self) -> str:
-        return " - ".join(self.values.get(name, "")[:16].replace("T", " ") for name in self.parameters)
+        texts = {self.FROM: _("from %(time)s"), self.BEFORE: _("before %(time)s")}
+        given = {name: value[:16].replace("T", " ") for name, value in self.values.items() if value}
+        return ", ".join(str(texts[name]) % {"time": value} for name, value in given.items())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         for name, value in self.values.items():

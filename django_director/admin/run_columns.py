@@ -94,7 +94,10 @@ class RunColumns:
 
     @admin.display(description=gettext_lazy("error"))
     def error_text(self, run: Any) -> SafeString:
-        return format_html('<span class="director-line">{}</span>', formatting.error_line(run.visible_error))
+        line = formatting.error_line(run.visible_error)
+        return (
+            format_html('<span class="director-line" title="{}">{}</span>', line, line) if line else SafeString()
+        )
 
     @admin.display(description=gettext_lazy("started"), ordering="pk")
     def started(self, run: Any) -> SafeString:

@@ -16,7 +16,7 @@ from django_director.presentation import served_queues, visible_errors
 from django_director.presentation.durations import Usual
 from django_director.status import TaskStatus
 
-from . import formatting
+from . import formatting, task_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,10 @@ def _message(task: Task, *, sees_payload: bool) -> str:
         case TaskStatus.QUEUED:
             queue = formatting.name(served_queues.of_task(task))
             return _("%(step)s waits in queue %(queue)s") % {"step": label, "queue": queue}
-    text = _("%(step)s waits for approval") if task.asked_at is not None else _("%(step)s waits")
+    if task_lines.is_to_be_tried_again(task):
+        text = _("%(step)s has failed and waits to be tried again")
+    else:
+        text = _("%(step)s waits for approval") if task.asked_at is not None else _("%(step)s waits")
     return text % {"step": label}
 
 

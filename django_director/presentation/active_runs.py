@@ -12,8 +12,19 @@ from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet
 from django_director.status import TASK_FINISHED, TaskStatus
 
-SPEAKER: Final = ("step", "map_index", "is_hook", "status", "name", "queue", "progress", "asked_at")
-"""The columns of the task that tells what a run does; the time is a text."""
+SPEAKER: Final = (
+    "step",
+    "map_index",
+    "is_hook",
+    "status",
+    "name",
+    "queue",
+    "progress",
+    "asked_at",
+    "not_before",
+    "failures",
+)
+"""The columns of the task that tells what a run does; the times are texts."""
 
 
 def read(runs: RunQuerySet, number: int) -> list[Any]:
