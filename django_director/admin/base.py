@@ -73,6 +73,9 @@ class BoundedPaginator(BasePaginator):
 class SafeList(ChangeList):
     """A list of rows. If its address holds a value that the database refuses, it answers as to a wrong filter."""
 
+    note = ""
+    """What a person has to know of the rows that are shown."""
+
     def get_filters(self, request: HttpRequest) -> Filters:
         found = super().get_filters(request)
         # PostgreSQL refuses NUL only when the query runs, where Django expects no failure.

@@ -138,6 +138,11 @@ class WorkflowFilter(admin.SimpleListFilter):
             found += visible.filter(pk=chosen).values_list("pk", "name")
         return [(str(pk), name) for pk, name in found]
 
+    @classmethod
+    def chosen(cls, params: dict[str, str]) -> int | None:
+        """Return the id of the workflow that the parameters of a list name."""
+        return _number(params.get(str(cls.parameter_name)))
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not (value := self.value()):
             return queryset

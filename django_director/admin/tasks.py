@@ -17,7 +17,6 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from django_director.access.answers import Answers
-from django_director.access.authorization import is_allowed
 from django_director.conf import director
 from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
@@ -28,36 +27,16 @@ from django_director.presentation.actions import Action
 from django_director.presentation.serializers import LOGS_SHOWN
 from django_director.status import TaskStatus
 
-from . import arguments, confirm, decisions, filters, formatting, operations, returns, task_filters, task_lines
-from .base import ReadOnlyAdmin, SafeList
+from . import arguments, confirm, decisions, formatting, operations, returns, task_filters, task_lines
+from .base import ReadOnlyAdmin
+from .filters import WorkflowOfTask
 from .operations import Operation
+from .task_list import NEWEST_FIRST, TaskList
 
 UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
 ITEMS_SHOWN: Final = 200
 """The results of a map with more items are not read for a page."""
-
-
-NEWEST_FIRST: Final = ("-run_id", "-position", "-map_index", "-generation")
-
-
-class TaskList(SafeList):
-    """Finds out for each task whether the user may see its error in full."""
-
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Task]) -> list[Any]:
-        # The only two orders that an index has.
-        is_oldest_first = super().get_ordering(request, queryset)[0] == "run_id"
-        return [name.lstrip("-") for name in NEWEST_FIRST] if is_oldest_first else list(NEWEST_FIRST)
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.result_list = list(self.result_list)
-        seen: dict[int, bool] = {}
-        for task in self.result_list:
-            workflow = task.run.workflow
-            if workflow.pk not in seen:
-                seen[workflow.pk] = is_allowed(request.user, "view_payload", workflow)
-            task.sees_payload = seen[workflow.pk]
 
 
 @admin.register(Task)
@@ -68,7 +47,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         ("status", task_filters.StatusFilter),
         decisions.WaitingFilter,
         "is_hook",
-        filters.WorkflowOfTask,
+        WorkflowOfTask,
     )
     search_fields = ("step",)
     search_help_text = gettext_lazy(

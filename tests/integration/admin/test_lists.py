@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from django_director.admin import filters
+from django_director.admin import filters, task_filters
 from django_director.admin.base import BoundedPaginator
 from django_director.models import Run, Task
 from django_director.presentation import search
@@ -201,6 +201,22 @@ def test_tasks_are_found_by_run_step_and_name(operator):
     for term in (str(run.pk), "STOCK"):
         rows = operator.get(address("task_changelist"), {"q": term}).context["cl"].result_list
         assert {task.run_id for task in rows} == {run.pk}, term
+
+
+def test_failed_tasks_of_a_workflow_are_looked_for_among_the_newest(operator, monkeypatch):
+    wanted = factories.make_run(order(), tasks={"FETCH": "failed"})
+    chosen = {"status__exact": "failed", "run__workflow__id__exact": wanted.workflow_id}
+
+    def found():
+        response = operator.get(address("task_changelist"), chosen)
+        assert "Looked for among the newest" in text(response)
+        return {task.run_id for task in response.context["cl"].result_list}
+
+    assert found() == {wanted.pk}
+    monkeypatch.setattr(task_filters, "SEARCHED", 1)
+    assert found() == {wanted.pk}
+    factories.make_run(order("other.FLOW"), tasks={"FETCH": "failed"})
+    assert found() == set()
 
 
 def test_the_paginator_counts_no_further_than_its_limit(monkeypatch):
