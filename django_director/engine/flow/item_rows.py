@@ -54,7 +54,7 @@ def delete(run_id: UUID, node: Node) -> None:
     for position in range(*node.body):
         rows = Task.objects.filter(run_id=run_id, position=position).order_by()
         last = rows.aggregate(last=Max("map_index"))["last"]
-        # By ranges: a database would pass over the rows that are deleted already, each time anew. Only ids are loaded.
+        # By ranges: else a database passes over the deleted rows again and again. Only ids are loaded.
         for first in range(0, 0 if last is None else last + 1, outbox.CHUNK):
             rows.filter(map_index__gte=first, map_index__lt=first + outbox.CHUNK).only("pk").delete()
 

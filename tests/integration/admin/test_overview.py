@@ -222,6 +222,17 @@ def test_with_rules_of_its_own_a_site_shows_what_they_allow(client_of, settings)
     assert "OSError: hidden" not in page
 
 
+def test_with_rules_of_its_own_a_site_names_no_queues(client_of, settings):
+    well()
+    run = factories.make_run(order("shop.HIDDEN"), tasks={"FETCH": "queued"})
+    at = timezone.now() - timedelta(minutes=10)
+    Task.objects.filter(run=run, step="FETCH").update(queue="billing", queued_at=at)
+    settings.DIRECTOR = {**settings.DIRECTOR, "AUTHORIZE": f"{__name__}.only_seen"}
+    page = overview(client_of(*factories.VIEW))
+    assert "billing" not in page
+    assert "No worker takes tasks from one of the queues: 1 task waits, the oldest for 10 min" in page
+
+
 def test_rules_of_its_own_take_one_query_for_all_workflows(client_of, settings):
     settings.DIRECTOR = {**settings.DIRECTOR, "AUTHORIZE": f"{__name__}.only_seen"}
     client = client_of(*factories.VIEW)
