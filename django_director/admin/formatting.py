@@ -31,6 +31,7 @@ LARGE: Final = 200_000
 NAME_SHOWN: Final = 80
 ERROR_SHOWN: Final = 200
 NOTHING: Final = "-"
+_SAMPLE: Final = UUID(int=0)
 
 
 class Text(NamedTuple):
@@ -92,20 +93,26 @@ def badge(status: str, label: str = "") -> SafeString:
 
 def strip(runs: Sequence[Run], site: str) -> SafeString:
     """Return runs as a row of small coloured squares, each a link; screen readers read the status out."""
+    # A list has a thousand of these: addresses are made from one of them.
+    before, after = address("run_change", _SAMPLE, site=site).split(str(_SAMPLE))
     return format_html(
         '<span class="director-strip">{}</span>',
         format_html_join(
             "",
-            '<a class="director-{}" href="{}" title="{}">{}<span class="director-hidden">{}</span></a>',
+            '<a class="director-{}" href="{}{}{}" title="{}, {}">{}<span class="director-hidden">{}</span></a>',
             (
                 (
-                    run.shown_status,
-                    address("run_change", run.pk, site=site),
-                    f"{status_label(run.shown_status)}, {moment(run.created_at)}",
-                    icon(run.shown_status),
-                    status_label(run.shown_status),
+                    status,
+                    before,
+                    run.pk,
+                    after,
+                    status_label(status),
+                    moment(run.created_at),
+                    icon(status),
+                    status_label(status),
                 )
                 for run in runs
+                for status in (run.shown_status,)
             ),
         ),
     )
@@ -124,7 +131,7 @@ def zone() -> str:
 def when(value: datetime | None) -> SafeString | str:
     """Return how far a time is from now, and the time of day: ``3 min ago · 20:11``; the rest stands in its title.
 
-    Of another day than today it shows the date too.
+    Of another day than today it shows the date too. ``data-ago`` lets the script of a live page keep it right.
     """
     if value is None:
         return NOTHING
@@ -133,7 +140,7 @@ def when(value: datetime | None) -> SafeString | str:
     text = _("%(time)s ago") if seconds_ago >= 0 else _("in %(time)s")
     clock = local.strftime("%H:%M" if local.date() == now.date() else "%Y-%m-%d %H:%M")
     return format_html(
-        '<time datetime="{}" title="{} {}">{} · {}</time>',
+        '<time datetime="{}" title="{} {}" data-ago>{} · {}</time>',
         local.isoformat(timespec="seconds"),
         local.strftime("%Y-%m-%d %H:%M:%S"),
         zone(),

@@ -22,14 +22,14 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from django_director.access.authorization import allowed_rows
+from django_director.access.answers import Answers
 from django_director.conf import director
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation import search
 
-from . import confirm, formatting, many, merged_log, operations, overview, returns, run_filters, run_page
-from .base import MissingPermission, ReadOnlyAdmin, VisibleWorkflowFilter
+from . import confirm, filters, formatting, many, merged_log, operations, overview, returns, run_filters, run_page
+from .base import MissingPermission, ReadOnlyAdmin
 from .relaunch_form import RelaunchForm
 from .run_columns import RunColumns, RunList
 from .run_state import RunState, etag
@@ -48,18 +48,21 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
     list_display = ("run", "state", "error_text", "started", "took", "progress", "who")
     list_display_links = ("run",)
     list_filter = (
+        run_filters.YoursFilter,
+        run_filters.RetryingFilter,
         run_filters.StatusFilter,
+        filters.WorkflowOfRun,
+        "trigger",
+        filters.UserFilter,
+        filters.CreatedFilter,
         run_filters.EndedFilter,
         run_filters.CauseFilter,
         run_filters.FamilyFilter,
-        "trigger",
-        "created_at",
-        ("workflow", VisibleWorkflowFilter),
     )
     search_fields = ("comment",)
     search_help_text = _(
-        "The beginning of an id, a workflow's or user's exact name, an idempotency key, or words of the comment "
-        "(of the last 10,000 comments)"
+        "The beginning of an id, a part of a workflow's name, a user's exact name, an idempotency key, or words "
+        "of the comment (of the last 10,000 comments) or of the error (of the last 10,000 failed runs)"
     )
     ordering = ["-pk"]
     actions = ["cancel_runs", "retry_runs", "relaunch_runs"]
@@ -67,10 +70,13 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
     def workflow_of(self, obj: Run) -> Workflow:
         return obj.workflow
 
+    def name_of(self, obj: Run) -> str:
+        return f"{formatting.name(obj.workflow.name)} {formatting.short_id(obj.pk)}"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         runs = Run.objects.for_listing()
         if director.AUTHORIZE:
-            runs = runs.filter(workflow__in=allowed_rows(request.user, self.view_action, Workflow.objects.all()))
+            runs = runs.filter(Answers.of(request).where(self.view_action, "workflow"))
         return runs.order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
@@ -79,8 +85,8 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
-        term = search_term.strip()
-        return (search.find_runs(cast(RunQuerySet, queryset), term) if term else queryset), False
+        term, runs = search_term.strip(), cast(RunQuerySet, queryset)
+        return (search.find_runs(runs, term, Answers.of(request)) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         return [

@@ -72,7 +72,7 @@ def _facts(found: health.Json) -> Iterator[str]:
 
 def _queue(queue: dict[str, Any]) -> dict[str, Any]:
     return {
-        "name": formatting.name(queue["name"] or ""),
+        "name": formatting.name(queue["name"] or formatting.NOTHING),
         "tasks": queue["tasks"],
         "oldest": formatting.when(datetime.fromisoformat(queue["queued_at"])),
         "workers": [formatting.name(name) for name in queue["workers"]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from django.utils.html import format_html
@@ -32,6 +33,7 @@ PATHS: Final = {
 }
 
 
+@cache
 def icon(status: str) -> SafeString:
     """Return the icon of a status as SVG. It stands beside the status's name, so screen readers skip it."""
     return format_html(

@@ -30,8 +30,8 @@ def read_health(*, with_names: bool = True, broker_seconds: float = 0.0) -> Json
     """Return the state of database, broker, supervisor, workers, queues and beat.
 
     ``problems`` is empty if all is well. If the broker does not answer, this takes a few seconds, unless this
-    process has asked it within the last ``broker_seconds``. The names of schedules contain those of workflows:
-    without ``with_names`` they are left out.
+    process has asked it within the last ``broker_seconds``. The names of schedules contain those of workflows, and
+    those of queues may: without ``with_names`` they are left out.
     """
     found: Json = {
         "healthy": False,
@@ -47,6 +47,8 @@ def read_health(*, with_names: bool = True, broker_seconds: float = 0.0) -> Json
         found["problems"].append(_database_problem(error))
     else:
         found["problems"] += _supervisor_problems(found["supervisor"])
+        if not with_names:
+            _hide_queues(found)
         found["problems"] += map(_queue_problem, filter(is_unserved, found["queues"]))
     if not found["broker"]:
         found["problems"].append("the broker does not answer: queued tasks wait until it does")
@@ -116,6 +118,14 @@ def _queue(backlog: Backlog, living: Workers) -> Json:
     }
 
 
+def _hide_queues(found: Json) -> None:
+    """Take the names of queues out."""
+    for queue in found["queues"]:
+        queue["name"] = None
+    for worker in found["workers"]:
+        worker["queues"] = None
+
+
 def _since(backlog: Backlog) -> Json:
     return {"queued_at": iso(backlog.since), "seconds": round(backlog.seconds, 1)}
 
@@ -128,9 +138,11 @@ def is_unserved(queue: Json) -> bool:
 def _queue_problem(queue: Json) -> str:
     waits = "1 task waits" if queue["tasks"] == 1 else f"{queue['tasks']:,} tasks wait"
     minutes = round(queue["seconds"] / 60)
+    name = queue["name"]
+    where = f"queue `{name}`" if name else "one of the queues"
     return (
-        f"no worker takes tasks from queue `{queue['name']}`: {waits}, the oldest for {minutes:,} min; "
-        f"{served_queues.way_out(queue['name'])}"
+        f"no worker takes tasks from {where}: {waits}, the oldest for {minutes:,} min; "
+        f"{served_queues.way_out(name or 'QUEUE')}"
     )
 
 
