@@ -27,13 +27,13 @@ from django_director.exceptions import InvalidSettings
 from django_director.models import Run, Task, Workflow
 from django_director.models.querysets import RunQuerySet
 from django_director.models.users import User
-from django_director.presentation import causes, durations, hours, served_queues, visible_errors
+from django_director.presentation import causes, durations, hours, served_queues, stamps
 from django_director.presentation.causes import Cause
 from django_director.presentation.durations import Usual
 from django_director.presentation.summaries import task_counts
 from django_director.status import TASK_FINISHED, TaskStatus
 
-from . import decisions, formatting, vital_signs
+from . import decisions, formatting, task_lines, vital_signs
 from .bars import draw_hours
 from .run_filters import CAUSE_PERIOD, Sees
 
@@ -42,6 +42,8 @@ FAILED_HOURS: Final = 24
 BARS: Final = 48
 POLL: Final = 10
 """Seconds between two live updates."""
+SIGNS_SECONDS: Final = 20
+"""How old what the overview shows of workers, queues and schedules may be when it asks for an update."""
 CAUSES_SHOWN: Final = 8
 RUNNING_SHOWN: Final = 10
 ASKED_SHOWN: Final = 10
@@ -187,8 +189,9 @@ class Overview:
         found = {}
         for task in tasks.only("run_id", "step", "map_index", "is_hook", "progress")[: 10 * RUNNING_SHOWN]:
             sees = self._sees_payload(by_run[task.run_id].workflow_id)
-            reported = visible_errors.progress(task.progress, sees_payload=sees)
-            found[task.run_id] = _progress_text(task, reported)
+            reported = task_lines.progress_text(task, sees_payload=sees)
+            label = formatting.name(task.label)
+            found[task.run_id] = f"{label}: {reported}" if reported else label
         return found
 
     def _list(self, **chosen: str) -> str:
@@ -205,14 +208,6 @@ def _waiting_text(task: Task) -> str:
         return _("%(step)s waits in queue %(queue)s") % {"step": label, "queue": queue}
     text = _("%(step)s waits for approval") if task.asked_at is not None else _("%(step)s waits")
     return text % {"step": label}
-
-
-def _progress_text(task: Task, progress: dict[str, Any] | None) -> str:
-    label = formatting.name(task.label)
-    if progress is None:
-        return label
-    total = f"/{progress['total']:,}" if progress.get("total") else ""
-    return f"{label}: {progress['done']:,}{total} {progress.get('message') or ''}".strip()
 
 
 def _verdict(failed: int, signs: vital_signs.VitalSigns) -> dict[str, Any]:
@@ -240,6 +235,11 @@ def _headline(failed: int, problems: int, unserved: int) -> str:
         )
         parts.append(text % {"n": f"{failed:,}"})
     return "; ".join(parts) + "." if parts else ""
+
+
+def stamp() -> object:
+    """Return a value that changes with what runs, and every ``SIGNS_SECONDS``: signs of life are times."""
+    return stamps.of_running(), int(datetime.now(UTC).timestamp() // SIGNS_SECONDS)
 
 
 def for_request(request: HttpRequest, site: str) -> dict[str, Any] | None:
