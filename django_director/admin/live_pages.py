@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -32,13 +32,16 @@ class LiveAdmin(ReadOnlyAdmin[M]):
     is_live: ClassVar = True
     list_poll: ClassVar = 5
     """Seconds between two live updates of the list, at least."""
-    stamp_of_rows: ClassVar[Callable[[Collection[UUID]], object]]
-    """Returns for ids of rows a value that changes whenever something in one of these rows of the list does."""
     newest_first: ClassVar[str]
     """The column whose value is higher for newer rows: by it the list is sorted."""
 
     def stamp(self, request: HttpRequest, obj: M) -> object:
         """Return a value that changes whenever something on the page of ``obj`` does."""
+        raise NotImplementedError
+
+    @staticmethod
+    def stamp_of_rows(ids: Collection[UUID]) -> object:
+        """Return a value that changes whenever something in one of these rows of the list does."""
         raise NotImplementedError
 
     def get_urls(self) -> list[URLPattern]:

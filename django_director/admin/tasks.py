@@ -149,9 +149,8 @@ class TaskAdmin(LiveAdmin[Task]):
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
         approval = decisions.describe_approval(obj, request.user, sees_payload=sees_payload)
-        buttons = {"buttons": self._buttons(request, obj), "approval": approval}
-        context = _context(obj, sees_payload=sees_payload) | buttons
-        return self.render(request, "task.html", context)
+        context = {**_context(obj, sees_payload=sees_payload), "approval": approval}
+        return self.render(request, "task.html", context | {"buttons": self._buttons(request, obj)})
 
     def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """Show on GET what the operation would do, and do it on POST."""

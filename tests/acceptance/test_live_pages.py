@@ -131,6 +131,7 @@ def test_every_tab_changes_and_what_a_person_does_stays(open_page):
     closed.locator("summary").click()
     page.locator("summary", has_text="DEEP").focus()
     row = page.locator(f'[data-task="{first.pk}"] [data-field=error]')
+    page.evaluate("document.querySelector('.director-picture').classList.add('zoomed')")
     Task.objects.filter(pk=first.pk).update(progress={"done": 1, "total": 3, "message": "one"})
     page.clock.run_for(3_000)
     row.get_by_text("1/3 one").wait_for()
@@ -139,6 +140,8 @@ def test_every_tab_changes_and_what_a_person_does_stays(open_page):
     page.clock.run_for(3_000)
     page.locator("summary", has_text="DEEP").get_by_text("queued").wait_for()
     assert closed.get_attribute("open") is not None
+    page.locator(".director-box.director-queued").wait_for()
+    assert page.locator(".director-picture.zoomed").count() == 1
     assert page.evaluate("document.activeElement.textContent").startswith("DEEP")
     assert page.evaluate("String(getSelection())") == "1/3 one"
 
