@@ -117,14 +117,8 @@ def test_the_page_of_5000_steps_is_quick_and_small(is_flat, operator):
     names = [f"step_number_{number}" for number in range(5_000)]
     tasks = names if is_flat else [factories.group(f"G{n}", *names[n * 500 : n * 500 + 500]) for n in range(10)]
     run = run_of(*tasks, statuses=dict.fromkeys(names[:4_000], "success") | {"step_number_4500": "failed"})
-    page_of(operator, run)
-    best = min(_seconds(operator, run) for _ in range(3))
-    assert len(page_of(operator, run)) < 400_000
-    assert best < 2
-    print(f"{best * 1000:.0f} ms, {len(page_of(operator, run)):,} characters")
-
-
-def _seconds(client, run):
+    assert len(page_of(operator, run)) < 250_000
     began = time.perf_counter()
-    page_of(client, run)
-    return time.perf_counter() - began
+    page_of(operator, run)
+    # It takes 0.07 s on PostgreSQL on a quiet machine.
+    assert time.perf_counter() - began < 3
