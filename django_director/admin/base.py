@@ -29,8 +29,11 @@ from django_director.exceptions import InvalidSettings
 from django_director.masking.values import secret_keys
 from django_director.models import Workflow
 
+from . import live
 from .filters import TypedFilter
 
+STYLES: Final = ("director", "steps", "phones", "themes")
+"""The style sheets of every page; what comes later wins."""
 VIA: Final = "admin"
 """How a change was made, in the words of Django's history of an object."""
 M = TypeVar("M", bound=Model)
@@ -107,7 +110,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
     list_max_show_all = 200
 
     class Media:
-        css: ClassVar = {"all": [f"django_director/{name}.css" for name in ("director", "phones", "themes")]}
+        css: ClassVar = {"all": [f"django_director/{name}.css" for name in STYLES]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -260,7 +263,8 @@ class ReadOnlyAdmin(BaseAdmin[M]):
     def render(
         self, request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200
     ) -> TemplateResponse:
-        """Return a page inside ``admin/base_site.html``."""
+        """Return a page inside ``admin/base_site.html``; for a live update only the part that can change."""
         request.current_app = self.admin_site.name
-        common = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        site = {"page_base": live.BARE} if live.is_asked(request) else self.admin_site.each_context(request)
+        common = {**site, "opts": self.opts, "media": self.media}
         return TemplateResponse(request, f"admin/django_director/{template}", {**common, **context}, status=status)

@@ -26,7 +26,7 @@ from django_director.exceptions import InvalidSettings
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
 from django_director.models.users import User
-from django_director.presentation import active_runs, causes, durations, hours
+from django_director.presentation import active_runs, causes, durations, hours, stamps
 from django_director.presentation.causes import Cause
 from django_director.presentation.durations import Usual
 
@@ -39,6 +39,8 @@ FAILED_HOURS: Final = 24
 BARS: Final = 48
 POLL: Final = 10
 """Seconds between two live updates."""
+SIGNS_SECONDS: Final = 20
+"""How old what the overview shows of workers, queues and schedules may be when it asks for an update."""
 CAUSES_SHOWN: Final = 8
 EXAMPLES: Final = 3
 """So many runs of a cause are named."""
@@ -176,6 +178,11 @@ def _headline(failed: int, problems: int, unserved: int) -> str:
         )
         parts.append(text % {"n": f"{failed:,}"})
     return "; ".join(parts) + "." if parts else ""
+
+
+def stamp() -> object:
+    """Return a value that changes with what runs, and every ``SIGNS_SECONDS``: signs of life are times."""
+    return stamps.of_running(), int(datetime.now(UTC).timestamp() // SIGNS_SECONDS)
 
 
 def for_request(request: HttpRequest, site: str) -> dict[str, Any] | None:

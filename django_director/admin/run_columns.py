@@ -22,13 +22,14 @@ from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import formatting
 from .bars import draw_segments
-from .base import BoundedPaginator, SafeList
+from .base import BoundedPaginator
+from .live_pages import LiveList
 
 COMMENT_SHOWN: Final = 60
 WITH_PLACE: Final = '{} <span class="director-quiet">{}</span>'
 
 
-class RunList(SafeList):
+class RunList(LiveList):
     """Reads for the runs of a page all that their columns show; the number of queries does not depend on them.
 
     These are how many tasks the runs have, what pending ones wait for, their open approvals, and how long runs of

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from django_director.common.times import aware
 from django_director.models import Run, Task
-from django_director.presentation import served_queues, visible_errors
+from django_director.presentation import served_queues
 from django_director.presentation.durations import Usual
 from django_director.status import TaskStatus
 
@@ -57,7 +57,8 @@ def _message(task: Task, *, sees_payload: bool) -> str:
     label = formatting.name(task.label)
     match task.status:
         case TaskStatus.RUNNING:
-            return _progress_text(label, visible_errors.progress(task.progress, sees_payload=sees_payload))
+            reported = task_lines.progress_text(task, sees_payload=sees_payload)
+            return f"{label}: {reported}" if reported else label
         case TaskStatus.QUEUED:
             queue = formatting.name(served_queues.of_task(task))
             return _("%(step)s waits in queue %(queue)s") % {"step": label, "queue": queue}
@@ -66,10 +67,3 @@ def _message(task: Task, *, sees_payload: bool) -> str:
     else:
         text = _("%(step)s waits for approval") if task.asked_at is not None else _("%(step)s waits")
     return text % {"step": label}
-
-
-def _progress_text(label: str, progress: dict[str, Any] | None) -> str:
-    if progress is None:
-        return label
-    total = f"/{progress['total']:,}" if progress.get("total") else ""
-    return f"{label}: {progress['done']:,}{total} {progress.get('message') or ''}".strip()

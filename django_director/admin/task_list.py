@@ -13,13 +13,13 @@ from django_director.models import Task
 from django_director.status import TASK_UNSUCCESSFUL
 
 from . import task_filters
-from .base import SafeList
 from .filters import WorkflowOfTask
+from .live_pages import LiveList
 
 NEWEST_FIRST: Final = ("-run_id", "-position", "-map_index", "-generation")
 
 
-class TaskList(SafeList):
+class TaskList(LiveList):
     """Finds out for each task whether the user may see its error in full."""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Task]) -> list[Any]:

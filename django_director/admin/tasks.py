@@ -22,14 +22,14 @@ from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
 from django_director.models.querysets import TaskQuerySet
-from django_director.presentation import hook_names, search, served_queues, visible_errors
+from django_director.presentation import hook_names, search, served_queues, stamps, visible_errors
 from django_director.presentation.actions import Action
 from django_director.presentation.serializers import LOGS_SHOWN
 from django_director.status import TaskStatus
 
 from . import arguments, confirm, decisions, formatting, operations, returns, task_filters, task_lines
-from .base import ReadOnlyAdmin
 from .filters import WorkflowOfTask
+from .live_pages import LiveAdmin
 from .operations import Operation
 from .task_list import NEWEST_FIRST, TaskList
 
@@ -40,8 +40,10 @@ ITEMS_SHOWN: Final = 200
 
 
 @admin.register(Task)
-class TaskAdmin(ReadOnlyAdmin[Task]):
+class TaskAdmin(LiveAdmin[Task]):
     view_action = "view_task"
+    newest_first = "run_id"
+    stamp_of_rows = staticmethod(stamps.of_tasks)
     list_display = ("label", "state", "workflow_name", "run_id_short", "attempt", "started", "took", "error_text")
     list_filter = (
         ("status", task_filters.StatusFilter),
@@ -121,12 +123,14 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         why = task_lines.explain_status(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
         return format_html('<span class="director-line">{}</span>', why) if why else ""
 
+    def stamp(self, request: HttpRequest, obj: Task) -> object:
+        return stamps.of_run(obj.run), stamps.of_logs(task=obj.pk)
+
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
-        context = _context(obj, sees_payload=sees_payload)
         approval = decisions.describe_approval(obj, request.user, sees_payload=sees_payload)
-        context |= {"buttons": self._buttons(request, obj), "approval": approval}
-        return self.render(request, "task.html", context)
+        context = {**_context(obj, sees_payload=sees_payload), "approval": approval}
+        return self.render(request, "task.html", context | {"buttons": self._buttons(request, obj)})
 
     def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """Show on GET what the operation would do, and do it on POST."""
