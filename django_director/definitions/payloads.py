@@ -24,7 +24,9 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from django_director.common.patterns import BadPattern, PatternTooSlow
-from django_director.definitions.json_schema.bounded import FORMATS, bounded
+from django_director.definitions.json_schema.bounded import OF_SCHEMAS, bounded
+from django_director.definitions.json_schema.formats import FORMATS
+from django_director.definitions.json_schema.keywords import MissingProperty
 from django_director.definitions.json_schema.parts import Resolver, is_valid
 from django_director.definitions.json_schema.reasons import Quotes, plain, short
 from django_director.definitions.json_schema.subschemas import bad_patterns
@@ -56,6 +58,12 @@ class PayloadError:
     """The message without the value."""
     plain_path: str = ""
     """The path without the names that stand in the payload only: ``$.prices.*``."""
+    keyword: str = ""
+    """The keyword of JSON Schema that refuses the value; empty if none does."""
+    limit: object = None
+    """What the schema has under this keyword. It may be a secret, as an ``enum`` may."""
+    missing: str | None = None
+    """The name of a property that is required and not there."""
 
 
 def validate(schema: Schema | None, payload: object) -> object:
@@ -82,6 +90,11 @@ def errors_of(schema: Schema, payload: object) -> list[PayloadError]:
     return _compiled(_key(schema)).apply(payload)[1]
 
 
+def with_defaults(schema: Schema | None, payload: object) -> Any:
+    """Return the payload with the schema's defaults, whether it fits or not; the argument is not changed."""
+    return payload if schema is None else _compiled(_key(schema)).apply(payload)[0]
+
+
 def problems_of(schema: Schema) -> list[PayloadError]:
     """Return why the schema itself is not usable; nothing when it is. An unknown draft is taken as 2020-12."""
     if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
@@ -95,7 +108,7 @@ def problems_of(schema: Schema) -> list[PayloadError]:
 
 def _problems_of(schema: Schema) -> list[PayloadError]:
     checker = validator_for(schema, default=Draft202012Validator)
-    meta = bounded(checker)(checker.META_SCHEMA, registry=SPECIFICATIONS, format_checker=FORMATS)
+    meta = bounded(checker)(checker.META_SCHEMA, registry=SPECIFICATIONS, format_checker=OF_SCHEMAS)
     errors = _ordered(meta.iter_errors(schema), Quotes(schema, None))
     if errors:
         return errors
@@ -136,7 +149,7 @@ class _Compiled:
         # A registry of its own has no way to retrieve, so a remote `$ref` is an error and no request.
         self.registry: Registry[Any] = SPECIFICATIONS.with_resource(self.resource.id() or "", self.resource)
         self.resolver = self.registry.resolver_with_root(self.resource)
-        self.validator = bounded(checker)(schema, registry=self.registry)
+        self.validator = bounded(checker)(schema, registry=self.registry, format_checker=FORMATS)
         self.has_defaults = '"default":' in _key(schema)
 
     def apply(self, payload: object) -> tuple[Any, list[PayloadError]]:
@@ -237,6 +250,9 @@ def _ordered(errors: Iterator[ValidationError], quotes: Quotes) -> list[PayloadE
             message=quotes.message(error),
             plain=plain(error),
             plain_path=_json_path(_plain_keys(error)),
+            keyword=str(error.validator or ""),
+            limit=error.validator_value,
+            missing=error.name if isinstance(error, MissingProperty) else None,
         )
         for error, _ in zip(errors, range(MAX_ERRORS), strict=False)
     ]

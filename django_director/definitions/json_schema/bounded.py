@@ -22,11 +22,11 @@ from .keywords import REPLACED
 from .parts import Resolver, Validator, part_of
 from .work import present_work
 
-FORMATS = FormatChecker(formats=())
-"""The formats that schemas themselves must have; formats of payloads are not checked."""
+OF_SCHEMAS = FormatChecker(formats=())
+"""The formats that schemas themselves must have; those of payloads are in ``formats``."""
 
 
-@FORMATS.checks("regex", raises=BadPattern)
+@OF_SCHEMAS.checks("regex", raises=BadPattern)
 def _is_pattern(text: object) -> bool:
     if isinstance(text, str):
         compile_pattern(text)

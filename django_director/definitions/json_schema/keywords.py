@@ -22,6 +22,14 @@ Schema = Mapping[str, Any]
 """The schema in which a keyword stands."""
 
 
+class MissingProperty(ValidationError):
+    """An object lacks a property that it must have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{json.dumps(name, ensure_ascii=False)} is a required property")
+        self.name = name
+
+
 def canonical(value: object) -> str:
     """Return a text that two JSON values share exactly when JSON Schema calls them equal.
 
@@ -117,7 +125,7 @@ def required(validator: Validator, names: list[str], instance: object, schema: S
     if isinstance(instance, dict):
         for name in names:
             if name not in instance:
-                yield ValidationError(f"{json.dumps(name, ensure_ascii=False)} is a required property")
+                yield MissingProperty(name)
 
 
 def unevaluated_properties(validator: Validator, part: object, instance: object, schema: Schema) -> Errors:

@@ -94,3 +94,52 @@ def test_recursive_schemas_work_and_endless_payloads_are_errors():
         deep = {"next": deep}
     with pytest.raises(InvalidPayload, match="too deeply"):
         validate(schema, deep)
+
+
+FITTING = {
+    "date": ("2026-01-31", "2024-02-29"),
+    "date-time": ("2026-01-31T14:30:00Z", "2026-01-31t14:30:00.123+01:00", "2026-01-31 14:30:00-11:30"),
+    "time": ("14:30", "14:30:59", "14:30:00.5Z", "23:59:59+02:00"),
+    "email": ("ann@example.com", "ann+x@mail.example.com"),
+    "uri": ("https://example.com/a?b=c#d", "urn:isbn:0451450523", "mailto:ann@example.com", "https://münchen.de/"),
+    "url": ("https://example.com", "ftp://ann:word@example.com:21/a"),
+    "password": ("anything",),
+    "colour": ("a format of the project's own",),
+}
+UNFIT = {
+    "date": ("", "31.1.2026", "2026-02-30", "2026-1-31", "20260131", "2026-01-31T00:00:00Z", "２０２６-01-31"),
+    "date-time": ("2026-01-31", "2026-01-31T14:30:00", "2026-01-31T25:00:00Z", "2026-01-31T14:30:00+25:00", "now"),
+    "time": ("25:00", "14", "2 pm", "14:30:00+25:00"),
+    "email": ("ann", "ann@", "@example.com", "a b@example.com", "ann@example.com\nbcc: eve@example.com"),
+    "uri": (
+        "example.com",
+        "https://",
+        "https://a b",
+        "http://[",
+        "//example.com",
+        "https://example.com:99999999/",
+    ),
+    "url": ("urn:isbn:0451450523", "example.com"),
+}
+
+
+def test_formats_are_checked_and_messages_say_how_a_value_is_written():
+    for name, texts in FITTING.items():
+        for text in texts:
+            assert validate({"format": name}, text) == text
+    for name, texts in UNFIT.items():
+        for text in texts:
+            with pytest.raises(InvalidPayload) as caught:
+                validate({"properties": {"a": {"format": name}}}, {"a": text})
+            (error,) = caught.value.errors
+            assert error["path"] == "$.a"
+            assert f"is not a usable {name}: write " in error["message"], (name, text)
+    assert validate({"format": "date"}, 7) == 7
+
+
+def test_a_default_must_have_its_format_and_a_secret_is_not_quoted():
+    schema = {"properties": {"day": {"type": "string", "format": "date", "default": "soon"}}}
+    assert "does not fit its own schema" in problems_of(schema)[0].message
+    with pytest.raises(InvalidPayload) as caught:
+        validate({"properties": {"token": {"format": "email"}}}, {"token": "s3cret"})
+    assert "s3cret" not in str(caught.value.errors)
