@@ -31,9 +31,8 @@ class RelaunchForm:
             self.refusal = str(error)
         else:
             data = request.POST if request.method == "POST" else None
-            self.form = PayloadForm(
-                version.graph.definition.schema, data, given=engine.shown_payload(run, version)
-            )
+            shown = engine.shown_payload(run, version)
+            self.form = PayloadForm(version.graph.definition.schema, data, given=shown, real=run.payload)
 
     def start(self) -> Run | None:
         """Start a new run and return it; ``None`` if the form shows why there is none."""

@@ -18,21 +18,17 @@ from django.views.decorators.http import require_http_methods
 
 from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
-from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.models import Run, Workflow
 from django_director.presentation import reliability
-from django_director.presentation.actions import ACTIONS
 from django_director.schedules import descriptions
-from django_director.status import Trigger
 
 from . import formatting, workflow_page
-from .base import VIA, ReadOnlyAdmin, SafeList
-from .payload_form import PayloadForm
+from .base import ReadOnlyAdmin, SafeList
+from .start_form import START, StartForm
 
 if TYPE_CHECKING:
     from django.http import HttpResponseBase
 
-START: Final = ACTIONS["start"]
 STRIP: Final = 20
 """How many last runs the list shows of each workflow."""
 
@@ -152,41 +148,13 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         if workflow is None:
             raise Http404
         self.require(request, START.asks_for(workflow), workflow)
-        version = workflow.current_version
-        schema = version.graph.definition.schema if version else None
-        form = PayloadForm(schema, request.POST if request.method == "POST" else None)
-        if form.is_valid():
-            run = _start(request, workflow, form)
-            if run is not None:
-                return HttpResponseRedirect(formatting.address("run_change", run.pk, site=self.admin_site.name))
-        context = {
-            "title": _("Run %(name)s") % {"name": formatting.name(workflow.name)},
-            "workflow": workflow,
-            "description": version.graph.definition.description if version else "",
-            "form": form,
-            "can_start": START.is_possible(workflow),
-        }
-        return self.render(request, "start.html", context, status=400 if form.errors else 200)
+        page = StartForm(request, workflow, lambda action: self.allows(request, action, workflow))
+        run = page.start() if request.method == "POST" else None
+        if run is not None:
+            return HttpResponseRedirect(formatting.address("run_change", run.pk, site=self.admin_site.name))
+        title = _("Run %(name)s") % {"name": formatting.name(workflow.name)}
+        status = 400 if page.form.errors else 200
+        return self.render(request, "start.html", {"title": title, **page.context()}, status=status)
 
     def _run_address(self, workflow: Workflow) -> str:
         return formatting.address("workflow_run", workflow.pk, site=self.admin_site.name)
-
-
-def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run | None:
-    """Start a run and return it; ``None`` if the form shows why there is none."""
-    try:
-        run: Run = START.operation(
-            workflow,
-            form.payload,
-            comment=form.cleaned_data["comment"],
-            user=request.user,
-            trigger=Trigger.ADMIN,
-            via=VIA,
-        )
-    except InvalidPayload as error:
-        form.show(error)
-    except DirectorError as error:
-        form.add_error(None, str(error))
-    else:
-        return run
-    return None

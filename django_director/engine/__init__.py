@@ -18,6 +18,7 @@ from django_director.engine.launch.relaunch import (
     with_hidden,
 )
 from django_director.engine.launch.start import counts_at_start, start
+from django_director.engine.launch.start_previews import StartPreview, foresee_start, preview_start
 from django_director.engine.reset.apply import preview_rerun, preview_retry, preview_skip
 from django_director.engine.reset.previews import Again, Preview
 from django_director.engine.steps.approvals import check_waits
@@ -25,6 +26,7 @@ from django_director.models import Run
 
 from . import pausing, stopping
 from .concurrency import admission as _admission  # noqa: F401 - registers what it does at the end of a run
+from .concurrency.forecasts import Forecast
 from .launch import relaunch as relaunches
 from .lineage import refuse_child
 from .patience import patient
@@ -51,19 +53,23 @@ async def astart(name: str, payload: object = None, **options: Any) -> Run:
 
 __all__ = [
     "Again",
+    "Forecast",
     "Preview",
     "RelaunchPreview",
+    "StartPreview",
     "approve",
     "astart",
     "cancel",
     "check_waits",
     "counts_at_start",
     "current_version",
+    "foresee_start",
     "pause",
     "preview_relaunch",
     "preview_rerun",
     "preview_retry",
     "preview_skip",
+    "preview_start",
     "refuse_child",
     "reject",
     "relaunch",

@@ -1,8 +1,8 @@
 """Hides the secrets in a JSON Schema: in the values that it gives as defaults, constants and examples.
 
 Like a payload, such a value is masked by all schemas that apply to it: the schema that gives it, those beside that
-in ``allOf``, and those that refer to it. Of a schema under a secret key, or inside a ``writeOnly`` one, all values
-are hidden.
+in ``allOf``, and those that refer to it. Of a schema under a secret key, or inside one that is ``writeOnly`` or a
+password's, all values are hidden.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from .secret_places import Place, Places
+from .secret_places import Place, Places, hides_value
 from .values import EXAMPLES, MASKED, MAX_DEPTH, Masker, is_secret_key, secret_keys
 
 MOST_PLACES: Final = 1_000
@@ -49,7 +49,7 @@ class SchemaMask:
 
     def value(self, schema: Mapping[str, Any], value: object) -> object:
         """Return a masked copy of a value that ``schema``, a part of the root schema, gives."""
-        is_secret = id(schema) in self._secret or schema.get("writeOnly") is True
+        is_secret = id(schema) in self._secret or hides_value(schema)
         return self._hidden(value) if is_secret else self._value(value, self._of(schema, []))
 
     def default(self, name: str, schema: Mapping[str, Any]) -> object:
@@ -92,7 +92,7 @@ class SchemaMask:
             return schema
         if depth >= MAX_DEPTH:
             return MASKED
-        is_secret = is_secret or id(schema) in self._secret or schema.get("writeOnly") is True
+        is_secret = is_secret or id(schema) in self._secret or hides_value(schema)
         here = self._of(schema, around)
         return {key: self._part(key, part, is_secret, depth + 1, here) for key, part in schema.items()}
 

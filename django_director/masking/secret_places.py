@@ -1,4 +1,4 @@
-"""The places of a JSON Schema at which values are secret because a schema there is ``writeOnly``.
+"""The places of a JSON Schema at which values are secret because a schema there is ``writeOnly`` or a password's.
 
 What applies at a place is worked out once for all values there.
 """
@@ -20,6 +20,11 @@ MOST_SECONDS: Final = 0.5
 _UNKNOWN: Final = object()
 
 
+def hides_value(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema says that people are not shown its value."""
+    return schema.get("writeOnly") is True or schema.get("format") == "password"
+
+
 class Place:
     """All schemas that apply to one value."""
 
@@ -27,7 +32,7 @@ class Place:
 
     def __init__(self, schemas: list[Mapping[str, Any]]) -> None:
         self.schemas = schemas
-        self.is_secret = any(schema.get("writeOnly") is True for schema in schemas)
+        self.is_secret = any(map(hides_value, schemas))
         self.has_patterns = any(schema.get("patternProperties") for schema in schemas)
         self.keys: dict[str, Place | None] = {}
         self.others: Any = _UNKNOWN

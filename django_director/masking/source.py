@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from .secret_places import hides_value
 from .values import EXAMPLES, MASKED, NAMES, VALUES, is_secret_key, mask_urls
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -119,7 +120,7 @@ class _Hider:
             self.visit(value, _VALUE, is_secret or name in named or name in self.write_only or is_secret_key(name))
 
     def _schema(self, node: _Node, is_secret: bool) -> None:
-        is_secret = is_secret or "true" in node.get(("writeOnly",))
+        is_secret = is_secret or "true" in node.get(("writeOnly",)) or "password" in node.get(("format",))
         for key, value in node.pairs:
             name = key.text or ""
             if name in _NAMED:
@@ -130,7 +131,7 @@ class _Hider:
 
 
 def _write_only(schema: object) -> frozenset[str]:
-    """Return the names of the properties that are ``writeOnly``, at any depth of a JSON Schema."""
+    """Return the names of the properties whose values are hidden, at any depth of a JSON Schema."""
     found: set[str] = set()
     left = [schema]
     while left:
@@ -138,7 +139,7 @@ def _write_only(schema: object) -> frozenset[str]:
         if isinstance(part, dict):
             properties = part.get("properties")
             for name, sub in properties.items() if isinstance(properties, dict) else ():
-                if isinstance(sub, dict) and sub.get("writeOnly") is True:
+                if isinstance(sub, dict) and hides_value(sub):
                     found.add(str(name))
             left += part.values()
         elif isinstance(part, list):

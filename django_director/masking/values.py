@@ -36,7 +36,7 @@ def mask(value: object, schema: object = None) -> Any:
 
     Secrets are values under a key that matches ``DIRECTOR["MASK"]`` (an expression, or a list of them); a
     ``value`` beside a ``name`` that matches it; the password in an address (``scheme://user:password@host``); and
-    values that are ``writeOnly`` by ``schema``, a JSON Schema. ``None`` is never replaced.
+    values that are ``writeOnly`` or passwords by ``schema``, a JSON Schema. ``None`` is never replaced.
     """
     masker = Masker(secret_keys(), Places(schema))
     return masker.masked(value, masker.places.root, 0)

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from django_director.definitions import Concurrency
 from django_director.models import Lease, Run, Task, TaskLog, Worker, Workflow
 from django_director.status import RunStatus, TaskStatus
 from tests import factories
@@ -32,6 +33,46 @@ LINES = """2026-11-30T02:10:01.120Z INFO orders.tasks: 1,204 orders to load
 2026-11-30T02:10:11.180Z ERROR orders.warehouse: refused
 """
 HOSTILE = "<script>alert(1)</script> \u202etxt.exe & “quotes” " + "x" * 60
+ORDER = {
+    "type": "object",
+    "required": ["customer", "lines", "urgent"],
+    "properties": {
+        "customer": {
+            "type": "object",
+            "title": "Customer",
+            "required": ["name", "email"],
+            "properties": {
+                "name": {"type": "string", "minLength": 2},
+                "email": {"type": "string", "format": "email", "description": "Gets the confirmation"},
+                "address": {
+                    "type": "object",
+                    "properties": {"street": {"type": "string"}, "city": {"type": "string"}},
+                },
+            },
+        },
+        "day": {"type": "string", "format": "date", "title": "Day of delivery"},
+        "not_before": {"type": "string", "format": "date-time"},
+        "urgent": {"type": "boolean", "title": "Deliver by courier", "default": False},
+        "carrier": {"enum": ["DHL", "UPS", "by hand"]},
+        "lines": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["sku"],
+                "properties": {
+                    "sku": {"type": "string"},
+                    "number": {"type": "integer", "minimum": 1, "default": 1},
+                },
+            },
+        },
+        "vouchers": {"type": "array", "items": {"type": "string"}, "description": "Codes of vouchers"},
+        "colours": {"type": "array", "items": {"enum": ["red", "green", "blue"]}},
+        "note": {"type": "string", "maxLength": 2000, "title": HOSTILE},
+        "pin": {"type": "string", "format": "password"},
+        "extra": {"description": "What the shop adds"},
+    },
+}
 ALL_DONE = {"FETCH": "success", "STOCK": "success", "PRICES": "success", "LOAD": "success", "REPORT": "success"}
 LOAD_FAILED = {**ALL_DONE, "LOAD": "failed", "REPORT": "upstream_failed"}
 
@@ -52,7 +93,23 @@ def make() -> dict[str, Any]:
     Run.objects.filter(pk=odd.pk).update(error=f"{HOSTILE[:60]}: RuntimeError: {HOSTILE}")
     running, asked = _running(imports, reports, now)
     _signs(now)
-    return {"failed": failed[-1], "running": running, "asked": asked, "imports": imports}
+    made = {"failed": failed[-1], "running": running, "asked": asked, "imports": imports}
+    return {**made, "orders": asked.run.workflow, "mapped": _mapped()}
+
+
+def _mapped() -> Run:
+    """Return a run that has failed in three of forty items of a map."""
+    end = factories.mapped("EACH", over="payload.ids")
+    workflow = factories.make_workflow(factories.definition("shop.STOCKTAKING", "COUNT", end, "REPORT"))
+    statuses = {"COUNT": "success", "EACH": "failed", "REPORT": "upstream_failed"}
+    run = factories.make_run(workflow, "failed", statuses, payload={"ids": list(range(40))})
+    each = run.tasks.get(step="EACH")
+    Task.objects.filter(pk=each.pk).update(map_count=40)
+    for index in range(40):
+        factories.make_task(
+            run, len(run.version.graph.nodes), "failed" if index in (3, 17, 39) else "success", map_index=index
+        )
+    return run
 
 
 def _workflows() -> tuple[Workflow, Workflow, Workflow]:
@@ -99,7 +156,11 @@ def _running(imports: Workflow, reports: Workflow, now: datetime) -> tuple[Run, 
     old = now - timedelta(minutes=31)
     late = factories.make_run(reports, tasks={"COLLECT": "running"}, started_at=old, created_at=old)
     Task.objects.filter(run=late, step="COLLECT").update(started_at=old)
-    ship = factories.definition("shop.ORDER", "PACK", factories.approval("SIGN_OFF", prompt="Ship this order?"))
+    hooks = {"failure": (factories.step("CALL_SUPPORT"),), "success": (factories.step("MAIL"),)}
+    options = {"schema": ORDER, "hooks": hooks, "concurrency": Concurrency(), "description": "Send an order"}
+    ends = factories.mapped("LABELS", over="payload.lines"), factories.child("BILL", "shop.BILL")
+    asks = factories.approval("SIGN_OFF", prompt="Ship this order?")
+    ship = factories.definition("shop.ORDER", "PACK", asks, *ends, **options)
     waiting = factories.make_run(factories.make_workflow(ship), tasks={"PACK": "success"}, started_at=old)
     chosen = Task.objects.filter(run=waiting, step="SIGN_OFF")
     chosen.update(status=TaskStatus.WAITING, asked_at=old, sequence=1, started_at=old)

@@ -55,6 +55,7 @@ def pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the name of each picture, and the address of its page."""
     from django.urls import reverse
 
+    from django_director.presentation import causes
     from tests.integration.admin.pages import address
 
     load = made["failed"].tasks.get(step="LOAD")
@@ -70,6 +71,12 @@ def pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "task-asked", address("task_change", made["asked"].pk)
     yield "tasks", address("task_changelist")
     yield "run-form", address("workflow_run", made["imports"].pk)
+    yield "run-form-fields", address("workflow_run", made["orders"].pk)
+    yield "retry-map", address("run_retry", made["mapped"].pk)
+    yield "cancel", address("run_cancel", made["running"].pk)
+    yield "many", f"{address('run_many_retry')}?cause={causes.key_of('LOAD', made['failed'].error[6:])}"
+    yield "relaunch-form", address("run_relaunch_with_changes", made["asked"].run_id)
+    yield "approve", address("task_approve", made["asked"].pk)
     yield "retry", address("run_retry", made["failed"].pk)
 
 

@@ -9,6 +9,7 @@ import yaml
 from django_director.exceptions import InvalidSettings
 from django_director.masking.redaction import Redactor
 from django_director.masking.schemas import mask_schema
+from django_director.masking.source import mask_source
 from django_director.masking.values import MASKED, MAX_DEPTH, hidden_in, holds_mask, mask, restore
 from tests.speed import allowed
 
@@ -330,3 +331,14 @@ def test_many_keys_are_looked_at_once():
         assert mask(value) == value
         times.append(time.process_time() - began)
     assert min(times[1:]) < times[0] / 2
+
+
+def test_a_password_by_its_format_is_hidden_like_what_is_write_only():
+    word = {"type": "string", "format": "password", "default": "s3cret"}
+    schema = {"properties": {"word": word, "rows": {"items": {"properties": {"word": word}}}}}
+    assert mask({"word": "a", "rows": [{"word": "b"}]}, schema) == {"word": MASKED, "rows": [{"word": MASKED}]}
+    assert "s3cret" not in str(mask_schema(schema))
+    source = (
+        "x.Y:\n  schema: {properties: {word: {format: password, default: s3cret}}}\n  payload: {word: s3cret}\n"
+    )
+    assert "s3cret" not in mask_source(source, schema)
