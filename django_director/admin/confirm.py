@@ -15,16 +15,18 @@ from django_director.exceptions import DirectorError
 from django_director.models import Run, Task
 from django_director.presentation.actions import ACTIONS, Action, StatusCounts, is_root, workflow_of
 
-from . import formatting
+from . import formatting, run_preview
 from .operations import Operation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """The first of some tasks, each with its step, its status and a label; and how many more tasks there are."""
+    """The steps of some tasks in the order of the run: name, status, its label, and which tasks of it."""
 
-    rows: Sequence[tuple[str, str, str]]
+    rows: Sequence[tuple[str, str, str, str]]
     more: int
+    """How many tasks of other steps there are."""
+    has_notes: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class Preview:
     """The tasks that would run again."""
     stays: Listed | None = None
     """The tasks that would stay as they are."""
+    follows: Sequence[str] = ()
+    """What runs after that."""
     refusal: str = ""
     """Why the operation can't be done now; empty if it can."""
 
@@ -49,6 +53,7 @@ def context(operation: Operation, row: Run | Task) -> dict[str, Any]:
         "run": row.run if isinstance(row, Task) else row,
         "badge": formatting.badge(row.status if isinstance(row, Task) else row.shown_status),
         "label": operation.label,
+        "is_danger": operation.destroys,
         "comment_length": operation.comment_length,
         "preview": _preview(operation, row),
         **of_task,
@@ -114,12 +119,16 @@ def _preview_pause(run: Run, found: StatusCounts) -> Preview:
         % {"n": f"{held:,}"}
     ]
     if found.running:
-        text = ngettext("%(n)s task is running and goes on.", "%(n)s tasks are running and go on.", found.running)
+        text = ngettext(
+            "%(n)s task is running and runs to its end.",
+            "%(n)s tasks are running and run to their end.",
+            found.running,
+        )
         sentences.append(text % {"n": f"{found.running:,}"})
     if found.waiting:
         text = ngettext(
-            "%(n)s task waits and goes on waiting; what follows is held.",
-            "%(n)s tasks wait and go on waiting; what follows is held.",
+            "%(n)s task keeps waiting for a person, a time or another run; what comes after it does not start.",
+            "%(n)s tasks keep waiting for a person, a time or another run; what comes after them does not start.",
             found.waiting,
         )
         sentences.append(text % {"n": f"{found.waiting:,}"})
@@ -138,9 +147,16 @@ def _preview_reset(row: Run | Task, found: engine.Preview) -> Preview:
     """Return what a retry, rerun or skip would do."""
     return Preview(
         sentences=list(_reset_sentences(found)),
-        again=_list_tasks(found.again, found.runs),
-        stays=_list_tasks(found.stays, found.kept),
+        again=_list_steps(found.steps_again, found.runs),
+        stays=_list_steps(found.steps_kept, found.kept),
+        follows=list(_follows(row.run if isinstance(row, Task) else row)),
     )
+
+
+def _follows(run: Run) -> Iterator[str]:
+    """Say which hooks run when the run ends again."""
+    for title, names in run_preview.hooks(run.version):
+        yield _("%(outcome)s of the run: %(names)s") % {"outcome": title, "names": names}
 
 
 def _reset_sentences(found: engine.Preview) -> Iterator[str]:
@@ -152,17 +168,20 @@ def _reset_sentences(found: engine.Preview) -> Iterator[str]:
         (
             found.idle,
             ngettext(
-                "%(n)s task is judged again and does not run, unless one before it fails.",
-                "%(n)s tasks are judged again and do not run, unless one before them fails.",
+                "For %(n)s more task it is decided anew whether it runs; as things stand it does not.",
+                "For %(n)s more tasks it is decided anew whether they run; as things stand they do not.",
                 found.idle,
             ),
         ),
-        (found.kept, ngettext("%(n)s task stays as it is.", "%(n)s tasks stay as they are.", found.kept)),
+        (
+            found.kept,
+            ngettext("%(n)s task stays as it is.", "%(n)s tasks stay as they are.", found.kept),
+        ),
         (
             found.broken,
             ngettext(
-                "%(n)s of what stays has failed or was canceled, so the run will fail again.",
-                "%(n)s of what stays have failed or were canceled, so the run will fail again.",
+                "%(n)s of these has failed or was canceled: with it the run fails again.",
+                "%(n)s of these have failed or were canceled: with them the run fails again.",
                 found.broken,
             ),
         ),
@@ -170,9 +189,27 @@ def _reset_sentences(found: engine.Preview) -> Iterator[str]:
     yield from (text % {"n": f"{number:,}"} for number, text in counted if number)
 
 
-def _list_tasks(tasks: Sequence[engine.Again], number: int) -> Listed:
-    rows = [(formatting.name(task.step), task.status, formatting.status_label(task.status)) for task in tasks]
-    return Listed(rows=rows, more=number - len(rows))
+def _list_steps(steps: Sequence[engine.StepTasks], number: int) -> Listed:
+    rows = [
+        (formatting.name(own.step), own.status, formatting.status_label(own.status), _which(own)) for own in steps
+    ]
+    more = number - sum(own.number for own in steps)
+    return Listed(rows=rows, more=more, has_notes=any(note for *_rest, note in rows))
+
+
+def _which(own: engine.StepTasks) -> str:
+    """Say which tasks of a step they are; empty if the step has one task."""
+    if own.is_map:
+        return _("begins anew, with the list as it is then")
+    if not own.total:
+        return ""
+    text = ngettext("%(n)s of %(total)s entries: %(items)s", "%(n)s of %(total)s entries: %(items)s", own.number)
+    more = ", …" if own.number > len(own.items) else ""
+    return text % {
+        "n": f"{own.number:,}",
+        "total": f"{own.total:,}",
+        "items": ", ".join(map(str, own.items)) + more,
+    }
 
 
 def _preview_relaunch(run: Run, found: engine.RelaunchPreview) -> Preview:

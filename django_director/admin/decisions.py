@@ -27,7 +27,7 @@ from django_director.presentation import visible_errors
 from django_director.presentation.actions import ACTIONS, Action, is_asked
 from django_director.status import TaskStatus
 
-from . import formatting
+from . import formatting, run_preview
 from .base import VIA
 
 SEARCHED: Final = 500
@@ -55,7 +55,7 @@ ALL: Final = {
         Decision(
             action=ACTIONS["approve"],
             label=gettext_lazy("Approve"),
-            consequence=gettext_lazy("The run goes on with what comes after this step."),
+            consequence=gettext_lazy("What comes after this step starts."),
         ),
         Decision(
             action=ACTIONS["reject"],
@@ -109,10 +109,19 @@ def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any
         "task": task,
         "badge": formatting.badge(task.status),
         "decision": decision,
+        "is_danger": decision.name == "reject",
+        "after": _names_after(task),
         "prompt": prompt(task),
         "refusal": refusal,
         "form": form,
     }
+
+
+def _names_after(task: Task) -> str:
+    """Return the names of the first steps that wait for an approval; empty if it is the last."""
+    graph = task.run.version.graph
+    names = [node.step.id for node in graph.nodes if task.position in node.upstream]
+    return run_preview.listed(names)
 
 
 def describe_approval(task: Task, user: User, *, sees_payload: bool) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from django_director.conf import director
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation import visible_errors
-from django_director.presentation.summaries import task_counts
+from django_director.presentation.summaries import work_counts
 from django_director.status import TASK_RETRYABLE, TASK_UNSTARTED, TaskStatus
 
 from . import formatting
@@ -116,7 +116,7 @@ def _sentences(operation: Operation, runs: Sequence[Run]) -> list[str]:
     if not runs:
         return [_("There is no run to which this can be done.")]
     counts: Counter[str] = Counter()
-    for found in task_counts(runs).values():
+    for found in work_counts(runs).values():
         counts.update(found)
     match operation.action.verb:
         case "retry":

@@ -52,6 +52,11 @@ class Operation:
         """Whether the button leads to a form for the payload."""
         return bool(self.also)
 
+    @property
+    def destroys(self) -> bool:
+        """Whether it ends work that can't be taken up where it was."""
+        return self.action.verb == "cancel"
+
     def is_possible(self, row: Run | Task) -> bool:
         """Whether a page may offer the operation for a run or task in its state."""
         return self.action.is_possible(row)

@@ -67,7 +67,7 @@ def context(
         "lines": [_line(*found) for found in _walk(definition.tasks, STEPS)],
         "more": max(0, sum(1 for _step in definition.entries()) - STEPS),
         "approvals": list(_approvals(workflow, version, user)),
-        "hooks": list(_hooks(version)),
+        "hooks": list(hooks(version)),
         "waits": _waits(version, forecast),
         "holders": _holders(workflow, user, forecast),
         "payload": None if preview is None else formatting.json_text(preview.payload, definition.schema),
@@ -88,7 +88,7 @@ def _walk(steps: tuple[Step, ...], left: int, depth: int = 0) -> Iterator[tuple[
 def _line(step: Step, depth: int) -> Line:
     facts = [_kind(step)]
     if step.needs:
-        facts.append(_("after %(names)s") % {"names": _listed(list(step.needs))})
+        facts.append(_("after %(names)s") % {"names": listed(list(step.needs))})
     if step.is_conditional:
         facts.append(_("under a condition"))
     return Line(name=formatting.name(step.id), depth=min(depth, 4), what=", ".join(filter(None, facts)))
@@ -100,7 +100,7 @@ def _kind(step: Step) -> str:
         case Container():
             return _("at the same time") if step.kind == "group" else _("one after the other")
         case MapStep():
-            names = _listed([task.id for task in step.body])
+            names = listed([task.id for task in step.body])
             text = _("once for each entry of a list")
             only = len(step.body) == 1 and step.body[0].id == step.id
             return text if only else _("%(text)s: %(names)s") % {"text": text, "names": names}
@@ -115,7 +115,8 @@ def _kind(step: Step) -> str:
     return ""
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Return the first of some names, and how many more there are."""
     shown = ", ".join(formatting.name(name) for name in names[:NAMED])
     more = len(names) - NAMED
     return _("%(names)s and %(n)s more") % {"names": shown, "n": more} if more > 0 else shown
@@ -139,12 +140,13 @@ def _who(action: str, workflow: Workflow) -> str:
     return _("Needs %(what)s") % {"what": needed_for(action, workflow)}
 
 
-def _hooks(version: WorkflowVersion) -> Iterator[tuple[str | Promise, str]]:
-    hooks = version.graph.definition.hooks
+def hooks(version: WorkflowVersion) -> Iterator[tuple[str | Promise, str]]:
+    """Yield which hooks a version has after which outcome, in words."""
+    chains = version.graph.definition.hooks
     for outcome, title in OUTCOMES.items():
-        steps: tuple[TaskStep, ...] = hooks.get(outcome, ())
+        steps: tuple[TaskStep, ...] = chains.get(outcome, ())
         if steps:
-            yield title, _listed([hook_label(step.id) for step in steps])
+            yield title, listed([hook_label(step.id) for step in steps])
 
 
 def _waits(version: WorkflowVersion, forecast: engine.Forecast | None) -> str:

@@ -20,7 +20,7 @@ from django_director.engine.launch.relaunch import (
 from django_director.engine.launch.start import counts_at_start, start
 from django_director.engine.launch.start_previews import StartPreview, foresee_start, preview_start
 from django_director.engine.reset.apply import preview_rerun, preview_retry, preview_skip
-from django_director.engine.reset.previews import Again, Preview
+from django_director.engine.reset.previews import Again, Preview, StepTasks
 from django_director.engine.steps.approvals import check_waits
 from django_director.models import Run
 
@@ -57,6 +57,7 @@ __all__ = [
     "Preview",
     "RelaunchPreview",
     "StartPreview",
+    "StepTasks",
     "approve",
     "astart",
     "cancel",

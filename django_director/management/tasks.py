@@ -68,7 +68,7 @@ def show_preview(command: ActingCommand, preview: Preview) -> None:
 def _summarize(preview: Preview) -> list[str]:
     lines = [f"{number_of(preview.runs, 'task')} would run again; kept: {preview.kept:,}"]
     if preview.idle:
-        lines.append(f"{number_of(preview.idle, 'task')} would be judged again and not run")
+        lines.append(f"{number_of(preview.idle, 'further task')}: decided anew, would not run as things stand")
     if preview.broken:
-        lines.append(f"{number_of(preview.broken, 'failed task')} would stay: the run would fail again")
+        lines.append(f"{number_of(preview.broken, 'failed task')} would stay, so the run would fail again")
     return lines

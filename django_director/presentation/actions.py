@@ -28,7 +28,7 @@ from django_director.status import (
     TaskStatus,
 )
 
-from .summaries import task_counts
+from .summaries import work_counts
 
 Row: TypeAlias = Workflow | Run | Task
 """A row that people act on."""
@@ -132,7 +132,7 @@ def _refuse(verb: str, run: Run, is_impossible: bool) -> None:
 
 
 def _count_statuses(run: Run) -> StatusCounts:
-    counts = task_counts([run])[run.pk]
+    counts = work_counts([run])[run.pk]
     return StatusCounts(
         queued=counts.get(TaskStatus.QUEUED, 0),
         waiting=counts.get(TaskStatus.WAITING, 0),

@@ -9,12 +9,25 @@ from django.db.models import Count, OuterRef, Subquery
 
 from django_director.graph import items
 from django_director.models import Gate, Run, Task, Workflow
+from django_director.models.querysets import TaskQuerySet
 
 
 def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
     """Return for each run how many of its tasks are in each status; hooks do not count. It takes one query."""
+    return _counts(runs, Task.objects.steps())
+
+
+def work_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
+    """Return for each run how many of its tasks are in each status; a map that has items counts by these only.
+
+    It takes one query.
+    """
+    return _counts(runs, Task.objects.steps().exclude(map_count__gt=0))
+
+
+def _counts(runs: Sequence[Run], tasks: TaskQuerySet) -> dict[Any, dict[str, int]]:
     counts: dict[Any, dict[str, int]] = {run.pk: {} for run in runs}
-    rows = Task.objects.steps().filter(run__in=list(counts)).order_by()
+    rows = tasks.filter(run__in=list(counts)).order_by()
     for run, status, number in rows.values_list("run", "status").annotate(Count("pk")) if counts else ():
         counts[run][status] = number
     return counts

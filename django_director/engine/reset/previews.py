@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -14,8 +15,9 @@ from django_director.status import TASK_BROKEN, TaskStatus
 from .plans import Plan
 
 SHOWN: Final = 200
-"""How many tasks a preview names."""
-
+"""How many tasks or steps a preview names."""
+ITEMS: Final = 10
+"""How many items of a map a preview names for one step."""
 
 Thing = int | Place
 """What has a row: a position, or one and the item of a map."""
@@ -29,12 +31,34 @@ class Again(NamedTuple):
     status: str
 
 
+class StepTasks(NamedTuple):
+    """The tasks of one step that have the same status: one, or those for some of the items of a map."""
+
+    step: str
+    status: str
+    number: int
+    """How many tasks they are."""
+    items: list[int]
+    """For which items of a map they are: the first ``ITEMS`` of them; empty outside of maps."""
+    total: int
+    """How many items the map has; 0 outside of maps."""
+    is_map: bool
+    """Whether it is a map that begins anew: its list may have another length then."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a reset would do. The lists name the first ``SHOWN`` tasks, in order of position."""
+    """What a reset would do. The lists name the first ``SHOWN`` tasks or steps, in the order of the run.
+
+    A map of which only some items run again does not count itself: its items do.
+    """
 
     again: list[Again]
     """The tasks that run again, if all of them succeed and conditions hold."""
+    steps_again: list[StepTasks]
+    """The same tasks by their steps."""
+    steps_kept: list[StepTasks]
+    """The tasks that are kept as they are, by their steps."""
     runs: int
     """How many those are."""
     stays: list[Again]
@@ -52,21 +76,51 @@ def preview(plan: Plan) -> Preview:
     """Make the preview of a plan."""
     graph = plan.run.version.graph
     ended = {position: own.foreseen for position, own in plan.maps.items()}
-    runs: list[Thing] = sorted(foresee(graph, {**plan.after, **ended}))
-    stays: list[Thing] = sorted(plan.before.keys() - plan.changed - plan.maps.keys())
+    runs: list[Thing] = list(foresee(graph, {**plan.after, **ended}))
+    stays: list[Thing] = list(plan.before.keys() - plan.changed - plan.maps.keys())
     idle = len(plan.again.difference(p for p in runs if isinstance(p, int)))
     for own in plan.maps.values():
-        runs += sorted(own.again)
-        stays += sorted(own.before.keys() - own.again - {own.skipped})
+        runs += own.again
+        stays += own.before.keys() - own.again - {own.skipped}
+    for things in (runs, stays):
+        things.sort(key=partial(_place, plan))
     skipped = [own.skipped for own in plan.maps.values() if own.skipped is not None]
     return Preview(
         again=_named(plan, runs),
+        steps_again=_by_step(plan, runs, are_anew=True),
+        steps_kept=_by_step(plan, stays, are_anew=False),
         runs=len(runs),
         stays=_named(plan, stays),
         kept=len(stays),
         idle=idle,
         broken=sum(_is_broken(plan, thing) for thing in stays),
         skipped=next(iter(_named(plan, skipped if plan.skipped is None else [plan.skipped])), None),
+    )
+
+
+def _place(plan: Plan, thing: Thing) -> tuple[int, int, int]:
+    """Return what sorts tasks in the order of the run: the items of a map stand where the map is."""
+    if isinstance(thing, int):
+        return thing, -1, -1
+    return _node(plan, thing).map_position or 0, *thing
+
+
+def _by_step(plan: Plan, things: list[Thing], *, are_anew: bool) -> list[StepTasks]:
+    found: dict[tuple[int, str], list[Thing]] = {}
+    for thing in things:
+        found.setdefault((_node(plan, thing).position, _status(plan, thing)), []).append(thing)
+    return [_step_tasks(plan, own, are_anew=are_anew) for own in islice(found.values(), SHOWN)]
+
+
+def _step_tasks(plan: Plan, things: list[Thing], *, are_anew: bool) -> StepTasks:
+    node = _node(plan, things[0])
+    return StepTasks(
+        step=node.step.id,
+        status=_status(plan, things[0]),
+        number=len(things),
+        items=[thing[0] for thing in things[:ITEMS] if not isinstance(thing, int)],
+        total=0 if node.map_position is None else plan.maps[node.map_position].count,
+        is_map=are_anew and node.body is not None,
     )
 
 

@@ -44,5 +44,5 @@ class Command(TaskCommand):
             ("who may", needed_for(action.asks_for(task), task.run.workflow)),
         ]
         self.out.fields(fields)
-        fate = "would be rejected, and fail" if reject else "would be approved, and the run go on"
-        self.out.line(f"“{task.label}” {fate}")
+        approved = "would be approved, and what comes after it would start"
+        self.out.line(f"“{task.label}” {'would be rejected, and fail' if reject else approved}")

@@ -16,7 +16,7 @@ LIMIT = 20
 
 
 class Command(DirectorCommand):
-    help = "List the last runs: the roots of all workflows, all runs of one, or the child runs of a run."
+    help = "List the last runs: those that no run has started, all of one workflow, or the child runs of a run."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", help="the workflow")

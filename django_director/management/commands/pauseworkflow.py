@@ -8,7 +8,7 @@ from django_director.models.users import User
 
 
 class Command(RunCommand):
-    help = "Pause a run: nothing of it starts until it is resumed; what runs goes on."
+    help = "Pause a run: none of its tasks starts until it is resumed; those that run are not stopped."
     verb = "pause"
 
     def act(self, run: Run, user: User, options: Options) -> None:
@@ -20,5 +20,5 @@ class Command(RunCommand):
         unstarted = found.unstarted - found.waiting
         self.out.line(f"{number_of(unstarted, 'task')} would not start until the run is resumed")
         if found.waiting:
-            self.out.line(f"{number_of(found.waiting, 'waiting task')} would go on waiting")
-        self.out.line(f"{number_of(found.running, 'running task')} would go on")
+            self.out.line(f"{number_of(found.waiting, 'waiting task')} would keep waiting")
+        self.out.line(f"{number_of(found.running, 'running task')} would run to the end")

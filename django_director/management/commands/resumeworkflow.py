@@ -8,7 +8,7 @@ from django_director.models.users import User
 
 
 class Command(WaitingRunCommand):
-    help = "Let a paused run go on."
+    help = "Resume a paused run: its tasks start again."
     verb = "resume"
 
     def begin_run(self, run: Run, user: User, options: Options) -> Run:

@@ -29,7 +29,7 @@ def test_rerun_runs_again_what_the_preview_says(operator):
     preview = text(operator.get(address("task_rerun", task.pk)))
     assert not Page(preview).forbidden
     assert "1 task runs again." in preview
-    assert "1 task is judged again and does not run, unless one before it fails." in preview
+    assert "For 1 more task it is decided anew whether it runs; as things stand it does not." in preview
     assert "2 tasks stay as they are." in preview
     assert "1 of what stays has failed or was canceled, so the run will fail again." in preview
     assert Run.objects.get().generation == 0

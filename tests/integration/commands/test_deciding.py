@@ -49,7 +49,7 @@ def test_a_preview_changes_nothing(command, failing):
     assert lines[3:] == [
         "then\tskip",
         "who may\tdjango_director.approve_task",
-        "“OK” would be approved, and the run go on",
+        "“OK” would be approved, and what comes after it would start",
     ]
     reject = command("approvetask", f"{run.pk}:OK", "--dry-run", "--reject")
     assert reject.lines[-1] == "“OK” would be rejected, and fail"
@@ -112,6 +112,6 @@ def test_pause_says_that_waits_go_on(command):
     run, _ = asked()
     assert command("pauseworkflow", str(run.pk), "--dry-run").lines[:2] == [
         "1 task would not start until the run is resumed",
-        "1 waiting task would go on waiting",
+        "1 waiting task would keep waiting",
     ]
     assert timers.fire() == 0

@@ -25,7 +25,7 @@ def test_rerun(run, command):
     assert preview.lines == ["C\tsuccess\trun again", "A\tsuccess\tstay", "B\tfailed\tstay"]
     assert preview.talk.splitlines() == [
         "1 task would run again; kept: 2",
-        "1 task would be judged again and not run",
+        "1 further task: decided anew, would not run as things stand",
         "1 failed task would stay: the run would fail again",
     ]
     run.refresh_from_db()

@@ -139,9 +139,18 @@ def test_a_preview_names_items():
     run = ran(mapped("M", "S", "T"), "Z", items=[1, 2, 3], failing="S[1]")
     preview = engine.preview_retry(run)
     assert [(name, status) for _, name, status in preview.again] == [
-        ("Z", "upstream_failed"),
         ("S[1]", "failed"),
         ("T[1]", "upstream_failed"),
+        ("Z", "upstream_failed"),
+    ]
+    assert [(own.step, own.number, own.items, own.total) for own in preview.steps_again] == [
+        ("S", 1, [1], 3),
+        ("T", 1, [1], 3),
+        ("Z", 1, [], 0),
+    ]
+    assert [(own.step, own.number, own.items) for own in preview.steps_kept] == [
+        ("S", 2, [0, 2]),
+        ("T", 2, [0, 2]),
     ]
     assert (preview.runs, preview.kept, preview.broken) == (3, 4, 0)
     assert [name for _, name, _ in preview.stays] == ["S[0]", "T[0]", "S[2]", "T[2]"]
