@@ -55,7 +55,7 @@ ALL: Final = {
         Decision(
             action=ACTIONS["approve"],
             label=gettext_lazy("Approve"),
-            consequence=gettext_lazy("What comes after this step starts."),
+            consequence=gettext_lazy("The run goes on with what comes after this step."),
         ),
         Decision(
             action=ACTIONS["reject"],

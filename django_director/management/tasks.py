@@ -70,5 +70,5 @@ def _summarize(preview: Preview) -> list[str]:
     if preview.idle:
         lines.append(f"{number_of(preview.idle, 'further task')}: decided anew, would not run as things stand")
     if preview.broken:
-        lines.append(f"{number_of(preview.broken, 'failed task')} would stay, so the run would fail again")
+        lines.append(f"{number_of(preview.broken, 'failed task')} would stay: the run would fail again")
     return lines
