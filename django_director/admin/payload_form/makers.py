@@ -83,7 +83,11 @@ def _boxes(values: list[Any], given: list[Any], options: dict[str, Any]) -> form
 def _tick(rule: Rule, value: object, options: dict[str, Any]) -> forms.Field | None:
     if value not in (True, False, MISSING) or (value is not MISSING and not isinstance(value, bool)):
         return None
-    is_left_out = value is MISSING and not options["required"]
+    default = rule.words.get("default", MISSING)
+    if value is MISSING and default is True:
+        # Left out, such a value comes to be true: a box without a tick would not say so.
+        return fields.choice_field([True, False], has_none=True, **options)
+    is_left_out = value is MISSING and default is MISSING and not options["required"]
     return fields.TickField(
         without_tick=MISSING if is_left_out else False,
         initial=value is True,

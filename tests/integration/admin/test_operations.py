@@ -239,3 +239,29 @@ def test_actions_are_offered_to_those_who_may(viewer, operator):
     act(viewer, "cancel_runs", run)
     run.refresh_from_db()
     assert run.stop == ""
+
+
+def mapped_run():
+    """A run that has failed for two of the five entries of a map."""
+    each = factories.mapped("EACH", over="payload.ids")
+    workflow = factories.make_workflow(factories.definition("shop.STOCK", "COUNT", each, "REPORT"))
+    statuses = {"COUNT": "success", "EACH": "failed", "REPORT": "upstream_failed"}
+    run = factories.make_run(workflow, "failed", statuses, payload={"ids": [1, 2, 3, 4, 5]}, error="EACH: no")
+    run.tasks.filter(step="EACH").update(map_count=5)
+    for index in range(5):
+        factories.make_task(run, 3, "failed" if index in (1, 4) else "success", map_index=index)
+    return run
+
+
+def test_a_map_counts_by_its_entries_and_steps_stand_in_the_order_of_the_run(operator):
+    run = mapped_run()
+    shown = operator.get(address("run_retry", run.pk)).context["preview"]
+    assert shown.sentences == ["3 tasks run again.", "4 tasks stay as they are."]
+    assert [(row[0], row[1], row[3]) for row in shown.again.rows] == [
+        ("EACH", "failed", "2 of 5 entries: 1, 4"),
+        ("REPORT", "upstream_failed", ""),
+    ]
+    assert [(row[0], row[3]) for row in shown.stays.rows] == [("COUNT", ""), ("EACH", "3 of 5 entries: 0, 2, 3")]
+    chosen = {"action": "retry_runs", "_selected_action": [str(run.pk)]}
+    many = operator.post(address("run_changelist"), chosen)
+    assert many.context["sentences"][0].startswith("2 failed or canceled tasks run again")

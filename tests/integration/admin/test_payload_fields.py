@@ -224,6 +224,16 @@ def test_the_form_begins_as_the_last_run_without_its_secrets(url, operator, clie
     assert "Eve" not in text(operator.get(f"{url}?from={other.pk}"))
 
 
+def test_a_box_without_a_tick_never_comes_to_be_true(operator):
+    row = {"type": "object", "properties": {"on": {"type": "boolean", "default": True}, "n": {"type": "integer"}}}
+    schema = {"type": "object", "properties": {"rows": {"type": "array", "items": row}, **row["properties"]}}
+    url = address("workflow_run", order(schema=schema).pk)
+    assert operator.get(url).context["form"][field_key("on")].initial is True
+    data = {f"rows-{field_key('rows')}": ["0", "1"], field_key("rows", "0", "on"): "false"}
+    assert operator.post(url, data).status_code == 302
+    assert Run.objects.get().payload == {"rows": [{"on": False}, {"on": True}], "on": False}
+
+
 def test_secrets_in_rows_stay_with_their_rows_when_a_run_is_relaunched(operator):
     row = {"type": "object", "properties": {"id": {"type": "integer"}, "token": {"type": "string"}}}
     schema = {"type": "object", "properties": {"logins": {"type": "array", "items": row}}}
