@@ -180,8 +180,8 @@ def _reset_sentences(found: engine.Preview) -> Iterator[str]:
         (
             found.broken,
             ngettext(
-                "%(n)s of these has failed or was canceled: with it the run fails again.",
-                "%(n)s of these have failed or were canceled: with them the run fails again.",
+                "%(n)s of what stays has failed or was canceled, so the run will fail again.",
+                "%(n)s of what stays have failed or were canceled, so the run will fail again.",
                 found.broken,
             ),
         ),
