@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
@@ -58,11 +58,11 @@ class PayloadError:
     """The message without the value."""
     plain_path: str = ""
     """The path without the names that stand in the payload only: ``$.prices.*``."""
-    keyword: str = ""
+    keyword: str = field(default="", compare=False)
     """The keyword of JSON Schema that refuses the value; empty if none does."""
-    limit: object = None
+    limit: object = field(default=None, compare=False)
     """What the schema has under this keyword. It may be a secret, as an ``enum`` may."""
-    missing: str | None = None
+    missing: str | None = field(default=None, compare=False)
     """The name of a property that is required and not there."""
 
 

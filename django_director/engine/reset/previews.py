@@ -114,14 +114,10 @@ def _by_step(plan: Plan, things: list[Thing], *, are_anew: bool) -> list[StepTas
 
 def _step_tasks(plan: Plan, things: list[Thing], *, are_anew: bool) -> StepTasks:
     node = _node(plan, things[0])
-    return StepTasks(
-        step=node.step.id,
-        status=_status(plan, things[0]),
-        number=len(things),
-        items=[thing[0] for thing in things[:ITEMS] if not isinstance(thing, int)],
-        total=0 if node.map_position is None else plan.maps[node.map_position].count,
-        is_map=are_anew and node.body is not None,
-    )
+    items = [thing[0] for thing in things[:ITEMS] if not isinstance(thing, int)]
+    total = 0 if node.map_position is None else plan.maps[node.map_position].count
+    is_map = are_anew and node.body is not None
+    return StepTasks(node.step.id, _status(plan, things[0]), len(things), items, total, is_map)
 
 
 def _named(plan: Plan, things: Iterable[Thing]) -> list[Again]:
