@@ -6,8 +6,6 @@ from django_director.models import Run
 from tests import factories
 from tests.integration.admin.pages import address
 
-from .test_pages import browser, open_page  # noqa: F401 - fixtures
-
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
 
 SCHEMA = {
@@ -31,10 +29,11 @@ SCHEMA = {
 
 
 @pytest.mark.parametrize("java_script_enabled", [True, False])
-def test_a_run_is_started_after_its_errors_were_shown(java_script_enabled, open_page):  # noqa: F811
+def test_a_run_is_started_after_its_errors_were_shown(java_script_enabled, open_page):
     workflow = factories.make_workflow(factories.definition("shop.ORDER", "PACK", "SHIP", schema=SCHEMA))
     url = address("workflow_run", workflow.pk)
-    page = open_page(url, java_script_enabled=java_script_enabled, viewport={"width": 420, "height": 900})
+    window = {"java_script_enabled": java_script_enabled, "viewport": {"width": 420, "height": 900}}
+    page = open_page(url, expects="400", **window)
     page.get_by_label("email (required)").fill("ann")
     for sku in ("A-1", "B-2"):
         page.get_by_role("button", name="Add an entry to lines").click()
