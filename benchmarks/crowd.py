@@ -76,7 +76,7 @@ def fail(runs: int) -> None:
 
 _FAIL: Final = """UPDATE django_director_run SET status = 'failed',
     error = 'load: ConnectionError: 503 from ' || number,
-    finished_at = now() - number % 86000 * interval '1 second'
+    finished_at = now() - number %% 86000 * interval '1 second'
     FROM (SELECT id AS chosen, row_number() OVER (ORDER BY id DESC) AS number FROM django_director_run
         WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT %s) newest WHERE id = chosen"""
 
