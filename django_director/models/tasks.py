@@ -216,6 +216,7 @@ class TaskLog(models.Model):
     level = models.PositiveSmallIntegerField(
         default=0, help_text="The worker's logging level, as a number of Python: it makes no lines below."
     )
+    writes = models.PositiveIntegerField(default=1, help_text="How often the text was written.")
     text = models.TextField()
 
     objects = DirectorManager()

@@ -53,8 +53,8 @@ class Lines:
         self._lines = LogLines()
         self._writing = threading.Lock()
         self._is_over = False
-        self._may_be_stored = False
-        """Whether there may be a row: a statement may have been executed although its answer was lost."""
+        self._writes = 0
+        """How often a statement was sent that stores the lines; its answer may have been lost."""
         self._next = time.monotonic() + PERIOD
         self.due_at = math.inf
         """When the clock is to store the lines; never if there is none that it has not stored."""
@@ -119,7 +119,7 @@ class Lines:
 
     def _store(self) -> None:
         row = self._row(self.text)
-        if not self._may_be_stored:
+        if not self._writes:
             row.text = _limited(row.text)
         statement(partial(self._write, row))
 
@@ -135,11 +135,11 @@ class Lines:
 
     def _write(self, row: TaskLog) -> None:
         """Write the row of the attempt: the first time by an INSERT alone, so that a short task needs no more."""
-        if self._may_be_stored:
+        self._writes += 1
+        if self._writes > 1:
             mine = TaskLog.objects.filter(task=row.task_id, sequence=row.sequence)
-            if limited(mine).update(text=row.text):
+            if limited(mine).update(text=row.text, writes=self._writes):
                 return
-        self._may_be_stored = True
         TaskLog.objects.bulk_create([row], ignore_conflicts=True)
 
 
