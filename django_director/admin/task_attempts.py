@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_director.drawing.icons import icon
@@ -80,8 +81,11 @@ def context(task: Task, asked: str, *, sees_payload: bool) -> dict[str, Any]:
         # The sentence at the top of the page has all of it.
         error = ""
     return {
-        "tabs": [(_name(each), link(each), icon(each.outcome), each is chosen, each.label) for each in tries],
+        "tabs": [
+            (_name(each, task), link(each), icon(each.outcome), each is chosen, each.label) for each in tries
+        ],
         "chosen": chosen,
+        "is_named": task.run.generation > 0,
         "facts": list(_facts(chosen, is_alone=len(tries) == 1)),
         "error": formatting.limited(error),
         "frames": own_frames(traceback) if sees_payload else [],
@@ -161,11 +165,19 @@ def _log(task: Task, chosen: Try) -> dict[str, Any]:
     }
 
 
-def _name(each: Try) -> str:
+def _tab(each: Try, task: Task, *, is_chosen: bool) -> tuple[str, str, SafeString, bool, str]:
+    return _name(each, task), link(each), icon(each.outcome), is_chosen, each.label
+
+
+def _name(each: Try, task: Task) -> str:
     text = _("Attempt %(number)s") % {"number": each.number}
     if each.generation:
-        again = _("%(attempt)s (retry %(generation)s of the run)")
-        return again % {"attempt": text, "generation": each.generation}
+        text = _("%(attempt)s (retry %(generation)s of the run)") % {
+            "attempt": text,
+            "generation": each.generation,
+        }
+    elif task.run.generation:
+        text = _("%(attempt)s (before the run was retried)") % {"attempt": text}
     return text
 
 

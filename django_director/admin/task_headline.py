@@ -26,7 +26,7 @@ def of_task(task: Task, tally: Tally | None, *, sees_payload: bool) -> str:
         case TaskStatus.WAITING:
             return _waiting(task, error, reason)
         case TaskStatus.QUEUED:
-            return _queued(task)
+            return _queued(task, reason)
         case TaskStatus.PENDING:
             return _("Waits for its turn") if task.map_index >= 0 else _("Waits for the steps before it")
         case TaskStatus.SUCCESS:
@@ -76,11 +76,11 @@ def _waiting(task: Task, error: str, reason: str) -> str:
     return _because(_("Waits"), reason)
 
 
-def _queued(task: Task) -> str:
+def _queued(task: Task, reason: str) -> str:
     if task.run.paused_at is not None:
         return _("Held back while the run is paused")
     if task.unsendable_since is not None:
-        return _because(_("Its message can't be sent"), task.reason)
+        return _because(_("Its message can't be sent"), reason)
     queue = served_queues.of_task(task)
     return (
         _("Waits for a worker in the queue %(queue)s") % {"queue": formatting.name(queue)}

@@ -136,3 +136,9 @@ def test_the_number_of_queries_does_not_depend_on_the_items(operator):
             counts.append(len(caught))
     assert counts[:2] == counts[2:]
     assert max(counts) <= 12
+
+
+def test_the_sentence_of_a_run_counts_the_items_of_a_map_and_does_not_name_each(operator):
+    task = make_map(["success success", "failed upstream_failed", "success running", "running pending"], "A", "B")
+    page = text(operator.get(address("run_change", task.run_id)))
+    assert "<bdi>Running: ALL: 2 of 4</bdi>" in page
