@@ -23,7 +23,13 @@ PARTS: Final = ("payload", "arguments", "item", "result", "error", "traceback", 
 def addresses(task: Task, site: str, attempt: str) -> dict[str, str]:
     """Return the addresses of the files by the names of the parts; ``attempt`` is the key of the shown attempt."""
     chosen = f"?{urlencode({task_attempts.PARAMETER: attempt})}" if attempt else ""
-    return {part: formatting.address("task_download", task.pk, part, site=site) + chosen for part in PARTS}
+    parts = [part for part in PARTS if part != "result" or not has_too_many_results(task)]
+    return {part: formatting.address("task_download", task.pk, part, site=site) + chosen for part in parts}
+
+
+def has_too_many_results(task: Task) -> bool:
+    """Whether the result of a task is made of so many that it is not read."""
+    return (task.map_count or 0) > RESULTS_READ
 
 
 def answer(request: HttpRequest, task: Task, part: str) -> HttpResponse:
@@ -42,7 +48,7 @@ def answer(request: HttpRequest, task: Task, part: str) -> HttpResponse:
         "item": lambda task: mask(arguments.find_item(task, task.run.version.graph.node(task.position))),
         "result": lambda task: mask(task.read_result()[0]),
     }
-    if part not in values or (part == "result" and (task.map_count or 0) > RESULTS_READ):
+    if part not in values or (part == "result" and has_too_many_results(task)):
         raise Http404
     text = json.dumps(values[part](task), cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)
     return _file(text, f"{task.pk}-{part}.json", "application/json")

@@ -28,6 +28,9 @@ from . import (
 
 POLL: Final = 2
 """Seconds between two live updates of the page."""
+POLL_LARGE: Final = 10
+LARGE: Final = 5_000
+"""A map with more items than this gets live updates less often: each of them counts all items."""
 
 
 def context(request: HttpRequest, task: Task, site: str, *, sees_payload: bool) -> dict[str, Any]:
@@ -76,7 +79,7 @@ def _head(task: Task, items: MapItems | None, *, sees_payload: bool) -> dict[str
         "since": int(task.started_at.timestamp()) if is_running and task.started_at else None,
         "duration": formatting.elapsed(task),
         "progress": _progress(progress) if progress and not task.is_finished else None,
-        "poll": POLL,
+        "poll": POLL_LARGE if (task.map_count or 0) > LARGE else POLL,
         "is_live": not (task.is_finished and task.run.is_finished),
     }
 
@@ -151,7 +154,7 @@ def _values(task: Task, node: Node) -> dict[str, Any]:
 
 
 def _result(task: Task) -> formatting.Text:
-    if (task.map_count or 0) > task_downloads.RESULTS_READ:
+    if task_downloads.has_too_many_results(task):
         text = _("The result is the list of the results of %(items)s items: see their tasks.")
         return formatting.Text("", text % {"items": f"{task.map_count:,}"})
     value, error = task.read_result()
