@@ -70,12 +70,14 @@ def context(request: HttpRequest, task: Task, site: str, *, sees_payload: bool) 
 def _head(task: Task, items: MapItems | None, *, sees_payload: bool) -> dict[str, Any]:
     """Return the sentence with its time, and how far the task is."""
     progress = visible_errors.progress(task.progress, sees_payload=sees_payload)
+    moment = task_headline.moment_of(task)
     is_running = task.status == TaskStatus.RUNNING
     return {
         "badge": task_lines.badge(task),
         "headline": task_headline.of_task(task, items.tally if items else None, sees_payload=sees_payload),
-        "moment": formatting.when(moment) if (moment := task_headline.moment_of(task)) else "",
-        "zone": formatting.zone(),
+        "moment": formatting.when(moment) if moment else "",
+        # Without a time in the sentence the zone stands at the end of the page.
+        "zone": formatting.zone() if moment else "",
         "since": int(task.started_at.timestamp()) if is_running and task.started_at else None,
         "duration": formatting.elapsed(task),
         "progress": _progress(progress) if progress and not task.is_finished else None,
