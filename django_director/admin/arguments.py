@@ -38,9 +38,16 @@ class Argument(NamedTuple):
     """One argument; ``origin`` says where its value comes from, unless that is ``with``."""
 
     name: str
-    value: formatting.Text | None
-    """``None`` for the payload of the run, which the page shows anyway."""
+    raw: object
+    """The whole value, masked."""
     origin: str = ""
+    is_payload: bool = False
+    """Whether it is the payload of the run, which the page shows anyway."""
+
+    @property
+    def value(self) -> formatting.Text | None:
+        """The value as the page shows it."""
+        return None if self.is_payload else formatting.json_text(self.raw)
 
 
 class Call(NamedTuple):
@@ -72,6 +79,8 @@ def of_task(task: Task, node: Node) -> Call | None:
 
 def find_item(task: Task, node: Node) -> object:
     """Return the item of a map that a task is for; the row of the first task in the item's chain holds it."""
+    if not node.place:
+        return task.item
     first = ids.item_id(task.run_id, node.position - node.place, task.map_index)
     return Task.objects.filter(pk=first).values_list("item", flat=True).first()
 
@@ -125,7 +134,7 @@ def _bound_arguments(plan: Plan, given: dict[str, Any], hidden: Claim) -> Iterat
     ]
     for name, value in [*named, *kwargs.items()]:
         if value is hidden.payload.value and name not in given:
-            yield Argument(name, None, _("the payload of the run, see above"))
+            yield Argument(formatting.name(name), value, _("the payload of the run, see below"), is_payload=True)
         else:
             is_upstream = value is hidden.upstream and name not in given and value is not None
             yield _argument(name, value, _origin(hidden) if is_upstream else "")
@@ -143,7 +152,7 @@ def _origin(hidden: Claim) -> str:
 
 
 def _argument(name: str, value: object, origin: str = "") -> Argument:
-    return Argument(formatting.name(name), formatting.json_text(mask({name: value})[name]), origin)
+    return Argument(formatting.name(name), mask({name: value})[name], origin)
 
 
 def _evaluate_masked(evaluate: Callable[[Claim], Any], seen: Claim, hidden: Claim) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_director.graph import Graph
 from django_director.models import Run
 from django_director.presentation import causes
-from django_director.status import RunStatus, TaskStatus
+from django_director.status import TASK_ACTIVE, TASK_FINISHED, RunStatus, TaskStatus
 
 from . import formatting
 
@@ -38,6 +40,37 @@ def of_run(run: Run, error: str, steps: Mapping[str, Sequence[str]], failed: int
         case "canceling":
             return _with_reason(_("Is being canceled"), error)
     return _running(steps)
+
+
+def name_steps(graph: Graph, tasks: Iterable[tuple[int, str, int]]) -> dict[str, list[str]]:
+    """Return the names of the steps at work by status; a map stands for its items, and says how many have ended.
+
+    ``tasks`` yields for the steps of a run a position, a status, and how many tasks have both.
+    """
+    found: dict[int, Counter[str]] = {}
+    for position, status, number in tasks:
+        found.setdefault(position, Counter())[status] += number
+    steps: dict[str, list[str]] = {}
+    for position, counts in sorted(found.items()):
+        node = graph.node(position)
+        if node.map_position is not None:
+            continue
+        for status in counts:
+            if status == TaskStatus.WAITING and node.body is not None:
+                text = _("%(map)s: %(progress)s") % {
+                    "map": node.step.id,
+                    "progress": _ended(found.get(node.body[1] - 1, Counter())),
+                }
+                steps.setdefault(TaskStatus.RUNNING, []).append(text)
+            elif status in TASK_ACTIVE and status != TaskStatus.PENDING:
+                steps.setdefault(status, []).append(node.step.id)
+    return steps
+
+
+def _ended(counts: Counter[str]) -> str:
+    """Return how many items of a map have ended, from the statuses of their last tasks."""
+    ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
+    return _("%(ended)s of %(count)s") % {"ended": f"{ended:,}", "count": f"{counts.total():,}"}
 
 
 def _failed(error: str, failed: int) -> str:

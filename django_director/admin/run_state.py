@@ -96,10 +96,8 @@ class RunState:
         """Return the sentence that tells what the run does, or how it ended and why."""
         steps: dict[str, list[str]] = {}
         if self.sees_tasks and not self.run.is_finished:
-            for many in self._many:
-                if many.status in TASK_ACTIVE and many.status != TaskStatus.PENDING and not many.is_hook:
-                    label = self.run.version.graph.node(many.position).step.id
-                    steps.setdefault(many.status, []).extend([label] * min(many.number, headline.NAMED + 1))
+            places = ((many.position, many.status, many.number) for many in self._many if not many.is_hook)
+            steps = headline.name_steps(self.run.version.graph, places)
         return headline.of_run(self.run, self.error, steps, self.failed)
 
     @property

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_director.models import Task
-from django_director.presentation import served_queues, summaries, visible_errors
+from django_director.presentation import served_queues, visible_errors
 from django_director.status import TaskStatus
 
 from . import formatting
@@ -69,15 +69,6 @@ def progress_text(task: Task, *, sees_payload: bool) -> str:
         return ""
     total = f"/{value['total']:,}" if value.get("total") else ""
     return f"{value['done']:,}{total} {value.get('message') or ''}".strip()
-
-
-def count_items(task: Task) -> str:
-    """Return how many items a map has, and how many have ended. It takes one query for such a task."""
-    if task.map_count is None:
-        return ""
-    to_come = summaries.items_to_come(task.run).get(task.position, 0)
-    numbers = {"ended": f"{task.map_count - to_come:,}", "items": f"{task.map_count:,}"}
-    return _("%(ended)s of %(items)s have ended") % numbers if to_come else numbers["items"]
 
 
 def badge(task: Task) -> SafeString:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import cast
 from uuid import UUID
 
 from django.contrib import admin
@@ -12,31 +12,31 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods
 
 from django_director.access.answers import Answers
 from django_director.conf import director
-from django_director.definitions import WorkflowStep
-from django_director.graph import OWN_TASK, Node
-from django_director.models import Task, TaskLog, Workflow
+from django_director.models import Task, Workflow
 from django_director.models.querysets import TaskQuerySet
-from django_director.presentation import hook_names, search, served_queues, stamps, visible_errors
+from django_director.presentation import hook_names, search, stamps
 from django_director.presentation.actions import Action
-from django_director.presentation.serializers import LOGS_SHOWN
-from django_director.status import TaskStatus
 
-from . import arguments, confirm, decisions, formatting, operations, returns, task_filters, task_lines
+from . import (
+    confirm,
+    decisions,
+    formatting,
+    operations,
+    returns,
+    task_downloads,
+    task_filters,
+    task_lines,
+    task_page,
+)
 from .filters import WorkflowOfTask
 from .live_pages import LiveAdmin
 from .operations import Operation
 from .task_list import NEWEST_FIRST, TaskList
-
-UPSTREAM_SHOWN: Final = 20
-ATTEMPTS_SHOWN: Final = 50
-ITEMS_SHOWN: Final = 200
-"""The results of a map with more items are not read for a page."""
 
 
 @admin.register(Task)
@@ -91,6 +91,8 @@ class TaskAdmin(LiveAdmin[Task]):
             )
             for name, view in views.items()
         ]
+        address, name = "<uuid:task_id>/download/<str:part>/", "django_director_task_download"
+        own.append(path(address, self.guard(require_GET(self.download)), name=name))
         return [*own, *super().get_urls()]
 
     @admin.display(description=gettext_lazy("step"))
@@ -128,9 +130,18 @@ class TaskAdmin(LiveAdmin[Task]):
 
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
+        context = task_page.context(request, obj, self.admin_site.name, sees_payload=sees_payload)
         approval = decisions.describe_approval(obj, request.user, sees_payload=sees_payload)
-        context = {**_context(obj, sees_payload=sees_payload), "approval": approval}
-        return self.render(request, "task.html", context | {"buttons": self._buttons(request, obj)})
+        context |= {"buttons": self._buttons(request, obj), "approval": approval}
+        return self.render(request, "task.html", context)
+
+    def download(self, request: HttpRequest, task_id: UUID, part: str) -> HttpResponse:
+        """Answer with a value of a task as a file."""
+        task: Task | None = self.get_queryset(request).filter(pk=task_id).first()
+        if task is None:
+            raise Http404
+        self.require(request, "view_payload", task)
+        return task_downloads.answer(request, task, part)
 
     def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """Show on GET what the operation would do, and do it on POST."""
@@ -168,113 +179,3 @@ class TaskAdmin(LiveAdmin[Task]):
             if operation.is_possible(task)
             and all(self.allows(request, action, task) for action in operation.asks_for)
         ]
-
-
-def _context(task: Task, *, sees_payload: bool) -> dict[str, Any]:
-    node = task.run.version.graph.node(task.position)
-    attempts = list(task.attempts.order_by("-pk")[:ATTEMPTS_SHOWN])
-    return {
-        "title": formatting.name(task.label),
-        "subtitle": _("Task of %(workflow)s") % {"workflow": formatting.name(task.run.workflow.name)},
-        "task": task,
-        "hook": hook_names.of_task(task),
-        "badge": task_lines.badge(task),
-        "run_badge": formatting.badge(task.run.shown_status),
-        "facts": list(_facts(task, node, sees_payload=sees_payload)),
-        "description": node.step.description,
-        "upstream": _upstream(task, node),
-        "more_upstream": max(0, len(node.upstream) - UPSTREAM_SHOWN),
-        "attempts": [
-            (
-                attempt,
-                formatting.badge(attempt.outcome, str(attempt.get_outcome_display())),
-                formatting.moment(attempt.started_at),
-                formatting.moment(attempt.finished_at),
-                formatting.limited(visible_errors.of_task(attempt.error, sees_payload=sees_payload)),
-                formatting.limited(attempt.traceback) if sees_payload else None,
-            )
-            for attempt in attempts
-        ],
-        "logs": _logs(task) if sees_payload else [],
-        "error": formatting.limited(visible_errors.of_task(task.error, sees_payload=sees_payload)),
-        "sees_payload": sees_payload,
-        "masked_note": formatting.masked_note(),
-        **(_values(task, node) if sees_payload else {}),
-    }
-
-
-def _logs(task: Task) -> list[tuple[TaskLog, formatting.Text]]:
-    """Return the log lines of the last attempts, the newest attempt first."""
-    rows = task.logs.order_by("-sequence")[:LOGS_SHOWN]
-    return [(row, formatting.limited_end(row.text)) for row in rows]
-
-
-def _facts(task: Task, node: Node, *, sees_payload: bool) -> list[tuple[str, Any]]:
-    reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
-    facts = [
-        (_("Kind"), node.kind if node.name == OWN_TASK else ""),
-        (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
-        (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
-        (_("Item"), f"{task.map_index:,}" if task.map_index >= 0 else ""),
-        (_("Items"), task_lines.count_items(task)),
-        (_("Attempt"), task.attempt),
-        (_("Queue"), formatting.name(served_queues.Names().of(task))),
-        (_("Worker"), formatting.name(task.worker)),
-        (_("Queued"), formatting.moment(task.queued_at)),
-        (_("Started"), formatting.moment(task.started_at)),
-        (_("Finished"), formatting.moment(task.finished_at)),
-        (_("Duration"), formatting.elapsed(task)),
-        (_("Not before"), formatting.moment(task.not_before) if task.not_before else ""),
-        (_("Lost workers"), task.crashes or ""),
-        (_("Waits until"), formatting.moment(task.deadline_at) if _is_timer(task, node) else ""),
-        (_("Waits"), _explain_wait(task)),
-        (_("Reason"), reason if node.kind != "approval" or task.decision is None else ""),
-    ]
-    return [(label, value) for label, value in facts if value not in ("", formatting.NOTHING)]
-
-
-def _explain_wait(task: Task) -> str:
-    """Return why no worker takes a queued task, as far as that is known. It takes one query for such a task."""
-    if task.status != TaskStatus.QUEUED or task.unsendable_since is not None:
-        return ""
-    if task.run.paused_at is not None:
-        return _("held back while the run is paused")
-    queue = served_queues.of_task(task)
-    if not served_queues.Workers.load().lack(queue):
-        return ""
-    return _("no worker takes from this queue; %(cure)s") % {"cure": served_queues.way_out(formatting.name(queue))}
-
-
-def _is_timer(task: Task, node: Node) -> bool:
-    return task.status == TaskStatus.WAITING and node.kind == "wait" and task.deadline_at is not None
-
-
-def _upstream(task: Task, node: Node) -> list[tuple[Task, SafeString]]:
-    if task.is_hook or not node.upstream:
-        return []
-    shown = [(position, position + 1) for position in sorted(node.upstream)[:UPSTREAM_SHOWN]]
-    rows = task.run.tasks.at(shown).filter(map_index__in=(-1, task.map_index)).for_listing().in_order()
-    return [(row, formatting.badge(row.status)) for row in rows]
-
-
-def _values(task: Task, node: Node) -> dict[str, Any]:
-    schema = task.run.version.graph.definition.schema
-    call = arguments.of_task(task, node)
-    given = node.step.payload if isinstance(node.step, WorkflowStep) else node.kwargs
-    return {
-        "payload": formatting.json_text(task.run.payload, schema),
-        "call": call,
-        "arguments": formatting.json_text(given) if given and call is None else None,
-        "is_child": isinstance(node.step, WorkflowStep),
-        "item": None if node.map_position is None else formatting.json_text(arguments.find_item(task, node)),
-        "result": _result(task) if task.status == TaskStatus.SUCCESS else None,
-        "traceback": formatting.limited(task.traceback),
-    }
-
-
-def _result(task: Task) -> formatting.Text:
-    if (task.map_count or 0) > ITEMS_SHOWN:
-        text = _("The result is the list of the results of %(items)s items: see their tasks.")
-        return formatting.Text("", text % {"items": f"{task.map_count:,}"})
-    value, error = task.read_result()
-    return formatting.Text("", error) if error else formatting.json_text(value)

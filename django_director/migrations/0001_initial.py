@@ -203,6 +203,8 @@ class Migration(migrations.Migration):
                 ('sequence', models.BigIntegerField(help_text="The task's when it was claimed.")),
                 ('attempt', models.PositiveIntegerField()),
                 ('generation', models.PositiveIntegerField(default=0)),
+                ('level', models.PositiveSmallIntegerField(default=0, help_text="The worker's logging level, as a number of Python: it makes no lines below.")),
+                ('writes', models.PositiveIntegerField(default=1, help_text='How often the text was written.')),
                 ('text', models.TextField()),
                 ('task', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='logs', to='django_director.task')),
             ],

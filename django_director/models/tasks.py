@@ -207,12 +207,16 @@ class Attempt(models.Model):
 
 
 class TaskLog(models.Model):
-    """The last log lines of the code of one attempt; an attempt that has logged nothing has no row."""
+    """The log lines of the code of one attempt; an attempt that has logged nothing has no row."""
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="logs", db_index=False)
     sequence = models.BigIntegerField(help_text="The task's when it was claimed.")
     attempt = models.PositiveIntegerField()
     generation = models.PositiveIntegerField(default=0)
+    level = models.PositiveSmallIntegerField(
+        default=0, help_text="The worker's logging level, as a number of Python: it makes no lines below."
+    )
+    writes = models.PositiveIntegerField(default=1, help_text="How often the text was written.")
     text = models.TextField()
 
     objects = DirectorManager()

@@ -45,7 +45,7 @@ from django_director.masking.redaction import Redactor
 
 from . import attempts, identity, inputs, missing_runs
 from .attempts import Attempt, Request
-from .batch_clock import clock
+from .clocks import of_batches as clock
 from .errors import make_failure
 from .protocols import StepTask
 from .time_limits import SPAN, is_limited

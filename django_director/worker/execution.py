@@ -47,15 +47,15 @@ def perform(task: StepTask, attempt: Attempt) -> object:
 
 def _carry_out(task: StepTask, attempt: Attempt) -> object:
     claimed, texts = attempt.claimed, attempt.texts
-    lines = Lines(texts)
+    lines = Lines(claimed, texts)
     seen: BaseException | None = None
     with context.entered(claimed, texts), keeper.keep(claimed):
         try:
-            with captured(lines):
+            with captured(lines, is_live=not task.request.is_eager):
                 value = _run_step(task, attempt)
         except BaseException as error:
             handle = partial(handle_failure, task, claimed, error, texts)
-            delay = _write_outcome(lines, claimed, partial(_insist, handle))
+            delay = _write_outcome(lines, partial(_insist, handle))
             attempt.is_tried_again = delay is not None
             seen = error_for_celery(task, claimed, error, delay)
             if seen is error:
@@ -63,7 +63,7 @@ def _carry_out(task: StepTask, attempt: Attempt) -> object:
         if seen is not None:
             # Raised outside of the `except` block: the original error must not become its context.
             raise seen
-        _write_outcome(lines, claimed, _ending(attempt, value))
+        _write_outcome(lines, _ending(attempt, value))
     return None if value is own_steps.HELD or isinstance(value, own_steps.Skip) else value
 
 
@@ -80,11 +80,11 @@ def _ending(attempt: Attempt, value: object) -> Callable[[], object]:
             return partial(_commit, attempt, value)
 
 
-def _write_outcome(lines: Lines, claimed: Claim, write: Callable[[], T]) -> T:
+def _write_outcome(lines: Lines, write: Callable[[], T]) -> T:
     # The log lines come first: who sees the outcome must find them too. The outcome is written even if a signal
     # interrupts the writing of the lines.
     try:
-        lines.keep(claimed)
+        lines.keep()
     finally:
         outcome = write()
     return outcome

@@ -1,100 +1,146 @@
-"""Keeps the log lines of a task with its attempt: all lines of its thread while its code runs."""
+"""Keeps the log lines of a task with its attempt: all lines of its thread while its code runs.
+
+They are stored when the attempt ends. Of an attempt that runs longer they are stored before, every few seconds, by
+a thread of their own: people want to see what a task does, and a lost worker must not take all its lines along.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Final
 
+from django.db import IntegrityError
 from django.db.models import Value
 from django.db.models.expressions import Combinable
 
 from django_director.common.json_values import storable_text
-from django_director.conf import KIB, director
+from django_director.conf import director
 from django_director.db.compiled import waiting_at_most
-from django_director.db.lock_limits import row_seconds
+from django_director.db.lock_limits import bounded, limited, row_seconds
 from django_director.db.texts import storable
-from django_director.db.transactions import statement
+from django_director.db.transactions import statement, transact
 from django_director.engine.attempts.claim import Claim
 from django_director.masking.redaction import Redactor
 from django_director.models import TaskLog
 
+from .clocks import of_logs as clock
+from .log_lines import LogLines
+
 logger = logging.getLogger(__name__)
 
 LEVEL: Final = logging.INFO
-MAX_BYTES: Final = 64 * KIB
-"""How many bytes of log lines are kept for one attempt."""
-KEPT_OF_LINE: Final = MAX_BYTES - KIB
-"""How many bytes are kept of a line that is longer than ``MAX_BYTES``."""
+HIGHEST: Final = 32_767
+"""The highest level that the column holds."""
 LOCK_SECONDS: Final = 2
-DROPPED: Final = "… {count:,} earlier lines were dropped: the last {limit} KiB of an attempt are kept.\n"
-CUT: Final = "… the beginning of this line was dropped: "
+PERIOD: Final = 2.0
+"""Seconds from the start of an attempt until its lines are stored while it runs, and from one time to the next."""
+LEAST_PAUSE: Final = 20
+"""The pause until the next time is so many times as long as the storing took: it must not slow the task down."""
 
 
 class Lines:
-    """The last log lines of an attempt, as many as fit into ``MAX_BYTES``."""
+    """The log lines of a claimed task's attempt. Its own thread adds them, and that of the clock stores them."""
 
-    def __init__(self, texts: Redactor) -> None:
-        self._texts = texts
-        self._last = _Last()
+    def __init__(self, claim: Claim, texts: Redactor) -> None:
+        self._claim, self._texts = claim, texts
+        self._lines = LogLines()
+        self._writing = threading.Lock()
+        self._is_over = False
+        self._writes = 0
+        """How often a statement was sent that stores the lines; its answer may have been lost."""
+        self._next = time.monotonic() + PERIOD
+        self.due_at = math.inf
+        """When the clock is to store the lines; never if there is none that it has not stored."""
 
     def add(self, line: str) -> None:
         """Add a line, or several lines such as a traceback."""
-        # Secrets are removed when the task has ended: to know them, the payload of the run may have to be read,
-        # and meanwhile the connection is the task's. A line is cut after that: half a secret is not recognised.
-        self._last.add(line)
+        # Secrets are removed when the lines are stored: to know them, the payload of the run may have to be read,
+        # and now the connection is the task's. A line is cut after that: half a secret is not recognised.
+        self._lines.add(line)
+        if self.due_at == math.inf:
+            self.due_at = max(self._next, time.monotonic())
+            clock.wake_by(self.due_at)
 
     @property
     def text(self) -> str:
-        """All lines as one text without the secrets of the run; if lines were dropped, its first line says so."""
-        last = _Last(self._last.dropped)
-        for line in self._last.lines:
-            last.add(_cut(self._texts.text(line)))
-        dropped = DROPPED.format(count=last.dropped, limit=MAX_BYTES // KIB) if last.dropped else ""
-        return dropped + "".join(f"{line}\n" for line in last.lines)
-
-    def keep(self, claim: Claim) -> None:
-        """Store the lines of a claimed task's attempt. An error is logged and not raised; without lines there is
-        no query."""
-        if not self._last.lines:
-            return
-        row = TaskLog(
-            task_id=claim.task_id,
-            sequence=claim.sequence,
-            attempt=claim.attempt,
-            generation=claim.run.generation,
-        )
+        """All lines as one text without the secrets of the run; if lines were dropped, it says where."""
+        # The handler adds lines with this lock held. The standard library renews it in processes that are forked.
+        _handler.acquire()
         try:
-            row.text = _limited(storable(self.text))
-            statement(lambda: TaskLog.objects.bulk_create([row], ignore_conflicts=True))
+            lines = self._lines.copy()
+        finally:
+            _handler.release()
+        return str(lines.cleaned(self._texts.text))
+
+    def tick(self) -> None:
+        """Store the lines that there are while the task runs. Raises an error of the database."""
+        self.due_at = math.inf
+        began = time.monotonic()
+        with self._writing:
+            if self._is_over:
+                return
+            try:
+                with bounded():
+                    transact(partial(self._write, self._row(self.text)), patience=0)
+            except IntegrityError:
+                # Retention or a person has deleted the run.
+                self._next = math.inf
+                return
+            except BaseException:
+                self.due_at = time.monotonic() + PERIOD
+                raise
+            now = time.monotonic()
+            self._next = now + max(PERIOD, LEAST_PAUSE * (now - began))
+
+    def keep(self) -> None:
+        """Store all lines at the end of the attempt. An error is logged and not raised; without lines there is no
+        query."""
+        self._is_over = True
+        if not self._lines:
+            return
+        is_alone = False
+        try:
+            # What the clock's thread is just writing must not come after this.
+            is_alone = self._writing.acquire(timeout=LOCK_SECONDS)
+            self._store()
         # No error may cost the task its result here, not even that of a time limit.
         except Exception as error:
-            logger.warning("The log lines of task %s could not be kept: %s", claim.task_id, error)
+            logger.warning("The log lines of task %s could not be kept: %s", self._claim.task_id, error)
+        finally:
+            if is_alone:
+                self._writing.release()
 
+    def _store(self) -> None:
+        row = self._row(self.text)
+        if not self._writes:
+            row.text = _limited(row.text)
+        statement(partial(self._write, row))
 
-class _Last:
-    """The last lines of some, as many as fit into ``MAX_BYTES``; a longer line counts as one that was cut."""
+    def _row(self, text: str) -> TaskLog:
+        return TaskLog(
+            task_id=self._claim.task_id,
+            sequence=self._claim.sequence,
+            attempt=self._claim.attempt,
+            generation=self._claim.run.generation,
+            level=min(logging.root.getEffectiveLevel(), HIGHEST),
+            text=storable(text),
+        )
 
-    def __init__(self, dropped: int = 0) -> None:
-        self.lines: deque[str] = deque()
-        self.dropped = dropped
-        self._bytes = 0
-
-    def add(self, line: str) -> None:
-        self.lines.append(line)
-        self._bytes += _size(line)
-        while self._bytes > MAX_BYTES:
-            self._bytes -= _size(self.lines.popleft())
-            self.dropped += 1
-
-
-def _cut(line: str) -> str:
-    data = line.encode()
-    return line if len(data) < MAX_BYTES else CUT + data[-KEPT_OF_LINE:].decode(errors="ignore")
+    def _write(self, row: TaskLog) -> None:
+        """Write the row of the attempt: the first time by an INSERT alone, so that a short task needs no more."""
+        self._writes += 1
+        if self._writes > 1:
+            mine = TaskLog.objects.filter(task=row.task_id, sequence=row.sequence)
+            if limited(mine).update(text=row.text, writes=self._writes):
+                return
+        TaskLog.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def _limited(text: str) -> str | Combinable:
@@ -103,11 +149,6 @@ def _limited(text: str) -> str | Combinable:
     The foreign key of a new row needs that lock.
     """
     return waiting_at_most(LOCK_SECONDS, Value(text)) if row_seconds() is not None else text
-
-
-def _size(line: str) -> int:
-    size = len(line.encode())
-    return 1 + (size if size < MAX_BYTES else KEPT_OF_LINE + len(CUT))
 
 
 _lines: ContextVar[Lines | None] = ContextVar("director_log_lines", default=None)
@@ -142,15 +183,19 @@ _loggers = -1
 
 
 @contextlib.contextmanager
-def captured(lines: Lines) -> Iterator[None]:
-    """Collect in ``lines`` what this thread logs in this block; the levels of loggers are not changed."""
+def captured(lines: Lines, *, is_live: bool) -> Iterator[None]:
+    """Collect in ``lines`` what this thread logs in this block; the levels of loggers are not changed.
+
+    If ``is_live`` they are stored from time to time while the block goes on.
+    """
     if not director.CAPTURE_LOGS:
         yield
         return
     _attach()
     token = _lines.set(lines)
     try:
-        yield
+        with clock.watching(lines, is_needed=is_live):
+            yield
     finally:
         _lines.reset(token)
 

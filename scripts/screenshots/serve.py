@@ -35,11 +35,11 @@ def _serve() -> None:
 
     from tests import factories, hostile
 
-    from . import further_pages, situation, take
+    from . import further_pages, situation, take, tasks
 
     call_command("migrate", verbosity=0)
     made = situation.make()
-    pages = dict([*take.pages(made), *further_pages.further_pages(made)])
+    pages = dict([*take.pages(made), *further_pages.further_pages(made), *tasks.pages(*tasks.CHECKED)])
     client = Client()
     client.force_login(factories.make_admin())
     server = LiveServerThread("localhost", StaticFilesHandler)

@@ -37,7 +37,7 @@ def _take(folder: Path) -> None:
     from django.core.management import call_command
     from django.test.testcases import LiveServerThread
 
-    from . import situation
+    from . import situation, tasks
 
     call_command("migrate", verbosity=0)
     shown = list(pages(situation.make()))
@@ -46,7 +46,9 @@ def _take(folder: Path) -> None:
     server.start()
     server.is_ready.wait()
     try:
-        _photograph(f"http://localhost:{server.port}", shown, folder)
+        _photograph(f"http://localhost:{server.port}", shown, folder, "root")
+        # They come later: their runs would stand on the overview too.
+        _photograph(f"http://localhost:{server.port}", list(tasks.pages()), folder, "ann")
     finally:
         server.terminate()
 
@@ -80,7 +82,7 @@ def pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "retry", address("run_retry", made["failed"].pk)
 
 
-def _photograph(site: str, pages: list[tuple[str, str]], folder: Path) -> None:
+def _photograph(site: str, pages: list[tuple[str, str]], folder: Path, user: str) -> None:
     from django.conf import settings
     from django.test import Client
     from playwright.sync_api import sync_playwright
@@ -88,7 +90,7 @@ def _photograph(site: str, pages: list[tuple[str, str]], folder: Path) -> None:
     from tests import factories
 
     client = Client()
-    client.force_login(factories.make_admin())
+    client.force_login(factories.make_admin(user))
     cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies["sessionid"].value, "url": site}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

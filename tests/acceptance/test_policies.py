@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from django_director import engine
 from django_director.definitions import Retry
+from django_director.models import TaskLog
 from django_director.status import RunStatus, TaskStatus
+from django_director.worker.log_lines import MAX_BYTES
 from tests.factories import step
 
 from .conftest import Site
@@ -87,3 +90,41 @@ def test_the_log_lines_of_a_task_are_kept(working: Site):
     text = run.tasks.get().logs.get().text
     assert "WARNING shop: of the library" in text
     assert "WARNING celery.task: of Celery's logger" in text
+
+
+def test_log_lines_are_seen_while_the_task_runs(working: Site, tmp_path: Path):
+    """And they are the beginning and the end of what a task says at length, before and after it has ended."""
+    end = tmp_path / "end"
+    lines = [["shop", "line {number} " + "x" * 1_000]]
+    called = {"lines": lines, "times": 2_000, "level": "WARNING", "until": str(end)}
+    working.define("policy.TALK", step("LOGGING", kwargs=called))
+    run = working.start("policy.TALK")
+    logs = TaskLog.objects.filter(task__run=run)
+    text = wait_for(lambda: logs.values_list("text", flat=True).first(), 20, "there are lines")
+    assert run.tasks.get().status == TaskStatus.RUNNING
+    wait_for(lambda: "line 1999 " in logs.get().text, 20, "the last line is there")
+    end.touch()
+    run.wait(20)
+    text = logs.get().text
+    assert "line 0 " in text
+    assert "line 1999 " in text
+    assert "lines were dropped here" in text
+    assert len(text) <= MAX_BYTES + 200
+
+
+def test_a_lost_worker_leaves_the_lines_that_were_seen(site: Site, working: Site, tmp_path: Path):
+    end = tmp_path / "end"
+    called = {"lines": [["shop", "attempt {attempt}"]], "level": "WARNING", "until": str(end)}
+    site.define("policy.LOST", step("LOGGING", kwargs=called, queue="victim"))
+    victim = site.worker(queues="victim", concurrency=1)
+    run = site.start("policy.LOST")
+    logs = TaskLog.objects.filter(task__run=run)
+    wait_for(logs.exists, 20, "there are lines")
+    victim.kill()
+    end.touch()
+    site.worker(queues="victim", concurrency=1)
+    run.wait(60)
+    assert [text.rpartition(" ")[2] for text in logs.order_by("sequence").values_list("text", flat=True)] == [
+        "1\n",
+        "2\n",
+    ]

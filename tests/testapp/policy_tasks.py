@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import logging
+import time
+from pathlib import Path
 from typing import Any
 
 from celery import shared_task
@@ -52,13 +54,15 @@ def log_lines(
     times: int = 1,
     fails: bool = False,
     args: tuple[Any, ...] = (),
+    until: str = "",
 ) -> None:
-    """Log each line by its logger; with EXCEPTION while an exception is handled.
+    """Log each line by its logger; with EXCEPTION while an exception is handled; then wait for the file ``until``.
 
     ``{odd}`` stands for what no database would hold in the arguments either.
     """
-    for name, message in lines * times:
+    for number, (name, message) in enumerate(lines * times):
         logger, text = logging.getLogger(name), message.replace("{attempt}", str(_attempt())).replace("{odd}", ODD)
+        text = text.replace("{number}", str(number))
         if level == "EXCEPTION":
             try:
                 _ = 1 / 0
@@ -66,6 +70,9 @@ def log_lines(
                 logger.exception(text)
         else:
             logger.log(logging.getLevelName(level), text, *args)
+    deadline = time.monotonic() + 60
+    while until and not Path(until).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
     if fails:
         raise ValueError("as asked")
 

@@ -274,6 +274,7 @@ def until_file(payload: dict[str, Any]) -> str:
     running = django_director.context()
     assert running is not None
     running.progress(1, 2, "half of the shelves")
+    logging.getLogger(__name__).info("half of the shelves are counted")
     deadline = time.monotonic() + 60
     while not Path(payload["go"]).exists() and time.monotonic() < deadline:
         time.sleep(0.05)

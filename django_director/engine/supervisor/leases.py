@@ -69,7 +69,7 @@ def mark_lost(task: Task, why: str) -> bool:
         return False
     logger.warning(
         "Task %s of run %s lost its worker %s: %s.",
-        task.step,
+        task.label,
         task.run_id,
         task.worker,
         why,

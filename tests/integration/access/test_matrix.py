@@ -76,6 +76,7 @@ NEEDS = {
     "admin/django_director/run/<uuid:run_id>/result/": {"get": needs("view_run", "view_payload")},
     "admin/django_director/run/<uuid:run_id>/log/": {"get": needs("view_run", "view_task", "view_payload")},
     "admin/django_director/run/overview/": {"get": needs("view_run")},
+    "admin/django_director/task/<uuid:task_id>/download/<str:part>/": {"get": needs("view_task", "view_payload")},
     **_admin(
         "task",
         "view_task",
@@ -143,6 +144,7 @@ def address(route: str, rows: dict[str, Any]) -> str:
     values |= {"<uuid:run_id>": str(rows["run"].pk), "<str:run_id>": str(rows["run"].pk)}
     values |= {"<uuid:task_id>": str(rows["task"].pk), "<str:task_id>": str(rows["task"].pk)}
     values |= {"<int:pk>": str(rows["workflow"].pk), "<uuid:pk>": str(rows[model].pk) if model else ""}
+    values["<str:part>"] = "traceback"
     for name, value in values.items():
         route = route.replace(name, value)
     assert "<" not in route, route

@@ -57,7 +57,7 @@ def test_expressions_are_shown_evaluated(operator):
     assert arguments["text"] == ('"order 5"', "")
     assert arguments["plain"] == ("7", "")
     assert arguments["*args"] == ('{\n  "url": "a.png"\n}', "the result of what is before it")
-    assert arguments["payload"] == ("", "the payload of the run, see above")
+    assert arguments["payload"] == ("", "the payload of the run, see below")
     assert arguments["workflow_id"] == (f'"{run.pk}"', "")
     assert "given in the workflow file" not in source_of(operator, run, "LAST")
 

@@ -13,7 +13,7 @@ from django_director.admin.runs import RunAdmin
 from django_director.admin.tasks import TaskAdmin
 from django_director.admin.workflows import WorkflowAdmin
 from django_director.models import Run, Task, Workflow
-from scripts.screenshots import further_pages, situation, take
+from scripts.screenshots import further_pages, situation, take, tasks
 from tests import factories
 
 from .pages import text
@@ -50,7 +50,7 @@ def test_all_that_a_page_leads_to_stays_in_its_site(behind_a_proxy):
     made = situation.make()
     client = Client()
     client.force_login(factories.make_admin())
-    pages = dict([*take.pages(made), *further_pages.further_pages(made)])
+    pages = dict([*take.pages(made), *further_pages.further_pages(made), *tasks.pages(*tasks.CHECKED)])
     at_home = re.compile(f"{PREFIX}/ops/desk/|{PREFIX}$|/static/")
     astray = {}
     for name, address in pages.items():

@@ -38,37 +38,43 @@ def failed():
 def test_a_failed_task_shows_what_happened(failed, operator):
     page = text(operator.get(address("task_change", failed.pk)))
     for shown in (
-        "ConnectTimeout: gateway",
+        "Failed at attempt 3: ConnectTimeout: gateway",
         "Traceback: in charge",
-        "attempt 1 went wrong",
-        "Traceback 2",
-        "lost",
-        "celery@web-2",
         "abracadabra",
         address("run_change", failed.run_id),
+        *(address("task_change", failed.run.tasks.get(step=step).pk) for step in ("FETCH", "SHIP")),
     ):
         assert shown in page
-    upstream = failed.run.tasks.get(step="FETCH")
-    assert address("task_change", upstream.pk) in page
+    # The attempts before have tabs of their own.
+    for shown in ("?attempt=0.1#attempt", "?attempt=0.2#attempt", "lost"):
+        assert shown in page
+    assert "Traceback 2" not in page
+    second = text(operator.get(address("task_change", failed.pk), {"attempt": "0.2"}))
+    for shown in ("attempt 2 went wrong", "Traceback 2", "celery@web-2", "lost"):
+        assert shown in second
+    for other in ("attempt 1 went wrong", "Traceback: in charge"):
+        assert other not in second
 
 
 def test_tracebacks_and_payloads_ask_for_a_permission(failed, viewer):
-    page = text(viewer.get(address("task_change", failed.pk)))
-    assert "ConnectTimeout" in page
-    for secret in ("ConnectTimeout: gateway", "Traceback: in charge", "Traceback 2", "abracadabra"):
-        assert secret not in page
+    for attempt in ("", "0.2", "0.3"):
+        page = text(viewer.get(address("task_change", failed.pk), {"attempt": attempt}))
+        assert "ConnectTimeout" in page
+        for secret in ("ConnectTimeout: gateway", "Traceback: in charge", "Traceback 2", "abracadabra"):
+            assert secret not in page
 
 
 def test_log_lines_ask_for_the_same_permission(failed, operator, viewer):
     for number in (1, 2):
         failed.logs.create(sequence=number, attempt=number, text=f"INFO shop: <b>line {number}</b>\n")
-    page = text(operator.get(address("task_change", failed.pk)))
-    assert page.index("&lt;b&gt;line 2") < page.index("&lt;b&gt;line 1")
-    assert "line 2" not in text(viewer.get(address("task_change", failed.pk)))
+    page = text(operator.get(address("task_change", failed.pk), {"attempt": "0.2"}))
+    assert "&lt;b&gt;line 2" in page
+    assert "&lt;b&gt;line 1" not in page
+    assert "line 2" not in text(viewer.get(address("task_change", failed.pk), {"attempt": "0.2"}))
 
 
 def test_the_end_of_long_log_lines_is_shown(failed, operator):
-    failed.logs.create(sequence=1, attempt=1, text="first\n" + "x\n" * 200_000 + "the last\n")
+    failed.logs.create(sequence=1, attempt=3, text="first\n" + "x\n" * 200_000 + "the last\n")
     page = text(operator.get(address("task_change", failed.pk)))
     assert "the last" in page
     assert "Only the end is shown." in page
@@ -99,8 +105,8 @@ def test_the_queries_of_a_task_page_do_not_grow(failed, operator):
         with CaptureQueriesContext(connection) as caught:
             page = operator.get(address("task_change", task.pk))
         counts.append(len(caught))
-    # The arguments of a task that has been called cost one more.
-    assert counts[0] == counts[1] + 1 <= 12
+    # The arguments and the log lines of a task that has been called cost one each.
+    assert counts[0] == counts[1] + 2 <= 12
     assert "and 80 more" in text(page)
 
 

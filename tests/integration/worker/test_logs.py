@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import testing
@@ -14,7 +17,9 @@ from django_director.definitions import Retry
 from django_director.masking.redaction import Redactor
 from django_director.models import Task, TaskLog
 from django_director.status import RunStatus
-from django_director.worker import logs
+from django_director.worker import log_lines, logs
+from django_director.worker.log_lines import LogLines
+from tests import factories
 from tests.factories import definition, make_workflow, step
 
 pytestmark = pytest.mark.django_db
@@ -106,25 +111,28 @@ def test_the_setting_turns_it_off(settings):
     assert not TaskLog.objects.exists()
 
 
-def test_the_size_is_bounded_and_the_end_is_kept():
-    task = run(step("LOGGING", kwargs={"lines": [("shop", "line é")], "times": 20_000}))
+def test_the_size_is_bounded_and_beginning_and_end_are_kept():
+    task = run(step("LOGGING", kwargs={"lines": [("shop", "line é {number}")], "times": 20_000}))
     text = task.logs.get().text
-    assert len(text.encode()) <= logs.MAX_BYTES + 200
-    first, *_, last = text.splitlines()
-    assert "earlier lines were dropped: the last 64 KiB" in first
-    assert last.endswith("shop: line é")
-    kept = text.count("shop: line é")
-    assert f"{20_000 - kept:,} earlier" in first
+    assert len(text.encode()) <= log_lines.MAX_BYTES + 200
+    first, *_, last = lines = text.splitlines()
+    assert first.endswith("shop: line é 0")
+    assert last.endswith("shop: line é 19999")
+    [gap] = [n for n, line in enumerate(lines) if "lines were dropped here" in line]
+    before, after = (int(lines[n].rpartition(" ")[2]) for n in (gap - 1, gap + 1))
+    assert f"{after - before - 1:,} lines were dropped here: the first 16 KiB and the last 48 KiB" in lines[gap]
 
 
 def test_one_line_may_be_too_long():
-    lines = logs.Lines(Redactor(lambda: None, None, None))
+    lines = LogLines()
     lines.add("first")
     lines.add("é" * 10**6 + "end")
     lines.add("last")
-    assert len(lines.text.encode()) <= logs.MAX_BYTES + 200
-    assert lines.text.endswith("éend\nlast\n")
-    assert "the beginning of this line was dropped" in lines.text
+    text = str(lines.cleaned(str))
+    assert len(text.encode()) <= log_lines.MAX_BYTES + 200
+    assert text.startswith("first\n")
+    assert text.endswith("éend\nlast\n")
+    assert "the beginning of this line was dropped" in text
 
 
 def test_a_task_that_is_gone_harms_nobody(caplog):
@@ -133,3 +141,58 @@ def test_a_task_that_is_gone_harms_nobody(caplog):
     assert TaskLog.objects.count() == 1
     task.delete()
     assert not TaskLog.objects.exists()
+
+
+def lines_of(task_id: Any) -> logs.Lines:
+    claimed: Any = SimpleNamespace(task_id=task_id, sequence=7, attempt=2, run=SimpleNamespace(generation=0))
+    return logs.Lines(claimed, Redactor(lambda: {"password": "s3cret"}, None, None))
+
+
+def test_the_lines_at_the_end_replace_those_that_were_seen_while_the_task_ran():
+    task = factories.make_run().tasks.first()
+    lines = lines_of(task.pk)
+    lines.add("one with s3cret")
+    lines.tick()
+    assert task.logs.get().text == "one with ********\n"
+    lines.add("two")
+    lines.keep()
+    row = task.logs.get()
+    assert (row.text, row.attempt, row.level) == ("one with ********\ntwo\n", 2, logging.INFO)
+    # A clock that comes late changes nothing any more.
+    task.logs.update(text="final")
+    lines.tick()
+    assert task.logs.get().text == "final"
+
+
+def test_the_clock_is_told_only_of_lines_that_are_not_stored():
+    lines = lines_of(factories.make_run().tasks.first().pk)
+    assert lines.due_at == math.inf
+    began = time.monotonic()
+    lines.add("one")
+    assert began + 1 < lines.due_at < began + logs.PERIOD + 1
+    lines.tick()
+    assert lines.due_at == math.inf
+    lines.add("two")
+    assert lines.due_at >= time.monotonic() + logs.PERIOD - 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_away_is_asked_again_and_a_run_that_is_gone_is_not(monkeypatch):
+    run = factories.make_run()
+    lines = lines_of(run.tasks.first().pk)
+    lines.add("one")
+    with monkeypatch.context() as patch:
+        patch.setattr(TaskLog.objects, "bulk_create", _refuse)
+        with pytest.raises(OperationalError):
+            lines.tick()
+    assert lines.due_at < math.inf
+    run.delete()
+    lines.tick()
+    lines.add("two")
+    if connection.vendor != "mysql":
+        # Its `INSERT IGNORE` says nothing.
+        assert lines.due_at == math.inf
+
+
+def _refuse(*args: object, **kwargs: object) -> None:
+    raise OperationalError("the server closed the connection unexpectedly")

@@ -1,6 +1,7 @@
-"""The clock of batches: a thread of a worker's process that commits results while the next task takes long.
+"""Clocks: threads of a worker's process that do what is due while the code of a task runs.
 
-It sleeps until something may be due. Between short tasks nothing ever is, for then their own thread has done it.
+One commits the results of a batch while its next task takes long, the other one stores the log lines of tasks that
+take long. Each sleeps until something may be due. Between short tasks nothing ever is.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ AGAIN: Final = 1.0
 
 
 class Timed(Protocol):
-    """A batch, as the clock sees it."""
+    """A batch, or the log lines of an attempt, as a clock sees it."""
 
     @property
     def due_at(self) -> float:
@@ -35,37 +36,42 @@ class Timed(Protocol):
 
 
 class Clock:
-    """Looks at the batches of this process when they are due."""
+    """Looks at things of this process when they are due, in a thread called ``name``.
 
-    def __init__(self) -> None:
+    ``refusal`` is what it logs, with the error, when one of them has raised an error.
+    """
+
+    def __init__(self, name: str, refusal: str) -> None:
+        self._name, self._refusal = name, refusal
         self._pid = 0
         self._refusals = Throttle()
         self._reset()
 
     def _reset(self) -> None:
         self._changed = threading.Condition()
-        self._batches: set[Timed] = set()
+        self._watched: set[Timed] = set()
         self._wakes_at = math.inf
 
     @contextlib.contextmanager
-    def watching(self, batch: Timed, *, is_needed: bool) -> Iterator[None]:
-        """Look at a batch until the block ends. Nothing is done if it is not needed, as in a test."""
+    def watching(self, timed: Timed, *, is_needed: bool) -> Iterator[None]:
+        """Look at a thing until the block ends. Nothing is done if it is not needed, as in a test."""
         if not is_needed:
             yield
             return
         self._ensure_thread()
         with self._changed:
-            self._batches.add(batch)
+            self._watched.add(timed)
         try:
             yield
         finally:
             with self._changed:
-                self._batches.discard(batch)
+                self._watched.discard(timed)
 
     def wake_by(self, at: float) -> None:
-        """Look at the batches at this time of the monotonic clock, or earlier."""
-        # Read without the lock: this is called for each task, and nearly always the thread wakes before.
-        if at >= self._wakes_at:
+        """Look at what is watched at this time of the monotonic clock, or earlier."""
+        # Read without the lock: this is called for each task, and nearly always the thread wakes before. A process
+        # that a task has forked has no such thread, and a copy of the lock that may be held for ever.
+        if at >= self._wakes_at or self._pid != os.getpid():
             return
         with self._changed:
             self._wakes_at = min(self._wakes_at, at)
@@ -76,7 +82,7 @@ class Clock:
         if self._pid != os.getpid():
             self._pid = os.getpid()
             self._reset()
-            threading.Thread(target=self._run, name="director-batches", daemon=True).start()
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def _run(self) -> None:
         while True:
@@ -85,27 +91,28 @@ class Clock:
                 if due:
                     # Not the connection of the thread that runs the task, which the task's code may use now.
                     with engine_session():
-                        for batch in due:
-                            batch.tick()
-            # No error may end this thread. What it has not done the batch does itself when its task ends.
+                        for timed in due:
+                            timed.tick()
+            # No error may end this thread. What it has not done is done when the task ends.
             except Exception as error:
                 if self._refusals.passes(type(error).__name__):
-                    logger.warning("What is done of a batch could not be committed yet: %s", error)
+                    logger.warning("%s: %s", self._refusal, error)
                 time.sleep(AGAIN)
 
     def _wait(self) -> list[Timed]:
-        """Wait until something may be due; return the batches that are due."""
+        """Wait until something may be due; return what is due."""
         with self._changed:
             while True:
                 now = time.monotonic()
                 if self._wakes_at <= now:
-                    due = [batch for batch in self._batches if batch.due_at <= now]
+                    due = [timed for timed in self._watched if timed.due_at <= now]
                     # Those that are due are looked at again when this is done.
-                    self._wakes_at = now if due else min((b.due_at for b in self._batches), default=math.inf)
+                    self._wakes_at = now if due else min((t.due_at for t in self._watched), default=math.inf)
                     if due:
                         return due
                 self._changed.wait(None if self._wakes_at == math.inf else max(0.0, self._wakes_at - now))
 
 
-clock: Final = Clock()
-"""The clock of this process."""
+of_batches: Final = Clock("director-batches", "What is done of a batch could not be committed yet")
+of_logs: Final = Clock("director-logs", "The log lines of a running task could not be stored yet")
+"""The clocks of this process. A slow database must not let results wait for log lines."""
