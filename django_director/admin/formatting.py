@@ -210,6 +210,11 @@ def name(text: str) -> str:
     return shorten(text, NAME_SHOWN)
 
 
+def sentence(text: str) -> str:
+    """Return a text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
 def shortened_line(text: str, length: int) -> str:
     """Return the first line of a text, cut to a length."""
     return shorten(text.partition("\n")[0], length)

@@ -28,7 +28,18 @@ from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation import search
 
-from . import confirm, formatting, many, merged_log, operations, overview, returns, run_filters, run_page
+from . import (
+    confirm,
+    formatting,
+    many,
+    merged_log,
+    operations,
+    overview,
+    returns,
+    run_filters,
+    run_page,
+    system_page,
+)
 from .base import MissingPermission, ReadOnlyAdmin, VisibleWorkflowFilter
 from .relaunch_form import RelaunchForm
 from .run_columns import RunColumns, RunList
@@ -105,6 +116,7 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
                 for name in ON_MANY
             ),
             path("overview/", self.guard(require_GET(self.overview)), name="django_director_overview"),
+            path("system/", self.guard(require_GET(self.system)), name="django_director_system"),
             *super().get_urls(),
         ]
 
@@ -193,6 +205,12 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
         response = TemplateResponse(request, "admin/django_director/_overview.html", context)
         response.headers["Cache-Control"] = "private, no-cache"
         return response
+
+    def system(self, request: HttpRequest) -> HttpResponse:
+        """Show whether all that runs need is alive."""
+        if not self.has_view_permission(request):
+            raise MissingPermission(self.view_action)
+        return self.render(request, "system.html", system_page.context(request))
 
     def operate(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponseBase:
         """Show on GET what the operation would do, and do it on POST."""
