@@ -129,6 +129,12 @@ def moment(value: datetime | None) -> str:
     return timezone.localtime(aware(value)).strftime("%Y-%m-%d %H:%M:%S") if value else NOTHING
 
 
+def utc(value: datetime) -> str:
+    """Return the time of day in UTC, with the date where that is another one than in the current time zone."""
+    moment, local = aware(value).astimezone(UTC), timezone.localtime(aware(value))
+    return moment.strftime("%H:%M UTC" if moment.date() == local.date() else "%Y-%m-%d %H:%M UTC")
+
+
 def zone() -> str:
     """Return the name of the time zone in which pages show times."""
     return timezone.get_current_timezone_name()

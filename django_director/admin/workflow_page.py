@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from difflib import unified_diff
 from itertools import islice
 from typing import Any, Final
@@ -18,7 +17,7 @@ from django_director.drawing.svg import render
 from django_director.masking.source import mask_source
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.presentation import reliability
-from django_director.schedules import descriptions
+from django_director.schedules import by_hand, descriptions
 
 from . import formatting, grid
 
@@ -116,20 +115,21 @@ def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:
     return [(version, formatting.moment(version.created_at)) for version in versions]
 
 
-def _in_utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%H:%M} UTC"
+def switch_label(timing: dict[str, Any]) -> str:
+    """Return what a screen reader says of the button that switches a schedule."""
+    text = _("Switch off %(name)s") if timing["enabled"] else _("Switch on %(name)s")
+    return text % {"name": formatting.readable(formatting.name(timing["name"]))}
 
 
 def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
     return [
         {
             **timing,
-            "text": formatting.timing(timing),
-            "next_times": [
-                (formatting.moment(due), f"{due.astimezone(UTC):%H:%M} UTC") for due in timing["next_times"]
-            ],
+            "text": formatting.timing({**timing, "enabled": True}),
+            "switch_label": switch_label(timing),
+            "next_times": [(formatting.moment(due), formatting.utc(due)) for due in timing["next_times"]],
         }
-        for timing in descriptions.describe_many([workflow], NEXT_TIMES)[workflow.pk]
+        for timing in descriptions.describe_many([workflow], NEXT_TIMES, by_hand.details)[workflow.pk]
     ]
 
 

@@ -10,6 +10,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -28,6 +29,7 @@ from django_director.status import Trigger
 from . import formatting, workflow_page
 from .base import VIA, ReadOnlyAdmin, SafeList
 from .payload_form import PayloadForm
+from .schedule_pages import SchedulePages
 
 if TYPE_CHECKING:
     from django.http import HttpResponseBase
@@ -88,6 +90,11 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return WorkflowList
 
+    @cached_property
+    def schedules(self) -> SchedulePages:
+        """The pages of the schedules of workflows."""
+        return SchedulePages(self)
+
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return (*self.list_display, "run_button") if self.allows(request, "run") else self.list_display
 
@@ -95,6 +102,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         start = self.guard(require_http_methods(["GET", "POST"])(self.start))
         return [
             path("<int:pk>/run/", start, name="django_director_workflow_run"),
+            *self.schedules.urls(),
             *super().get_urls(),
         ]
 
@@ -143,6 +151,8 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         sees_runs = self.allows(request, "view_run", obj)
         context = workflow_page.context(request, obj, version, self.admin_site.name, sees_runs=sees_runs)
         context["run_address"] = self._run_address(obj) if may_run else None
+        if self.schedules.may(request, obj):
+            context["schedule_add"] = self._address("schedule_add", obj)
         return self.render(request, "workflow.html", context)
 
     def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
@@ -168,7 +178,10 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         return self.render(request, "start.html", context, status=400 if form.errors else 200)
 
     def _run_address(self, workflow: Workflow) -> str:
-        return formatting.address("workflow_run", workflow.pk, site=self.admin_site.name)
+        return self._address("run", workflow)
+
+    def _address(self, page: str, workflow: Workflow) -> str:
+        return formatting.address(f"workflow_{page}", workflow.pk, site=self.admin_site.name)
 
 
 def _start(request: HttpRequest, workflow: Workflow, form: PayloadForm) -> Run | None:

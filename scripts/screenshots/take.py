@@ -66,6 +66,7 @@ def _pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "system", address("system")
     yield "workflows", address("workflow_changelist")
     yield "workflow", address("workflow_change", made["imports"].pk)
+    yield "schedule", address("workflow_schedule_change", made["imports"].pk, made["schedule"].pk)
     yield "runs", address("run_changelist")
     yield "run-failed", address("run_change", made["failed"].pk)
     for tab in ("timeline", "log", "events"):

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import URLResolver, get_resolver, resolve
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from django_director.access.authorization import PERMISSIONS
 from django_director.models import Attempt, Run, Task
+from django_director.schedules import beat_rows
 from tests import factories
 from tests.factories import approval, definition, make_workflow
 
@@ -55,8 +57,14 @@ def _api(routes: dict[str, dict[str, frozenset[str]]]) -> dict[str, dict[str, fr
 
 
 RETRY, CANCEL, APPROVE = needs("retry_run"), needs("cancel_run"), needs("approve_task")
+SCHEDULE = needs("view_workflow", "change_workflow", "run_workflow")
 NEEDS = {
     **_admin("workflow", "view_workflow", {"<int:pk>/run": needs("run_workflow")}),
+    **{
+        f"admin/django_director/workflow/<int:pk>/schedules/{path}/": {"get": SCHEDULE, "post": SCHEDULE}
+        for path in ("add", "<int:row>", "<int:row>/delete")
+    },
+    "admin/django_director/workflow/<int:pk>/schedules/<int:row>/switch/": {"post": SCHEDULE},
     **_admin(
         "run",
         "view_run",
@@ -132,7 +140,11 @@ def rows():
     task.logs.create(sequence=1, attempt=1, text="LOG-S3CRET\n")
     texts = {"error": "KeyError: ERROR-S3CRET", "traceback": "TRACEBACK-S3CRET"}
     Attempt.objects.create(task=task, number=1, outcome="failed", finished_at=run.created_at, **texts)
-    return {"run": run, "task": task, "workflow": workflow}
+    every = IntervalSchedule.objects.create(every=60, period="seconds")
+    named = {"name": "shop.ORDER", "payload": {"open": "PAYLOAD-S3CRET", "password": MASKED_SECRET}}
+    row = PeriodicTask(name="by hand", task=beat_rows.TASK, interval=every, kwargs=json.dumps(named))
+    row.save()
+    return {"run": run, "task": task, "workflow": workflow, "row": row}
 
 
 def address(route: str, rows: dict[str, Any]) -> str:
@@ -140,7 +152,7 @@ def address(route: str, rows: dict[str, Any]) -> str:
     values = {"<path:object_id>": str(rows[model].pk) if model else "", "<str:name>": "shop.ORDER"}
     values |= {"<uuid:run_id>": str(rows["run"].pk), "<str:run_id>": str(rows["run"].pk)}
     values |= {"<uuid:task_id>": str(rows["task"].pk), "<str:task_id>": str(rows["task"].pk)}
-    values["<int:pk>"] = str(rows["workflow"].pk)
+    values |= {"<int:pk>": str(rows["workflow"].pk), "<int:row>": str(rows["row"].pk)}
     for name, value in values.items():
         route = route.replace(name, value)
     assert "<" not in route, route
