@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -12,7 +11,7 @@ from uuid import UUID
 from django.core.serializers.json import DjangoJSONEncoder
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -100,27 +99,6 @@ def badge(status: str, label: str = "") -> SafeString:
         status,
         icon(status),
         label or status_label(status),
-    )
-
-
-def strip(runs: Sequence[Run], site: str) -> SafeString:
-    """Return runs as a row of small coloured squares, each a link; screen readers read the status out."""
-    return format_html(
-        '<span class="director-strip">{}</span>',
-        format_html_join(
-            "",
-            '<a class="director-{}" href="{}" title="{}">{}<span class="director-hidden">{}</span></a>',
-            (
-                (
-                    run.shown_status,
-                    address("run_change", run.pk, site=site),
-                    f"{status_label(run.shown_status)}, {moment(run.created_at)}",
-                    icon(run.shown_status),
-                    status_label(run.shown_status),
-                )
-                for run in runs
-            ),
-        ),
     )
 
 

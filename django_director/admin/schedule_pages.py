@@ -180,3 +180,9 @@ class SchedulePages:
     def _back(self, request: HttpRequest, workflow: Workflow) -> HttpResponse:
         otherwise = formatting.address("workflow_change", workflow.pk, site=self.admin.admin_site.name)
         return HttpResponseRedirect(returns.address(request, otherwise))
+
+
+def switch_label(timing: dict[str, Any]) -> str:
+    """Return what a screen reader says of the button that switches a schedule."""
+    text = _("Switch off %(name)s") if timing["enabled"] else _("Switch on %(name)s")
+    return text % {"name": formatting.readable(formatting.name(timing["name"]))}

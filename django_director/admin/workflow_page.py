@@ -19,7 +19,7 @@ from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.presentation import reliability
 from django_director.schedules import by_hand, descriptions
 
-from . import formatting, grid
+from . import formatting, grid, schedule_pages
 
 RUNS_SHOWN: Final = 20
 NEXT_TIMES: Final = 5
@@ -115,18 +115,12 @@ def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:
     return [(version, formatting.moment(version.created_at)) for version in versions]
 
 
-def switch_label(timing: dict[str, Any]) -> str:
-    """Return what a screen reader says of the button that switches a schedule."""
-    text = _("Switch off %(name)s") if timing["enabled"] else _("Switch on %(name)s")
-    return text % {"name": formatting.readable(formatting.name(timing["name"]))}
-
-
 def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
     return [
         {
             **timing,
             "text": formatting.timing({**timing, "enabled": True}),
-            "switch_label": switch_label(timing),
+            "switch_label": schedule_pages.switch_label(timing),
             "next_times": [(formatting.moment(due), formatting.utc(due)) for due in timing["next_times"]],
         }
         for timing in descriptions.describe_many([workflow], NEXT_TIMES, by_hand.details)[workflow.pk]
