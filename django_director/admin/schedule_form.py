@@ -41,9 +41,7 @@ class ScheduleForm(forms.Form):
         max_length=by_hand.NAME_LENGTH,
         help_text=gettext_lazy("Runs and beat's log call the schedule so. It can't be changed later."),
     )
-    kind = forms.ChoiceField(
-        label=gettext_lazy("When"), choices=KINDS, widget=forms.RadioSelect, initial="crontab"
-    )
+    kind = forms.ChoiceField(label=gettext_lazy("When"), choices=KINDS, initial="crontab")
     crontab = forms.CharField(
         label=gettext_lazy("Crontab"),
         required=False,
