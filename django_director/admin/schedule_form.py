@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any, Final
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -168,10 +168,22 @@ class ScheduleForm(forms.Form):
         schedule = self.schedule
         return f"{schedule.kind} {schedule.value} {schedule.timezone or ''}".strip()
 
-    def next_times(self) -> list[tuple[str, str, SafeString | str]]:
-        """Return the next times of a valid form: in the zone of the site, in UTC, and how far they are."""
-        times = by_hand.next_times(self.schedule, TIMES)
-        return [(formatting.moment(due), formatting.utc(due), formatting.when(due)) for due in times]
+    @property
+    def zone(self) -> str:
+        """Return the time zone in which a valid form shows times: that of its crontab, else that of the site."""
+        return self.schedule.timezone or formatting.zone()
+
+    def next_times(self) -> list[tuple[str, str, str]]:
+        """Return the next times of a valid form: in its zone, in UTC, and how far they are from now."""
+        now, zone = datetime.now(UTC), ZoneInfo(self.zone)
+        return [
+            (
+                due.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
+                due.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                _("in %(time)s") % {"time": formatting.roughly((due - now).total_seconds())},
+            )
+            for due in by_hand.next_times(self.schedule, TIMES)
+        ]
 
 
 def _refuse_constant(name: str) -> None:

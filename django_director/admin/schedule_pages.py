@@ -169,7 +169,7 @@ class SchedulePages:
             "title": title,
             "workflow": workflow,
             "form": form,
-            "zone": formatting.zone(),
+            "zone": form.zone if is_good else "",
             "previewed": form.timing if is_good else "",
             "times": form.next_times() if is_good else None,
             # What somebody else has saved meanwhile counts as seen only when the page is opened anew.

@@ -39,6 +39,7 @@ def read_health(
     *,
     with_names: bool = True,
     with_details: bool = True,
+    with_files: bool = True,
     broker_seconds: float = 0.0,
     is_limited: bool = True,
 ) -> Json:
@@ -47,8 +48,9 @@ def read_health(
     ``problems`` is empty if all is well; what stands in ``warnings`` harms no run. If the broker does not answer,
     this takes a few seconds, unless this process has asked it within the last ``broker_seconds``. The names of
     schedules, and the problems of files, contain those of workflows: without ``with_names`` they are left out.
-    ``with_details`` adds versions, addresses and settings. The limit for locks takes statements of its own: a page
-    that reads the same tables without one needs none here (``is_limited``).
+    ``with_details`` adds versions, addresses and settings; ``with_files`` may read the workflow files. The limit
+    for locks takes statements of its own: a page that reads the same tables without one needs none here
+    (``is_limited``).
     """
     found: Json = {
         "healthy": False,
@@ -60,7 +62,8 @@ def read_health(
     try:
         with limited_transaction(connection(), LOCK_SECONDS) if is_limited else contextlib.nullcontext():
             found |= _rows(with_names=with_names)
-            found |= system_details.read(with_names=with_names, with_details=with_details)
+            found["files"] = system_details.files_state(with_names=with_names) if with_files else None
+            found |= system_details.read() if with_details else {}
     except (DatabaseError, InterfaceError) as error:
         found |= {"database": False, "supervisor": None, "beat": None, "workers": [], "queues": []}
         found |= {"oldest_queued": None, "late_schedules": [], "unwritten": 0, "files": None, "retention": None}
@@ -81,7 +84,7 @@ def is_healthy(seconds: float) -> bool:
 
 
 def _find_out() -> bool:
-    return bool(read_health(with_details=False)["healthy"])
+    return bool(read_health(with_details=False, with_files=False)["healthy"])
 
 
 _broker: Final = Kept(lambda: remote_control.is_broker_reachable())

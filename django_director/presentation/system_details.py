@@ -24,10 +24,9 @@ CHANGES_NAMED: Final = 3
 """How many changes of a sync a message names."""
 
 
-def read(*, with_names: bool, with_details: bool) -> Json:
-    """Return the state of the workflow files; ``with_details`` also versions, addresses and settings."""
-    files = files_state(with_names=with_names)
-    return {"files": files} | ({"servers": _servers(), "settings": _settings()} if with_details else {})
+def read() -> Json:
+    """Return what only some may see: versions, addresses without passwords, and settings."""
+    return {"servers": _servers(), "settings": _settings()}
 
 
 def files_state(*, with_names: bool) -> Json | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from celery import current_app
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 from django.test import Client
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -90,6 +91,23 @@ def test_while_the_database_does_not_answer_the_probe_does(monkeypatch: pytest.M
     monkeypatch.setattr(health, "_rows", refuse)
     response = Client().get(HEALTH)
     assert (response.status_code, response.json()) == (503, {"healthy": False})
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="skipped: only PostgreSQL locks a table so")
+def test_while_a_table_is_locked_the_probe_answers_within_seconds():
+    other = connections.create_connection("default")
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("LOCK TABLE django_director_worker IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        assert Client().get(HEALTH).status_code == 503
+        assert time.monotonic() - began < health.LOCK_SECONDS + 2
+    finally:
+        other.close()
+    health._status.forget()
+    assert Client().get(HEALTH).status_code == 200
 
 
 def test_no_password_of_a_server_is_told(monkeypatch: pytest.MonkeyPatch):
