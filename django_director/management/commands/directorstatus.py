@@ -88,7 +88,7 @@ def _backlog(queue: health.Json) -> str:
 def _rule(retention: health.Json) -> str:
     """Return which runs of workflows without a rule of their own are deleted, and when that was done last."""
     offset, days, at = retention["offset"], retention["days"], retention["cleaned_at"]
-    parts = [f"all but the last {offset:,}"] if offset is not None and offset >= 0 else []
+    parts = [f"all but the last {offset:,} of a workflow"] if offset is not None and offset >= 0 else []
     parts += [f"those older than {days:g} days"] if days is not None else []
-    rule = f"deletes {' and '.join(parts)} finished runs" if parts else "keeps all finished runs"
-    return f"{rule}, where a workflow has no rule of its own; " + (f"last done {at}" if at else "not done yet")
+    rule = f"of finished runs {' and '.join(parts)} are deleted" if parts else "all finished runs are kept"
+    return f"{rule}, unless a workflow has a rule of its own; {f'last done {at}' if at else 'not done yet'}"
