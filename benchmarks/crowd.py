@@ -1,4 +1,4 @@
-"""Runs as a site has them after a year: of fifty workflows, most of them done, a few in each other state.
+"""Runs as a site has them after a year: of 200 workflows, most of them done, a few in each other state.
 
 PostgreSQL makes the rows. ``fill`` is for an empty database; ``ANALYZE`` follows.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from django.db.models import Model
 
-WORKFLOWS: Final = 50
+WORKFLOWS: Final = 200
 TASKS: Final = 3
 RARE: Final = "crowd.W49"
 """A workflow of which every hundred thousandth run is, and at least one: the oldest runs."""
@@ -28,7 +28,8 @@ YEAR: Final = 365 * 86_400
 # `i` is 1 for the oldest run, and :runs for the newest. `h` is a number from 0 to 9999 that looks random.
 _RUN: Final = {
     "workflow": """CASE WHEN i % 100000 = 1 THEN 49 WHEN i < {runs} / 20 AND h < 2000 THEN 48
-        WHEN {runs} - i < 60 THEN 47 ELSE floor(power(g / 10000.0, 3) * 48)::integer END""",
+        WHEN {runs} - i < 60 THEN 47 WHEN h % 50 = 7 THEN 50 + g % 150
+        ELSE floor(power(g / 10000.0, 3) * 48)::integer END""",
     "status": """CASE WHEN w = 47 AND {runs} - i < 60 THEN 'pending'
         WHEN {runs} - i < 300 OR i % 5000 = 0 THEN 'running'
         WHEN h % 100 < 3 AND w <> 1 THEN 'failed' WHEN h % 200 = 99 THEN 'canceled' ELSE 'success' END""",
@@ -36,6 +37,9 @@ _RUN: Final = {
         WHEN h % 100 < 90 THEN 'api' WHEN h % 100 < 95 THEN 'admin'
         WHEN h % 100 < 98 THEN 'relaunch' ELSE 'manual' END""",
 }
+
+_ERROR: Final = """(ARRAY['ValueError: no such order ', 'ConnectionError: 503 from 10.0.0.',
+    'TimeoutError: no answer in ', 'KeyError: card '])[1 + h % 4] || i"""
 
 
 def fill(runs: int) -> None:
@@ -59,6 +63,22 @@ def fill(runs: int) -> None:
         cursor.execute(_CHILDREN)
         cursor.execute("DROP TABLE crowd, crowd_versions")
         cursor.execute("VACUUM ANALYZE")
+
+
+def fail(runs: int) -> None:
+    """Let so many of the newest finished runs have failed within the last day."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(_FAIL, [runs])
+        cursor.execute("VACUUM ANALYZE django_director_run")
+
+
+_FAIL: Final = """UPDATE django_director_run SET status = 'failed',
+    error = 'load: ConnectionError: 503 from ' || number,
+    finished_at = now() - number % 86000 * interval '1 second'
+    FROM (SELECT id AS chosen, row_number() OVER (ORDER BY id DESC) AS number FROM django_director_run
+        WHERE finished_at IS NOT NULL ORDER BY id DESC LIMIT %s) newest WHERE id = chosen"""
 
 
 def _workflows() -> list[tuple[int, int]]:
@@ -114,7 +134,7 @@ def _run_columns() -> dict[str, str]:
         "status": "status",
         "trigger": "cause",
         "payload": """'{"order": 7}'""",
-        "error": "CASE WHEN status = 'failed' THEN 'load: ValueError: no such order' ELSE '' END",
+        "error": f"CASE WHEN status = 'failed' THEN 'load: ' || {_ERROR} ELSE '' END",
         "stop": "CASE WHEN status = 'running' AND h % 50 = 0 THEN 'cancel' ELSE '' END",
         "paused_at": "CASE WHEN status = 'running' AND h % 20 = 1 THEN t END",
         "user_name": f"""CASE WHEN i % 200000 = 2 THEN '{RARE_USER}' WHEN cause IN ('admin', 'manual', 'relaunch')
@@ -155,7 +175,7 @@ def _task_columns() -> dict[str, str]:
         "name": "CASE WHEN p = 1 AND w % 5 = 0 THEN 'director.step' ELSE 'NOOP' END",
         "status": "task_status",
         "result": "CASE WHEN task_status = 'success' THEN '[1, 2, 3]'::jsonb END",
-        "error": "CASE WHEN task_status = 'failed' THEN 'ValueError: no such order' ELSE '' END",
+        "error": f"CASE WHEN task_status = 'failed' THEN {_ERROR} ELSE '' END",
         "asked_at": "CASE WHEN task_status = 'waiting' THEN t END",
         "claim": f"CASE WHEN {running} THEN 1 END",
         "lease_until": f"CASE WHEN {running} THEN now() + interval '1 day' END",

@@ -16,9 +16,6 @@ from benchmarks.project import empty_database
 
 from . import DEADLINE, CeleryContender
 
-POLL = 0.002
-"""Seconds between looks for the outcome of a run whose tasks have all run."""
-
 
 class Fresh(CeleryContender):
     """A project with a worker, and a process that starts work as a view of it would."""
@@ -76,6 +73,11 @@ class Fresh(CeleryContender):
     @abstractmethod
     def _chains(self, length: int, runs: int) -> int: ...
 
+    def _wait(self, before: int, tasks: int) -> int:
+        """Let the caller wait for the outcomes from the first moment on, as callers do."""
+        self.driver.ask({"wait": DEADLINE}, DEADLINE + 10)
+        return self.finish(before, tasks)
+
 
 class FreshCelery(Fresh):
     """Before: chains, chords and chunks, with results in Redis."""
@@ -109,9 +111,7 @@ class FreshCelery(Fresh):
         before = self.stamps.count
         asked = {"shape": shape, "size": size, "runs": runs}
         self.starting = self.driver.ask(asked, DEADLINE)["seconds"]
-        self.finish(before, tasks * runs)
-        self.driver.ask({"wait": DEADLINE}, DEADLINE + 10)
-        return tasks * runs
+        return self._wait(before, tasks * runs)
 
 
 class FreshDirector(Fresh):
@@ -141,10 +141,9 @@ class FreshDirector(Fresh):
     def map_of_task(self, workflow: str, count: int) -> int:
         """A map over the list that a task returns. Raises ``RuntimeError`` when it fails, and then stops."""
         asked = {"start": workflow, "payload": {"count": count}, "runs": 1}
+        before = self.stamps.count
         self.starting = self.driver.ask(asked, DEADLINE)["seconds"]
-        # Not the stamps: a run may fail before it has items. It takes long, so a look now and then will do.
-        self._wait(poll=0.1)
-        return count + 2
+        return self._wait(before, count + 1) + 1
 
     def _chains(self, length: int, runs: int) -> int:
         return self._run(f"bench.CHAIN_{length}", length, runs)
@@ -153,10 +152,4 @@ class FreshDirector(Fresh):
         before = self.stamps.count
         asked = {"start": workflow, "payload": payload, "runs": runs}
         self.starting = self.driver.ask(asked, DEADLINE)["seconds"]
-        self.finish(before, tasks * runs)
-        self._wait(POLL)
-        return tasks * runs
-
-    def _wait(self, poll: float) -> None:
-        if left := self.driver.ask({"wait": DEADLINE, "poll": poll}, DEADLINE + 10)["unfinished"]:
-            raise TimeoutError(f"{self.name}: {left} runs have no outcome")
+        return self._wait(before, tasks * runs)

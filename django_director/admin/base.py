@@ -7,24 +7,33 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Final, Generic, Pa
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from django_director.access.authorization import allowed_rows, authorize_function, is_allowed, missing_for
+from django_director.access.answers import Answers
+from django_director.access.authorization import authorize_function, is_allowed, missing_for
 from django_director.conf import director
 from django_director.exceptions import InvalidSettings
 from django_director.masking.values import secret_keys
 from django_director.models import Workflow
 
+from . import live
+from .filters import TypedFilter
+
+STYLES: Final = ("director", "steps", "phones", "themes")
+"""The style sheets of every page; what comes later wins."""
 VIA: Final = "admin"
 """How a change was made, in the words of Django's history of an object."""
 M = TypeVar("M", bound=Model)
@@ -34,8 +43,6 @@ Filters: TypeAlias = tuple[list[admin.ListFilter], bool, dict[str, bool | str], 
 """What Django's ``ChangeList.get_filters`` returns."""
 
 if TYPE_CHECKING:
-    from django.db.models.fields.related import RelatedField
-
     # Django's classes take parameters in the stubs only.
     BasePaginator = Paginator[Any]
 
@@ -69,22 +76,15 @@ class BoundedPaginator(BasePaginator):
 class SafeList(ChangeList):
     """A list of rows. If its address holds a value that the database refuses, it answers as to a wrong filter."""
 
+    note = ""
+    """What a person has to know of the rows that are shown."""
+
     def get_filters(self, request: HttpRequest) -> Filters:
         found = super().get_filters(request)
         # PostgreSQL refuses NUL only when the query runs, where Django expects no failure.
         if any("\0" in text for values in request.GET.lists() for text in values[1]):
             raise IncorrectLookupParameters
         return found
-
-
-class VisibleWorkflowFilter(admin.RelatedFieldListFilter):
-    """Filters by workflow, and offers only workflows that the user may see: a name may tell something too."""
-
-    def field_choices(self, field: RelatedField[Any, Any], request: HttpRequest, model_admin: Any) -> Any:
-        ordering = self.field_admin_ordering(field, request, model_admin)
-        return field.get_choices(
-            include_blank=False, ordering=ordering, limit_choices_to=model_admin.visible_workflows(request)
-        )
 
 
 class MissingPermission(PermissionDenied):
@@ -110,7 +110,7 @@ class ReadOnlyAdmin(BaseAdmin[M]):
     list_max_show_all = 200
 
     class Media:
-        css: ClassVar = {"all": ["django_director/director.css"]}
+        css: ClassVar = {"all": [f"django_director/{name}.css" for name in STYLES]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -168,15 +168,23 @@ class ReadOnlyAdmin(BaseAdmin[M]):
             context = {"title": _("Not allowed"), "needed": needed}
             return self.render(request, "forbidden.html", context, status=403)
 
-    def visible_workflows(self, request: HttpRequest) -> dict[str, Any]:
-        """Return a filter of workflows by which only those remain whose rows the user may see.
+    def visible_workflows(self, request: HttpRequest) -> QuerySet[Workflow]:
+        """Return the workflows whose rows the user may see."""
+        return Workflow.objects.filter(Answers.of(request).where(self.view_action, "pk"))
 
-        It takes a query only if the project decides by rules of its own.
-        """
-        if not director.AUTHORIZE:
-            return {}
-        allowed = allowed_rows(request.user, self.view_action, Workflow.objects.all())
-        return {"pk__in": list(allowed.values_list("pk", flat=True))}
+    @admin.display(description=mark_safe('<input type="checkbox" id="action-toggle">'))
+    def action_checkbox(self, obj: M) -> SafeString:
+        """Return the box with which a user selects a row; Django renders a template for each."""
+        return format_html(
+            '<input type="checkbox" name="{}" value="{}" class="action-select" aria-label="{}">',
+            ACTION_CHECKBOX_NAME,
+            obj.pk,
+            _("Select %(name)s") % {"name": self.name_of(obj)},
+        )
+
+    def name_of(self, obj: M) -> str:
+        """Return what a screen reader calls a row."""
+        return str(obj)
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return SafeList
@@ -196,6 +204,8 @@ class ReadOnlyAdmin(BaseAdmin[M]):
         )
 
     def _parameters_of(self, entry: Any, request: HttpRequest) -> Iterable[str]:
+        if isinstance(entry, type) and issubclass(entry, TypedFilter):
+            return entry.parameters
         if isinstance(entry, type) and issubclass(entry, admin.SimpleListFilter):
             return [str(entry.parameter_name)]
         path, make = entry if isinstance(entry, tuple | list) else (entry, admin.FieldListFilter.create)
@@ -253,7 +263,8 @@ class ReadOnlyAdmin(BaseAdmin[M]):
     def render(
         self, request: HttpRequest, template: str, context: dict[str, Any], *, status: int = 200
     ) -> TemplateResponse:
-        """Return a page inside ``admin/base_site.html``."""
+        """Return a page inside ``admin/base_site.html``; for a live update only the part that can change."""
         request.current_app = self.admin_site.name
-        common = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        site = {"page_base": live.BARE} if live.is_asked(request) else self.admin_site.each_context(request)
+        common = {**site, "opts": self.opts, "media": self.media}
         return TemplateResponse(request, f"admin/django_director/{template}", {**common, **context}, status=status)

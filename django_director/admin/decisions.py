@@ -17,10 +17,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_director.access.authorization import action_to_decide, is_allowed, needed_for
+from django_director.common.texts import readable
 from django_director.definitions import ApprovalStep
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Run, Task
 from django_director.models.users import User
+from django_director.models.workflows import load_graphs
 from django_director.presentation import visible_errors
 from django_director.presentation.actions import ACTIONS, Action, is_asked
 from django_director.status import TaskStatus
@@ -86,9 +88,12 @@ def perform(request: HttpRequest, decision: Decision, task: Task, form: Decision
     try:
         decided = decision.action.operation(task, user=request.user, comment=comment, via=VIA)
     except DirectorError as error:
-        messages.warning(request, str(error))
+        messages.warning(request, readable(str(error)))
         return
-    messages.success(request, _("%(step)s: %(reason)s") % {"step": task.label, "reason": decided.reason})
+    messages.success(
+        request,
+        _("%(step)s: %(reason)s") % {"step": formatting.name(task.label), "reason": readable(decided.reason)},
+    )
 
 
 def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any]:
@@ -201,7 +206,9 @@ def find_for_user(user: User, tasks: QuerySet[Task]) -> list[Task]:
     """Return the open approvals among ``tasks`` on which the user may decide, the oldest first."""
     known: dict[tuple[int, str], bool] = {}
     found = []
-    for task in tasks.filter(asked_at__isnull=False, status=TaskStatus.WAITING).order_by("asked_at")[:SEARCHED]:
+    asked = list(tasks.filter(asked_at__isnull=False, status=TaskStatus.WAITING).order_by("asked_at")[:SEARCHED])
+    load_graphs(task.run.version for task in asked)
+    for task in asked:
         key = task.run.workflow_id, action_to_decide(task)
         if key not in known:
             known[key] = is_allowed(user, key[1], task.run.workflow)

@@ -22,7 +22,7 @@ from django_director.status import TaskStatus
 from . import formatting
 
 HISTORY_SECONDS: Final = 1.0
-READ: Final = 500
+READ: Final = 300
 """How many rows of each kind are read, the newest first."""
 
 

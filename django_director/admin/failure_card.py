@@ -12,6 +12,7 @@ from django.db.models import OuterRef, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_director.access.answers import Answers
 from django_director.access.authorization import is_allowed
 from django_director.common.times import stored
 from django_director.models import Run, Task, TaskLog
@@ -20,7 +21,7 @@ from django_director.presentation import causes, visible_errors
 from django_director.status import RunStatus
 
 from . import formatting, operations
-from .run_filters import CAUSE_PERIOD, Sees
+from .run_filters import CAUSE_PERIOD
 
 READ: Final = 200
 """How many failed tasks of a run are read, the first to fail first."""
@@ -152,7 +153,7 @@ def _others(run: Run, user: User, *, sees_payload: bool) -> dict[str, Any]:
     key = causes.key_of(step, error)
     same_workflow = Run.objects.filter(workflow=run.workflow_id)
     failures = causes.read_failures(same_workflow, stored(datetime.now(UTC) - CAUSE_PERIOD))
-    same = [each for each in causes.group(failures, Sees(user)) if each.key == key]
+    same = [each for each in causes.group(failures, Answers(user).sees("view_payload")) if each.key == key]
     number = sum(1 for each in same for failure in each.failures if failure.pk != run.pk)
     text = ngettext(
         "same error in %(n)s other run of the last 24 hours",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -16,6 +15,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_director.common.texts import escaped
+from django_director.common.texts import readable as readable
 from django_director.common.times import aware
 from django_director.drawing.icons import icon
 from django_director.drawing.picture import shorten
@@ -29,8 +30,6 @@ LARGE: Final = 200_000
 NAME_SHOWN: Final = 80
 ERROR_SHOWN: Final = 200
 NOTHING: Final = "-"
-_TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-"""The escape sequences of ECMA-48, with which programs colour their lines in terminals."""
 
 
 class Text(NamedTuple):
@@ -38,18 +37,6 @@ class Text(NamedTuple):
 
     text: str
     note: str
-
-
-def readable(text: str) -> str:
-    """Return a text of several lines without the codes of terminals for colours, and without control characters.
-
-    Such a character, or one that changes the direction of writing, becomes a replacement sign: it could let a text
-    look like another one.
-    """
-    plain = _TERMINAL.sub("", text)
-    if plain.isascii() and plain.replace("\n", "").replace("\t", "").isprintable():
-        return plain
-    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in plain.replace("\r\n", "\n"))
 
 
 def limited(text: str) -> Text:
@@ -75,7 +62,7 @@ def json_text(value: object, schema: object = None) -> Text:
     masked = mask(value, schema)
     if len(json.dumps(masked, cls=DjangoJSONEncoder)) > LARGE:
         return _json_beginning(masked)
-    return limited(json.dumps(masked, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
+    return limited(escaped(json.dumps(masked, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)))
 
 
 def _json_beginning(value: object) -> Text:
@@ -84,8 +71,8 @@ def _json_beginning(value: object) -> Text:
     for part in DjangoJSONEncoder(indent=2, ensure_ascii=False).iterencode(value):
         text += part
         if len(text) > SHOWN:
-            return Text(text[:SHOWN], _("Only the beginning is shown."))
-    return Text(text, "")
+            return Text(escaped(text[:SHOWN]), _("Only the beginning is shown."))
+    return Text(escaped(text), "")
 
 
 def status_label(status: str) -> str:
@@ -121,7 +108,7 @@ def zone() -> str:
 def when(value: datetime | None) -> SafeString | str:
     """Return how far a time is from now, and the time of day: ``3 min ago · 20:11``; the rest stands in its title.
 
-    Of another day than today it shows the date too.
+    Of another day than today it shows the date too. ``data-ago`` lets the script of a live page keep it right.
     """
     if value is None:
         return NOTHING
@@ -130,7 +117,7 @@ def when(value: datetime | None) -> SafeString | str:
     text = _("%(time)s ago") if seconds_ago >= 0 else _("in %(time)s")
     clock = local.strftime("%H:%M" if local.date() == now.date() else "%Y-%m-%d %H:%M")
     return format_html(
-        '<time datetime="{}" title="{} {}">{} · {}</time>',
+        '<time datetime="{}" title="{} {}" data-ago>{} · {}</time>',
         local.isoformat(timespec="seconds"),
         local.strftime("%Y-%m-%d %H:%M:%S"),
         zone(),

@@ -10,6 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from django_director.drawing.icons import PATHS, SIDE
 from django_director.drawing.picture import shorten
 from django_director.graph import Graph
 from django_director.models import Run, Task
@@ -22,6 +23,7 @@ STEPS: Final = 40
 LABELS: Final = 200
 CELL: Final = 18
 GAP: Final = 3
+INSET: Final = 2
 TOP: Final = 48
 """All these are pixels; the last is the height of the bars above the grid."""
 
@@ -81,7 +83,8 @@ def _bars(runs: Sequence[Run], site: str) -> Iterator[SafeString]:
 def _cells(
     runs: Sequence[Run], steps: Sequence[str], found: dict[tuple[UUID, str], tuple[UUID, str]], site: str
 ) -> Iterator[SafeString]:
-    place: dict[str, Any] = {"width": CELL - GAP, "height": CELL - GAP}
+    inside = CELL - GAP - 2 * INSET
+    place: dict[str, Any] = {"width": CELL - GAP, "height": CELL - GAP, "scale": round(inside / SIDE, 3)}
     for column, run in enumerate(runs):
         for row, step in enumerate(steps):
             if (run.pk, step) not in found:
@@ -90,11 +93,15 @@ def _cells(
             title = f"{shorten(step, 60)}: {formatting.status_label(status)}, {formatting.moment(run.started_at)}"
             yield format_html(
                 '<a href="{address}" aria-label="{title}"><title>{title}</title>'
-                '<rect class="director-{status}" x="{x}" y="{y}" width="{width}" height="{height}" rx="3"/></a>',
+                '<rect class="director-{status}" x="{x}" y="{y}" width="{width}" height="{height}" rx="3"/>'
+                '<path transform="translate({icon_x} {icon_y}) scale({scale})" d="{icon}"/></a>',
                 address=formatting.address("task_change", pk, site=site),
                 title=title,
                 status=status,
                 x=LABELS + CELL * column,
                 y=TOP + 6 + CELL * row,
+                icon_x=LABELS + CELL * column + INSET,
+                icon_y=TOP + 6 + CELL * row + INSET,
+                icon=PATHS.get(status, ""),
                 **place,
             )

@@ -9,7 +9,7 @@ from django_director.common import ids
 from django_director.definitions import WorkflowStep
 from django_director.drawing.picture import Box
 from django_director.graph import OWN_TASK, Node
-from django_director.models import Run, Task
+from django_director.models import Run
 
 from . import formatting
 
@@ -40,14 +40,7 @@ class Links:
     def to_child(self, box: Box) -> str | None:
         """Return the address of the child run of a box that is one step; ``None`` without a child run."""
         child = None if box.unit.is_folded else self._children.get(box.unit.positions[0])
-        return None if child is None else self._to_run(child)
-
-    def of_row(self, task: Task) -> str | None:
-        """Return the address of a task's child run; empty if one may start later, ``None`` if it never has one."""
-        if task.child_run is not None:
-            return self._to_run(task.child_run)
-        step = self.run.version.graph.node(task.position).step
-        return "" if isinstance(step, WorkflowStep) else None
+        return None if child is None else self.to_run(child)
 
     @cached_property
     def _children(self) -> dict[int, UUID]:
@@ -55,7 +48,8 @@ class Links:
             return {}
         return dict(self.run.tasks.filter(child_run__isnull=False).values_list("position", "child_run"))
 
-    def _to_run(self, run_id: UUID) -> str:
+    def to_run(self, run_id: UUID) -> str:
+        """Return the address of a run's page."""
         return formatting.address("run_change", run_id, site=self.site)
 
 

@@ -22,6 +22,7 @@ from django_director.presentation.summaries import task_counts
 from django_director.status import TASK_RETRYABLE, TASK_UNSTARTED, TaskStatus
 
 from . import formatting
+from .base import BoundedPaginator, MoreThan
 from .operations import AT_ONCE, Operation
 
 FIELD: Final = "run"
@@ -48,7 +49,7 @@ class Selection:
 def select(request: HttpRequest, operation: Operation, runs: RunQuerySet) -> Selection:
     """Divide the selected runs by whether the operation can be done to them. It takes one query."""
     chosen = list(runs[: AT_ONCE + 1])
-    left = runs.order_by().count() - AT_ONCE if len(chosen) > AT_ONCE else 0
+    left = _beyond(runs) if len(chosen) > AT_ONCE else 0
     allowed = [run for run in chosen[:AT_ONCE] if _may(request, operation, run)]
     refused = [run for run in chosen[:AT_ONCE] if run not in allowed]
     fit = [run for run in allowed if operation.is_possible(run)]
@@ -59,6 +60,12 @@ def select(request: HttpRequest, operation: Operation, runs: RunQuerySet) -> Sel
         missing=_missing(request, operation, refused),
         left=left,
     )
+
+
+def _beyond(runs: RunQuerySet) -> int:
+    """Return how many more runs than ``AT_ONCE`` there are; they are counted like those of a list."""
+    found = BoundedPaginator(runs, AT_ONCE).count
+    return type(found)(found - AT_ONCE)
 
 
 def _may(request: HttpRequest, operation: Operation, run: Run) -> bool:
@@ -174,8 +181,12 @@ def _exceptions(selection: Selection) -> list[str]:
             ),
         ),
     ]
-    shown = [text % {"n": f"{number:,}", "limit": AT_ONCE} for number, text in counted if number]
+    shown = [text % {"n": _as_text(number), "limit": AT_ONCE} for number, text in counted if number]
     return [*shown, _("It needs %(what)s.") % {"what": selection.missing}] if selection.missing else shown
+
+
+def _as_text(number: int) -> str:
+    return str(number) if isinstance(number, MoreThan) else f"{number:,}"
 
 
 def _row(run: Run, user: Any) -> tuple[Run, str, SafeString, str]:

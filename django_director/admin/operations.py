@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from django_director.common.texts import readable
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Run, Task
 from django_director.presentation.actions import ACTIONS, Action
@@ -149,7 +150,7 @@ def perform_on_one(request: HttpRequest, operation: Operation, row: R) -> R:
     try:
         after = perform(request, operation, row, **given)
     except DirectorError as error:
-        messages.warning(request, str(error))
+        messages.warning(request, readable(str(error)))
         return row
     messages.success(request, operation.message([after]))
     return after
@@ -185,4 +186,4 @@ def _tell_refused(request: HttpRequest, refused: list[SafeString]) -> None:
 
 def _refusal(run: Run, error: DirectorError, site: str) -> SafeString:
     link = formatting.address("run_change", run.pk, site=site)
-    return format_html('<a href="{}">{}</a>: {}', link, formatting.short_id(run.pk), str(error))
+    return format_html('<a href="{}">{}</a>: {}', link, formatting.short_id(run.pk), readable(str(error)))

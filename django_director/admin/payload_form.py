@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from django_director.common.json_values import parse
+from django_director.common.texts import escaped
 from django_director.drawing.picture import shorten
 from django_director.exceptions import InvalidPayload
 from django_director.masking.schemas import mask_schema
@@ -292,4 +293,4 @@ def _first_name(path: str, names: Mapping[str, str]) -> str:
 def _dump(value: object) -> str:
     """Return a value as the JSON that a person edits; a large one on one line, as indents could multiply it."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) > formatting.LARGE else json.dumps(value, indent=2, ensure_ascii=False)
+    return escaped(text if len(text) > formatting.LARGE else json.dumps(value, indent=2, ensure_ascii=False))

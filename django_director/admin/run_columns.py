@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_director.access.answers import Answers
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
 from django_director.presentation import durations, open_approvals, visible_errors
@@ -21,14 +22,14 @@ from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import formatting
 from .bars import draw_segments
-from .base import BoundedPaginator, SafeList
-from .run_filters import Sees
+from .base import BoundedPaginator
+from .live_pages import LiveList
 
 COMMENT_SHOWN: Final = 60
 WITH_PLACE: Final = '{} <span class="director-quiet">{}</span>'
 
 
-class RunList(SafeList):
+class RunList(LiveList):
     """Reads for the runs of a page all that their columns show; the number of queries does not depend on them.
 
     These are how many tasks the runs have, what pending ones wait for, their open approvals, and how long runs of
@@ -61,7 +62,7 @@ class RunList(SafeList):
         counts, places = task_counts(runs), pending_reasons.of_runs(runs)
         asking = open_approvals.count_by_run([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         usual = durations.of_workflows({run.workflow_id for run in runs})
-        sees_payload = Sees(request.user)
+        sees_payload = Answers.of(request).sees("view_payload")
         for run in runs:
             run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
             run.usual = usual.get(run.workflow_id)
@@ -94,7 +95,10 @@ class RunColumns:
 
     @admin.display(description=gettext_lazy("error"))
     def error_text(self, run: Any) -> SafeString:
-        return format_html('<span class="director-line">{}</span>', formatting.error_line(run.visible_error))
+        line = formatting.error_line(run.visible_error)
+        return (
+            format_html('<span class="director-line" title="{}">{}</span>', line, line) if line else SafeString()
+        )
 
     @admin.display(description=gettext_lazy("started"), ordering="pk")
     def started(self, run: Any) -> SafeString:

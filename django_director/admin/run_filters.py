@@ -13,13 +13,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from django_director.access.authorization import is_allowed
+from django_director.access.answers import Answers
 from django_director.common.times import stored
-from django_director.conf import director
-from django_director.models import Run, Workflow
+from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet
-from django_director.presentation import causes
+from django_director.presentation import causes, open_approvals
 from django_director.presentation.lookups import SHOWN_STATUSES, filter_by_status
+
+from . import decisions
 
 ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
 """With one of these parameters the list shows child runs too."""
@@ -31,6 +32,8 @@ PERIODS: Final = {
 }
 CAUSE_PERIOD: Final = PERIODS["24h"]
 """The overview groups by cause what has failed within this time, and its links mean the same runs."""
+RETRYING_SHOWN: Final = 1_000
+"""Of so many tasks that wait for their next attempt the runs are listed, those that are due first."""
 HOUR: Final = "%Y-%m-%dT%H"
 
 
@@ -92,7 +95,43 @@ class EndedFilter(admin.SimpleListFilter):
             # As with other filters: what nothing can match matches nothing.
             return queryset.none()
         first, end = map(stored, span)
-        return queryset.filter(finished_at__gte=first, finished_at__lt=end)
+        # The index of ends begins with the status.
+        return cast(RunQuerySet, queryset).finished().filter(finished_at__gte=first, finished_at__lt=end)
+
+
+class YoursFilter(admin.SimpleListFilter):
+    """Lists the runs that wait for a decision of the user, themselves or in a child run."""
+
+    title = _("waits for you")
+    parameter_name = "waits"
+    is_switch = True
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [("you", _("waits for you"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if self.value() != "you":
+            return queryset
+        asked = [task.pk for task in decisions.open_approvals(request.user)]
+        found = open_approvals.runs_above(Task.objects.filter(pk__in=asked), len(asked)) if asked else ()
+        return queryset.filter(pk__in=found)
+
+
+class RetryingFilter(admin.SimpleListFilter):
+    """Lists the runs in which a task has failed and waits for its next attempt, themselves or in a child run."""
+
+    title = _("retrying")
+    parameter_name = "retrying"
+    is_switch = True
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [("1", _("retrying"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if self.value() != "1":
+            return queryset
+        retrying = Task.objects.to_be_tried_again().order_by("not_before")
+        return queryset.filter(pk__in=open_approvals.runs_above(retrying, RETRYING_SHOWN))
 
 
 class CauseFilter(admin.SimpleListFilter):
@@ -125,25 +164,7 @@ def find_causes(request: HttpRequest, runs: QuerySet[Run]) -> list[causes.Cause]
     """Return the causes of which runs among ``runs`` have failed within the last day. It takes one query."""
     since = stored(datetime.now(UTC) - CAUSE_PERIOD)
     failures = causes.read_failures(cast(RunQuerySet, runs), since)
-    return causes.group(failures, Sees(request.user))
-
-
-class Sees:
-    """Tells whether a user may do ``action`` with a workflow, given by its id; each is asked for once."""
-
-    def __init__(self, user: Any, action: str = "view_payload") -> None:
-        self._user = user
-        self._action = action
-        self._known: dict[int, bool] = {}
-
-    def __call__(self, workflow: int) -> bool:
-        if workflow not in self._known:
-            self._known[workflow] = is_allowed(self._user, self._action, self._workflow(workflow))
-        return self._known[workflow]
-
-    def _workflow(self, pk: int) -> Workflow | None:
-        found: Workflow | None = Workflow.objects.filter(pk=pk).first() if director.AUTHORIZE else None
-        return found
+    return causes.group(failures, Answers.of(request).sees("view_payload"))
 
 
 def _span(text: str) -> tuple[datetime, datetime] | None:

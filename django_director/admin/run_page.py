@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_director.drawing.icons import icon
 from django_director.drawing.svg import render
-from django_director.graph import expand
 from django_director.models import Run
 from django_director.models.users import User
 from django_director.presentation.serializers import shown_key
 from django_director.status import RunStatus, TaskStatus
 
-from . import decisions, events, failure_card, formatting, merged_log, operations, timeline
+from . import (
+    data_tab,
+    decisions,
+    events,
+    failure_card,
+    formatting,
+    merged_log,
+    operations,
+    steps_tab,
+    timeline,
+)
 from .bars import draw_segments
-from .run_state import ASKED_SHOWN, RunState, since
+from .run_state import ASKED_SHOWN, RunState
+from .task_rows import since
 
 PRIMARY: Final = {RunStatus.FAILED: "retry", RunStatus.CANCELED: "retry", "paused": "resume"}
 """By the shown status of a run: the operation that most people want then."""
@@ -28,21 +36,22 @@ TABS: Final = {
     "steps": gettext_lazy("Steps"),
     "timeline": gettext_lazy("Timeline"),
     "log": gettext_lazy("Log"),
+    "data": gettext_lazy("Data"),
     "events": gettext_lazy("Events"),
 }
 """The tabs of the page, by their names in its address."""
-RESULT_PARTS: Final = 200
-"""A result that is made of the results of more tasks is not read for a page."""
+TEMPLATES: Final = {"steps": "_run_steps"}
+"""The templates of tabs that are not named as they are."""
 
 
 def context(
     request: HttpRequest, run: Run, permitted: list[str], site: str, *, sees_payload: bool, sees_tasks: bool
 ) -> dict[str, Any]:
     """Return what the template needs; the number of queries does not depend on the run."""
-    asked_for = {"page": request.GET.get("page"), "status": request.GET.get("status")}
-    state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks, **asked_for)
+    state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks)
     return {
         "title": formatting.name(run.workflow.name),
+        "short_id": formatting.short_id(run.pk),
         "subtitle": _("Run %(id)s") % {"id": run.pk},
         "run": run,
         "state": state,
@@ -66,11 +75,11 @@ def context(
 def _tabs(request: HttpRequest, state: RunState) -> dict[str, Any]:
     """Return the links of the tabs, and what the chosen one shows."""
     tab = request.GET.get("tab", "")
-    labels = TABS if state.sees_tasks else {name: TABS[name] for name in ("steps", "events")}
+    labels = TABS if state.sees_tasks else {name: TABS[name] for name in ("steps", "data", "events")}
     tab = tab if tab in labels else "steps"
     return {
         "tab": tab,
-        "tab_template": f"admin/django_director/_{tab}.html",
+        "tab_template": f"admin/django_director/{TEMPLATES.get(tab, f'_{tab}')}.html",
         "tabs": [(name, label, f"?tab={name}" if name != "steps" else "?") for name, label in labels.items()],
         **_tab(request, state, tab),
     }
@@ -83,13 +92,14 @@ def _tab(request: HttpRequest, state: RunState, tab: str) -> dict[str, Any]:
             return timeline.context(run, state.links.to_task)
         case "log":
             return merged_log.context(run, request) if state.sees_payload else {}
+        case "data":
+            return data_tab.context(run) if state.sees_payload else {}
         case "events":
             return events.context(run, sees_payload=state.sees_payload, sees_tasks=state.sees_tasks)
     return {
         "graph": graph(state) if state.sees_tasks else "",
         "failure": _failure(state, request.user),
-        **_table(state, sees_tasks=state.sees_tasks),
-        **(_values(run) if state.sees_payload else {}),
+        **(steps_tab.context(request, state) if state.sees_tasks else {}),
     }
 
 
@@ -119,20 +129,7 @@ def _questions(state: RunState, user: User) -> dict[str, Any]:
     tasks = decisions.read_tasks(state.run, state.asked[:ASKED_SHOWN])
     return {
         "asked": list(filter(None, (decisions.describe_question(state.run, task, user) for task in tasks))),
-        "asked_ids": " ".join(map(str, state.asked)),
         "more_asked": len(state.asked) > ASKED_SHOWN,
-    }
-
-
-def _table(state: RunState, *, sees_tasks: bool) -> dict[str, Any]:
-    """Return one page of the tasks, with the filters and links that lead to others."""
-    chosen = {"status": state.status} if state.status else {}
-    return {
-        "filters": [(status, label, number, icon(status)) for status, label, number in state.filters],
-        "rows": [(row, formatting.badge(row.status)) for row in state.rows] if sees_tasks else [],
-        "live_query": urlencode({"page": state.page, **chosen}),
-        "previous_page": _page_link(state.page - 1, state.pages, chosen),
-        "next_page": _page_link(state.page + 1, state.pages, chosen),
     }
 
 
@@ -143,8 +140,8 @@ def graph(state: RunState) -> SafeString:
     return render(
         state.picture,
         state.faces,
-        title=_("Tasks of %(workflow)s") % {"workflow": run.workflow.name},
-        summary=_("%(finished)s of %(total)s tasks are finished; the table below says the same in words.")
+        title=_("Tasks of %(workflow)s") % {"workflow": formatting.name(run.workflow.name)},
+        summary=_("%(finished)s of %(total)s tasks are finished; the steps below say the same in words.")
         % {"finished": finished, "total": total},
         link=state.links.of_box,
     )
@@ -155,29 +152,3 @@ def _waiting(state: RunState) -> dict[str, Any]:
     behind = state.waiting.behind if state.waiting else None
     text = str(state.waiting or "")
     return {"waiting": text.removesuffix(str(behind)), "behind": behind}
-
-
-def _page_link(page: int, pages: int, chosen: dict[str, str]) -> str | None:
-    return f"?{urlencode({'page': page, **chosen})}#tasks" if 1 <= page <= pages else None
-
-
-def _values(run: Run) -> dict[str, Any]:
-    return {
-        "payload": formatting.json_text(run.payload, run.version.graph.definition.schema),
-        "result": _result(run),
-    }
-
-
-def _result(run: Run) -> formatting.Text:
-    if run.status != RunStatus.SUCCESS:
-        return formatting.Text("", "")
-    graph = run.version.graph
-    spans = graph.result.spans()
-    parts = sum(stop - start for start, stop in spans)
-    if made := graph.last_in(expand(spans)):
-        parts += run.tasks.at_items(made).count()
-    if parts > RESULT_PARTS:
-        text = _("The result is the list of the results of %(parts)s tasks: see the tasks.")
-        return formatting.Text("", text % {"parts": f"{parts:,}"})
-    value, error = run.read_result()
-    return formatting.Text("", error) if error else formatting.json_text(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 from uuid import UUID
 
@@ -12,9 +13,7 @@ from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
-    HttpResponseNotModified,
     HttpResponseRedirect,
-    JsonResponse,
     StreamingHttpResponse,
 )
 from django.template.response import TemplateResponse
@@ -22,15 +21,18 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods
 
-from django_director.access.authorization import allowed_rows
+from django_director.access.answers import Answers
 from django_director.conf import director
 from django_director.models import Run, Workflow
 from django_director.models.querysets import RunQuerySet
-from django_director.presentation import search
+from django_director.presentation import search, stamps
 
 from . import (
     confirm,
+    data_tab,
+    filters,
     formatting,
+    live,
     many,
     merged_log,
     operations,
@@ -40,10 +42,10 @@ from . import (
     run_page,
     system_page,
 )
-from .base import MissingPermission, ReadOnlyAdmin, VisibleWorkflowFilter
+from .base import MissingPermission
+from .live_pages import LiveAdmin
 from .relaunch_form import RelaunchForm
 from .run_columns import RunColumns, RunList
-from .run_state import RunState, etag
 
 if TYPE_CHECKING:
     from django.http import HttpResponseBase
@@ -54,23 +56,28 @@ ON_MANY: Final = ("cancel", "retry", "relaunch")
 
 
 @admin.register(Run)
-class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
+class RunAdmin(RunColumns, LiveAdmin[Run]):
     view_action = "view_run"
+    newest_first = "pk"
+    stamp_of_rows = staticmethod(stamps.of_runs)
     list_display = ("run", "state", "error_text", "started", "took", "progress", "who")
     list_display_links = ("run",)
     list_filter = (
+        run_filters.YoursFilter,
+        run_filters.RetryingFilter,
         run_filters.StatusFilter,
+        filters.WorkflowOfRun,
+        "trigger",
+        filters.UserFilter,
+        filters.CreatedFilter,
         run_filters.EndedFilter,
         run_filters.CauseFilter,
         run_filters.FamilyFilter,
-        "trigger",
-        "created_at",
-        ("workflow", VisibleWorkflowFilter),
     )
     search_fields = ("comment",)
     search_help_text = _(
-        "The beginning of an id, a workflow's or user's exact name, an idempotency key, or words of the comment "
-        "(of the last 10,000 comments)"
+        "The beginning of an id, a part of a workflow's name, a user's exact name, an idempotency key, or words "
+        "of the comment (of the last 10,000 comments) or of the error (of the last 10,000 failed runs)"
     )
     ordering = ["-pk"]
     actions = ["cancel_runs", "retry_runs", "relaunch_runs"]
@@ -78,10 +85,13 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
     def workflow_of(self, obj: Run) -> Workflow:
         return obj.workflow
 
+    def name_of(self, obj: Run) -> str:
+        return f"{formatting.name(obj.workflow.name)} {formatting.short_id(obj.pk)}"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         runs = Run.objects.for_listing()
         if director.AUTHORIZE:
-            runs = runs.filter(workflow__in=allowed_rows(request.user, self.view_action, Workflow.objects.all()))
+            runs = runs.filter(Answers.of(request).where(self.view_action, "workflow"))
         return runs.order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
@@ -90,13 +100,21 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
     ) -> tuple[QuerySet[Run], bool]:
-        term = search_term.strip()
-        return (search.find_runs(cast(RunQuerySet, queryset), term) if term else queryset), False
+        term, runs = search_term.strip(), cast(RunQuerySet, queryset)
+        return (search.find_runs(runs, term, Answers.of(request)) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         return [
             path("<uuid:run_id>/log/", self.guard(require_GET(self.log)), name="django_director_run_log"),
-            path("<uuid:run_id>/live/", self.guard(require_GET(self.live)), name="django_director_run_live"),
+            *(
+                path(
+                    f"<uuid:run_id>/{name}/",
+                    self.guard(require_GET(self.data)),
+                    {"answer": answer},
+                    name=f"django_director_run_{name}",
+                )
+                for name, answer in (("payload", data_tab.payload_file), ("result", data_tab.result_file))
+            ),
             *(
                 path(
                     f"<uuid:run_id>/{name}/",
@@ -172,21 +190,15 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
         context = run_page.context(request, obj, permitted, self.admin_site.name, **sees)
         return self.render(request, "run.html", context)
 
-    def live(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
-        """Answer with the state of a run as JSON, or with 304 if the page has it already."""
+    def stamp(self, request: HttpRequest, obj: Run) -> object:
+        has_log = request.GET.get("tab") == "log"
+        return stamps.of_run(obj), stamps.of_logs(task__run=obj.pk) if has_log else None
+
+    def data(self, request: HttpRequest, run_id: UUID, answer: Callable[[Run], HttpResponse]) -> HttpResponse:
+        """Answer with the payload or the result of a run as a file."""
         run = self._visible_run(request, run_id)
-        site = self.admin_site.name
-        sees_payload = self.allows(request, "view_payload", run)
-        asked_for = {"page": request.GET.get("page"), "status": request.GET.get("status")}
-        sees_tasks = self.allows(request, "view_task", run)
-        state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks, **asked_for)
-        data = state.as_json(self._permitted(request, run))
-        tag = etag(data)
-        known = request.headers.get("If-None-Match", "").removeprefix("W/")
-        response: HttpResponse = HttpResponseNotModified() if known == tag else JsonResponse(data)
-        response.headers["ETag"] = tag
-        response.headers["Cache-Control"] = "private, no-cache"
-        return response
+        self.require(request, "view_payload", run)
+        return answer(run)
 
     def log(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
         """Answer with the whole log of a run as a file."""
@@ -197,14 +209,15 @@ class RunAdmin(RunColumns, ReadOnlyAdmin[Run]):
         response.headers["Content-Disposition"] = f'attachment; filename="{run.pk}.log"'
         return response
 
-    def overview(self, request: HttpRequest) -> HttpResponse:
-        """Answer with the overview alone, for its live updates."""
+    def overview(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer with the overview alone, or with 304, for its live updates."""
         if not self.has_view_permission(request):
             raise MissingPermission(self.view_action)
+        return live.answer(request, overview.stamp(), lambda: self._overview(request))
+
+    def _overview(self, request: HttpRequest) -> HttpResponse:
         context = overview.for_request(request, self.admin_site.name)
-        response = TemplateResponse(request, "admin/django_director/_overview.html", context)
-        response.headers["Cache-Control"] = "private, no-cache"
-        return response
+        return TemplateResponse(request, "admin/django_director/_overview.html", context)
 
     def system(self, request: HttpRequest) -> HttpResponse:
         """Show whether all that runs need is alive."""

@@ -62,6 +62,15 @@ def _queued_text(task: Task) -> str:
     return text % {"queue": queue, "since": formatting.moment(task.queued_at)}
 
 
+def progress_text(task: Task, *, sees_payload: bool) -> str:
+    """Return what a running task reports: how far it is, and its message."""
+    value = visible_errors.progress(task.progress, sees_payload=sees_payload)
+    if value is None:
+        return ""
+    total = f"/{value['total']:,}" if value.get("total") else ""
+    return f"{value['done']:,}{total} {value.get('message') or ''}".strip()
+
+
 def count_items(task: Task) -> str:
     """Return how many items a map has, and how many have ended. It takes one query for such a task."""
     if task.map_count is None:

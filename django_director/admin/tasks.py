@@ -16,20 +16,22 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from django_director.access.authorization import allowed_rows, is_allowed
+from django_director.access.answers import Answers
 from django_director.conf import director
 from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task, TaskLog, Workflow
 from django_director.models.querysets import TaskQuerySet
-from django_director.presentation import hook_names, search, served_queues, visible_errors
+from django_director.presentation import hook_names, search, served_queues, stamps, visible_errors
 from django_director.presentation.actions import Action
 from django_director.presentation.serializers import LOGS_SHOWN
 from django_director.status import TaskStatus
 
 from . import arguments, confirm, decisions, formatting, operations, returns, task_filters, task_lines
-from .base import ReadOnlyAdmin, SafeList, VisibleWorkflowFilter
+from .filters import WorkflowOfTask
+from .live_pages import LiveAdmin
 from .operations import Operation
+from .task_list import NEWEST_FIRST, TaskList
 
 UPSTREAM_SHOWN: Final = 20
 ATTEMPTS_SHOWN: Final = 50
@@ -37,37 +39,17 @@ ITEMS_SHOWN: Final = 200
 """The results of a map with more items are not read for a page."""
 
 
-NEWEST_FIRST: Final = ("-run_id", "-position", "-map_index", "-generation")
-
-
-class TaskList(SafeList):
-    """Finds out for each task whether the user may see its error in full."""
-
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Task]) -> list[Any]:
-        # The only two orders that an index has.
-        is_oldest_first = super().get_ordering(request, queryset)[0] == "run_id"
-        return [name.lstrip("-") for name in NEWEST_FIRST] if is_oldest_first else list(NEWEST_FIRST)
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        self.result_list = list(self.result_list)
-        seen: dict[int, bool] = {}
-        for task in self.result_list:
-            workflow = task.run.workflow
-            if workflow.pk not in seen:
-                seen[workflow.pk] = is_allowed(request.user, "view_payload", workflow)
-            task.sees_payload = seen[workflow.pk]
-
-
 @admin.register(Task)
-class TaskAdmin(ReadOnlyAdmin[Task]):
+class TaskAdmin(LiveAdmin[Task]):
     view_action = "view_task"
+    newest_first = "run_id"
+    stamp_of_rows = staticmethod(stamps.of_tasks)
     list_display = ("label", "state", "workflow_name", "run_id_short", "attempt", "started", "took", "error_text")
     list_filter = (
         ("status", task_filters.StatusFilter),
         decisions.WaitingFilter,
         "is_hook",
-        ("run__workflow", VisibleWorkflowFilter),
+        WorkflowOfTask,
     )
     search_fields = ("step",)
     search_help_text = gettext_lazy(
@@ -86,8 +68,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
             .defer("run__payload", "run__version__definition", "run__version__source", "result", "traceback")
         )
         if director.AUTHORIZE:
-            allowed = allowed_rows(request.user, self.view_action, Workflow.objects.all())
-            tasks = tasks.filter(run__workflow__in=allowed)
+            tasks = tasks.filter(Answers.of(request).where(self.view_action, "run__workflow"))
         return tasks.order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
@@ -131,7 +112,7 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
 
     @admin.display(description=gettext_lazy("started"))
     def started(self, task: Task) -> SafeString:
-        return formatting.unbroken(formatting.moment(task.started_at))
+        return format_html('<span class="director-number">{}</span>', formatting.when(task.started_at))
 
     @admin.display(description=gettext_lazy("duration"))
     def took(self, task: Task) -> SafeString:
@@ -142,12 +123,14 @@ class TaskAdmin(ReadOnlyAdmin[Task]):
         why = task_lines.explain_status(task, sees_payload=task.sees_payload)  # type: ignore[attr-defined]
         return format_html('<span class="director-line">{}</span>', why) if why else ""
 
+    def stamp(self, request: HttpRequest, obj: Task) -> object:
+        return stamps.of_run(obj.run), stamps.of_logs(task=obj.pk)
+
     def page(self, request: HttpRequest, obj: Task) -> HttpResponse:
         sees_payload = self.allows(request, "view_payload", obj)
-        context = _context(obj, sees_payload=sees_payload)
         approval = decisions.describe_approval(obj, request.user, sees_payload=sees_payload)
-        context |= {"buttons": self._buttons(request, obj), "approval": approval}
-        return self.render(request, "task.html", context)
+        context = {**_context(obj, sees_payload=sees_payload), "approval": approval}
+        return self.render(request, "task.html", context | {"buttons": self._buttons(request, obj)})
 
     def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """Show on GET what the operation would do, and do it on POST."""

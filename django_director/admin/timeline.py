@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,7 +22,8 @@ from django_director.status import TaskStatus
 from . import formatting
 
 ROWS: Final = 500
-"""How many tasks a timeline shows, those that began first."""
+"""How many tasks a timeline shows: those that matter most, and of the others those that began first."""
+CALM: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.SKIPPED})
 ATTEMPTS: Final = 2_000
 LABELS: Final = 220
 BARS: Final = 780
@@ -74,18 +76,21 @@ class Scale:
 
 
 def context(run: Run, address: Callable[[UUID], str]) -> dict[str, Any]:
-    """Return what the template needs. It takes two queries; ``address`` gives that of a task's page."""
-    bars = read_bars(run)
+    """Return what the template needs. It takes at most three queries; ``address`` gives that of a task's page."""
+    bars, is_cut = read_bars(run)
     now = datetime.now(UTC)
     return {
-        "timeline": draw(bars[:ROWS], now, address) if bars else "",
-        "is_cut": len(bars) > ROWS,
+        "timeline": draw(bars, now, address) if bars else "",
+        "is_cut": is_cut,
         "limit": ROWS,
     }
 
 
-def read_bars(run: Run) -> list[Bar]:
-    """Read the tasks that were ever queued or started, those first that began first; one more than ``ROWS``."""
+def read_bars(run: Run) -> tuple[list[Bar], bool]:
+    """Read the tasks that were ever queued or started, by their beginning, and whether some are left out.
+
+    None that failed, runs or waits is left out as long as there are fewer than ``ROWS`` of these.
+    """
     columns = (
         "run_id",
         "step",
@@ -98,7 +103,13 @@ def read_bars(run: Run) -> list[Bar]:
         "finished_at",
     )
     begun = run.tasks.exclude(queued_at=None, started_at=None).order_by("queued_at", "started_at", "position")
-    bars = {task.pk: Bar(task) for task in begun.only(*columns)[: ROWS + 1]}
+    tasks = list(begun.only(*columns)[: ROWS + 1])
+    is_cut = len(tasks) > ROWS
+    if is_cut:
+        chosen = {task.pk: task for task in begun.exclude(status__in=CALM).only(*columns)[:ROWS]}
+        others = (task for task in tasks if task.pk not in chosen)
+        tasks = [*chosen.values(), *islice(others, ROWS - len(chosen))]
+    bars = {task.pk: Bar(task) for task in tasks}
     attempts = Attempt.objects.filter(task__run=run.pk, started_at__isnull=False).order_by("pk")
     for task, started, finished, outcome in attempts.values_list("task", "started_at", "finished_at", "outcome")[
         :ATTEMPTS
@@ -107,7 +118,7 @@ def read_bars(run: Run) -> list[Bar]:
         if task in bars and begun_at and ended_at:
             bars[task].tries.append((begun_at, ended_at, outcome))
     _mark_critical(run.version.graph, list(bars.values()))
-    return sorted(bars.values(), key=lambda bar: bar.first)
+    return sorted(bars.values(), key=lambda bar: bar.first), is_cut
 
 
 def _mark_critical(graph: Graph, bars: Sequence[Bar]) -> None:

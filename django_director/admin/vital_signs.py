@@ -84,7 +84,7 @@ def _facts(found: health.Json) -> Iterator[str]:
 def queue_for_page(queue: dict[str, Any]) -> dict[str, Any]:
     """Return what a page shows of a queue of ``health.read_health``."""
     return {
-        "name": formatting.name(queue["name"] or ""),
+        "name": formatting.name(queue["name"] or formatting.NOTHING),
         "tasks": queue["tasks"],
         "oldest": formatting.when(datetime.fromisoformat(queue["queued_at"])),
         "workers": [formatting.name(name) for name in queue["workers"]],

@@ -114,7 +114,7 @@ def _switch_button(workflow: Workflow, timing: dict[str, Any], site: str) -> Saf
     """Return a button inside the form of Django's list: it sends that form to another address."""
     address = formatting.address("workflow_schedule_switch", workflow.pk, timing["pk"], site=site)
     return format_html(
-        '<button type="submit" class="director-switch" formaction="{}?{}" name="to" value="{}" '
+        '<button type="submit" class="director-schedule-switch" formaction="{}?{}" name="to" value="{}" '
         'aria-label="{}">{}</button>',
         address,
         urlencode({returns.FIELD: workflow.listed_at}),  # type: ignore[attr-defined]

@@ -94,7 +94,7 @@ def _graph(version: WorkflowVersion) -> SafeString:
     return render(
         picture,
         faces(picture, ()),
-        title=_("Tasks of %(workflow)s") % {"workflow": version.graph.definition.name},
+        title=_("Tasks of %(workflow)s") % {"workflow": formatting.name(version.graph.definition.name)},
         summary=_("%(total)s tasks; the source below says the same in words.")
         % {"total": len(version.graph.nodes)},
         link=lambda box: None,

@@ -67,6 +67,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
     list_filter = ("is_active",)
     search_fields = ("name",)
     ordering = ["name"]
+    list_per_page = 25
 
     def workflow_of(self, obj: Workflow) -> Workflow:
         return obj

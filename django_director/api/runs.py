@@ -8,9 +8,11 @@ from typing import Any, Final
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from django_director.access.answers import Answers
 from django_director.access.authorization import allowed_rows
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
+from django_director.models.users import User
 from django_director.presentation import search
 from django_director.presentation.lookups import filter_by_status
 from django_director.presentation.serializers import runs_as_json, tasks_as_json
@@ -36,7 +38,7 @@ class RunList(DirectorView):
         filters = query(request, RunFilters, PARAMETERS)
         sees = partial(sees_payload, request)
         order = BY_TIME if filters.keys() & {"created_after", "created_before"} else BY_RUN
-        runs = filter_runs(runs, filters)
+        runs = filter_runs(runs, filters, request.user)
         return order.respond(request, runs, partial(runs_as_json, sees_payload=sees))
 
 
@@ -78,7 +80,7 @@ class TaskDetail(DirectorView):
         return answer_task(request, task)
 
 
-def filter_runs(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
+def filter_runs(runs: RunQuerySet, filters: dict[str, Any], user: User) -> RunQuerySet:
     """Return the runs that fit all the ``RunFilters`` given.
 
     Child runs are left out unless a filter may mean them: the parent run, a workflow, a trigger or a search.
@@ -99,4 +101,4 @@ def filter_runs(runs: RunQuerySet, filters: dict[str, Any]) -> RunQuerySet:
         runs = runs.filter(created_at__gt=filters["created_after"])
     if "created_before" in filters:
         runs = runs.filter(created_at__lt=filters["created_before"])
-    return search.find_runs(runs, filters["search"], part_of_name=True) if "search" in filters else runs
+    return search.find_runs(runs, filters["search"], Answers(user)) if "search" in filters else runs

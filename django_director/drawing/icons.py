@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from django.utils.html import format_html
@@ -12,6 +13,8 @@ _PAUSE: Final = "M4 3h3v10H4zM9 3h3v10H9z"
 _RING: Final = "M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zm0 1.6a4.4 4.4 0 1 0 0 8.8 4.4 4.4 0 0 0 0-8.8z"
 _STOP: Final = "M3.5 3.5h9v9h-9z"
 
+SIDE: Final = 16
+"""The width and height of the square, in the units of the paths."""
 PATHS: Final = {
     "pending": _RING,
     "queued": "M2 3.5h12v2H2zM2 7h12v2H2zM2 10.5h12v2H2z",
@@ -30,6 +33,7 @@ PATHS: Final = {
 }
 
 
+@cache
 def icon(status: str) -> SafeString:
     """Return the icon of a status as SVG. It stands beside the status's name, so screen readers skip it."""
     return format_html(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from django_director.common.texts import on_one_line
 from django_director.status import TaskStatus
 
 from .folds import Unit
@@ -137,7 +138,7 @@ def shorten(text: str, length: int) -> str:
 
     Characters that are not printable, or that change the direction of writing, become a replacement sign.
     """
-    text = "".join(char if char.isprintable() else "�" for char in text[: length * 2])
+    text = on_one_line(text[: length * 2])
     if _columns(text) <= length:
         return text
     while _columns(text) >= length:

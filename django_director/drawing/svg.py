@@ -16,7 +16,7 @@ _BOX: Final = (
     "<title>{title}</title>{shadow}"
     '<rect x="{x}" y="{top}" width="{width}" height="{height}" rx="6"/>'
     '<path class="director-mark" transform="translate({icon_x} {icon_y})" d="{icon}"/>'
-    '<text class="director-label" x="{text_x}" y="{label_y}">{label}</text>'
+    '<text class="director-label" x="{text_x}" y="{label_y}">{label}</text> '
     '<text class="director-note" x="{text_x}" y="{note_y}">{note}</text>'
     "</g>"
 )

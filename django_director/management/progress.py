@@ -1,4 +1,7 @@
-"""Shows a run while it runs: on a terminal in one changing line, in a pipe by a line for each finished task."""
+"""Shows a run while it runs: on a terminal in one changing line, in a pipe by a line for each finished task.
+
+Of a large map a line says how many of its tasks have ended.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from django_director.presentation import served_queues
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import stuck
+from .map_progress import MapProgress
 from .output import duration
 
 POLL_PERIOD: Final = 0.5
@@ -44,6 +48,7 @@ class Progress:
         self.last: datetime | None = None
         self.explained_at = self.began
         self.told: set[str] = set()
+        self.maps = MapProgress(stream)
 
     def update(self, run: Run) -> None:
         """Print what is new."""
@@ -63,7 +68,7 @@ class Progress:
         if self.live:
             self._write(_CLEAR)
         else:
-            self._print_ended(run)
+            self._print_ended(run, at_end=True)
 
     def _draw(self, run: Run) -> None:
         counts = dict(run.tasks.steps().order_by().values_list("status").annotate(Count("pk")))
@@ -81,8 +86,10 @@ class Progress:
             parts.append(f"{failed:,} failed")
         self._write(_CLEAR + "  ".join([*parts, duration(time.monotonic() - self.began)]))
 
-    def _print_ended(self, run: Run, since: datetime | None = None) -> None:
-        ended = run.tasks.finished().for_listing().order_by("finished_at")
+    def _print_ended(self, run: Run, since: datetime | None = None, *, at_end: bool = False) -> None:
+        counted = self.maps.update(run, at_end=at_end)
+        ended = run.tasks.finished().exclude(position__in=counted, map_index__gte=0)
+        ended = ended.for_listing().order_by("finished_at")
         # A run may have 100,000 tasks.
         chosen = ended if since is None else ended.filter(finished_at__gte=since - OVERLAP)
         for task in chosen.iterator(chunk_size=ROWS):

@@ -170,6 +170,10 @@ class TaskQuerySet(models.QuerySet[Any]):
         """Select the approvals that wait for a person to decide."""
         return self.waiting().filter(asked_at__isnull=False)
 
+    def to_be_tried_again(self) -> Self:
+        """Select the tasks of which an attempt has failed and that wait for the time of the next one."""
+        return self.waiting().filter(not_before__isnull=False, failures__gt=0)
+
     def awaiting_child(self) -> Self:
         """Select the steps that wait for the end of their child run."""
         return self.waiting().filter(child_run__isnull=False, not_before=None)

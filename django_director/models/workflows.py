@@ -5,6 +5,7 @@ A version never changes. So each process compiles its graph once and keeps it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -85,6 +86,13 @@ class WorkflowVersion(models.Model):
             while len(_graphs) > GRAPHS_KEPT:
                 _graphs.pop(next(iter(_graphs)), None)
         return graph
+
+
+def load_graphs(versions: Iterable[WorkflowVersion]) -> None:
+    """Compile the graphs that this process does not have yet. It takes one query at most."""
+    lacking = {version.pk for version in versions if version.content_hash not in _graphs}
+    for version in WorkflowVersion.objects.filter(pk__in=lacking).defer("source") if lacking else ():
+        version.graph  # noqa: B018 - this keeps it
 
 
 def graph_of(content_hash: str) -> Graph:

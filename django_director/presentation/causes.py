@@ -36,6 +36,7 @@ class Failure(NamedTuple):
     workflow: str
     error: str
     finished_at: datetime
+    comment: str
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def read_failures(runs: RunQuerySet, since: datetime) -> list[Failure]:
     It takes one query. Child runs are left out: their parents have failed because of them.
     """
     failed = runs.failed().roots().filter(finished_at__gte=since).order_by("-finished_at")
-    columns = ("pk", "workflow_id", "workflow__name", "beginning", "finished_at")
+    columns = ("pk", "workflow_id", "workflow__name", "beginning", "finished_at", "comment")
     rows = failed.annotate(beginning=Left("error", TEXT_READ)).values_list(*columns)
     return [Failure(*row) for row in rows[:SAMPLE]]
 

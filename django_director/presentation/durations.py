@@ -27,7 +27,7 @@ class Usual:
     seconds: float
     """The median of their durations."""
     last_success: datetime
-    """When the newest of them ended."""
+    """When the last of them ended."""
     slow: float | None = None
     """The duration that 95 % of them did not exceed; ``None`` if there is only one."""
 
@@ -51,14 +51,18 @@ def of_workflows(workflows: Collection[int]) -> dict[int, Usual]:
 
 
 def _newest(workflows: Collection[int]) -> Q | None:
-    """Return the condition that a successful run is one of the newest of these workflows; ``None`` without any."""
-    own = Run.objects.succeeded().filter(workflow=OuterRef("pk")).order_by("-finished_at").values("finished_at")
+    """Return the condition that a successful run is one of the newest of these workflows; ``None`` without any.
+
+    Newest are those that were made last: an index has the successful runs of a workflow in this order, so that it
+    does not matter how many others there are.
+    """
+    own = Run.objects.succeeded().filter(workflow=OuterRef("pk")).order_by("-pk").values("pk")
     bounds = Workflow.objects.filter(pk__in=list(workflows)).order_by()
     bounds = bounds.annotate(newest=Subquery(own[:1]), oldest=Subquery(own[SAMPLE - 1 : SAMPLE]))
     wanted: Q | None = None
     for pk, newest, oldest in bounds.values_list("pk", "newest", "oldest") if workflows else ():
         if newest is not None:
-            part = Q(workflow=pk) if oldest is None else Q(workflow=pk, finished_at__gte=oldest)
+            part = Q(workflow=pk) if oldest is None else Q(workflow=pk, pk__gte=oldest)
             wanted = part if wanted is None else wanted | part
     return wanted
 

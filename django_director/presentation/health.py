@@ -35,6 +35,17 @@ LOCK_SECONDS: Final = 2.0
 """How many seconds each of its questions to the database waits for a table that another session has locked."""
 
 
+_UNKNOWN: Final[Json] = {
+    "database": False,
+    **dict.fromkeys(("supervisor", "beat", "oldest_queued", "files", "retention")),
+    "workers": [],
+    "queues": [],
+    "late_schedules": [],
+    "unwritten": 0,
+}
+"""What is found while the database does not answer."""
+
+
 def read_health(
     *,
     with_names: bool = True,
@@ -47,29 +58,24 @@ def read_health(
 
     ``problems`` is empty if all is well; what stands in ``warnings`` harms no run. If the broker does not answer,
     this takes a few seconds, unless this process has asked it within the last ``broker_seconds``. The names of
-    schedules, and the problems of files, contain those of workflows: without ``with_names`` they are left out.
-    ``with_details`` adds versions, addresses and settings; ``with_files`` may read the workflow files. The limit
-    for locks takes statements of its own: a page that reads the same tables without one needs none here
-    (``is_limited``).
+    schedules, and the problems of files, contain those of workflows, and those of queues may: without
+    ``with_names`` they are left out. ``with_details`` adds versions, addresses and settings; ``with_files`` may
+    read the workflow files. The limit for locks takes statements of its own: a page that reads the same tables
+    without one needs none here (``is_limited``).
     """
-    found: Json = {
-        "healthy": False,
-        "problems": [],
-        "warnings": [],
-        "database": True,
-        "broker": _broker.answer(broker_seconds),
-    }
+    found: Json = {"healthy": False, "problems": [], "warnings": [], "database": True}
+    found["broker"] = _broker.answer(broker_seconds)
     try:
         with limited_transaction(connection(), LOCK_SECONDS) if is_limited else contextlib.nullcontext():
             found |= _rows(with_names=with_names)
             found["files"] = system_details.files_state(with_names=with_names) if with_files else None
             found |= system_details.read() if with_details else {}
     except (DatabaseError, InterfaceError) as error:
-        found |= {"database": False, "supervisor": None, "beat": None, "workers": [], "queues": []}
-        found |= {"oldest_queued": None, "late_schedules": [], "unwritten": 0, "files": None, "retention": None}
-        found["problems"].append(_database_problem(error))
+        found |= {**_UNKNOWN, "problems": [_database_problem(error)]}
     else:
         found["problems"] += _supervisor_problems(found["supervisor"])
+        if not with_names:
+            _hide_queues(found)
         found["problems"] += map(_queue_problem, filter(is_unserved, found["queues"]))
         found["warnings"] += system_details.warnings(found["files"])
     if not found["broker"]:
@@ -145,6 +151,14 @@ def _queue(backlog: Backlog, living: Workers) -> Json:
     }
 
 
+def _hide_queues(found: Json) -> None:
+    """Take the names of queues out."""
+    for queue in found["queues"]:
+        queue["name"] = None
+    for worker in found["workers"]:
+        worker["queues"] = None
+
+
 def _since(backlog: Backlog) -> Json:
     return {"queued_at": iso(backlog.since), "seconds": round(backlog.seconds, 1)}
 
@@ -157,9 +171,11 @@ def is_unserved(queue: Json) -> bool:
 def _queue_problem(queue: Json) -> str:
     waits = "1 task waits" if queue["tasks"] == 1 else f"{queue['tasks']:,} tasks wait"
     minutes = round(queue["seconds"] / 60)
+    name = queue["name"]
+    where = f"queue `{name}`" if name else "one of the queues"
     return (
-        f"no worker takes tasks from queue `{queue['name']}`: {waits}, the oldest for {minutes:,} min; "
-        f"{served_queues.way_out(queue['name'])}"
+        f"no worker takes tasks from {where}: {waits}, the oldest for {minutes:,} min; "
+        f"{served_queues.way_out(name or 'QUEUE')}"
     )
 
 

@@ -1,4 +1,4 @@
-"""How many runs have ended in each of the last hours, by their outcome."""
+"""How many runs have ended in each of the last hours, by their outcome, and how many were repaired by a retry."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.db.models.functions import TruncHour
 
 from django_director.common.times import aware, stored
 from django_director.models.querysets import RunQuerySet
+from django_director.status import RunStatus
 
 HOUR: Final = timedelta(hours=1)
 
@@ -35,18 +36,41 @@ class Hour:
         return self.counts.total()
 
 
-def read_hours(runs: RunQuerySet, now: datetime, number: int) -> Sequence[Hour]:
-    """Return the last ``number`` hours up to ``now``, the oldest first. It takes one query.
+@dataclass(slots=True)
+class Ended:
+    """The root runs that have ended within some hours."""
 
-    Hours begin at full hours of UTC. Child runs do not count.
+    hours: Sequence[Hour]
+    """The oldest first."""
+    failed: int = 0
+    """How many have failed within the period that was asked for."""
+    repaired: int = 0
+    """How many were a success after a retry within that period."""
+
+
+def read_ended(runs: RunQuerySet, now: datetime, number: int, period: timedelta) -> Ended:
+    """Return the runs of the last ``number`` hours up to ``now``, and what has failed within the last ``period``.
+
+    It takes one query. Hours begin at full hours of UTC. Child runs do not count.
     """
     first = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - HOUR * (number - 1)
     hours = {first + HOUR * index: Hour(first + HOUR * index) for index in range(number)}
+    found = Ended(list(hours.values()))
     ended = runs.finished().roots().filter(finished_at__gte=stored(first)).order_by()
-    zone = UTC if settings.USE_TZ else None
-    rows = ended.annotate(hour=TruncHour("finished_at", tzinfo=zone)).values_list("hour", "status")
-    for local, status, count in rows.annotate(Count("pk")):
+    zone, lately = UTC if settings.USE_TZ else None, Q(finished_at__gte=stored(now - period))
+    rows = (
+        ended.annotate(hour=TruncHour("finished_at", tzinfo=zone))
+        .values_list("hour", "status")
+        .annotate(
+            Count("pk"),
+            recent=Count("pk", filter=lately),
+            repaired=Count("pk", filter=lately & Q(generation__gt=0)),
+        )
+    )
+    for local, status, count, recent, repaired in rows:
         start = aware(local).astimezone(UTC).replace(minute=0)
         if start in hours:
             hours[start].counts[status] += count
-    return list(hours.values())
+        found.failed += recent if status == RunStatus.FAILED else 0
+        found.repaired += repaired if status == RunStatus.SUCCESS else 0
+    return found

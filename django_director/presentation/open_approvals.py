@@ -33,6 +33,12 @@ def oldest(run: Run, limit: int) -> list[UUID]:
     return [task for task, _ in own.union(*others).order_by("asked_at", "pk")[:limit]]
 
 
+def runs_above(tasks: QuerySet[Task], limit: int) -> set[UUID]:
+    """Return the runs of the first ``limit`` tasks, and the runs above these. It takes one query."""
+    rows = tasks.values_list(*(f"{place}_id" for place in _places()))[:limit]
+    return {run for row in rows for run in row if run is not None}
+
+
 def _places() -> list[str]:
     """Return the paths that lead to a run from its own tasks, and from those of child runs below it."""
     return ["run" + "__parent_task__run" * level for level in range(LEVELS)]

@@ -1,4 +1,4 @@
-"""Finds runs and tasks by what people know of them: the beginning of an id, a name, a key, words of a comment.
+"""Finds runs and tasks by what people know of them: the beginning of an id, a name, a key, words.
 
 A site may have millions of them. So each meaning of a text is looked up by an index first, and a list is asked
 only for those meanings that there are: with a choice of several a database would read the whole table.
@@ -7,13 +7,14 @@ only for those meanings that there are: with a choice of several a database woul
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Cast
+from django.db.models import F, Q, QuerySet, Subquery, UUIDField, Value
+from django.db.models.functions import Cast, Coalesce
 
+from django_director.access.answers import Answers
 from django_director.definitions import HOOK_PREFIX
 from django_director.graph import OWN_TASK
 from django_director.models import Run, Workflow, WorkflowVersion
@@ -23,26 +24,32 @@ from .lookups import id_span
 
 COMMENTS_SEARCHED: Final = 10_000
 """Words are looked for in so many comments, those of the newest runs: no index knows the words."""
+ERRORS_SEARCHED: Final = 10_000
+"""Words are looked for in the errors of so many failed runs, the newest."""
 MATCHES: Final = 1_000
-"""Of so many runs at most a comment or a key is found."""
+"""Of so many runs at most a comment, an error or a key is found."""
+USER: Final = "user"
+_FIRST: Final = UUID(int=0)
 
 
-def find_runs(runs: RunQuerySet, text: str, *, part_of_name: bool = False) -> RunQuerySet:
-    """Return those of ``runs`` that ``text`` may mean.
+def find_runs(runs: RunQuerySet, text: str, answers: Answers) -> RunQuerySet:
+    """Return those of ``runs`` that ``text`` may mean. It takes two queries, which read a bounded number of rows.
 
-    It may be the beginning of an id, an idempotency key, the exact name of a user or of a workflow (a part of the
-    workflow's name with ``part_of_name``), or words of the comment.
+    It may be the beginning of an id, an idempotency key, the exact name of a user, a part of the name of a
+    workflow, words of the comment, or words of the error as far as the user of ``answers`` may see it.
     """
     meanings = []
-    named = Q(name__icontains=text) if part_of_name else Q(name=text)
-    if workflows := list(Workflow.objects.filter(named).values_list("pk", flat=True)):
+    if workflows := list(Workflow.objects.filter(name__icontains=text).values_list("pk", flat=True)):
         meanings.append(Q(workflow__in=workflows))
-    if Run.objects.filter(user_name=text).exists():
-        meanings.append(Q(user_name=text))
     if span := id_span(text):
         meanings.append(Q(pk__range=span))
-    if found := [*_with_key(text), *_with_comment(text)]:
-        meanings.append(Q(pk__in=found))
+    parts = [_of_user(text), _with_key(text), _with_comment(text), _with_error(text, answers)]
+    found = parts[0].union(*parts[1:], all=True).order_by("-run")[:MATCHES]
+    rows = list(found)
+    if any(meaning == USER for meaning, _ in rows):
+        meanings.append(Q(user_name=text))
+    if named := [run for meaning, run in rows if meaning != USER]:
+        meanings.append(Q(pk__in=named))
     return runs.filter(_any_of(meanings)) if meanings else runs.none()
 
 
@@ -70,17 +77,37 @@ def _any_of(meanings: list[Q]) -> Q:
     return where
 
 
-def _with_key(text: str) -> list[UUID]:
-    return list(Run.objects.filter(idempotency_key=text).values_list("pk", flat=True)[:MATCHES])
+def _as(meaning: str, runs: RunQuerySet) -> QuerySet[Any, Any]:
+    named: QuerySet[Any, Any] = runs.order_by().annotate(meaning=Value(meaning), run=F("pk"))
+    return named.values_list("meaning", "run")
 
 
-def _with_comment(text: str) -> list[UUID]:
-    """Return the newest runs with this text in the comment."""
-    commented = Run.objects.filter(comment__gt="").order_by("-pk")
-    oldest = list(commented.values_list("pk", flat=True)[COMMENTS_SEARCHED - 1 : COMMENTS_SEARCHED])
-    if oldest:
-        commented = commented.filter(pk__gte=oldest[0])
-    return list(commented.filter(comment__icontains=text).values_list("pk", flat=True)[:MATCHES])
+def _of_user(text: str) -> QuerySet[Any, Any]:
+    """Select the newest run that the user with this name has started: it tells whether there is one."""
+    newest = Run.objects.filter(user_name=text).order_by("-pk").values("pk")[:1]
+    return _as(USER, Run.objects.filter(pk=Subquery(newest)))
+
+
+def _with_key(text: str) -> QuerySet[Any, Any]:
+    return _as("key", Run.objects.filter(idempotency_key=text))
+
+
+def _with_comment(text: str) -> QuerySet[Any, Any]:
+    """Select the newest runs with this text in the comment."""
+    commented = Run.objects.filter(comment__gt="")
+    return _as("comment", _newest(commented, COMMENTS_SEARCHED).filter(comment__icontains=text))
+
+
+def _with_error(text: str, answers: Answers) -> QuerySet[Any, Any]:
+    """Select the newest failed runs with this text in the error, of workflows whose errors the user may see."""
+    failed = Run.objects.failed().filter(answers.where("view_payload", "workflow"))
+    return _as("error", _newest(failed, ERRORS_SEARCHED).filter(error__icontains=text))
+
+
+def _newest(runs: RunQuerySet, number: int) -> RunQuerySet:
+    """Select the newest ``number`` of ``runs``, by a condition: parts of a query can't be cut on all databases."""
+    oldest = runs.order_by("-pk").values("pk")[number - 1 : number]
+    return runs.filter(pk__gte=Coalesce(Subquery(oldest), Value(_FIRST, output_field=UUIDField())))
 
 
 def _versions_with(text: str) -> Q | None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from django import template
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from django_director.admin import formatting, overview, system_page
+from django_director.admin.filters import TypedFilter
+from django_director.common import texts
 from django_director.exceptions import DirectorError
+
+CHOICE_SHOWN: Final = 60
 
 register = template.Library()
 
@@ -35,17 +41,50 @@ def director_banner(context: template.Context) -> dict[str, Any]:
 
 @register.simple_tag
 def director_filters(cl: Any) -> list[dict[str, Any]]:
-    """Return the filters of a list: the title of each, its choices, and which one is chosen."""
-    found = []
-    for spec in cl.filter_specs:
-        choices = list(spec.choices(cl))
-        chosen = next((number for number, choice in enumerate(choices) if choice["selected"]), 0)
-        name = choices[chosen]["display"] if choices else ""
-        found.append({"title": spec.title, "choices": choices, "chosen": name, "is_set": chosen > 0})
-    return found
+    """Return the filters of a list: the title of each, its choices, which one is chosen, and what can be typed."""
+    return [_filter(cl, spec) for spec in cl.filter_specs]
+
+
+def _filter(cl: Any, spec: Any) -> dict[str, Any]:
+    choices = [
+        {**choice, "text": formatting.shortened_line(formatting.readable(str(choice["display"])), CHOICE_SHOWN)}
+        for choice in spec.choices(cl)
+    ]
+    chosen = next((choice for choice in choices if choice["selected"]), None)
+    fields = spec.fields() if isinstance(spec, TypedFilter) else []
+    name = spec.shown_value() if isinstance(spec, TypedFilter) and chosen is None else ""
+    is_switch = getattr(spec, "is_switch", False)
+    return {
+        "title": spec.title,
+        "choices": choices,
+        "chosen": formatting.readable(name or str(chosen["display"] if chosen else "")),
+        "is_set": bool(name) or chosen not in (None, *choices[:1]),
+        "fields": fields,
+        "others": _others(cl, spec) if fields else [],
+        # Such a filter is on or off: its chip leads to the other state.
+        "switch": next((choice for choice in choices if not choice["selected"]), None) if is_switch else None,
+    }
+
+
+def _others(cl: Any, spec: Any) -> list[tuple[str, str]]:
+    """Return the parameters of the list's address but those of one filter."""
+    own = spec.expected_parameters()
+    return [(name, value) for name, values in cl.filter_params.items() if name not in own for value in values]
 
 
 @register.filter
 def readable(value: object) -> str:
     """Return a text of a user or of code without characters that change how the rest is shown."""
-    return formatting.readable(str(value))
+    return texts.readable(str(value))
+
+
+@register.filter
+def when(value: datetime | None) -> SafeString | str:
+    """Return how far a time is from now, and the time of day."""
+    return formatting.when(value)
+
+
+@register.simple_tag
+def director_zone() -> str:
+    """Return the sentence that names the time zone of a page."""
+    return _("Times are in the time zone %(zone)s.") % {"zone": formatting.zone()}

@@ -44,18 +44,18 @@ def _take(folder: Path, wanted: Container[str]) -> None:
     # The rows are made up. That they differ from the files of the project is no part of the situation.
     condition._watch.look = lambda seconds: condition.Condition(files=("shop/workflows.yml",))  # type: ignore[method-assign]
     call_command("migrate", verbosity=0)
-    pages = [(name, path) for name, path in _pages(situation.make()) if not wanted or name in wanted]
+    shown = [(name, path) for name, path in pages(situation.make()) if not wanted or name in wanted]
     server = LiveServerThread("localhost", StaticFilesHandler)
     server.daemon = True
     server.start()
     server.is_ready.wait()
     try:
-        _photograph(f"http://localhost:{server.port}", pages, folder)
+        _photograph(f"http://localhost:{server.port}", shown, folder)
     finally:
         server.terminate()
 
 
-def _pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the name of each picture, and the address of its page."""
     from django.urls import reverse
 

@@ -24,6 +24,7 @@ from tests.factories import definition, make_workflow
 from tests.services import require_broker, unmet
 
 from . import checker
+from .browser import browser, open_page  # noqa: F401 - fixtures
 from .harness import Beat, Program, Worker
 from .redis_server import Redis
 

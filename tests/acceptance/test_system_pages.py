@@ -14,16 +14,20 @@ from django_director.presentation import health
 from tests import factories
 from tests.integration.admin.pages import address
 
+from .browser import PATIENCE
 from .harness import Worker
-from .test_pages import OVERVIEW, PATIENCE, browser, open_page  # noqa: F401 - fixtures
+
+OVERVIEW = "/admin/django_director/"
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.timeout(240)]
 
 
 @pytest.mark.parametrize("java_script_enabled", [True, False])
-def test_a_schedule_is_added_by_form_and_switched(java_script_enabled: bool, open_page: Callable[..., Any]):  # noqa: F811
+def test_a_schedule_is_added_by_form_and_switched(java_script_enabled: bool, open_page: Callable[..., Any]):
     workflow = factories.make_workflow("shop.ORDER")
-    page = open_page(address("workflow_change", workflow.pk), java_script_enabled=java_script_enabled)
+    page = open_page(
+        address("workflow_change", workflow.pk), expects="400", java_script_enabled=java_script_enabled
+    )
     page.get_by_role("link", name="Add…").click()
     page.get_by_label("Name").fill("nightly")
     page.locator("#director-crontab").fill("30 25 * * *")
@@ -51,7 +55,7 @@ def test_a_schedule_is_added_by_form_and_switched(java_script_enabled: bool, ope
 
 
 @pytest.mark.parametrize("width", [390, 1400])
-def test_the_pages_fit_their_windows(width: int, open_page: Callable[..., Any]):  # noqa: F811
+def test_the_pages_fit_their_windows(width: int, open_page: Callable[..., Any]):
     described = factories.definition("shop.ORDER", description="d" * 300)
     workflow = factories.make_workflow(described)
     for path in (address("system"), address("workflow_schedule_add", workflow.pk)):
@@ -68,7 +72,7 @@ def take_picture(page: Any, name: str) -> None:
 
 @pytest.mark.worker
 def test_a_worker_that_ends_is_missed_on_the_overview_and_a_new_one_is_seen(
-    open_page: Callable[..., Any],  # noqa: F811
+    open_page: Callable[..., Any],
     broker_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -268,6 +268,18 @@ def progress(payload: dict[str, Any]) -> None:
     running.progress(3, 10, "three of ten")
 
 
+@shared_task(name="UNTIL_FILE")
+def until_file(payload: dict[str, Any]) -> str:
+    """Report the half, wait for the file ``go``, and report the rest."""
+    running = django_director.context()
+    assert running is not None
+    running.progress(1, 2, "half of the shelves")
+    deadline = time.monotonic() + 60
+    while not Path(payload["go"]).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return "all shelves"
+
+
 @shared_task(name="WHERE", bind=True)
 def where(self: Any, *args: Any, **kwargs: Any) -> str:
     """The queue this message came through."""

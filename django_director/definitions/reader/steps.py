@@ -30,12 +30,13 @@ _MARKED: Final = tuple(kind for kind in KINDS.values() if kind.marker not in ("t
 """The kinds that have a key of their own in place of a `type`."""
 _DECIDING: Final = ("type", "tasks", "task", *(kind.marker for kind in _MARKED))
 """The keys that say of what kind a step is."""
+
 ELSEWHERE: Final[Mapping[str, str]] = {
     key: f"`{key}` belongs to a step with `{f'type: {kind.name}' if kind.marker == 'type' else f'{kind.marker}:'}`"
     for kind in KINDS.values()
     for key in kind.keys
     if key not in (*_DECIDING, *COMMON_KEYS, *TASK_KEYS)
-}
+} | {"batch": "`batch` belongs to a step with `type: map` or `type: group`, whose tasks then share messages"}
 """Hints for keys of other kinds of steps, for a file that forgets the `type`."""
 
 

@@ -52,7 +52,7 @@ write `needs: [ID]`
 write `retry: 3`
     retries max_retries attempts max_attempts retry_count retry_strategy retry_policy
 write `retry: {max: 3, delay: 10s, backoff: 2}`
-    retry_delay retry_backoff default_retry_delay
+    retry_delay retry_backoff default_retry_delay retry_after
 write `hooks: {failure: TASK}` in the workflow, or a next step with `trigger_rule: any_failed`
     on_failure on_error catch error_handler errors rescue
 put a step after it, or write `hooks: {success: TASK}` in the workflow

@@ -76,7 +76,12 @@ NEEDS = {
             **{f"many/{name}": RETRY for name in ("retry", "relaunch")},
         },
     ),
-    "admin/django_director/run/<uuid:run_id>/live/": {"get": needs("view_run")},
+    "admin/django_director/run/<uuid:pk>/live/": {"get": needs("view_run")},
+    "admin/django_director/run/live/": {"get": needs("view_run")},
+    "admin/django_director/task/<uuid:pk>/live/": {"get": needs("view_task")},
+    "admin/django_director/task/live/": {"get": needs("view_task")},
+    "admin/django_director/run/<uuid:run_id>/payload/": {"get": needs("view_run", "view_payload")},
+    "admin/django_director/run/<uuid:run_id>/result/": {"get": needs("view_run", "view_payload")},
     "admin/django_director/run/<uuid:run_id>/log/": {"get": needs("view_run", "view_task", "view_payload")},
     "admin/django_director/run/overview/": {"get": needs("view_run")},
     "admin/django_director/run/system/": {"get": needs("view_run")},
@@ -153,6 +158,7 @@ def address(route: str, rows: dict[str, Any]) -> str:
     values |= {"<uuid:run_id>": str(rows["run"].pk), "<str:run_id>": str(rows["run"].pk)}
     values |= {"<uuid:task_id>": str(rows["task"].pk), "<str:task_id>": str(rows["task"].pk)}
     values |= {"<int:pk>": str(rows["workflow"].pk), "<int:row>": str(rows["row"].pk)}
+    values["<uuid:pk>"] = str(rows[model].pk) if model else ""
     for name, value in values.items():
         route = route.replace(name, value)
     assert "<" not in route, route

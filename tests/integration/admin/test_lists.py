@@ -7,12 +7,15 @@ from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
+from django_director.admin import filters, task_filters
 from django_director.admin.base import BoundedPaginator
 from django_director.definitions import Schedule
 from django_director.models import Run, Task
+from django_director.presentation import search
 from django_director.sync import versions
 from tests import factories
 from tests.integration.admin.pages import address, order, text
@@ -74,12 +77,41 @@ def test_search(operator):
     assert listed(operator) == {one.pk, other.pk}
     assert listed(operator, q=str(one.pk)) == {one.pk}
     assert listed(operator, q=one.pk.hex[:20]) == {one.pk} or one.pk.hex[:20] == other.pk.hex[:20]
-    assert listed(operator, q="shop.ORDER") == {one.pk}
+    assert listed(operator, q="shop.ORDERS") == {other.pk}
+    assert listed(operator, q="op.ord") == {one.pk, other.pk}
     assert listed(operator, q="order-7") == {one.pk}
     assert listed(operator, q="ms gr") == {one.pk}
     assert listed(operator, q=operator.user.username) == {one.pk}
     assert listed(operator, q="nothing like that") == set()
     assert listed(operator, q="%") == set()
+
+
+def test_words_of_an_error_find_its_runs_for_those_who_may_read_it(operator, viewer):
+    run = factories.make_run(order(), "failed", error="STOCK: ValueError: no such card 4111")
+    factories.make_run(order(), "failed", error="STOCK: ValueError: x")
+    assert listed(operator, q="SUCH card") == {run.pk}
+    assert listed(operator, q="card%4111") == set()
+    assert listed(viewer, q="such card") == set()
+
+
+def seen_in_full(user, action, workflow=None):
+    return action != "view_payload" or workflow is None or workflow.name == "other.FLOW"
+
+
+def test_by_rules_of_its_own_a_site_searches_only_errors_that_a_user_may_read(settings, client_of):
+    settings.DIRECTOR = {"AUTHORIZE": f"{__name__}.seen_in_full"}
+    factories.make_run(order(), "failed", error="STOCK: ValueError: card 4111")
+    run = factories.make_run(order("other.FLOW"), "failed", error="STOCK: ValueError: card 4111")
+    assert listed(client_of(), q="4111") == {run.pk}
+
+
+def test_only_the_newest_errors_and_comments_are_searched(operator, monkeypatch):
+    monkeypatch.setattr(search, "ERRORS_SEARCHED", 1)
+    monkeypatch.setattr(search, "COMMENTS_SEARCHED", 1)
+    factories.make_run(order(), "failed", error="A: the old one", comment="by the old hand")
+    newest = factories.make_run(order(), "failed", error="A: the new one", comment="by the new hand")
+    assert listed(operator, q="one") == listed(operator, q="hand") == {newest.pk}
+    assert listed(operator, q="the old") == set()
 
 
 def test_a_prefix_of_an_id_finds_its_runs(operator):
@@ -97,6 +129,44 @@ def test_filters(operator):
     assert paused.pk not in listed(operator, status__exact="running")
     assert listed(operator, trigger__exact="api") == {failed.pk}
     assert listed(operator, workflow__id__exact=running.workflow_id) == {running.pk}
+
+
+def test_runs_of_a_user_and_of_some_days(operator):
+    mine = factories.make_run(order(), user=operator.user)
+    old = factories.make_run(order(), created_at=timezone.now() - timedelta(days=40))
+    assert listed(operator, user=operator.user.username) == {mine.pk}
+    assert listed(operator, user="nobody") == set()
+    day = (timezone.now() - timedelta(days=30)).date().isoformat()
+    assert listed(operator, created_at__gte=day) == {mine.pk}
+    assert listed(operator, created_at__gte="", created_at__lt=day) == {old.pk}
+    page = text(operator.get(address("run_changelist"), {"created_at__gte": day, "status__exact": "running"}))
+    assert '<input type="hidden" name="status__exact" value="running">' in page
+    assert f'<input type="date" name="created_at__gte" value="{day}">' in page
+
+
+def test_runs_that_wait_for_the_user_or_for_another_attempt(client_of):
+    client = client_of(*factories.VIEW, "approve_task")
+    flow = factories.make_workflow(factories.definition("shop.SIGN", factories.approval("SIGN")))
+    parent, child = factories.make_run(order()), factories.make_run(flow)
+    Run.objects.filter(pk=child.pk).update(parent_task=parent.tasks.first())
+    now = timezone.now()
+    child.tasks.update(status="waiting", asked_at=now, sequence=1, started_at=now)
+    again = factories.make_run(order(), tasks={"FETCH": "waiting"})
+    again.tasks.filter(step="FETCH").update(not_before=now, failures=1)
+    factories.make_run(order(), tasks={"FETCH": "waiting"})
+    assert listed(client, waits="you") == {parent.pk}
+    assert listed(client, waits="you", place="all") == {parent.pk, child.pk}
+    assert listed(client, retrying="1") == {again.pk}
+    assert listed(client_of(*factories.VIEW, name="bob"), waits="you") == set()
+
+
+def test_a_filter_offers_a_bounded_number_of_workflows(operator, monkeypatch):
+    monkeypatch.setattr(filters, "WORKFLOWS_OFFERED", 1)
+    for name in ("a.FIRST", "b.SECOND"):
+        run = factories.make_run(order(name))
+    page = text(operator.get(address("run_changelist"), {"workflow__id__exact": run.workflow_id}))
+    assert "<strong><bdi>b.SECOND</bdi></strong>" in page
+    assert page.count("workflow__id__exact=") >= 2
 
 
 @pytest.mark.parametrize(("status", "column"), [("queued", "next_dispatch_at"), ("running", "lease_until")])
@@ -174,6 +244,22 @@ def test_tasks_are_found_by_run_step_and_name(operator):
     for term in (str(run.pk), "STOCK"):
         rows = operator.get(address("task_changelist"), {"q": term}).context["cl"].result_list
         assert {task.run_id for task in rows} == {run.pk}, term
+
+
+def test_failed_tasks_of_a_workflow_are_looked_for_among_the_newest(operator, monkeypatch):
+    wanted = factories.make_run(order(), tasks={"FETCH": "failed"})
+    chosen = {"status__exact": "failed", "run__workflow__id__exact": wanted.workflow_id}
+
+    def found():
+        response = operator.get(address("task_changelist"), chosen)
+        assert "Looked for among the newest" in text(response)
+        return {task.run_id for task in response.context["cl"].result_list}
+
+    assert found() == {wanted.pk}
+    monkeypatch.setattr(task_filters, "SEARCHED", 1)
+    assert found() == {wanted.pk}
+    factories.make_run(order("other.FLOW"), tasks={"FETCH": "failed"})
+    assert found() == set()
 
 
 def test_the_paginator_counts_no_further_than_its_limit(monkeypatch):
@@ -286,3 +372,21 @@ def test_filters_stand_above_the_list_and_say_what_is_chosen(operator):
     assert "Clear all filters" in page
     assert 'id="changelist-filter"' not in page
     assert "<h1>Runs</h1>" in page
+
+
+@pytest.mark.parametrize("has_zones", [True, False])
+def test_a_time_says_how_long_ago_it_was_and_in_full_when(operator, settings, has_zones):
+    settings.USE_TZ, settings.TIME_ZONE = has_zones, "Europe/Paris"
+    at = (timezone.now() - timedelta(minutes=3)).replace(microsecond=0)
+    factories.make_run(order(), "success", started_at=at, created_at=at)
+    local = timezone.localtime(at) if has_zones else timezone.make_aware(at)
+    with timezone.override("Europe/Paris"):
+        for page in ("run_changelist", "app_list"):
+            where = reverse("admin:app_list", args=["django_director"]) if page == "app_list" else address(page)
+            assert text(operator.get(where)).count("Europe/Paris") >= 1
+        shown = text(operator.get(address("run_changelist")))
+    assert (
+        f'<time datetime="{local.isoformat()}" title="{local:%Y-%m-%d %H:%M:%S} Europe/Paris" data-ago>' in shown
+    )
+    assert "3 min ago · " in shown
+    assert "Times are in the time zone Europe/Paris." in shown

@@ -6,6 +6,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from django_director import engine
+from django_director.admin import many
+from django_director.admin.base import BoundedPaginator
 from django_director.models import Run
 from django_director.presentation import causes
 from tests import factories
@@ -159,6 +161,18 @@ def test_nothing_happens_before_the_preview_is_confirmed(operator):
     assert "1 selected run is left alone: its state does not allow this." in shown
     assert "8 tasks have not started and will not start." in shown
     assert {run.stop for run in Run.objects.all()} == {""}
+
+
+@pytest.mark.parametrize(("limit", "told"), [(9, "3 further runs"), (4, "more than 2 further runs")])
+def test_all_runs_of_a_long_list_are_counted_as_far_as_the_list_counts(operator, monkeypatch, limit, told):
+    monkeypatch.setattr(many, "AT_ONCE", 2)
+    monkeypatch.setattr(BoundedPaginator, "limit", limit)
+    workflow = order()
+    runs = [factories.make_run(workflow, "failed") for _ in range(5)]
+    data = {"action": "retry_runs", "_selected_action": str(runs[0].pk), "select_across": "1"}
+    page = text(operator.post(address("run_changelist"), data, follow=True))
+    assert "Retry failed: 2 runs" in page
+    assert f"{told} are left alone: 2 at once are possible." in page
 
 
 def test_a_run_that_ends_after_the_preview_is_told_of(operator):

@@ -13,7 +13,7 @@ from tests.integration.admin.pages import Page, address, order, text
 
 pytestmark = pytest.mark.django_db
 
-TABS = ("steps", "timeline", "log", "events")
+TABS = ("steps", "timeline", "log", "data", "events")
 
 
 def tab(client, run, name, **parameters):
@@ -184,3 +184,42 @@ def test_hostile_names_stay_text_under_a_strict_policy(name, operator):
     assert "<script>alert" not in page
     assert "\u202e" not in page
     assert Page(page).forbidden == []
+
+
+def test_a_timeline_that_is_cut_leaves_out_what_is_well(viewer):
+    names = [f"t{number}" for number in range(510)]
+    workflow = factories.make_workflow(factories.definition("a.B", factories.group("G", *names)))
+    run = factories.make_run(
+        workflow, tasks={**dict.fromkeys(names, "success"), "t505": "failed", "t507": "running"}
+    )
+    begun = timezone.now() - timedelta(minutes=1)
+    for number, task in enumerate(run.tasks.order_by("position")):
+        task.started_at = begun + timedelta(milliseconds=number)
+        task.save(update_fields=["started_at"])
+    page = tab(viewer, run, "timeline")
+    found = bars(page)
+    assert len(found) == 500
+    assert "failed" in found["t505"]
+    assert "running" in found["t507"]
+    assert {"t0", "t497"} <= set(found)
+    assert "t498" not in found
+    assert "500 tasks are shown" in page
+
+
+def test_payload_and_result_are_files(operator, viewer):
+    run = factories.make_run(
+        factories.make_workflow(factories.definition("a.B", "A")),
+        "success",
+        {"A": "success"},
+        payload={"password": "hunter2", "text": "x" * 50_000},
+    )
+    run.tasks.update(result={"answer": 42, "token": "hunter2"})
+    page = tab(operator, run, "data")
+    assert f'<a href="{address("run_payload", run.pk)}">Download all</a>' in page
+    payload, result = (operator.get(address(f"run_{name}", run.pk)) for name in ("payload", "result"))
+    assert payload.json() == {"password": "********", "text": "x" * 50_000}
+    assert result.json() == {"answer": 42, "token": "********"}
+    assert result["Content-Disposition"] == f'attachment; filename="{run.pk}-result.json"'
+    assert viewer.get(address("run_payload", run.pk)).status_code == 403
+    going = factories.make_run(order())
+    assert operator.get(address("run_result", going.pk)).status_code == 409

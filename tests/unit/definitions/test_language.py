@@ -260,6 +260,8 @@ def test_each_kind_of_step_takes_its_options_and_no_others(tmp_path, kind):
             assert problem.hint
             if taken >= OF_TASKS - {"needs"} and key in OWNERS:
                 assert problem.hint == f"`{key}` belongs to a step with `{OWNERS[key]}`"
+            elif key == "batch":
+                assert "`type: map` or `type: group`" in problem.hint
 
 
 @pytest.mark.parametrize(

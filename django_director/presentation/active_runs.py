@@ -1,0 +1,67 @@
+"""Reads runs that have no outcome yet, with how far each is and what it does now."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import JSONObject
+
+from django_director.models import Run, Task
+from django_director.models.querysets import RunQuerySet, TaskQuerySet
+from django_director.status import TASK_FINISHED, TaskStatus
+
+SPEAKER: Final = (
+    "step",
+    "map_index",
+    "is_hook",
+    "status",
+    "name",
+    "queue",
+    "progress",
+    "asked_at",
+    "not_before",
+    "failures",
+)
+"""The columns of the task that tells what a run does; the times are texts."""
+
+
+def read(runs: RunQuerySet, number: int) -> list[Any]:
+    """Return the newest active root runs among ``runs``, at most ``number``, in one query.
+
+    Each has ``finished`` and ``total``, the numbers of its tasks without hooks, and ``speaker``: the task that
+    tells what the run does, with the columns of ``SPEAKER`` only. It is the one that a worker has started last, or
+    else one that waits; ``None`` if there is none.
+    """
+    tasks = Task.objects.filter(run=OuterRef("pk")).order_by()
+    chosen = runs.active().roots().for_listing().order_by("-pk")
+    found = chosen.annotate(
+        counted=Subquery(_counted(tasks.steps())),
+        running=Subquery(_described(tasks.all_running().order_by("-started_at"))),
+        waiting=Subquery(_described(tasks.filter(status__in=(TaskStatus.QUEUED, TaskStatus.WAITING)))),
+    )
+    rows: list[Any] = list(found[:number])
+    for run in rows:
+        counted = run.counted or {}
+        run.finished, run.total = counted.get("finished", 0), counted.get("total", 0)
+        run.speaker = _task(run, run.running or run.waiting)
+    return rows
+
+
+def _counted(tasks: TaskQuerySet) -> QuerySet[Any, dict[str, Any]]:
+    ended = Count("pk", filter=Q(status__in=TASK_FINISHED))
+    numbers: QuerySet[Any, Any] = tasks.values("run").annotate(total=Count("pk"), finished=ended)
+    return numbers.values(found=JSONObject(total="total", finished="finished"))
+
+
+def _described(tasks: TaskQuerySet) -> QuerySet[Any, dict[str, Any]]:
+    return tasks.values(found=JSONObject(**{name: name for name in SPEAKER}))[:1]
+
+
+def _task(run: Run, found: dict[str, Any] | None) -> Task | None:
+    """Return the task that a JSON object describes. Some databases nest JSON in JSON as a text."""
+    if found is None:
+        return None
+    progress = found["progress"]
+    return Task(run=run, **{**found, "progress": json.loads(progress) if isinstance(progress, str) else progress})

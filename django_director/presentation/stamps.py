@@ -1,0 +1,110 @@
+"""Says cheaply whether rows have changed since a page showed them.
+
+A stamp is a value that differs after each change that people can see; equal stamps mean equal pages. The engine
+writes nothing for it: it is made of the numbers and times that each change of a task writes anyway. So a page that
+is open and asks again and again costs one query that reads an index, as long as nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Case, Count, Max, OuterRef, QuerySet, Subquery, Sum, TextField, Value, When
+from django.db.models.functions import Cast
+
+from django_director.db.functions import StoredSize
+from django_director.definitions import WorkflowStep
+from django_director.engine.concurrency import pending_reasons
+from django_director.models import Run, Task, TaskLog
+from django_director.status import RunStatus, TaskStatus
+
+from . import open_approvals
+
+ACTIVE_READ: Final = 50
+_RUN: Final = (
+    *("pk", "status", "stop", "paused_at", "generation", "token", "counted_from", "started_at", "finished_at"),
+    *("error", "queued_at"),
+)
+_TASK: Final = (
+    *("pk", "status", "run__stop", "run__paused_at", "attempt", "sequence", "failures", "crashes", "reruns"),
+    *("queued_at", "started_at", "finished_at", "not_before", "asked_at", "unsendable_since", "child_run"),
+    *("reason", "error"),
+)
+_NUMBERS: Final = ("attempt", "sequence", "failures", "crashes", "reruns", "generation")
+_TIMES: Final = ("queued_at", "started_at", "finished_at", "not_before", "asked_at", "unsendable_since")
+
+
+def of_run(run: Run) -> Any:
+    """Return the stamp of a run with its tasks.
+
+    It takes one query, which reads the run's part of an index. A run with child runs takes a second one for the
+    approvals below it, and a pending run one for its place in the queue.
+    """
+    calls = _has_child_steps(run)
+    asked = open_approvals.oldest(run, 100) if calls and not run.is_finished else []
+    waiting = str(pending_reasons.of_run(run) or "") if run.status == RunStatus.PENDING else ""
+    columns = ("children__status", "children__paused_at") if calls else ()
+    of_tasks = _summary(run.tasks.all(), *columns)
+    return [getattr(run, name) for name in _RUN], of_tasks, asked, waiting
+
+
+def of_logs(**tasks: Any) -> Any:
+    """Return the stamp of the log lines of some tasks: ``task=…`` or ``task__run=…``.
+
+    It takes one query, which reads no text.
+    """
+    size = Sum(StoredSize("text"))
+    return TaskLog.objects.filter(**tasks).aggregate(Count("pk"), Max("pk"), size=size)
+
+
+def of_runs(ids: Collection[UUID]) -> Any:
+    """Return the stamp of the runs in a list, with the numbers of their tasks. It takes one query.
+
+    The tasks of a run that has ended do not change, and are not read.
+    """
+    tasks = Task.objects.filter(run=OuterRef("pk")).order_by().values("run")
+    parts = {
+        "ended": Subquery(tasks.annotate(n=Count("finished_at")).values("n")),
+        "sequences": Subquery(tasks.annotate(n=Sum("sequence") + Sum("attempt")).values("n")),
+        "asked": Subquery(tasks.annotate(n=Max("asked_at")).values("n")),
+    }
+    lively = {name: Case(When(finished_at__isnull=True, then=part)) for name, part in parts.items()}
+    rows = Run.objects.filter(pk__in=list(ids)).order_by("pk").annotate(**lively)
+    return list(rows.values_list(*_RUN, *lively))
+
+
+def of_tasks(ids: Collection[UUID]) -> Any:
+    """Return the stamp of the tasks in a list. It takes one query."""
+    return list(Task.objects.filter(pk__in=list(ids)).order_by("pk").values_list(*_TASK))
+
+
+def of_running() -> Any:
+    """Return the stamp of the newest runs at work and of all running tasks. It takes two queries.
+
+    Both read a few entries of an index.
+    """
+    active = Run.objects.active().order_by("-pk").values_list("pk", "status", "stop", "paused_at", "token")
+    return list(active[:ACTIVE_READ]), _summary(Task.objects.all_running())
+
+
+def _summary(tasks: QuerySet[Task], *further: str) -> Any:
+    """Return for each status how many tasks have it, with what each change raises.
+
+    A running task that reports its progress is counted apart.
+    """
+    reported = Case(
+        When(status=TaskStatus.RUNNING, progress__isnull=False, then=Cast("progress", TextField())),
+        default=Value(""),
+        output_field=TextField(),
+    )
+    found = tasks.order_by().annotate(reported=reported).values_list("status", "is_hook", "reported", *further)
+    numbers = {f"sum_of_{name}": Sum(name) for name in _NUMBERS}
+    times = {f"max_of_{name}": Max(name) for name in _TIMES}
+    rows = found.annotate(n=Count("pk"), n_of_children=Count("child_run"), **numbers, **times)
+    return sorted(map(repr, rows))
+
+
+def _has_child_steps(run: Run) -> bool:
+    return any(isinstance(node.step, WorkflowStep) for node in run.version.graph.nodes)
