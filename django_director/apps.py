@@ -14,6 +14,7 @@ WITH_RECEIVERS = (
     "django_director.dispatch.installation",
     "django_director.sync.after_migrate",
     "django_director.schedules.tasks",
+    "django_director.schedules.beat_signs",
     "django_director.sync.test_sync",
     "django_director.sync.unapply_guard",
 )

@@ -30,6 +30,8 @@ PERMISSIONS: Final[dict[str, tuple[str, ...]]] = {
     "view_run": ("view_run",),
     "view_task": ("view_task",),
     "view_payload": ("view_payload",),
+    "view_system": ("view_run", "view_payload"),
+    "schedule": ("change_workflow", "run_workflow"),
     "run": ("run_workflow",),
     "cancel": ("cancel_run",),
     "retry": ("retry_run",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -11,7 +10,7 @@ from uuid import UUID
 from django.core.serializers.json import DjangoJSONEncoder
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -31,7 +30,6 @@ LARGE: Final = 200_000
 NAME_SHOWN: Final = 80
 ERROR_SHOWN: Final = 200
 NOTHING: Final = "-"
-_SAMPLE: Final = UUID(int=0)
 
 
 class Text(NamedTuple):
@@ -91,36 +89,15 @@ def badge(status: str, label: str = "") -> SafeString:
     )
 
 
-def strip(runs: Sequence[Run], site: str) -> SafeString:
-    """Return runs as a row of small coloured squares, each a link; screen readers read the status out."""
-    # A list has a thousand of these: addresses are made from one of them.
-    before, after = address("run_change", _SAMPLE, site=site).split(str(_SAMPLE))
-    return format_html(
-        '<span class="director-strip">{}</span>',
-        format_html_join(
-            "",
-            '<a class="director-{}" href="{}{}{}" title="{}, {}">{}<span class="director-hidden">{}</span></a>',
-            (
-                (
-                    status,
-                    before,
-                    run.pk,
-                    after,
-                    status_label(status),
-                    moment(run.created_at),
-                    icon(status),
-                    status_label(status),
-                )
-                for run in runs
-                for status in (run.shown_status,)
-            ),
-        ),
-    )
-
-
 def moment(value: datetime | None) -> str:
     """Return a time in the current time zone, to the second."""
     return timezone.localtime(aware(value)).strftime("%Y-%m-%d %H:%M:%S") if value else NOTHING
+
+
+def utc(value: datetime) -> str:
+    """Return the time of day in UTC, with the date where that is another one than in the current time zone."""
+    moment, local = aware(value).astimezone(UTC), timezone.localtime(aware(value))
+    return moment.strftime("%H:%M UTC" if moment.date() == local.date() else "%Y-%m-%d %H:%M UTC")
 
 
 def zone() -> str:
@@ -202,6 +179,11 @@ def timing(schedule: dict[str, Any]) -> str:
 def name(text: str) -> str:
     """Return a name cut to a bounded length, because names may come from anywhere."""
     return shorten(text, NAME_SHOWN)
+
+
+def sentence(text: str) -> str:
+    """Return a text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def shortened_line(text: str, length: int) -> str:

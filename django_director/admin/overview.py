@@ -72,6 +72,7 @@ class Overview:
         return {
             "signs": signs,
             "live_address": self._address("overview"),
+            "system_address": self._address("system"),
             "here": reverse("admin:app_list", args=("django_director",), current_app=self.site),
             "poll": POLL,
             "running_address": self._list(status__exact="running"),

@@ -40,6 +40,7 @@ from . import (
     returns,
     run_filters,
     run_page,
+    system_page,
 )
 from .base import MissingPermission
 from .live_pages import LiveAdmin
@@ -133,6 +134,7 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
                 for name in ON_MANY
             ),
             path("overview/", self.guard(require_GET(self.overview)), name="django_director_overview"),
+            path("system/", self.guard(require_GET(self.system)), name="django_director_system"),
             *super().get_urls(),
         ]
 
@@ -216,6 +218,12 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
     def _overview(self, request: HttpRequest) -> HttpResponse:
         context = overview.for_request(request, self.admin_site.name)
         return TemplateResponse(request, "admin/django_director/_overview.html", context)
+
+    def system(self, request: HttpRequest) -> HttpResponse:
+        """Show whether all that runs need is alive."""
+        if not self.has_view_permission(request):
+            raise MissingPermission(self.view_action)
+        return self.render(request, "system.html", system_page.context(request))
 
     def operate(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponseBase:
         """Show on GET what the operation would do, and do it on POST."""

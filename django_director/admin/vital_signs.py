@@ -37,20 +37,27 @@ class VitalSigns:
 
 def read(*, with_names: bool) -> VitalSigns:
     """Read the signs of life. The names of schedules contain those of workflows: ``with_names`` shows them."""
-    found = health.read_health(with_names=with_names, broker_seconds=BROKER_SECONDS)
+    found = health.read_health(
+        with_names=with_names, with_details=False, broker_seconds=BROKER_SECONDS, is_limited=False
+    )
     return VitalSigns(
-        problems=[*_dead(found), *(text[:1].upper() + text[1:] for text in found["problems"])],
+        problems=problems(found),
         unserved=sum(not queue["is_served"] and not health.is_unserved(queue) for queue in found["queues"]),
         facts=list(_facts(found)),
-        queues=[_queue(queue) for queue in found["queues"]],
+        queues=[queue_for_page(queue) for queue in found["queues"]],
         schedules=[_schedule(each) for each in upcoming.find_next(NEXT_SHOWN)] if with_names else [],
     )
+
+
+def problems(found: health.Json) -> list[str]:
+    """Return in sentences what is wrong, each with what a person can do about it."""
+    return [*_dead(found), *map(formatting.sentence, found["problems"])]
 
 
 def _dead(found: health.Json) -> Iterator[str]:
     """Yield that no worker is alive, with who was the last."""
     workers = found["workers"]
-    if not found["database"] or not all(map(health.is_silent, workers)):
+    if not found["database"] or not all(worker["is_lost"] for worker in workers):
         return
     if not workers:
         yield _("No worker is alive: start one: celery -A … worker")
@@ -61,16 +68,21 @@ def _dead(found: health.Json) -> Iterator[str]:
 
 
 def _facts(found: health.Json) -> Iterator[str]:
-    living = [worker for worker in found["workers"] if not health.is_silent(worker)]
+    living = [worker for worker in found["workers"] if not worker["is_lost"]]
     yield ngettext("%(n)s worker", "%(n)s workers", len(living)) % {"n": f"{len(living):,}"}
     if supervisor := found["supervisor"]:
         yield _("supervisor %(time)s ago") % {"time": formatting.roughly(supervisor["seconds"])}
     yield _("broker answers") if found["broker"] else _("broker does not answer")
-    if not found["late_schedules"]:
+    if beat := found["beat"]:
+        yield _("beat %(time)s ago") % {"time": formatting.roughly(beat["seconds"])}
+    elif not found["late_schedules"]:
         yield _("no schedule is late")
+    if found["files"] and found["files"]["in_step"]:
+        yield _("files in step")
 
 
-def _queue(queue: dict[str, Any]) -> dict[str, Any]:
+def queue_for_page(queue: dict[str, Any]) -> dict[str, Any]:
+    """Return what a page shows of a queue of ``health.read_health``."""
     return {
         "name": formatting.name(queue["name"] or formatting.NOTHING),
         "tasks": queue["tasks"],

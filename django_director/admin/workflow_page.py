@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from difflib import unified_diff
 from itertools import islice
 from typing import Any, Final
@@ -17,10 +17,10 @@ from django_director.drawing.picture import faces
 from django_director.drawing.svg import render
 from django_director.masking.source import mask_source
 from django_director.models import Run, Workflow, WorkflowVersion
-from django_director.presentation import reliability
-from django_director.schedules import descriptions
+from django_director.presentation import reliability, weak_steps
+from django_director.schedules import by_hand, descriptions
 
-from . import formatting, grid
+from . import formatting, grid, schedule_pages
 
 RUNS_SHOWN: Final = 20
 NEXT_TIMES: Final = 5
@@ -45,11 +45,20 @@ def context(
         "source": formatting.limited(_source(version)) if version else None,
         **_changes(request, workflow, version),
         "updated": formatting.moment(workflow.updated_at),
-        "versions": _versions(workflow),
         "schedules": _schedules(workflow),
         "zone_name": formatting.zone(),
-        **(_last_runs(workflow, version, site) if sees_runs else {}),
         "sees_runs": sees_runs,
+        **_of_runs(workflow, version, site, sees_runs=sees_runs),
+    }
+
+
+def _of_runs(workflow: Workflow, version: WorkflowVersion | None, site: str, *, sees_runs: bool) -> dict[str, Any]:
+    """Return what comes from the last runs, for a user who may see them, and the versions."""
+    runs = list(workflow.runs.for_listing().order_by("-pk")[:STATISTICS]) if sees_runs else []
+    return {
+        "versions": _versions(workflow, runs),
+        "rated_runs": STATISTICS,
+        **(_last_runs(runs, version, site) if sees_runs else {}),
     }
 
 
@@ -63,14 +72,14 @@ def chosen_version(request: HttpRequest, workflow: Workflow) -> WorkflowVersion 
     return workflow.current_version
 
 
-def _last_runs(workflow: Workflow, version: WorkflowVersion | None, site: str) -> dict[str, Any]:
-    runs = list(workflow.runs.for_listing().order_by("-pk")[:STATISTICS])
+def _last_runs(runs: Sequence[Run], version: WorkflowVersion | None, site: str) -> dict[str, Any]:
     found = reliability.of_runs(runs)
     return {
         "runs": [_row(run) for run in runs[:RUNS_SHOWN]],
         "grid": grid.draw(version.graph, runs, site) if version else "",
         "grid_is_cut": version is not None and len(version.graph.nodes) > grid.STEPS,
         "found": found,
+        "weak": _weak_steps(runs, version) if version else None,
         "verdict": _verdict(found),
         "usual": formatting.seconds(found.usual_seconds),
         "slow": formatting.seconds(found.slow_seconds),
@@ -111,25 +120,58 @@ def _source(version: WorkflowVersion) -> str:
     return mask_source(version.source, version.graph.definition.schema)
 
 
-def _versions(workflow: Workflow) -> list[tuple[WorkflowVersion, str]]:
+def _versions(workflow: Workflow, runs: Sequence[Run]) -> list[tuple[WorkflowVersion, str, str]]:
+    """Return the last versions, each with when it was stored and how many of ``runs`` succeeded with it."""
+    by_version: dict[int, list[Run]] = {}
+    for run in runs:
+        by_version.setdefault(run.version_id, []).append(run)
     versions = workflow.versions.defer("definition", "source").order_by("-number")[:VERSIONS_SHOWN]
-    return [(version, formatting.moment(version.created_at)) for version in versions]
+    return [
+        (version, formatting.moment(version.created_at), _share(by_version.get(version.pk, ())))
+        for version in versions
+    ]
 
 
-def _in_utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%H:%M} UTC"
+def _share(runs: Sequence[Run]) -> str:
+    found = reliability.of_runs(runs)
+    if found.rate is None:
+        return formatting.NOTHING
+    text = ngettext("%(rate)s %% of %(n)s run", "%(rate)s %% of %(n)s runs", found.finished)
+    return text % {"rate": found.rate, "n": found.finished}
+
+
+def _weak_steps(runs: Sequence[Run], version: WorkflowVersion) -> dict[str, Any]:
+    found = weak_steps.find(runs, len(version.graph.nodes))
+    return {
+        "runs": found.runs,
+        "slowest": [(formatting.name(each.step), formatting.seconds(each.seconds)) for each in found.slowest],
+        "flakiest": [(formatting.name(each.step), _trouble(each)) for each in found.flakiest],
+    }
+
+
+def _trouble(step: weak_steps.StepRecord) -> str:
+    """Return in how many runs a step has failed, and in how many it was tried again and succeeded."""
+    parts = []
+    if step.failed:
+        text = ngettext("failed in %(n)s run", "failed in %(n)s runs", step.failed)
+        parts.append(text % {"n": step.failed})
+    if step.retried:
+        text = ngettext(
+            "succeeded after a retry in %(n)s run", "succeeded after a retry in %(n)s runs", step.retried
+        )
+        parts.append(text % {"n": step.retried})
+    return ", ".join(parts)
 
 
 def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
     return [
         {
             **timing,
-            "text": formatting.timing(timing),
-            "next_times": [
-                (formatting.moment(due), f"{due.astimezone(UTC):%H:%M} UTC") for due in timing["next_times"]
-            ],
+            "text": formatting.timing({**timing, "enabled": True}),
+            "switch_label": schedule_pages.switch_label(timing),
+            "next_times": [(formatting.moment(due), formatting.utc(due)) for due in timing["next_times"]],
         }
-        for timing in descriptions.describe_many([workflow], NEXT_TIMES)[workflow.pk]
+        for timing in descriptions.describe_many([workflow], NEXT_TIMES, by_hand.details)[workflow.pk]
     ]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import QuerySet
+from django.db.models.fields.json import KeyTextTransform
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -18,53 +19,45 @@ from django.views.decorators.http import require_http_methods
 
 from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
-from django_director.models import Run, Workflow
-from django_director.presentation import reliability
-from django_director.schedules import descriptions
+from django_director.models import Workflow
+from django_director.presentation import track_records
+from django_director.schedules import by_hand, descriptions
 
-from . import formatting, workflow_page
+from . import formatting, workflow_columns, workflow_page
 from .base import ReadOnlyAdmin, SafeList
+from .schedule_pages import SchedulePages
 from .start_form import START, StartForm
 
 if TYPE_CHECKING:
     from django.http import HttpResponseBase
 
-STRIP: Final = 20
-"""How many last runs the list shows of each workflow."""
-
 
 class WorkflowList(SafeList):
-    """Reads the last runs of all workflows of a page in two queries."""
+    """Reads what is shown of all workflows of a page at once."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Workflow]:
+        # A definition may be large: the database takes the description out.
+        found: QuerySet[Workflow] = super().get_queryset(request, exclude_parameters)
+        return found.annotate(summary=KeyTextTransform("description", "current_version__definition"))
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = list(self.result_list)
-        runs = last_runs([row for row in self.result_list if is_allowed(request.user, "view_run", row)])
-        timings = descriptions.describe_many(self.result_list)
-        for workflow in self.result_list:
-            workflow.last_runs = runs[workflow.pk]
-            workflow.timings = timings[workflow.pk]
-
-
-def last_runs(workflows: list[Workflow]) -> dict[int, list[Run]]:
-    """Return the last ``STRIP`` runs of each workflow, the oldest first. It reads only these rows, by an index."""
-    found: dict[int, list[Run]] = defaultdict(list)
-    if not workflows:
-        return found
-    oldest = Run.objects.filter(workflow=OuterRef("pk")).order_by("-pk").values("pk")[STRIP - 1 : STRIP]
-    bounds = Workflow.objects.filter(pk__in=[workflow.pk for workflow in workflows]).order_by()
-    wanted = Q()
-    for pk, bound in bounds.annotate(bound=Subquery(oldest)).values_list("pk", "bound"):
-        wanted |= Q(workflow=pk) if bound is None else Q(workflow=pk, pk__gte=bound)
-    for run in Run.objects.filter(wanted).defer("payload", "error").order_by("pk"):
-        found[run.workflow_id].append(run)
-    return found
+        rows: list[Any] = list(self.result_list)
+        pages: SchedulePages = self.model_admin.schedules  # type: ignore[attr-defined]
+        records = track_records.of_workflows([row for row in rows if is_allowed(request.user, "view_run", row)])
+        timings = descriptions.describe_many(rows, more=by_hand.details)
+        for row in rows:
+            row.record = records.get(row.pk) or track_records.Record()
+            row.timings = timings[row.pk]
+            row.may_switch = pages.may(request, row)
+            row.listed_at = request.get_full_path()
+        self.result_list = rows
 
 
 @admin.register(Workflow)
 class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
     view_action = "view_workflow"
-    list_display = ("title", "recent", "successes", "takes", "schedule", "is_active", "version")
+    list_display = ("title", "recent", "successes", "takes", "planned")
     list_display_links = ("title",)
     list_filter = ("is_active",)
     search_fields = ("name",)
@@ -85,6 +78,11 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return WorkflowList
 
+    @cached_property
+    def schedules(self) -> SchedulePages:
+        """The pages of the schedules of workflows."""
+        return SchedulePages(self)
+
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return (*self.list_display, "run_button") if self.allows(request, "run") else self.list_display
 
@@ -92,41 +90,29 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         start = self.guard(require_http_methods(["GET", "POST"])(self.start))
         return [
             path("<int:pk>/run/", start, name="django_director_workflow_run"),
+            *self.schedules.urls(),
             *super().get_urls(),
         ]
 
     @admin.display(description=gettext_lazy("name"), ordering="name")
-    def title(self, workflow: Workflow) -> str:
-        return formatting.name(workflow.name)
+    def title(self, workflow: Workflow) -> SafeString:
+        return workflow_columns.title(workflow)
 
     @admin.display(description=gettext_lazy("last runs"))
     def recent(self, workflow: Workflow) -> SafeString | str:
-        runs: list[Run] = workflow.last_runs  # type: ignore[attr-defined]
-        return formatting.strip(runs, self.admin_site.name) if runs else formatting.NOTHING
+        return workflow_columns.recent(workflow, self.admin_site.name)
 
-    @admin.display(description=gettext_lazy("schedule"))
-    def schedule(self, workflow: Workflow) -> str:
-        timings: list[dict[str, Any]] = workflow.timings  # type: ignore[attr-defined]
-        return "; ".join(formatting.timing(timing) for timing in timings) or formatting.NOTHING
-
-    @admin.display(description=gettext_lazy("successes"))
+    @admin.display(description=gettext_lazy("successes in 30 days"))
     def successes(self, workflow: Workflow) -> SafeString | str:
-        found = reliability.of_runs(workflow.last_runs[::-1])  # type: ignore[attr-defined]
-        if found.rate is None:
-            return formatting.NOTHING
-        if found.failing > 1:
-            text = _("%(n)s failures in a row") % {"n": found.failing}
-            return format_html("{} {}", formatting.badge("failed", text), formatting.when(found.failing_since))
-        return format_html('<span class="director-number">{} %</span>', found.rate)
+        return workflow_columns.successes(workflow)
 
     @admin.display(description=gettext_lazy("usually takes"))
-    def takes(self, workflow: Workflow) -> SafeString:
-        found = reliability.of_runs(workflow.last_runs[::-1])  # type: ignore[attr-defined]
-        return formatting.unbroken(formatting.seconds(found.usual_seconds))
+    def takes(self, workflow: Workflow) -> SafeString | str:
+        return workflow_columns.takes(workflow)
 
-    @admin.display(description=gettext_lazy("version"))
-    def version(self, workflow: Workflow) -> str:
-        return str(workflow.current_version.number) if workflow.current_version else formatting.NOTHING
+    @admin.display(description=gettext_lazy("schedules"))
+    def planned(self, workflow: Workflow) -> SafeString | str:
+        return workflow_columns.planned(workflow, self.admin_site.name)
 
     @admin.display(description="")
     def run_button(self, workflow: Workflow) -> SafeString | str:
@@ -140,6 +126,8 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         sees_runs = self.allows(request, "view_run", obj)
         context = workflow_page.context(request, obj, version, self.admin_site.name, sees_runs=sees_runs)
         context["run_address"] = self._run_address(obj) if may_run else None
+        if self.schedules.may(request, obj):
+            context["schedule_add"] = self._address("schedule_add", obj)
         return self.render(request, "workflow.html", context)
 
     def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
@@ -157,4 +145,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         return self.render(request, "start.html", {"title": title, **page.context()}, status=status)
 
     def _run_address(self, workflow: Workflow) -> str:
-        return formatting.address("workflow_run", workflow.pk, site=self.admin_site.name)
+        return self._address("run", workflow)
+
+    def _address(self, page: str, workflow: Workflow) -> str:
+        return formatting.address(f"workflow_{page}", workflow.pk, site=self.admin_site.name)

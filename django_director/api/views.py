@@ -21,7 +21,6 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle, ScopedRateThrottle
 from rest_framework.views import APIView
 
-from django_director import __version__
 from django_director.access.authorization import is_allowed, require
 from django_director.common.suggestions import question
 from django_director.conf import KIB, director
@@ -29,11 +28,10 @@ from django_director.engine.arguments import KEY_RULE, is_key
 from django_director.exceptions import UnknownRun
 from django_director.models import Workflow
 from django_director.models.users import User
-from django_director.presentation import health
 
 from .errors import Refused, invalid, translate
 from .parsers import StrictJSONParser
-from .serializers import NoOptions, StatusesField
+from .serializers import StatusesField
 from .throttling import DirectorThrottle
 
 _S = TypeVar("_S", bound="Serializer[Any]")
@@ -72,24 +70,6 @@ class DirectorView(APIView):
     def get_throttles(self) -> list[BaseThrottle]:
         others = [kind() for kind in self.throttle_classes if not issubclass(kind, ScopedRateThrottle)]
         return [*others, DirectorThrottle()]
-
-
-class Ping(DirectorView):
-    """``GET ping/``: tells that the web server answers."""
-
-    def get(self, request: Request) -> Response:
-        return Response({"message": "pong", "version": __version__})
-
-
-class Health(DirectorView):
-    """``GET health/``: tells whether database, broker and supervisor work, with status 503 if one does not."""
-
-    def get(self, request: Request) -> Response:
-        require(request.user, "view_run")
-        query(request, NoOptions)
-        # A project with rules of its own may hide workflows, and so their names.
-        found = health.read_health(with_names=not director.AUTHORIZE)
-        return Response(found, status.HTTP_200_OK if found["healthy"] else status.HTTP_503_SERVICE_UNAVAILABLE)
 
 
 class NoRoute(DirectorView):

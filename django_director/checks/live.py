@@ -28,7 +28,7 @@ def check_beat(databases: Sequence[str] | None = None, **kwargs: object) -> list
     # The `migrate` that creates these tables runs this check too.
     if any(alias not in (databases or ()) or table not in _tables(alias) for alias, table in tables.items()):
         return []
-    problem = overdue.describe(overdue.find_late())
+    problem = overdue.describe(overdue.find_late(beat_rows.enabled_rows()))
     hint = "`manage.py directorstatus` says so too. A schedule that shall not run is switched off in the admin."
     return [Warning(f"{problem[:1].upper()}{problem[1:]}.", hint=hint, id="director.W008")] if problem else []
 

@@ -24,7 +24,7 @@ from django_director.conf import director
 from django_director.db.errors import is_locked
 from django_director.db.lock_limits import LEAST_SECONDS, hold_keys, limited_transaction
 from django_director.db.transactions import after_commit
-from django_director.models import Run, Task
+from django_director.models import Run, Task, Workflow
 from django_director.models.users import User
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ def line(verb: str, via: str = "", of: Model | None = None) -> str:
     return PAST[verb] + (f" from {of.pk}" if of is not None else "") + (f" ({via})" if via else "")
 
 
-def record(user: User, run: Run, message: str) -> None:
-    """Write into the history of a run that ``user`` did what ``message`` says: "Canceled (API)".
+def record(user: User, row: Run | Workflow, message: str) -> None:
+    """Write into the history of a run or a workflow that ``user`` did what ``message`` says: "Canceled (API)".
 
     Nothing is written for a user without a row, nor where ``django.contrib.admin`` is not installed. An operation
     calls this last: when its own transaction has ended and its messages are sent.
     """
-    _record(user, [(run, message)])
+    _record(user, [(row, message)])
 
 
 def record_on_task(user: User, task: Task, message: str) -> None:

@@ -62,6 +62,7 @@ class Migration(migrations.Migration):
                 ('seen_at', models.DateTimeField(help_text='When it gave its last sign of life.')),
                 ('is_watched', models.BooleanField(default=True, help_text='Whether its silence means that it is lost; else the leases of its tasks tell.')),
                 ('queues', models.JSONField(help_text='Names of the queues that it takes from; empty: not known.', null=True)),
+                ('versions', models.JSONField(help_text='The versions of its programs, by their names.', null=True)),
             ],
             options={
                 'default_permissions': (),

@@ -38,6 +38,7 @@ class Worker(models.Model):
         default=True, help_text="Whether its silence means that it is lost; else the leases of its tasks tell."
     )
     queues = models.JSONField(null=True, help_text="Names of the queues that it takes from; empty: not known.")
+    versions = models.JSONField(null=True, help_text="The versions of its programs, by their names.")
 
     objects = DirectorManager()
 

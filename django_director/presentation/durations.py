@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median
+from statistics import median, quantiles
 from typing import Final
 
 from django.db.models import OuterRef, Q, Subquery
@@ -28,6 +28,8 @@ class Usual:
     """The median of their durations."""
     last_success: datetime
     """When the last of them ended."""
+    slow: float | None = None
+    """The duration that 95 % of them did not exceed; ``None`` if there is only one."""
 
     def is_late(self, seconds: float) -> bool:
         """Whether a run that has taken so many seconds takes clearly longer than usual."""
@@ -66,7 +68,14 @@ def _newest(workflows: Collection[int]) -> Q | None:
 
 
 def _usual(times: list[tuple[datetime, datetime]]) -> Usual:
+    seconds = [(finished - started).total_seconds() for started, finished in times]
     return Usual(
-        seconds=median((finished - started).total_seconds() for started, finished in times),
+        seconds=median(seconds),
         last_success=max(finished for _, finished in times),
+        slow=slowest_usual(seconds),
     )
+
+
+def slowest_usual(seconds: Sequence[float]) -> float | None:
+    """Return the duration that 95 % of these do not exceed; ``None`` for less than two."""
+    return quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else None

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import time
+import contextlib
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
+from django.db.models import Count
 
+from django_director.common.kept import Kept
 from django_director.conf import director
 from django_director.db.errors import is_unmigrated
 from django_director.db.functions import Now, iso
+from django_director.db.lock_limits import limited_transaction
+from django_director.db.transactions import connection
 from django_director.dispatch import remote_control
 from django_director.engine.supervisor.leadership import LEASE_NAME
-from django_director.models import Lease, UnwrittenOutcome, Worker
-from django_director.schedules import overdue
+from django_director.models import Lease, Task, UnwrittenOutcome, Worker
+from django_director.schedules import beat_rows, beat_signs, overdue
 
-from . import served_queues
+from . import served_queues, system_details
 from .served_queues import Backlog, Workers
 
 Json = dict[str, Any]
@@ -26,66 +30,89 @@ OLD_TICK: Final = 30.0
 """After so many seconds without work of a supervisor something is wrong."""
 
 
-def read_health(*, with_names: bool = True, broker_seconds: float = 0.0) -> Json:
-    """Return the state of database, broker, supervisor, workers, queues and beat.
+BEAT_SILENCE: Final = beat_signs.SILENCE
+LOCK_SECONDS: Final = 2.0
+"""How many seconds each of its questions to the database waits for a table that another session has locked."""
 
-    ``problems`` is empty if all is well. If the broker does not answer, this takes a few seconds, unless this
-    process has asked it within the last ``broker_seconds``. The names of schedules contain those of workflows, and
-    those of queues may: without ``with_names`` they are left out.
+
+_UNKNOWN: Final[Json] = {
+    "database": False,
+    **dict.fromkeys(("supervisor", "beat", "oldest_queued", "files", "retention")),
+    "workers": [],
+    "queues": [],
+    "late_schedules": [],
+    "unwritten": 0,
+}
+"""What is found while the database does not answer."""
+
+
+def read_health(
+    *,
+    with_names: bool = True,
+    with_details: bool = True,
+    with_files: bool = True,
+    broker_seconds: float = 0.0,
+    is_limited: bool = True,
+) -> Json:
+    """Return the state of database, broker, supervisor, workers, queues, beat, workflow files and retention.
+
+    ``problems`` is empty if all is well; what stands in ``warnings`` harms no run. If the broker does not answer,
+    this takes a few seconds, unless this process has asked it within the last ``broker_seconds``. The names of
+    schedules, and the problems of files, contain those of workflows, and those of queues may: without
+    ``with_names`` they are left out. ``with_details`` adds versions, addresses and settings; ``with_files`` may
+    read the workflow files. The limit for locks takes statements of its own: a page that reads the same tables
+    without one needs none here (``is_limited``).
     """
-    found: Json = {
-        "healthy": False,
-        "problems": [],
-        "database": True,
-        "broker": _broker.answers(broker_seconds),
-    }
+    found: Json = {"healthy": False, "problems": [], "warnings": [], "database": True}
+    found["broker"] = _broker.answer(broker_seconds)
     try:
-        found |= _rows(with_names=with_names)
+        with limited_transaction(connection(), LOCK_SECONDS) if is_limited else contextlib.nullcontext():
+            found |= _rows(with_names=with_names)
+            found["files"] = system_details.files_state(with_names=with_names) if with_files else None
+            found |= system_details.read() if with_details else {}
     except (DatabaseError, InterfaceError) as error:
-        found |= {"database": False, "supervisor": None, "workers": [], "queues": []}
-        found |= {"oldest_queued": None, "late_schedules": [], "unwritten": 0}
-        found["problems"].append(_database_problem(error))
+        found |= {**_UNKNOWN, "problems": [_database_problem(error)]}
     else:
         found["problems"] += _supervisor_problems(found["supervisor"])
         if not with_names:
             _hide_queues(found)
         found["problems"] += map(_queue_problem, filter(is_unserved, found["queues"]))
+        found["warnings"] += system_details.warnings(found["files"])
     if not found["broker"]:
         found["problems"].append("the broker does not answer: queued tasks wait until it does")
     found["healthy"] = not found["problems"]
     return found
 
 
-class _Broker:
-    """Whether the broker answered when this process asked it last."""
-
-    def __init__(self) -> None:
-        self._asked_at = -math.inf
-        self._answer = False
-
-    def answers(self, seconds: float) -> bool:
-        """Whether the broker answers; an answer from within the last ``seconds`` is used again."""
-        if time.monotonic() - self._asked_at >= seconds:
-            self._answer = remote_control.is_broker_reachable()
-            self._asked_at = time.monotonic()
-        return self._answer
+def is_healthy(seconds: float) -> bool:
+    """Whether nothing is wrong; what this process has found out within the last ``seconds`` is used again."""
+    return _status.answer(seconds)
 
 
-_broker: Final = _Broker()
+def _find_out() -> bool:
+    return bool(read_health(with_details=False, with_files=False)["healthy"])
+
+
+_broker: Final = Kept(lambda: remote_control.is_broker_reachable())
+_status: Final = Kept(_find_out)
 
 
 def _rows(*, with_names: bool = True) -> Json:
-    supervisor = Lease.objects.filter(name=LEASE_NAME).exclude(holder="").annotate(now=Now()).first()
+    signs = {lease.name: lease for lease in Lease.objects.exclude(holder="").annotate(now=Now())}
     workers = list(Worker.objects.annotate(now=Now()).order_by("name", "key"))
-    living, backlogs, late = Workers(workers), served_queues.backlogs(), overdue.find_late()
+    running = _running()
+    living, backlogs = Workers(workers), served_queues.backlogs()
+    schedules = list(beat_rows.enabled_rows())
+    late, beat = overdue.find_late(schedules), _sign_of(signs.get(beat_signs.NAME))
     return {
-        "problems": [problem] if (problem := overdue.describe(late, with_names=with_names)) else [],
-        "supervisor": None
-        if supervisor is None
-        else _sign_of_life(supervisor.holder, supervisor.beat_at, supervisor.now),
+        "problems": list(_beat_problems(beat, late, len(schedules), with_names=with_names)),
+        "supervisor": _sign_of(signs.get(LEASE_NAME)),
+        "beat": beat,
+        "retention": system_details.retention(signs.get(system_details.CLEANING)),
         "workers": [
             _sign_of_life(worker.name, worker.seen_at, worker.now)
-            | {"started_at": iso(worker.started_at), "queues": worker.queues}
+            | {"started_at": iso(worker.started_at), "queues": worker.queues, "versions": worker.versions}
+            | {"running": running.get(worker.key, 0), "is_lost": not served_queues.is_living(worker)}
             for worker in workers
         ],
         "queues": [_queue(backlog, living) for backlog in backlogs],
@@ -100,6 +127,12 @@ def _rows(*, with_names: bool = True) -> Json:
         ],
         "unwritten": UnwrittenOutcome.objects.count(),
     }
+
+
+def _running() -> dict[int | None, int]:
+    """Return how many tasks each worker runs, by the worker's key."""
+    tasks = Task.objects.all_running().order_by().values_list("worker_key").annotate(Count("pk"))
+    return dict(tasks)
 
 
 def _oldest(backlogs: list[Backlog]) -> Json | None:
@@ -173,9 +206,19 @@ def _supervisor_problems(supervisor: Json | None) -> list[str]:
     return []
 
 
-def is_silent(worker: Json) -> bool:
-    """Whether a worker of ``read_health`` has given no sign of life for so long that it counts as lost."""
-    return served_queues.is_silent(worker["seconds"])
+def _beat_problems(
+    beat: Json | None, late: list[overdue.Late], enabled: int, *, with_names: bool
+) -> Iterator[str]:
+    """Yield that schedules are late or, before any is, that beat gives no sign while schedules are switched on."""
+    if late:
+        yield overdue.describe(late, with_names=with_names)
+    elif enabled and beat is not None and beat["seconds"] > beat_signs.SILENCE:
+        seconds = f"{beat['seconds']:,.0f}"
+        yield f"beat has given no sign for {seconds} s, so no schedule starts a run: start one: celery -A … beat"
+
+
+def _sign_of(lease: Any) -> Json | None:
+    return None if lease is None else _sign_of_life(lease.holder, lease.beat_at, lease.now)
 
 
 def _sign_of_life(name: str, at: datetime, now: datetime) -> Json:

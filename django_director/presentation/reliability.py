@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median, quantiles
+from statistics import median
 
 from django_director.models import Run
 from django_director.status import RUN_FINISHED, RunStatus
+
+from .durations import slowest_usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,5 +53,5 @@ def of_runs(runs: Sequence[Run]) -> Reliability:
         failing_since=failing[-1].finished_at if failing else None,
         last_success=good[0].finished_at if good else None,
         usual_seconds=median(seconds) if seconds else None,
-        slow_seconds=quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else None,
+        slow_seconds=slowest_usual(seconds),
     )

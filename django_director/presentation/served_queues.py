@@ -58,7 +58,7 @@ class Workers:
     """The living workers, and the queues from which each takes tasks."""
 
     def __init__(self, rows: Iterable[WorkerRow]) -> None:
-        self._queues = {worker.name: worker.queues for worker in rows if _is_living(worker)}
+        self._queues = {worker.name: worker.queues for worker in rows if is_living(worker)}
 
     @classmethod
     def load(cls) -> Workers:
@@ -77,9 +77,11 @@ class Workers:
         return bool(queue) and not self.of(queue)
 
 
-def is_silent(seconds: float) -> bool:
-    """Whether a worker has given no sign of life for so long that it counts as lost."""
-    return seconds > silence_limit()
+def is_living(worker: WorkerRow) -> bool:
+    """Whether a worker has given a sign of life lately; else it counts as lost."""
+    seconds = (worker.now - worker.seen_at).total_seconds()
+    # A task can hold up the signs of life of a worker whose processes are not watched.
+    return seconds <= silence_limit() or (not worker.is_watched and seconds <= director.LEASE)
 
 
 def backlogs() -> list[Backlog]:
@@ -145,9 +147,3 @@ class Names:
 def way_out(queue: str) -> str:
     """Return what a person can do so that a worker takes tasks from a queue."""
     return f"start one: celery -A … worker -Q {queue}"
-
-
-def _is_living(worker: WorkerRow) -> bool:
-    seconds = (worker.now - worker.seen_at).total_seconds()
-    # A task can hold up the signs of life of a worker whose processes are not watched.
-    return not is_silent(seconds) or (not worker.is_watched and seconds <= director.LEASE)

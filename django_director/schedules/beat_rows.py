@@ -128,13 +128,11 @@ def find_periodic(name: str) -> Periodic | None:
     # is sent once has no slot after that.
     changed = None if row.enabled and not row.one_off else row.date_changed
     ends = [aware(moment) for moment in (row.present, row.expires, changed)]
-    given = _loaded(row.kwargs, dict)
-    second = next(iter(_loaded(row.args, list)[1:]), None)
     return Periodic(
         timing=Timing.of(row),
         until=min(moment for moment in ends if moment is not None),
         workflow=workflow_of(row),
-        payload=given.get("payload", second),
+        payload=payload_of(row),
     )
 
 
@@ -266,6 +264,22 @@ def workflow_of(row: PeriodicRow) -> str | None:
     """Return the name of the workflow that a periodic task runs, by its keyword or positional arguments."""
     name = _loaded(row.kwargs, dict).get("name") or next(iter(_loaded(row.args, list)), None)
     return name if isinstance(name, str) else None
+
+
+def payload_of(row: PeriodicRow) -> Any:
+    """Return the payload that a periodic task gives to its runs, by its keyword or positional arguments."""
+    second = next(iter(_loaded(row.args, list)[1:]), None)
+    return _loaded(row.kwargs, dict).get("payload", second)
+
+
+def value_of(row: PeriodicRow) -> str:
+    """Return when a periodic task is due: the fields of a crontab, the seconds of an interval, or else a text."""
+    if row.crontab is not None:
+        return " ".join(str(getattr(row.crontab, field)) for field in CRON_FIELDS)
+    if row.interval is not None:
+        seconds: float = row.interval.schedule.run_every.total_seconds()
+        return str(int(seconds)) if seconds.is_integer() else repr(seconds)
+    return str(row.solar or row.clocked or "")
 
 
 def _loaded(text: str | None, kind: type[T]) -> T:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django_director.models import Workflow
 
-from .beat_rows import CRON_FIELDS, KINDS, TASK, is_installed, periodic_tasks, workflow_of
+from .beat_rows import KINDS, TASK, is_installed, periodic_tasks, value_of, workflow_of
 from .timings import PeriodicRow, next_run_at
 
 Json = dict[str, Any]
@@ -19,12 +19,15 @@ def describe(workflow: Workflow) -> list[Json]:
     return describe_many([workflow])[workflow.pk]
 
 
-def describe_many(workflows: Iterable[Workflow], times: int = 0) -> dict[Any, list[Json]]:
+def describe_many(
+    workflows: Iterable[Workflow], times: int = 0, more: Callable[[PeriodicRow], Json] = lambda _: {}
+) -> dict[Any, list[Json]]:
     """Return the schedules of workflows, by the workflow's id. It takes one query.
 
     Each schedule is ``{name, kind, value, timezone, enabled, next_run_at}``. Schedules that were made by hand are
     included. ``value`` is text: the seconds of an interval, or the five fields of a crontab. ``next_run_at`` is an
-    aware time or ``None``. With ``times`` there is also ``next_times``, so many times at which it is due next.
+    aware time or ``None``. With ``times`` there is also ``next_times``, so many times at which it is due next,
+    and what ``more`` returns for its row.
     """
     listed = list(workflows)
     by_name = {workflow.name: workflow.pk for workflow in listed}
@@ -32,8 +35,12 @@ def describe_many(workflows: Iterable[Workflow], times: int = 0) -> dict[Any, li
     for row in periodic_tasks().filter(task=TASK).order_by("name") if listed and is_installed() else ():
         pk = by_name.get(workflow_of(row) or "")
         if pk is not None:
-            found[pk].append(_as_json(row) | ({"next_times": _next_times(row, times)} if times else {}))
+            found[pk].append(_as_json(row) | _more(row, times) | more(row))
     return found
+
+
+def _more(row: PeriodicRow, times: int) -> Json:
+    return {"next_times": _next_times(row, times)} if times else {}
 
 
 def _next_times(row: PeriodicRow, number: int) -> list[datetime]:
@@ -54,17 +61,8 @@ def _as_json(row: PeriodicRow) -> Json:
     return {
         "name": row.name,
         "kind": kind,
-        "value": _value(row, kind),
+        "value": value_of(row),
         "timezone": zone,
         "enabled": row.enabled,
         "next_run_at": next_run_at(row, datetime.now(UTC)) if kind and row.enabled else None,
     }
-
-
-def _value(row: PeriodicRow, kind: str | None) -> str:
-    if kind == "crontab":
-        return " ".join(str(getattr(row.crontab, field)) for field in CRON_FIELDS)
-    if kind == "interval":
-        seconds = row.interval.schedule.run_every.total_seconds()
-        return str(int(seconds)) if seconds.is_integer() else repr(seconds)
-    return str(getattr(row, kind)) if kind else ""

@@ -7,7 +7,7 @@ the schedule has started shows that it was sent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,7 +18,6 @@ from django.db.models import Max
 from django_director.db.functions import iso
 from django_director.models import Run
 
-from . import beat_rows
 from .timings import PeriodicRow, Timing, aware
 
 LATE: Final = timedelta(minutes=5)
@@ -42,13 +41,12 @@ class Late:
         return (self.now - self.due).total_seconds()
 
 
-def find_late() -> list[Late]:
-    """Return the enabled schedules that beat should have sent and has not, those that were due first at the top.
+def find_late(rows: Iterable[PeriodicRow]) -> list[Late]:
+    """Return those of ``beat_rows.enabled_rows()`` that beat should have sent and has not, the earliest first.
 
-    It takes one query to beat's database, and another to django-director's if a schedule seems late. Without
-    django-celery-beat it takes none.
+    It takes a query if a schedule seems late.
     """
-    found = {row.name: late for row in beat_rows.enabled_rows() if (late := _late(row)) is not None}
+    found = {row.name: late for row in rows if (late := _late(row)) is not None}
     if found:
         sent = _sent(found)
         found = {name: late for name, late in found.items() if name not in sent or sent[name] < late.due}

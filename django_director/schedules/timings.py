@@ -24,6 +24,7 @@ _INSTANT: Final = timedelta(microseconds=1)
 class PeriodicRow(Protocol):
     """A row of django-celery-beat's ``PeriodicTask``; exactly one of its four schedules is set."""
 
+    pk: Any
     name: str
     task: str
     args: str
@@ -77,7 +78,7 @@ class Timing:
         """
         if row.crontab is not None:
             schedule = row.crontab.schedule
-            return cls(cron=_cron(schedule), zone=schedule.tz)
+            return cls(cron=cron_of(schedule), zone=schedule.tz)
         if row.interval is not None:
             return cls(interval=row.interval.schedule.run_every)
         if row.clocked is not None:
@@ -150,7 +151,8 @@ def next_run_at(row: PeriodicRow, now: datetime) -> datetime | None:
     return slots.next_of_interval(earliest, timing.interval or _SUN, last or now)
 
 
-def _cron(schedule: CronSchedule) -> slots.Cron:
+def cron_of(schedule: CronSchedule) -> slots.Cron:
+    """Return the values of each field of Celery's ``crontab``."""
     return slots.Cron(
         minutes=frozenset(schedule.minute),
         hours=frozenset(schedule.hour),

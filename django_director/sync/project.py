@@ -59,9 +59,17 @@ def _read_files() -> Reading:
     configured = director.WORKFLOWS
     if not _is_usable(configured):
         return Reading(problems=(_unusable_setting(configured),))
+    return read_files(paths())
+
+
+def paths() -> list[Path]:
+    """Return the workflow files of the project; none if the setting that names them can't be used."""
+    configured = director.WORKFLOWS
+    if not _is_usable(configured):
+        return []
     base = getattr(settings, "BASE_DIR", None)
-    paths = [Path(config.path) for config in apps.get_app_configs()]
-    return read_files(workflow_files(configured, Path(base) if base else None, paths))
+    folders = [Path(config.path) for config in apps.get_app_configs()]
+    return list(workflow_files(configured, Path(base) if base else None, folders))
 
 
 def place_in_files(name: str) -> Place | None:

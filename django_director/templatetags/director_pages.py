@@ -10,9 +10,10 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_director.admin import formatting, overview
+from django_director.admin import formatting, overview, system_page
 from django_director.admin.filters import TypedFilter
 from django_director.common import texts
+from django_director.exceptions import DirectorError
 
 CHOICE_SHOWN: Final = 60
 
@@ -25,6 +26,17 @@ def director_overview(context: template.Context) -> SafeString:
     request: Any = context.get("request")
     shown = None if request is None else overview.for_request(request, request.current_app)
     return render_to_string("admin/django_director/_overview.html", shown, request) if shown else SafeString("")
+
+
+@register.inclusion_tag("admin/django_director/_banner.html", takes_context=True)
+def director_banner(context: template.Context) -> dict[str, Any]:
+    """Return what is wrong with the workflow files, for a user who may see them."""
+    request: Any = context.get("request")
+    try:
+        return {"texts": system_page.banner(request.user) if request is not None else ()}
+    except DirectorError:
+        # The page itself explains settings that can't be used.
+        return {"texts": ()}
 
 
 @register.simple_tag

@@ -11,9 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
-from django_director.definitions import Concurrency
+from django_director.common.versions import of_process
+from django_director.definitions import Concurrency, Schedule
 from django_director.models import Lease, Run, Task, TaskLog, Worker, Workflow
+from django_director.schedules import beat_rows
+from django_director.schedules.beat_rows import Change
 from django_director.status import RunStatus, TaskStatus
 from tests import factories
 
@@ -94,7 +98,8 @@ def make() -> dict[str, Any]:
     running, asked = _running(imports, reports, now)
     _signs(now)
     made = {"failed": failed[-1], "running": running, "asked": asked, "imports": imports}
-    return {**made, "orders": asked.run.workflow, "mapped": _mapped()}
+    row = _schedules(imports, reports)
+    return {**made, "orders": asked.run.workflow, "mapped": _mapped(), "schedule": row}
 
 
 def _mapped() -> Run:
@@ -170,9 +175,24 @@ def _running(imports: Workflow, reports: Workflow, now: datetime) -> tuple[Run, 
     return running, chosen.get()
 
 
+def _schedules(imports: Workflow, reports: Workflow) -> PeriodicTask:
+    nightly = Schedule(kind="crontab", value="10 * * * *", timezone="Europe/Paris")
+    plan = [(beat_rows.row_name(imports.name, 1), imports, nightly)]
+    plan.append(("stock-taking", imports, Schedule(kind="crontab", value="0 7 1 * *", timezone="Europe/Paris")))
+    plan.append(("every two hours", reports, Schedule(kind="interval", value="7200")))
+    beat_rows.apply_changes(
+        Change(name=name, action="added", workflow=workflow.name, schedule=schedule)
+        for name, workflow, schedule in plan
+    )
+    PeriodicTask.objects.filter(name="stock-taking").update(enabled=False)
+    return PeriodicTask.objects.get(name="stock-taking")
+
+
 def _signs(now: datetime) -> None:
     for number in (1, 2):
         name = f"celery@shop-{number}"
-        Worker.objects.create(key=number, name=name, started_at=now, seen_at=now, queues=["celery"])
+        known = {"queues": ["celery"], "versions": of_process(), "started_at": now - timedelta(days=3)}
+        Worker.objects.create(key=number, name=name, seen_at=now, **known)
     until = now + timedelta(minutes=5)
-    Lease.objects.create(name="supervisor", holder="celery@shop-1", until=until, beat_at=now)
+    for name in ("supervisor", "beat", "retention"):
+        Lease.objects.create(name=name, holder="shop-1:4711", until=until, beat_at=now)

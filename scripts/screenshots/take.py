@@ -1,6 +1,6 @@
 """Takes the pictures: light and dark, wide and narrow, of each page, into a folder.
 
-python -m scripts.screenshots.take [FOLDER]
+python -m scripts.screenshots.take [FOLDER [PAGE...]]
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
 
 
-def main(folder: Path) -> None:
-    """Make the situation in a database of its own, serve it, and take a picture of each page."""
+def main(folder: Path, wanted: Container[str] = ()) -> None:
+    """Make the situation in a database of its own, serve it, and take a picture of each page that is wanted."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as var:
         os.environ |= {"EXAMPLE_VAR": var, "DJANGO_ALLOW_ASYNC_UNSAFE": "1", "DATABASE_URL": ""}
@@ -29,18 +29,22 @@ def main(folder: Path) -> None:
         import django
 
         django.setup()
-        _take(folder)
+        _take(folder, wanted)
 
 
-def _take(folder: Path) -> None:
+def _take(folder: Path, wanted: Container[str]) -> None:
     from django.contrib.staticfiles.handlers import StaticFilesHandler
     from django.core.management import call_command
     from django.test.testcases import LiveServerThread
 
+    from django_director.sync import condition
+
     from . import situation, tasks
 
+    # The rows are made up. That they differ from the files of the project is no part of the situation.
+    condition._watch.look = lambda seconds: condition.Condition(files=("shop/workflows.yml",))  # type: ignore[method-assign]
     call_command("migrate", verbosity=0)
-    shown = list(pages(situation.make()))
+    shown = [(name, path) for name, path in pages(situation.make()) if not wanted or name in wanted]
     server = LiveServerThread("localhost", StaticFilesHandler)
     server.daemon = True
     server.start()
@@ -62,8 +66,10 @@ def pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
     load = made["failed"].tasks.get(step="LOAD")
     yield "overview", reverse("admin:app_list", args=["django_director"])
+    yield "system", address("system")
     yield "workflows", address("workflow_changelist")
     yield "workflow", address("workflow_change", made["imports"].pk)
+    yield "schedule", address("workflow_schedule_change", made["imports"].pk, made["schedule"].pk)
     yield "runs", address("run_changelist")
     yield "run-failed", address("run_change", made["failed"].pk)
     for tab in ("timeline", "log", "events"):
@@ -113,4 +119,6 @@ def _photograph(site: str, pages: list[tuple[str, str]], folder: Path, user: str
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Take pictures of the admin's pages.")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("var/screenshots"))
-    main(parser.parse_args().folder)
+    parser.add_argument("pages", nargs="*", help="the names of the pages; all without any")
+    given = parser.parse_args()
+    main(given.folder, given.pages)

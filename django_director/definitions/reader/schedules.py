@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -26,7 +25,7 @@ from django_director.definitions.source.nodes import (
 )
 from django_director.definitions.source.report import Report
 
-from . import cron
+from . import cron, intervals
 
 TIMINGS: Final = ("interval", "crontab", "schedule")
 KEYS: Final = (*TIMINGS, "payload", "timezone", "enabled")
@@ -106,16 +105,11 @@ def _read_interval(key: str, node: Node, report: Report) -> Timing | None:
     seconds = _seconds(node)
     if seconds is None:
         seconds = parse_duration(text_of(node) or "")
-    if seconds is None or not math.isfinite(seconds) or not 0 < seconds <= MAX_INT:
-        message = f"`{key}` must be a duration above 0 and up to {MAX_INT:,} seconds"
-        report.error(codes.INTERVAL, node, message, "write `interval: 60`, or 90s, 10m, 1h30m, 2d")
+    try:
+        return "interval", intervals.normalise(seconds)
+    except intervals.IntervalError as error:
+        report.error(codes.INTERVAL, node, f"`{key}` {error}", error.hint)
         return None
-    # Fractions are kept as microseconds, in a column of 32 bits.
-    if seconds != int(seconds) and not 1 <= seconds * 1_000_000 <= MAX_INT:
-        message = "a fraction of a second is possible from 0.000001 up to 2,147 seconds"
-        report.error(codes.INTERVAL, node, message, f"write `{key}: {max(1, round(seconds))}`")
-        return None
-    return "interval", str(int(seconds)) if seconds == int(seconds) else repr(seconds)
 
 
 def _read_crontab(key: str, node: Node, report: Report) -> Timing | None:

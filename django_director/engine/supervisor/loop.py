@@ -226,9 +226,14 @@ class Supervisor:
 
     def _clean(self, report: Report, now: float) -> None:
         self._clock.retention = now
-        report.cleaned = self._do("clean", lambda: sum(retention.clean(seconds=RETENTION_SECONDS).values()))
+        report.cleaned = self._do("clean", self._delete_due)
         if time.monotonic() - now >= RETENTION_SECONDS:
             self._clock.retention -= RETENTION_PERIOD - RETENTION_PAUSE
+
+    def _delete_due(self) -> int:
+        number = sum(retention.clean(seconds=RETENTION_SECONDS).values())
+        retention.note_cleaning(self.name)
+        return number
 
     def _do(self, what: str, part: Callable[[], int]) -> int:
         """Do a part of a tick. Its errors are logged, except the loss of the connection, which is raised."""

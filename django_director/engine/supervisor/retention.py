@@ -19,12 +19,12 @@ from uuid import UUID
 from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 
 from django_director.conf import director
-from django_director.db.functions import later
+from django_director.db.functions import Now, later
 from django_director.db.lock_limits import bounded
-from django_director.db.transactions import in_transaction, transact
+from django_director.db.transactions import in_transaction, statement, transact
 from django_director.engine import lineage
 from django_director.engine.avoided_runs import work_on_each
-from django_director.models import Gate, Run, Task, Workflow
+from django_director.models import Gate, Lease, Run, Task, Workflow
 from django_director.status import Stop
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ PAGE: Final = 100
 """Runs looked up at a time."""
 DAY: Final = 86_400.0
 ALL: Final = -1
+CLEANING: Final = "retention"
+"""The name of the row of ``Lease`` that says when a supervisor has cleaned last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,14 @@ def clean(*, dry_run: bool = False, limit: int | None = None, seconds: float | N
             if is_late():
                 break
     return dict(counts)
+
+
+def note_cleaning(name: str) -> None:
+    """Write that the supervisor ``name`` has deleted what was due."""
+    mine = {"holder": name, "until": Now(), "beat_at": Now()}
+    own = Lease.objects.filter(name=CLEANING)
+    if not statement(lambda: own.update(**mine)):
+        statement(lambda: Lease.objects.bulk_create([Lease(name=CLEANING, **mine)], ignore_conflicts=True))
 
 
 def _due() -> Iterator[tuple[str, UUID]]:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from django.db.models import Exists, OuterRef
 
+from django_director.common.versions import of_process
 from django_director.conf import director
 from django_director.db.functions import Now, later
 from django_director.db.transactions import connection, in_transaction, statement, update_unlocked
@@ -46,7 +47,8 @@ def give_sign(key: int, name: str, *, is_watched: bool, queues: list[str] | None
     """Write a sign of life of the worker that has this key since its start, and the ``queues`` it takes from."""
     own, now = Worker.objects.filter(pk=key), {"seen_at": Now(), "queues": queues}
     if not statement(lambda: own.update(**now)):
-        worker = Worker(key=key, name=name, is_watched=is_watched, started_at=Now(), **now)
+        once = {"key": key, "name": name, "is_watched": is_watched, "versions": of_process()}
+        worker = Worker(**once, started_at=Now(), **now)
         statement(lambda: Worker.objects.bulk_create([worker], ignore_conflicts=True))
 
 

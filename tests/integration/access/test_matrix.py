@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import URLResolver, get_resolver, resolve
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from django_director.access.authorization import PERMISSIONS
 from django_director.models import Attempt, Run, Task
+from django_director.schedules import beat_rows
 from tests import factories
 from tests.factories import approval, definition, make_workflow
 
@@ -55,8 +57,14 @@ def _api(routes: dict[str, dict[str, frozenset[str]]]) -> dict[str, dict[str, fr
 
 
 RETRY, CANCEL, APPROVE = needs("retry_run"), needs("cancel_run"), needs("approve_task")
+SCHEDULE = needs("view_workflow", "change_workflow", "run_workflow")
 NEEDS = {
     **_admin("workflow", "view_workflow", {"<int:pk>/run": needs("run_workflow")}),
+    **{
+        f"admin/django_director/workflow/<int:pk>/schedules/{path}/": {"get": SCHEDULE, "post": SCHEDULE}
+        for path in ("add", "<int:row>", "<int:row>/delete")
+    },
+    "admin/django_director/workflow/<int:pk>/schedules/<int:row>/switch/": {"post": SCHEDULE},
     **_admin(
         "run",
         "view_run",
@@ -77,6 +85,7 @@ NEEDS = {
     "admin/django_director/run/<uuid:run_id>/log/": {"get": needs("view_run", "view_task", "view_payload")},
     "admin/django_director/run/overview/": {"get": needs("view_run")},
     "admin/django_director/task/<uuid:task_id>/download/<str:part>/": {"get": needs("view_task", "view_payload")},
+    "admin/django_director/run/system/": {"get": needs("view_run")},
     **_admin(
         "task",
         "view_task",
@@ -88,7 +97,7 @@ NEEDS = {
     **_api(
         {
             "ping": {"get": SIGNED_IN},
-            "health": {"get": needs("view_run")},
+            "health": {"get": SIGNED_IN},
             "workflows": {"get": needs("view_workflow")},
             "workflows/<str:name>": {"get": needs("view_workflow")},
             "workflows/<str:name>/runs": {"post": needs("run_workflow")},
@@ -105,6 +114,8 @@ NEEDS = {
     ),
 }
 CALLED = {route: by for route, by in NEEDS.items() if route.endswith("/")}
+#: What is open to everybody.
+PROBES = {"director/api/ping/", "director/api/health/"}
 #: What any route answers that is none: the rest below the API.
 NO_ROUTE = "director/api/"
 
@@ -135,7 +146,11 @@ def rows():
     task.logs.create(sequence=1, attempt=1, text="LOG-S3CRET\n")
     texts = {"error": "KeyError: ERROR-S3CRET", "traceback": "TRACEBACK-S3CRET"}
     Attempt.objects.create(task=task, number=1, outcome="failed", finished_at=run.created_at, **texts)
-    return {"run": run, "task": task, "workflow": workflow}
+    every = IntervalSchedule.objects.create(every=60, period="seconds")
+    named = {"name": "shop.ORDER", "payload": {"open": "PAYLOAD-S3CRET", "password": MASKED_SECRET}}
+    row = PeriodicTask(name="by hand", task=beat_rows.TASK, interval=every, kwargs=json.dumps(named))
+    row.save()
+    return {"run": run, "task": task, "workflow": workflow, "row": row}
 
 
 def address(route: str, rows: dict[str, Any]) -> str:
@@ -143,8 +158,8 @@ def address(route: str, rows: dict[str, Any]) -> str:
     values = {"<path:object_id>": str(rows[model].pk) if model else "", "<str:name>": "shop.ORDER"}
     values |= {"<uuid:run_id>": str(rows["run"].pk), "<str:run_id>": str(rows["run"].pk)}
     values |= {"<uuid:task_id>": str(rows["task"].pk), "<str:task_id>": str(rows["task"].pk)}
-    values |= {"<int:pk>": str(rows["workflow"].pk), "<uuid:pk>": str(rows[model].pk) if model else ""}
-    values["<str:part>"] = "traceback"
+    values |= {"<int:pk>": str(rows["workflow"].pk), "<int:row>": str(rows["row"].pk)}
+    values |= {"<uuid:pk>": str(rows[model].pk) if model else "", "<str:part>": "traceback"}
     for name, value in values.items():
         route = route.replace(name, value)
     assert "<" not in route, route
@@ -230,7 +245,7 @@ def test_others_come_nowhere(is_staff, rows):
     for route in CALLED:
         if route.startswith("director/") and is_staff is not None:
             continue
-        for method in METHODS:
+        for method in METHODS if route not in PROBES else ():
             response = call(client, method, address(route, rows))
             expected = (302,) if route.startswith("admin/") else (401, 403)
             assert response.status_code in expected, (method, route, response.status_code)

@@ -1,3 +1,4 @@
+import html
 import re
 from datetime import timedelta
 
@@ -8,11 +9,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
 from django_director.admin import filters, task_filters
 from django_director.admin.base import BoundedPaginator
+from django_director.definitions import Schedule
 from django_director.models import Run, Task
 from django_director.presentation import search
+from django_director.sync import versions
 from tests import factories
 from tests.integration.admin.pages import address, order, text
 
@@ -188,11 +192,50 @@ def test_the_last_runs_of_a_workflow_are_a_strip(operator):
         factories.make_run(workflow, status)
     factories.make_run(order("other.FLOW"), "running")
     page = text(operator.get(address("workflow_changelist")))
-    strips = [part.partition("</td>")[0] for part in page.split('<span class="director-strip">')[1:]]
+    strips = [part.partition("</td>")[0] for part in page.split('<span class="director-strip director-tall">')[1:]]
     assert [strip.count("<a ") for strip in strips] == [1, 20]
-    assert strips[1].count("director-success") == 19
+    assert strips[1].count('class="director-success"') == 19
     assert "director-failed" not in strips[1]
     assert strips[1].rindex("director-canceled") > strips[1].rindex("director-success")
+
+
+def test_a_workflow_in_the_list(operator):
+    workflow = factories.make_workflow(
+        factories.definition("shop.ORDER", description="Ships <b>orders</b>\nand more")
+    )
+    ago = timezone.now() - timedelta(hours=3)
+    for number, status in enumerate(("success", "success", "canceled", "failed", "failed")):
+        taken = {"started_at": ago, "finished_at": ago + timedelta(seconds=60 * (number + 1))}
+        factories.make_run(workflow, status, **taken)
+    page = text(operator.get(address("workflow_changelist")))
+    assert "Ships &lt;b&gt;orders&lt;/b&gt;" in page
+    for shown in ("50 %", "2 failures in a row", "1 min 30 s", "95 % within 1 min 57 s", "last success"):
+        assert shown in page, shown
+    heights = [
+        float(height) for height in re.findall(r'<rect x="1" y="[\d.]+" width="\d+" height="([\d.]+)"', page)
+    ]
+    assert heights == sorted(heights)
+    assert heights[0] < heights[-1]
+
+
+def test_the_list_of_workflows_takes_twelve_queries_at_most(operator, admin_client):
+    for number in range(3):
+        factories.make_run(order(f"shop.N{number}"), "success")
+    queries(admin_client, address("workflow_changelist"))
+    assert len(queries(admin_client, address("workflow_changelist"))) <= 12
+
+
+def test_a_schedule_is_switched_in_the_list_which_keeps_its_filters(client_of):
+    every = factories.definition("shop.ORDER", schedules=(Schedule(kind="interval", value="60"),))
+    versions.store([every])
+    client = client_of("view_workflow", "change_workflow", "run_workflow")
+    url = address("workflow_changelist") + "?is_active__exact=1"
+    (button,) = re.findall(r'formaction="([^"]+)" name="to" value="off"', text(client.get(url)))
+    answer = client.post(html.unescape(button), {"to": "off"})
+    assert answer.url == url
+    assert not PeriodicTask.objects.get().enabled
+    assert 'value="on"' in text(client.get(url))
+    assert "formaction" not in text(client_of("view_workflow", name="bob").get(url))
 
 
 def test_tasks_are_found_by_run_step_and_name(operator):

@@ -1,13 +1,17 @@
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_director.models import Attempt, Run
+from django_director.presentation import weak_steps
 from tests import factories
 from tests.integration.admin.pages import address, order, statuses, text
 
 pytestmark = pytest.mark.django_db
+STEPS = ("FETCH", "STOCK", "PRICE", "SHIP")
 
 
 @pytest.fixture
@@ -173,6 +177,32 @@ def test_versions_are_compared(operator):
         response = operator.get(address("workflow_change", workflow.pk), {"against": wrong})
         assert response.status_code == 200
         assert "Changes from" not in text(response)
+
+
+def test_the_page_of_a_workflow_names_its_weak_steps_and_versions(operator, django_assert_max_num_queries):
+    first, now = order(), timezone.now()
+    for number in range(4):
+        run = factories.make_run(first, "success" if number else "failed", dict.fromkeys(STEPS, "success"))
+        run.tasks.filter(step="SHIP").update(started_at=now, finished_at=now + timedelta(seconds=90 + number))
+        run.tasks.filter(step="FETCH").update(attempt=2)
+        if not number:
+            run.tasks.filter(step="STOCK").update(status="failed")
+    second = order()
+    factories.make_run(second, "success", dict.fromkeys(STEPS, "success"))
+    with django_assert_max_num_queries(12):
+        page = operator.get(address("workflow_change", second.pk))
+    slowest, flakiest = page.context["weak"]["slowest"], page.context["weak"]["flakiest"]
+    assert slowest[0] == ("SHIP", "1 min 13 s")
+    assert dict(flakiest) == {"FETCH": "succeeded after a retry in 4 runs", "STOCK": "failed in 1 run"}
+    assert [share for _, _, share in page.context["versions"]] == ["100 % of 1 run", "75 % of 4 runs"]
+
+
+def test_the_tasks_that_are_read_for_weak_steps_are_bounded(monkeypatch):
+    monkeypatch.setattr(weak_steps, "ROWS", 8)
+    runs = [factories.make_run(order(), "success", dict.fromkeys(STEPS, "success")) for _ in range(3)]
+    assert weak_steps.find(runs, 4).runs == 2
+    assert weak_steps.find(runs, 5_000).runs == 1
+    assert weak_steps.find([], 4).slowest == []
 
 
 def test_a_failed_run_leads_to_what_has_changed_since_the_last_success(operator):

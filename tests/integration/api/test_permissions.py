@@ -26,8 +26,6 @@ def run():
 def routes(run):
     task = run.tasks.first()
     return [
-        ("get", "ping/", None),
-        ("get", "health/", "view_run"),
         ("get", "workflows/", "view_workflow"),
         ("get", "workflows/shop.ORDER/", "view_workflow"),
         ("post", "workflows/shop.ORDER/runs/", "run_workflow"),
@@ -63,8 +61,7 @@ def test_each_action_needs_its_permission(run, client_of):
         assert response.status_code == 403, path
         assert permission in response.json()["detail"]
         client = client_of(permission, name=f"with-{number}")
-        expected = (200, 503) if path == "health/" else (200, 201, 409)
-        assert getattr(client, method)(f"{API}/{path}").status_code in expected, path
+        assert getattr(client, method)(f"{API}/{path}").status_code in (200, 201, 409), path
 
 
 def test_state_changes_by_post_only(run, operator):
@@ -121,7 +118,6 @@ def test_where_the_function_of_the_project_raises_nothing_may_be_done(
     authorization.raised.reset()
     assert operator.get(f"{API}/runs/").json()["results"] == []
     assert operator.get(f"{API}/workflows/").json() == []
-    assert operator.get(f"{API}/health/").status_code == 403
     assert operator.post(f"{API}/runs/{run.pk}/retry/").status_code == 404
     assert Run.objects.get().status == "failed"
     assert len([record for record in caplog.records if record.levelname == "ERROR"]) == lines
@@ -151,15 +147,15 @@ def test_the_example_of_the_docs_hides_workflows_from_who_is_not_in_the_group(ru
 
 
 def test_throttling_is_harmless_without_a_rate_and_works_with_one(operator, settings):
-    assert {operator.get(f"{API}/ping/").status_code for _ in range(5)} == {200}
+    assert {operator.get(f"{API}/runs/").status_code for _ in range(5)} == {200}
     scoped = {
         "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"],
         "DEFAULT_THROTTLE_RATES": {},
     }
     settings.REST_FRAMEWORK = scoped
-    assert operator.get(f"{API}/ping/").status_code == 200
+    assert operator.get(f"{API}/runs/").status_code == 200
     settings.REST_FRAMEWORK = scoped | {"DEFAULT_THROTTLE_RATES": {"director": "2/hour"}}
-    assert [operator.get(f"{API}/ping/").status_code for _ in range(3)] == [200, 200, 429]
+    assert [operator.get(f"{API}/runs/").status_code for _ in range(3)] == [200, 200, 429]
 
 
 def test_without_rest_framework_there_are_no_routes_and_nothing_breaks():

@@ -47,7 +47,7 @@ def each_minute() -> CrontabSchedule:
 
 
 def names() -> list[str]:
-    return [late.name for late in overdue.find_late()]
+    return [late.name for late in overdue.find_late(beat_rows.enabled_rows())]
 
 
 @pytest.mark.parametrize(
@@ -113,11 +113,11 @@ def test_a_run_since_then_says_that_it_was_sent():
 
 def test_queries(django_assert_num_queries):
     with django_assert_num_queries(1):
-        overdue.find_late()
+        overdue.find_late(beat_rows.enabled_rows())
     for number in range(3):
         schedule(10 * MINUTE, interval=every(60), name=f"director: shop.N{number}")
     with django_assert_num_queries(2):
-        assert len(overdue.find_late()) == 3
+        assert len(overdue.find_late(beat_rows.enabled_rows())) == 3
 
 
 def test_it_is_a_problem_of_health():
