@@ -28,10 +28,16 @@ ACTING = r"""() => {
 }"""
 """Finds texts with characters that change how others are shown, or with codes of terminals for colours."""
 NO_PAGES = {
-    # Data, a file, and a part of a page that is opened as a whole.
-    "run_live",
+    # Files, and a part of a page that is opened as a whole.
     "run_log",
+    "run_payload",
+    "run_result",
     "overview",
+    # Data, which open pages ask for.
+    "run_live",
+    "run_list_live",
+    "task_live",
+    "task_list_live",
     # Django has these addresses for each model; ours answer that nobody may add or delete.
     *(f"{model}_{what}" for model in ("run", "task", "workflow") for what in ("add", "delete")),
 }
