@@ -2,9 +2,9 @@
 
 DJANGO_SETTINGS_MODULE=… python -m scripts.screenshots.serve
 
-The line has ``site``, ``cookie`` (of a signed-in administrator: a name and a value) and ``pages`` (an address for
-each name). A line on its standard input plants hostile texts in all rows; an empty line is the answer. The server
-ends when its standard input does.
+The line has ``site``, ``cookie`` (of a signed-in administrator: a name and a value), ``pages`` (an address for
+each name) and ``pictured`` (the names of those that differ most). A line on its standard input plants hostile
+texts in all rows; an empty line is the answer. The server ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def _serve() -> None:
 
     call_command("migrate", verbosity=0)
     made = situation.make()
-    pages = dict([*take.pages(made), *further_pages.further_pages(made), *tasks.pages(*tasks.CHECKED)])
+    pictured = dict(take.pages(made))
+    pages = pictured | dict([*further_pages.further_pages(made), *tasks.pages(*tasks.CHECKED)])
     client = Client()
     client.force_login(factories.make_admin())
     server = LiveServerThread("localhost", StaticFilesHandler)
@@ -48,7 +49,7 @@ def _serve() -> None:
     server.is_ready.wait()
     cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value}
     site = f"http://localhost:{server.port}"
-    print(json.dumps({"site": site, "cookie": cookie, "pages": pages}), flush=True)
+    print(json.dumps({"site": site, "cookie": cookie, "pages": pages, "pictured": list(pictured)}), flush=True)
     for _ in sys.stdin:
         hostile.plant()
         print(flush=True)

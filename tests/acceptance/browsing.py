@@ -59,6 +59,8 @@ class Situation:
     site: str
     cookie: dict[str, str]
     pages: dict[str, str]
+    pictured: list[str]
+    """The pages that differ most: the others look like one of these."""
 
     def become_hostile(self) -> None:
         """Plant hostile texts in all rows."""

@@ -9,7 +9,7 @@ import pytest
 from . import axe
 from .browsing import Visitor, chromium, need, served_situation
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 THEMES = ("unfold", "jazzmin", "grappelli")
 PAGES = ("overview", "runs", "run-failed", "task-failed", "workflow", "run-form", "retry")
