@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods
 
 from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
@@ -25,7 +25,7 @@ from django_director.presentation.actions import ACTIONS
 from django_director.schedules import descriptions
 from django_director.status import Trigger
 
-from . import formatting, workflow_page
+from . import formatting, graph_files, workflow_page
 from .base import VIA, ReadOnlyAdmin, SafeList
 from .payload_form import PayloadForm
 
@@ -96,6 +96,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         start = self.guard(require_http_methods(["GET", "POST"])(self.start))
         return [
             path("<int:pk>/run/", start, name="django_director_workflow_run"),
+            *graph_files.paths("workflow", "<int:pk>", self.guard(require_GET(self.graph_file))),
             *super().get_urls(),
         ]
 
@@ -146,11 +147,24 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         context["run_address"] = self._run_address(obj) if may_run else None
         return self.render(request, "workflow.html", context)
 
-    def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Show on GET the form that starts a run, and start the run on POST."""
+    def graph_file(self, request: HttpRequest, pk: int, form: str) -> HttpResponseBase:
+        """Answer with the graph of a version of a workflow as a file."""
+        workflow = self._workflow(request, pk)
+        self.require(request, self.view_action, workflow)
+        version = workflow_page.chosen_version(request, workflow)
+        if version is None:
+            raise Http404
+        return graph_files.of_version(version, form, request.GET.get("unfold"))
+
+    def _workflow(self, request: HttpRequest, pk: int) -> Workflow:
         workflow = self.get_queryset(request).filter(pk=pk).first()
         if workflow is None:
             raise Http404
+        return workflow
+
+    def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Show on GET the form that starts a run, and start the run on POST."""
+        workflow = self._workflow(request, pk)
         self.require(request, START.asks_for(workflow), workflow)
         version = workflow.current_version
         schema = version.graph.definition.schema if version else None

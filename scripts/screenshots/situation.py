@@ -52,7 +52,8 @@ def make() -> dict[str, Any]:
     Run.objects.filter(pk=odd.pk).update(error=f"{HOSTILE[:60]}: RuntimeError: {HOSTILE}")
     running, asked = _running(imports, reports, now)
     _signs(now)
-    return {"failed": failed[-1], "running": running, "asked": asked, "imports": imports}
+    shown = {"failed": failed[-1], "running": running, "asked": asked, "imports": imports}
+    return shown | {"graph": _of_all_kinds(now), "long": _long(now)}
 
 
 def _workflows() -> tuple[Workflow, Workflow, Workflow]:
@@ -107,6 +108,34 @@ def _running(imports: Workflow, reports: Workflow, now: datetime) -> tuple[Run, 
     late_queue = {"queue": "heavy", "queued_at": now - timedelta(minutes=14), "next_dispatch_at": now}
     Task.objects.filter(run=heavy, step="COLLECT").update(**late_queue)
     return running, chosen.get()
+
+
+def _of_all_kinds(now: datetime) -> Run:
+    """Make a run whose graph has every kind of step, frames in frames, and hooks."""
+    make, step = factories, factories.step
+    checks = make.group("CHECKS", "STOCK", make.chain("FRAUD", "SCORE", "DECIDE"), when="payload.amount > 100")
+    asks = make.approval("SIGN_OFF", prompt="Ship it?", needs=("CHECKS", "PRICE"))
+    steps = ("FETCH", checks, "PRICE", make.mapped("THUMBNAILS", "RESIZE"), step("NOTIFY_SALES"), asks)
+    steps += (make.child("SHIP", "orders.IMPORT"), make.wait("COOL_DOWN", 30), step("CLEANUP"))
+    hooks = {"failure": (step("hooks.failure.PAGE"), step("hooks.failure.MAIL_KO"))}
+    hooks |= {"success": (step("hooks.success.MAIL_OK"),), "always": (step("hooks.always.METRICS"),)}
+    done = dict.fromkeys(("FETCH", "CHECKS", "STOCK", "SCORE", "DECIDE", "PRICE"), "success")
+    workflow = make.make_workflow(make.definition("shop.WHOLE", *steps, hooks=hooks))
+    run = make.make_run(workflow, tasks={**done, "STOCK": "skipped"}, started_at=now, created_at=now)
+    Task.objects.filter(run=run, step="THUMBNAILS").update(status=TaskStatus.WAITING, started_at=now, sequence=1)
+    resize = run.version.graph.bodies[0].position
+    for index in range(50):
+        status = "failed" if index in (7, 31) else "success" if index < 37 else "running"
+        make.make_task(run, resize, status, map_index=index)
+    return run
+
+
+def _long(now: datetime) -> Run:
+    """Make a failed run of 500 steps in a row."""
+    names = [f"STEP_{number}" for number in range(500)]
+    workflow = factories.make_workflow(factories.definition("batch.NIGHT", *names))
+    tasks = {name: "success" if number < 338 else "upstream_failed" for number, name in enumerate(names)}
+    return factories.make_run(workflow, "failed", tasks | {"STEP_337": "failed"}, started_at=now, created_at=now)
 
 
 def _signs(now: datetime) -> None:

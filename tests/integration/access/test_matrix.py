@@ -54,6 +54,7 @@ def _api(routes: dict[str, dict[str, frozenset[str]]]) -> dict[str, dict[str, fr
     return {f"director/api/{path}{slash}": by for path, by in routes.items() for slash in ("/", "")}
 
 
+SEES_TASKS = needs("view_run", "view_task")
 RETRY, CANCEL, APPROVE = needs("retry_run"), needs("cancel_run"), needs("approve_task")
 NEEDS = {
     **_admin("workflow", "view_workflow", {"<int:pk>/run": needs("run_workflow")}),
@@ -76,6 +77,11 @@ NEEDS = {
     "admin/django_director/run/<uuid:run_id>/result/": {"get": needs("view_run", "view_payload")},
     "admin/django_director/run/<uuid:run_id>/log/": {"get": needs("view_run", "view_task", "view_payload")},
     "admin/django_director/run/overview/": {"get": needs("view_run")},
+    **{
+        f"admin/django_director/{page}/graph/{form}/": {"get": permissions}
+        for page, permissions in (("run/<uuid:run_id>", SEES_TASKS), ("workflow/<int:pk>", needs("view_workflow")))
+        for form in ("svg", "dot", "mermaid")
+    },
     **_admin(
         "task",
         "view_task",
