@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django_director.common import ids
 from django_director.definitions import WorkflowStep
-from django_director.drawing.picture import Box
+from django_director.drawing.parts import Part
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Run
 
@@ -17,29 +17,25 @@ from . import formatting
 class Links:
     """The addresses on the page of one run; they take a query if some steps are workflows."""
 
-    def __init__(self, run: Run, site: str, tasks_per_page: int) -> None:
+    def __init__(self, run: Run, site: str) -> None:
         self.run = run
         self.site = site
-        self.tasks_per_page = tasks_per_page
 
-    def of_box(self, box: Box) -> str:
-        """Return the address of a box's child run, or else of its task.
+    def of_step(self, box: Part) -> str:
+        """Return the address of the child run of a box that is one step, or else of its task."""
+        return self.to_child(box) or self.to_task(ids.task_id(self.run.pk, box.positions[0]))
 
-        A folded box leads to the page of the table on which its tasks begin.
-        """
-        first = box.unit.positions[0]
-        if box.unit.is_folded:
-            return f"?page={first // self.tasks_per_page + 1}#tasks"
-        task = formatting.address("task_change", ids.task_id(self.run.pk, first), site=self.site)
-        return self.to_child(box) or task
+    def of_hook(self, box: Part) -> str:
+        """Return the address of the task of a hook in the present generation of the run."""
+        return self.to_task(ids.hook_id(self.run.pk, self.run.generation, box.positions[0]))
 
     def to_task(self, pk: UUID) -> str:
         """Return the address of a task's page."""
         return formatting.address("task_change", pk, site=self.site)
 
-    def to_child(self, box: Box) -> str | None:
+    def to_child(self, box: Part) -> str | None:
         """Return the address of the child run of a box that is one step; ``None`` without a child run."""
-        child = None if box.unit.is_folded else self._children.get(box.unit.positions[0])
+        child = None if box.is_frame else self._children.get(box.positions[0])
         return None if child is None else self.to_run(child)
 
     @cached_property

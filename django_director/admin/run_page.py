@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.http import HttpRequest
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_director.drawing.svg import render
 from django_director.models import Run
 from django_director.models.users import User
 from django_director.presentation.serializers import shown_key
@@ -21,6 +19,7 @@ from . import (
     events,
     failure_card,
     formatting,
+    graph_view,
     merged_log,
     operations,
     steps_tab,
@@ -48,7 +47,8 @@ def context(
     request: HttpRequest, run: Run, permitted: list[str], site: str, *, sees_payload: bool, sees_tasks: bool
 ) -> dict[str, Any]:
     """Return what the template needs; the number of queries does not depend on the run."""
-    state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks)
+    unfold = request.GET.get("unfold")
+    state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks, unfold=unfold)
     return {
         "title": formatting.name(run.workflow.name),
         "short_id": formatting.short_id(run.pk),
@@ -97,7 +97,7 @@ def _tab(request: HttpRequest, state: RunState, tab: str) -> dict[str, Any]:
         case "events":
             return events.context(run, sees_payload=state.sees_payload, sees_tasks=state.sees_tasks)
     return {
-        "graph": graph(state) if state.sees_tasks else "",
+        **(graph_view.of_run(request, state) if state.sees_tasks else {}),
         "failure": _failure(state, request.user),
         **(steps_tab.context(request, state) if state.sees_tasks else {}),
     }
@@ -131,20 +131,6 @@ def _questions(state: RunState, user: User) -> dict[str, Any]:
         "asked": list(filter(None, (decisions.describe_question(state.run, task, user) for task in tasks))),
         "more_asked": len(state.asked) > ASKED_SHOWN,
     }
-
-
-def graph(state: RunState) -> SafeString:
-    """Return the picture of a run, in which each box is a link."""
-    run = state.run
-    finished, total = state.progress
-    return render(
-        state.picture,
-        state.faces,
-        title=_("Tasks of %(workflow)s") % {"workflow": formatting.name(run.workflow.name)},
-        summary=_("%(finished)s of %(total)s tasks are finished; the steps below say the same in words.")
-        % {"finished": finished, "total": total},
-        link=state.links.of_box,
-    )
 
 
 def _waiting(state: RunState) -> dict[str, Any]:

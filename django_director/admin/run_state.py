@@ -11,14 +11,15 @@ from uuid import UUID
 
 from django.db.models import Count, Max
 
+from django_director.drawing.faces import BY_CONCERN, Face, faces
 from django_director.drawing.gallery import picture_of
-from django_director.drawing.picture import BY_CONCERN, Face, Picture, faces
+from django_director.drawing.picture import Picture
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
 from django_director.presentation import open_approvals, visible_errors
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
 
-from . import formatting, headline
+from . import formatting, headline, unfolding
 from .links import Links
 
 TASKS_PER_PAGE: Final = 200
@@ -47,11 +48,14 @@ class RunState:
     It takes a second one if steps are workflows.
     """
 
-    def __init__(self, run: Run, site: str, *, sees_payload: bool, sees_tasks: bool) -> None:
+    def __init__(
+        self, run: Run, site: str, *, sees_payload: bool, sees_tasks: bool, unfold: str | None = None
+    ) -> None:
         self.run = run
         self.sees_payload = sees_payload
         self.sees_tasks = sees_tasks
-        self.links = Links(run, site, TASKS_PER_PAGE)
+        self.links = Links(run, site)
+        self._unfold = unfold
         rows = run.tasks.order_by().values_list("position", "status", "is_hook")
         self._many = [Many._make(row) for row in rows.annotate(Count("pk"), Max("attempt")).order_by("position")]
 
@@ -116,18 +120,25 @@ class RunState:
         return formatting.progress(self.counts, TASK_FINISHED)
 
     @cached_property
+    def drawn(self) -> unfolding.Rows:
+        """Return the position, status and attempt of each task in the picture: of hooks, the present ones only."""
+        many = [each for each in self._many if not each.is_hook]
+        tasks = [(each.position, each.status, each.attempt) for each in many for _ in repeat(None, each.number)]
+        hooks = [(each.position, each.status, each.attempt, True) for each in self._many if each.is_hook]
+        return tasks + unfolding.rows_of_hooks(self.run, hooks)
+
+    @cached_property
+    def unfolded(self) -> tuple[int, ...]:
+        """Return the numbers of the frames of the picture that are open beside the usual ones."""
+        return unfolding.choose_unfolded(self.run.version.graph, self._unfold, self.drawn)
+
+    @cached_property
     def picture(self) -> Picture:
-        return picture_of(self.run.version.graph)
+        return picture_of(self.run.version.graph, self.unfolded)
 
     @cached_property
     def faces(self) -> list[Face]:
-        tasks = (
-            (many.position, many.status, many.attempt)
-            for many in self._many
-            if not many.is_hook
-            for _ in repeat(None, many.number)
-        )
-        return faces(self.picture, tasks)
+        return faces(self.picture, self.drawn)
 
     @cached_property
     def asked(self) -> list[UUID]:

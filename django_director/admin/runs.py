@@ -32,6 +32,7 @@ from . import (
     data_tab,
     filters,
     formatting,
+    graph_files,
     live,
     many,
     merged_log,
@@ -105,6 +106,7 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
 
     def get_urls(self) -> list[URLPattern]:
         return [
+            *graph_files.paths("run", "<uuid:run_id>", self.guard(require_GET(self.graph_file))),
             path("<uuid:run_id>/log/", self.guard(require_GET(self.log)), name="django_director_run_log"),
             *(
                 path(
@@ -199,6 +201,12 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
         run = self._visible_run(request, run_id)
         self.require(request, "view_payload", run)
         return answer(run)
+
+    def graph_file(self, request: HttpRequest, run_id: UUID, form: str) -> HttpResponseBase:
+        """Answer with the graph of a run as a file."""
+        run = self._visible_run(request, run_id)
+        self.require(request, "view_task", run)
+        return graph_files.of_run(run, form, request.GET.get("unfold"))
 
     def log(self, request: HttpRequest, run_id: UUID) -> HttpResponseBase:
         """Answer with the whole log of a run as a file."""

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from django.utils.translation import gettext as _
 
 from django_director.definitions import Container, Step
-from django_director.drawing.picture import BY_CONCERN
+from django_director.drawing.faces import BY_CONCERN
 from django_director.graph import Graph
 from django_director.status import TASK_FINISHED, TaskStatus
 

@@ -12,15 +12,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_director.drawing.gallery import picture_of
-from django_director.drawing.picture import faces
-from django_director.drawing.svg import render
 from django_director.masking.source import mask_source
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.presentation import reliability, weak_steps
 from django_director.schedules import by_hand, descriptions
 
-from . import formatting, grid, schedule_pages
+from . import formatting, graph_view, grid, schedule_pages
 
 RUNS_SHOWN: Final = 20
 NEXT_TIMES: Final = 5
@@ -41,7 +38,7 @@ def context(
         "workflow": workflow,
         "version": version,
         "description": version.graph.definition.description if version else "",
-        "graph": _graph(version) if version else "",
+        **(graph_view.of_version(request, version, site) if version else {}),
         "source": formatting.limited(_source(version)) if version else None,
         **_changes(request, workflow, version),
         "updated": formatting.moment(workflow.updated_at),
@@ -87,18 +84,6 @@ def _last_runs(runs: Sequence[Run], version: WorkflowVersion | None, site: str) 
         "failing_since": formatting.when(found.failing_since),
         "zone": formatting.zone(),
     }
-
-
-def _graph(version: WorkflowVersion) -> SafeString:
-    picture = picture_of(version.graph)
-    return render(
-        picture,
-        faces(picture, ()),
-        title=_("Tasks of %(workflow)s") % {"workflow": formatting.name(version.graph.definition.name)},
-        summary=_("%(total)s tasks; the source below says the same in words.")
-        % {"total": len(version.graph.nodes)},
-        link=lambda box: None,
-    )
 
 
 def _changes(request: HttpRequest, workflow: Workflow, version: WorkflowVersion | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_GET, require_http_methods
 
 from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
@@ -23,7 +23,7 @@ from django_director.models import Workflow
 from django_director.presentation import track_records
 from django_director.schedules import by_hand, descriptions
 
-from . import formatting, workflow_columns, workflow_page
+from . import formatting, graph_files, workflow_columns, workflow_page
 from .base import ReadOnlyAdmin, SafeList
 from .schedule_pages import SchedulePages
 from .start_form import START, StartForm
@@ -91,6 +91,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         return [
             path("<int:pk>/run/", start, name="django_director_workflow_run"),
             *self.schedules.urls(),
+            *graph_files.paths("workflow", "<int:pk>", self.guard(require_GET(self.graph_file))),
             *super().get_urls(),
         ]
 
@@ -130,11 +131,24 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
             context["schedule_add"] = self._address("schedule_add", obj)
         return self.render(request, "workflow.html", context)
 
-    def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Show on GET the form that starts a run, and start the run on POST."""
+    def graph_file(self, request: HttpRequest, pk: int, form: str) -> HttpResponseBase:
+        """Answer with the graph of a version of a workflow as a file."""
+        workflow = self._workflow(request, pk)
+        self.require(request, self.view_action, workflow)
+        version = workflow_page.chosen_version(request, workflow)
+        if version is None:
+            raise Http404
+        return graph_files.of_version(version, form, request.GET.get("unfold"))
+
+    def _workflow(self, request: HttpRequest, pk: int) -> Workflow:
         workflow = self.get_queryset(request).filter(pk=pk).first()
         if workflow is None:
             raise Http404
+        return workflow
+
+    def start(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Show on GET the form that starts a run, and start the run on POST."""
+        workflow = self._workflow(request, pk)
         self.require(request, START.asks_for(workflow), workflow)
         page = StartForm(request, workflow, lambda action: self.allows(request, action, workflow))
         run = page.start() if request.method == "POST" else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from django_director.drawing.text import boundaries
+from django_director.drawing.edges import boundaries
 from django_director.exceptions import DirectorError
 from django_director.graph import Graph, Node
 from django_director.models import Run, Task

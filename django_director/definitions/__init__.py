@@ -18,6 +18,7 @@ from .call_plan import ArgumentsError, Plan, Plans, plan
 from .definition import (
     HOOK_PREFIX,
     ON_CONFLICT,
+    OUTCOMES,
     Concurrency,
     Definition,
     Retention,
@@ -43,6 +44,7 @@ __all__ = [
     "NONE_FAILED",
     "ON_CONFLICT",
     "ON_TIMEOUT",
+    "OUTCOMES",
     "RULES",
     "TRIGGER_RULES",
     "ApprovalStep",

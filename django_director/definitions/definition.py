@@ -207,6 +207,8 @@ def _task_steps(steps: tuple[Step, ...]) -> Iterator[TaskStep]:
         yield from _task_steps(step.members)
 
 
+OUTCOMES: Final = ("success", "failure", "canceled", "always")
+"""The outcomes that may have hooks, in the order in which people read of them."""
 HOOK_PREFIX: Final = "hooks."
 """The ids of hooks begin with it: ``hooks.failure.PAGE``."""
 

@@ -1,3 +1,3 @@
-"""Pictures of workflows: a compiled graph is laid out in layers and written as SVG. It uses no database."""
+"""Pictures of workflows: a graph is laid out in frames, and written as SVG or text. It uses no database."""
 
 from __future__ import annotations

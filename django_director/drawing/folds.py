@@ -1,92 +1,67 @@
-"""Decides which tasks share one box, because a picture with more than ``MAX_BOXES`` boxes can't be read."""
+"""Decides which frames of a picture are open, and which are folded into one box."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from django_director.graph import Graph, Node
+from .parts import MAX_BOXES, Outline, Part
 
-MAX_BOXES: Final = 500
-SMALL: Final = 12
-"""A container with at most so many tasks is not folded if that can be avoided."""
-STRETCH: Final = 25
-"""How many tasks in a row share a box at least. In a large picture it is a fortieth of all tasks."""
+MOST_BOXES: Final = 400
+"""How many boxes a picture has at most, whatever someone has unfolded: a page has to stay small."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """The tasks of one box: a single task, or those of a container or of a row without branches."""
+def opened(outline: Outline, unfolded: Iterable[int] = ()) -> frozenset[int]:
+    """Return the numbers of the frames that are open: as many as can be read, and those that are ``unfolded``.
 
-    label: str
-    positions: tuple[int, ...]
-    items: tuple[int, ...] = ()
-    """The positions of the tasks that the maps among them have for each item."""
-
-    @property
-    def is_folded(self) -> bool:
-        """Whether it stands for several tasks."""
-        return len(self.positions) > 1
-
-
-def fold(graph: Graph) -> list[Unit]:
-    """Return the units of a graph's picture, ordered by their first task."""
-    keys = _folded_keys(graph.nodes)
-    if len(set(keys)) > MAX_BOXES:
-        keys = _straightened(graph, keys)
-    units: dict[Hashable, list[int]] = {}
-    for position, key in enumerate(keys):
-        units.setdefault(key, []).append(position)
-    return [_unit(graph, key, tuple(positions)) for key, positions in units.items()]
+    Numbers that name no frame are left out, and so are frames for which there is no room.
+    """
+    count = len(outline.root.parts) + len(outline.hooks)
+    found = {outline.root.number}
+    for frame, around in _frames(outline):
+        more = len(frame.parts) - 1
+        if frame.kind != "stretch" and around in (*found, None) and count + more <= MAX_BOXES:
+            found.add(frame.number)
+            count += more
+    return _unfold(outline, found, count, frozenset(unfolded))
 
 
-def _unit(graph: Graph, key: Hashable, positions: tuple[int, ...]) -> Unit:
-    bodies = (graph.nodes[position].body for position in positions)
-    items = tuple(position for body in bodies if body is not None for position in range(*body))
-    return Unit(label=_label(graph, key, positions), positions=positions, items=items)
+def shown(outline: Outline, is_open: frozenset[int]) -> tuple[Part, ...]:
+    """Return the parts that are boxes, in the order of the picture."""
+    return tuple(box for part in outline.roots for box in _boxes(part, is_open))
 
 
-def _folded_keys(nodes: Sequence[Node]) -> list[Hashable]:
-    """Return for each task the container whose box it shares, or its own position; few are folded."""
-    keys: list[Hashable] = list(range(len(nodes)))
-    deepest = max((len(node.containers) for node in nodes), default=0)
-    sizes = Counter(container for node in nodes for container in node.containers)
-    for small in (SMALL, 1):
-        for level in range(deepest, -1, -1):
-            if len(set(keys)) <= MAX_BOXES:
-                return keys
-            keys = [_key(node, level, sizes, small) for node in nodes]
-    return keys
+def _boxes(part: Part, is_open: frozenset[int]) -> Iterator[Part]:
+    if part.number in is_open:
+        for each in part.parts:
+            yield from _boxes(each, is_open)
+    elif part.positions:
+        yield part
 
 
-def _key(node: Node, level: int, sizes: Counter[str], small: int) -> Hashable:
-    """Return the outermost large container of a node at ``level`` or inside it, or the node's own position."""
-    return next((name for name in node.containers[level:] if sizes[name] > small), node.position)
+def _unfold(outline: Outline, found: set[int], count: int, unfolded: frozenset[int]) -> frozenset[int]:
+    around_of = {frame.number: (frame, around) for frame, around in _frames(outline)}
+    for number in sorted(unfolded & around_of.keys()):
+        path = []
+        step: int | None = number
+        while step is not None and step not in found:
+            frame, step = around_of[step]
+            path.append(frame)
+        more = sum(len(frame.parts) - 1 for frame in path)
+        if count + more <= MOST_BOXES:
+            found.update(frame.number for frame in path)
+            count += more
+    return frozenset(found)
 
 
-def _straightened(graph: Graph, keys: list[Hashable]) -> list[Hashable]:
-    """Return the keys with one box for each row of tasks without branches."""
-    followers = Counter(node.upstream[0] for node in graph.nodes if len(node.upstream) == 1)
-    stretches: dict[int, list[int]] = {}
-    start_of: dict[int, int] = {}
-    for node in graph.nodes:
-        if not isinstance(keys[node.position], int):
-            continue
-        before = node.upstream[0] if len(node.upstream) == 1 else -1
-        start = start_of[before] if followers[before] == 1 and before in start_of else node.position
-        start_of[node.position] = start
-        stretches.setdefault(start, []).append(node.position)
-    piece = max(STRETCH, len(graph.nodes) // 40)
-    for start, positions in stretches.items():
-        for place, position in enumerate(positions):
-            keys[position] = ("stretch", start, place // piece)
-    return keys
-
-
-def _label(graph: Graph, key: Hashable, positions: Sequence[int]) -> str:
-    if isinstance(key, str):
-        return key
-    first, last = graph.nodes[positions[0]].step.id, graph.nodes[positions[-1]].step.id
-    return first if len(positions) == 1 else f"{first} … {last}"
+def _frames(outline: Outline) -> list[tuple[Part, int | None]]:
+    """Return each frame but the root with the number of the frame around it, outer and small ones first."""
+    found: list[tuple[int, Part, int | None]] = [(1, frame, None) for frame in outline.hooks]
+    level = [(outline.root, 1)]
+    while level:
+        frame, depth = level.pop()
+        inner = [part for part in frame.parts if part.is_frame]
+        found += [(depth, part, frame.number) for part in inner]
+        level += [(part, depth + 1) for part in inner]
+    found.sort(key=lambda each: (each[0], len(each[1].parts), each[1].number))
+    return [(frame, around) for _, frame, around in found]

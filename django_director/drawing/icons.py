@@ -41,3 +41,15 @@ def icon(status: str) -> SafeString:
         'focusable="false"><path d="{}"/></svg>',
         PATHS.get(status, _RING),
     )
+
+
+KINDS: Final = {
+    "map": "M2 2h9v9H2zM12 5h2v9H5v-2h7z",
+    "workflow": "M9 2h5v5l-1.8-1.8L7.4 10 6 8.6l4.8-4.8zM2 4h4.5v1.6H3.6v6.8h6.8V9.5H12V14H2z",
+    "approval": "M8 1.5a3 3 0 1 1 0 6 3 3 0 0 1 0-6zM2.5 14c0-3.2 2.4-5 5.5-5s5.5 1.8 5.5 5z",
+    "wait": _RING + "M7.2 4.8h1.6v3l2.2 1.4-.9 1.3-2.9-1.9z",
+    "condition": "M8 1.5 14.5 8 8 14.5 1.5 8zM8 4 4 8l4 4 4-4z",
+    "folded": "M2 2h12v12H2zM3.5 3.5v9h9v-9zM7.2 5h1.6v2.2H11v1.6H8.8V11H7.2V8.8H5V7.2h2.2z",
+    "open": "M2 2h12v12H2zM3.5 3.5v9h9v-9zM5 7.2h6v1.6H5z",
+}
+"""The mark of each kind of step that is more than a task, and of frames that can be unfolded or folded."""

@@ -1,136 +1,92 @@
-"""The picture of a graph, which all runs of a version share, and the faces of its boxes for one run."""
+"""The picture of a graph, which all runs of a version share: which boxes there are, and two drawings of them."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from django_director.common.texts import on_one_line
-from django_director.status import TaskStatus
+from django_director.graph import Graph
 
-from .folds import Unit
+from . import folds
+from .edges import connect
+from .layout import BOX_HEIGHT, Sheet, lay_out
+from .parts import Outline, Part
 
-BOX_HEIGHT: Final = 44
 CHARACTER: Final = 7.3
 """The width of a character of a label: the font is monospaced."""
 LABEL_LENGTH: Final = 30
-SHORTEST_LABEL: Final = 18
+SHORTEST_LABEL: Final = 14
 NOTE_CHARACTER: Final = 6.3
 """The mean width of a character of a note, which is not monospaced."""
-TITLE_LENGTH: Final = 200
 INSET: Final = 34
 """How much of a box's width the icon and the padding take."""
-
-NO_STATUS: Final = "none"
-
-BY_CONCERN: Final = (
-    TaskStatus.FAILED,
-    TaskStatus.UPSTREAM_FAILED,
-    TaskStatus.CANCELED,
-    TaskStatus.RUNNING,
-    TaskStatus.WAITING,
-    TaskStatus.QUEUED,
-    TaskStatus.PENDING,
-    TaskStatus.SUCCESS,
-    TaskStatus.SKIPPED,
-)
-"""The statuses in order of importance: of several tasks in a box, the most important status gives the colour."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Box:
-    """A unit at its place: ``x`` is its left edge, ``y`` its middle."""
-
-    unit: Unit
-    x: float
-    y: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dot:
-    """A place where lines from several tasks to several others meet."""
-
-    x: float
-    y: float
+MARK: Final = 18
+"""How much of a box's width the mark of its kind takes, beside the label."""
+WIDE: Final = 1_000
+"""How wide the drawing for usual screens may be. It is drawn smaller to fit, down to three quarters."""
+NARROW_BOX: Final = 220
+"""The least width of a box in the drawing for narrow screens: there is room for names beside it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """Boxes, dots and lines at their places; ``lines`` and ``arrows`` are path data of SVG."""
+    """The boxes of a graph, and where they are in a wide and in a narrow drawing."""
 
-    width: float
-    height: float
+    outline: Outline
+    boxes: tuple[Part, ...]
+    """The parts that are boxes; a frame among them is folded."""
+    is_open: frozenset[int]
+    """The numbers of the frames that are drawn as frames."""
     box_width: float
-    boxes: tuple[Box, ...]
-    dots: tuple[Dot, ...]
-    lines: str
-    arrows: str
+    wide: Sheet
+    narrow: Sheet
 
     @cached_property
     def box_of(self) -> dict[int, int]:
         """The number of the box of each task, by the task's position."""
-        units = enumerate(box.unit for box in self.boxes)
-        return {position: n for n, unit in units for position in (*unit.positions, *unit.items)}
+        return {
+            position: number
+            for number, part in enumerate(self.boxes)
+            for position in (*part.positions, *part.items)
+        }
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether some boxes stand for several steps."""
+        return any(part.is_frame for part in self.boxes)
 
     def fitted(self, note: str) -> str:
         """Return a note, cut to the width of a box."""
         return shorten(note, int((self.box_width - INSET) / NOTE_CHARACTER))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Face:
-    """What a box shows for one run: a status, a short note, and a title with all counts."""
-
-    status: str
-    note: str
-    title: str
-
-
-def faces(picture: Picture, rows: Iterable[tuple[int, str, int]]) -> list[Face]:
-    """Return the face of each box, from the position, status and attempt of each task of a run."""
-    counts: list[Counter[str]] = [Counter() for _ in picture.boxes]
-    items: list[Counter[str]] = [Counter() for _ in picture.boxes]
-    attempts = [0] * len(picture.boxes)
-    inside = {position for box in picture.boxes for position in box.unit.items}
-    for position, status, attempt in rows:
-        number = picture.box_of.get(position)
-        if number is not None:
-            (items if position in inside else counts)[number][status] += 1
-            attempts[number] = max(attempts[number], attempt)
-    for number, box in enumerate(picture.boxes):
-        # The status of a map itself does not count beside those of its items.
-        counts[number] = (
-            items[number] if items[number] and not box.unit.is_folded else counts[number] + items[number]
-        )
-    return [_face(*each) for each in zip(picture.boxes, counts, attempts, strict=True)]
+def draw(outline: Outline, graph: Graph, unfolded: Iterable[int] = ()) -> Picture:
+    """Return the picture of a graph, in which the frames with the numbers ``unfolded`` are open."""
+    is_open = folds.opened(outline, unfolded)
+    boxes = folds.shown(outline, is_open)
+    edges = connect(graph, outline, is_open)
+    width = box_width(boxes)
+    wide, narrow = (width, BOX_HEIGHT), (max(width, NARROW_BOX), BOX_HEIGHT)
+    return Picture(
+        outline=outline,
+        boxes=boxes,
+        is_open=is_open,
+        box_width=width,
+        wide=lay_out(outline, boxes, is_open, edges, box=wide, limit=WIDE),
+        narrow=lay_out(outline, boxes, is_open, edges, box=narrow, limit=None),
+    )
 
 
-def _face(box: Box, counts: Counter[str], attempt: int) -> Face:
-    label = shorten(box.unit.label, TITLE_LENGTH)
-    present = [status for status in BY_CONCERN if counts[status]]
-    if not present:
-        return Face(status=NO_STATUS, note=_size(box), title=label)
-    if box.unit.is_folded or sum(counts.values()) > 1:
-        note = " · ".join(f"{counts[status]:,} {status.label}" for status in present)
-    else:
-        note = f"{present[0].label} · attempt {attempt}" if attempt > 1 else str(present[0].label)
-    return Face(status=present[0].value, note=note, title=f"{label}: {note}")
-
-
-def _size(box: Box) -> str:
-    return f"{len(box.unit.positions):,} tasks" if box.unit.is_folded else ""
-
-
-def box_width(units: Sequence[Unit]) -> float:
+def box_width(boxes: Sequence[Part]) -> float:
     """Return the width of all boxes of a picture: that of the longest label, within limits."""
-    longest = max((_columns(unit.label) for unit in units), default=0)
-    if any(unit.is_folded for unit in units):
-        longest = LABEL_LENGTH
-    return round(min(max(longest, SHORTEST_LABEL), LABEL_LENGTH) * CHARACTER + INSET)
+    longest = max((_columns(part.label) for part in boxes), default=0)
+    if any(part.is_frame for part in boxes):
+        longest = LABEL_LENGTH - 6
+    return round(min(max(longest, SHORTEST_LABEL), LABEL_LENGTH) * CHARACTER + INSET + MARK)
 
 
 def shorten(text: str, length: int) -> str:

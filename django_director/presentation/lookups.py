@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from django_director.common.suggestions import question
-from django_director.definitions import HOOK_PREFIX
+from django_director.definitions import HOOK_PREFIX, OUTCOMES
 from django_director.engine import workflow_named
 from django_director.exceptions import DirectorError, UnknownRun, UnknownTask, UnknownWorkflow
 from django_director.graph import views_of
@@ -94,7 +94,7 @@ def _task_of(run: Run, text: str) -> Task:
 
 def _hooks_of(run: Run, label: str) -> list[Task]:
     """Return the hooks that people read as ``label``, those of the last outcome first."""
-    steps = [f"{HOOK_PREFIX}{outcome}.{label}" for outcome in ("success", "failure", "canceled", "always")]
+    steps = [f"{HOOK_PREFIX}{outcome}.{label}" for outcome in OUTCOMES]
     found = list(run.tasks.filter(step__in=steps, is_hook=True).order_by("-generation", "position"))
     if len({task.step for task in found}) > 1:
         listed = ", ".join(sorted({f"{run.pk}:{task.step}" for task in found}))

@@ -99,7 +99,8 @@ def make() -> dict[str, Any]:
     _signs(now)
     made = {"failed": failed[-1], "running": running, "asked": asked, "imports": imports}
     row = _schedules(imports, reports)
-    return {**made, "orders": asked.run.workflow, "mapped": _mapped(), "schedule": row}
+    made |= {"orders": asked.run.workflow, "mapped": _mapped(), "schedule": row}
+    return made | {"graph": _of_all_kinds(now), "long": _long(now)}
 
 
 def _mapped() -> Run:
@@ -186,6 +187,34 @@ def _schedules(imports: Workflow, reports: Workflow) -> PeriodicTask:
     )
     PeriodicTask.objects.filter(name="stock-taking").update(enabled=False)
     return PeriodicTask.objects.get(name="stock-taking")
+
+
+def _of_all_kinds(now: datetime) -> Run:
+    """Make a run whose graph has every kind of step, frames in frames, and hooks."""
+    make, step = factories, factories.step
+    checks = make.group("CHECKS", "STOCK", make.chain("FRAUD", "SCORE", "DECIDE"), when="payload.amount > 100")
+    asks = make.approval("SIGN_OFF", prompt="Ship it?", needs=("CHECKS", "PRICE"))
+    steps = ("FETCH", checks, "PRICE", make.mapped("THUMBNAILS", "RESIZE"), step("NOTIFY_SALES"), asks)
+    steps += (make.child("SHIP", "orders.IMPORT"), make.wait("COOL_DOWN", 30), step("CLEANUP"))
+    hooks = {"failure": (step("hooks.failure.PAGE"), step("hooks.failure.MAIL_KO"))}
+    hooks |= {"success": (step("hooks.success.MAIL_OK"),), "always": (step("hooks.always.METRICS"),)}
+    done = dict.fromkeys(("FETCH", "CHECKS", "STOCK", "SCORE", "DECIDE", "PRICE"), "success")
+    workflow = make.make_workflow(make.definition("shop.WHOLE", *steps, hooks=hooks))
+    run = make.make_run(workflow, tasks={**done, "STOCK": "skipped"}, started_at=now, created_at=now)
+    Task.objects.filter(run=run, step="THUMBNAILS").update(status=TaskStatus.WAITING, started_at=now, sequence=1)
+    resize = run.version.graph.bodies[0].position
+    for index in range(50):
+        status = "failed" if index in (7, 31) else "success" if index < 37 else "running"
+        make.make_task(run, resize, status, map_index=index)
+    return run
+
+
+def _long(now: datetime) -> Run:
+    """Make a failed run of 500 steps in a row."""
+    names = [f"STEP_{number}" for number in range(500)]
+    workflow = factories.make_workflow(factories.definition("batch.NIGHT", *names))
+    tasks = {name: "success" if number < 338 else "upstream_failed" for number, name in enumerate(names)}
+    return factories.make_run(workflow, "failed", tasks | {"STEP_337": "failed"}, started_at=now, created_at=now)
 
 
 def _signs(now: datetime) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 WIDTHS = (1400, 420)
 CHROMIUM = "/usr/bin/chromium"
-DOCUMENTED = {"overview": 1010, "run-failed": 770, "workflow": 560}
+DOCUMENTED = {"overview": 1010, "run-failed": 770, "workflow": 560, "graph": 900}
 """The pictures in the documentation: by their names, how many pixels of the page's top they show."""
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
@@ -75,6 +75,9 @@ def pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for tab in ("timeline", "log", "events"):
         yield f"run-{tab}", f"{address('run_change', made['failed'].pk)}?tab={tab}"
     yield "run-running", address("run_change", made["running"].pk)
+    yield "graph", address("run_change", made["graph"].pk)
+    yield "graph-long", address("run_change", made["long"].pk)
+    yield "graph-workflow", address("workflow_change", made["graph"].workflow_id)
     yield "task-failed", address("task_change", load.pk)
     yield "task-asked", address("task_change", made["asked"].pk)
     yield "tasks", address("task_changelist")

@@ -68,7 +68,7 @@ def test_a_run_of_a_worker_is_watched_from_its_start_to_its_end(browser, site, t
         go.touch()
         page.locator(".director-verdict.director-success").wait_for()
         assert page.locator('[data-field="progress"]').inner_text() == "2 / 2"
-        assert page.locator(".director-box.director-success").count() == 2
+        assert page.locator(".director-wide .director-box.director-success").count() == 2
         assert page.evaluate("window.untouched")
         # It asks no more: the element that makes it ask is gone, and so is the timer.
         assert page.locator("[data-live]").count() == 0
@@ -140,7 +140,7 @@ def test_every_tab_changes_and_what_a_person_does_stays(open_page):
     page.clock.run_for(3_000)
     page.locator("summary", has_text="DEEP").get_by_text("queued").wait_for()
     assert closed.get_attribute("open") is not None
-    page.locator(".director-box.director-queued").wait_for()
+    page.locator(".director-wide .director-box.director-queued").wait_for()
     assert page.locator(".director-picture.zoomed").count() == 1
     assert page.evaluate("document.activeElement.textContent").startswith("DEEP")
     assert page.evaluate("String(getSelection())") == "1/3 one"

@@ -96,7 +96,7 @@ def test_a_run_is_watched_without_a_reload(open_page):
         status="success", finished_at=timezone.now(), lease_until=None, claim=None
     )
     page.wait_for_selector('.director-box.director-success[data-box="0"]')
-    assert page.locator('[data-box="0"] .director-note').text_content() == "success"
+    assert page.locator('[data-box="0"] .director-note').all_text_contents() == ["success", "success"]
     assert page.locator(f'[data-task="{task.pk}"] [data-field="status"]').inner_text() == "success"
     assert page.locator('[data-field="progress"]').inner_text() == "1 / 4"
 
@@ -138,7 +138,7 @@ def test_it_says_so_when_it_can_not_go_on(open_page):
 def test_the_graph_is_reached_by_keyboard(open_page):
     run = factories.make_run(order(), "failed", {"FETCH": "failed"})
     page = open_page(address("run_change", run.pk))
-    page.locator(".director-picture").focus()
+    page.locator("[data-do=full]").focus()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "FETCH: failed"
     page.keyboard.press("Enter")

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from itertools import chain, count
 from typing import Final
 
+from django_director.definitions.definition import OUTCOMES
 from django_director.definitions.fields.drafts import Draft
 from django_director.definitions.fields.plain_values import NAME_LENGTH
 from django_director.definitions.fields.scopes import IN_HOOK, check_use
@@ -17,8 +18,6 @@ from .step_ids import ID, ID_HINT
 from .step_names import Names
 from .steps import read_step
 
-HOOKS: Final = ("success", "failure", "canceled", "always")
-
 
 def read_hooks(node: Node | None, report: Report) -> dict[str, list[Draft]]:
     """Return the hooks by outcome, with their ids."""
@@ -28,9 +27,9 @@ def read_hooks(node: Node | None, report: Report) -> dict[str, list[Draft]]:
         message = f"`hooks` must be a mapping, and is {describe(node)}"
         report.error(codes.VALUE, node, message, "write `hooks: {failure: TASK}`")
         return {}
-    node = report.check_keys(node, "in `hooks`", HOOKS, foreign=foreign_words.OF_HOOKS)
+    node = report.check_keys(node, "in `hooks`", OUTCOMES, foreign=foreign_words.OF_HOOKS)
     report = report.inside(known=IN_HOOK)
-    hooks = {outcome: _read_outcome(outcome, node.get(outcome), report) for outcome in HOOKS}
+    hooks = {outcome: _read_outcome(outcome, node.get(outcome), report) for outcome in OUTCOMES}
     return {outcome: drafts for outcome, drafts in hooks.items() if drafts}
 
 

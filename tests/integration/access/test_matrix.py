@@ -56,6 +56,7 @@ def _api(routes: dict[str, dict[str, frozenset[str]]]) -> dict[str, dict[str, fr
     return {f"director/api/{path}{slash}": by for path, by in routes.items() for slash in ("/", "")}
 
 
+SEES_TASKS = needs("view_run", "view_task")
 RETRY, CANCEL, APPROVE = needs("retry_run"), needs("cancel_run"), needs("approve_task")
 SCHEDULE = needs("view_workflow", "change_workflow", "run_workflow")
 NEEDS = {
@@ -86,6 +87,11 @@ NEEDS = {
     "admin/django_director/run/overview/": {"get": needs("view_run")},
     "admin/django_director/task/<uuid:task_id>/download/<str:part>/": {"get": needs("view_task", "view_payload")},
     "admin/django_director/run/system/": {"get": needs("view_run")},
+    **{
+        f"admin/django_director/{page}/graph/{form}/": {"get": permissions}
+        for page, permissions in (("run/<uuid:run_id>", SEES_TASKS), ("workflow/<int:pk>", needs("view_workflow")))
+        for form in ("svg", "dot", "mermaid")
+    },
     **_admin(
         "task",
         "view_task",

@@ -28,7 +28,7 @@ def made(parent):
 def test_the_box_and_the_row_of_the_step_lead_to_the_child(viewer, parent, made):
     page = text(viewer.get(address("run_change", parent.pk)))
     to_child = address("run_change", made.pk)
-    assert page.count(f'href="{to_child}"') == 2
+    assert page.count(f'href="{to_child}"') == 3  # a box in each drawing, and the row
     told = page.split(f'<a data-field="child" href="{to_child}">child run</a>')[1].split("</li>")[0]
     assert "director-badge director-running" in told
     assert "shop.CHILD" in page
@@ -37,14 +37,14 @@ def test_the_box_and_the_row_of_the_step_lead_to_the_child(viewer, parent, made)
 
 def test_before_there_is_a_child_the_box_leads_to_the_task(viewer, parent):
     page = text(viewer.get(address("run_change", parent.pk)))
-    assert page.count(f'href="{address("task_change", parent.tasks.get(step="SHIP").pk)}"') == 2
+    assert page.count(f'href="{address("task_change", parent.tasks.get(step="SHIP").pk)}"') == 3
     assert "child run</a>" not in page
 
 
 def test_a_live_update_brings_the_link(viewer, parent, made):
     url = address("run_live", parent.pk)
     answer = viewer.get(url)
-    assert text(answer).count(f'href="{address("run_change", made.pk)}"') == 2
+    assert text(answer).count(f'href="{address("run_change", made.pk)}"') == 3
     assert viewer.get(url, headers={"If-None-Match": answer["ETag"]}).status_code == 304
     Run.objects.filter(pk=made.pk).update(paused_at=made.created_at)
     assert "paused" in text(viewer.get(url, headers={"If-None-Match": answer["ETag"]}))

@@ -208,6 +208,25 @@ def test_mermaid_has_no_n_times_m_edges(command):
     assert len([line for line in lines if "-->" in line]) == 60
 
 
+def test_the_graph_has_frames_in_each_format(command, failing):
+    hooks = {"failure": (factories.step("hooks.failure.PAGE"),)}
+    steps = ("A", factories.group("G", "B", factories.chain("C", "X", 'odd "name"')), "END")
+    factories.make_workflow(factories.definition("shop.FRAMED", *steps, hooks=hooks))
+    flowchart = command("showworkflow", "shop.FRAMED", "--graph").lines
+    assert flowchart == command("showworkflow", "shop.FRAMED", "--graph", "--format", "mermaid").lines
+    frames = [line.split('["')[1] for line in flowchart if "subgraph" in line]
+    assert frames == ['G"]', 'C"]']
+    assert len([line for line in flowchart if line.strip() == "end"]) == 2
+    assert '(["failure: PAGE"])' in "".join(flowchart)
+    assert "odd #34;name#34;" in "".join(flowchart)
+    dot = command("showworkflow", "shop.FRAMED", "--graph", "--format", "dot").out
+    assert dot.count("subgraph cluster_") == 2
+    assert dot.count("{") == dot.count("}") == 3
+    assert 'label="odd \\"name\\""' in dot
+    assert command("showworkflow", "shop.FRAMED", "--graph", "--format", "svg").out.startswith("<svg ")
+    assert "add --graph" in str(failing("showworkflow", "shop.FRAMED", "--format", "dot"))
+
+
 def test_a_wrong_workflow_shows_the_nearest(workflow, failing):
     for command in (["showworkflow"], ["listruns"], ["runworkflow"]):
         assert "did you mean “shop.ORDER”?" in str(failing(*command, "shop.ORDR"))

@@ -15,8 +15,8 @@ from django.urls import reverse
 from django_director import testing
 from django_director.api.graph import graph_as_json
 from django_director.common import failpoints
+from django_director.drawing.faces import faces
 from django_director.drawing.gallery import picture_of
-from django_director.drawing.picture import faces
 from django_director.graph import compile_definition
 from django_director.models import Run
 from django_director.presentation.serializers import run_as_json, task_as_json
@@ -148,12 +148,12 @@ def test_the_graph_of_the_api_has_one_node_for_a_map():
 def test_a_map_is_one_box():
     graph = compile_definition(definition("test.BOX", mapped("M", "S", "T"), "Z"), "box")
     picture = picture_of(graph)
-    assert [box.unit.label for box in picture.boxes] == ["M", "Z"]
+    assert [box.label for box in picture.boxes] == ["M", "Z"]
     waiting = faces(picture, [(0, "queued", 0), (1, "pending", 0)])
     assert [(face.status, face.note) for face in waiting] == [("queued", "queued"), ("pending", "pending")]
     rows = [(0, "waiting", 1), *((2, "success", 1) for _ in range(1200)), (3, "running", 2), (1, "pending", 0)]
     assert [(face.status, face.note) for face in faces(picture, rows)] == [
-        ("running", "1 running · 1,200 success"),
+        ("running", "1,200/1,201"),
         ("pending", "pending"),
     ]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft7Validator
 
-from django_director.definitions import KINDS, ON_CONFLICT, ON_TIMEOUT, RULES, editor_schema
+from django_director.definitions import KINDS, ON_CONFLICT, ON_TIMEOUT, OUTCOMES, RULES, editor_schema
 from django_director.definitions.fields import options
-from django_director.definitions.reader import hook_steps, policies, schedules, workflow_reader
+from django_director.definitions.reader import policies, schedules, workflow_reader
 from django_director.definitions.source.compose import load
 from django_director.definitions.source.nodes import plain
 from django_director.definitions.source.report import Report
@@ -90,7 +90,7 @@ def test_it_has_the_keys_of_the_reader(part, keys):
 
 def test_it_has_the_inner_keys_and_words_of_the_reader():
     whole = PARTS["workflow"]["properties"]
-    assert set(whole["hooks"]["properties"]) == set(hook_steps.HOOKS)
+    assert set(whole["hooks"]["properties"]) == set(OUTCOMES)
     assert set(whole["concurrency"]["properties"]) == set(policies.CONCURRENCY_KEYS)
     assert whole["concurrency"]["properties"]["on_conflict"]["enum"] == list(ON_CONFLICT)
     assert set(whole["defaults"]["properties"]) == set(options.RUNNING_KEYS)

@@ -7,6 +7,7 @@ import pytest
 
 import django_director
 from django_director.drawing.icons import PATHS
+from django_director.drawing.palette import COLOURS
 from django_director.status import RunStatus, TaskStatus
 
 CSS = (Path(django_director.__file__).parent / "static/django_director/director.css").read_text()
@@ -56,3 +57,8 @@ def test_each_status_has_a_class_and_an_icon(status):
 def test_the_contrast_is_computed_right():
     assert round(contrast("#000000", "#ffffff"), 1) == 21.0
     assert round(contrast("#777777", "#ffffff"), 2) == 4.48
+
+
+def test_pictures_in_files_have_the_light_colours():
+    light = themes()[0]
+    assert {status: (light[status, "bg"], light[status, "fg"]) for status, _ in light} == COLOURS

@@ -2,23 +2,27 @@ from xml.etree import ElementTree
 
 import pytest
 
-from django_director.drawing.layout import lay_out
-from django_director.drawing.picture import BY_CONCERN, faces, shorten
-from django_director.drawing.svg import render
-from django_director.graph import compile_definition
+from django_director.drawing.faces import BY_CONCERN, faces
+from django_director.drawing.palette import style_sheet
+from django_director.drawing.picture import shorten
+from django_director.drawing.svg import render, render_alone
 from django_director.status import TaskStatus
-from tests.factories import definition, group
+from tests.factories import approval, child, group, mapped, step
+from tests.unit.drawing.pictures import picture_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def draw(*tasks, rows=(), link=lambda box: f"/task/{box.unit.positions[0]}/"):
-    picture = lay_out(compile_definition(definition("a.b", *tasks)))
+def draw(*tasks, rows=(), link=lambda part: f"/task/{part.positions[0]}/", **fields):
+    picture = picture_of(*tasks, **fields)
     return render(picture, faces(picture, rows), title="A picture", summary="Of tasks", link=link)
 
 
 def parse(text):
-    return ElementTree.fromstring(str(text))
+    """Return the wide drawing; the narrow one has the same boxes."""
+    wide, narrow = ElementTree.fromstring(f"<p>{text}</p>")
+    assert [words(box) for box in boxes(wide)] == [words(box) for box in boxes(narrow)]
+    return wide
 
 
 def boxes(tree):
@@ -59,6 +63,8 @@ def test_hostile_names_stay_text(name):
     label = words(boxes(tree)[1])[0]
     assert len(label) <= 30
     assert "\u202e" not in label
+    framed = parse(draw(group(name, "A"), hooks={"always": (step(f"hooks.always.{name}"),)}))
+    assert not any(char in text for text in framed.itertext() for char in "\u202e\x07")
 
 
 def test_no_styles_and_no_handlers():
@@ -69,12 +75,44 @@ def test_no_styles_and_no_handlers():
 
 
 def test_a_folded_box_counts_by_status_and_shows_the_worst():
-    rows = [(0, TaskStatus.SUCCESS, 1)] + [(n, TaskStatus.SUCCESS, 1) for n in range(1, 700)]
+    rows = [(n, TaskStatus.SUCCESS, 1) for n in range(62)]
     rows[5] = (5, TaskStatus.FAILED, 1)
-    _, folded = boxes(parse(draw("A", group("G", *[f"t{n}" for n in range(699)]), rows=rows)))
+    tasks = (*[f"t{n}" for n in range(2)], group("G", *[f"m{n}" for n in range(60)]))
+    _, _, folded = boxes(parse(draw(*tasks, rows=rows)))
     assert "director-failed" in folded.get("class")
-    assert words(folded) == ["G", "1 failed · 698 success"]
-    assert folded.find(f"{SVG}title").text == "G: 1 failed · 698 success"
+    assert words(folded) == ["G", "60/60, 1 failed"]
+    assert folded.find(f"{SVG}title").text == "G: 1 failed · 59 success"
+
+
+def test_a_map_counts_its_items():
+    rows = [(0, TaskStatus.WAITING, 1), *[(1, TaskStatus.SUCCESS, 1)] * 35, *[(1, TaskStatus.FAILED, 1)] * 2]
+    (box,) = boxes(parse(draw(mapped("M", "S"), rows=[*rows, *[(1, TaskStatus.RUNNING, 1)] * 13])))
+    assert words(box) == ["M", "37/50, 2 failed"]
+
+
+def test_kinds_of_steps_are_told_by_mark_and_word():
+    tree = parse(draw(approval("ASK"), child("SHIP", "a.C"), "T", rows=[(0, TaskStatus.WAITING, 1)]))
+    names = [link.get("aria-label") for link in tree.iter(f"{SVG}a")]
+    assert names == ["ASK (approval): waiting", "SHIP (child run)", "T"]
+    marks = [box.findall(f"{SVG}path[@class='director-kind']") for box in boxes(tree)]
+    assert [len(found) for found in marks] == [1, 1, 0]
+
+
+def test_containers_and_hooks_are_frames_with_names():
+    hooks = {"failure": (step("hooks.failure.PAGE"),)}
+    tree = parse(draw(group("G", "A", "B"), "C", hooks=hooks))
+    frames = [each for each in tree.iter(f"{SVG}g") if "director-frame" in each.get("class")]
+    assert [words(frame) for frame in frames] == [["G"], ["Hooks on failure"]]
+
+
+def test_a_file_of_its_own_needs_no_style_sheet():
+    picture = picture_of("A", "B")
+    found = faces(picture, [(0, TaskStatus.FAILED, 1)])
+    text = render_alone(picture, found, title="A picture", summary="Of tasks", style=style_sheet())
+    tree = ElementTree.fromstring(str(text))
+    assert ".director-failed rect{fill:#" in tree.find(f"{SVG}style").text
+    assert not list(tree.iter(f"{SVG}a"))
+    assert "var(" not in text
 
 
 def test_every_status_has_its_place_among_the_concerns():

@@ -6,12 +6,11 @@ import re
 
 from hypothesis import given
 
-from django_director.drawing import folds
-from django_director.drawing.layout import lay_out
-from django_director.drawing.text import boundaries, mermaid
+from django_director.drawing.edges import boundaries
+from django_director.drawing.text import mermaid
 from django_director.graph import Graph, compile_definition, expand
 from tests.examples import examples
-from tests.factories import chain, definition, group, step
+from tests.factories import definition, step
 from tests.random_definitions import definitions
 
 
@@ -55,23 +54,8 @@ def test_every_upstream_is_drawn(drawn):
     graph = compile_definition(drawn)
     edges = {(end, head) for ends, heads in boundaries(graph) for end in ends for head in heads}
     assert edges == {(end, node.position) for node in graph.nodes for end in node.upstream}
-    picture = lay_out(graph)
-    assert len(picture.boxes) == len(graph.nodes)
-    assert len({(box.x, box.y) for box in picture.boxes}) == len(picture.boxes)
-    columns = {box.unit.positions[0]: box.x for box in picture.boxes}
-    assert all(columns[end] < columns[head] for end, head in edges)
     lines = list(mermaid(graph))
     assert len([line for line in lines if re.fullmatch(r'  t\d+\[".*"\]', line)]) == len(graph.nodes)
-
-
-def test_large_pictures_fold_whatever_needs_what():
-    """What is folded into one box may wait for a box that waits for it: then a line goes back."""
-    many = [step(f"A{n}", needs=(f"A{n - 7}",) if n > 7 else ()) for n in range(400)]
-    others = [step(f"B{n}", needs=(f"A{n}", f"B{n - 1}") if n else ("A0",)) for n in range(400)]
-    graph = compile_definition(definition("a.b", group("G", *many), chain("H", *others)))
-    picture = lay_out(graph)
-    assert len(picture.boxes) <= folds.MAX_BOXES
-    assert picture.width > 0
 
 
 def test_a_shared_set_of_needs_is_one_junction():

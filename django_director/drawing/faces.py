@@ -1,0 +1,116 @@
+"""What the boxes of a picture show for one run: a status, a short note, and a title with all counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from django_director.status import TASK_FINISHED, TaskStatus
+
+from .parts import Part
+from .picture import Picture, shorten
+
+TITLE_LENGTH: Final = 200
+NO_STATUS: Final = "none"
+BY_CONCERN: Final = (
+    TaskStatus.FAILED,
+    TaskStatus.UPSTREAM_FAILED,
+    TaskStatus.CANCELED,
+    TaskStatus.RUNNING,
+    TaskStatus.WAITING,
+    TaskStatus.QUEUED,
+    TaskStatus.PENDING,
+    TaskStatus.SUCCESS,
+    TaskStatus.SKIPPED,
+)
+"""The statuses in order of importance: of several tasks in a box, the most important status gives the colour."""
+KINDS: Final = {
+    "map": gettext_lazy("map"),
+    "workflow": gettext_lazy("child run"),
+    "approval": gettext_lazy("approval"),
+    "wait": gettext_lazy("wait"),
+    "condition": gettext_lazy("condition"),
+}
+"""How the title of a box names the kind of a step that is more than a task."""
+OF_INTEREST: Final = (TaskStatus.FAILED, TaskStatus.RUNNING, TaskStatus.WAITING, TaskStatus.QUEUED)
+"""What people look for first in the picture of a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Face:
+    """What a box shows for one run."""
+
+    status: str
+    note: str
+    title: str
+
+
+def faces(picture: Picture, rows: Iterable[tuple[int, str, int]]) -> list[Face]:
+    """Return the face of each box, from the position, status and attempt of each task of a run."""
+    counts: list[Counter[str]] = [Counter() for _box in picture.boxes]
+    items: list[Counter[str]] = [Counter() for _box in picture.boxes]
+    attempts = [0] * len(picture.boxes)
+    inside = {position for part in picture.boxes for position in part.items}
+    box_of = picture.box_of
+    for position, status, attempt in rows:
+        number = box_of.get(position)
+        if number is not None:
+            (items if position in inside else counts)[number][status] += 1
+            attempts[number] = max(attempts[number], attempt)
+    for number, part in enumerate(picture.boxes):
+        # The status of a map itself does not count beside those of its items.
+        only_items = items[number] and not part.is_frame
+        counts[number] = items[number] if only_items else counts[number] + items[number]
+    return [_face(*each) for each in zip(picture.boxes, counts, attempts, strict=True)]
+
+
+def of_interest(rows: Iterable[tuple[int, str, int]]) -> int | None:
+    """Return the position of the first task that failed, or else runs or waits; ``None`` if there is none."""
+    first: dict[str, int] = {}
+    for position, status, _attempt in rows:
+        first[status] = min(position, first.get(status, position))
+    return next((first[status] for status in OF_INTEREST if status in first), None)
+
+
+def _face(part: Part, counts: Counter[str], attempt: int) -> Face:
+    label = shorten(part.label, TITLE_LENGTH)
+    if part.kind in KINDS:
+        label = _("%(name)s (%(kind)s)") % {"name": label, "kind": KINDS[part.kind]}
+    present = [status for status in BY_CONCERN if counts[status]]
+    if not present:
+        return Face(
+            status=NO_STATUS, note=_size(part), title=f"{label}: {_size(part)}" if part.is_frame else label
+        )
+    status = present[0]
+    if part.is_frame or sum(counts.values()) > 1:
+        title = " · ".join(f"{counts[each]:,} {each.label}" for each in present)
+        return Face(status=status.value, note=_progress(counts), title=f"{label}: {title}")
+    note = str(status.label)
+    if attempt > 1:
+        note = _("%(status)s · attempt %(attempt)s") % {"status": note, "attempt": attempt}
+    return Face(status=status.value, note=note, title=f"{label}: {note}")
+
+
+def _progress(counts: Counter[str]) -> str:
+    """Return how many of several tasks have ended, and how many of them failed: ``37/50, 2 failed``."""
+    ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
+    total, failed = sum(counts.values()), counts[TaskStatus.FAILED]
+    text = f"{ended:,}/{total:,}"
+    if not failed:
+        return text
+    return ngettext("%(progress)s, %(n)s failed", "%(progress)s, %(n)s failed", failed) % {
+        "progress": text,
+        "n": f"{failed:,}",
+    }
+
+
+def _size(part: Part) -> str:
+    if not part.is_frame:
+        return ""
+    number = len(part.positions)
+    return ngettext("%(n)s task", "%(n)s tasks", number) % {"n": f"{number:,}"}
