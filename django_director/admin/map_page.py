@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_director.common import ids
+from django_director.drawing.faces import BY_CONCERN
 from django_director.drawing.icons import PATHS, icon
-from django_director.drawing.picture import BY_CONCERN
 from django_director.models import Task
 from django_director.presentation.map_items import SAMPLE, Cell, Failures, MapItems, Place
 from django_director.status import TaskStatus

@@ -26,6 +26,8 @@ def further_pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("approve", "reject"):
         yield f"task-{name}", address(f"task_{name}", made["asked"].pk)
     yield "workflow-history", address("workflow_history", imports.pk)
+    yield "schedule-add", address("workflow_schedule_add", imports.pk)
+    yield "schedule-delete", address("workflow_schedule_delete", imports.pk, made["schedule"].pk)
     failure = Run.objects.get(pk=failed.pk).error
     for name in ("cancel", "retry", "relaunch"):
         yield f"many-{name}", f"{address(f'run_many_{name}')}?cause={causes.key_of(*causes.divide(failure))}"

@@ -38,6 +38,10 @@ NO_PAGES = {
     "run_list_live",
     "task_live",
     "task_list_live",
+    # More files, and what only a button asks for.
+    "task_download",
+    *(f"{page}_graph_{form}" for page in ("run", "workflow") for form in ("svg", "dot", "mermaid")),
+    "workflow_schedule_switch",
     # Django has these addresses for each model; ours answer that nobody may add or delete.
     *(f"{model}_{what}" for model in ("run", "task", "workflow") for what in ("add", "delete")),
 }
