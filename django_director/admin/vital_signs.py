@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_director.presentation import health
-from django_director.schedules import upcoming
+from django_director.schedules import beat_rows, upcoming
 
 from . import formatting
 
@@ -37,15 +37,20 @@ class VitalSigns:
 
 def read(*, with_names: bool) -> VitalSigns:
     """Read the signs of life. The names of schedules contain those of workflows: ``with_names`` shows them."""
+    schedules = list(beat_rows.enabled_rows())
     found = health.read_health(
-        with_names=with_names, with_details=False, broker_seconds=BROKER_SECONDS, is_limited=False
+        with_names=with_names,
+        with_details=False,
+        broker_seconds=BROKER_SECONDS,
+        is_limited=False,
+        schedules=schedules,
     )
     return VitalSigns(
         problems=problems(found),
         unserved=sum(not queue["is_served"] and not health.is_unserved(queue) for queue in found["queues"]),
         facts=list(_facts(found)),
         queues=[queue_for_page(queue) for queue in found["queues"]],
-        schedules=[_schedule(each) for each in upcoming.find_next(NEXT_SHOWN)] if with_names else [],
+        schedules=[_schedule(each) for each in upcoming.find_next(schedules, NEXT_SHOWN)] if with_names else [],
     )
 
 

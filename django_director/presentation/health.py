@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
-from django.db.models import Count
 
 from django_director.common.kept import Kept
 from django_director.conf import director
 from django_director.db.errors import is_unmigrated
-from django_director.db.functions import Now, iso
+from django_director.db.functions import iso
 from django_director.db.lock_limits import limited_transaction
 from django_director.db.transactions import connection
 from django_director.dispatch import remote_control
 from django_director.engine.supervisor.leadership import LEASE_NAME
-from django_director.models import Lease, Task, UnwrittenOutcome, Worker
 from django_director.schedules import beat_rows, beat_signs, overdue
+from django_director.schedules.timings import PeriodicRow
 
-from . import served_queues, system_details
+from . import served_queues, system_details, vital_rows
 from .served_queues import Backlog, Workers
+from .vital_rows import Sign
 
 Json = dict[str, Any]
 
@@ -53,6 +53,7 @@ def read_health(
     with_files: bool = True,
     broker_seconds: float = 0.0,
     is_limited: bool = True,
+    schedules: Sequence[PeriodicRow] | None = None,
 ) -> Json:
     """Return the state of database, broker, supervisor, workers, queues, beat, workflow files and retention.
 
@@ -61,13 +62,14 @@ def read_health(
     schedules, and the problems of files, contain those of workflows, and those of queues may: without
     ``with_names`` they are left out. ``with_details`` adds versions, addresses and settings; ``with_files`` may
     read the workflow files. The limit for locks takes statements of its own: a page that reads the same tables
-    without one needs none here (``is_limited``).
+    without one needs none here (``is_limited``). ``schedules`` are the rows of ``beat_rows.enabled_rows()``, for a
+    caller who has read them.
     """
     found: Json = {"healthy": False, "problems": [], "warnings": [], "database": True}
     found["broker"] = _broker.answer(broker_seconds)
     try:
         with limited_transaction(connection(), LOCK_SECONDS) if is_limited else contextlib.nullcontext():
-            found |= _rows(with_names=with_names)
+            found |= _rows(with_names=with_names, schedules=schedules)
             found["files"] = system_details.files_state(with_names=with_names) if with_files else None
             found |= system_details.read() if with_details else {}
     except (DatabaseError, InterfaceError) as error:
@@ -97,12 +99,10 @@ _broker: Final = Kept(lambda: remote_control.is_broker_reachable())
 _status: Final = Kept(_find_out)
 
 
-def _rows(*, with_names: bool = True) -> Json:
-    signs = {lease.name: lease for lease in Lease.objects.exclude(holder="").annotate(now=Now())}
-    workers = list(Worker.objects.annotate(now=Now()).order_by("name", "key"))
-    running = _running()
-    living, backlogs = Workers(workers), served_queues.backlogs()
-    schedules = list(beat_rows.enabled_rows())
+def _rows(*, with_names: bool = True, schedules: Sequence[PeriodicRow] | None = None) -> Json:
+    rows = vital_rows.read()
+    schedules = list(beat_rows.enabled_rows()) if schedules is None else schedules
+    signs, living = rows.signs, Workers(rows.workers)
     late, beat = overdue.find_late(schedules), _sign_of(signs.get(beat_signs.NAME))
     return {
         "problems": list(_beat_problems(beat, late, len(schedules), with_names=with_names)),
@@ -112,11 +112,11 @@ def _rows(*, with_names: bool = True) -> Json:
         "workers": [
             _sign_of_life(worker.name, worker.seen_at, worker.now)
             | {"started_at": iso(worker.started_at), "queues": worker.queues, "versions": worker.versions}
-            | {"running": running.get(worker.key, 0), "is_lost": not served_queues.is_living(worker)}
-            for worker in workers
+            | {"running": rows.running.get(worker.key, 0), "is_lost": not served_queues.is_living(worker)}
+            for worker in rows.workers
         ],
-        "queues": [_queue(backlog, living) for backlog in backlogs],
-        "oldest_queued": _oldest(backlogs),
+        "queues": [_queue(backlog, living) for backlog in rows.backlogs],
+        "oldest_queued": _oldest(rows.backlogs),
         "late_schedules": [
             {
                 "name": each.name if with_names else None,
@@ -125,14 +125,8 @@ def _rows(*, with_names: bool = True) -> Json:
             }
             for each in late
         ],
-        "unwritten": UnwrittenOutcome.objects.count(),
+        "unwritten": rows.unwritten,
     }
-
-
-def _running() -> dict[int | None, int]:
-    """Return how many tasks each worker runs, by the worker's key."""
-    tasks = Task.objects.all_running().order_by().values_list("worker_key").annotate(Count("pk"))
-    return dict(tasks)
 
 
 def _oldest(backlogs: list[Backlog]) -> Json | None:
@@ -217,8 +211,8 @@ def _beat_problems(
         yield f"beat has given no sign for {seconds} s, so no schedule starts a run: start one: celery -A … beat"
 
 
-def _sign_of(lease: Any) -> Json | None:
-    return None if lease is None else _sign_of_life(lease.holder, lease.beat_at, lease.now)
+def _sign_of(sign: Sign | None) -> Json | None:
+    return None if sign is None else _sign_of_life(*sign)
 
 
 def _sign_of_life(name: str, at: datetime, now: datetime) -> Json:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
-from django.db.models import Count, Min
+from django.db.models import Min
 
 from django_director.conf import director
 from django_director.db.functions import Now, later
@@ -20,6 +20,7 @@ from django_director.dispatch import routing
 from django_director.engine.parking import PARKED
 from django_director.engine.supervisor.workers import silence_limit
 from django_director.models import Task, Worker
+from django_director.models.querysets import TaskQuerySet
 from django_director.schedules.timings import aware
 from django_director.status import TaskStatus
 
@@ -84,17 +85,20 @@ def is_living(worker: WorkerRow) -> bool:
     return seconds <= silence_limit() or (not worker.is_watched and seconds <= director.LEASE)
 
 
-def backlogs() -> list[Backlog]:
-    """Return for each queue the tasks that wait for a worker, the queue with the oldest first. It takes one query.
+def waiting_tasks() -> TaskQuerySet:
+    """Return the tasks of all runs that wait for a worker. Tasks of paused runs do not count."""
+    waiting: TaskQuerySet = Task.objects.all_queued().filter(next_dispatch_at__lt=later(PARKED)).order_by()
+    return waiting
 
-    Tasks of paused runs do not count.
+
+def collect(waiting: Iterable[tuple[str, str, int, datetime, datetime]]) -> list[Backlog]:
+    """Return for each queue the tasks that wait for a worker, the queue with the oldest first.
+
+    ``waiting`` has a row for each task's name and chosen queue: both, how many tasks wait, since when the oldest
+    does, and the database's time.
     """
-    waiting = Task.objects.all_queued().filter(next_dispatch_at__lt=later(PARKED)).order_by()
-    kinds = waiting.values_list("name", "queue").annotate(
-        tasks=Count("pk"), since=Min("queued_at"), now=Min(Now())
-    )
     found: dict[str, Backlog] = {}
-    for name, chosen, number, since, now in kinds:
+    for name, chosen, number, since, now in waiting:
         queue = routing.queue_of(name, chosen)
         before = found.get(queue)
         oldest = since if before is None else min(since, before.since)

@@ -12,8 +12,9 @@ from django_director.db.transactions import connection
 from django_director.dispatch import routing
 from django_director.engine.supervisor.retention import CLEANING as CLEANING
 from django_director.masking.values import mask
-from django_director.models import Lease
 from django_director.sync import condition
+
+from .vital_rows import Sign
 
 Json = dict[str, Any]
 
@@ -71,12 +72,12 @@ def _first(texts: list[str], number: int, form: str) -> str:
     return form.format(", ".join(texts[:number]) + more) if texts else ""
 
 
-def retention(cleaning: Lease | None) -> Json:
+def retention(cleaning: Sign | None) -> Json:
     """Return which runs of workflows without a rule of their own are deleted, and when that was done last."""
     return {
         "offset": director.RETENTION.get("offset"),
         "days": director.RETENTION.get("days"),
-        "cleaned_at": None if cleaning is None else iso(cleaning.beat_at),
+        "cleaned_at": None if cleaning is None else iso(cleaning.seen_at),
     }
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from . import beat_rows
-from .timings import next_run_at
+from .timings import PeriodicRow, next_run_at
 
 
 class Next(NamedTuple):
@@ -16,9 +16,9 @@ class Next(NamedTuple):
     due: datetime
 
 
-def find_next(number: int) -> list[Next]:
-    """Return the ``number`` schedules that are due first. It takes one query, without django-celery-beat none."""
+def find_next(rows: Iterable[PeriodicRow], number: int) -> list[Next]:
+    """Return the ``number`` schedules among ``beat_rows.enabled_rows()`` that are due first."""
     now = datetime.now(UTC)
-    due = ((row.name, next_run_at(row, now)) for row in beat_rows.enabled_rows())
+    due = ((row.name, next_run_at(row, now)) for row in rows)
     known = [Next(name, moment) for name, moment in due if moment is not None]
     return sorted(known, key=lambda each: each.due)[:number]

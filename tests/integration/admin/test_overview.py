@@ -281,7 +281,7 @@ def test_the_number_of_queries_does_not_grow(operator):
         factories.make_run(order(f"shop.N{number}"), tasks={"FETCH": "running"})
         waiting()
     assert count() == few
-    assert few <= 16
+    assert few <= 12
 
 
 def test_live_updates_are_the_overview_alone(operator):
