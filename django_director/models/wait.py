@@ -14,8 +14,8 @@ from django_director.status import RUN_FINISHED, RunStatus
 
 FIRST_PAUSE: Final = 0.003
 """Seconds between the first two queries: a run of one step has its outcome after some ten milliseconds."""
-GROWTH: Final = 1.3
-"""How many times as long as the one before each pause is, so that a caller learns late by a third at most."""
+GROWTH: Final = 1.1
+"""How many times as long as the one before each pause is, so that a caller learns late by a tenth at most."""
 LONGEST_PAUSE: Final = 1.0
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
+from django_director.presentation import health
 from tests.factories import VIEW
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    """Let no test see an answer that the one before it has found."""
+    for kept in (health._broker, health._status):
+        kept.forget()
 
 
 @pytest.fixture

@@ -27,8 +27,6 @@ PING, HEALTH = "/director/api/ping/", "/director/api/health/"
 def living(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(current_app.conf, "broker_url", "memory://")
     monkeypatch.setenv("CELERY_BROKER_URL", "memory://")
-    for kept in (health._broker, health._status):
-        kept.forget()
     assert Supervisor("one")._acquire()
     Worker.objects.create(key=1, name="celery@host", started_at=Now(), seen_at=Now())
 
