@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.urls import reverse
@@ -94,10 +95,11 @@ def moment(value: datetime | None) -> str:
     return timezone.localtime(aware(value)).strftime("%Y-%m-%d %H:%M:%S") if value else NOTHING
 
 
-def utc(value: datetime) -> str:
-    """Return the time of day in UTC, with the date where that is another one than in the current time zone."""
-    moment, local = aware(value).astimezone(UTC), timezone.localtime(aware(value))
-    return moment.strftime("%H:%M UTC" if moment.date() == local.date() else "%Y-%m-%d %H:%M UTC")
+def in_zones(value: datetime, name: str | None) -> tuple[str, str]:
+    """Return a time in the time zone of this name, or else in the current one, and in UTC; both to the second."""
+    zone = ZoneInfo(name) if name else timezone.get_current_timezone()
+    local, universal = (aware(value).astimezone(each).strftime("%Y-%m-%d %H:%M:%S") for each in (zone, UTC))
+    return local, universal
 
 
 def zone() -> str:

@@ -39,7 +39,7 @@ FAILED_HOURS: Final = 24
 BARS: Final = 48
 POLL: Final = 10
 """Seconds between two live updates."""
-SIGNS_SECONDS: Final = 20
+SIGNS_SECONDS: Final = 10
 """How old what the overview shows of workers, queues and schedules may be when it asks for an update."""
 CAUSES_SHOWN: Final = 8
 EXAMPLES: Final = 3

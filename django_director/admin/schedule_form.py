@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -175,11 +175,10 @@ class ScheduleForm(forms.Form):
 
     def next_times(self) -> list[tuple[str, str, str]]:
         """Return the next times of a valid form: in its zone, in UTC, and how far they are from now."""
-        now, zone = datetime.now(UTC), ZoneInfo(self.zone)
+        now, zone = datetime.now(UTC), self.schedule.timezone
         return [
             (
-                due.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
-                due.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+                *formatting.in_zones(due, zone),
                 _("in %(time)s") % {"time": formatting.roughly((due - now).total_seconds())},
             )
             for due in by_hand.next_times(self.schedule, TIMES)

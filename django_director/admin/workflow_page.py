@@ -154,7 +154,7 @@ def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
             **timing,
             "text": formatting.timing({**timing, "enabled": True}),
             "switch_label": schedule_pages.switch_label(timing),
-            "next_times": [(formatting.moment(due), formatting.utc(due)) for due in timing["next_times"]],
+            "next_times": [formatting.in_zones(due, timing["timezone"]) for due in timing["next_times"]],
         }
         for timing in descriptions.describe_many([workflow], NEXT_TIMES, by_hand.details)[workflow.pk]
     ]

@@ -115,6 +115,12 @@ def _mapped() -> Run:
         factories.make_task(
             run, len(run.version.graph.nodes), "failed" if index in (3, 17, 39) else "success", map_index=index
         )
+    return _failed(run, "EACH", "3 of 40 items failed")
+
+
+def _failed(run: Run, step: str, error: str) -> Run:
+    Run.objects.filter(pk=run.pk).update(error=f"{step}: {error}")
+    run.tasks.filter(step=step).update(error=error)
     return run
 
 
@@ -214,7 +220,14 @@ def _long(now: datetime) -> Run:
     names = [f"STEP_{number}" for number in range(500)]
     workflow = factories.make_workflow(factories.definition("batch.NIGHT", *names))
     tasks = {name: "success" if number < 338 else "upstream_failed" for number, name in enumerate(names)}
-    return factories.make_run(workflow, "failed", tasks | {"STEP_337": "failed"}, started_at=now, created_at=now)
+    run = factories.make_run(workflow, "failed", tasks | {"STEP_337": "failed"}, started_at=now, created_at=now)
+    return _failed(run, "STEP_337", "TimeoutError: the tape robot does not answer")
+
+
+def renew_signs() -> None:
+    """Let what is alive give its sign now."""
+    Worker.objects.update(seen_at=timezone.now())
+    Lease.objects.update(beat_at=timezone.now())
 
 
 def _signs(now: datetime) -> None:

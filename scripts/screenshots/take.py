@@ -9,6 +9,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Container, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,13 @@ def _photograph(site: str, pages: list[tuple[str, str]], folder: Path, user: str
 
     from tests import factories
 
+    from . import situation
+
     client = Client()
     client.force_login(factories.make_admin(user))
     cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies["sessionid"].value, "url": site}
-    with sync_playwright() as playwright:
+    # Playwright keeps an event loop in this thread, in which Django refuses to ask the database.
+    with ThreadPoolExecutor(1) as thread, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for scheme in ("light", "dark"):
             for width in WIDTHS:
@@ -109,6 +113,7 @@ def _photograph(site: str, pages: list[tuple[str, str]], folder: Path, user: str
                 context.add_cookies([cookie])
                 page = context.new_page()
                 for name, address in pages:
+                    thread.submit(situation.renew_signs).result()
                     page.goto(site + address)
                     is_wide = width == WIDTHS[0]
                     page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=is_wide)

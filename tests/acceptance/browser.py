@@ -1,5 +1,6 @@
 """Fixtures of tests in a real browser."""
 
+import contextlib
 import importlib.util
 import os
 from pathlib import Path
@@ -20,7 +21,10 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-POLICY = "default-src 'self'; style-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'"
+)
 PATIENCE = 20_000
 
 
@@ -28,22 +32,33 @@ def is_unexpected(line, expected):
     return line.type == "error" and expected not in line.text
 
 
-@pytest.fixture(scope="module")
-def browser():
-    if importlib.util.find_spec("playwright") is None or not CHROMIUM.exists():
-        assert not os.environ.get("DIRECTOR_REQUIRE_SERVICES"), "playwright and /usr/bin/chromium are needed"
-        pytest.skip("needs playwright and /usr/bin/chromium")
+def need(*modules):
+    """Skip the test if Chromium or a package is missing; fail it where all must be there."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if not CHROMIUM.exists():
+        missing.append(str(CHROMIUM))
+    if missing:
+        assert not os.environ.get("DIRECTOR_REQUIRE_SERVICES"), f"needs {missing}"
+        pytest.skip(f"needs {', '.join(missing)}")
+
+
+@contextlib.contextmanager
+def chromium():
+    need("playwright")
     from playwright.sync_api import sync_playwright
 
-    # Playwright keeps an event loop in this thread, which Django takes for an async context.
-    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patched, sync_playwright() as playwright:
+        # Playwright keeps an event loop in this thread, which Django takes for an async context.
+        patched.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield opened
         opened.close()
-    if before is None:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as opened:
+        yield opened
 
 
 # ``django_db_setup`` before ``live_server``: a server made earlier believes that the database is in memory, and

@@ -11,7 +11,8 @@ from django.urls import resolve
 from django_director.models import Run, Task, Workflow
 
 from . import axe
-from .browsing import Visitor, chromium, need, served_situation
+from .browser import chromium, need
+from .visits import Visitor, served_situation
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

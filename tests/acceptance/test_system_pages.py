@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,10 @@ def test_a_worker_that_ends_is_missed_on_the_overview_and_a_new_one_is_seen(
         page = open_page(OVERVIEW, with_clock=True)
         page.get_by_text("1 worker · supervisor").wait_for()
         first.stop()
-        # The page asks for news every ten seconds; nothing here waits for them.
-        page.clock.run_for(11_000)
-        page.get_by_text("No worker is alive").wait_for(timeout=PATIENCE)
+        trouble = page.get_by_text("No worker is alive")
+        _let_it_ask(page, until=trouble.is_visible)
         second.start()
-        page.clock.run_for(11_000)
-        page.get_by_text("No worker is alive").wait_for(state="detached", timeout=PATIENCE)
+        _let_it_ask(page, until=lambda: not trouble.count())
         page.get_by_text("1 worker · supervisor").wait_for()
         page.get_by_role("link", name="System", exact=True).click()
         page.get_by_text("All that runs need is alive.").wait_for()
@@ -98,3 +97,12 @@ def test_a_worker_that_ends_is_missed_on_the_overview_and_a_new_one_is_seen(
     finally:
         first.kill()
         second.kill()
+
+
+def _let_it_ask(page: Any, *, until: Callable[[], bool]) -> None:
+    """Let the page ask for news, as it does every ten seconds, until they are there."""
+    deadline = time.monotonic() + 2 * PATIENCE / 1000
+    while not until():
+        assert time.monotonic() < deadline, page.locator("#content").inner_text()
+        page.clock.run_for(11_000)
+        page.wait_for_timeout(200)

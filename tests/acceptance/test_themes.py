@@ -7,7 +7,8 @@ import re
 import pytest
 
 from . import axe
-from .browsing import Visitor, chromium, need, served_situation
+from .browser import chromium, need
+from .visits import Visitor, served_situation
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

@@ -1,9 +1,8 @@
-"""A browser, and a site with the situation of the screenshots in a process of its own."""
+"""A site with the situation of the screenshots in a process of its own, and a visitor of it."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,42 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
+from .browser import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE = 20_000
-
-
-def need(*modules: str) -> None:
-    """Skip the test if Chromium or a package is missing; fail it where all must be there."""
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if not CHROMIUM.exists():
-        missing.append(str(CHROMIUM))
-    if missing:
-        assert not os.environ.get("DIRECTOR_REQUIRE_SERVICES"), f"needs {missing}"
-        pytest.skip(f"needs {', '.join(missing)}")
-
-
-@contextlib.contextmanager
-def chromium() -> Iterator[Any]:
-    need("playwright")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @dataclass
