@@ -115,10 +115,10 @@ def _mapped() -> Run:
         factories.make_task(
             run, len(run.version.graph.nodes), "failed" if index in (3, 17, 39) else "success", map_index=index
         )
-    return _failed(run, "EACH", "3 of 40 items failed")
+    return _with_error(run, "EACH", "3 of 40 items failed")
 
 
-def _failed(run: Run, step: str, error: str) -> Run:
+def _with_error(run: Run, step: str, error: str) -> Run:
     Run.objects.filter(pk=run.pk).update(error=f"{step}: {error}")
     run.tasks.filter(step=step).update(error=error)
     return run
@@ -221,7 +221,7 @@ def _long(now: datetime) -> Run:
     workflow = factories.make_workflow(factories.definition("batch.NIGHT", *names))
     tasks = {name: "success" if number < 338 else "upstream_failed" for number, name in enumerate(names)}
     run = factories.make_run(workflow, "failed", tasks | {"STEP_337": "failed"}, started_at=now, created_at=now)
-    return _failed(run, "STEP_337", "TimeoutError: the tape robot does not answer")
+    return _with_error(run, "STEP_337", "TimeoutError: the tape robot does not answer")
 
 
 def renew_signs() -> None:
