@@ -67,9 +67,9 @@ def read() -> VitalRows:
                 found.workers.append(WorkerSign(about, text, at, now, *worker))
             case "lease":
                 found.signs[other] = Sign(text, at, now)
-            case "queued":
+            case "backlog":
                 waiting.append((text, other, number, at, now))
-            case "running":
+            case "work":
                 found.running[about] = number
             case _:
                 found.unwritten += number
@@ -97,13 +97,13 @@ def _leases() -> Any:
 
 def _queued() -> Any:
     kinds = served_queues.waiting_tasks().values(text=F("name"), other=F("queue"))
-    numbers = kinds.annotate(part=Value("queued"), about=_nothing(BigIntegerField()), number=Count("pk"))
+    numbers = kinds.annotate(part=Value("backlog"), about=_nothing(BigIntegerField()), number=Count("pk"))
     return numbers.annotate(at=Min("queued_at"), now=Min(Now()), **_no_worker())
 
 
 def _running() -> Any:
     running = Task.objects.all_running().order_by().values(text=Value(""), other=Value(""))
-    by_worker = running.annotate(part=Value("running"), about=F("worker_key")).values(
+    by_worker = running.annotate(part=Value("work"), about=F("worker_key")).values(
         "text", "other", "part", "about"
     )
     numbers = by_worker.annotate(number=Count("pk"), at=_nothing(DateTimeField()), now=Min(Now()))

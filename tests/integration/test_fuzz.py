@@ -20,11 +20,13 @@ from urllib.parse import quote
 
 import pytest
 from django.test import Client
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 import django_director
 from django_director.admin.payload_form import field_key
 from django_director.api import serializers
 from django_director.api.pagination import PARAMETERS
+from django_director.schedules import beat_rows
 from tests import factories
 from tests.factories import approval, definition, make_workflow
 from tests.integration.access.test_matrix import NEEDS, NO_ROUTE, address, routes
@@ -204,7 +206,11 @@ def of_forms(route: str, rows: dict[str, Any], names: set[str]) -> Iterator[Requ
 def rows() -> dict[str, Any]:
     workflow = make_workflow(definition("shop.ORDER", "A", approval("ASK"), schema=SCHEMA))
     run = factories.make_run(workflow, "failed", {"A": "failed"}, payload={"order": "a", "password": "Pa55"})
-    return {"run": run, "task": run.tasks.get(step="A"), "workflow": workflow}
+    every = IntervalSchedule.objects.create(every=60, period="seconds")
+    named = json.dumps({"name": "shop.ORDER", "payload": {"order": "a"}})
+    row = PeriodicTask(name="by hand", task=beat_rows.TASK, interval=every, kwargs=named)
+    row.save()
+    return {"run": run, "task": run.tasks.get(step="A"), "workflow": workflow, "row": row}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ NOW = datetime(2026, 11, 30, 3, tzinfo=UTC)
 
 
 def failure(error, workflow="shop.ORDER", minute=0):
-    return Failure(uuid4(), hash(workflow), workflow, error, NOW.replace(minute=minute))
+    return Failure(uuid4(), hash(workflow), workflow, error, NOW.replace(minute=minute), "")
 
 
 def see_all(_):
