@@ -6,11 +6,13 @@ from collections.abc import Collection
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from django_director.models import Run
@@ -66,7 +68,10 @@ class LiveAdmin(ReadOnlyAdmin[M]):
         if not self.has_view_permission(request):
             raise MissingPermission(self.view_action)
         ids, newest = live.asked_rows(request), list(Run.objects.order_by("-pk").values_list("pk", flat=True)[:1])
-        return live.answer(request, (self.stamp_of_rows(ids), newest), lambda: self._rows(request, ids))
+        try:
+            return live.answer(request, (self.stamp_of_rows(ids), newest), lambda: self._rows(request, ids))
+        except IncorrectLookupParameters:
+            return HttpResponseBadRequest(_("The address has a filter that can't be used."))
 
     def _rows(self, request: HttpRequest, ids: list[UUID]) -> HttpResponse:
         filters = request.GET.copy()

@@ -72,8 +72,11 @@ class SchedulePages:
         if row is None:
             return view(request, workflow)
         found = by_hand.find(workflow, row)
-        if found is None:
+        if found is None and beat_rows.periodic_tasks().filter(pk=row).exists():
             raise Http404
+        if found is None:
+            messages.error(request, _("This schedule is not there any more: somebody has deleted it."))
+            return self._back(request, workflow)
         return view(request, workflow, row=found)
 
     def add(self, request: HttpRequest, workflow: Workflow) -> HttpResponse:

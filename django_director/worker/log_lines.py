@@ -38,6 +38,12 @@ class LogLines:
     def add(self, line: str) -> None:
         """Add a line, or several lines such as a traceback."""
         size = _size(line)
+        if self._room > 1 and size > FIRST_BYTES:
+            # Else hardly anything would be kept of the beginning of a log whose lines are long.
+            beginning = line.encode()[: self._room - 1].decode(errors="ignore")
+            self._first.append(beginning)
+            self._room, line = 0, line[len(beginning) :]
+            size = _size(line)
         if size <= self._room:
             self._room -= size
             self._first.append(line)

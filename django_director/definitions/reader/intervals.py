@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from django_director.definitions.fields.plain_values import MAX_INT, parse_duration
+
+LEAST: Final = 0.1
+"""Seconds. An interval below would start runs faster than most sites can work on them."""
 
 
 class IntervalError(ValueError):
@@ -23,9 +27,11 @@ def normalise(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds) or not 0 < seconds <= MAX_INT:
         message = f"must be a duration above 0 and up to {MAX_INT:,} seconds"
         raise IntervalError(message, "write `interval: 60`, or 90s, 10m, 1h30m, 2d")
+    if seconds < LEAST:
+        raise IntervalError(f"must be a duration of at least {LEAST} seconds", "write `interval: 1`")
     # Fractions are kept as microseconds, in a column of 32 bits.
-    if seconds != int(seconds) and not 1 <= seconds * 1_000_000 <= MAX_INT:
-        message = "takes a fraction of a second from 0.000001 up to 2,147 seconds only"
+    if seconds != int(seconds) and seconds * 1_000_000 > MAX_INT:
+        message = "takes a fraction of a second up to 2,147 seconds only"
         raise IntervalError(message, f"write `interval: {max(1, round(seconds))}`")
     return str(int(seconds)) if seconds == int(seconds) else repr(seconds)
 

@@ -39,6 +39,20 @@ function tick() {
   }
 }
 
+// Times in the past go on to age, on a page that has ended too. The server writes “3 min ago · 20:11”.
+const UNITS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+function age() {
+  if (document.hidden) return;
+  const words = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { style: "short" });
+  for (const element of document.querySelectorAll("time[data-ago]")) {
+    const passed = (Date.now() + clock - Date.parse(element.dateTime)) / 1000;
+    const [, of] = element.textContent.split(" · ");
+    if (!of || passed < 1) continue;
+    const [size, unit] = UNITS.find(([each]) => passed >= each);
+    element.textContent = `${words.format(-Math.floor(passed / size), unit).replaceAll(".", "")} · ${of}`;
+  }
+}
+
 function stop() {
   clearInterval(ticking);
   root().removeAttribute("data-live");
@@ -156,6 +170,7 @@ async function update() {
 }
 
 const ticking = setInterval(tick, 1000);
+setInterval(age, 10_000);
 if (root()) {
   remember(root());
   document.addEventListener("visibilitychange", () => {

@@ -197,3 +197,9 @@ def test_it_is_read_only_and_not_for_strangers(viewer, client):
     assert viewer.post(address("run_live", run.pk)).status_code == 405
     assert of_run(client, run).status_code == 302
     assert viewer.get(address("run_live", "01a207d5-24ac-784a-9cc1-6b3fe7000000")).status_code == 404
+
+
+@pytest.mark.parametrize("page", ["run_list_live", "task_list_live"])
+def test_a_filter_that_can_not_be_used_is_no_fault_of_the_server(page, viewer):
+    for name in ("q", "status__exact", "user", "o"):
+        assert look(viewer, page, **{name: "a\0b"}).status_code == 400

@@ -133,6 +133,7 @@ def test_one_line_may_be_too_long():
     assert text.startswith("first\n")
     assert text.endswith("éend\nlast\n")
     assert "the beginning of this line was dropped" in text
+    assert len(text.partition("…")[0].encode()) > 15 * 1024  # of the first line, its beginning
 
 
 def test_a_task_that_is_gone_harms_nobody(caplog):
