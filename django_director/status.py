@@ -66,6 +66,8 @@ STOP_SPARING = frozenset({Stop.NONE, Stop.FAIL_FAST})
 TASK_UNSTARTED = frozenset({TaskStatus.PENDING, TaskStatus.QUEUED, TaskStatus.WAITING})
 TASK_ACTIVE = TASK_UNSTARTED | {TaskStatus.RUNNING}
 TASK_FINISHED = frozenset(set(TaskStatus) - TASK_ACTIVE)
+#: The statuses of the tasks that count as done in a progress: the others have not ended, or never ran.
+TASK_DONE = frozenset({TaskStatus.SUCCESS, TaskStatus.FAILED, TaskStatus.SKIPPED})
 #: The statuses that a join counts as failed.
 TASK_BROKEN = frozenset({TaskStatus.FAILED, TaskStatus.CANCELED, TaskStatus.UPSTREAM_FAILED})
 #: The statuses of the tasks that have ended without success.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -23,6 +24,7 @@ from django_director.drawing.icons import icon
 from django_director.drawing.picture import shorten
 from django_director.masking.values import mask
 from django_director.models import Run, Task
+from django_director.status import TASK_DONE
 
 SHOWN: Final = 20_000
 """How many characters of a payload, a result or a traceback a page shows."""
@@ -203,9 +205,9 @@ def short_id(pk: UUID) -> str:
     return str(pk)[:13]
 
 
-def progress(counts: dict[str, int], finished: frozenset[Any]) -> tuple[int, int]:
-    """Return how many tasks are finished, and how many there are."""
-    return sum(number for status, number in counts.items() if status in finished), sum(counts.values())
+def progress(counts: Mapping[str, int]) -> tuple[int, int]:
+    """Return how many tasks are done, and how many there are."""
+    return sum(number for status, number in counts.items() if status in TASK_DONE), sum(counts.values())
 
 
 def address(page: str, *args: object, site: str = "admin") -> str:

@@ -42,10 +42,13 @@ def of_run(run: Run, error: str, steps: Mapping[str, Sequence[str]], failed: int
     return _running(steps)
 
 
-def name_steps(graph: Graph, tasks: Iterable[tuple[int, str, int]]) -> dict[str, list[str]]:
+def name_steps(
+    graph: Graph, tasks: Iterable[tuple[int, str, int]], report: tuple[int, str] = (-1, "")
+) -> dict[str, list[str]]:
     """Return the names of the steps at work by status; a map stands for its items, and says how many have ended.
 
-    ``tasks`` yields for the steps of a run a position, a status, and how many tasks have both.
+    ``tasks`` yields for the steps of a run a position, a status, and how many tasks have both; ``report`` is the
+    position of a running task and what it reports.
     """
     found: dict[int, Counter[str]] = {}
     for position, status, number in tasks:
@@ -63,7 +66,8 @@ def name_steps(graph: Graph, tasks: Iterable[tuple[int, str, int]]) -> dict[str,
                 }
                 steps.setdefault(TaskStatus.RUNNING, []).append(text)
             elif status in TASK_ACTIVE and status != TaskStatus.PENDING:
-                steps.setdefault(status, []).append(node.step.id)
+                told = report[1] if (position, status) == (report[0], TaskStatus.RUNNING) else ""
+                steps.setdefault(status, []).append(f"{node.step.id}: {told}" if told else node.step.id)
     return steps
 
 

@@ -17,7 +17,7 @@ from . import formatting
 READ: Final = 4_000_000
 """How many characters of logs a page reads, those of the last attempts."""
 LINES: Final = 2_000
-LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LEVELS: Final = ("INFO", "WARNING", "ERROR", "CRITICAL")
 _HEAD: Final = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) (?P<level>[A-Z]+) ")
 """How `worker.logs` begins each record; further lines of the record follow without it."""
 

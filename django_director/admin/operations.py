@@ -39,6 +39,8 @@ class Operation:
     """Returns the message that the operation was done to these rows."""
     also: tuple[str, ...] = ()
     """Further actions that ``authorization`` must allow, for a page that shows a payload and starts a new run."""
+    help: str | Promise = ""
+    """What the button does, for whoever points at it."""
     comment_length: int = 0
     """How long a comment may be; 0 if the operation takes none."""
 
@@ -105,6 +107,7 @@ def _button(
     verb: str = "",
     also: tuple[str, ...] = (),
     comment_length: int = 0,
+    help: str | Promise = "",
 ) -> Operation:
     return Operation(
         name=name,
@@ -113,31 +116,54 @@ def _button(
         message=message,
         also=also,
         comment_length=comment_length,
+        help=help,
     )
 
 
 OF_RUNS: Final = {
     button.name: button
     for button in (
-        _button("cancel", gettext_lazy("Cancel"), _canceled),
-        _button("pause", gettext_lazy("Pause"), _paused),
-        _button("resume", gettext_lazy("Resume"), _resumed),
-        _button("retry", gettext_lazy("Retry failed"), _retried),
-        _button("relaunch", gettext_lazy("Relaunch"), _relaunched),
+        _button("cancel", gettext_lazy("Cancel"), _canceled, help=gettext_lazy("Ends this run early")),
+        _button("pause", gettext_lazy("Pause"), _paused, help=gettext_lazy("Lets no further step start")),
+        _button("resume", gettext_lazy("Resume"), _resumed, help=gettext_lazy("Lets steps start again")),
+        _button(
+            "retry",
+            gettext_lazy("Retry failed"),
+            _retried,
+            help=gettext_lazy("In this run: what failed, and what comes after it; what has succeeded is kept"),
+        ),
+        _button(
+            "relaunch",
+            gettext_lazy("Relaunch"),
+            _relaunched,
+            help=gettext_lazy("A new run with the same payload, from the first step"),
+        ),
         _button(
             "relaunch_with_changes",
             gettext_lazy("Relaunch with changes"),
             _relaunched,
             verb="relaunch",
             also=("run", "view_payload"),
+            help=gettext_lazy("A new run with a payload that you change first, from the first step"),
         ),
     )
 }
 OF_TASKS: Final = {
     button.name: button
     for button in (
-        _button("rerun", gettext_lazy("Rerun from here"), _rerun),
-        _button("skip", gettext_lazy("Skip"), _skipped, comment_length=COMMENT_LENGTH),
+        _button(
+            "rerun",
+            gettext_lazy("Rerun from here"),
+            _rerun,
+            help=gettext_lazy("In this run: this step and all that comes after it, even what has succeeded"),
+        ),
+        _button(
+            "skip",
+            gettext_lazy("Skip"),
+            _skipped,
+            comment_length=COMMENT_LENGTH,
+            help=gettext_lazy("In this run: goes on without this step, as if it had nothing to give"),
+        ),
     )
 }
 

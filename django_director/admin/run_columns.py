@@ -18,7 +18,7 @@ from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
 from django_director.presentation import durations, open_approvals, visible_errors
 from django_director.presentation.summaries import task_counts
-from django_director.status import TASK_FINISHED, TaskStatus
+from django_director.status import TaskStatus
 
 from . import formatting
 from .bars import draw_segments
@@ -114,7 +114,7 @@ class RunColumns:
 
     @admin.display(description=gettext_lazy("progress"))
     def progress(self, run: Any) -> SafeString:
-        finished, total = formatting.progress(run.task_counts, TASK_FINISHED)
+        finished, total = formatting.progress(run.task_counts)
         number = formatting.unbroken(f"{finished:,} / {total:,}")
         return format_html('<span class="director-small">{}</span> {}', draw_segments(run.task_counts), number)
 

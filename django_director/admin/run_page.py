@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_director.access.authorization import is_allowed
 from django_director.models import Run
 from django_director.models.users import User
 from django_director.presentation.serializers import shown_key
@@ -51,11 +52,11 @@ def context(
     state = RunState(run, site, sees_payload=sees_payload, sees_tasks=sees_tasks, unfold=unfold)
     return {
         "title": formatting.name(run.workflow.name),
-        "short_id": formatting.short_id(run.pk),
         "subtitle": _("Run %(id)s") % {"id": run.pk},
         "run": run,
         "state": state,
         "parent": run.parent_task,
+        "sees_workflow": is_allowed(request.user, "view_workflow", run.workflow),
         "buttons": [
             (operation, not operation.is_possible(run))
             for name, operation in operations.OF_RUNS.items()

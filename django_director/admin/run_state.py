@@ -17,9 +17,9 @@ from django_director.drawing.picture import Picture
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
 from django_director.presentation import open_approvals, visible_errors
-from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
+from django_director.status import TASK_ACTIVE, TaskStatus
 
-from . import formatting, headline, unfolding
+from . import formatting, headline, task_lines, unfolding
 from .links import Links
 
 TASKS_PER_PAGE: Final = 200
@@ -66,15 +66,23 @@ class RunState:
 
     @cached_property
     def shown_counts(self) -> Counter[str]:
-        """Return the number of tasks in each status with the hooks, as the list of tasks shows them."""
+        """Return the number of tasks in each status with the hooks, as the list of tasks shows them.
+
+        A map that has items is not among them.
+        """
         return self._count(with_hooks=True)
 
     def _count(self, *, with_hooks: bool) -> Counter[str]:
         found: Counter[str] = Counter()
         for many in self._many:
-            if with_hooks or not many.is_hook:
+            if (with_hooks or not many.is_hook) and not (with_hooks and self._stands_for_items(many)):
                 found[many.status] += many.number
         return found
+
+    def _stands_for_items(self, many: Many) -> bool:
+        """Whether it is a map that has items: in the list of tasks these stand in its place."""
+        body = None if many.is_hook else self.run.version.graph.node(many.position).body
+        return body is not None and body[0] in self.by_position
 
     @cached_property
     def by_position(self) -> dict[int, dict[str, int]]:
@@ -101,8 +109,17 @@ class RunState:
         steps: dict[str, list[str]] = {}
         if self.sees_tasks and not self.run.is_finished:
             places = ((many.position, many.status, many.number) for many in self._many if not many.is_hook)
-            steps = headline.name_steps(self.run.version.graph, places)
+            steps = headline.name_steps(self.run.version.graph, places, self._report())
         return headline.of_run(self.run, self.error, steps, self.failed)
+
+    def _report(self) -> tuple[int, str]:
+        """Return the position of the only running task and what it reports; nothing for one in a map."""
+        running = [each for each in self._many if each.status == TaskStatus.RUNNING and not each.is_hook]
+        if sum(each.number for each in running) != 1:
+            return -1, ""
+        position = running[0].position
+        task = self.run.tasks.steps().filter(position=position, map_index=-1, status=TaskStatus.RUNNING).first()
+        return position, task_lines.progress_text(task, sees_payload=self.sees_payload) if task else ""
 
     @property
     def failed(self) -> int:
@@ -116,8 +133,8 @@ class RunState:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Return the number of finished tasks, and of all tasks."""
-        return formatting.progress(self.counts, TASK_FINISHED)
+        """Return how many tasks are done, and how many there are."""
+        return formatting.progress(self.counts)
 
     @cached_property
     def drawn(self) -> unfolding.Rows:

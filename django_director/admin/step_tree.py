@@ -60,8 +60,8 @@ class Branch:
 
     @property
     def summary(self) -> str:
-        """How many of its tasks have ended: ``37/50, 2 failed``."""
-        done, total = formatting.progress(self.counts, TASK_FINISHED)
+        """How many of its tasks are done: ``37/50, 2 failed``."""
+        done, total = formatting.progress(self.counts)
         alarming = [status for status in BY_CONCERN if status not in CALM and status in TASK_FINISHED]
         parts = [f"{self.counts[each]:,} {each.label}" for each in alarming if self.counts[each]]
         return ", ".join([f"{done:,}/{total:,}", *parts])

@@ -62,7 +62,7 @@ def _page_link(request: HttpRequest, page: int, pages: int) -> str | None:
 def _of_status(state: RunState, status: str, page: int) -> tuple[list[tuple[Line, Row | None]], int, int]:
     pages = max(1, -(-state.shown_counts[status] // TASKS_PER_PAGE))
     page = min(max(page, 1), pages)
-    tasks = state.run.tasks.for_listing().filter(status=status).in_order()
+    tasks = state.run.tasks.for_listing().filter(status=status).exclude(map_count__gt=0).in_order()
     start = (page - 1) * TASKS_PER_PAGE
     rows = _rows(state, tasks[start : start + TASKS_PER_PAGE])
     return [(Line("task", 0), row) for row in rows], page, pages

@@ -108,7 +108,7 @@ def _facts(task: Task, node: Node, *, sees_payload: bool, is_alone: bool) -> lis
         (_("Kind"), node.kind if node.name == OWN_TASK else ""),
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
         (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
-        (_("Attempts"), task_headline.attempts_of(task, task.attempt) if task.attempt else ""),
+        (_("Attempts"), task_headline.attempts_of(task, task.attempt) if task.attempt and is_alone else ""),
         (_("Queue"), formatting.name(served_queues.Names().of(task))),
         (_("Queued"), formatting.moment(task.queued_at)),
         (_("Started"), formatting.moment(task.started_at) if is_alone else ""),

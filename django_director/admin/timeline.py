@@ -25,13 +25,14 @@ ROWS: Final = 500
 """How many tasks a timeline shows: those that matter most, and of the others those that began first."""
 CALM: Final = frozenset({TaskStatus.SUCCESS, TaskStatus.SKIPPED})
 ATTEMPTS: Final = 2_000
-LABELS: Final = 220
-BARS: Final = 780
+LABELS: Final = 23.0
+BARS: Final = 75.0
+LEAST: Final = 0.2
+"""The width of the names, of the scale, and the least width of a bar: hundredths of that of the drawing."""
 ROW: Final = 22
 BAR: Final = 12
 HEAD: Final = 22
-LEAST: Final = 2.0
-"""All these are pixels; the last is the least width of a bar."""
+"""The heights of a row, of its bar and of the scale: pixels."""
 TICKS: Final = 6
 STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 """Seconds that may lie between two lines of the scale; for longer runs, whole days."""
@@ -55,14 +56,14 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Turns moments into places on the drawing."""
+    """Turns moments into places on the drawing, in hundredths of its width: so it is as wide as its page."""
 
     start: datetime
     seconds: float
 
     def place(self, moment: datetime) -> float:
         share = (moment - self.start).total_seconds() / self.seconds
-        return round(LABELS + BARS * min(1.0, max(0.0, share)), 1)
+        return round(LABELS + BARS * min(1.0, max(0.0, share)), 2)
 
     def ticks(self) -> Iterator[float]:
         """Yield the seconds after the start at which the scale has a line."""
@@ -148,12 +149,9 @@ def draw(bars: Sequence[Bar], now: datetime, address: Callable[[UUID], str]) -> 
     scale = Scale(start=start, seconds=max(0.001, (max(ends) - start).total_seconds()))
     height = HEAD + ROW * len(bars)
     return format_html(
-        '<svg class="director-timeline" role="group" aria-label="{}" viewBox="0 0 {} {}" width="{}" height="{}">'
+        '<svg class="director-timeline" role="group" aria-label="{}" width="100%" height="{}">'
         "<defs>{}</defs>{}{}</svg>",
         _("When each task was queued and ran"),
-        LABELS + BARS + 12,
-        height,
-        LABELS + BARS + 12,
         height,
         format_html(
             '<pattern id="{}" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
@@ -162,11 +160,11 @@ def draw(bars: Sequence[Bar], now: datetime, address: Callable[[UUID], str]) -> 
         ),
         format_html_join(
             "",
-            '<line class="director-axis" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>'
-            '<text class="director-tick" x="{0}" y="12">{3}</text>',
+            '<line class="director-axis" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>'
+            '<text class="director-tick" x="{0}%" y="12">{3}</text>',
             (
                 (
-                    round(LABELS + BARS * tick / scale.seconds, 1),
+                    round(LABELS + BARS * tick / scale.seconds, 2),
                     HEAD - 4,
                     height,
                     f"+{formatting.seconds(tick)}" if tick else "0",
@@ -191,9 +189,9 @@ def _row(number: int, bar: Bar, scale: Scale, now: datetime, address: Callable[[
         shorten(task.label, 30),
         format_html_join(
             "",
-            '<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="2"/>',
+            '<rect class="{}" x="{}%" y="{}" width="{}%" height="{}" rx="2"/>',
             (
-                (kind, scale.place(begun), top, max(LEAST, round(scale.place(ended) - scale.place(begun), 1)), BAR)
+                (kind, scale.place(begun), top, max(LEAST, round(scale.place(ended) - scale.place(begun), 2)), BAR)
                 for kind, begun, ended in _parts(bar, now)
             ),
         ),

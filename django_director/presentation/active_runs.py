@@ -10,7 +10,7 @@ from django.db.models.functions import JSONObject
 
 from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet
-from django_director.status import TASK_FINISHED, TaskStatus
+from django_director.status import TASK_DONE, TaskStatus
 
 SPEAKER: Final = (
     "step",
@@ -50,8 +50,8 @@ def read(runs: RunQuerySet, number: int) -> list[Any]:
 
 
 def _counted(tasks: TaskQuerySet) -> QuerySet[Any, dict[str, Any]]:
-    ended = Count("pk", filter=Q(status__in=TASK_FINISHED))
-    numbers: QuerySet[Any, Any] = tasks.values("run").annotate(total=Count("pk"), finished=ended)
+    done = Count("pk", filter=Q(status__in=TASK_DONE))
+    numbers: QuerySet[Any, Any] = tasks.values("run").annotate(total=Count("pk"), finished=done)
     return numbers.values(found=JSONObject(total="total", finished="finished"))
 
 

@@ -197,7 +197,7 @@ def test_an_old_page_stops_and_says_so(open_page):
 def test_the_id_of_a_run_is_copied(open_page):
     run = factories.make_run(order())
     page = open_page(address("run_change", run.pk), permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy the whole id").click()
+    page.get_by_role("button", name="Copy the id").click()
     page.wait_for_function(
         "text => navigator.clipboard.readText().then((copied) => copied === text)", arg=str(run.pk)
     )

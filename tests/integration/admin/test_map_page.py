@@ -119,7 +119,7 @@ def test_an_item_leads_to_the_ones_beside_it_and_to_the_next_failed(operator):
     task = make_map(["success", "failed", "success", "failed"])
     source = text(operator.get(item(task, 2)))
     beside = source.split('class="director-beside"')[1].split("</nav>")[0]
-    assert "item 3 of 4" in beside
+    assert "item 2 of 0 to 3" in beside
     assert re.findall(r'href="([^"]*)"', beside) == [page_of(task), item(task, 1), item(task, 3), item(task, 3)]
     last = text(operator.get(item(task, 3))).split('class="director-beside"')[1].split("</nav>")[0]
     assert re.findall(r'href="([^"]*)"', last) == [page_of(task), item(task, 2)]
@@ -142,3 +142,12 @@ def test_the_sentence_of_a_run_counts_the_items_of_a_map_and_does_not_name_each(
     task = make_map(["success success", "failed upstream_failed", "success running", "running pending"], "A", "B")
     page = text(operator.get(address("run_change", task.run_id)))
     assert "<bdi>Running: ALL: 2 of 4</bdi>" in page
+
+
+def test_on_the_page_of_a_run_a_map_does_not_count_beside_its_items(operator):
+    task = make_map(["failed", "success"])
+    Task.objects.filter(pk=task.pk).update(status=TaskStatus.FAILED, finished_at=task.started_at)
+    page = text(operator.get(address("run_change", task.run_id)))
+    assert re.search(r'data-count="failed".*?<span data-number>(\d+)</span>', page)[1] == "1"
+    listed = text(operator.get(address("run_change", task.run_id), {"status": "failed"}))
+    assert set(re.findall(r'data-task="([^"]+)"', listed)) == {str(task.run.tasks.get(map_index=0).pk)}

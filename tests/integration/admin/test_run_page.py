@@ -248,3 +248,25 @@ def test_a_task_that_waits_to_be_tried_again_says_which_attempt_comes_when_and_w
     assert shown in page
     assert "4111" not in page
     assert "waiting to be tried again" in text(operator.get(address("task_changelist")))
+
+
+def test_the_sentence_says_how_far_the_only_running_task_is(operator, viewer):
+    run = factories.make_run(order(), "running", tasks={"FETCH": "success", "STOCK": "running"})
+    run.tasks.filter(step="STOCK").update(progress={"done": 7, "total": 45, "message": f"shelf 7 {EVIL}"})
+    page = text(page_of(operator, run))
+    assert "<bdi>Running: STOCK: 7/45 shelf 7 &lt;script&gt;" in page
+    assert Page(page).forbidden == []
+    assert "<bdi>Running: STOCK: 7/45</bdi>" in text(page_of(viewer, run))
+
+
+def test_what_never_ran_is_not_done(viewer):
+    tasks = {"FETCH": "success", "STOCK": "failed", "PRICE": "canceled", "SHIP": "upstream_failed"}
+    run = factories.make_run(order(), "failed", tasks=tasks)
+    assert 'data-field="progress">2 / 4</span>' in text(page_of(viewer, run))
+
+
+def test_a_run_leads_to_its_workflow(client_of):
+    run = factories.make_run(order())
+    link = f'<a href="{address("workflow_change", run.workflow_id)}"><bdi>shop.ORDER</bdi></a>'
+    assert link in text(page_of(client_of("view_run", "view_workflow"), run))
+    assert link not in text(page_of(client_of("view_run", name="bob"), run))
