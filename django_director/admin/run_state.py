@@ -17,7 +17,7 @@ from django_director.drawing.picture import Picture
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
 from django_director.presentation import open_approvals, visible_errors
-from django_director.status import TASK_ACTIVE, TASK_FINISHED, TaskStatus
+from django_director.status import TASK_ACTIVE, TASK_FINISHED, RunStatus, TaskStatus
 
 from . import formatting, headline, unfolding
 from .links import Links
@@ -103,6 +103,13 @@ class RunState:
             places = ((many.position, many.status, many.number) for many in self._many if not many.is_hook)
             steps = headline.name_steps(self.run.version.graph, places)
         return headline.of_run(self.run, self.error, steps, self.failed)
+
+    @property
+    def waits_for_worker(self) -> bool:
+        """Whether nothing goes on but that tasks wait in queues, as far as the user may know."""
+        counts = self.counts
+        waits = counts[TaskStatus.QUEUED] and not (counts[TaskStatus.RUNNING] or counts[TaskStatus.WAITING])
+        return bool(self.sees_tasks and self.run.status == RunStatus.RUNNING and waits)
 
     @property
     def failed(self) -> int:
