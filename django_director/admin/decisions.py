@@ -205,14 +205,13 @@ def _on_timeout(step: ApprovalStep) -> str:
 def _describe_run(task: Task) -> dict[str, Any]:
     """Return whose run waits for an approval, and until when it waits."""
     run, step = task.run, task.run.version.graph.node(task.position).step
-    ends = task.deadline_at is not None and isinstance(step, ApprovalStep)
     name, text = run.get_trigger_display(), _("trigger: %(name)s")
     if run.user_name:
         name, text = formatting.name(run.user_name), _("started by %(name)s")
     return {
         "run_comment": run.comment,
         "starter": text % {"name": name},
-        "until": formatting.when(task.deadline_at) if ends else "",
+        "until": formatting.clock(task.deadline_at) if task.deadline_at is not None else "",
         "then": _on_timeout(step) if isinstance(step, ApprovalStep) else "",
     }
 
