@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -33,6 +33,7 @@ from .base import VIA
 SEARCHED: Final = 500
 """Among how many open approvals the list looks for those of one user, the oldest first."""
 PROMPT_SHOWN: Final = 2_000
+RUN_SHOWN: Final = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,13 +91,18 @@ def perform(request: HttpRequest, decision: Decision, task: Task, form: Decision
     except DirectorError as error:
         messages.warning(request, readable(str(error)))
         return
-    messages.success(
-        request,
-        _("%(step)s: %(reason)s") % {"step": formatting.name(task.label), "reason": readable(decided.reason)},
-    )
+    text = _("%(step)s of %(workflow)s, %(run)s: %(reason)s")
+    named = {"step": formatting.name(task.label), "workflow": formatting.name(task.run.workflow.name)}
+    messages.success(request, text % {**named, "run": name_run(task.run), "reason": readable(decided.reason)})
 
 
-def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any]:
+def name_run(run: Run) -> str:
+    """Return what tells a run from others of its workflow: its comment, or else its short id."""
+    comment = formatting.shortened_line(run.comment, RUN_SHOWN)
+    return f"“{comment}”" if comment else formatting.short_id(run.pk)
+
+
+def context(decision: Decision, task: Task, form: DecisionForm, *, sees_payload: bool) -> dict[str, Any]:
     """Return what the template of the page before a decision needs."""
     try:
         decision.action.preview(task)
@@ -112,6 +118,8 @@ def context(decision: Decision, task: Task, form: DecisionForm) -> dict[str, Any
         "is_danger": decision.name == "reject",
         "after": _names_after(task),
         "prompt": prompt(task),
+        **_describe_run(task),
+        "payload": _payload(task.run) if sees_payload else None,
         "refusal": refusal,
         "form": form,
     }
@@ -183,14 +191,41 @@ def _facts(task: Task, step: ApprovalStep) -> Iterator[tuple[str, Any]]:
         yield _("Asked"), formatting.moment(task.asked_at)
     if task.status == TaskStatus.WAITING and task.deadline_at is not None:
         yield _("Until"), formatting.moment(task.deadline_at)
-        yield (
-            _("Then"),
-            {"approve": _("approved"), "reject": _("rejected"), "skip": _("left out")}[step.on_timeout],
-        )
+        yield _("Then"), _on_timeout(step)
     if task.decision is not None:
         # The page shows the comment apart, because it may be long.
         yield _("Decision"), task.reason.partition(":")[0] if task.decision["comment"] else task.reason
         yield _("Decided"), formatting.moment(task.finished_at)
+
+
+def _on_timeout(step: ApprovalStep) -> str:
+    return {"approve": _("approved"), "reject": _("rejected"), "skip": _("left out")}[step.on_timeout]
+
+
+def _describe_run(task: Task) -> dict[str, Any]:
+    """Return whose run waits for an approval, and until when it waits."""
+    run, step = task.run, task.run.version.graph.node(task.position).step
+    name, text = run.get_trigger_display(), _("trigger: %(name)s")
+    if run.user_name:
+        name, text = formatting.name(run.user_name), _("started by %(name)s")
+    return {
+        "run_comment": run.comment,
+        "starter": text % {"name": name},
+        "until": formatting.clock(task.deadline_at) if task.deadline_at is not None else "",
+        "then": _on_timeout(step) if isinstance(step, ApprovalStep) else "",
+    }
+
+
+def _payload(run: Run) -> formatting.Text:
+    return formatting.json_text(run.payload, run.version.graph.definition.schema)
+
+
+def read_payloads(tasks: Collection[Task]) -> None:
+    """Read the payloads of the runs of ``tasks``, in one query; without tasks it takes none."""
+    runs = {task.run_id for task in tasks}
+    found = dict(Run.objects.filter(pk__in=runs).order_by().values_list("pk", "payload")) if runs else {}
+    for task in tasks:
+        task.run.payload = found.get(task.run_id)
 
 
 def open_approvals(user: User) -> list[Task]:
@@ -199,9 +234,14 @@ def open_approvals(user: User) -> list[Task]:
     return find_for_user(user, rows.defer("run__payload", "run__version__definition", "run__version__source"))
 
 
-def describe_asked(task: Task) -> dict[str, Any]:
-    """Return what the overview shows of an approval on which its user may decide."""
+def describe_asked(task: Task, *, sees_payload: bool) -> dict[str, Any]:
+    """Return what the overview shows of an approval on which its user may decide.
+
+    For a user who ``sees_payload`` the payload of the run must have been read.
+    """
     return {
+        **_describe_run(task),
+        "payload": _payload(task.run) if sees_payload else None,
         "task": task,
         "label": formatting.name(task.label),
         "workflow": formatting.name(task.run.workflow.name),

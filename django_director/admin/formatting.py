@@ -104,6 +104,12 @@ def in_zones(value: datetime, name: str | None) -> tuple[str, str]:
     return local, universal
 
 
+def clock(value: datetime) -> str:
+    """Return the time of day in the current time zone, to the minute; of another day than today with the date."""
+    local, today = timezone.localtime(aware(value)), timezone.localtime(datetime.now(UTC)).date()
+    return local.strftime("%H:%M" if local.date() == today else "%Y-%m-%d %H:%M")
+
+
 def zone() -> str:
     """Return the name of the time zone in which pages show times."""
     return timezone.get_current_timezone_name()
@@ -119,14 +125,13 @@ def when(value: datetime | None) -> SafeString | str:
     local, now = timezone.localtime(aware(value)), timezone.localtime(datetime.now(UTC))
     seconds_ago = (now - local).total_seconds()
     text = _("%(time)s ago") if seconds_ago >= 0 else _("in %(time)s")
-    clock = local.strftime("%H:%M" if local.date() == now.date() else "%Y-%m-%d %H:%M")
     return format_html(
         '<time datetime="{}" title="{} {}" data-ago>{} · {}</time>',
         local.isoformat(timespec="seconds"),
         local.strftime("%Y-%m-%d %H:%M:%S"),
         zone(),
         text % {"time": roughly(abs(seconds_ago))},
-        clock,
+        clock(value),
     )
 
 

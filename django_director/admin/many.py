@@ -189,7 +189,8 @@ def _as_text(number: int) -> str:
     return str(number) if isinstance(number, MoreThan) else f"{number:,}"
 
 
-def _row(run: Run, user: Any) -> tuple[Run, str, SafeString, str]:
+def _row(run: Run, user: Any) -> tuple[Run, str, SafeString, SafeString | str, str]:
     sees_payload = is_allowed(user, "view_payload", run.workflow)
     error = formatting.error_line(visible_errors.of_run(run, sees_payload=sees_payload))
-    return run, formatting.short_id(run.pk), formatting.badge(run.shown_status), error
+    since = formatting.when(run.finished_at or run.started_at or run.created_at)
+    return run, formatting.short_id(run.pk), formatting.badge(run.shown_status), since, error

@@ -68,9 +68,14 @@ class Overview:
         usual = durations.of_workflows(
             {run.workflow_id for run in active}.union(*(each.workflows for each in found[:CAUSES_SHOWN]))
         )
-        signs = vital_signs.read(with_names=not director.AUTHORIZE)
+        may_see_workflows = is_allowed(self.user, "view_workflow")
+        signs = vital_signs.read(
+            with_names=not director.AUTHORIZE, with_workflows=may_see_workflows, site=self.site
+        )
         return {
             "signs": signs,
+            "cure": vital_signs.cure() if signs.silence else "",
+            "workflows_address": self._address("workflow_changelist") if may_see_workflows else "",
             "live_address": self._address("overview"),
             "system_address": self._address("system"),
             "here": reverse("admin:app_list", args=("django_director",), current_app=self.site),
@@ -134,7 +139,15 @@ class Overview:
     def _asked(self) -> list[dict[str, Any]]:
         asked = decisions.open_approvals(self.user)
         tasks = [task for task in asked if self._answers.may("view_task", task.run.workflow_id)][:ASKED_SHOWN]
-        return [{**decisions.describe_asked(task), "since": formatting.when(task.asked_at)} for task in tasks]
+        clear = {task.pk for task in tasks if self._answers.may("view_payload", task.run.workflow_id)}
+        decisions.read_payloads([task for task in tasks if task.pk in clear])
+        return [
+            {
+                **decisions.describe_asked(task, sees_payload=task.pk in clear),
+                "since": formatting.when(task.asked_at),
+            }
+            for task in tasks
+        ]
 
     @cached_property
     def _all_runs(self) -> str:
@@ -148,8 +161,8 @@ class Overview:
 
 
 def _verdict(failed: int, signs: vital_signs.VitalSigns) -> dict[str, Any]:
-    headline = _headline(failed, len(signs.problems), signs.unserved)
-    is_well = not (failed or signs.problems or signs.unserved)
+    headline = _headline(failed, signs)
+    is_well = not headline
     return {
         "headline": headline or _("All is well: nothing has failed in the last 24 hours."),
         "is_well": is_well,
@@ -164,9 +177,10 @@ def _number_of_failed(failed: int, read: int) -> str:
     return text % {"n": f"{failed:,}", "read": f"{read:,}"}
 
 
-def _headline(failed: int, problems: int, unserved: int) -> str:
-    """Return the sentence that tells what is wrong; empty if all is well."""
-    parts = []
+def _headline(failed: int, signs: vital_signs.VitalSigns) -> str:
+    """Return the sentence that tells what is wrong, the cause before its effects; empty if all is well."""
+    parts = [signs.silence] if signs.silence else []
+    problems, unserved = len(signs.problems), signs.unserved
     if unserved:
         text = ngettext("%(n)s queue is served by no worker", "%(n)s queues are served by no worker", unserved)
         parts.append(text % {"n": unserved})

@@ -117,6 +117,7 @@ def _head(state: RunState) -> dict[str, Any]:
         "ended": formatting.when(state.run.finished_at) if state.run.finished_at else "",
         "zone": formatting.zone(),
         "badge": formatting.badge(state.run.shown_status),
+        "waits_for_worker": state.waits_for_worker,
         "finished": finished,
         "total": total,
         "duration": formatting.elapsed(state.run),

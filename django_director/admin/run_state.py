@@ -17,7 +17,7 @@ from django_director.drawing.picture import Picture
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
 from django_director.presentation import open_approvals, visible_errors
-from django_director.status import TASK_ACTIVE, TaskStatus
+from django_director.status import TASK_ACTIVE, RunStatus, TaskStatus
 
 from . import formatting, headline, task_lines, unfolding
 from .links import Links
@@ -120,6 +120,13 @@ class RunState:
         position = running[0].position
         task = self.run.tasks.steps().filter(position=position, map_index=-1, status=TaskStatus.RUNNING).first()
         return position, task_lines.progress_text(task, sees_payload=self.sees_payload) if task else ""
+
+    @property
+    def waits_for_worker(self) -> bool:
+        """Whether nothing goes on but that tasks wait in queues, as far as the user may know."""
+        counts = self.counts
+        waits = counts[TaskStatus.QUEUED] and not (counts[TaskStatus.RUNNING] or counts[TaskStatus.WAITING])
+        return bool(self.sees_tasks and self.run.status == RunStatus.RUNNING and waits)
 
     @property
     def failed(self) -> int:

@@ -49,7 +49,7 @@ def describe(run: Any, usual: Usual | None, now: datetime, may: Callable[[str, i
         message=_message(speaker, sees_payload=sees_payload) if speaker else "",
         taken=formatting.roughly(taken),
         usual=formatting.seconds(usual.seconds) if usual else "",
-        is_late=usual is not None and usual.is_late(taken),
+        is_late=run.is_at_work and usual is not None and usual.is_late(taken),
     )
 
 

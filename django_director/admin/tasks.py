@@ -162,7 +162,8 @@ class TaskAdmin(LiveAdmin[Task]):
         if request.method == "POST" and form.is_valid():
             decisions.perform(request, decision, task, form)
             return HttpResponseRedirect(back)
-        context = decisions.context(decision, task, form) | {"back": back}
+        sees_payload = self.allows(request, "view_payload", task)
+        context = decisions.context(decision, task, form, sees_payload=sees_payload) | {"back": back}
         return self.render(request, "decide.html", context)
 
     def _task_for(self, request: HttpRequest, task_id: UUID, action: Action) -> Task:

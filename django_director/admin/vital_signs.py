@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from django_director.models import Workflow
 from django_director.presentation import health
 from django_director.schedules import beat_rows, upcoming
 
@@ -25,8 +25,10 @@ NEXT_SHOWN: Final = 5
 class VitalSigns:
     """Whether what the engine needs is alive, as far as the rows tell."""
 
+    silence: str
+    """That no worker is alive, and how many tasks wait; empty if one is alive."""
     problems: Sequence[str]
-    """What is wrong, each with what a person can do about it."""
+    """What else is wrong, each with what a person can do about it."""
     facts: Sequence[str]
     queues: Sequence[dict[str, Any]]
     unserved: int
@@ -35,8 +37,11 @@ class VitalSigns:
     """The schedules that are due next."""
 
 
-def read(*, with_names: bool) -> VitalSigns:
-    """Read the signs of life. The names of schedules contain those of workflows: ``with_names`` shows them."""
+def read(*, with_names: bool, with_workflows: bool, site: str) -> VitalSigns:
+    """Read the signs of life. The names of schedules contain those of workflows: ``with_names`` shows them.
+
+    ``with_workflows`` links them to the pages of their workflows, which takes a query if there are any.
+    """
     schedules = list(beat_rows.enabled_rows())
     found = health.read_health(
         with_names=with_names,
@@ -45,31 +50,54 @@ def read(*, with_names: bool) -> VitalSigns:
         is_limited=False,
         schedules=schedules,
     )
+    silence = "" if _is_any_alive(found) else _silence(found)
+    unserved = sum(not queue["is_served"] and not health.is_unserved(queue) for queue in found["queues"])
+    due = upcoming.find_next(schedules, NEXT_SHOWN) if with_names else []
     return VitalSigns(
-        problems=problems(found),
-        unserved=sum(not queue["is_served"] and not health.is_unserved(queue) for queue in found["queues"]),
+        silence=silence,
+        problems=_others(found),
+        unserved=0 if silence else unserved,
         facts=list(_facts(found)),
         queues=[queue_for_page(queue) for queue in found["queues"]],
-        schedules=[_schedule(each) for each in upcoming.find_next(schedules, NEXT_SHOWN)] if with_names else [],
+        schedules=_schedules(due, site if with_workflows else None),
     )
 
 
 def problems(found: health.Json) -> list[str]:
-    """Return in sentences what is wrong, each with what a person can do about it."""
-    return [*_dead(found), *map(formatting.sentence, found["problems"])]
+    """Return in sentences what is wrong, each with what a person can do about it; the cause before all else."""
+    if _is_any_alive(found):
+        return _others(found)
+    return [f"{_silence(found)}. {cure()}", *_others(found)]
 
 
-def _dead(found: health.Json) -> Iterator[str]:
-    """Yield that no worker is alive, with who was the last."""
-    workers = found["workers"]
-    if not found["database"] or not all(worker["is_lost"] for worker in workers):
-        return
-    if not workers:
-        yield _("No worker is alive: start one: celery -A … worker")
-        return
-    last = min(workers, key=lambda worker: worker["seconds"])
-    text = _("No worker is alive: the last, %(name)s, was seen %(time)s ago. Start one: celery -A … worker")
-    yield text % {"name": formatting.name(last["name"]), "time": formatting.roughly(last["seconds"])}
+def cure() -> str:
+    """Return what to do when no worker is alive."""
+    return _("Start one: celery -A … worker")
+
+
+def _others(found: health.Json) -> list[str]:
+    """Return the problems, without those that are there only because no worker is alive."""
+    others = found["problems"] if _is_any_alive(found) else health.besides_workers(found)
+    return [formatting.sentence(text) for text in others]
+
+
+def _is_any_alive(found: health.Json) -> bool:
+    """Whether a worker is alive; it counts as such while the database can't tell."""
+    return not found["database"] or not all(worker["is_lost"] for worker in found["workers"])
+
+
+def _silence(found: health.Json) -> str:
+    """Return that no worker is alive, who was the last, and how many tasks wait. It has no point at its end."""
+    text = _("No worker is alive")
+    if found["workers"]:
+        last = min(found["workers"], key=lambda worker: worker["seconds"])
+        seen = formatting.clock(datetime.fromisoformat(last["seen_at"]))
+        text = _("No worker is alive: the last, %(name)s, was seen at %(time)s")
+        text = text % {"name": formatting.name(last["name"]), "time": seen}
+    if number := sum(queue["tasks"] for queue in found["queues"]):
+        waiting = ngettext("%(silence)s; %(n)s task waits", "%(silence)s; %(n)s tasks wait", number)
+        text = waiting % {"silence": text, "n": f"{number:,}"}
+    return text
 
 
 def _facts(found: health.Json) -> Iterator[str]:
@@ -97,5 +125,21 @@ def queue_for_page(queue: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _schedule(each: upcoming.Next) -> dict[str, SafeString | str]:
-    return {"name": formatting.name(each.name), "due": formatting.when(each.due)}
+def _schedules(due: Sequence[upcoming.Next], site: str | None) -> list[dict[str, Any]]:
+    """Return what the overview shows of these schedules; with a ``site``, with links to their workflows."""
+    names = {each.workflow for each in due}
+    keys: dict[str, int] = {}
+    if site is not None and names:
+        keys = dict(Workflow.objects.filter(name__in=names).order_by().values_list("name", "pk"))
+    return [
+        {
+            "workflow": formatting.name(each.workflow),
+            "address": formatting.address("workflow_change", keys[each.workflow], site=site)
+            if site is not None and each.workflow in keys
+            else "",
+            # The name of a schedule of the files says no more than the workflow's.
+            "name": "" if beat_rows.is_of_files(each.name) else formatting.name(each.name),
+            "due": formatting.when(each.due),
+        }
+        for each in due
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import JSONObject
 
 from django_director.models import Run, Task
@@ -27,12 +27,19 @@ SPEAKER: Final = (
 """The columns of the task that tells what a run does; the times are texts."""
 
 
+_WORKS: Final = Q(status__in=(TaskStatus.QUEUED, TaskStatus.RUNNING)) | Q(
+    status=TaskStatus.WAITING, asked_at=None, deadline_at=None
+)
+"""A task on which a worker works or should. Waiting approvals have ``asked_at``, and waits ``deadline_at``."""
+
+
 def read(runs: RunQuerySet, number: int) -> list[Any]:
     """Return the newest active root runs among ``runs``, at most ``number``, in one query.
 
     Each has ``finished`` and ``total``, the numbers of its tasks without hooks, and ``speaker``: the task that
     tells what the run does, with the columns of ``SPEAKER`` only. It is the one that a worker has started last, or
-    else one that waits; ``None`` if there is none.
+    else one that waits; ``None`` if there is none. ``is_at_work`` is false while all that it has begun are
+    approvals and waits, which take as long as they take.
     """
     tasks = Task.objects.filter(run=OuterRef("pk")).order_by()
     chosen = runs.active().roots().for_listing().order_by("-pk")
@@ -40,6 +47,7 @@ def read(runs: RunQuerySet, number: int) -> list[Any]:
         counted=Subquery(_counted(tasks.steps())),
         running=Subquery(_described(tasks.all_running().order_by("-started_at"))),
         waiting=Subquery(_described(tasks.filter(status__in=(TaskStatus.QUEUED, TaskStatus.WAITING)))),
+        is_at_work=Exists(tasks.filter(_WORKS)),
     )
     rows: list[Any] = list(found[:number])
     for run in rows:

@@ -16,6 +16,8 @@ SAMPLE: Final = 20
 """From how many successful runs the usual duration is worked out, the newest of each workflow."""
 LATE: Final = 1.5
 """A run is late when it takes so many times as long as usual."""
+LEAST_SAMPLE: Final = 5
+"""From so many successful runs on it can be told that a run is late."""
 LEAST_LATE: Final = 10.0
 """How many seconds over the usual duration a run must be before it counts as late."""
 
@@ -28,12 +30,14 @@ class Usual:
     """The median of their durations."""
     last_success: datetime
     """When the last of them ended."""
+    runs: int
+    """From how many runs the duration is worked out."""
     slow: float | None = None
     """The duration that 95 % of them did not exceed; ``None`` if there is only one."""
 
     def is_late(self, seconds: float) -> bool:
-        """Whether a run that has taken so many seconds takes clearly longer than usual."""
-        return seconds > max(self.seconds * LATE, self.seconds + LEAST_LATE)
+        """Whether so many seconds are clearly longer than usual. Too few successful runs can't tell."""
+        return self.runs >= LEAST_SAMPLE and seconds > max(self.seconds * LATE, self.seconds + LEAST_LATE)
 
 
 def of_workflows(workflows: Collection[int]) -> dict[int, Usual]:
@@ -72,6 +76,7 @@ def _usual(times: list[tuple[datetime, datetime]]) -> Usual:
     return Usual(
         seconds=median(seconds),
         last_success=max(finished for _, finished in times),
+        runs=len(times),
         slow=slowest_usual(seconds),
     )
 

@@ -173,6 +173,14 @@ def _queue_problem(queue: Json) -> str:
     )
 
 
+def besides_workers(found: Json) -> list[str]:
+    """Return the problems but those that are there because no worker is alive: its queues, and its supervisor."""
+    ended = {_queue_problem(queue) for queue in found["queues"] if is_unserved(queue)}
+    if director.SUPERVISOR != "process":
+        ended.update(_supervisor_problems(found["supervisor"]))
+    return [problem for problem in found["problems"] if problem not in ended]
+
+
 def _database_problem(error: Exception) -> str:
     if is_unmigrated(error):
         return f"the database lacks tables: run “{migrate_command()}” ({_first_line(error)})"

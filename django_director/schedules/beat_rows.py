@@ -141,6 +141,11 @@ def row_name(workflow: str, number: int) -> str:
     return f"{PREFIX}{workflow}" + (f" #{number}" if number > 1 else "")
 
 
+def is_of_files(name: str) -> bool:
+    """Whether a periodic task of this name is one that stands in the workflow files."""
+    return _OURS.fullmatch(name) is not None
+
+
 def _apply(change: Change) -> None:
     if change.schedule is not None:
         _write(change, change.schedule)

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from django_director import engine
-from django_director.models import Task
+from django_director.models import Run, Task
 from tests.asking import ask, asked
 from tests.factories import approval, wait
 from tests.integration.admin.pages import Page, address, messages, shown_buttons, text
@@ -67,7 +67,7 @@ def test_approve(decider):
     run, task = asked()
     page = decide(decider, task, comment="fine")
     assert page.redirect_chain[-1][0] == address("task_change", task.pk)
-    assert messages(page) == ["OK: approved by dora: fine"]
+    assert messages(page) == [f"OK of shop.ORDER, {str(run.pk)[:13]}: approved by dora: fine"]
     task.refresh_from_db()
     assert (task.status, task.decided_by) == ("success", decider.user)
     assert run.tasks.get(step="SHIP").status == "queued"
@@ -80,7 +80,8 @@ def test_approve(decider):
 
 def test_reject(decider):
     run, task = asked()
-    assert messages(decide(decider, task, "reject")) == ["OK: rejected by dora"]
+    Run.objects.filter(pk=run.pk).update(comment="for Edward")
+    assert messages(decide(decider, task, "reject")) == ["OK of shop.ORDER, “for Edward”: rejected by dora"]
     run.refresh_from_db()
     assert run.error == "OK: Rejected by dora"
 
@@ -103,7 +104,7 @@ def test_a_page_of_before_a_retry_does_not_decide(decider):
     engine.retry(run)
     again = ask(run)
     assert messages(decide(decider, task)) == ["It has been asked anew since you looked. Look again, then decide."]
-    assert messages(decide(decider, again)) == ["OK: approved by dora"]
+    assert messages(decide(decider, again))[0].endswith(": approved by dora")
 
 
 def test_permissions(client_of, viewer):
@@ -117,7 +118,7 @@ def test_permissions(client_of, viewer):
         assert client.get(address("task_approve", task.pk)).status_code == 403
         assert decide(client, task).status_code == 403
     assert "auth.view_group" in text(page_of(own, task))
-    assert messages(decide(own, task)) == ["OK: approved by eva"]
+    assert messages(decide(own, task))[0].endswith(": approved by eva")
 
 
 def test_only_post_decides_and_needs_the_token(client_of):

@@ -214,6 +214,8 @@ def test_all_runs_of_one_cause_are_retried(operator):
     }
     preview = operator.get(address("run_many_retry"), {"cause": key})
     assert "Retry failed: 2 runs" in text(preview)
+    row = text(preview).split("<bdi>0</bdi>")[1].split("</tr>")[0]
+    assert "<time " in row
     operator.post(address("run_many_retry"), {"run": preview.context["ids"]})
     assert dict(Run.objects.values_list("comment", "status")) == {"0": "running", "1": "running", "2": "failed"}
 

@@ -6,9 +6,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from django_director.db.functions import Now
 from django_director.models import Lease, Run, Task, Worker
+from django_director.schedules import beat_rows
 from django_director.status import TaskStatus
 from tests import factories
 from tests.integration.admin.pages import Page, address, order, text
@@ -39,6 +41,7 @@ def test_all_is_well(operator):
     assert "All is well: nothing has failed in the last 24 hours." in page
     assert "1 worker" in page
     assert "Waits for you" not in page
+    assert f'<a href="{address("workflow_changelist")}">Choose a workflow and run it</a>' in page
 
 
 def test_what_failed_is_grouped_by_cause_with_since_when_and_the_last_success(operator):
@@ -108,6 +111,24 @@ def test_what_waits_is_decided_in_place_and_leads_back(client_of):
     assert asked.status == TaskStatus.SUCCESS
 
 
+def test_whoever_decides_sees_whose_run_it_is_and_what_happens_else(client_of):
+    asked = waiting()
+    Task.objects.filter(pk=asked.pk).update(deadline_at=timezone.now() + timedelta(hours=2, minutes=1))
+    run = {"comment": "for Edward", "user_name": "eve", "payload": {"amount": 1_200_000}}
+    Run.objects.filter(pk=asked.run_id).update(**run)
+    client = client_of(*factories.VIEW, "view_payload", "approve_task")
+    pages = overview(client), text(client.get(address("task_approve", asked.pk)))
+    for page in pages:
+        assert "“<bdi>for Edward</bdi>”" in page
+        assert "started by eve" in page
+        assert re.search(r"until [-\d ]*\d\d:\d\d, then rejected", page)
+        assert "&quot;amount&quot;: 1200000" in page
+    blind = client_of(*factories.VIEW, "approve_task", name="bob")
+    for page in (overview(blind), text(blind.get(address("task_approve", asked.pk)))):
+        assert "for Edward" in page
+        assert "1200000" not in page
+
+
 def test_what_waits_for_others_is_not_shown(operator):
     waiting()
     assert "Waits for you" not in overview(operator)
@@ -126,7 +147,7 @@ def waiting():
 def test_a_running_run_tells_what_it_does_and_whether_it_is_late(operator):
     workflow = order()
     at = timezone.now() - timedelta(hours=1)
-    for _ in range(3):
+    for _ in range(4):
         factories.make_run(
             workflow, "success", created_at=at, started_at=at, finished_at=at + timedelta(seconds=90)
         )
@@ -137,7 +158,24 @@ def test_a_running_run_tells_what_it_does_and_whether_it_is_late(operator):
     page = overview(operator)
     assert "FETCH: 37/50 shelf B7" in page
     assert "of usually 1 min 30 s" in page
-    assert ">late<" in page
+    assert ">late<" not in page, "four successes can't tell"
+    factories.make_run(workflow, "success", created_at=at, started_at=at, finished_at=at + timedelta(seconds=90))
+    assert ">late<" in overview(operator)
+
+
+@pytest.mark.parametrize("field", ["asked_at", "deadline_at"])
+def test_a_run_that_waits_for_a_person_or_a_time_is_not_late(operator, field):
+    workflow, at = order(), timezone.now() - timedelta(hours=1)
+    for _ in range(5):
+        factories.make_run(workflow, "success", created_at=at, started_at=at, finished_at=at)
+    statuses = {"FETCH": "waiting", "STOCK": "queued"}
+    run = factories.make_run(workflow, tasks=statuses, started_at=at, created_at=at)
+    assert ">late<" in overview(operator)
+    Task.objects.filter(run=run, step="STOCK").update(status="success", finished_at=at)
+    Task.objects.filter(run=run, step="FETCH").update(**{field: timezone.now()})
+    page = overview(operator)
+    assert "of usually" in page
+    assert ">late<" not in page
 
 
 def test_a_run_that_waits_tells_for_what(operator):
@@ -168,10 +206,33 @@ def test_a_served_queue_names_its_workers(operator):
 def test_no_worker_is_alive(operator):
     well()
     Worker.objects.update(seen_at=timezone.now() - timedelta(minutes=3))
+    Lease.objects.all().delete()
+    run = factories.make_run(order(), tasks={"FETCH": "queued"})
+    long_ago = timezone.now() - timedelta(minutes=20)
+    Task.objects.filter(run=run, step="FETCH").update(queue="heavy", queued_at=long_ago)
     page = overview(operator)
-    assert "No worker is alive: the last, celery@one, was seen 3 min ago." in page
+    assert re.search(
+        r"<bdi>No worker is alive: the last, celery@one, was seen at [^;]*\d:\d\d; 1 task waits\.<", page
+    )
+    assert page.count('role="alert"') == 1, "no supervisor and no worker of the queue are the same trouble"
+    assert "Start one: celery -A … worker" in page
     Worker.objects.all().delete()
-    assert "No worker is alive: start one" in overview(operator)
+    assert "<bdi>No worker is alive; 1 task waits.<" in overview(operator)
+    page = text(operator.get(address("run_change", run.pk)))
+    assert "Waits for a worker: FETCH" in page
+    assert f'href="{address("system")}">Workers and queues<' in page
+
+
+def test_the_next_schedules_lead_to_their_workflows(operator):
+    workflow = order("shop.NIGHT")
+    every = IntervalSchedule.objects.create(every=6000, period="seconds")
+    for name in ("director: shop.NIGHT", "by <hand>"):
+        kwargs = '{"name": "shop.NIGHT"}'
+        PeriodicTask.objects.create(name=name, task=beat_rows.TASK, interval=every, kwargs=kwargs)
+    page = overview(operator).split('id="director-next"')[1]
+    assert page.count(f'<a href="{address("workflow_change", workflow.pk)}"><bdi>shop.NIGHT</bdi></a>') == 2
+    assert "by &lt;hand&gt;" in page
+    assert "director: " not in page
 
 
 def test_what_was_retried_and_succeeded_is_told(operator):

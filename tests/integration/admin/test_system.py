@@ -150,7 +150,8 @@ def test_the_page_shows_what_is_alive(client_of: Any):
 
 def test_versions_and_settings_ask_for_a_permission(client_of: Any):
     page = client_of("view_run").get(SYSTEM).content.decode()
-    assert "No supervisor works" in page
+    assert "No worker is alive. Start one" in page
+    assert "No supervisor works" not in page, "each worker has one"
     for hidden in ("Servers", connection.display_name, "LEASE"):
         assert hidden not in page, hidden
     assert client_of("view_task", name="bob").get(SYSTEM).status_code == 403
