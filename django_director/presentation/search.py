@@ -127,7 +127,7 @@ def _of_item(step: str, index: int) -> Q:
     No index knows steps: so the runs and the positions are named, with which an index begins.
     """
     versions = list(_written_with(step).order_by("-pk")[:VERSIONS_SEARCHED])
-    places = {node.position for version in versions for node in version.graph.nodes if node.step.id == step}
+    places = {node.position for version in versions for node in version.graph.bodies if node.step.id == step}
     runs: list[UUID] = []
     for workflow in {version.workflow_id for version in versions}:
         own = Run.objects.filter(workflow=workflow).order_by("-pk")
