@@ -103,7 +103,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
     def recent(self, workflow: Workflow) -> SafeString | str:
         return workflow_columns.recent(workflow, self.admin_site.name)
 
-    @admin.display(description=gettext_lazy("successes without a retry, 30 days"))
+    @admin.display(description=gettext_lazy("successes in 30 days"))
     def successes(self, workflow: Workflow) -> SafeString | str:
         return workflow_columns.successes(workflow)
 
