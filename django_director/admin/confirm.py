@@ -35,7 +35,7 @@ class Preview:
 
     sentences: Sequence[str]
     again: Listed | None = None
-    """The tasks that would run again."""
+    """The tasks that would run."""
     stays: Listed | None = None
     """The tasks that would stay as they are."""
     follows: Sequence[str] = ()
@@ -146,7 +146,7 @@ def _preview_resume(run: Run, found: StatusCounts) -> Preview:
 def _preview_reset(row: Run | Task, found: engine.Preview) -> Preview:
     """Return what a retry, rerun or skip would do."""
     return Preview(
-        sentences=list(_reset_sentences(found)),
+        sentences=[*_skip_sentences(row, found), *_reset_sentences(found)],
         again=_list_steps(found.steps_again, found.runs),
         stays=_list_steps(found.steps_kept, found.kept),
         follows=list(_follows(row.run if isinstance(row, Task) else row)),
@@ -159,12 +159,24 @@ def _follows(run: Run) -> Iterator[str]:
         yield _("%(outcome)s of the run: %(names)s") % {"outcome": title, "names": names}
 
 
-def _reset_sentences(found: engine.Preview) -> Iterator[str]:
-    if found.skipped is not None:
+def _skip_sentences(row: Run | Task, found: engine.Preview) -> Iterator[str]:
+    """Say what the steps after a skipped task get in place of its result."""
+    if found.skipped is None or isinstance(row, Run):
+        return
+    graph = row.run.version.graph
+    around = graph.node(row.position).map_position
+    mapped = None if around is None else graph.node(around)
+    if mapped is not None and mapped.body is not None and row.position == mapped.body[1] - 1:
+        text = _("“%(step)s” counts as skipped: “null” stands in its place in the list of %(map)s.")
+        yield text % {"step": formatting.name(row.label), "map": formatting.name(mapped.step.id)}
+    else:
         text = _("“%(step)s” counts as skipped: what comes after it gets nothing from it.")
-        yield text % {"step": formatting.name(found.skipped.step)}
+        yield text % {"step": formatting.name(row.label)}
+
+
+def _reset_sentences(found: engine.Preview) -> Iterator[str]:
     counted = [
-        (found.runs, ngettext("%(n)s task runs again.", "%(n)s tasks run again.", found.runs)),
+        (found.runs, ngettext("%(n)s task will run.", "%(n)s tasks will run.", found.runs)),
         (
             found.idle,
             ngettext(

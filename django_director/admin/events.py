@@ -51,14 +51,14 @@ def _shown(event: Event) -> tuple[Event, str, SafeString | str]:
 
 def _of_run(run: Run) -> Iterator[Event]:
     moments = (
-        (run.created_at, _("created")),
-        (run.started_at, _("started")),
-        (run.paused_at, _("paused")),
-        (run.finished_at, _("ended")),
+        (run.created_at, _("Created")),
+        (run.started_at, _("Started")),
+        (run.paused_at, _("Paused")),
+        (run.finished_at, _("Ended")),
     )
     for moment, what in moments:
         if (at := aware(moment)) is not None:
-            yield Event(at, what, status=run.status if what == _("ended") else "")
+            yield Event(at, what, status=run.status if what == _("Ended") else "")
 
 
 def _of_people(run: Run) -> Iterator[Event]:
@@ -92,11 +92,11 @@ def _of_tasks(run: Run, *, sees_payload: bool) -> Iterator[Event]:
     for attempt in attempts[:READ]:
         if (at := aware(attempt.finished_at)) is not None:
             error = formatting.error_line(visible_errors.of_task(attempt.error, sees_payload=sees_payload))
-            number = _("attempt %(number)s") % {"number": attempt.number}
+            number = _("Attempt %(number)s") % {"number": attempt.number}
             yield Event(at, number, attempt.task, attempt.outcome, detail=error)
     ended = run.tasks.for_listing().filter(finished_at__isnull=False, started_at__isnull=False)
     for task in ended.order_by("-finished_at")[:READ]:
         if (at := aware(task.finished_at)) is not None:
             error = formatting.error_line(visible_errors.of_task(task.error, sees_payload=sees_payload))
             taken = formatting.seconds(task.duration) if task.status == TaskStatus.SUCCESS else ""
-            yield Event(at, _("ended"), task, task.status, detail=error or taken)
+            yield Event(at, _("Ended"), task, task.status, detail=error or taken)

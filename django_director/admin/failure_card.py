@@ -167,7 +167,7 @@ def _last_success(run: Run) -> dict[str, Any]:
     before = Run.objects.succeeded().filter(workflow=run.workflow_id).order_by("-finished_at")
     found = before.select_related("version").only("finished_at", "version__number").first()
     if found is None:
-        return {"text": _("it has never succeeded")}
+        return {"text": _("never succeeded")}
     text = _("last success with version %(number)s") if found.version_id != run.version_id else _("last success")
     return {
         "text": text % {"number": found.version.number},

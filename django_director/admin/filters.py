@@ -89,9 +89,9 @@ class UserFilter(TypedFilter):
 
 
 class CreatedFilter(TypedFilter):
-    """Filters runs by when they were made: from a day or time on, and before one."""
+    """Filters runs by when they were created: from a day or time on, and before one."""
 
-    title = _("made")
+    title = _("created")
     FROM: Final = "created_at__gte"
     BEFORE: Final = "created_at__lt"
     parameters = (FROM, BEFORE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -33,6 +34,7 @@ LARGE: Final = 200_000
 NAME_SHOWN: Final = 80
 ERROR_SHOWN: Final = 200
 NOTHING: Final = "-"
+_QUOTED: Final = re.compile("`([^`]*)`")
 
 
 class Text(NamedTuple):
@@ -178,11 +180,19 @@ def counted_from(row: Run | Task) -> datetime | None:
 
 
 def timing(schedule: dict[str, Any]) -> str:
-    """Return when a schedule runs: ``every 30.0 s``, ``crontab 0 7 * * 1-5 (off)``."""
+    """Return when a schedule runs: ``every 30 s``, ``0 7 * * 1-5 (off)``."""
     text = str(schedule["value"])
     if schedule["kind"] == "interval":
-        text = _("every %(period)s") % {"period": seconds(float(text))}
+        text = _("every %(period)s") % {"period": _period(float(text))}
     return text if schedule["enabled"] else _("%(schedule)s (off)") % {"schedule": text}
+
+
+def _period(value: float) -> str:
+    """Return seconds in one unit if they are a whole number of it: ``40 s``, ``5 min``, but ``1 min 30 s``."""
+    for size, unit in ((86_400, _("d")), (3600, _("h")), (60, _("min")), (1, _("s"))):
+        if value >= size and value % size == 0 and (size > 1 or value < 60):
+            return f"{int(value // size)} {unit}"
+    return seconds(value)
 
 
 def name(text: str) -> str:
@@ -191,8 +201,8 @@ def name(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return a text with a capital letter at its beginning."""
-    return text[:1].upper() + text[1:]
+    """Return a text of a terminal as pages show it: with a capital letter, and quotes in place of backticks."""
+    return _QUOTED.sub("“\\1”", text[:1].upper() + text[1:])
 
 
 def shortened_line(text: str, length: int) -> str:

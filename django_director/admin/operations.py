@@ -77,7 +77,7 @@ def _resumed(runs: Sequence[Run]) -> str:
 
 
 def _retried(runs: Sequence[Run]) -> str:
-    return _counted(ngettext("%(n)s run is retried.", "%(n)s runs are retried.", len(runs)), runs)
+    return _counted(ngettext("Retrying %(n)s run.", "Retrying %(n)s runs.", len(runs)), runs)
 
 
 def _relaunched(runs: Sequence[Run]) -> str:
@@ -89,11 +89,11 @@ def _counted(text: str, runs: Sequence[Run]) -> str:
 
 
 def _rerun(tasks: Sequence[Task]) -> str:
-    return _named(_("“%(step)s” and everything downstream of it run again."), tasks)
+    return _named(_("“%(step)s” runs again, and then what comes after it."), tasks)
 
 
 def _skipped(tasks: Sequence[Task]) -> str:
-    return _named(_("“%(step)s” is skipped, and everything downstream of it runs again."), tasks)
+    return _named(_("“%(step)s” is skipped; the run goes on with what comes after it."), tasks)
 
 
 def _named(text: str, tasks: Sequence[Task]) -> str:

@@ -116,7 +116,7 @@ class Overview:
             "workflows": [formatting.name(name) for name in list(cause.workflows.values())[:3]],
             "number": len(cause.failures),
             "since": formatting.when(cause.since),
-            "worked": formatting.when(max(worked)) if worked else _("never"),
+            "worked": formatting.when(max(worked)) if worked else "",
             "runs": self._list(**chosen),
             "newest": self._address("run_change", cause.newest.pk),
             "examples": self._examples(cause),

@@ -52,7 +52,7 @@ class FamilyFilter(admin.SimpleListFilter):
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         first, *others = super().choices(changelist)
-        yield {**first, "display": _("runs that no step has started")}
+        yield {**first, "display": _("top-level runs")}
         yield from others
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:

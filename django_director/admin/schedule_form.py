@@ -27,8 +27,8 @@ from . import formatting
 TIMES: Final = 5
 """How many times the form shows at which the schedule would be due."""
 KINDS: Final = (
-    ("crontab", gettext_lazy("at times of the clock (crontab)")),
-    ("interval", gettext_lazy("again and again after some time (interval)")),
+    ("crontab", gettext_lazy("at fixed times (crontab)")),
+    ("interval", gettext_lazy("at an interval")),
 )
 PAYLOAD_LENGTH: Final = 100_000
 
@@ -39,7 +39,7 @@ class ScheduleForm(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=by_hand.NAME_LENGTH,
-        help_text=gettext_lazy("Runs and beat's log call the schedule so. It can't be changed later."),
+        help_text=gettext_lazy("Shown with its runs and in beat's log. It can't be changed later."),
     )
     kind = forms.ChoiceField(label=gettext_lazy("When"), choices=KINDS, initial="crontab")
     crontab = forms.CharField(

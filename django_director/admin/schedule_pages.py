@@ -174,6 +174,7 @@ class SchedulePages:
             "form": form,
             "zone": form.zone if is_good else "",
             "previewed": form.timing if is_good else "",
+            "is_changed": is_good and request.POST.get("previewed", form.timing) != form.timing,
             "times": form.next_times() if is_good else None,
             # What somebody else has saved meanwhile counts as seen only when the page is opened anew.
             "seen": request.POST.get("seen") or (by_hand.state_of(form.row) if form.row is not None else ""),

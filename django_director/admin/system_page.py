@@ -74,7 +74,7 @@ def _signs(found: health.Json) -> Iterator[tuple[str, str, SafeString | str]]:
     yield _("Broker"), _status(found["broker"]), _("answers") if found["broker"] else _("does not answer")
     supervisor, beat = found["supervisor"], found["beat"]
     is_lost = supervisor is None or supervisor["seconds"] > health.OLD_TICK
-    yield _("Supervisor"), _status(not is_lost), _sign(supervisor) if supervisor else _("none works")
+    yield _("Supervisor"), _status(not is_lost), _sign(supervisor) if supervisor else _("none is running")
     if beat:
         is_late = bool(found["late_schedules"]) or beat["seconds"] > health.BEAT_SILENCE
         yield _("Beat"), _status(not is_late), _sign(beat)
@@ -128,8 +128,8 @@ def _retention(found: health.Json) -> list[str]:
     sentences = sentences or [_("All finished runs are kept.")]
     sentences.append(_("A workflow may have a rule of its own, its “retention”."))
     when = formatting.moment(datetime.fromisoformat(at)) if at else ""
-    last = _("A supervisor has last deleted what is due at %(time)s.") % {"time": when}
-    return [*sentences, last if at else _("No supervisor has deleted anything yet.")]
+    last = _("Last clean-up: %(time)s.") % {"time": when}
+    return [*sentences, last if at else _("No clean-up yet.")]
 
 
 def _servers(found: health.Json) -> list[tuple[str, str]]:

@@ -35,6 +35,9 @@ def of_task(task: Task, tally: Tally | None, *, sees_payload: bool) -> str:
             return _because(_at_attempt(task, _("Failed"), _("Failed at attempt %(number)s")), error or reason)
         case TaskStatus.UPSTREAM_FAILED:
             return _("Never ran, as what it waits for has failed")
+    # Some reasons begin with the status: “skipped by ann”.
+    if reason.startswith(task.status):
+        return formatting.sentence(formatting.error_line(reason))
     return _because(formatting.status_label(task.status).capitalize(), reason)
 
 

@@ -58,7 +58,7 @@ def _queued_text(task: Task) -> str:
     if task.run.paused_at is not None:
         return _("held back while the run is paused")
     queue = formatting.name(served_queues.of_task(task))
-    text = _("in queue `%(queue)s` since %(since)s") if queue else _("in a queue since %(since)s")
+    text = _("in queue “%(queue)s” since %(since)s") if queue else _("in a queue since %(since)s")
     return text % {"queue": queue, "since": formatting.moment(task.queued_at)}
 
 

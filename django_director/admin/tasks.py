@@ -53,7 +53,8 @@ class TaskAdmin(LiveAdmin[Task]):
     )
     search_fields = ("step",)
     search_help_text = gettext_lazy(
-        "The beginning of an id of a task or run, or the exact name of a step or Celery task"
+        "The beginning of an id of a task or run, the exact name of a step or Celery task, or an item of a map "
+        "as STEP[13]"
     )
     # The last runs come first. Ids of tasks can't give this order: the id of a hook says nothing of its time.
     ordering = NEWEST_FIRST

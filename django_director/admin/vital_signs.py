@@ -111,7 +111,7 @@ def _facts(found: health.Json) -> Iterator[str]:
     elif not found["late_schedules"]:
         yield _("no schedule is late")
     if found["files"] and found["files"]["in_step"]:
-        yield _("files in step")
+        yield _("workflow files up to date")
 
 
 def queue_for_page(queue: dict[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def _share(record: Record) -> SafeString | str:
     if record.rate is None:
         return ""
     about = _("Of the last %(n)s runs within 30 days, so many were a success without a retry")
-    return format_html('<span title="{}">{} %</span>', about % {"n": record.ended}, record.rate)
+    text = _("%(rate)s %% without a retry") % {"rate": record.rate}
+    return format_html('<span title="{}">{}</span>', about % {"n": record.ended}, text)
 
 
 def _failing(record: Record) -> SafeString | str:

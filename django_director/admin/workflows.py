@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.db.models.fields.json import KeyTextTransform
@@ -153,6 +153,9 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         page = StartForm(request, workflow, lambda action: self.allows(request, action, workflow))
         run = page.start() if request.method == "POST" else None
         if run is not None:
+            if not run.is_finished:
+                text = _("A run of “%(name)s” was started.") % {"name": formatting.name(workflow.name)}
+                messages.success(request, text)
             return HttpResponseRedirect(formatting.address("run_change", run.pk, site=self.admin_site.name))
         title = _("Run %(name)s") % {"name": formatting.name(workflow.name)}
         status = 400 if page.form.errors else 200

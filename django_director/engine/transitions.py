@@ -249,7 +249,8 @@ def skipped_by_user(reason: str) -> Columns:
 @task_change((TASK_FINISHED - {TaskStatus.UPSTREAM_FAILED}, [TaskStatus.WAITING]))
 def map_reopened() -> Columns:
     """A map of a finished run waits again, as some of its items are to run again."""
-    return {"status": TaskStatus.WAITING, "finished_at": None, "error": "", "reason": ""}
+    # Its duration is that of the items it waits for now: the time between the failure and the retry is no work.
+    return {"status": TaskStatus.WAITING, "started_at": Now(), "finished_at": None, "error": "", "reason": ""}
 
 
 @run_change(([None], RunStatus))

@@ -202,7 +202,7 @@ def _supervisor_problems(supervisor: Json | None) -> list[str]:
         else "start a worker, each has one: celery -A … worker"
     )
     if supervisor is None:
-        return [f"no supervisor works: {cure}"]
+        return [f"no supervisor is running: {cure}"]
     if supervisor["seconds"] > OLD_TICK:
         return [f"no supervisor has worked for {supervisor['seconds']:.0f} s: {cure}"]
     return []

@@ -7,6 +7,7 @@ only for those meanings that there are: with a choice of several a database woul
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,7 +29,14 @@ ERRORS_SEARCHED: Final = 10_000
 """Words are looked for in the errors of so many failed runs, the newest."""
 MATCHES: Final = 1_000
 """Of so many runs at most a comment, an error or a key is found."""
+WORDS: Final = 10
+"""So many words of a text are looked for in comments and errors."""
+VERSIONS_SEARCHED: Final = 20
+"""In so many versions, the newest that have the step, an item of a map is looked for."""
+ITEM_RUNS: Final = 200
+"""In so many runs of each workflow, the newest, an item of a map is looked for."""
 USER: Final = "user"
+_ITEM: Final = re.compile(r"(.+)\[([0-9]{1,9})\]")
 _FIRST: Final = UUID(int=0)
 
 
@@ -36,7 +44,8 @@ def find_runs(runs: RunQuerySet, text: str, answers: Answers) -> RunQuerySet:
     """Return those of ``runs`` that ``text`` may mean. It takes two queries, which read a bounded number of rows.
 
     It may be the beginning of an id, an idempotency key, the exact name of a user, a part of the name of a
-    workflow, words of the comment, or words of the error as far as the user of ``answers`` may see it.
+    workflow, words of the comment, or words of the error as far as the user of ``answers`` may see it. Of several
+    words a comment or an error has all, in any order.
     """
     meanings = []
     if workflows := list(Workflow.objects.filter(name__icontains=text).values_list("pk", flat=True)):
@@ -56,7 +65,8 @@ def find_runs(runs: RunQuerySet, text: str, answers: Answers) -> RunQuerySet:
 def find_tasks(tasks: TaskQuerySet, text: str) -> TaskQuerySet:
     """Return those of ``tasks`` that ``text`` may mean.
 
-    It may be the beginning of an id, of the task or its run, or the exact name of a step or a Celery task.
+    It may be the beginning of an id, of the task or its run, the exact name of a step or a Celery task, or an item
+    of a map as pages name it: ``PRICE[13]``, which is looked for in the newest runs.
     """
     meanings = []
     if span := id_span(text):
@@ -65,6 +75,8 @@ def find_tasks(tasks: TaskQuerySet, text: str) -> TaskQuerySet:
         meanings.append(Q(is_hook=True, step=text))
     elif text == OWN_TASK:
         meanings.append(Q(name=text))
+    elif item := _ITEM.fullmatch(text):
+        meanings.append(_of_item(item[1], int(item[2])))
     elif (versions := _versions_with(text)) is not None:
         meanings.append((Q(step=text) | Q(name=text)) & versions)
     return tasks.filter(_any_of(meanings)) if meanings else tasks.none()
@@ -93,15 +105,34 @@ def _with_key(text: str) -> QuerySet[Any, Any]:
 
 
 def _with_comment(text: str) -> QuerySet[Any, Any]:
-    """Select the newest runs with this text in the comment."""
+    """Select the newest runs with these words in the comment."""
     commented = Run.objects.filter(comment__gt="")
-    return _as("comment", _newest(commented, COMMENTS_SEARCHED).filter(comment__icontains=text))
+    return _as("comment", _newest(commented, COMMENTS_SEARCHED).filter(_has_words("comment", text)))
 
 
 def _with_error(text: str, answers: Answers) -> QuerySet[Any, Any]:
-    """Select the newest failed runs with this text in the error, of workflows whose errors the user may see."""
+    """Select the newest failed runs with these words in the error, of workflows whose errors the user may see."""
     failed = Run.objects.failed().filter(answers.where("view_payload", "workflow"))
-    return _as("error", _newest(failed, ERRORS_SEARCHED).filter(error__icontains=text))
+    return _as("error", _newest(failed, ERRORS_SEARCHED).filter(_has_words("error", text)))
+
+
+def _has_words(column: str, text: str) -> Q:
+    """Return the condition of rows that have each of the words, or parts of words, in any order."""
+    return Q(*(Q(**{f"{column}__icontains": word}) for word in text.split()[:WORDS]))
+
+
+def _of_item(step: str, index: int) -> Q:
+    """Return the condition of the tasks that a step in a map has for an item, in the newest runs.
+
+    No index knows steps: so the runs and the positions are named, with which an index begins.
+    """
+    versions = list(_written_with(step).order_by("-pk")[:VERSIONS_SEARCHED])
+    places = {node.position for version in versions for node in version.graph.bodies if node.step.id == step}
+    runs: list[UUID] = []
+    for workflow in {version.workflow_id for version in versions}:
+        own = Run.objects.filter(workflow=workflow).order_by("-pk")
+        runs += own.values_list("pk", flat=True)[:ITEM_RUNS]
+    return Q(run__in=runs, position__in=places, map_index=index, step=step)
 
 
 def _newest(runs: RunQuerySet, number: int) -> RunQuerySet:
@@ -115,10 +146,16 @@ def _versions_with(text: str) -> Q | None:
 
     Only such tasks can have this step or name.
     """
-    versions = WorkflowVersion.objects.annotate(written=Cast("definition", models.TextField()))
-    # Some databases keep what `json.dumps` has written, others the characters themselves.
-    spelled = Q(written__contains=text) | Q(written__contains=json.dumps(text)[1:-1])
-    found = list(versions.filter(spelled).values_list("pk", flat=True))
+    found = list(_written_with(text).values_list("pk", flat=True))
     if not found:
         return None
     return Q() if len(found) == WorkflowVersion.objects.count() else Q(run__version__in=found)
+
+
+def _written_with(text: str) -> QuerySet[WorkflowVersion]:
+    """Select the versions with this text in their definition."""
+    versions = WorkflowVersion.objects.annotate(written=Cast("definition", models.TextField()))
+    # Some databases keep what `json.dumps` has written, others the characters themselves.
+    spelled = Q(written__contains=text) | Q(written__contains=json.dumps(text)[1:-1])
+    found: QuerySet[WorkflowVersion] = versions.filter(spelled)
+    return found

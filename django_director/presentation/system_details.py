@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from kombu import Connection
+
 from django_director.common.versions import of_process
 from django_director.conf import DEFAULTS, director
 from django_director.db.functions import iso
@@ -85,9 +87,15 @@ def _servers() -> Json:
     database = connection()
     return {
         "database": f"{database.display_name} {'.'.join(map(str, database.get_database_version()))}",
-        "broker": routing.app().connection_for_write().as_uri(),
+        "broker": _address_of(routing.app().connection_for_write()),
         "web": of_process(),
     }
+
+
+def _address_of(broker: Connection) -> str:
+    """Return the address without the password: the stars in its place stand only where there is one."""
+    address = str(broker.as_uri())
+    return address if broker.password else address.replace("//:**@", "//").replace(":**@", "@")
 
 
 def _settings() -> list[Json]:

@@ -170,7 +170,7 @@ def test_all_runs_of_a_cause_are_retried_from_the_overview(open_page):
     assert {run.status for run in Run.objects.all()} == {"failed"}
     page.get_by_role("button", name="Retry failed: 3 runs").click()
     page.wait_for_url(f"**{OVERVIEW}")
-    assert "3 runs are retried." in page.locator(".messagelist").inner_text()
+    assert "Retrying 3 runs." in page.locator(".messagelist").inner_text()
     assert {run.status for run in Run.objects.all()} == {"running"}
 
 
@@ -204,7 +204,7 @@ def test_pages_work_without_javascript(open_page):
     run = factories.make_run(order(), "failed", {"FETCH": "failed"})
     page = open_page(address("run_change", run.pk), java_script_enabled=False)
     page.get_by_role("button", name="Retry failed…").click()
-    assert "run again" in page.locator("#content").inner_text()
+    assert "will run" in page.locator("#content").inner_text()
 
 
 def test_a_question_shows_without_a_reload_and_is_answered_by_hand(open_page):

@@ -58,7 +58,7 @@ def test_a_run_is_started_after_its_errors_were_shown(java_script_enabled, open_
     page.get_by_label("urgent").check()
     page.get_by_label("word").fill("w0rd")
     page.get_by_role("button", name="Check").click()
-    checked = page.get_by_role("region", name="Its payload").inner_text()
+    checked = page.get_by_role("region", name="Payload").inner_text()
     assert '"sku": "B-2"' in checked
     assert "w0rd" not in page.content()
     page.wait_for_load_state("load")

@@ -116,7 +116,7 @@ def sources() -> str:
         "counts as lost",
         "does not answer",
         "outcomes and starts of tasks that wait for other database sessions",
-        "no supervisor works: ",
+        "no supervisor is running: ",
         "no supervisor has worked for ",
         "the broker does not answer: queued tasks wait until it does",
         "the database does not answer as it should: ",

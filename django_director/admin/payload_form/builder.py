@@ -139,7 +139,7 @@ class Builder:
             for name, part in rule.properties.items()
         }
         self._is_sure = was_sure
-        optional = "" if is_needed else _("It is left out if nothing of it is filled in.")
+        optional = "" if is_needed else _("Left out when empty.")
         return Group(
             form=self._form,
             key=f"group-{field_key(*path)}" if path else "",
@@ -269,6 +269,6 @@ def _how(rule: Rule, field: forms.Field) -> str:
         case SecretField():
             return _("It is not shown again.")
         case TickField() if field.without_tick is MISSING:
-            return _("Without a tick it is left out.")
+            return _("Left out unless ticked.")
     is_typed = getattr(field.widget, "input_type", "text") != "text"
     return "" if is_typed or isinstance(field.widget, forms.Select) else rule.text("format")

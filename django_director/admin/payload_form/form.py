@@ -137,9 +137,10 @@ class PayloadForm(forms.Form):
         return sum(map(len, self.errors.values()))
 
     def summary(self) -> Iterator[tuple[str, str, str]]:
-        """Yield for each error beside a field: the id of that field, its label, and the error."""
+        """Yield in the form's order, for each error beside a field: the field's id, its label, and the error."""
         parts = {part.key: (SEPARATOR.join(path), part) for path, part in self.root.leaves()}
-        for name, errors in self.errors.items():
+        places = {key: number for number, key in enumerate(parts)}
+        for name, errors in sorted(self.errors.items(), key=lambda error: places.get(error[0], len(places))):
             if name == NON_FIELD_ERRORS:
                 continue
             label, part = parts.get(name, (str(self.fields[name].label), None))

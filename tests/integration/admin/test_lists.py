@@ -80,7 +80,7 @@ def test_search(operator):
     assert listed(operator, q="shop.ORDERS") == {other.pk}
     assert listed(operator, q="op.ord") == {one.pk, other.pk}
     assert listed(operator, q="order-7") == {one.pk}
-    assert listed(operator, q="ms gr") == {one.pk}
+    assert listed(operator, q="ms gr") == listed(operator, q="grün for") == {one.pk}
     assert listed(operator, q=operator.user.username) == {one.pk}
     assert listed(operator, q="nothing like that") == set()
     assert listed(operator, q="%") == set()
@@ -89,9 +89,20 @@ def test_search(operator):
 def test_words_of_an_error_find_its_runs_for_those_who_may_read_it(operator, viewer):
     run = factories.make_run(order(), "failed", error="STOCK: ValueError: no such card 4111")
     factories.make_run(order(), "failed", error="STOCK: ValueError: x")
-    assert listed(operator, q="SUCH card") == {run.pk}
+    assert listed(operator, q="SUCH card") == listed(operator, q="card valueerror") == {run.pk}
+    assert listed(operator, q="card elsewhere") == set()
     assert listed(operator, q="card%4111") == set()
     assert listed(viewer, q="such card") == set()
+
+
+def test_an_item_is_found_as_pages_name_it(operator):
+    definition = factories.definition("img.SIZE", factories.mapped("ALL", "ONE"), "END")
+    run = factories.make_run(factories.make_workflow(definition))
+    items = [factories.make_task(run, 2, "success", map_index=index) for index in range(3)]
+    found = operator.get(address("task_changelist"), {"q": "ONE[1]"}).context["cl"].result_list
+    assert [task.pk for task in found] == [items[1].pk]
+    for text_of_none in ("ONE[3]", "ALL[1]", "NONE[1]", "ONE[]", "ONE[99999999999999999999]"):
+        assert not operator.get(address("task_changelist"), {"q": text_of_none}).context["cl"].result_list
 
 
 def seen_in_full(user, action, workflow=None):

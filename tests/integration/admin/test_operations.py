@@ -62,10 +62,10 @@ def test_pause_and_resume(operator):
 def test_retry_runs_again_what_the_preview_says(operator):
     run = failed_run()
     preview = operator.get(address("run_retry", run.pk))
-    assert "2 tasks run again." in text(preview)
+    assert "2 tasks will run." in text(preview)
     assert "2 tasks stay as they are." in text(preview)
     page = press(operator, "retry", run)
-    assert messages(page) == ["1 run is retried."]
+    assert messages(page) == ["Retrying 1 run."]
     run.refresh_from_db()
     assert run.status == "running"
     assert dict(run.tasks.values_list("step", "status")) == {
@@ -223,7 +223,7 @@ def test_all_runs_of_one_cause_are_retried(operator):
 def test_many_failed_runs_go_on(operator):
     workflow = order()
     runs = [failed_run(workflow) for _ in range(3)]
-    assert messages(act(operator, "retry_runs", *runs)) == ["3 runs are retried."]
+    assert messages(act(operator, "retry_runs", *runs)) == ["Retrying 3 runs."]
     assert {run.status for run in Run.objects.all()} == {"running"}
 
 
@@ -258,7 +258,7 @@ def mapped_run():
 def test_a_map_counts_by_its_entries_and_steps_stand_in_the_order_of_the_run(operator):
     run = mapped_run()
     shown = operator.get(address("run_retry", run.pk)).context["preview"]
-    assert shown.sentences == ["3 tasks run again.", "4 tasks stay as they are."]
+    assert shown.sentences == ["3 tasks will run.", "4 tasks stay as they are."]
     assert [(row[0], row[1], row[3]) for row in shown.again.rows] == [
         ("EACH", "failed", "2 of 5 entries: 1, 4"),
         ("REPORT", "upstream_failed", ""),

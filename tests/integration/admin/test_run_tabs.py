@@ -128,7 +128,7 @@ def test_the_events_tell_who_did_what_and_how_attempts_ended(operator):
     engine.retry(run, user=operator.user, via="admin")
     engine.pause(run, user=operator.user)
     page = tab(operator, run, "events")
-    for shown in ("Retried (admin)", "Paused", "olga", "attempt 1", "worker lost", "created"):
+    for shown in ("Retried (admin)", "Paused", "olga", "Attempt 1", "worker lost", "Created"):
         assert shown in page
 
 

@@ -86,7 +86,10 @@ def test_a_schedule_is_added_when_its_next_times_were_seen(workflow: Workflow, p
 def test_a_changed_timing_is_previewed_anew(workflow: Workflow, planner: Client):
     url = address("workflow_schedule_add", workflow.pk)
     seen = filled(text(planner.post(url, GIVEN)), GIVEN)
-    assert planner.post(url, seen | {"crontab": "* * * * *"}).context["previewed"].startswith("crontab * * * * *")
+    again = planner.post(url, seen | {"crontab": "* * * * *"})
+    assert again.context["previewed"].startswith("crontab * * * * *")
+    assert "You have changed when it is due" in text(again)
+    assert "You have changed" not in text(planner.post(url, GIVEN))
     assert not PeriodicTask.objects.exists()
 
 
@@ -109,7 +112,7 @@ def test_an_interval_and_a_payload(workflow: Workflow, planner: Client):
         ({"kind": "interval", "interval": "nan"}, "Write a duration above 0"),
         ({"kind": "interval", "interval": "1e400"}, "Write a duration above 0"),
         ({"kind": "lunar"}, "Select a valid choice"),
-        ({"timezone": "Europe/Pariss"}, "Did you mean `Europe/Paris`?"),
+        ({"timezone": "Europe/Pariss"}, "Did you mean “Europe/Paris”?"),
         ({"timezone": "../etc/passwd"}, "There is no time zone"),
         ({"payload": "{"}, "This is not JSON"),
         ({"payload": '{"a": NaN}'}, "NaN is no value of JSON"),

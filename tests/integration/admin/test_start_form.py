@@ -98,7 +98,12 @@ def test_errors_stand_beside_their_field(workflow, operator):
         "express",
         "items",
     }
-    assert set(errors(submit(operator, workflow, order="0", note="too long"))) == {"order", "note"}
+    found = submit(operator, workflow, order="0", note="too long", express="maybe")
+    assert set(errors(found)) == {"order", "note", "express"}
+    form = found.context["form"]
+    fields = [part.key for _, part in form.root.leaves()]
+    named = [id_.removeprefix("id_") for id_, _, _ in form.summary()]
+    assert named == sorted(named, key=fields.index)
     deep = errors(submit(operator, workflow, order="7", items='[{"id": "x"}]'))
     assert deep["items"][0].startswith("$.items[0].id: ")
 

@@ -14,12 +14,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from kombu import Connection
 
 from django_director.db.functions import later
 from django_director.engine.supervisor import retention, workers
 from django_director.engine.supervisor.loop import Supervisor
 from django_director.models import Lease
-from django_director.presentation import health
+from django_director.presentation import health, system_details
 from django_director.schedules import beat_rows, beat_signs
 from django_director.sync import condition, versions
 from tests import factories
@@ -64,7 +65,7 @@ def test_pages_say_that_a_sync_is_due_until_it_is_done(file: Path, client_of: An
     for page in PAGES:
         (text,) = banners(client, page)
         assert text == (
-            "The workflow files differ from what is stored (shop.ORDER (added)): run `manage.py syncworkflows`"
+            "The workflow files differ from what is stored (shop.ORDER (added)): run “manage.py syncworkflows”"
         )
     assert "warning     the workflow files differ from what is stored" in status()
     call_command("syncworkflows", stdout=StringIO())
@@ -129,6 +130,12 @@ def living(name: str = "celery@host") -> None:
     workers.give_sign(1, name, is_watched=True, queues=["celery", "heavy"])
 
 
+def test_no_password_is_hinted_at_where_there_is_none():
+    addresses = {"redis://h/1": "redis://h:6379/1", "redis://:pw@h/1": "redis://:**@h:6379/1"}
+    for given, shown in addresses.items():
+        assert system_details._address_of(Connection(given)) == shown
+
+
 def test_the_page_shows_what_is_alive(client_of: Any):
     living()
     run = factories.make_run(tasks={"A": "running"})
@@ -144,14 +151,14 @@ def test_the_page_shows_what_is_alive(client_of: Any):
         "one,",
     ):
         assert shown in page, shown
-    for shown in ("Servers", connection.display_name, "LEASE", "has last deleted what is due"):
+    for shown in ("Servers", connection.display_name, "LEASE", "Last clean-up: "):
         assert shown in page, shown
 
 
 def test_versions_and_settings_ask_for_a_permission(client_of: Any):
     page = client_of("view_run").get(SYSTEM).content.decode()
     assert "No worker is alive. Start one" in page
-    assert "No supervisor works" not in page, "each worker has one"
+    assert "No supervisor is running" not in page, "each worker has one"
     for hidden in ("Servers", connection.display_name, "LEASE"):
         assert hidden not in page, hidden
     assert client_of("view_task", name="bob").get(SYSTEM).status_code == 403

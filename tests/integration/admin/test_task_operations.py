@@ -28,14 +28,14 @@ def test_rerun_runs_again_what_the_preview_says(operator):
     task = task_of(run, "STOCK")
     preview = text(operator.get(address("task_rerun", task.pk)))
     assert not Page(preview).forbidden
-    assert "1 task runs again." in preview
+    assert "1 task will run." in preview
     assert "For 1 more task it is decided anew whether it runs; as things stand it does not." in preview
     assert "2 tasks stay as they are." in preview
     assert "1 of what stays has failed or was canceled, so the run will fail again." in preview
     assert Run.objects.get().generation == 0
     page = operator.post(address("task_rerun", task.pk), follow=True)
     assert page.redirect_chain[-1][0] == address("task_change", task.pk)
-    assert messages(page) == ["“STOCK” and everything downstream of it run again."]
+    assert messages(page) == ["“STOCK” runs again, and then what comes after it."]
     assert dict(run.tasks.values_list("step", "status")) == {
         "FETCH": "success",
         "STOCK": "queued",
@@ -54,7 +54,7 @@ def test_skip_asks_for_a_comment(operator):
     assert "“PRICE” counts as skipped: what comes after it gets nothing from it." in preview
     assert 'name="comment" maxlength="1000"' in preview
     page = operator.post(address("task_skip", task.pk), {"comment": " by <b>hand</b> "}, follow=True)
-    assert messages(page) == ["“PRICE” is skipped, and everything downstream of it runs again."]
+    assert messages(page) == ["“PRICE” is skipped; the run goes on with what comes after it."]
     task.refresh_from_db()
     assert (task.status, task.reason) == ("skipped", "skipped by olga: by <b>hand</b>")
     assert "<b>hand" not in text(page)
@@ -68,6 +68,20 @@ def test_buttons_follow_the_state(operator, viewer):
     assert buttons(viewer, task_of(run, "PRICE")) == set()
     Run.objects.update(status="running", finished_at=None)
     assert buttons(operator, task_of(run, "PRICE")) == set()
+
+
+def test_the_preview_says_what_stands_for_a_skipped_item(operator):
+    steps = factories.mapped("ALL", "ONE", "TWO"), "END"
+    run = factories.make_run(factories.make_workflow(factories.definition("img.SIZE", *steps)), "failed")
+    run.tasks.filter(step="ALL").update(status="failed", map_count=2, finished_at=run.finished_at)
+    first, _, _, last = [
+        factories.make_task(run, position, status, map_index=index)
+        for index, statuses in enumerate((("failed", "upstream_failed"), ("success", "failed")))
+        for position, status in enumerate(statuses, 2)
+    ]
+    said = [text(operator.get(address("task_skip", task.pk))) for task in (first, last)]
+    assert "“ONE[0]” counts as skipped: what comes after it gets nothing from it." in said[0]
+    assert "“TWO[1]” counts as skipped: “null” stands in its place in the list of ALL." in said[1]
 
 
 def test_what_the_state_does_not_allow_is_told_and_is_a_warning(operator):

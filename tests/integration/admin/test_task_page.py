@@ -61,7 +61,7 @@ def test_one_sentence_says_what_a_task_does(operator):
     assert headline(operator, task_of("queued", queue="heavy"))[0] == "Waits for a worker in the queue heavy"
     assert headline(operator, task_of("pending"))[0] == "Waits for the steps before it"
     assert headline(operator, task_of("upstream_failed"))[0] == "Never ran, as what it waits for has failed"
-    assert headline(operator, task_of("skipped", reason="skipped by ann"))[0] == "Skipped: skipped by ann"
+    assert headline(operator, task_of("skipped", reason="skipped by ann"))[0] == "Skipped by ann"
 
 
 def test_the_sentence_tells_only_who_may_know(viewer):

@@ -76,7 +76,7 @@ def test_only_a_user_who_may_see_runs_sees_why(settings: Any):
     assert asking.get(HEALTH).json() == {"healthy": False}
     asking.force_authenticate(factories.make_user("ann", "view_run"))
     found = asking.get(HEALTH).json()
-    assert "no supervisor works" in found["problems"][0]
+    assert "no supervisor is running" in found["problems"][0]
     assert not {"servers", "settings"} & set(found)
     asking.force_authenticate(factories.make_user("eve", "view_run", "view_payload"))
     assert {"servers", "settings"} <= set(asking.get(HEALTH).json())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -51,6 +52,15 @@ def task(run: Run, name: str, index: int = -1) -> Task:
 
 def waiting(run: Run, name: str) -> bool:
     return bool(task(run, name).status == "waiting")
+
+
+def test_the_time_before_a_retry_is_no_part_of_a_maps_duration():
+    run = ran(mapped("M", "S"), items=[1, 2], failing="S[1]")
+    began = run.started_at - timedelta(hours=1)
+    run.tasks.filter(step="M").update(started_at=began)
+    engine.retry(run)
+    drain(run)
+    assert task(run, "M").duration < 600
 
 
 def test_a_retry_resets_the_failed_items_only():
