@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from django_director.common.texts import readable
 from django_director.exceptions import DirectorError
@@ -119,7 +119,7 @@ def _button(
 OF_RUNS: Final = {
     button.name: button
     for button in (
-        _button("cancel", gettext_lazy("Cancel"), _canceled),
+        _button("cancel", pgettext_lazy("to do with a run", "Cancel"), _canceled),
         _button("pause", gettext_lazy("Pause"), _paused),
         _button("resume", gettext_lazy("Resume"), _resumed),
         _button("retry", gettext_lazy("Retry failed"), _retried),
@@ -137,7 +137,7 @@ OF_TASKS: Final = {
     button.name: button
     for button in (
         _button("rerun", gettext_lazy("Rerun from here"), _rerun),
-        _button("skip", gettext_lazy("Skip"), _skipped, comment_length=COMMENT_LENGTH),
+        _button("skip", pgettext_lazy("to do with a task", "Skip"), _skipped, comment_length=COMMENT_LENGTH),
     )
 }
 
@@ -177,7 +177,7 @@ def perform_on_many(request: HttpRequest, operation: Operation, runs: Iterable[R
     _tell_refused(request, refused)
     if left:
         text = _("%(left)s further runs were left alone: an action takes %(limit)s at once.")
-        messages.warning(request, text % {"left": f"{left:,}", "limit": AT_ONCE})
+        messages.warning(request, text % {"left": formatting.number(left), "limit": AT_ONCE})
 
 
 def _tell_refused(request: HttpRequest, refused: list[SafeString]) -> None:

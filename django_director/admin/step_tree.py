@@ -63,8 +63,8 @@ class Branch:
         """How many of its tasks have ended: ``37/50, 2 failed``."""
         done, total = formatting.progress(self.counts, TASK_FINISHED)
         alarming = [status for status in BY_CONCERN if status not in CALM and status in TASK_FINISHED]
-        parts = [f"{self.counts[each]:,} {each.label}" for each in alarming if self.counts[each]]
-        return ", ".join([f"{done:,}/{total:,}", *parts])
+        parts = [formatting.count_of(each.label, self.counts[each]) for each in alarming if self.counts[each]]
+        return ", ".join([f"{formatting.number(done)}/{formatting.number(total)}", *parts])
 
     @property
     def badge(self) -> str:

@@ -80,7 +80,8 @@ def _around(task: Task, node: Node, around: Task, site: str) -> dict[str, Any]:
     failed = next_failed(task, range(*(graph.nodes[around.position].body or (0, 0))))
     return {
         "task": around,
-        "place": _("item %(number)s of %(count)s") % {"number": f"{task.map_index + 1:,}", "count": f"{count:,}"},
+        "place": _("item %(number)s of %(count)s")
+        % {"number": formatting.number(task.map_index + 1), "count": formatting.number(count)},
         "previous": to(task.map_index - 1) if task.map_index else "",
         "next": to(task.map_index + 1) if task.map_index + 1 < count else "",
         "failed": "" if failed is None else formatting.address("task_change", failed, site=site),

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from django_director.definitions import from_json
 from django_director.graph import Graph, compile_definition
@@ -45,6 +46,8 @@ class Workflow(models.Model):
     objects = DirectorManager.from_queryset(WorkflowQuerySet)()
 
     class Meta:
+        verbose_name = _("workflow")
+        verbose_name_plural = _("workflows")
         base_manager_name = "objects"
         ordering: ClassVar = ["name"]
         permissions: ClassVar = [("run_workflow", "Can run workflows")]
