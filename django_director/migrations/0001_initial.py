@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=200, unique=True)),
-                ('is_active', models.BooleanField(default=True, help_text='Off when the workflow has left the files.')),
+                ('is_active', models.BooleanField(default=True, help_text='Off when the workflow has left the files.', verbose_name='active')),
                 ('retention_offset', models.IntegerField(help_text="How many finished runs are kept; -1: all; empty: the setting's.", null=True)),
                 ('retention_days', models.PositiveIntegerField(help_text='How long finished runs are kept.', null=True)),
                 ('allowed_groups', models.JSONField(default=list, help_text='Names of the groups that may run and steer it; empty: whoever has the permissions.')),

@@ -31,7 +31,9 @@ class Workflow(models.Model):
     current_version = models.ForeignKey(
         "WorkflowVersion", models.PROTECT, null=True, related_name="+", editable=False
     )
-    is_active = models.BooleanField(default=True, help_text="Off when the workflow has left the files.")
+    is_active = models.BooleanField(
+        _("active"), default=True, help_text="Off when the workflow has left the files."
+    )
     retention_offset = models.IntegerField(
         null=True, help_text="How many finished runs are kept; -1: all; empty: the setting's."
     )
