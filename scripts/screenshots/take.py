@@ -118,13 +118,9 @@ def _photograph(site: str, pages: list[tuple[str, str]], folder: Path, user: str
                     thread.submit(situation.renew_signs).result()
                     page.goto(site + address)
                     is_wide = width == WIDTHS[0]
+                    is_documented = name in DOCUMENTED and settings.LANGUAGE_CODE.startswith("en")
                     page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=is_wide)
-                    if (
-                        is_wide
-                        and scheme == "light"
-                        and name in DOCUMENTED
-                        and settings.LANGUAGE_CODE.startswith("en")
-                    ):
+                    if is_wide and scheme == "light" and is_documented:
                         clip = {"x": 0, "y": 0, "width": width, "height": DOCUMENTED[name]}
                         page.screenshot(path=IMAGES / f"{name}.png", full_page=True, clip=clip)
                 context.close()
