@@ -147,3 +147,4 @@ def test_what_programs_read_stays_english(russian, client_of):
     factories.make_run(factories.make_workflow(), "canceled", {"LOAD": "skipped"})
     found = client_of("view_run").get("/director/api/health/").json()
     assert "no supervisor works: start a worker, each has one: celery -A … worker" in found["problems"]
+    assert not re.search("[а-яё]", text(client_of("view_run", name="bob").get("/director/api/schema/")).lower())
