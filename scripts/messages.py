@@ -46,8 +46,10 @@ def _collect(languages: list[str]) -> None:
     command = Command()
     # A guess would be a wrong translation that looks like a right one.
     command.msgmerge_options = [*command.msgmerge_options, "--no-fuzzy-matching"]
+    # Lines are not wrapped: versions of gettext do that differently.
+    plain = {"no_location": True, "no_obsolete": True, "no_wrap": True}
     with contextlib.chdir(PACKAGE):
-        call_command(command, locale=languages, no_location=True, no_obsolete=True, verbosity=0)
+        call_command(command, locale=languages, verbosity=0, **plain)
     for language in languages:
         path = PACKAGE / "locale" / language / "LC_MESSAGES" / "django.po"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
