@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from django_director.common.languages import count_of as count_of
 from django_director.common.languages import number as number
@@ -41,6 +41,15 @@ UNITS: Final[dict[str, Any]] = {
     "h": pgettext_lazy("unit of time", "h"),
     "d": pgettext_lazy("unit of time", "d"),
 }
+KINDS: Final[dict[str, Any]] = {
+    "map": gettext_lazy("map"),
+    "workflow": gettext_lazy("workflow"),
+    "approval": gettext_lazy("approval"),
+    "wait": gettext_lazy("wait"),
+    "group": gettext_lazy("group"),
+    "chain": gettext_lazy("chain"),
+}
+"""The names of the kinds of step that the engine works itself."""
 STATUS_LABELS: Final[dict[str, Any]] = {
     **{each.value: each.label for each in (*Attempt.Outcome, *RunStatus, *TaskStatus)},
     "paused": pgettext_lazy("status", "paused"),
@@ -94,6 +103,11 @@ def _json_beginning(value: object) -> Text:
 def status_label(status: str) -> str:
     """Return the word for a status of a run, a task or an attempt."""
     return str(STATUS_LABELS.get(status, status))
+
+
+def kind_label(kind: str) -> str:
+    """Return the name of a kind of step."""
+    return str(KINDS.get(kind, kind))
 
 
 def badge(status: str, label: str = "") -> SafeString:

@@ -13,8 +13,6 @@ from functools import cached_property
 from typing import Final, Literal
 from urllib.parse import urlencode
 
-from django.utils.translation import gettext as _
-
 from django_director.definitions import Container, Step
 from django_director.drawing.faces import BY_CONCERN
 from django_director.graph import Graph
@@ -77,7 +75,7 @@ class Branch:
 
     @property
     def kind_label(self) -> str:
-        return {"group": _("group"), "chain": _("chain"), "map": _("map")}.get(self.kind, self.kind)
+        return formatting.kind_label(self.kind)
 
     @property
     def title(self) -> str:

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
@@ -32,16 +31,6 @@ POLL: Final = 2
 POLL_LARGE: Final = 10
 LARGE: Final = 5_000
 """A map with more items than this gets live updates less often: each of them counts all items."""
-
-KINDS: Final[dict[str, Any]] = {
-    "map": gettext_lazy("map"),
-    "workflow": gettext_lazy("workflow"),
-    "approval": gettext_lazy("approval"),
-    "wait": gettext_lazy("wait"),
-    "group": gettext_lazy("group"),
-    "chain": gettext_lazy("chain"),
-}
-"""The names of the kinds of step that the engine works itself."""
 
 
 def context(request: HttpRequest, task: Task, site: str, *, sees_payload: bool) -> dict[str, Any]:
@@ -116,7 +105,7 @@ def _facts(task: Task, node: Node, *, sees_payload: bool, is_alone: bool) -> lis
     """Return facts with their names; of several attempts each tells its times itself."""
     reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
     facts = [
-        (_("Kind"), KINDS.get(node.kind, node.kind) if node.name == OWN_TASK else ""),
+        (_("Kind"), formatting.kind_label(node.kind) if node.name == OWN_TASK else ""),
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
         (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
         (_("Attempts"), task_headline.attempts_of(task, task.attempt) if task.attempt else ""),

@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import translation
 
 from django_director.conf import DEFAULTS
+from django_director.status import RunStatus, TaskStatus, Trigger
 from scripts.screenshots import further_pages, situation, take, tasks
 from tests import factories
 
@@ -28,6 +29,18 @@ NAMES = {
     *("checkworkflows", "syncworkflows", "superviseworkflows"),
 }
 """Words that are the same in every language."""
+TRANSLATED = {
+    *RunStatus.values,
+    *TaskStatus.values,
+    *Trigger.values,
+    "map",
+    "workflow",
+    "approval",
+    "wait",
+    "group",
+    "chain",
+}
+"""What rows hold, and pages say in words."""
 PERMISSIONS = re.compile(r"django_director\.\w+|«Can view [\w ,]+»")
 """How the lists of Django's admin name them."""
 LINES_OF_CODE = re.compile(r"\S+/\S+\.py:\d+, \w+")
@@ -76,6 +89,7 @@ class Known:
         lines = {line.strip() for leaf in _leaves(rows) for line in leaf.splitlines()}
         # The error of a run begins with its step.
         lines |= {line.partition(": ")[2] for line in lines}
+        lines -= TRANSLATED
         self.lines = sorted((line for line in lines if re.search("[A-Za-z]", line)), key=len, reverse=True)
         self.words = NAMES | set(DEFAULTS) | (_words(" ".join(self.lines)) - _words(_our_texts()))
 
