@@ -10,7 +10,7 @@ PORT ?= 8000
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test faults bench chaos lint types docs architecture measure screenshots package clean
+.PHONY: help demo serve test faults bench chaos lint types docs architecture measure messages screenshots package clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,10 @@ architecture: ## Draw the rooms of the package anew, from its code, for docs/exp
 screenshots: ## Take pictures of the admin's pages, and those of the documentation (FOLDER=var/screenshots)
 	@$(SETUP) test browser
 	@$(VENV) -m scripts.screenshots.take $(or $(FOLDER),var/screenshots)
+
+messages: ## Bring the translations up to date with the texts in the code, and compile them (needs GNU gettext)
+	@$(SETUP) test
+	@$(VENV) -m scripts.messages
 
 measure: ## Print how long functions and modules are
 	@$(PYTHON) scripts/measure_house.py

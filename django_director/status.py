@@ -6,30 +6,31 @@ Only this module contains the values of statuses, and only ``engine`` writes a s
 from __future__ import annotations
 
 from django.db.models import TextChoices
+from django.utils.translation import pgettext_lazy
 
 
 class RunStatus(TextChoices):
     """The statuses of a run."""
 
-    PENDING = "pending", "pending"
-    RUNNING = "running", "running"
-    SUCCESS = "success", "success"
-    FAILED = "failed", "failed"
-    CANCELED = "canceled", "canceled"
+    PENDING = "pending", pgettext_lazy("status", "pending")
+    RUNNING = "running", pgettext_lazy("status", "running")
+    SUCCESS = "success", pgettext_lazy("status", "success")
+    FAILED = "failed", pgettext_lazy("status", "failed")
+    CANCELED = "canceled", pgettext_lazy("status", "canceled")
 
 
 class TaskStatus(TextChoices):
     """The statuses of a task."""
 
-    PENDING = "pending", "pending"
-    QUEUED = "queued", "queued"
-    RUNNING = "running", "running"
-    WAITING = "waiting", "waiting"
-    SUCCESS = "success", "success"
-    FAILED = "failed", "failed"
-    CANCELED = "canceled", "canceled"
-    SKIPPED = "skipped", "skipped"
-    UPSTREAM_FAILED = "upstream_failed", "upstream failed"
+    PENDING = "pending", pgettext_lazy("status", "pending")
+    QUEUED = "queued", pgettext_lazy("status", "queued")
+    RUNNING = "running", pgettext_lazy("status", "running")
+    WAITING = "waiting", pgettext_lazy("status", "waiting")
+    SUCCESS = "success", pgettext_lazy("status", "success")
+    FAILED = "failed", pgettext_lazy("status", "failed")
+    CANCELED = "canceled", pgettext_lazy("status", "canceled")
+    SKIPPED = "skipped", pgettext_lazy("status", "skipped")
+    UPSTREAM_FAILED = "upstream_failed", pgettext_lazy("status", "upstream failed")
 
 
 class Stop(TextChoices):
@@ -47,14 +48,14 @@ class Stop(TextChoices):
 class Trigger(TextChoices):
     """The ways in which a run is started."""
 
-    MANUAL = "manual", "manual"
-    ADMIN = "admin", "admin"
-    API = "api", "API"
-    COMMAND = "command", "command"
-    SCHEDULE = "schedule", "schedule"
-    WORKFLOW = "workflow", "workflow"
-    WEBHOOK = "webhook", "webhook"
-    RELAUNCH = "relaunch", "relaunch"
+    MANUAL = "manual", pgettext_lazy("how a run began", "manual")
+    ADMIN = "admin", pgettext_lazy("how a run began", "admin")
+    API = "api", pgettext_lazy("how a run began", "API")
+    COMMAND = "command", pgettext_lazy("how a run began", "command")
+    SCHEDULE = "schedule", pgettext_lazy("how a run began", "schedule")
+    WORKFLOW = "workflow", pgettext_lazy("how a run began", "workflow")
+    WEBHOOK = "webhook", pgettext_lazy("how a run began", "webhook")
+    RELAUNCH = "relaunch", pgettext_lazy("how a run began", "relaunch")
 
 
 RUN_ACTIVE = frozenset({RunStatus.PENDING, RunStatus.RUNNING})

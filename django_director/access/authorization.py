@@ -10,7 +10,9 @@ from typing import Any, Final, TypeVar, cast
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
 
+from django_director.common.languages import in_english
 from django_director.common.throttle import Throttle
 from django_director.conf import director
 from django_director.definitions import ApprovalStep
@@ -114,8 +116,10 @@ def missing_for(user: User, action: str, workflow: Workflow | None = None) -> st
 
 
 def _as_text(permissions: Sequence[str], groups: Sequence[str]) -> str:
-    parts = [", ".join(permissions), f"one of the groups {', '.join(groups)}" if groups else ""]
-    return ", and ".join(filter(None, parts))
+    words = {"permissions": ", ".join(permissions), "groups": ", ".join(groups)}
+    if permissions and groups:
+        return _("%(permissions)s, and one of the groups %(groups)s") % words
+    return _("one of the groups %(groups)s") % words if groups else words["permissions"]
 
 
 def _needed(action: str) -> tuple[str, ...]:
@@ -153,7 +157,7 @@ def require(user: User, action: str, workflow: Workflow | None = None) -> None:
         return
     what = f" with “{workflow}”" if workflow else ""
     deed = action.replace("_", " ") if action in PERMISSIONS else "approve"
-    missing = missing_for(user, action, workflow)
+    missing = in_english(missing_for, user, action, workflow)
     why = f"it needs {missing}" if missing else "this site decides by rules of its own"
     raise NotAllowed(f"user “{user}” may not {deed}{what}: {why}")
 

@@ -70,7 +70,9 @@ def of_task(task: Task, node: Node) -> Call | None:
         return Call(note=_("They are made of the results of too many tasks: see those."))
     seen = preview_claim(task)
     if seen.too_large:
-        return Call(error=_("The results it receives have %(size)s bytes.") % {"size": f"{seen.too_large:,}"})
+        return Call(
+            error=_("The results it receives have %(size)s bytes.") % {"size": formatting.number(seen.too_large)}
+        )
     try:
         return _call(seen, _mask_claim(seen, task.run.version.graph.definition.schema))
     except DirectorError as error:

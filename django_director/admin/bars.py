@@ -70,7 +70,14 @@ def draw_segments(counts: Mapping[str, int]) -> SafeString:
     whole, start, parts = max(1, sum(counts.values())), 0.0, []
     for status in SEGMENTS:
         width = least.get(status, 0) + (SEGMENTS_WIDTH - sum(least.values())) * counts.get(status, 0) / whole
-        parts.append((status.value, round(start, 1), round(width, 1), f"{counts.get(status, 0):,} {status.label}"))
+        parts.append(
+            (
+                status.value,
+                round(start, 1),
+                round(width, 1),
+                formatting.count_of(status.label, counts.get(status, 0)),
+            )
+        )
         start += width
     return format_html(
         '<svg class="director-segments" viewBox="0 0 {} 10" preserveAspectRatio="none" '
@@ -109,8 +116,8 @@ def _bar(number: int, hour: Hour, top: int, address: Callable[..., str]) -> Iter
 
 def _title(hour: Hour, status: RunStatus, count: int) -> str:
     start, end = timezone.localtime(hour.start), timezone.localtime(hour.end)
-    label = formatting.status_label(status)
-    return f"{start:%Y-%m-%d %H:%M} - {end:%H:%M} {formatting.zone()}: {count:,} {label}"
+    said = formatting.count_of(status.label, count)
+    return f"{start:%Y-%m-%d %H:%M} - {end:%H:%M} {formatting.zone()}: {said}"
 
 
 def _labels(hours: Sequence[Hour]) -> Iterator[tuple[int, int, str]]:

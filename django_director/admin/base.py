@@ -29,7 +29,7 @@ from django_director.exceptions import InvalidSettings
 from django_director.masking.values import secret_keys
 from django_director.models import Workflow
 
-from . import live
+from . import history_lines, live
 from .filters import TypedFilter
 
 STYLES: Final = ("director", "steps", "phones", "themes")
@@ -244,9 +244,13 @@ class ReadOnlyAdmin(BaseAdmin[M]):
 
     def _history(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None) -> HttpResponse:
         try:
-            return super().history_view(request, object_id, extra_context)
+            response = super().history_view(request, object_id, extra_context)
         except PermissionDenied as error:
             raise MissingPermission(self.view_action) from error
+        lines = getattr(response, "context_data", {}).get("action_list", ())
+        for line in lines:
+            line.change_message = history_lines.translate(line.get_change_message())
+        return response
 
     def _page(self, request: HttpRequest, object_id: str) -> HttpResponse:
         obj = self.get_object(request, unquote(object_id))

@@ -93,7 +93,7 @@ def _preview_cancel(run: Run, found: StatusCounts) -> Preview:
             "%(n)s tasks have not started and will not start.",
             found.unstarted,
         )
-        % {"n": f"{found.unstarted:,}"}
+        % {"n": formatting.number(found.unstarted)}
     ]
     if found.running:
         text = ngettext(
@@ -101,7 +101,7 @@ def _preview_cancel(run: Run, found: StatusCounts) -> Preview:
             "%(n)s tasks are running: they are asked to stop and may run to their end.",
             found.running,
         )
-        sentences.append(text % {"n": f"{found.running:,}"})
+        sentences.append(text % {"n": formatting.number(found.running)})
     if run.parent_task_id is not None:
         sentences.append(_("It is a child run: the step that has started it fails."))
     sentences.append(_("What has succeeded is kept, so the run can be taken up again with “Retry failed”."))
@@ -116,7 +116,7 @@ def _preview_pause(run: Run, found: StatusCounts) -> Preview:
             "%(n)s tasks do not start until the run is resumed.",
             held,
         )
-        % {"n": f"{held:,}"}
+        % {"n": formatting.number(held)}
     ]
     if found.running:
         text = ngettext(
@@ -124,14 +124,14 @@ def _preview_pause(run: Run, found: StatusCounts) -> Preview:
             "%(n)s tasks are running and run to their end.",
             found.running,
         )
-        sentences.append(text % {"n": f"{found.running:,}"})
+        sentences.append(text % {"n": formatting.number(found.running)})
     if found.waiting:
         text = ngettext(
             "%(n)s task keeps waiting for a person, a time or another run; what comes after it does not start.",
             "%(n)s tasks keep waiting for a person, a time or another run; what comes after them does not start.",
             found.waiting,
         )
-        sentences.append(text % {"n": f"{found.waiting:,}"})
+        sentences.append(text % {"n": formatting.number(found.waiting)})
     if run.deadline_at is not None:
         sentences.append(_("The pause does not count for the run's own time-out."))
     return Preview(sentences=sentences)
@@ -140,7 +140,7 @@ def _preview_pause(run: Run, found: StatusCounts) -> Preview:
 def _preview_resume(run: Run, found: StatusCounts) -> Preview:
     text = ngettext("%(n)s task is ready and starts.", "%(n)s tasks are ready and start.", found.queued)
     since = _("The run has been paused since %(moment)s.") % {"moment": formatting.moment(run.paused_at)}
-    return Preview(sentences=[since, text % {"n": f"{found.queued:,}"}])
+    return Preview(sentences=[since, text % {"n": formatting.number(found.queued)}])
 
 
 def _preview_reset(row: Run | Task, found: engine.Preview) -> Preview:
@@ -198,7 +198,7 @@ def _reset_sentences(found: engine.Preview) -> Iterator[str]:
             ),
         ),
     ]
-    yield from (text % {"n": f"{number:,}"} for number, text in counted if number)
+    yield from (text % {"n": formatting.number(number)} for number, text in counted if number)
 
 
 def _list_steps(steps: Sequence[engine.StepTasks], number: int) -> Listed:
@@ -218,8 +218,8 @@ def _which(own: engine.StepTasks) -> str:
     text = ngettext("%(n)s of %(total)s entries: %(items)s", "%(n)s of %(total)s entries: %(items)s", own.number)
     more = ", …" if own.number > len(own.items) else ""
     return text % {
-        "n": f"{own.number:,}",
-        "total": f"{own.total:,}",
+        "n": formatting.number(own.number),
+        "total": formatting.number(own.total),
         "items": ", ".join(map(str, own.items)) + more,
     }
 
@@ -227,7 +227,7 @@ def _which(own: engine.StepTasks) -> str:
 def _preview_relaunch(run: Run, found: engine.RelaunchPreview) -> Preview:
     sentences = [
         _("A new run starts from the beginning with the payload of this one. This run stays as it is."),
-        ngettext("It has %(n)s task.", "It has %(n)s tasks.", found.tasks) % {"n": f"{found.tasks:,}"},
+        ngettext("It has %(n)s task.", "It has %(n)s tasks.", found.tasks) % {"n": formatting.number(found.tasks)},
         _("It uses version %(number)s of the workflow, the current one.") % {"number": found.version.number},
     ]
     if found.version.pk != run.version_id:

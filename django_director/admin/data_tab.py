@@ -60,6 +60,6 @@ def _result(run: Run) -> formatting.Text:
         parts += run.tasks.at_items(made).count()
     if parts > RESULT_PARTS:
         text = _("The result is the list of the results of %(parts)s tasks.")
-        return formatting.Text("", text % {"parts": f"{parts:,}"})
+        return formatting.Text("", text % {"parts": formatting.number(parts)})
     value, error = run.read_result()
     return formatting.Text("", error) if error else formatting.json_text(value)

@@ -19,7 +19,7 @@ from django_director.presentation import visible_errors
 from django_director.schedules.timings import aware
 from django_director.status import TaskStatus
 
-from . import formatting
+from . import formatting, history_lines
 
 HISTORY_SECONDS: Final = 1.0
 READ: Final = 300
@@ -72,7 +72,11 @@ def _of_people(run: Run) -> Iterator[Event]:
     lines = LogEntry.objects.filter(content_type=kind, object_id=str(run.pk)).select_related("user")
     for line in _read(lines.order_by("-action_time")[:READ]):
         if (at := aware(line.action_time)) is not None:
-            yield Event(at, line.get_change_message(), who=formatting.name(line.user.get_username()))
+            yield Event(
+                at,
+                history_lines.translate(line.get_change_message()),
+                who=formatting.name(line.user.get_username()),
+            )
 
 
 def _read(lines: QuerySet[Any, Any]) -> list[Any]:

@@ -144,7 +144,7 @@ def _last_lines(text: str | None) -> formatting.Text:
 
 def _stopped(number: int) -> str:
     text = ngettext("%(n)s step never ran", "%(n)s steps never ran", number)
-    return text % {"n": f"{number:,}"} if number else ""
+    return text % {"n": formatting.number(number)} if number else ""
 
 
 def _others(run: Run, user: User, *, sees_payload: bool) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _others(run: Run, user: User, *, sees_payload: bool) -> dict[str, Any]:
         "same error in %(n)s other runs of the last 24 hours",
         number,
     )
-    return {"text": text % {"n": f"{number:,}"}, "key": key} if number else {}
+    return {"text": text % {"n": formatting.number(number)}, "key": key} if number else {}
 
 
 def _last_success(run: Run) -> dict[str, Any]:

@@ -16,16 +16,18 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
+from django_director.common.languages import count_of as count_of
+from django_director.common.languages import number as number
 from django_director.common.texts import escaped
 from django_director.common.texts import readable as readable
 from django_director.common.times import aware
 from django_director.drawing.icons import icon
 from django_director.drawing.picture import shorten
 from django_director.masking.values import mask
-from django_director.models import Run, Task
-from django_director.status import TASK_DONE
+from django_director.models import Attempt, Run, Task
+from django_director.status import TASK_DONE, RunStatus, TaskStatus
 
 SHOWN: Final = 20_000
 """How many characters of a payload, a result or a traceback a page shows."""
@@ -35,6 +37,27 @@ NAME_SHOWN: Final = 80
 ERROR_SHOWN: Final = 200
 NOTHING: Final = "-"
 _QUOTED: Final = re.compile("`([^`]*)`")
+UNITS: Final[dict[str, Any]] = {
+    "ms": pgettext_lazy("unit of time", "ms"),
+    "s": pgettext_lazy("unit of time", "s"),
+    "min": pgettext_lazy("unit of time", "min"),
+    "h": pgettext_lazy("unit of time", "h"),
+    "d": pgettext_lazy("unit of time", "d"),
+}
+KINDS: Final[dict[str, Any]] = {
+    "map": gettext_lazy("map"),
+    "workflow": gettext_lazy("workflow"),
+    "approval": gettext_lazy("approval"),
+    "wait": gettext_lazy("wait"),
+    "group": gettext_lazy("group"),
+    "chain": gettext_lazy("chain"),
+}
+"""The names of the kinds of step that the engine works itself."""
+STATUS_LABELS: Final[dict[str, Any]] = {
+    **{each.value: each.label for each in (*Attempt.Outcome, *RunStatus, *TaskStatus)},
+    "paused": pgettext_lazy("status", "paused"),
+    "canceling": pgettext_lazy("status", "canceling"),
+}
 
 
 class Text(NamedTuple):
@@ -52,7 +75,7 @@ def limited(text: str) -> Text:
     note = ngettext(
         "%(missing)s further character is not shown.", "%(missing)s further characters are not shown.", missing
     )
-    return Text(readable(text[:SHOWN]), note % {"missing": f"{missing:,}"})
+    return Text(readable(text[:SHOWN]), note % {"missing": number(missing)})
 
 
 def limited_end(text: str) -> Text:
@@ -81,7 +104,13 @@ def _json_beginning(value: object) -> Text:
 
 
 def status_label(status: str) -> str:
-    return status.replace("_", " ")
+    """Return the word for a status of a run, a task or an attempt."""
+    return str(STATUS_LABELS.get(status, status))
+
+
+def kind_label(kind: str) -> str:
+    """Return the name of a kind of step."""
+    return str(KINDS.get(kind, kind))
 
 
 def badge(status: str, label: str = "") -> SafeString:
@@ -139,10 +168,14 @@ def when(value: datetime | None) -> SafeString | str:
 
 def roughly(value: float) -> str:
     """Return seconds in one unit: ``8 s``, ``3 min``, ``2 h``, ``5 d``."""
-    for size, unit in ((86_400, _("d")), (3600, _("h")), (60, _("min"))):
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if value >= size:
-            return f"{int(value // size)} {unit}"
-    return f"{int(value)} {_('s')}"
+            return f"{int(value // size)} {_unit(unit)}"
+    return f"{int(value)} {_unit('s')}"
+
+
+def _unit(name: str) -> str:
+    return str(UNITS[name])
 
 
 def unbroken(text: str) -> SafeString:
@@ -155,14 +188,14 @@ def seconds(value: float | None) -> str:
     if value is None:
         return NOTHING
     if value < 1:
-        return f"{max(0, round(value * 1000))} ms"
+        return f"{max(0, round(value * 1000))} {_unit('ms')}"
     if value < 60:
-        return f"{value:.1f} s"
+        return f"{number(value, '.1f')} {_unit('s')}"
     if value < 3600:
-        return f"{int(value // 60)} min {int(value % 60):02} s"
+        return f"{int(value // 60)} {_unit('min')} {int(value % 60):02} {_unit('s')}"
     if value < 86_400:
-        return f"{int(value // 3600)} h {int(value % 3600 // 60):02} min"
-    return f"{int(value // 86_400)} d {int(value % 86_400 // 3600):02} h"
+        return f"{int(value // 3600)} {_unit('h')} {int(value % 3600 // 60):02} {_unit('min')}"
+    return f"{int(value // 86_400)} {_unit('d')} {int(value % 86_400 // 3600):02} {_unit('h')}"
 
 
 def elapsed(row: Run | Task) -> str:
@@ -200,9 +233,10 @@ def name(text: str) -> str:
     return shorten(text, NAME_SHOWN)
 
 
-def sentence(text: str) -> str:
+def sentence(text: object) -> str:
     """Return a text of a terminal as pages show it: with a capital letter, and quotes in place of backticks."""
-    return _QUOTED.sub("“\\1”", text[:1].upper() + text[1:])
+    shown = str(text)
+    return _QUOTED.sub("“\\1”", shown[:1].upper() + shown[1:])
 
 
 def shortened_line(text: str, length: int) -> str:

@@ -74,7 +74,10 @@ def name_steps(
 def _ended(counts: Counter[str]) -> str:
     """Return how many items of a map have ended, from the statuses of their last tasks."""
     ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
-    return _("%(ended)s of %(count)s") % {"ended": f"{ended:,}", "count": f"{counts.total():,}"}
+    return _("%(ended)s of %(count)s") % {
+        "ended": formatting.number(ended),
+        "count": formatting.number(counts.total()),
+    }
 
 
 def _failed(error: str, failed: int) -> str:
@@ -83,7 +86,7 @@ def _failed(error: str, failed: int) -> str:
         return _with_reason(_("Failed"), text)
     where = _("Failed at %(step)s") % {"step": formatting.name(step)}
     if failed > 1:
-        more = ngettext("%(n)s other task", "%(n)s other tasks", failed - 1) % {"n": f"{failed - 1:,}"}
+        more = ngettext("%(n)s other task", "%(n)s other tasks", failed - 1) % {"n": formatting.number(failed - 1)}
         where = _("%(where)s and %(more)s") % {"where": where, "more": more}
     return _with_reason(where, text)
 
@@ -108,5 +111,5 @@ def _named(names: Sequence[str]) -> str:
     rest = len(names) - NAMED
     if rest <= 0:
         return shown
-    more = ngettext("%(n)s more", "%(n)s more", rest) % {"n": f"{rest:,}"}
+    more = ngettext("%(n)s more", "%(n)s more", rest) % {"n": formatting.number(rest)}
     return f"{shown} + {more}"

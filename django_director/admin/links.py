@@ -53,4 +53,4 @@ def called_name(node: Node) -> str:
     """Return the name of the Celery task or workflow that a step calls, or else the kind of the step."""
     if isinstance(node.step, WorkflowStep):
         return formatting.name(node.step.workflow)
-    return formatting.name(node.name if node.name != OWN_TASK else node.kind)
+    return formatting.name(node.name) if node.name != OWN_TASK else formatting.kind_label(node.kind)

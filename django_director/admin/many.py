@@ -140,7 +140,10 @@ def _sentences(operation: Operation, runs: Sequence[Run]) -> list[str]:
                 "%(n)s new runs start from the beginning with the payloads of the old ones, which are kept.",
                 number,
             )
-    return [text % {"n": f"{number:,}"}, *(_of_running(counts) if operation.action.verb == "cancel" else [])]
+    return [
+        text % {"n": formatting.number(number)},
+        *(_of_running(counts) if operation.action.verb == "cancel" else []),
+    ]
 
 
 def _of_running(counts: Counter[str]) -> list[str]:
@@ -150,7 +153,7 @@ def _of_running(counts: Counter[str]) -> list[str]:
         "%(n)s tasks are running: they are asked to stop and may run to their end.",
         number,
     )
-    return [text % {"n": f"{number:,}"}] if number else []
+    return [text % {"n": formatting.number(number)}] if number else []
 
 
 def _exceptions(selection: Selection) -> list[str]:
@@ -186,7 +189,7 @@ def _exceptions(selection: Selection) -> list[str]:
 
 
 def _as_text(number: int) -> str:
-    return str(number) if isinstance(number, MoreThan) else f"{number:,}"
+    return str(number) if isinstance(number, MoreThan) else formatting.number(number)
 
 
 def _row(run: Run, user: Any) -> tuple[Run, str, SafeString, SafeString | str, str]:

@@ -111,19 +111,23 @@ def _title(cell: Cell, steps: int) -> str:
     counts = [(each, cell.statuses[each]) for each in BY_CONCERN if cell.statuses[each]]
     if cell.size == steps == 1:
         return _("item %(index)s: %(status)s") % {
-            "index": f"{cell.first:,}",
+            "index": formatting.number(cell.first),
             "status": formatting.status_label(counts[0][0] if counts else TaskStatus.PENDING),
         }
-    said = ", ".join(f"{number:,} {formatting.status_label(status)}" for status, number in counts)
+    said = ", ".join(formatting.count_of(formatting.status_label(status), number) for status, number in counts)
     text = _("item %(first)s: %(statuses)s") if cell.size == 1 else _("items %(first)s to %(last)s: %(statuses)s")
-    return text % {"first": f"{cell.first:,}", "last": f"{cell.first + cell.size - 1:,}", "statuses": said}
+    return text % {
+        "first": formatting.number(cell.first),
+        "last": formatting.number(cell.first + cell.size - 1),
+        "statuses": said,
+    }
 
 
 def _filters(items: MapItems) -> Iterator[tuple[str, str, SafeString, str]]:
     counts = items.counts
     for status in BY_CONCERN:
         if counts[status]:
-            yield status.value, formatting.status_label(status), icon(status), f"{counts[status]:,}"
+            yield status.value, formatting.status_label(status), icon(status), formatting.number(counts[status])
 
 
 def _group(group: Failures) -> dict[str, Any]:
@@ -131,9 +135,11 @@ def _group(group: Failures) -> dict[str, Any]:
     more = number - LINKED
     return {
         "error": formatting.error_line(group.error),
-        "number": f"{number:,}",
+        "number": formatting.number(number),
         "tasks": group.tasks[:LINKED],
-        "more": ngettext("and %(n)s more", "and %(n)s more", more) % {"n": f"{more:,}"} if more > 0 else "",
+        "more": ngettext("and %(n)s more", "and %(n)s more", more) % {"n": formatting.number(more)}
+        if more > 0
+        else "",
     }
 
 

@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from django_director.common.texts import readable
 from django_director.exceptions import DirectorError
@@ -123,7 +123,12 @@ def _button(
 OF_RUNS: Final = {
     button.name: button
     for button in (
-        _button("cancel", gettext_lazy("Cancel"), _canceled, help=gettext_lazy("Ends this run early")),
+        _button(
+            "cancel",
+            pgettext_lazy("to do with a run", "Cancel"),
+            _canceled,
+            help=gettext_lazy("Ends this run early"),
+        ),
         _button("pause", gettext_lazy("Pause"), _paused, help=gettext_lazy("Lets no further step start")),
         _button("resume", gettext_lazy("Resume"), _resumed, help=gettext_lazy("Lets steps start again")),
         _button(
@@ -159,7 +164,7 @@ OF_TASKS: Final = {
         ),
         _button(
             "skip",
-            gettext_lazy("Skip"),
+            pgettext_lazy("to do with a task", "Skip"),
             _skipped,
             comment_length=COMMENT_LENGTH,
             help=gettext_lazy("In this run: goes on without this step, as if it had nothing to give"),
@@ -203,7 +208,7 @@ def perform_on_many(request: HttpRequest, operation: Operation, runs: Iterable[R
     _tell_refused(request, refused)
     if left:
         text = _("%(left)s further runs were left alone: an action takes %(limit)s at once.")
-        messages.warning(request, text % {"left": f"{left:,}", "limit": AT_ONCE})
+        messages.warning(request, text % {"left": formatting.number(left), "limit": AT_ONCE})
 
 
 def _tell_refused(request: HttpRequest, refused: list[SafeString]) -> None:

@@ -14,6 +14,8 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -116,7 +118,7 @@ class Overview:
             "workflows": [formatting.name(name) for name in list(cause.workflows.values())[:3]],
             "number": len(cause.failures),
             "since": formatting.when(cause.since),
-            "worked": formatting.when(max(worked)) if worked else "",
+            "worked": _last_success(max(worked, default=None)),
             "runs": self._list(**chosen),
             "newest": self._address("run_change", cause.newest.pk),
             "examples": self._examples(cause),
@@ -160,6 +162,12 @@ class Overview:
         return formatting.address(page, *args, site=self.site)
 
 
+def _last_success(moment: datetime | None) -> SafeString | str:
+    if moment is None:
+        return _("never succeeded")
+    return format_html("{} {}", _("last success"), formatting.when(moment))
+
+
 def _verdict(failed: int, signs: vital_signs.VitalSigns) -> dict[str, Any]:
     headline = _headline(failed, signs)
     is_well = not headline
@@ -174,7 +182,7 @@ def _number_of_failed(failed: int, read: int) -> str:
     text = ngettext("%(n)s run", "%(n)s runs", failed)
     if failed > read:
         text = _("%(n)s runs; the causes are those of the newest %(read)s")
-    return text % {"n": f"{failed:,}", "read": f"{read:,}"}
+    return text % {"n": formatting.number(failed), "read": formatting.number(read)}
 
 
 def _headline(failed: int, signs: vital_signs.VitalSigns) -> str:
@@ -191,7 +199,7 @@ def _headline(failed: int, signs: vital_signs.VitalSigns) -> str:
         text = ngettext(
             "%(n)s run has failed in the last 24 hours", "%(n)s runs have failed in the last 24 hours", failed
         )
-        parts.append(text % {"n": f"{failed:,}"})
+        parts.append(text % {"n": formatting.number(failed)})
     return "; ".join(parts) + "." if parts else ""
 
 

@@ -20,7 +20,7 @@ from django_director.presentation import durations, open_approvals, visible_erro
 from django_director.presentation.summaries import task_counts
 from django_director.status import TaskStatus
 
-from . import formatting
+from . import formatting, turns
 from .bars import draw_segments
 from .base import BoundedPaginator
 from .live_pages import LiveList
@@ -90,7 +90,7 @@ class RunColumns:
         return (
             badge
             if run.place is None
-            else format_html('{} <span class="director-quiet">{}</span>', badge, run.place)
+            else format_html('{} <span class="director-quiet">{}</span>', badge, turns.describe(run.place))
         )
 
     @admin.display(description=gettext_lazy("error"))
@@ -115,7 +115,7 @@ class RunColumns:
     @admin.display(description=gettext_lazy("progress"))
     def progress(self, run: Any) -> SafeString:
         finished, total = formatting.progress(run.task_counts)
-        number = formatting.unbroken(f"{finished:,} / {total:,}")
+        number = formatting.unbroken(f"{formatting.number(finished)} / {formatting.number(total)}")
         return format_html('<span class="director-small">{}</span> {}', draw_segments(run.task_counts), number)
 
     @admin.display(description=gettext_lazy("started by"), ordering="user_name")

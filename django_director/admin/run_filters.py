@@ -21,7 +21,7 @@ from django_director.models.querysets import RunQuerySet
 from django_director.presentation import causes, open_approvals
 from django_director.presentation.lookups import SHOWN_STATUSES, filter_by_status
 
-from . import decisions
+from . import decisions, formatting
 
 ALSO_CHILDREN: Final = ("q", "trigger__exact", "workflow__id__exact")
 """With one of these parameters the list shows child runs too."""
@@ -73,7 +73,7 @@ class StatusFilter(admin.SimpleListFilter):
     parameter_name = "status__exact"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
-        return [(status, status) for status in SHOWN_STATUSES]
+        return [(status, formatting.status_label(status)) for status in SHOWN_STATUSES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
         value = self.value()

@@ -25,6 +25,7 @@ from . import (
     operations,
     steps_tab,
     timeline,
+    turns,
 )
 from .bars import draw_segments
 from .run_state import ASKED_SHOWN, RunState
@@ -138,5 +139,5 @@ def _questions(state: RunState, user: User) -> dict[str, Any]:
 def _waiting(state: RunState) -> dict[str, Any]:
     """Return what a pending run waits for, and the run before it, whose id the template adds to the text."""
     behind = state.waiting.behind if state.waiting else None
-    text = str(state.waiting or "")
+    text = turns.describe(state.waiting)
     return {"waiting": text.removesuffix(str(behind)), "behind": behind}

@@ -62,7 +62,7 @@ def context(
     forecast = engine.foresee_start(version) if preview is None else preview.forecast
     steps = sum(not isinstance(step, Container) for step in definition.entries())
     return {
-        "count": ngettext("%(n)s step", "%(n)s steps", steps) % {"n": f"{steps:,}"},
+        "count": ngettext("%(n)s step", "%(n)s steps", steps) % {"n": formatting.number(steps)},
         "version": version.number,
         "lines": [_line(*found) for found in _walk(definition.tasks, STEPS)],
         "more": max(0, sum(1 for _step in definition.entries()) - STEPS),

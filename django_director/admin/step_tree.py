@@ -13,8 +13,6 @@ from functools import cached_property
 from typing import Final, Literal
 from urllib.parse import urlencode
 
-from django.utils.translation import gettext as _
-
 from django_director.definitions import Container, Step
 from django_director.drawing.faces import BY_CONCERN
 from django_director.graph import Graph
@@ -63,8 +61,8 @@ class Branch:
         """How many of its tasks are done: ``37/50, 2 failed``."""
         done, total = formatting.progress(self.counts)
         alarming = [status for status in BY_CONCERN if status not in CALM and status in TASK_FINISHED]
-        parts = [f"{self.counts[each]:,} {each.label}" for each in alarming if self.counts[each]]
-        return ", ".join([f"{done:,}/{total:,}", *parts])
+        parts = [formatting.count_of(each.label, self.counts[each]) for each in alarming if self.counts[each]]
+        return ", ".join([f"{formatting.number(done)}/{formatting.number(total)}", *parts])
 
     @property
     def badge(self) -> str:
@@ -77,7 +75,7 @@ class Branch:
 
     @property
     def kind_label(self) -> str:
-        return {"group": _("group"), "chain": _("chain"), "map": _("map")}.get(self.kind, self.kind)
+        return formatting.kind_label(self.kind)
 
     @property
     def title(self) -> str:

@@ -86,7 +86,7 @@ def _signs(found: health.Json) -> Iterator[tuple[str, str, SafeString | str]]:
             "%(n)s outcomes wait for locks of other database sessions",
             found["unwritten"],
         )
-        yield _("Locks"), "paused", text % {"n": f"{found['unwritten']:,}"}
+        yield _("Locks"), "paused", text % {"n": formatting.number(found["unwritten"])}
 
 
 def _status(is_well: bool) -> str:
@@ -117,7 +117,7 @@ def _retention(found: health.Json) -> list[str]:
     sentences = []
     if offset is not None and offset >= 0:
         text = _("Of each workflow the last %(n)s finished runs are kept.")
-        sentences.append(text % {"n": f"{offset:,}"})
+        sentences.append(text % {"n": formatting.number(offset)})
     if days is not None:
         text = ngettext(
             "Finished runs are deleted when they are %(n)s day old.",

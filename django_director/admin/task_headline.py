@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from django_director.models import Task
 from django_director.presentation import served_queues, visible_errors
@@ -52,8 +53,11 @@ def attempts_of(task: Task, number: int) -> str:
     """Return the number of an attempt and, if the step says how many there are at most, that: ``2 of 4``."""
     policy = task.run.version.graph.node(task.position).retry
     if policy is None or not policy.max or number > policy.max + 1:
-        return f"{number:,}"
-    return _("%(number)s of %(most)s") % {"number": f"{number:,}", "most": f"{policy.max + 1:,}"}
+        return formatting.number(number)
+    return _("%(number)s of %(most)s") % {
+        "number": formatting.number(number),
+        "most": formatting.number(policy.max + 1),
+    }
 
 
 def _of_map(tally: Tally) -> str:
@@ -65,7 +69,7 @@ def _running(task: Task) -> str:
     if task.attempt > 1:
         text = _("Attempt %(number)s runs on %(worker)s")
         return text % {"number": attempts_of(task, task.attempt), **worker}
-    return _("Runs on %(worker)s") % worker if task.worker else _("Runs")
+    return _("Runs on %(worker)s") % worker if task.worker else pgettext("a task", "Runs")
 
 
 def _waiting(task: Task, error: str, reason: str) -> str:

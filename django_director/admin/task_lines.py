@@ -44,7 +44,9 @@ def is_to_be_tried_again(task: Task) -> bool:
 def _retry_text(task: Task) -> str:
     """Return which attempt comes next, and when."""
     policy = getattr(task.run.version.graph.node(task.position), "retry", None)
-    number = f"{task.attempt + 1:,}" + (f" / {policy.max + 1:,}" if policy is not None else "")
+    number = formatting.number(task.attempt + 1) + (
+        f" / {formatting.number(policy.max + 1)}" if policy is not None else ""
+    )
     return _("attempt %(number)s at %(moment)s, after") % {
         "number": number,
         "moment": formatting.moment(task.not_before),
@@ -67,8 +69,8 @@ def progress_text(task: Task, *, sees_payload: bool) -> str:
     value = visible_errors.progress(task.progress, sees_payload=sees_payload)
     if value is None:
         return ""
-    total = f"/{value['total']:,}" if value.get("total") else ""
-    return f"{value['done']:,}{total} {value.get('message') or ''}".strip()
+    total = f"/{formatting.number(value['total'])}" if value.get("total") else ""
+    return f"{formatting.number(value['done'])}{total} {value.get('message') or ''}".strip()
 
 
 def badge(task: Task) -> SafeString:

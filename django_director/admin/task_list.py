@@ -12,7 +12,7 @@ from django_director.access.answers import Answers
 from django_director.models import Task
 from django_director.status import TASK_UNSUCCESSFUL
 
-from . import task_filters
+from . import formatting, task_filters
 from .filters import WorkflowOfTask
 from .live_pages import LiveList
 
@@ -36,7 +36,7 @@ class TaskList(LiveList):
             "Looked for among the newest %(n)s task of this status.",
             "Looked for among the newest %(n)s tasks of this status.",
             task_filters.SEARCHED,
-        ) % {"n": f"{task_filters.SEARCHED:,}"}
+        ) % {"n": formatting.number(task_filters.SEARCHED)}
         return tasks.filter(pk__in=task_filters.newest_of_workflow(status, workflow))
 
     def get_results(self, request: HttpRequest) -> None:

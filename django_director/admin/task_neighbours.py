@@ -80,7 +80,8 @@ def _around(task: Task, node: Node, around: Task, site: str) -> dict[str, Any]:
     failed = next_failed(task, range(*(graph.nodes[around.position].body or (0, 0))))
     return {
         "task": around,
-        "place": _("item %(index)s of 0 to %(last)s") % {"index": f"{task.map_index:,}", "last": f"{count - 1:,}"},
+        "place": _("item %(index)s of 0 to %(last)s")
+        % {"index": formatting.number(task.map_index), "last": formatting.number(count - 1)},
         "previous": to(task.map_index - 1) if task.map_index else "",
         "next": to(task.map_index + 1) if task.map_index + 1 < count else "",
         "failed": "" if failed is None else formatting.address("task_change", failed, site=site),

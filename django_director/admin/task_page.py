@@ -98,14 +98,14 @@ def _progress(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int | float) else ""
+    return formatting.number(value) if isinstance(value, int | float) else ""
 
 
 def _facts(task: Task, node: Node, *, sees_payload: bool, is_alone: bool) -> list[tuple[str, Any]]:
     """Return facts with their names; of several attempts each tells its times itself."""
     reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
     facts = [
-        (_("Kind"), node.kind if node.name == OWN_TASK else ""),
+        (_("Kind"), formatting.kind_label(node.kind) if node.name == OWN_TASK else ""),
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
         (_("Workflow"), formatting.name(node.step.workflow) if isinstance(node.step, WorkflowStep) else ""),
         (_("Attempts"), task_headline.attempts_of(task, task.attempt) if task.attempt and is_alone else ""),
@@ -158,6 +158,6 @@ def _values(task: Task, node: Node) -> dict[str, Any]:
 def _result(task: Task) -> formatting.Text:
     if task_downloads.has_too_many_results(task):
         text = _("The result is the list of the results of %(items)s items: see their tasks.")
-        return formatting.Text("", text % {"items": f"{task.map_count:,}"})
+        return formatting.Text("", text % {"items": formatting.number(task.map_count or 0)})
     value, error = task.read_result()
     return formatting.Text("", error) if error else formatting.json_text(value)

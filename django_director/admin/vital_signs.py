@@ -102,7 +102,7 @@ def _silence(found: health.Json) -> str:
 
 def _facts(found: health.Json) -> Iterator[str]:
     living = [worker for worker in found["workers"] if not worker["is_lost"]]
-    yield ngettext("%(n)s worker", "%(n)s workers", len(living)) % {"n": f"{len(living):,}"}
+    yield ngettext("%(n)s worker", "%(n)s workers", len(living)) % {"n": formatting.number(len(living))}
     if supervisor := found["supervisor"]:
         yield _("supervisor %(time)s ago") % {"time": formatting.roughly(supervisor["seconds"])}
     yield _("broker answers") if found["broker"] else _("broker does not answer")

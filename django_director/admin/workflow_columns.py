@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from django_director.models import Workflow
 from django_director.presentation import reliability
@@ -66,7 +66,10 @@ def _failing(record: Record) -> SafeString | str:
     number = f"{found.failing}+" if found.failing == STRIP else str(found.failing)
     text = ngettext("%(n)s failure", "%(n)s failures in a row", found.failing) % {"n": number}
     return format_html(
-        "{} {} {}", formatting.badge("failed", text), _("since"), formatting.when(found.failing_since)
+        "{} {} {}",
+        formatting.badge("failed", text),
+        pgettext("failures since a time", "since"),
+        formatting.when(found.failing_since),
     )
 
 
@@ -92,7 +95,9 @@ def planned(workflow: Workflow, site: str) -> SafeString | str:
     timings: list[dict[str, Any]] = workflow.timings  # type: ignore[attr-defined]
     more = len(timings) - SCHEDULES_SHOWN
     lines = [_schedule(workflow, timing, site) for timing in timings[:SCHEDULES_SHOWN]]
-    lines += [format_html("{}", _("and %(n)s more") % {"n": more})] if more > 0 else []
+    lines += (
+        [format_html("{}", ngettext("and %(n)s more", "and %(n)s more", more) % {"n": more})] if more > 0 else []
+    )
     return format_html_join("", '<div class="director-planned">{}</div>', ((line,) for line in lines)) or (
         formatting.NOTHING
     )

@@ -65,11 +65,12 @@ class Health(Probe):
 
     def _in_full(self, user: User) -> dict[str, Any]:
         # A project with rules of its own may hide workflows, and so their names.
-        return health.read_health(
+        found = health.read_health(
             with_names=not director.AUTHORIZE,
             with_details=_may(user, "view_system"),
             broker_seconds=FRESH_SECONDS,
         )
+        return health.for_programs(found)
 
 
 def _user_of(request: Request) -> User:

@@ -8,6 +8,7 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Tags, Warning, register
 from django.db import connections
 
+from django_director.common.languages import in_english
 from django_director.conf import director
 from django_director.dispatch import routing
 from django_director.models import Run
@@ -28,7 +29,7 @@ def check_beat(databases: Sequence[str] | None = None, **kwargs: object) -> list
     # The `migrate` that creates these tables runs this check too.
     if any(alias not in (databases or ()) or table not in _tables(alias) for alias, table in tables.items()):
         return []
-    problem = overdue.describe(overdue.find_late(beat_rows.enabled_rows()))
+    problem = in_english(overdue.describe, overdue.find_late(beat_rows.enabled_rows()))
     hint = "`manage.py directorstatus` says so too. A schedule that shall not run is switched off in the admin."
     return [Warning(f"{problem[:1].upper()}{problem[1:]}.", hint=hint, id="director.W008")] if problem else []
 

@@ -10,6 +10,7 @@ from typing import Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from django_director.common.languages import count_of, number
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from .parts import Part
@@ -58,14 +59,14 @@ def faces(picture: Picture, rows: Iterable[tuple[int, str, int]]) -> list[Face]:
     inside = {position for part in picture.boxes for position in part.items}
     box_of = picture.box_of
     for position, status, attempt in rows:
-        number = box_of.get(position)
-        if number is not None:
-            (items if position in inside else counts)[number][status] += 1
-            attempts[number] = max(attempts[number], attempt)
-    for number, part in enumerate(picture.boxes):
+        box = box_of.get(position)
+        if box is not None:
+            (items if position in inside else counts)[box][status] += 1
+            attempts[box] = max(attempts[box], attempt)
+    for box, part in enumerate(picture.boxes):
         # The status of a map itself does not count beside those of its items.
-        only_items = items[number] and not part.is_frame
-        counts[number] = items[number] if only_items else counts[number] + items[number]
+        only_items = items[box] and not part.is_frame
+        counts[box] = items[box] if only_items else counts[box] + items[box]
     return [_face(*each) for each in zip(picture.boxes, counts, attempts, strict=True)]
 
 
@@ -88,7 +89,7 @@ def _face(part: Part, counts: Counter[str], attempt: int) -> Face:
         )
     status = present[0]
     if part.is_frame or sum(counts.values()) > 1:
-        title = " · ".join(f"{counts[each]:,} {each.label}" for each in present)
+        title = " · ".join(count_of(each.label, counts[each]) for each in present)
         return Face(status=status.value, note=_progress(counts), title=f"{label}: {title}")
     note = str(status.label)
     if attempt > 1:
@@ -100,17 +101,17 @@ def _progress(counts: Counter[str]) -> str:
     """Return how many of several tasks have ended, and how many of them failed: ``37/50, 2 failed``."""
     ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
     total, failed = sum(counts.values()), counts[TaskStatus.FAILED]
-    text = f"{ended:,}/{total:,}"
+    text = f"{number(ended)}/{number(total)}"
     if not failed:
         return text
     return ngettext("%(progress)s, %(n)s failed", "%(progress)s, %(n)s failed", failed) % {
         "progress": text,
-        "n": f"{failed:,}",
+        "n": number(failed),
     }
 
 
 def _size(part: Part) -> str:
     if not part.is_frame:
         return ""
-    number = len(part.positions)
-    return ngettext("%(n)s task", "%(n)s tasks", number) % {"n": f"{number:,}"}
+    size = len(part.positions)
+    return ngettext("%(n)s task", "%(n)s tasks", size) % {"n": number(size)}

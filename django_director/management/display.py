@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django_director.common.languages import in_english
 from django_director.models import Run
 from django_director.presentation import run_tasks
 from django_director.presentation.hook_names import hook_text
@@ -127,7 +128,7 @@ def _task_row(out: Printer, task: Json, label: str) -> list[Cell]:
 def _label(task: Json, several: bool) -> str:
     if not task["is_hook"]:
         return str(task["label"])
-    return f"{task['label']} ({hook_text(task['hook'], task['generation'], is_one_of_several=several)})"
+    return f"{task['label']} ({in_english(hook_text, task['hook'], task['generation'], several)})"
 
 
 def _add_time(task: Json, text: str, until: str) -> str:

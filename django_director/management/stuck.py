@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from django.db.models import Min
 
+from django_director.common.languages import in_english
 from django_director.db.functions import Now
 from django_director.dispatch import publisher, routing
 from django_director.engine.concurrency import pending_reasons
@@ -67,7 +68,10 @@ def _reason_of_queues(queues: dict[str, datetime], workers: Workers) -> Reason:
         return Reason("worker", "does a Celery worker run? None gives a sign of life: celery -A … worker")
     for queue in queues:
         if workers.lack(queue):
-            return Reason(queue, f"no worker takes tasks from queue `{queue}`; {served_queues.way_out(queue)}")
+            return Reason(
+                queue,
+                f"no worker takes tasks from queue `{queue}`; {in_english(served_queues.way_out, queue)}",
+            )
     queue, since = min(queues.items(), key=lambda found: found[1])
     takers = ", ".join(workers.of(queue)[: served_queues.NAMED])
     where = f"in queue `{queue}`" if queue else "in a queue"

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Final
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_director.common import ids
 from django_director.db.functions import iso
@@ -29,14 +31,19 @@ class Run(models.Model):
     # A foreign key gets no index of its own if another index begins with its column.
     workflow = models.ForeignKey(Workflow, models.PROTECT, related_name="runs", db_index=False)
     version = models.ForeignKey(WorkflowVersion, models.PROTECT, related_name="runs")
-    status = models.CharField(max_length=STATUS_LENGTH, choices=RunStatus, default=RunStatus.RUNNING)
+    status = models.CharField(_("status"), max_length=STATUS_LENGTH, choices=RunStatus, default=RunStatus.RUNNING)
     stop = models.CharField(max_length=STATUS_LENGTH, choices=Stop, default=Stop.NONE, blank=True)
     paused_at = models.DateTimeField(null=True)
     generation = models.PositiveIntegerField(default=0, help_text="How often the run was retried.")
     token = models.BigIntegerField(null=True, help_text="A random number written by the last cancel or retry.")
     payload = models.JSONField(encoder=DjangoJSONEncoder, default=dict)
     error = models.TextField(blank=True)
-    trigger = models.CharField(max_length=STATUS_LENGTH, choices=Trigger, default=Trigger.MANUAL)
+    trigger = models.CharField(
+        pgettext_lazy("how a run began", "trigger"),
+        max_length=STATUS_LENGTH,
+        choices=Trigger,
+        default=Trigger.MANUAL,
+    )
     user_id = models.CharField(max_length=users.LENGTH, blank=True, help_text="Key of the user who started it.")
     user_name = models.CharField(max_length=users.LENGTH, blank=True, help_text="Name of that user at the start.")
     comment = models.CharField(max_length=COMMENT_LENGTH, blank=True)
@@ -68,6 +75,8 @@ class Run(models.Model):
     created: bool = True
 
     class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
         base_manager_name = "objects"
         ordering: ClassVar = ["-id"]
         permissions: ClassVar = [

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Final
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_director.common import ids
 from django_director.db.indexes import PartialIndex
@@ -32,11 +34,13 @@ class Task(models.Model):
     map_count = models.IntegerField(null=True, help_text="Of a map: how many items it has, once that is known.")
     item = models.JSONField(encoder=DjangoJSONEncoder, null=True)
     generation = models.PositiveIntegerField(default=0)
-    is_hook = models.BooleanField(default=False)
+    is_hook = models.BooleanField(_("hook"), default=False)
     name = models.CharField(max_length=NAME_LENGTH, help_text="The name of the Celery task.")
     queue = models.CharField(max_length=NAME_LENGTH, blank=True)
 
-    status = models.CharField(max_length=STATUS_LENGTH, choices=TaskStatus, default=TaskStatus.PENDING)
+    status = models.CharField(
+        _("status"), max_length=STATUS_LENGTH, choices=TaskStatus, default=TaskStatus.PENDING
+    )
     sequence = models.BigIntegerField(default=0, help_text="Raised each time the task is queued anew.")
     claim = models.BigIntegerField(null=True, help_text="A random number written at the claim.")
     lease_until = models.DateTimeField(null=True)
@@ -53,7 +57,7 @@ class Task(models.Model):
     unknown_since = models.DateTimeField(null=True, help_text="Since when a worker says it has no such task.")
     unsendable_since = models.DateTimeField(null=True, help_text="Since when its message can't be sent.")
 
-    attempt = models.PositiveIntegerField(default=0, help_text="The last attempt started.")
+    attempt = models.PositiveIntegerField(_("attempt"), default=0, help_text="The last attempt started.")
     failures = models.PositiveIntegerField(default=0)
     crashes = models.PositiveIntegerField(default=0)
     reruns = models.PositiveIntegerField(default=0, help_text="How often it ran again after a success.")
@@ -80,6 +84,8 @@ class Task(models.Model):
     objects = DirectorManager.from_queryset(TaskQuerySet)()
 
     class Meta:
+        verbose_name = _("task")
+        verbose_name_plural = _("tasks")
         base_manager_name = "objects"
         ordering: ClassVar = ["run", "is_hook", "position", "map_index", "generation"]
         permissions: ClassVar = [("approve_task", "Can approve and reject")]
@@ -181,10 +187,10 @@ class Attempt(models.Model):
     """An attempt after which the task was tried again: it has failed, was lost, or has timed out."""
 
     class Outcome(models.TextChoices):
-        FAILED = "failed", "failed"
-        LOST = "lost", "lost"
-        TIMED_OUT = "timed_out", "timed out"
-        REPLACED = "replaced", "replaced"
+        FAILED = "failed", pgettext_lazy("status", "failed")
+        LOST = "lost", pgettext_lazy("status", "lost")
+        TIMED_OUT = "timed_out", pgettext_lazy("status", "timed out")
+        REPLACED = "replaced", pgettext_lazy("status", "replaced")
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()

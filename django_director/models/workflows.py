@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from django_director.definitions import from_json
 from django_director.graph import Graph, compile_definition
@@ -30,7 +31,9 @@ class Workflow(models.Model):
     current_version = models.ForeignKey(
         "WorkflowVersion", models.PROTECT, null=True, related_name="+", editable=False
     )
-    is_active = models.BooleanField(default=True, help_text="Off when the workflow has left the files.")
+    is_active = models.BooleanField(
+        _("active"), default=True, help_text="Off when the workflow has left the files."
+    )
     retention_offset = models.IntegerField(
         null=True, help_text="How many finished runs are kept; -1: all; empty: the setting's."
     )
@@ -45,6 +48,8 @@ class Workflow(models.Model):
     objects = DirectorManager.from_queryset(WorkflowQuerySet)()
 
     class Meta:
+        verbose_name = _("workflow")
+        verbose_name_plural = _("workflows")
         base_manager_name = "objects"
         ordering: ClassVar = ["name"]
         permissions: ClassVar = [("run_workflow", "Can run workflows")]

@@ -8,8 +8,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_director.common.kept import Kept
+from django_director.common.languages import in_english, lazy_text, number
 from django_director.conf import director
 from django_director.db.errors import is_unmigrated
 from django_director.db.functions import iso
@@ -73,17 +77,25 @@ def read_health(
             found["files"] = system_details.files_state(with_names=with_names) if with_files else None
             found |= system_details.read() if with_details else {}
     except (DatabaseError, InterfaceError) as error:
-        found |= {**_UNKNOWN, "problems": [_database_problem(error)]}
+        found |= {**_UNKNOWN, "problems": [lazy_text(_database_problem, is_unmigrated(error), _first_line(error))]}
     else:
         found["problems"] += _supervisor_problems(found["supervisor"])
         if not with_names:
             _hide_queues(found)
-        found["problems"] += map(_queue_problem, filter(is_unserved, found["queues"]))
+        found["problems"] += (lazy_text(_queue_problem, queue) for queue in found["queues"] if is_unserved(queue))
         found["warnings"] += system_details.warnings(found["files"])
     if not found["broker"]:
-        found["problems"].append("the broker does not answer: queued tasks wait until it does")
+        found["problems"].append(gettext_lazy("the broker does not answer: queued tasks wait until it does"))
     found["healthy"] = not found["problems"]
     return found
+
+
+def for_programs(found: Json) -> Json:
+    """Return what ``read_health`` has found with its texts in English, whatever the language of the request is."""
+    texts = {name: [in_english(str, text) for text in found[name]] for name in ("problems", "warnings")}
+    files = found["files"]
+    changed = {**files, "changes": [in_english(str, text) for text in files["changes"]]} if files else files
+    return {**found, **texts, "files": changed}
 
 
 def is_healthy(seconds: float) -> bool:
@@ -163,28 +175,44 @@ def is_unserved(queue: Json) -> bool:
 
 
 def _queue_problem(queue: Json) -> str:
-    waits = "1 task waits" if queue["tasks"] == 1 else f"{queue['tasks']:,} tasks wait"
-    minutes = round(queue["seconds"] / 60)
-    name = queue["name"]
-    where = f"queue `{name}`" if name else "one of the queues"
-    return (
-        f"no worker takes tasks from {where}: {waits}, the oldest for {minutes:,} min; "
-        f"{served_queues.way_out(name or 'QUEUE')}"
-    )
+    waiting, name = queue["tasks"], queue["name"]
+    if name:
+        text = ngettext(
+            "no worker takes tasks from queue `%(queue)s`: "
+            "%(n)s task waits, the oldest for %(minutes)s min; %(cure)s",
+            "no worker takes tasks from queue `%(queue)s`: "
+            "%(n)s tasks wait, the oldest for %(minutes)s min; %(cure)s",
+            waiting,
+        )
+    else:
+        text = ngettext(
+            "no worker takes tasks from one of the queues: "
+            "%(n)s task waits, the oldest for %(minutes)s min; %(cure)s",
+            "no worker takes tasks from one of the queues: "
+            "%(n)s tasks wait, the oldest for %(minutes)s min; %(cure)s",
+            waiting,
+        )
+    return text % {
+        "queue": name,
+        "n": number(waiting),
+        "minutes": number(round(queue["seconds"] / 60)),
+        "cure": served_queues.way_out(name or "QUEUE"),
+    }
 
 
-def besides_workers(found: Json) -> list[str]:
+def besides_workers(found: Json) -> list[Any]:
     """Return the problems but those that are there because no worker is alive: its queues, and its supervisor."""
-    ended = {_queue_problem(queue) for queue in found["queues"] if is_unserved(queue)}
+    ended = {str(_queue_problem(queue)) for queue in found["queues"] if is_unserved(queue)}
     if director.SUPERVISOR != "process":
-        ended.update(_supervisor_problems(found["supervisor"]))
-    return [problem for problem in found["problems"] if problem not in ended]
+        ended.update(map(str, _supervisor_problems(found["supervisor"])))
+    return [problem for problem in found["problems"] if str(problem) not in ended]
 
 
-def _database_problem(error: Exception) -> str:
-    if is_unmigrated(error):
-        return f"the database lacks tables: run “{migrate_command()}” ({_first_line(error)})"
-    return f"the database does not answer as it should: {_first_line(error)}"
+def _database_problem(lacks_tables: bool, error: str) -> str:
+    if lacks_tables:
+        text = _("the database lacks tables: run “%(command)s” (%(error)s)")
+        return text % {"command": migrate_command(), "error": error}
+    return _("the database does not answer as it should: %(error)s") % {"error": error}
 
 
 def migrate_command() -> str:
@@ -194,29 +222,38 @@ def migrate_command() -> str:
     )
 
 
-def _supervisor_problems(supervisor: Json | None) -> list[str]:
-    is_apart = director.SUPERVISOR == "process"
-    cure = (
-        "start it with `manage.py superviseworkflows`, for DIRECTOR['SUPERVISOR'] is \"process\""
-        if is_apart
-        else "start a worker, each has one: celery -A … worker"
-    )
-    if supervisor is None:
-        return [f"no supervisor is running: {cure}"]
-    if supervisor["seconds"] > OLD_TICK:
-        return [f"no supervisor has worked for {supervisor['seconds']:.0f} s: {cure}"]
+def _supervisor_problems(supervisor: Json | None) -> list[Promise]:
+    if supervisor is None or supervisor["seconds"] > OLD_TICK:
+        return [lazy_text(_supervisor_problem, None if supervisor is None else round(supervisor["seconds"]))]
     return []
+
+
+def _supervisor_problem(seconds: int | None) -> str:
+    if director.SUPERVISOR == "process":
+        cure = _("start it with `manage.py superviseworkflows`, for DIRECTOR['SUPERVISOR'] is \"process\"")
+    else:
+        cure = _("start a worker, each has one: celery -A … worker")
+    if seconds is None:
+        return _("no supervisor works: %(cure)s") % {"cure": cure}
+    return _("no supervisor has worked for %(seconds)s s: %(cure)s") % {
+        "seconds": number(seconds, "d"),
+        "cure": cure,
+    }
 
 
 def _beat_problems(
     beat: Json | None, late: list[overdue.Late], enabled: int, *, with_names: bool
-) -> Iterator[str]:
+) -> Iterator[Promise]:
     """Yield that schedules are late or, before any is, that beat gives no sign while schedules are switched on."""
     if late:
-        yield overdue.describe(late, with_names=with_names)
+        yield lazy_text(overdue.describe, late, with_names)
     elif enabled and beat is not None and beat["seconds"] > beat_signs.SILENCE:
-        seconds = f"{beat['seconds']:,.0f}"
-        yield f"beat has given no sign for {seconds} s, so no schedule starts a run: start one: celery -A … beat"
+        yield lazy_text(_silence_of_beat, beat["seconds"])
+
+
+def _silence_of_beat(seconds: float) -> str:
+    text = _("beat has given no sign for %(seconds)s s, so no schedule starts a run: start one: celery -A … beat")
+    return text % {"seconds": number(seconds, ",.0f")}
 
 
 def _sign_of(sign: Sign | None) -> Json | None:

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from django_director.graph import Graph
 from django_director.models import Task
+
+HOOKS: Final = {
+    "success": gettext_lazy("success hook"),
+    "failure": gettext_lazy("failure hook"),
+    "canceled": gettext_lazy("canceled hook"),
+    "always": gettext_lazy("always hook"),
+}
+"""The names of hooks, by outcome."""
 
 
 def outcome_of(task: Task, graph: Graph) -> str | None:
@@ -20,13 +33,15 @@ def outcome_of(task: Task, graph: Graph) -> str | None:
     )
 
 
-def hook_text(outcome: str | None, generation: int, *, is_one_of_several: bool) -> str:
+def hook_text(outcome: str | None, generation: int, is_one_of_several: bool) -> str:
     """Return the name of a hook: ``failure hook``, or ``failure hook, after outcome 2``.
 
     The outcomes of a run are counted from 1, and ``generation`` from 0.
     """
-    text = f"{outcome} hook" if outcome else "hook"
-    return f"{text}, after outcome {generation + 1}" if is_one_of_several else text
+    text = str(HOOKS.get(outcome or "", _("hook")))
+    if not is_one_of_several:
+        return text
+    return _("%(hook)s, after outcome %(number)s") % {"hook": text, "number": generation + 1}
 
 
 def of_task(task: Task) -> str:
@@ -37,4 +52,4 @@ def of_task(task: Task) -> str:
     if not task.is_hook:
         return ""
     outcome = outcome_of(task, task.run.version.graph)
-    return hook_text(outcome, task.generation, is_one_of_several=task.run.generation > 0)
+    return hook_text(outcome, task.generation, task.run.generation > 0)

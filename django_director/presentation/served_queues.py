@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from django.db.models import Min
+from django.utils.translation import gettext as _
 
 from django_director.conf import director
 from django_director.db.functions import Now, later
@@ -150,4 +151,4 @@ class Names:
 
 def way_out(queue: str) -> str:
     """Return what a person can do so that a worker takes tasks from a queue."""
-    return f"start one: celery -A … worker -Q {queue}"
+    return _("start one: celery -A … worker -Q %(queue)s") % {"queue": queue}

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from kombu import Connection
 
+from django_director.common.languages import lazy_text, number
 from django_director.common.versions import of_process
 from django_director.conf import DEFAULTS, director
 from django_director.db.functions import iso
@@ -22,7 +26,6 @@ Json = dict[str, Any]
 
 LONG: Final = ("MASK",)
 """Settings that would fill a page."""
-SYNC: Final = "manage.py syncworkflows"
 CHANGES_NAMED: Final = 3
 """How many changes of a sync a message names."""
 
@@ -42,9 +45,9 @@ def files_state(*, with_names: bool) -> Json | None:
         return None
     report = found.report
     changed = [
-        *(f"{name} (added)" for name in report.added),
+        *(lazy_text(_added, name) for name in report.added),
         *report.changed,
-        *(f"{name} (has left the files)" for name in report.deactivated),
+        *(lazy_text(_gone, name) for name in report.deactivated),
         *report.schedules,
     ]
     return {
@@ -56,22 +59,35 @@ def files_state(*, with_names: bool) -> Json | None:
     }
 
 
-def warnings(files: Json | None) -> Iterator[str]:
+def _added(name: str) -> str:
+    return _("%(name)s (added)") % {"name": name}
+
+
+def _gone(name: str) -> str:
+    return _("%(name)s (has left the files)") % {"name": name}
+
+
+def warnings(files: Json | None) -> Iterator[Promise]:
     """Yield what is wrong with the workflow files: it harms no run, and the next sync."""
-    if files is None or files["in_step"]:
-        return
+    if files is not None and not files["in_step"]:
+        yield lazy_text(_warning, files)
+
+
+def _warning(files: Json) -> str:
     if files["has_problems"]:
-        named = _first(files["problems"], 1, ": {}")
-        yield f"the workflow files have problems and can't be synced{named}; see `manage.py checkworkflows`"
-    else:
-        named = _first(files["changes"], CHANGES_NAMED, " ({})")
-        yield f"the workflow files differ from what is stored{named}: run `{SYNC}`"
+        text = _("the workflow files have problems and can't be synced%(named)s; see `manage.py checkworkflows`")
+        return text % {"named": _first(files["problems"], 1, ": {}")}
+    text = _("the workflow files differ from what is stored%(named)s: run `manage.py syncworkflows`")
+    return text % {"named": _first(files["changes"], CHANGES_NAMED, " ({})")}
 
 
-def _first(texts: list[str], number: int, form: str) -> str:
+def _first(texts: list[Any], most: int, form: str) -> str:
     """Return the first of some texts, and how many more there are; empty without any."""
-    more = f", and {len(texts) - number:,} more" if len(texts) > number else ""
-    return form.format(", ".join(texts[:number]) + more) if texts else ""
+    named, more = ", ".join(map(str, texts[:most])), len(texts) - most
+    if more > 0:
+        text = ngettext("%(names)s, and %(n)s more", "%(names)s, and %(n)s more", more)
+        named = text % {"names": named, "n": number(more)}
+    return form.format(named) if texts else ""
 
 
 def retention(cleaning: Sign | None) -> Json:

@@ -14,7 +14,9 @@ from typing import Final
 
 from celery.schedules import ParseException
 from django.db.models import Max
+from django.utils.translation import ngettext
 
+from django_director.common.languages import number
 from django_director.db.functions import iso
 from django_director.models import Run
 
@@ -53,18 +55,21 @@ def find_late(rows: Iterable[PeriodicRow]) -> list[Late]:
     return sorted(found.values(), key=lambda late: late.due)
 
 
-def describe(found: Sequence[Late], *, with_names: bool = True) -> str:
+def describe(found: Sequence[Late], with_names: bool = True) -> str:
     """Return a sentence about late schedules; empty if there are none. ``with_names`` adds the schedules' names.
 
     The name of a schedule contains that of its workflow.
     """
     if not found:
         return ""
-    number = "1 schedule" if len(found) == 1 else f"{len(found):,} schedules"
+    text = ngettext(
+        "beat has not sent %(n)s schedule%(names)s since %(since)s: does it run? Start one: celery -A … beat",
+        "beat has not sent %(n)s schedules%(names)s since %(since)s: does it run? Start one: celery -A … beat",
+        len(found),
+    )
     names = [f"“{late.name}”" for late in found[:NAMED]] + (["…"] if len(found) > NAMED else [])
     named = f" ({', '.join(names)})" if with_names else ""
-    since = f"since {iso(found[0].due)}"
-    return f"beat has not sent {number}{named} {since}: does it run? Start one: celery -A … beat"
+    return text % {"n": number(len(found)), "names": named, "since": iso(found[0].due)}
 
 
 def _late(row: PeriodicRow) -> Late | None:

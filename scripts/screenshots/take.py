@@ -1,6 +1,6 @@
 """Takes the pictures: light and dark, wide and narrow, of each page, into a folder.
 
-python -m scripts.screenshots.take [FOLDER [PAGE...]]
+python -m scripts.screenshots.take [--language CODE] [FOLDER [PAGE...]]
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
 
 
-def main(folder: Path, wanted: Container[str] = ()) -> None:
+def main(folder: Path, wanted: Container[str] = (), language: str = "") -> None:
     """Make the situation in a database of its own, serve it, and take a picture of each page that is wanted."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as var:
         os.environ |= {"EXAMPLE_VAR": var, "DJANGO_ALLOW_ASYNC_UNSAFE": "1", "DATABASE_URL": ""}
         os.environ["DJANGO_SETTINGS_MODULE"] = "example_project.settings"
         import django
+        from django.conf import settings
 
+        settings.LANGUAGE_CODE = language or settings.LANGUAGE_CODE
         django.setup()
         _take(folder, wanted)
 
@@ -116,8 +118,9 @@ def _photograph(site: str, pages: list[tuple[str, str]], folder: Path, user: str
                     thread.submit(situation.renew_signs).result()
                     page.goto(site + address)
                     is_wide = width == WIDTHS[0]
+                    is_documented = name in DOCUMENTED and settings.LANGUAGE_CODE.startswith("en")
                     page.screenshot(path=folder / f"{name}-{scheme}-{width}.png", full_page=is_wide)
-                    if is_wide and scheme == "light" and name in DOCUMENTED:
+                    if is_wide and scheme == "light" and is_documented:
                         clip = {"x": 0, "y": 0, "width": width, "height": DOCUMENTED[name]}
                         page.screenshot(path=IMAGES / f"{name}.png", full_page=True, clip=clip)
                 context.close()
@@ -128,5 +131,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Take pictures of the admin's pages.")
     parser.add_argument("folder", nargs="?", type=Path, default=Path("var/screenshots"))
     parser.add_argument("pages", nargs="*", help="the names of the pages; all without any")
+    parser.add_argument("--language", default="", help="such as ru; without it that of the example project")
     given = parser.parse_args()
-    main(given.folder, given.pages)
+    main(given.folder, given.pages, given.language)

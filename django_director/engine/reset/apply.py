@@ -85,7 +85,7 @@ def skip(task: Task, *, user: User = None, comment: str = "", via: str = "") -> 
     message = history.line("skip", checked_via(via))
     comment = checked_comment(comment)
     reason = (
-        TaskStatus.SKIPPED.label
+        TaskStatus.SKIPPED.value
         + (f" by {user}" if user is not None else "")
         + (f": {comment}" if comment else "")
     )

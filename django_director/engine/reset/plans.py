@@ -28,7 +28,7 @@ from .item_plans import ItemPlan
 from .recompute import statuses_of
 
 _NAMED: Final = 3
-_SKIPPED: Final = str(TaskStatus.SKIPPED.label)
+_SKIPPED: Final = TaskStatus.SKIPPED.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django_director.access.authorization import needed_for
+from django_director.common.languages import in_english
 from django_director.definitions import ApprovalStep
 from django_director.management.base import VIA
 from django_director.management.tasks import TaskCommand
@@ -41,7 +42,7 @@ class Command(TaskCommand):
             ("asked", task.asked_at),
             ("until", task.deadline_at),
             ("then", step.on_timeout if task.deadline_at else None),
-            ("who may", needed_for(action.asks_for(task), task.run.workflow)),
+            ("who may", in_english(needed_for, action.asks_for(task), task.run.workflow)),
         ]
         self.out.fields(fields)
         approved = "would be approved, and what comes after it would start"

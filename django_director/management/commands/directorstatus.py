@@ -15,7 +15,7 @@ class Command(DirectorCommand):
         add_json_argument(parser)
 
     def run_command(self, *, as_json: bool, **options: object) -> None:
-        found = health.read_health()
+        found = health.for_programs(health.read_health())
         if as_json:
             self.out.json(found)
         else:

@@ -10,6 +10,7 @@ const SLOWEST = 5; // times the usual pause, while nothing changes
 const LONGEST = 60_000;
 const SHARE = 10; // a pause is at least so many times as long as the last answer took
 const SILENT = 3; // so many times in a row the server did not answer, before the page says so
+const TENTHS = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
 const OLD = 12 * 3_600_000;
 
 const root = () => document.querySelector("[data-live]");
@@ -24,11 +25,12 @@ let isAsking = false;
 let touched = Date.now();
 
 function seconds(value) {
+  const [s, min, h, d] = (document.querySelector("[data-units]")?.dataset.units || "s min h d").split(" ");
   const two = (number) => String(Math.floor(number)).padStart(2, "0");
-  if (value < 60) return `${value.toFixed(1)} s`;
-  if (value < 3600) return `${Math.floor(value / 60)} min ${two(value % 60)} s`;
-  if (value < 86400) return `${Math.floor(value / 3600)} h ${two((value % 3600) / 60)} min`;
-  return `${Math.floor(value / 86400)} d ${two((value % 86400) / 3600)} h`;
+  if (value < 60) return `${value.toLocaleString(document.documentElement.lang || "en", TENTHS)} ${s}`;
+  if (value < 3600) return `${Math.floor(value / 60)} ${min} ${two(value % 60)} ${s}`;
+  if (value < 86400) return `${Math.floor(value / 3600)} ${h} ${two((value % 3600) / 60)} ${min}`;
+  return `${Math.floor(value / 86400)} ${d} ${two((value % 86400) / 3600)} ${h}`;
 }
 
 function tick() {
