@@ -222,9 +222,9 @@ def timing(schedule: dict[str, Any]) -> str:
 
 def _period(value: float) -> str:
     """Return seconds in one unit if they are a whole number of it: ``40 s``, ``5 min``, but ``1 min 30 s``."""
-    for size, unit in ((86_400, _("d")), (3600, _("h")), (60, _("min")), (1, _("s"))):
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         if value >= size and value % size == 0 and (size > 1 or value < 60):
-            return f"{int(value // size)} {unit}"
+            return f"{int(value // size)} {UNITS[unit]}"
     return seconds(value)
 
 

@@ -234,7 +234,7 @@ def _supervisor_problem(seconds: int | None) -> str:
     else:
         cure = _("start a worker, each has one: celery -A … worker")
     if seconds is None:
-        return _("no supervisor works: %(cure)s") % {"cure": cure}
+        return _("no supervisor is running: %(cure)s") % {"cure": cure}
     return _("no supervisor has worked for %(seconds)s s: %(cure)s") % {
         "seconds": number(seconds, "d"),
         "cure": cure,
