@@ -39,7 +39,7 @@ class ScheduleForm(forms.Form):
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=by_hand.NAME_LENGTH,
-        help_text=gettext_lazy("Shown with its runs and in beat's log. It can't be changed later."),
+        help_text=gettext_lazy("Shown in beat's log. It can't be changed later."),
     )
     kind = forms.ChoiceField(label=gettext_lazy("When"), choices=KINDS, initial="crontab")
     crontab = forms.CharField(
