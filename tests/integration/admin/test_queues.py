@@ -29,7 +29,7 @@ def task(run):
 
 
 def place(task):
-    return f"in queue `heavy` since {task.queued_at:%Y-%m-%d %H:%M:%S}"
+    return f"in queue “heavy” since {task.queued_at:%Y-%m-%d %H:%M:%S}"
 
 
 def queries(client, url):
@@ -63,7 +63,7 @@ def test_a_queue_that_celery_chooses(viewer, run, task):
     run.tasks.filter(pk=other.pk).update(status="queued", queued_at=Now(), next_dispatch_at=Now())
     page = text(viewer.get(address("task_change", other.pk)))
     assert "<dt>Queue</dt><dd><bdi>celery</bdi></dd>" in page
-    assert "in queue `celery` since" in text(viewer.get(address("run_change", run.pk)))
+    assert "in queue “celery” since" in text(viewer.get(address("run_change", run.pk)))
 
 
 def test_a_paused_run_waits_in_no_queue(viewer, run, task):

@@ -20,7 +20,21 @@ from tests import factories
 from .pages import text
 
 NAMES = {
-    *("API", "Beat", "Celery", "Crontab", "Director", "Django", "DOT", "JSON", "Mermaid", "SVG", "UTC", "id"),
+    *(
+        "API",
+        "Beat",
+        "Celery",
+        "Crontab",
+        "Director",
+        "Django",
+        "DOT",
+        "JSON",
+        "Mermaid",
+        "STEP",
+        "SVG",
+        "UTC",
+        "id",
+    ),
     *("MariaDB", "MySQL", "PostgreSQL", "SQLite"),
     *("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "loglevel", "retention", "localhost", "memory"),
     # What people type into files and terminals, and examples of it.
@@ -161,5 +175,5 @@ def test_every_page_speaks_russian(russian, client_of):
 def test_what_programs_read_stays_english(russian, client_of):
     factories.make_run(factories.make_workflow(), "canceled", {"LOAD": "skipped"})
     found = client_of("view_run").get("/director/api/health/").json()
-    assert "no supervisor works: start a worker, each has one: celery -A … worker" in found["problems"]
+    assert "no supervisor is running: start a worker, each has one: celery -A … worker" in found["problems"]
     assert not CYRILLIC.search(text(client_of("view_run", name="bob").get("/director/api/schema/")))
