@@ -84,7 +84,7 @@ class Overview:
             "poll": POLL,
             "running_address": self._list(status__exact="running"),
             "zone": formatting.zone(),
-            **_verdict(ended.failed, signs),
+            **_verdict(ended.failed, signs, sum(run.generation > 0 for run in active)),
             "repaired": ended.repaired,
             "failed": ended.failed,
             "failed_text": _number_of_failed(ended.failed, len(failures)),
@@ -168,11 +168,19 @@ def _last_success(moment: datetime | None) -> SafeString | str:
     return format_html("{} {}", _("last success"), formatting.when(moment))
 
 
-def _verdict(failed: int, signs: vital_signs.VitalSigns) -> dict[str, Any]:
+def _verdict(failed: int, signs: vital_signs.VitalSigns, retried: int) -> dict[str, Any]:
     headline = _headline(failed, signs)
     is_well = not headline
+    calm = _("All is well: nothing has failed in the last 24 hours.")
+    if retried:
+        text = ngettext(
+            "%(n)s run is being retried; all else is well.",
+            "%(n)s runs are being retried; all else is well.",
+            retried,
+        )
+        calm = text % {"n": retried}
     return {
-        "headline": headline or _("All is well: nothing has failed in the last 24 hours."),
+        "headline": headline or calm,
         "is_well": is_well,
         "mark": icon("success" if is_well else "failed"),
     }

@@ -240,6 +240,15 @@ def test_what_was_retried_and_succeeded_is_told(operator):
     factories.make_run(order(), "success", generation=1)
     page = overview(operator)
     assert "1 run had failed, was retried and succeeded." in page
+    assert "All is well" in page
+
+
+def test_what_is_being_retried_is_not_yet_well(operator):
+    well()
+    factories.make_run(order(), "running", {"A": "queued"}, generation=1)
+    page = overview(operator)
+    assert "1 run is being retried; all else is well." in page
+    assert "All is well" not in page
 
 
 def test_without_permission_for_payloads_no_text_of_the_code_is_shown(client_of):
