@@ -74,4 +74,4 @@ def test_a_cell_of_a_map_leads_to_its_item_and_that_to_the_next_failed(width, sc
     page.get_by_role("link", name="item 5: failed").click()
     page.wait_for_url("**/change/")
     page.get_by_role("link", name="next failed").click()
-    page.get_by_text("item 12 of 13").wait_for()
+    page.get_by_text("item 11 of 0 to 12").wait_for()
