@@ -114,7 +114,8 @@ class Overview:
         return {
             "cause": cause,
             "step": formatting.name(cause.step),
-            "error": formatting.error_line(cause.error),
+            "error": formatting.error_line(cause.error)
+            or ("" if cause.step else formatting.short_id(cause.newest.pk)),
             "workflows": [formatting.name(name) for name in list(cause.workflows.values())[:3]],
             "number": len(cause.failures),
             "since": formatting.when(cause.since),
