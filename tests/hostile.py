@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any, Final
@@ -9,6 +10,10 @@ from typing import Any, Final
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.db import models
+from django_celery_beat.models import PeriodicTask
+
+from django_director.models import Workflow
+from django_director.schedules import beat_rows
 
 HOSTILE: Final = (
     "\x1b[31m<b>bold</b>\u202egnp.exe\u2066\u200f\x07\x9b\r\n\u2028'\"&amp;</pre></script>" + "W" * 300
@@ -36,7 +41,8 @@ _numbers = count(1)
 
 
 def plant() -> None:
-    """Replace the texts of all rows of this app, and what Django's history calls them."""
+    """Replace the texts of all rows of this app and of their schedules, and what Django's history calls them."""
+    schedules = _schedules()
     for model in (*apps.get_app_config("django_director").get_models(), LogEntry):
         columns = dict(_columns(model))
         rows = list(model._default_manager.all())
@@ -45,6 +51,18 @@ def plant() -> None:
                 setattr(row, name, change(getattr(row, name)))
         if columns and rows:
             model._default_manager.bulk_update(rows, list(columns), batch_size=100)
+    for row, workflow in schedules:
+        row.name = row.description = _fitted(200)(None)
+        row.kwargs = json.dumps({"name": Workflow.objects.get(pk=workflow).name, "payload": _poisoned({"a": ""})})
+        row.save()
+
+
+def _schedules() -> list[tuple[PeriodicTask, int]]:
+    """Return the schedules of workflows, each with the key of its workflow."""
+    keys = dict(Workflow.objects.values_list("name", "pk"))
+    return [
+        (row, keys[str(beat_rows.workflow_of(row))]) for row in PeriodicTask.objects.filter(task=beat_rows.TASK)
+    ]
 
 
 def _columns(model: type[models.Model]) -> Iterator[tuple[str, Callable[[Any], Any]]]:

@@ -10,8 +10,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from django_director.drawing.faces import BY_CONCERN
 from django_director.presentation.hours import Hour
-from django_director.status import RunStatus, TaskStatus
+from django_director.status import RunStatus
 
 from . import formatting
 
@@ -24,17 +25,8 @@ LEAST: Final = 3
 AXIS: Final = 16
 EVERY: Final = 6
 """Under each sixth bar stands its hour."""
-SEGMENTS: Final = (
-    TaskStatus.SUCCESS,
-    TaskStatus.SKIPPED,
-    TaskStatus.FAILED,
-    TaskStatus.UPSTREAM_FAILED,
-    TaskStatus.CANCELED,
-    TaskStatus.RUNNING,
-    TaskStatus.WAITING,
-    TaskStatus.QUEUED,
-    TaskStatus.PENDING,
-)
+SEGMENTS: Final = (*BY_CONCERN[-2:], *BY_CONCERN[:-2])
+"""The statuses from the left of a bar to its right: what went as it should, then the rest by its importance."""
 SEGMENTS_WIDTH: Final = 1000
 LEAST_SEGMENT: Final = 12
 """So wide is a part at least: five failures must be seen among 20,000 tasks."""

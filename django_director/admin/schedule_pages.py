@@ -86,7 +86,7 @@ class SchedulePages:
         form = self._form(request, workflow, None)
         if self._is_confirmed(request, form):
             name = form.cleaned_data["name"]
-            done = _("The schedule “%(name)s” was added.") % {"name": name}
+            done = _("The schedule “%(name)s” was added.") % {"name": formatting.name(name)}
             add = partial(by_hand.add, workflow, name, form.schedule, user=request.user, via=VIA)
             if self._did(request, form, add, done):
                 return self._back(request, workflow)
@@ -98,12 +98,14 @@ class SchedulePages:
             raise Http404
         form = self._form(request, workflow, row)
         if self._is_confirmed(request, form):
-            done = _("The schedule “%(name)s” was changed.") % {"name": row.name}
+            done = _("The schedule “%(name)s” was changed.") % {"name": formatting.name(row.name)}
             seen = str(request.POST.get("seen"))
             write = partial(by_hand.change, workflow, row.pk, form.schedule, seen=seen, user=request.user, via=VIA)
             if self._did(request, form, write, done):
                 return self._back(request, workflow)
-        return self._show_form(request, workflow, form, _("Change the schedule “%(name)s”") % {"name": row.name})
+        return self._show_form(
+            request, workflow, form, _("Change the schedule “%(name)s”") % {"name": formatting.name(row.name)}
+        )
 
     def switch(self, request: HttpRequest, workflow: Workflow, row: PeriodicRow) -> HttpResponse:
         """Switch a schedule on or off, and go back to where the button was."""
@@ -121,7 +123,7 @@ class SchedulePages:
             (False, True): _("The schedule “%(name)s” was switched on already."),
             (False, False): _("The schedule “%(name)s” was switched off already."),
         }
-        messages.success(request, texts[is_new, enabled] % {"name": row.name})
+        messages.success(request, texts[is_new, enabled] % {"name": formatting.name(row.name)})
         return self._back(request, workflow)
 
     def delete(self, request: HttpRequest, workflow: Workflow, row: PeriodicRow) -> HttpResponse:
@@ -136,7 +138,9 @@ class SchedulePages:
             except Conflict as error:
                 refusal = formatting.sentence(str(error))
             else:
-                messages.success(request, _("The schedule “%(name)s” was deleted.") % {"name": row.name})
+                messages.success(
+                    request, _("The schedule “%(name)s” was deleted.") % {"name": formatting.name(row.name)}
+                )
                 return self._back(request, workflow)
         title = _("Delete the schedule “%(name)s”") % {"name": formatting.name(row.name)}
         context = {"title": title, "workflow": workflow, "refusal": refusal, "seen": by_hand.state_of(row)}

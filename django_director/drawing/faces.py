@@ -79,22 +79,26 @@ def of_interest(rows: Iterable[tuple[int, str, int]]) -> int | None:
 
 
 def _face(part: Part, counts: Counter[str], attempt: int) -> Face:
-    label = shorten(part.label, TITLE_LENGTH)
-    if part.kind in KINDS:
-        label = _("%(name)s (%(kind)s)") % {"name": label, "kind": KINDS[part.kind]}
     present = [status for status in BY_CONCERN if counts[status]]
     if not present:
-        return Face(
-            status=NO_STATUS, note=_size(part), title=f"{label}: {_size(part)}" if part.is_frame else label
-        )
+        return _make_face(part, NO_STATUS, _size(part))
     status = present[0]
     if part.is_frame or sum(counts.values()) > 1:
-        title = " · ".join(count_of(each.label, counts[each]) for each in present)
-        return Face(status=status.value, note=_progress(counts), title=f"{label}: {title}")
+        details = " · ".join(count_of(each.label, counts[each]) for each in present)
+        return _make_face(part, status.value, _progress(counts), details)
     note = str(status.label)
     if attempt > 1:
         note = _("%(status)s · attempt %(attempt)s") % {"status": note, "attempt": attempt}
-    return Face(status=status.value, note=note, title=f"{label}: {note}")
+    return _make_face(part, status.value, note)
+
+
+def _make_face(part: Part, status: str, note: str, details: str = "") -> Face:
+    """Return the face of a box. Its title begins with what is seen: so people can choose the box by saying it."""
+    label = shorten(part.label, TITLE_LENGTH)
+    title = f"{label}: {note}" if note else label
+    if part.kind in KINDS:
+        title = _("%(name)s (%(kind)s)") % {"name": title, "kind": KINDS[part.kind]}
+    return Face(status=status, note=note, title=f"{title} · {details}" if details else title)
 
 
 def _progress(counts: Counter[str]) -> str:

@@ -28,7 +28,6 @@ ACTING = r"""() => {
   return found.filter((text) => acts.test(text)).map((text) => text.trim().slice(0, 100));
 }"""
 """Finds texts with characters that change how others are shown, or with codes of terminals for colours."""
-UNTRIED = ("schedule", "schedule-delete", "system")
 NO_PAGES = {
     # Files, and a part of a page that is opened as a whole.
     "run_log",
@@ -124,9 +123,7 @@ def test_hostile_texts_are_shown_and_do_nothing(situation, browser):
     """The last test of this module: what it plants stays."""
     situation.become_hostile()
     visitor = Visitor(browser, situation)
-    # They take a schedule from its workflow; a supervisor with a name of 300 characters still widens its page.
-    pages = {name: each for name, each in situation.pages.items() if name not in UNTRIED}
-    found = {name: _harms(visitor, address) for name, address in pages.items()}
+    found = {name: _harms(visitor, address) for name, address in situation.pages.items()}
     assert {name: harms for name, harms in found.items() if harms} == {}
 
 

@@ -39,7 +39,9 @@ def test_a_folded_box_leads_to_a_picture_in_which_it_is_open(viewer):
     folded = page_of(viewer, run, unfold="", status="pending")
     assert statuses(folded)["t25 … t49"] == "failed"
     assert "2/25, 2 failed" in text(folded)
-    link = re.search(r'<a href="([^"]*)" aria-label="t25 … t49: 2 failed · 23 pending, unfold"', text(folded))
+    link = re.search(
+        r'<a href="([^"]*)" aria-label="t25 … t49: 2/25, 2 failed · 2 failed · 23 pending, unfold"', text(folded)
+    )
     assert "status=pending" in link[1]
     unfolded = viewer.get(address("run_change", run.pk) + html.unescape(link[1]))
     assert statuses(unfolded)["t30"] == "failed"

@@ -81,7 +81,7 @@ def test_a_folded_box_counts_by_status_and_shows_the_worst():
     _, _, folded = boxes(parse(draw(*tasks, rows=rows)))
     assert "director-failed" in folded.get("class")
     assert words(folded) == ["G", "60/60, 1 failed"]
-    assert folded.find(f"{SVG}title").text == "G: 1 failed · 59 success"
+    assert folded.find(f"{SVG}title").text == "G: 60/60, 1 failed · 1 failed · 59 success"
 
 
 def test_a_map_counts_its_items():
@@ -93,7 +93,7 @@ def test_a_map_counts_its_items():
 def test_kinds_of_steps_are_told_by_mark_and_word():
     tree = parse(draw(approval("ASK"), child("SHIP", "a.C"), "T", rows=[(0, TaskStatus.WAITING, 1)]))
     names = [link.get("aria-label") for link in tree.iter(f"{SVG}a")]
-    assert names == ["ASK (approval): waiting", "SHIP (child run)", "T"]
+    assert names == ["ASK: waiting (approval)", "SHIP (child run)", "T"]
     marks = [box.findall(f"{SVG}path[@class='director-kind']") for box in boxes(tree)]
     assert [len(found) for found in marks] == [1, 1, 0]
 
