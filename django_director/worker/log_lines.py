@@ -1,4 +1,8 @@
-"""The log lines that are kept of an attempt: the first and the last ones, in bounded memory."""
+"""The log lines that are kept of an attempt: the first and the last ones.
+
+The memory is bounded, but for one long line at the beginning and one at the end, which are kept whole: they are
+cut only after secrets were taken out, since half a secret can't be recognised.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +42,9 @@ class LogLines:
     def add(self, line: str) -> None:
         """Add a line, or several lines such as a traceback."""
         size = _size(line)
-        if self._room > 1 and size > FIRST_BYTES:
-            # Else hardly anything would be kept of the beginning of a log whose lines are long.
-            beginning = line.encode()[: self._room - 1].decode(errors="ignore")
-            self._first.append(beginning)
-            self._room, line = 0, line[len(beginning) :]
-            size = _size(line)
-        if size <= self._room:
-            self._room -= size
+        # Else hardly anything would be kept of the beginning of a log whose lines are long.
+        if size <= self._room or (self._room and size > FIRST_BYTES):
+            self._room = max(0, self._room - size)
             self._first.append(line)
             return
         self._room = 0
@@ -67,12 +66,20 @@ class LogLines:
         """Return the lines as ``clean`` returns them, within the same bounds, and long ones cut."""
         found = type(self)()
         for line in self._first:
-            found.add(_cut(clean(line)))
+            found._add_cut(clean(line))
         if self.dropped:
             found._drop(self.dropped)
         for line in self._last:
-            found.add(_cut(clean(line)))
+            found._add_cut(clean(line))
         return found
+
+    def _add_cut(self, line: str) -> None:
+        """Add what fits of a line: the beginning of one that is among the first, the end of another one."""
+        if 1 < self._room < _size(line) and _size(line) > FIRST_BYTES:
+            beginning = line.encode()[: self._room - 1].decode(errors="ignore")
+            self.add(beginning)
+            self._room, line = 0, line[len(beginning) :]
+        self.add(_cut(line))
 
     def _drop(self, number: int) -> None:
         """Note that ``number`` lines are missing behind those that were added so far."""

@@ -136,6 +136,19 @@ def test_one_line_may_be_too_long():
     assert len(text.partition("…")[0].encode()) > 15 * 1024  # of the first line, its beginning
 
 
+@pytest.mark.parametrize("size", [log_lines.FIRST_BYTES, log_lines.LAST_BYTES, 10**6])
+def test_a_secret_that_lies_where_a_line_is_cut(size: int):
+    secret = "sEcReT" * 10
+    for place in (log_lines.FIRST_BYTES, size - log_lines.KEPT_OF_LINE, size - log_lines.LAST_BYTES):
+        lines = LogLines()
+        before = max(0, place - 30)
+        lines.add("x" * before + secret + "y" * (size - before - len(secret)))
+        lines.add("last")
+        kept = str(lines.cleaned(lambda line: line.replace(secret, "**")))
+        assert "sEcReT" not in kept
+        assert len(kept.encode()) <= log_lines.MAX_BYTES + 200
+
+
 def test_a_task_that_is_gone_harms_nobody(caplog):
     """A late attempt of a run that retention has deleted."""
     task = logged([("shop", "one")])
