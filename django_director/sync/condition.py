@@ -6,22 +6,30 @@ then. The code of the project's tasks does not change while a process runs.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from django_director.definitions import Problem, Reading
+from django.db import DatabaseError, InterfaceError, connections
+
+from django_director.conf import director
+from django_director.db.lock_limits import limited_transaction
+from django_director.definitions import Definition, Problem, Reading
 from django_director.definitions.reader.payload_schema import FOLDER
+from django_director.schedules import beat_rows
 
 from . import project, versions
 from .versions import SyncReport
 
 SECONDS: Final = 10.0
 """For so long a process believes what it has found out."""
+LOCK_SECONDS: Final = 1.0
+"""A page waits so long for tables that are locked, and says nothing of the files then."""
 
 Signature = tuple[tuple[str, int, int], ...]
 
@@ -60,8 +68,8 @@ class _Watch:
             return self._known
         try:
             self._known = self._find_out()
-            self._at = time.monotonic()
         finally:
+            self._at = time.monotonic()
             self._lock.release()
         return self._known
 
@@ -75,16 +83,18 @@ class _Watch:
         reading = self._reading
         if reading.problems:
             return Condition(files=reading.files, problems=reading.problems)
-        return Condition(files=reading.files, report=versions.store(reading.definitions, dry_run=True))
+        report = _compare(reading.definitions)
+        return None if report is None else Condition(files=reading.files, report=report)
 
 
 _watch: Final = _Watch()
 
 
 def look() -> Condition | None:
-    """Return the condition of the workflow files; ``None`` for a project without files, or if it is not known yet.
+    """Return the condition of the workflow files.
 
-    It takes at most two queries, and none if this process has looked within the last ``SECONDS``.
+    It is ``None`` for a project without files, if it is not known yet, and while the database does not answer.
+    It takes at most two queries in a transaction, and none if this process has looked within the last ``SECONDS``.
     """
     return _watch.look(SECONDS)
 
@@ -92,6 +102,18 @@ def look() -> Condition | None:
 def forget() -> None:
     """Read everything again at the next look."""
     _watch.forget()
+
+
+def _compare(definitions: Sequence[Definition]) -> SyncReport | None:
+    """Return what a sync would change; ``None`` if the database does not tell."""
+    databases = {director.DATABASE, *([beat_rows.beat_database()] if beat_rows.is_installed() else [])}
+    try:
+        with contextlib.ExitStack() as limits:
+            for alias in sorted(databases):
+                limits.enter_context(limited_transaction(connections[alias], LOCK_SECONDS))
+            return versions.store(definitions, dry_run=True)
+    except (DatabaseError, InterfaceError):
+        return None
 
 
 def _signature(paths: Iterable[Path]) -> Iterator[tuple[str, int, int]]:
