@@ -15,7 +15,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from celery import schedules
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from django_director.definitions import Schedule
@@ -41,7 +42,7 @@ def find(workflow: Workflow, pk: int) -> PeriodicRow | None:
 
 def is_of_file(row: PeriodicRow) -> bool:
     """Whether the workflow files own this schedule."""
-    return row.name.startswith(PREFIX)
+    return beat_rows.is_of_files(row.name)
 
 
 def is_editable(row: PeriodicRow) -> bool:
@@ -105,11 +106,19 @@ def is_free(name: str) -> bool:
 
 def add(workflow: Workflow, name: str, schedule: Schedule, *, user: User, via: str) -> None:
     """Add a schedule with a name of its own. Raises ``Conflict`` if a periodic task of this name exists."""
-    with transaction.atomic(using=beat_rows.beat_database()):
-        if name.startswith(PREFIX) or not is_free(name):
-            raise Conflict(f"there is a periodic task “{name}” already: choose another name")
-        new = Change(name=name, action="added", workflow=workflow.name, schedule=schedule)
+    taken = Conflict(f"there is a periodic task “{name}” already: choose another name")
+    if name.startswith(PREFIX) or not is_free(name):
+        raise taken
+    new = Change(name=name, action="added", workflow=workflow.name, schedule=schedule)
+    try:
         beat_rows.apply_changes([new])
+    # Somebody has taken the name since: beat's model or the database says so.
+    except IntegrityError as error:
+        raise taken from error
+    except ValidationError as error:
+        if "name" in getattr(error, "error_dict", {}):
+            raise taken from error
+        raise
     history.record(user, workflow, _line(f"Schedule “{name}” added", via))
 
 

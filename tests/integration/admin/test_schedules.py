@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import models
+from django.db.models.signals import pre_save
 from django.test import Client
-from django_celery_beat.models import PeriodicTask, PeriodicTasks
+from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from django_director.definitions import Schedule
 from django_director.models import Workflow
@@ -201,6 +203,29 @@ def test_a_workflow_that_has_left_the_files_is_not_switched_on(planner: Client):
     assert "has left the workflow files" in messages(planner.post(url, {"to": "on"}, follow=True))[0]
     assert not made("director: shop.ORDER").enabled
     assert planner.get(address("workflow_schedule_add", workflow.pk)).status_code == 404
+
+
+def test_only_the_names_that_a_sync_makes_are_those_of_the_files(workflow: Workflow, planner: Client):
+    add(planner, workflow)
+    # Beat's own admin refuses no name.
+    PeriodicTask.objects.filter(name="nightly").update(name="director: nightly copy")
+    url = address("workflow_schedule_change", workflow.pk, made("director: nightly copy").pk)
+    send(planner, url, GIVEN | {"crontab": "45 5 * * *"})
+    assert made("director: nightly copy").crontab.hour == "5"
+
+
+def test_a_name_that_somebody_takes_just_now_is_no_error_page(workflow: Workflow, planner: Client):
+    def take(sender: Any, instance: PeriodicTask, **_: Any) -> None:
+        pre_save.disconnect(take, sender=PeriodicTask)
+        taken = PeriodicTask(name=instance.name, task="other", interval=IntervalSchedule.objects.create(every=9))
+        models.Model.save_base(taken, force_insert=True)
+
+    pre_save.connect(take, sender=PeriodicTask)
+    try:
+        response = add(planner, workflow)
+    finally:
+        pre_save.disconnect(take, sender=PeriodicTask)
+    assert "There is a periodic task “nightly” already" in text(response)
 
 
 def test_schedules_of_other_workflows_and_tasks_are_not_reached(workflow: Workflow, planner: Client):
