@@ -53,7 +53,8 @@ def find_runs(runs: RunQuerySet, text: str, answers: Answers) -> RunQuerySet:
     if span := id_span(text):
         meanings.append(Q(pk__range=span))
     parts = [_of_user(text), _with_key(text), _with_comment(text), _with_error(text, answers)]
-    found = parts[0].union(*parts[1:], all=True).order_by("-run")[:MATCHES]
+    # A user and a key come first: a thousand comments must not push them out.
+    found = parts[0].union(*parts[1:], all=True).order_by("-meaning", "-run")[:MATCHES]
     rows = list(found)
     if any(meaning == USER for meaning, _ in rows):
         meanings.append(Q(user_name=text))

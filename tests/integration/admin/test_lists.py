@@ -125,6 +125,15 @@ def test_only_the_newest_errors_and_comments_are_searched(operator, monkeypatch)
     assert listed(operator, q="the old") == set()
 
 
+def test_a_user_and_a_key_are_found_however_many_comments_have_the_word(operator, monkeypatch):
+    monkeypatch.setattr(search, "MATCHES", 3)
+    of_user = factories.make_run(user_name="anna")
+    with_key = factories.make_run(idempotency_key="anna")
+    for _ in range(4):
+        factories.make_run(comment="for anna")
+    assert {of_user.pk, with_key.pk} < listed(operator, q="anna")
+
+
 def test_a_prefix_of_an_id_finds_its_runs(operator):
     one = factories.make_run()
     assert listed(operator, q=str(one.pk)[:8]) == {one.pk}
@@ -203,7 +212,7 @@ def test_the_last_runs_of_a_workflow_are_a_strip(operator):
         factories.make_run(workflow, status)
     factories.make_run(order("other.FLOW"), "running")
     page = text(operator.get(address("workflow_changelist")))
-    strips = [part.partition("</td>")[0] for part in page.split('<span class="director-strip director-tall">')[1:]]
+    strips = [part.partition("</td>")[0] for part in page.split('<span class="director-strip">')[1:]]
     assert [strip.count("<a ") for strip in strips] == [1, 20]
     assert strips[1].count('class="director-success"') == 19
     assert "director-failed" not in strips[1]
