@@ -167,9 +167,12 @@ def read_tasks(run: Run, chosen: list[UUID]) -> list[Task]:
 
 
 def describe_question(run: Run, task: Task, user: User) -> dict[str, Any] | None:
-    """Return what ``task`` asks, for the page of ``run``; ``None`` if ``user`` may not see the run of ``task``."""
+    """Return what ``task`` asks, for the page of ``run``; ``None`` if ``user`` may not see it.
+
+    Of a child run the user must also see the tasks.
+    """
     workflow, is_below = task.run.workflow, task.run_id != run.pk
-    if is_below and not is_allowed(user, "view_run", workflow):
+    if is_below and not all(is_allowed(user, each, workflow) for each in ("view_run", "view_task")):
         return None
     return {
         "task": task,

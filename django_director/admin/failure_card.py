@@ -54,15 +54,16 @@ class Frame:
     code: str
 
 
-def context(run: Run, user: User, *, sees_payload: bool, stopped: int) -> dict[str, Any]:
+def context(run: Run, user: User, *, sees_payload: bool, sees_tasks: bool, stopped: int) -> dict[str, Any]:
     """Return what the template needs; nothing for a run that has not failed. It takes at most four queries.
 
-    ``stopped`` is how many steps never ran because of the failure.
+    Without ``sees_tasks`` all is left out that only the page of a task shows. ``stopped`` is how many steps never
+    ran because of the failure.
     """
     if run.status != RunStatus.FAILED:
         return {}
     failed = list(_failed_tasks(run))
-    first = _in_detail(failed[0], run) if failed else None
+    first = _in_detail(failed[0], run) if failed and sees_tasks else None
     return {
         "groups": _groups(failed, sees_payload=sees_payload),
         "first": first,

@@ -74,6 +74,18 @@ def test_what_a_run_asks_that_the_user_may_not_see_stays_hidden(decider, setting
     assert address("task_change", task.pk) not in notice(decider, parent)
 
 
+def test_what_a_child_run_asks_is_for_those_who_may_see_its_tasks(decider, settings):
+    child, task = asked(name="shop.CHILD")
+    parent = waiting_for(child, "shop.PARENT")
+    settings.DIRECTOR = settings.DIRECTOR | {"AUTHORIZE": f"{__name__}.all_but_the_childs_tasks"}
+    assert "Ship this order?" not in notice(decider, parent)
+    assert address("task_change", task.pk) not in notice(decider, parent)
+
+
+def all_but_the_childs_tasks(user, action, workflow):
+    return action != "view_task" or all_but_the_child(user, action, workflow)
+
+
 def all_but_the_child(user, action, workflow):
     return workflow is None or workflow.name != "shop.CHILD"
 

@@ -72,6 +72,14 @@ def test_several_failures_are_grouped_by_message_each_with_its_link(operator):
     assert "KeyError: sku" in shown
 
 
+def test_without_permission_for_tasks_nothing_of_their_pages_is_shown(client_of):
+    client = client_of("view_workflow", "view_run", "view_payload", "retry_run")
+    shown = page(client, run := failed())
+    assert "Failed at STOCK: OSError" in shown
+    for hidden in ("4111", "4222", "shop/tasks.py", address("task_rerun", run.tasks.get(step="STOCK").pk)):
+        assert hidden not in shown, hidden
+
+
 def test_without_permission_for_payloads_no_text_of_the_code_is_shown(client_of):
     client = client_of("view_workflow", "view_run", "view_task")
     shown = page(client, failed(error="OSError: card 4333"))
