@@ -203,8 +203,14 @@ def elapsed(row: Run | Task) -> str:
     begun = counted_from(row)
     if row.duration is not None or begun is None or row.is_finished:
         return seconds(row.duration)
-    until = aware(row.paused_at if isinstance(row, Run) else None) or datetime.now(UTC)
-    return seconds((until - aware(begun)).total_seconds())
+    return seconds(seconds_so_far(row, datetime.now(UTC)))
+
+
+def seconds_so_far(row: Run | Task, now: datetime) -> float:
+    """Return the seconds that an unfinished run or task has taken until ``now``; a paused run, until its pause."""
+    begun = counted_from(row)
+    until = aware(row.paused_at if isinstance(row, Run) else None) or now
+    return (until - aware(begun)).total_seconds() if begun else 0.0
 
 
 def counted_from(row: Run | Task) -> datetime | None:

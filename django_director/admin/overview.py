@@ -84,7 +84,7 @@ class Overview:
             "poll": POLL,
             "running_address": self._list(status__exact="running"),
             "zone": formatting.zone(),
-            **_verdict(ended.failed, signs, sum(run.generation > 0 for run in active)),
+            **_verdict(ended.failed, signs, runs),
             "repaired": ended.repaired,
             "failed": ended.failed,
             "failed_text": _number_of_failed(ended.failed, len(failures)),
@@ -169,17 +169,17 @@ def _last_success(moment: datetime | None) -> SafeString | str:
     return format_html("{} {}", _("last success"), formatting.when(moment))
 
 
-def _verdict(failed: int, signs: vital_signs.VitalSigns, retried: int) -> dict[str, Any]:
+def _verdict(failed: int, signs: vital_signs.VitalSigns, runs: RunQuerySet) -> dict[str, Any]:
     headline = _headline(failed, signs)
     is_well = not headline
     calm = _("All is well: nothing has failed in the last 24 hours.")
-    if retried:
+    if is_well and (retried := active_runs.count_retried(runs)):
         text = ngettext(
             "%(n)s run is being retried; all else is well.",
             "%(n)s runs are being retried; all else is well.",
             retried,
         )
-        calm = text % {"n": retried}
+        calm = text % {"n": formatting.number(retried)}
     return {
         "headline": headline or calm,
         "is_well": is_well,

@@ -10,7 +10,6 @@ from typing import Any
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_director.common.times import aware
 from django_director.models import Run, Task
 from django_director.presentation import served_queues
 from django_director.presentation.durations import Usual
@@ -37,8 +36,7 @@ class Running:
 
 def describe(run: Any, usual: Usual | None, now: datetime, may: Callable[[str, int], bool]) -> Running:
     """Return what the overview shows of a run of ``active_runs``; ``may`` tells what the user may see of it."""
-    begun = formatting.counted_from(run)
-    taken = (now - aware(begun)).total_seconds() if begun else 0.0
+    taken = formatting.seconds_so_far(run, now)
     speaker = run.speaker if may("view_task", run.workflow_id) else None
     sees_payload = may("view_payload", run.workflow_id)
     return Running(
@@ -49,7 +47,7 @@ def describe(run: Any, usual: Usual | None, now: datetime, may: Callable[[str, i
         message=_message(speaker, sees_payload=sees_payload) if speaker else "",
         taken=formatting.roughly(taken),
         usual=formatting.seconds(usual.seconds) if usual else "",
-        is_late=run.is_at_work and usual is not None and usual.is_late(taken),
+        is_late=run.is_at_work and run.paused_at is None and usual is not None and usual.is_late(taken),
     )
 
 

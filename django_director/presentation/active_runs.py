@@ -12,6 +12,8 @@ from django_director.models import Run, Task
 from django_director.models.querysets import RunQuerySet, TaskQuerySet
 from django_director.status import TASK_DONE, TaskStatus
 
+COUNTED: Final = 1_000
+"""Among so many active runs those that were retried are counted."""
 SPEAKER: Final = (
     "step",
     "map_index",
@@ -31,6 +33,12 @@ _WORKS: Final = Q(status__in=(TaskStatus.QUEUED, TaskStatus.RUNNING)) | Q(
     status=TaskStatus.WAITING, asked_at=None, deadline_at=None
 )
 """A task on which a worker works or should. Waiting approvals have ``asked_at``, and waits ``deadline_at``."""
+
+
+def count_retried(runs: RunQuerySet) -> int:
+    """Return how many of the newest ``COUNTED`` active root runs have been retried, in one query."""
+    newest = runs.active().roots().order_by("-pk").values_list("generation", flat=True)[:COUNTED]
+    return sum(generation > 0 for generation in newest)
 
 
 def read(runs: RunQuerySet, number: int) -> list[Any]:

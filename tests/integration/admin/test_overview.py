@@ -251,6 +251,38 @@ def test_what_is_being_retried_is_not_yet_well(operator):
     assert "All is well" not in page
 
 
+def test_parts_of_the_page_are_always_there_so_a_live_update_matches_them(operator):
+    def count():
+        return overview(operator).count("data-part")
+
+    empty = count()
+    waiting()
+    failed("OSError: no")
+    factories.make_run(tasks={"A": "queued"})
+    assert count() == empty > 4
+
+
+def test_runs_behind_newer_ones_are_counted_as_being_retried(operator):
+    well()
+    retried = [factories.make_run(tasks={"A": "running"}, generation=1) for _ in range(2)]
+    for _ in range(12):
+        factories.make_run(tasks={"A": "running"})
+    assert len(retried) == 2
+    assert "2 runs are being retried; all else is well." in overview(operator)
+
+
+def test_a_paused_run_is_not_late_and_its_time_stands_still(operator):
+    now = timezone.now()
+    for _ in range(5):
+        factories.make_run(workflow := order(), "success", started_at=now - timedelta(seconds=3), finished_at=now)
+    begun = now - timedelta(hours=3)
+    paused = begun + timedelta(minutes=1)
+    factories.make_run(workflow, "running", {"FETCH": "running"}, started_at=begun, paused_at=paused)
+    row = overview(operator).split('id="director-running"')[1].split("</section>")[0]
+    assert "1 min" in row
+    assert ">late<" not in row
+
+
 def test_without_permission_for_payloads_no_text_of_the_code_is_shown(client_of):
     workflow = order()
     failed("STOCK: ValueError: card 4111", workflow)
