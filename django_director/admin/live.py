@@ -23,7 +23,7 @@ from django_director import __version__
 
 BARE: Final = "admin/django_director/live.html"
 """The template in place of ``admin/base_site.html``: only the part of the page that can change."""
-ROWS_ASKED: Final = 100
+ROWS_ASKED: Final = 50
 """So many rows of a list change by themselves: the address with their ids must not become too long."""
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
@@ -104,6 +105,10 @@ class LiveList(SafeList):
         A row that has changed stays at its place, even if it does not fit the filters any more: nothing moves
         under the eyes of the reader.
         """
-        self.matching = super().get_queryset(request, *args, **kwargs)
+        self.matching = self.bounded(super().get_queryset(request, *args, **kwargs))
         rows = getattr(request, "director_rows", None)
         return self.matching if rows is None else self.root_queryset.filter(pk__in=rows).order_by("-pk")
+
+    def bounded(self, matching: QuerySet[Any]) -> QuerySet[Any]:
+        """Return those of the rows that fit the filters among which a list with these filters looks at all."""
+        return matching

@@ -27,17 +27,16 @@ class TaskList(LiveList):
         is_oldest_first = super().get_ordering(request, queryset)[0] == "run_id"
         return [name.lstrip("-") for name in NEWEST_FIRST] if is_oldest_first else list(NEWEST_FIRST)
 
-    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Task]:
-        tasks: QuerySet[Task] = super().get_queryset(request, *args, **kwargs)
+    def bounded(self, matching: QuerySet[Task]) -> QuerySet[Task]:
         status, workflow = self.params.get("status__exact"), WorkflowOfTask.chosen(self.params)
         if workflow is None or status not in TASK_UNSUCCESSFUL:
-            return tasks
+            return matching
         self.note = ngettext(
             "Looked for among the newest %(n)s task of this status.",
             "Looked for among the newest %(n)s tasks of this status.",
             task_filters.SEARCHED,
         ) % {"n": formatting.number(task_filters.SEARCHED)}
-        return tasks.filter(pk__in=task_filters.newest_of_workflow(status, workflow))
+        return matching.filter(pk__in=task_filters.newest_of_workflow(status, workflow))
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

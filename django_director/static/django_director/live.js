@@ -86,7 +86,7 @@ function short(id) {
 function address() {
   const asked = new URL(root().dataset.live || "live/", location.href);
   asked.search = location.search;
-  if ("rows" in root().dataset) asked.searchParams.set("rows", [...rowsIn(root()).keys()].slice(0, 100).map(short).join("."));
+  if ("rows" in root().dataset) asked.searchParams.set("rows", [...rowsIn(root()).keys()].slice(0, 50).map(short).join("."));
   return asked;
 }
 

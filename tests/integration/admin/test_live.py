@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_director import engine
+from django_director.admin import task_filters
 from django_director.db.functions import Now
 from django_director.models import Lease, Run, Task, TaskLog
 from django_director.status import TaskStatus
@@ -183,6 +184,17 @@ def test_a_list_of_tasks_changes_too(viewer):
     assert "director-running" in text(answer)
     succeed(run, "FETCH")
     assert "director-success" in text(look(viewer, "task_list_live", tag=answer["ETag"], **asked))
+
+
+def test_rows_of_tasks_stay_where_the_list_looks_among_the_newest_only(viewer, monkeypatch):
+    run = factories.make_run(order(), "failed", tasks={"FETCH": "failed"})
+    monkeypatch.setattr(task_filters, "SEARCHED", 1)
+    asked = {"rows": rows_of(run.tasks.get(step="FETCH")), "status__exact": "failed"}
+    asked["run__workflow__id__exact"] = str(run.workflow_id)
+    factories.make_run(order(), "failed", tasks={"FETCH": "failed"})
+    answer = look(viewer, "task_list_live", **asked)
+    assert text(answer).count("director-badge director-failed") == 1
+    assert "1 is new" in text(answer)
 
 
 @pytest.mark.parametrize("rows", ["", ".", "x", "=", "é", "A" * 5000, "A." * 5000])
