@@ -11,8 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_director import engine
-from django_director.access.authorization import is_allowed, needed_for
-from django_director.conf import director
+from django_director.access.authorization import is_allowed
 from django_director.definitions import (
     ApprovalStep,
     Container,
@@ -26,7 +25,7 @@ from django_director.definitions import (
 from django_director.models import Workflow, WorkflowVersion
 from django_director.models.users import User
 
-from . import formatting
+from . import formatting, run_approvals
 
 STEPS: Final = 20
 """How many steps are named."""
@@ -56,7 +55,7 @@ def context(
 ) -> dict[str, Any]:
     """Return what the template needs. ``preview`` is that of the start with the entered payload, once it is valid.
 
-    It takes two queries for a workflow with ``concurrency``, and none for others.
+    It takes two queries for a workflow with ``concurrency``, and those for the workflows that its steps start.
     """
     definition = version.graph.definition
     forecast = engine.foresee_start(version) if preview is None else preview.forecast
@@ -66,7 +65,7 @@ def context(
         "version": version.number,
         "lines": [_line(*found) for found in _walk(definition.tasks, STEPS)],
         "more": max(0, sum(1 for _step in definition.entries()) - STEPS),
-        "approvals": list(_approvals(workflow, version, user)),
+        "approvals": run_approvals.find(workflow, version, user),
         "hooks": list(hooks(version)),
         "waits": _waits(version, forecast),
         "holders": _holders(workflow, user, forecast),
@@ -120,24 +119,6 @@ def listed(names: list[str]) -> str:
     shown = ", ".join(formatting.name(name) for name in names[:NAMED])
     more = len(names) - NAMED
     return _("%(names)s and %(n)s more") % {"names": shown, "n": more} if more > 0 else shown
-
-
-def _approvals(workflow: Workflow, version: WorkflowVersion, user: User) -> Iterator[dict[str, Any]]:
-    for step in version.graph.definition.entries():
-        if isinstance(step, ApprovalStep):
-            action = step.permission or "approve"
-            yield {
-                "name": formatting.name(step.id),
-                "prompt": formatting.shortened_line(step.prompt, 200),
-                "who": _who(action, workflow),
-                "you": is_allowed(user, action, workflow),
-            }
-
-
-def _who(action: str, workflow: Workflow) -> str:
-    if director.AUTHORIZE:
-        return _("This site decides by rules of its own who may do that.")
-    return _("Needs %(what)s") % {"what": needed_for(action, workflow)}
 
 
 def hooks(version: WorkflowVersion) -> Iterator[tuple[str | Promise, str]]:

@@ -265,7 +265,7 @@ def test_it_tells_what_will_run_who_must_approve_and_for_what_it_waits(operator,
     workflow = make_workflow(described)
     url = address("workflow_run", workflow.pk)
     operator.user.groups.create(name="ops")
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         page = operator.get(url)
     shown = re.sub(r"<[^>]*>|\s+", " ", text(page))
     for words in (

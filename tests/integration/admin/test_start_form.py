@@ -5,6 +5,7 @@ from django.contrib.admin.models import LogEntry
 
 from django_director.admin.payload_form import field_key
 from django_director.models import Run
+from tests import factories
 from tests.integration.admin.pages import address, order, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -269,3 +270,20 @@ def test_a_secret_is_not_sent_back_by_a_form_with_errors(operator):
         "note": "kept",
         "db_password": "from-the-schema",
     }
+
+
+def test_approvals_of_child_runs_are_told_before_the_start(client_of, settings):
+    sign = factories.approval("SIGN", prompt="Pay it?")
+    factories.make_workflow(factories.definition("shop.PAY", sign, factories.child("AGAIN", "shop.TOP")))
+    factories.make_workflow(factories.definition("shop.MIDDLE", factories.child("PAYS", "shop.PAY")))
+    top = factories.make_workflow(factories.definition("shop.TOP", factories.child("DOWN", "shop.MIDDLE")))
+    client = client_of("view_workflow", "run_workflow")
+    page = text(client.get(address("workflow_run", top.pk)))
+    told = page.split("Who must approve")[1].split("</ul>")[0]
+    assert "in the child run <bdi>shop.PAY</bdi>: “<bdi>Pay it?</bdi>”" in told
+    settings.DIRECTOR = settings.DIRECTOR | {"AUTHORIZE": f"{__name__}.all_but_pay"}
+    assert "Pay it?" not in text(client.get(address("workflow_run", top.pk)))
+
+
+def all_but_pay(user, action, workflow):
+    return workflow is None or workflow.name != "shop.PAY"
