@@ -118,7 +118,8 @@ def _attributes(label: str, status: str | None) -> str:
 
 def _for_mermaid(label: str) -> str:
     """Return a label with the characters that mean something in Mermaid as their codes."""
-    return "".join(f"#{ord(char)};" if char in '#"<>`&' else char for char in shorten(label, LABEL))
+    # `%%{init: …}%%` would set options of the picture, wherever it stands.
+    return "".join(f"#{ord(char)};" if char in '#"<>`&%' else char for char in shorten(label, LABEL))
 
 
 def _for_dot(label: str) -> str:

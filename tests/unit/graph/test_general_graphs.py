@@ -65,3 +65,8 @@ def test_a_shared_set_of_needs_is_one_junction():
     graph = compile_definition(definition("a.b", *steps, *heads))
     assert [junction.total for junction in graph.gates] == [50, 50]
     assert graph.nodes[50].upstream is graph.nodes[99].upstream
+
+
+def test_no_name_sets_options_of_a_mermaid_picture():
+    graph = compile_definition(definition("a.b", step('%%{init: {"securityLevel": "loose"}}%%')))
+    assert "%" not in "".join(mermaid(graph))
