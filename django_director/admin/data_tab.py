@@ -15,6 +15,7 @@ from django_director.models import Run
 from django_director.status import RunStatus
 
 from . import formatting
+from .attachments import as_file
 
 RESULT_PARTS: Final = 200
 """A result that is made of the results of more tasks is not read for a page."""
@@ -46,8 +47,7 @@ def result_file(run: Run) -> HttpResponse:
 
 def _file(value: object, name: str) -> HttpResponse:
     text = json.dumps(value, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
-    return HttpResponse(text, content_type="application/json; charset=utf-8", headers=headers)
+    return as_file(HttpResponse(text, content_type="application/json; charset=utf-8"), name)
 
 
 def _result(run: Run) -> formatting.Text:

@@ -20,6 +20,7 @@ from django_director.graph import Graph
 from django_director.models import Run, WorkflowVersion
 
 from . import formatting, unfolding
+from .attachments import as_file
 
 FORMS: Final = {"svg": "SVG", "dot": "DOT", "mermaid": "Mermaid"}
 """The labels of the forms, by their names in addresses."""
@@ -70,20 +71,15 @@ def _picture(graph: Graph, rows: unfolding.Rows, unfold: str | None, name: str) 
     picture = picture_of(graph, unfolding.choose_unfolded(graph, unfold, rows))
     title = _("Tasks of %(workflow)s") % {"workflow": formatting.name(graph.definition.name)}
     text = render_alone(picture, faces(picture, rows), title=title, summary=name, style=style_sheet())
-    return _as_file(HttpResponse(text, content_type="image/svg+xml; charset=utf-8"), f"{name}.svg")
+    return as_file(HttpResponse(text, content_type="image/svg+xml; charset=utf-8"), f"{name}.svg")
 
 
 def _text(graph: Graph, form: str, statuses: dict[int, str], name: str) -> HttpResponseBase:
     lines = (dot if form == "dot" else mermaid)(graph, statuses)
     response = StreamingHttpResponse(_with_ends(lines), content_type="text/plain; charset=utf-8")
-    return _as_file(response, f"{name}.{_ENDINGS[form]}")
+    return as_file(response, f"{name}.{_ENDINGS[form]}")
 
 
 def _with_ends(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         yield f"{line}\n"
-
-
-def _as_file(response: HttpResponseBase, name: str) -> HttpResponseBase:
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response

@@ -18,6 +18,7 @@ from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
 from django_director.presentation import durations, open_approvals, visible_errors
 from django_director.presentation.summaries import task_counts
+from django_director.schedules import beat_rows
 from django_director.status import TaskStatus
 
 from . import formatting, turns
@@ -26,7 +27,6 @@ from .base import BoundedPaginator
 from .live_pages import LiveList
 
 COMMENT_SHOWN: Final = 60
-WITH_PLACE: Final = '{} <span class="director-quiet">{}</span>'
 
 
 class RunList(LiveList):
@@ -121,6 +121,9 @@ class RunColumns:
     @admin.display(description=gettext_lazy("started by"), ordering="user_name")
     def who(self, run: Any) -> SafeString | str:
         trigger = str(run.get_trigger_display())
+        if run.schedule and not beat_rows.is_of_files(run.schedule):
+            # The name of a schedule of the files says no more than the workflow's.
+            trigger = f"{trigger}: {formatting.name(run.schedule)}"
         if not run.user_name:
             return trigger
         return format_html('{}<br><span class="director-quiet">{}</span>', formatting.name(run.user_name), trigger)

@@ -41,6 +41,8 @@ TABS: Final = {
     "events": gettext_lazy("Events"),
 }
 """The tabs of the page, by their names in its address."""
+NAME_ZONE: Final = ("steps", "timeline", "events")
+"""The tabs that name the time zone beside their times; below the others the page does."""
 TEMPLATES: Final = {"steps": "_run_steps"}
 """The templates of tabs that are not named as they are."""
 
@@ -83,6 +85,7 @@ def _tabs(request: HttpRequest, state: RunState) -> dict[str, Any]:
         "tab": tab,
         "tab_template": f"admin/django_director/{TEMPLATES.get(tab, f'_{tab}')}.html",
         "tabs": [(name, label, f"?tab={name}" if name != "steps" else "?") for name, label in labels.items()],
+        "zone": formatting.zone() if state.run.finished_at or (tab in NAME_ZONE and state.sees_tasks) else "",
         **_tab(request, state, tab),
     }
 
@@ -107,7 +110,9 @@ def _tab(request: HttpRequest, state: RunState, tab: str) -> dict[str, Any]:
 
 def _failure(state: RunState, user: User) -> dict[str, Any]:
     stopped = state.counts[TaskStatus.UPSTREAM_FAILED]
-    return failure_card.context(state.run, user, sees_payload=state.sees_payload, stopped=stopped)
+    return failure_card.context(
+        state.run, user, sees_payload=state.sees_payload, sees_tasks=state.sees_tasks, stopped=stopped
+    )
 
 
 def _head(state: RunState) -> dict[str, Any]:
@@ -116,7 +121,6 @@ def _head(state: RunState) -> dict[str, Any]:
     return {
         "segments": draw_segments(state.counts),
         "ended": formatting.when(state.run.finished_at) if state.run.finished_at else "",
-        "zone": formatting.zone(),
         "badge": formatting.badge(state.run.shown_status),
         "waits_for_worker": state.waits_for_worker,
         "finished": finished,

@@ -43,6 +43,7 @@ from . import (
     run_page,
     system_page,
 )
+from .attachments import as_file
 from .base import MissingPermission
 from .live_pages import LiveAdmin
 from .relaunch_form import RelaunchForm
@@ -214,8 +215,7 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
         for action in ("view_task", "view_payload"):
             self.require(request, action, run)
         response = StreamingHttpResponse(merged_log.as_text(run), content_type="text/plain; charset=utf-8")
-        response.headers["Content-Disposition"] = f'attachment; filename="{run.pk}.log"'
-        return response
+        return as_file(response, f"{run.pk}.log")
 
     def overview(self, request: HttpRequest) -> HttpResponseBase:
         """Answer with the overview alone, or with 304, for its live updates."""

@@ -27,7 +27,7 @@ def draw(runs: Sequence[Run], site: str) -> SafeString:
     before, after = formatting.address("run_change", _SAMPLE, site=site).split(str(_SAMPLE))
     longest = max((run.duration or 0.0 for run in runs), default=0.0) or 1.0
     return format_html(
-        '<span class="director-strip director-tall">{}</span>',
+        '<span class="director-strip">{}</span>',
         format_html_join("", "{}", ((_run(run, longest, f"{before}{run.pk}{after}"),) for run in runs)),
     )
 

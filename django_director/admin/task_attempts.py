@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_director.drawing.icons import icon
@@ -163,10 +162,6 @@ def _log(task: Task, chosen: Try) -> dict[str, Any]:
         "has_log": bool(logs),
         "level_note": note % {"level": name} if name else "",
     }
-
-
-def _tab(each: Try, task: Task, *, is_chosen: bool) -> tuple[str, str, SafeString, bool, str]:
-    return _name(each, task), link(each), icon(each.outcome), is_chosen, each.label
 
 
 def _name(each: Try, task: Task) -> str:

@@ -14,6 +14,7 @@ from django_director.masking.values import mask
 from django_director.models import Task
 
 from . import arguments, formatting, task_attempts
+from .attachments import as_file
 
 RESULTS_READ: Final = 200
 """The results of a map with more items are not read."""
@@ -60,7 +61,4 @@ def _arguments(task: Task) -> object:
 
 
 def _file(text: str, name: str, kind: str) -> HttpResponse:
-    response = HttpResponse(text, content_type=f"{kind}; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    response.headers["Cache-Control"] = "private, no-cache"
-    return response
+    return as_file(HttpResponse(text, content_type=f"{kind}; charset=utf-8"), name)

@@ -25,6 +25,7 @@ from . import (
     task_lines,
     task_neighbours,
 )
+from .task_rows import since
 
 POLL: Final = 2
 """Seconds between two live updates of the page."""
@@ -71,14 +72,13 @@ def _head(task: Task, items: MapItems | None, *, sees_payload: bool) -> dict[str
     """Return the sentence with its time, and how far the task is."""
     progress = visible_errors.progress(task.progress, sees_payload=sees_payload)
     moment = task_headline.moment_of(task)
-    is_running = task.status == TaskStatus.RUNNING
     return {
         "badge": task_lines.badge(task),
         "headline": task_headline.of_task(task, items.tally if items else None, sees_payload=sees_payload),
         "moment": formatting.when(moment) if moment else "",
         # Without a time in the sentence the zone stands at the end of the page.
         "zone": formatting.zone() if moment else "",
-        "since": int(task.started_at.timestamp()) if is_running and task.started_at else None,
+        "since": since(task) if task.status == TaskStatus.RUNNING else None,
         "duration": formatting.elapsed(task),
         "progress": _progress(progress) if progress and not task.is_finished else None,
         "poll": POLL_LARGE if (task.map_count or 0) > LARGE else POLL,

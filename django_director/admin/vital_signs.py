@@ -96,7 +96,7 @@ def _silence(found: health.Json) -> str:
         text = text % {"name": formatting.name(last["name"]), "time": seen}
     if number := sum(queue["tasks"] for queue in found["queues"]):
         waiting = ngettext("%(silence)s; %(n)s task waits", "%(silence)s; %(n)s tasks wait", number)
-        text = waiting % {"silence": text, "n": f"{number:,}"}
+        text = waiting % {"silence": text, "n": formatting.number(number)}
     return text
 
 

@@ -42,12 +42,7 @@ def successes(workflow: Workflow) -> SafeString | str:
     record = _record(workflow)
     if record.rate is None and record.usual is None:
         return formatting.NOTHING
-    lines = [_share(record), _failing(record)]
-    lines += (
-        [format_html("{} {}", _("last success"), formatting.when(record.usual.last_success))]
-        if record.usual
-        else []
-    )
+    lines = [_share(record), _failing(record), _last_success(record)]
     return format_html_join("", '<div class="director-fact">{}</div>', ((line,) for line in lines if line))
 
 

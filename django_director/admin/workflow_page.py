@@ -43,7 +43,6 @@ def context(
         **_changes(request, workflow, version),
         "updated": formatting.moment(workflow.updated_at),
         "schedules": _schedules(workflow),
-        "zone_name": formatting.zone(),
         "sees_runs": sees_runs,
         **_of_runs(workflow, version, site, sees_runs=sees_runs),
     }
@@ -82,7 +81,7 @@ def _last_runs(runs: Sequence[Run], version: WorkflowVersion | None, site: str) 
         "slow": formatting.seconds(found.slow_seconds),
         "last_success": formatting.when(found.last_success),
         "failing_since": formatting.when(found.failing_since),
-        "zone": formatting.zone(),
+        "zone": formatting.zone() if found.last_success else "",
     }
 
 

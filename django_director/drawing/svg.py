@@ -27,7 +27,7 @@ HOOKS: Final = {
 }
 """The names of the frames of hooks, by outcome."""
 _BOX: Final = (
-    '<g class="director-box director-{status}{folded}" data-box="{number}" transform="translate({x} {y})">'
+    '<g class="director-box director-{status}" data-box="{number}" transform="translate({x} {y})">'
     "{title}{sheet}"
     '<rect width="{width}" height="{height}" rx="6"/>'
     '<path class="director-mark" transform="translate(8 14)" d="{icon}"/>'
@@ -122,7 +122,6 @@ class _Drawing:
         return format_html(
             _BOX,
             status=face.status,
-            folded=" director-folded" if part.is_frame else "",
             number=number,
             x=n(x),
             y=n(y),

@@ -16,6 +16,7 @@ from django.db.models import Count, F, Q
 from django.db.models.functions import Left
 from django.utils.translation import gettext as _
 
+from django_director.common.languages import number
 from django_director.graph import Node
 from django_director.models import Task
 from django_director.models.querysets import TaskQuerySet
@@ -43,7 +44,7 @@ class Tally:
     @property
     def text(self) -> str:
         """Say it in words: ``11,738 of 20,000, 2 failed``."""
-        numbers = {"ended": f"{self.ended:,}", "count": f"{self.count:,}", "failed": f"{self.failed:,}"}
+        numbers = {name: number(getattr(self, name)) for name in ("ended", "count", "failed")}
         if self.failed:
             return _("%(ended)s of %(count)s, %(failed)s failed") % numbers
         return _("%(ended)s of %(count)s") % numbers
@@ -149,14 +150,14 @@ class MapItems:
         rows = tasks.annotate(first=F("map_index") - F("map_index") % size).values_list(
             "first", "position", "status"
         )
-        for first, position, status, number in sorted(rows.annotate(Count("pk"))):
+        for first, position, status, tasks_there in sorted(rows.annotate(Count("pk"))):
             cell = cells[first // size]
-            cell.statuses[status] += number
-            self.counts[status] += number
+            cell.statuses[status] += tasks_there
+            self.counts[status] += tasks_there
             cell.positions.setdefault(status, position)
             if position == self._body[1] - 1 and status in TASK_FINISHED:
                 # What an item has left when it ends never runs, and gets its status at once.
-                self._ended += number
+                self._ended += tasks_there
         return cells
 
     def _tasks(self) -> TaskQuerySet:

@@ -128,6 +128,7 @@ def _run(run: Run, counts: dict[str, int], place: pending_reasons.Waiting | None
         "idempotency_key": run.idempotency_key,
         "concurrency_key": None,
         "waiting": None if place is None else _waiting(place),
+        "schedule": run.schedule,
         "scheduled_for": time_as_json(run.scheduled_for),
         "relaunched_from": _id(run.relaunched_from_id),
         "parent_task": _id(run.parent_task_id),

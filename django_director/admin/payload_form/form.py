@@ -144,7 +144,7 @@ class PayloadForm(forms.Form):
             if name == NON_FIELD_ERRORS:
                 continue
             label, part = parts.get(name, (str(self.fields[name].label), None))
-            id_ = name if isinstance(part, Rows) else self[name].id_for_label
+            id_ = name if isinstance(part, Rows) else self[name].id_for_label or f"{self[name].auto_id}_label"
             yield from ((id_, label, str(error)) for error in errors)
 
 

@@ -24,8 +24,8 @@ RUN_KEYS = {
         "result_error",
         "error",
     ),
-    *("idempotency_key", "scheduled_for", "relaunched_from", "parent_task", "created_at", "started_at"),
-    *("finished_at", "duration", "task_counts", "concurrency_key", "waiting"),
+    *("idempotency_key", "schedule", "scheduled_for", "relaunched_from", "parent_task", "created_at"),
+    *("started_at", "finished_at", "duration", "task_counts", "concurrency_key", "waiting"),
 }
 TASK_KEYS = {
     *(
