@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+from django.apps import apps
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR
 from django.db.models import QuerySet
@@ -85,6 +86,7 @@ class LiveAdmin(ReadOnlyAdmin[M]):
         cl.formset = None
         new = self._count_new(cl) if is_first_page else 0
         context = {"cl": cl, "opts": self.opts, "new": new, "is_cut": new > NEW_COUNTED, "limit": NEW_COUNTED}
+        context["list_template"] = f"admin/django_director/{_list_template()}.html"
         return TemplateResponse(request, "admin/django_director/_rows.html", context)
 
     def _count_new(self, cl: Any) -> int:
@@ -94,6 +96,11 @@ class LiveAdmin(ReadOnlyAdmin[M]):
         shown = [getattr(row, self.newest_first) for row in cl.result_list]
         newer = {f"{self.newest_first}__gt": max(shown)} if shown else {}
         return int(cl.matching.filter(**newer).order_by()[: NEW_COUNTED + 1].count())
+
+
+def _list_template() -> str:
+    """Return the template that draws a list as its page does: one theme has a tag of its own for that."""
+    return "_list_unfold" if apps.is_installed("unfold") else "_list"
 
 
 class LiveList(SafeList):

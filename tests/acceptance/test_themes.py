@@ -57,6 +57,10 @@ def test_pages_can_be_used(situation, visitor):
     window.get_by_role("button", name="Retry all 14…").click()
     window.get_by_role("heading", name="Retry failed").wait_for()
     visitor.open(situation.pages["runs"])
+    rows = window.locator("#result_list tbody tr").count()
+    with window.expect_response(lambda answer: "/run/live/" in answer.url, timeout=20_000) as asked:
+        pass
+    assert asked.value.text().count('/change/"') >= rows > 10
     window.locator(".director-chips summary", has_text="Status").click()
     window.locator(".director-chips").get_by_role("link", name="failed", exact=True).click()
     window.wait_for_url("**status__exact=failed**")
