@@ -63,7 +63,7 @@ def test_a_run_of_a_worker_is_watched_from_its_start_to_its_end(browser, site, t
         page.set_default_timeout(30_000)
         page.goto(url + address("run_change", run.pk))
         page.evaluate("window.untouched = true")
-        page.get_by_text("1/2 half of the shelves").wait_for()
+        page.get_by_text("1/2 half of the shelves", exact=True).wait_for()
         asked = requests_of(page)
         go.touch()
         page.locator(".director-verdict.director-success").wait_for()
