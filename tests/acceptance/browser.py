@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.test import Client
+from django.test.testcases import LiveServerThread
 
 from tests import factories
 
@@ -53,6 +55,20 @@ def chromium():
         opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield opened
         opened.close()
+
+
+@contextlib.contextmanager
+def server():
+    """Serve the site of this process beside real workers; ``open_page`` has a server of its own."""
+    thread = LiveServerThread("localhost", StaticFilesHandler)
+    thread.daemon = True
+    thread.start()
+    thread.is_ready.wait()
+    assert thread.error is None
+    try:
+        yield f"http://localhost:{thread.port}"
+    finally:
+        thread.terminate()
 
 
 @pytest.fixture(scope="module")

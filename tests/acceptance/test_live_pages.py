@@ -3,14 +3,14 @@
 import contextlib
 
 import pytest
-from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.test import Client
-from django.test.testcases import LiveServerThread
 from django.utils import timezone
 
 from django_director.models import Run, Task, TaskLog
 from tests import factories
 from tests.integration.admin.pages import address, order
+
+from .browser import server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 in_rows = pytest.mark.django_db(transaction=True)
@@ -34,19 +34,6 @@ def requests_of(page):
     asked = []
     page.on("request", lambda request: asked.append(request.url) if "/live/" in request.url else None)
     return asked
-
-
-@contextlib.contextmanager
-def server():
-    thread = LiveServerThread("localhost", StaticFilesHandler)
-    thread.daemon = True
-    thread.start()
-    thread.is_ready.wait()
-    assert thread.error is None
-    try:
-        yield f"http://localhost:{thread.port}"
-    finally:
-        thread.terminate()
 
 
 @pytest.mark.worker

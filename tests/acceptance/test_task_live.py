@@ -9,7 +9,7 @@ from tests import factories
 from tests.integration.admin.pages import address
 from tests.integration.admin.test_map_page import make_map
 
-from .test_live_pages import server
+from .browser import server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

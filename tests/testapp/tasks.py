@@ -281,6 +281,12 @@ def until_file(payload: dict[str, Any]) -> str:
     return "all shelves"
 
 
+@shared_task(name="READ_FILE")
+def read_file(payload: dict[str, Any]) -> str:
+    """Return what the file ``file`` holds; fail while there is none."""
+    return Path(payload["file"]).read_text()
+
+
 @shared_task(name="WHERE", bind=True)
 def where(self: Any, *args: Any, **kwargs: Any) -> str:
     """The queue this message came through."""
