@@ -51,7 +51,7 @@ def of_runs(runs: Sequence[Run]) -> Reliability:
         succeeded=sum(run.generation == 0 for run in good),
         failing=len(failing),
         failing_since=failing[-1].finished_at if failing else None,
-        last_success=good[0].finished_at if good else None,
+        last_success=max((run.finished_at for run in good if run.finished_at is not None), default=None),
         usual_seconds=median(seconds) if seconds else None,
         slow_seconds=slowest_usual(seconds),
     )

@@ -294,15 +294,15 @@ def test_a_broker_and_a_database_that_fail_together_harm_no_caller(published, mo
 
 
 def test_leases_expire_only_after_a_lease_of_quiet(published, settings):
-    settings.DIRECTOR = {"LEASE": 0.2, "RENEW": 0.1, "TICK": 0.05}
+    settings.DIRECTOR = {"LEASE": 100, "RENEW": 30}
     run = driver.start("A")
     driver.claim(run, "A")
     run.tasks.update(lease_until="2026-01-01T00:00:00Z")
     supervisor = Supervisor("one")
     assert supervisor._acquire()
     assert supervisor.tick().lost == 0
-    supervisor._clock.steady_since -= 1
-    supervisor._clock.leases -= 1
+    supervisor._clock.steady_since -= 200
+    supervisor._clock.leases -= 200
     assert supervisor.tick().lost == 1
     task = run.tasks.get()
     assert (task.status, task.crashes, task.sequence) == (TaskStatus.QUEUED, 1, 2)
