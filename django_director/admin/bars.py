@@ -58,24 +58,19 @@ def draw_hours(hours: Sequence[Hour], address: Callable[..., str]) -> SafeString
 
 def draw_segments(counts: Mapping[str, int]) -> SafeString:
     """Return the tasks of a run as one bar, divided by status: what has ended at its beginning."""
-    least = {status: LEAST_SEGMENT for status in SEGMENTS if counts.get(status)}
+    present = [status for status in SEGMENTS if counts.get(status)]
     whole, start, parts = max(1, sum(counts.values())), 0.0, []
-    for status in SEGMENTS:
-        width = least.get(status, 0) + (SEGMENTS_WIDTH - sum(least.values())) * counts.get(status, 0) / whole
-        parts.append(
-            (
-                status.value,
-                round(start, 1),
-                round(width, 1),
-                formatting.count_of(status.label, counts.get(status, 0)),
-            )
-        )
+    divided = SEGMENTS_WIDTH - LEAST_SEGMENT * len(present)
+    for status in present:
+        width = LEAST_SEGMENT + divided * counts[status] / whole
+        text = formatting.count_of(status.label, counts[status])
+        parts.append((status.value, round(start, 1), round(width, 1), text))
         start += width
     return format_html(
         '<svg class="director-segments" viewBox="0 0 {} 10" preserveAspectRatio="none" '
         'role="img" aria-label="{}">{}</svg>',
         SEGMENTS_WIDTH,
-        ", ".join(text for _, _, width, text in parts if width),
+        ", ".join(text for *_, text in parts),
         format_html_join(
             "",
             '<rect class="director-{}" x="{}" width="{}" y="0" height="10"><title>{}</title></rect>',

@@ -37,6 +37,9 @@ def in_english(make: Callable[..., str], *args: object) -> str:
 
 def number(value: float, form: str = ",") -> str:
     """Return a number with the signs of the language: ``12,345.5`` in English, ``12 345,5`` in Russian."""
+    if form == "," and isinstance(value, int) and abs(value) < 1000:
+        # Most are: a list has hundreds of them.
+        return str(value)
     signs = {",": get_format("THOUSAND_SEPARATOR"), ".": get_format("DECIMAL_SEPARATOR")}
     return f"{value:{form}}".translate(str.maketrans(signs))
 
