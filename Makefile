@@ -26,7 +26,7 @@ serve: ## Web server, worker and beat of the example project (PORT=8000); Ctrl-C
 
 test: ## Run the tests; those that need a server that does not run here are skipped
 	@$(SETUP) test
-	@$(VENV) -m pytest -m "not slow" -n auto --dist loadscope $(ARGS)
+	@$(VENV) -m pytest -m "not slow and not thorough" -n auto --dist loadscope $(ARGS)
 
 chaos: ## Break all under load, then check every promise (SECONDS=120 SEED=… DATABASE=URL BROKER=URL WITHOUT="KIND …")
 	@$(SETUP) test

@@ -20,7 +20,7 @@ from . import checker
 from .conftest import Site
 from .harness import Worker, wait_for
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(120), pytest.mark.thorough]
 
 SOON = 20
 

@@ -20,7 +20,7 @@ from tests.factories import step
 from .conftest import Site
 from .harness import ROOT, environment, wait_for
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(240), pytest.mark.thorough]
 
 COUNTS = pytest.mark.parametrize(("processes", "number"), [(4, 40), pytest.param(8, 100, marks=pytest.mark.slow)])
 ORDERS = 3

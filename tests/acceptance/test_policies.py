@@ -17,7 +17,7 @@ from tests.factories import step
 from .conftest import Site
 from .harness import wait_for
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module", params=["prefork", pytest.param("threads", marks=pytest.mark.slow)])

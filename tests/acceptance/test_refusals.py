@@ -28,7 +28,7 @@ from .conftest import Site
 from .harness import Worker, database_url, pid_in, wait_for
 from .tcp_proxy import Proxy
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(120), pytest.mark.thorough]
 
 REFUSED = "The database refuses what a worker has to write"
 TRIGGER = "tests_refusing"

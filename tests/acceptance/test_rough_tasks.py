@@ -23,7 +23,7 @@ from . import checker
 from .conftest import Site
 from .harness import pid_in, wait_for
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.thorough]
 
 #: What a task sends to its own process, and whether that ends it. Celery lets pool processes ignore SIGINT.
 SIGNALS = {"SIGTERM": True, "SIGHUP": True, "SIGALRM": True, "SIGXCPU": True, "SIGINT": False}

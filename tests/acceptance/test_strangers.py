@@ -22,7 +22,7 @@ from .harness import Worker, manage, wait_for
 from .redis_server import Redis
 from .settings import DIRECTOR
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(180), pytest.mark.fault(37)]
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(180), pytest.mark.fault(37), pytest.mark.thorough]
 
 RUNS = 6
 SECONDS = 10.0

@@ -24,7 +24,7 @@ from tests.factories import child, step, wait
 from .conftest import Site
 from .harness import Worker, is_alive, wait_for
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(240), pytest.mark.thorough]
 
 needs_row_locks = pytest.mark.skipif(connection.vendor == "sqlite", reason="skipped: SQLite locks no rows")
 REAL = {"DIRECTOR_TEST_TIMES": "real"}

@@ -17,7 +17,7 @@ from . import checker
 from .conftest import Site
 from .settings import DIRECTOR
 
-pytestmark = pytest.mark.worker
+pytestmark = [pytest.mark.worker, pytest.mark.thorough]
 
 GLOBAL = 2.0
 """Seconds. The workers' own `task_time_limit`."""

@@ -18,7 +18,7 @@ from tests.factories import group, step
 from .conftest import Site
 from .harness import Worker, wait_for
 
-pytestmark = [pytest.mark.worker, pytest.mark.timeout(120), pytest.mark.fault(35)]
+pytestmark = [pytest.mark.worker, pytest.mark.timeout(120), pytest.mark.fault(35), pytest.mark.thorough]
 
 RUNS = 6
 SECONDS = 10.0

@@ -23,7 +23,7 @@ from django_director.schedules import beat_rows
 from tests import factories
 from tests.factories import approval, definition, make_workflow
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 NOBODY: frozenset[str] = frozenset()
 SIGNED_IN: frozenset[str] = frozenset({""})

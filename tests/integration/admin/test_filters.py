@@ -13,7 +13,7 @@ from tests import factories
 from tests.factories import VIEW
 from tests.integration.admin.pages import address, order
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.thorough]
 
 MODELS = (Workflow, Run, Task)
 HOSTILE = (

@@ -21,7 +21,7 @@ from tests.factories import definition, make_workflow
 from . import driver
 from .interleaving import PATIENCE, needs_several_writers, own_connection
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.thorough]
 NAME = "test.FLOW"
 PAST = "2026-01-01T00:00:00Z"
 RUNNING, PENDING = RunStatus.RUNNING, RunStatus.PENDING

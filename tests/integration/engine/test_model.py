@@ -9,7 +9,7 @@ from tests.examples import examples
 
 from .machine import Engine
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("modeled")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("modeled"), pytest.mark.thorough]
 
 
 @pytest.mark.fault(19)
