@@ -92,6 +92,8 @@ def test_a_map_over_ten_thousand_items(site: Site, record_property: Any):
 
 @pytest.mark.timeout(600)
 def test_a_hundred_thousand_items_from_a_task(site: Site, tmp_path: Path, record_property: Any):
+    # A worker of the test before would take the map from the one that is to die.
+    site.kill()
     # One item at a time, and for a queue of nobody: the rest of its time a worker does nothing.
     each = mapped("M", step("M", task="NOOP", queue="nobody"), over="tasks.L.result", max_parallel=1)
     site.define("map.LONG", step("L", task="LONG_LIST", queue="special"), each)
