@@ -146,6 +146,14 @@ def limited_transaction(database: BaseDatabaseWrapper, seconds: float) -> Iterat
         yield
 
 
+def limited_reads(database: BaseDatabaseWrapper, seconds: float) -> contextlib.AbstractContextManager[None]:
+    """Execute this block, which only reads; each of its statements waits for a lock for ``seconds`` at most.
+
+    On SQLite it begins no transaction: with ``IMMEDIATE`` that would wait for the one writer, and reads need not.
+    """
+    return contextlib.nullcontext() if database.vendor == "sqlite" else limited_transaction(database, seconds)
+
+
 @contextlib.contextmanager
 def _unlimited(database: BaseDatabaseWrapper, _: float) -> Iterator[None]:
     with transaction.atomic(using=database.alias):

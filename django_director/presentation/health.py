@@ -17,7 +17,7 @@ from django_director.common.languages import in_english, lazy_text, number
 from django_director.conf import director
 from django_director.db.errors import is_unmigrated
 from django_director.db.functions import iso
-from django_director.db.lock_limits import limited_transaction
+from django_director.db.lock_limits import limited_reads
 from django_director.db.transactions import connection
 from django_director.dispatch import remote_control
 from django_director.engine.supervisor.leadership import LEASE_NAME
@@ -72,7 +72,7 @@ def read_health(
     found: Json = {"healthy": False, "problems": [], "warnings": [], "database": True}
     found["broker"] = _broker.answer(broker_seconds)
     try:
-        with limited_transaction(connection(), LOCK_SECONDS) if is_limited else contextlib.nullcontext():
+        with limited_reads(connection(), LOCK_SECONDS) if is_limited else contextlib.nullcontext():
             found |= _rows(with_names=with_names, schedules=schedules)
             found["files"] = system_details.files_state(with_names=with_names) if with_files else None
             found |= system_details.read() if with_details else {}

@@ -18,7 +18,7 @@ from typing import Final
 from django.db import DatabaseError, InterfaceError, connections
 
 from django_director.conf import director
-from django_director.db.lock_limits import limited_transaction
+from django_director.db.lock_limits import limited_reads
 from django_director.definitions import Definition, Problem, Reading
 from django_director.definitions.reader.payload_schema import FOLDER
 from django_director.schedules import beat_rows
@@ -110,7 +110,7 @@ def _compare(definitions: Sequence[Definition]) -> SyncReport | None:
     try:
         with contextlib.ExitStack() as limits:
             for alias in sorted(databases):
-                limits.enter_context(limited_transaction(connections[alias], LOCK_SECONDS))
+                limits.enter_context(limited_reads(connections[alias], LOCK_SECONDS))
             return versions.store(definitions, dry_run=True)
     except (DatabaseError, InterfaceError):
         return None

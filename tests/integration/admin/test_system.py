@@ -120,6 +120,15 @@ def test_a_look_reads_twice_and_without_files_not_at_all(file: Path, settings: A
     assert not caught
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="skipped: only SQLite has one writer")
+@pytest.mark.django_db(transaction=True)
+def test_no_page_waits_for_the_one_writer(file: Path):
+    with CaptureQueriesContext(connection) as caught:
+        assert condition.look() is not None
+        health.read_health()
+    assert not [query["sql"] for query in caught if query["sql"].startswith(("BEGIN", "SAVEPOINT"))]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_pages_need_no_table_of_the_files_condition(file: Path, client_of: Any):
     client = client_of("view_workflow", "view_run", "view_payload")
