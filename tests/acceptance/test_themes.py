@@ -53,7 +53,10 @@ def _faults(visitor, address, scheme):
 def test_pages_can_be_used(situation, visitor):
     visitor.show(1400, "light")
     window = visitor.open(situation.pages["overview"])
-    assert re.search(r"\d+ runs have failed", window.locator("#director-overview").inner_text())
+    said = window.locator("#director-overview").inner_text()
+    number = int(re.search(r"(\d+) runs have failed", said)[1])
+    assert number > 14
+    assert f"Failed in the last 24 hours {number} runs" in " ".join(said.split())
     window.get_by_role("button", name="Retry all 14…").click()
     window.get_by_role("heading", name="Retry failed").wait_for()
     visitor.open(situation.pages["runs"])

@@ -66,18 +66,11 @@ def test_the_runs_above_say_what_their_child_runs_wait_for(decider):
     assert "Waits for approval" not in notice(decider, root)
 
 
-def test_what_a_run_asks_that_the_user_may_not_see_stays_hidden(decider, settings):
+@pytest.mark.parametrize("rule", ["all_but_the_child", "all_but_the_childs_tasks"])
+def test_what_a_child_run_asks_that_the_user_may_not_see_stays_hidden(rule, decider, settings):
     child, task = asked(name="shop.CHILD")
     parent = waiting_for(child, "shop.PARENT")
-    settings.DIRECTOR = settings.DIRECTOR | {"AUTHORIZE": f"{__name__}.all_but_the_child"}
-    assert "Ship this order?" not in notice(decider, parent)
-    assert address("task_change", task.pk) not in notice(decider, parent)
-
-
-def test_what_a_child_run_asks_is_for_those_who_may_see_its_tasks(decider, settings):
-    child, task = asked(name="shop.CHILD")
-    parent = waiting_for(child, "shop.PARENT")
-    settings.DIRECTOR = settings.DIRECTOR | {"AUTHORIZE": f"{__name__}.all_but_the_childs_tasks"}
+    settings.DIRECTOR = settings.DIRECTOR | {"AUTHORIZE": f"{__name__}.{rule}"}
     assert "Ship this order?" not in notice(decider, parent)
     assert address("task_change", task.pk) not in notice(decider, parent)
 
