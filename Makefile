@@ -24,7 +24,7 @@ serve: ## Web server, worker and beat of the example project (PORT=8000); Ctrl-C
 	@$(VENV) -m example_project.prepare
 	@$(VENV) manage.py directordev --port $(PORT)
 
-test: ## Run the tests; those that need a server that does not run here are skipped
+test: ## Run the tests but the slow and the thorough ones; those that need a server that does not run here are skipped
 	@$(SETUP) test
 	@$(VENV) -m pytest -m "not slow and not thorough" -n auto --dist loadscope $(ARGS)
 

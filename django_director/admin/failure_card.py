@@ -57,8 +57,8 @@ class Frame:
 def context(run: Run, user: User, *, sees_payload: bool, sees_tasks: bool, stopped: int) -> dict[str, Any]:
     """Return what the template needs; nothing for a run that has not failed. It takes at most four queries.
 
-    Without ``sees_tasks`` all is left out that only the page of a task shows. ``stopped`` is how many steps never
-    ran because of the failure.
+    Without ``sees_tasks`` the log, the lines of code and the repairs are left out. ``stopped`` is how many steps
+    never ran because of the failure.
     """
     if run.status != RunStatus.FAILED:
         return {}
