@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -34,6 +34,8 @@ class LiveAdmin(ReadOnlyAdmin[M]):
     """Shows rows that change while people look at them: a script asks the two addresses for what has changed."""
 
     is_live: ClassVar = True
+    keeps_rows: ClassVar = True
+    """Whether an update leaves the rows of the list where they are: new ones are only counted."""
     list_poll: ClassVar = 5
     """Seconds between two live updates of the list, at least."""
     newest_first: ClassVar[str]
@@ -70,10 +72,7 @@ class LiveAdmin(ReadOnlyAdmin[M]):
         if not self.has_view_permission(request):
             raise MissingPermission(self.view_action)
         ids, newest = live.asked_rows(request), list(Run.objects.order_by("-pk").values_list("pk", flat=True)[:1])
-        try:
-            return live.answer(request, (self.stamp_of_rows(ids), newest), lambda: self._rows(request, ids))
-        except IncorrectLookupParameters:
-            return HttpResponseBadRequest(_("The address has a filter that can't be used."))
+        return answer_list(request, (self.stamp_of_rows(ids), newest), lambda: self._rows(request, ids))
 
     def _rows(self, request: HttpRequest, ids: list[UUID]) -> HttpResponse:
         filters = request.GET.copy()
@@ -83,11 +82,7 @@ class LiveAdmin(ReadOnlyAdmin[M]):
         request.GET = filters  # type: ignore[assignment]
         request.director_rows = ids  # type: ignore[attr-defined]
         cl: Any = self.get_changelist_instance(request)
-        cl.formset = None
-        new = self._count_new(cl) if is_first_page else 0
-        context = {"cl": cl, "opts": self.opts, "new": new, "is_cut": new > NEW_COUNTED, "limit": NEW_COUNTED}
-        context["list_template"] = f"admin/django_director/{_list_template()}.html"
-        return TemplateResponse(request, "admin/django_director/_rows.html", context)
+        return draw_list(request, cl, self._count_new(cl) if is_first_page else 0)
 
     def _count_new(self, cl: Any) -> int:
         """Return how many rows fit the filters and are newer than those shown; 0 if the newest are not first."""
@@ -96,6 +91,22 @@ class LiveAdmin(ReadOnlyAdmin[M]):
         shown = [getattr(row, self.newest_first) for row in cl.result_list]
         newer = {f"{self.newest_first}__gt": max(shown)} if shown else {}
         return int(cl.matching.filter(**newer).order_by()[: NEW_COUNTED + 1].count())
+
+
+def answer_list(request: HttpRequest, stamp: object, make: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """Answer as `live.answer`, or with 400 to filters that can't be used."""
+    try:
+        return live.answer(request, stamp, make)
+    except IncorrectLookupParameters:
+        return HttpResponseBadRequest(_("The address has a filter that can't be used."))
+
+
+def draw_list(request: HttpRequest, cl: Any, new: int = 0) -> HttpResponse:
+    """Return the part of a list's page that can change; ``new`` rows fit its filters that it does not show."""
+    cl.formset = None
+    context = {"cl": cl, "opts": cl.opts, "new": new, "is_cut": new > NEW_COUNTED, "limit": NEW_COUNTED}
+    context["list_template"] = f"admin/django_director/{_list_template()}.html"
+    return TemplateResponse(request, "admin/django_director/_rows.html", context)
 
 
 def _list_template() -> str:

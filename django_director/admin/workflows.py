@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
@@ -20,16 +22,20 @@ from django.views.decorators.http import require_GET, require_http_methods
 from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
 from django_director.models import Workflow
-from django_director.presentation import track_records
+from django_director.presentation import stamps, track_records
 from django_director.schedules import by_hand, descriptions
 
-from . import formatting, graph_files, workflow_columns, workflow_page
-from .base import ReadOnlyAdmin, SafeList
+from . import formatting, graph_files, live_pages, workflow_columns, workflow_page
+from .base import MissingPermission, ReadOnlyAdmin, SafeList
 from .schedule_pages import SchedulePages
 from .start_form import START, StartForm
 
 if TYPE_CHECKING:
     from django.http import HttpResponseBase
+
+
+SCHEDULES_SECONDS: Final = 60
+"""How old what the list shows of schedules may be when it asks for an update."""
 
 
 class WorkflowList(SafeList):
@@ -43,6 +49,8 @@ class WorkflowList(SafeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
+        # What asks for an update has another address than the list to which a person returns.
+        listed_at = formatting.address("workflow_changelist", site=self.model_admin.admin_site.name)
         pages: SchedulePages = self.model_admin.schedules  # type: ignore[attr-defined]
         records = track_records.of_workflows([row for row in rows if is_allowed(request.user, "view_run", row)])
         timings = descriptions.describe_many(rows, more=by_hand.details)
@@ -50,7 +58,7 @@ class WorkflowList(SafeList):
             row.record = records.get(row.pk) or track_records.Record()
             row.timings = timings[row.pk]
             row.may_switch = pages.may(request, row)
-            row.listed_at = request.get_full_path()
+            row.listed_at = f"{listed_at}?{request.GET.urlencode()}"
         self.result_list = rows
 
 
@@ -63,6 +71,10 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
     search_fields = ("name",)
     ordering = ["name"]
     list_per_page = 25
+    is_live = True
+    keeps_rows = False
+    list_poll = 10
+    """Seconds between two live updates of the list, at least."""
 
     def workflow_of(self, obj: Workflow) -> Workflow:
         return obj
@@ -89,6 +101,7 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
     def get_urls(self) -> list[URLPattern]:
         start = self.guard(require_http_methods(["GET", "POST"])(self.start))
         return [
+            path("live/", self.guard(require_GET(self.live_list)), name="django_director_workflow_list_live"),
             path("<int:pk>/run/", start, name="django_director_workflow_run"),
             *self.schedules.urls(),
             *graph_files.paths("workflow", "<int:pk>", self.guard(require_GET(self.graph_file))),
@@ -120,6 +133,14 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         if not START.is_possible(workflow):
             return ""
         return format_html('<a href="{}">{}</a>', self._run_address(workflow), _("Run…"))
+
+    def live_list(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer with the list as it is now, or with 304 if the script has it already."""
+        if not self.has_view_permission(request):
+            raise MissingPermission(self.view_action)
+        stamp = stamps.of_last_runs(), datetime.now(UTC).timestamp() // SCHEDULES_SECONDS
+        draw = partial(live_pages.draw_list, request)
+        return live_pages.answer_list(request, stamp, lambda: draw(self.get_changelist_instance(request)))
 
     def page(self, request: HttpRequest, obj: Workflow) -> HttpResponse:
         version = workflow_page.chosen_version(request, obj)

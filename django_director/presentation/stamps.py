@@ -18,7 +18,8 @@ from django_director.db.functions import StoredSize
 from django_director.definitions import WorkflowStep
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run, Task, TaskLog
-from django_director.status import RunStatus, TaskStatus
+from django_director.models.columns import sorted_values
+from django_director.status import RUN_FINISHED, RunStatus, TaskStatus
 
 from . import open_approvals
 
@@ -86,8 +87,27 @@ def of_running() -> Any:
 
     Both read a few entries of an index.
     """
+    return _active_runs(), _summary(Task.objects.all_running())
+
+
+def of_last_runs() -> Any:
+    """Return the stamp of all runs, which changes when one is started, begins, is paused or ends.
+
+    It takes two queries, which read the last entries of indexes. Of runs at work it knows the newest ``ACTIVE_READ``.
+    """
+    ended = {f"last_{status}": Subquery(_last_end(status)) for status in sorted_values(RUN_FINISHED)}
+    newest = Run.objects.order_by("-pk").annotate(**ended).values_list("pk", *ended)
+    return _active_runs(), list(newest[:1])
+
+
+def _last_end(status: str) -> QuerySet[Run, Any]:
+    ended = Run.objects.filter(status=status, finished_at__isnull=False)
+    return ended.order_by("-finished_at").values("finished_at")[:1]
+
+
+def _active_runs() -> list[Any]:
     active = Run.objects.active().order_by("-pk").values_list("pk", "status", "stop", "paused_at", "token")
-    return list(active[:ACTIVE_READ]), _summary(Task.objects.all_running())
+    return list(active[:ACTIVE_READ])
 
 
 def _summary(tasks: QuerySet[Task], *further: str) -> Any:

@@ -88,7 +88,23 @@ def test_rows_of_a_list_change_at_their_places_and_new_ones_are_counted(open_pag
 
 
 @in_rows
-@pytest.mark.parametrize("page_name", ["run_changelist", "task_changelist"])
+def test_the_list_of_workflows_shows_new_runs_and_goes_on_asking(open_page):
+    running = factories.make_run(order(), tasks={"FETCH": "running"})
+    page = open_page(address("workflow_changelist"), with_clock=True)
+    page.evaluate("window.untouched = true")
+    bars = page.locator("#result_list .director-strip a")
+    assert bars.count() == 1
+    finish(running)
+    page.clock.run_for(11_000)
+    page.locator("#result_list .director-strip a.director-success").wait_for()
+    factories.make_run(order())
+    page.clock.run_for(11_000)
+    bars.nth(1).wait_for()
+    assert page.evaluate("window.untouched")
+
+
+@in_rows
+@pytest.mark.parametrize("page_name", ["run_changelist", "task_changelist", "workflow_changelist"])
 def test_a_hidden_list_asks_nothing_and_a_calm_one_seldom(page_name, open_page):
     factories.make_run(order(), tasks={"FETCH": "running"})
     page = open_page(address(page_name), with_clock=True)

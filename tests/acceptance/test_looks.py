@@ -39,6 +39,7 @@ NO_PAGES = {
     "run_list_live",
     "task_live",
     "task_list_live",
+    "workflow_list_live",
     # More files, and what only a button asks for.
     "task_download",
     *(f"{page}_graph_{form}" for page in ("run", "workflow") for form in ("svg", "dot", "mermaid")),

@@ -81,6 +81,7 @@ NEEDS = {
     "admin/django_director/run/live/": {"get": needs("view_run")},
     "admin/django_director/task/<uuid:pk>/live/": {"get": needs("view_task")},
     "admin/django_director/task/live/": {"get": needs("view_task")},
+    "admin/django_director/workflow/live/": {"get": needs("view_workflow")},
     "admin/django_director/run/<uuid:run_id>/payload/": {"get": needs("view_run", "view_payload")},
     "admin/django_director/run/<uuid:run_id>/result/": {"get": needs("view_run", "view_payload")},
     "admin/django_director/run/<uuid:run_id>/log/": {"get": needs("view_run", "view_task", "view_payload")},

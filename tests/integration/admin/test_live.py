@@ -115,7 +115,7 @@ def test_the_page_asks_until_the_run_and_its_hooks_have_ended(viewer):
     assert "data-live=" not in text(of_run(viewer, run))
 
 
-@pytest.mark.parametrize("page", ["run", "task", "runs", "tasks", "overview"])
+@pytest.mark.parametrize("page", ["run", "task", "runs", "tasks", "overview", "workflows"])
 def test_what_has_not_changed_costs_few_queries_whatever_there_is(page, client_of):
     """Signing in takes four, and the row of the object one."""
     client = client_of("view_run", "view_task", "view_workflow", "view_payload")
@@ -130,6 +130,7 @@ def test_what_has_not_changed_costs_few_queries_whatever_there_is(page, client_o
             "runs": ("run_list_live",),
             "tasks": ("task_list_live",),
             "overview": OVERVIEW,
+            "workflows": ("workflow_list_live",),
         }
         rows = {"rows": rows_of(*Run.objects.all())} if page == "runs" else {}
         rows |= {"rows": rows_of(*Task.objects.all()[:100])} if page == "tasks" else {}
@@ -147,7 +148,7 @@ def test_what_has_not_changed_costs_few_queries_whatever_there_is(page, client_o
     large = factories.make_workflow(factories.definition("a.B", factories.group("G", *names)))
     for _ in range(3):
         factories.make_run(large, tasks=dict.fromkeys(names[:30], "running"))
-    assert asked() == few <= {"run": 6, "task": 7, "runs": 6, "tasks": 6, "overview": 6}[page]
+    assert asked() == few <= {"run": 6, "task": 7, "runs": 6, "tasks": 6, "overview": 6, "workflows": 6}[page]
 
 
 def test_rows_of_a_list_change_at_their_places(viewer):
@@ -192,6 +193,29 @@ def test_a_list_of_tasks_changes_too(viewer):
     assert "director-success" in text(look(viewer, "task_list_live", tag=answer["ETag"], **asked))
 
 
+def test_the_list_of_workflows_changes_with_their_runs(viewer):
+    def changed(tag=None):
+        answer = look(viewer, "workflow_list_live", tag=tag, q="ORDER")
+        bars = re.findall(r'<a class="director-(\w+)" href="[^"]*/run/', text(answer))
+        return answer["ETag"], bars
+
+    run = factories.make_run(order(), tasks={"FETCH": "failed"})
+    tag, bars = changed()
+    assert bars == ["running"]
+    for change, shown in [
+        (lambda: engine.pause(run), "paused"),
+        (lambda: engine.resume(run), "running"),
+        (lambda: engine.cancel(run), "canceling"),
+        (lambda: Run.objects.filter(pk=run.pk).update(status="canceled", finished_at=Now()), "canceled"),
+    ]:
+        change()
+        tag, bars = changed(tag)
+        assert bars == [shown]
+    factories.make_run(order(), "failed")
+    factories.make_run(factories.make_workflow("shop.OTHER"))
+    assert changed(tag)[1] == ["canceled", "failed"]
+
+
 def test_rows_of_tasks_stay_where_the_list_looks_among_the_newest_only(viewer, monkeypatch):
     run = factories.make_run(order(), "failed", tasks={"FETCH": "failed"})
     monkeypatch.setattr(task_filters, "SEARCHED", 1)
@@ -217,7 +241,7 @@ def test_it_is_read_only_and_not_for_strangers(viewer, client):
     assert viewer.get(address("run_live", "01a207d5-24ac-784a-9cc1-6b3fe7000000")).status_code == 404
 
 
-@pytest.mark.parametrize("page", ["run_list_live", "task_list_live"])
+@pytest.mark.parametrize("page", ["run_list_live", "task_list_live", "workflow_list_live"])
 def test_a_filter_that_can_not_be_used_is_no_fault_of_the_server(page, viewer):
     for name in ("q", "status__exact", "user", "o"):
         assert look(viewer, page, **{name: "a\0b"}).status_code == 400
