@@ -11,6 +11,7 @@ from django_director.graph import compile_definition
 from tests.examples import examples
 from tests.factories import chain, definition, group, mapped, step
 from tests.random_definitions import definitions
+from tests.speed import allowed
 from tests.unit.drawing.pictures import check, corners, labels, names, picture_of
 
 HOOKS = {
@@ -143,13 +144,13 @@ def test_thousands_of_steps_take_a_moment():
     cases.append((group("G", *[chain(f"C{n}", f"a{n}", f"b{n}") for n in range(2_500)]), "END"))
     for tasks in cases:
         graph = compile_definition(definition("a.b", *tasks))
-        assert min(_seconds(graph) for _ in range(3)) < 0.5
+        assert min(_seconds(graph) for _ in range(3)) < allowed(0.5)
 
 
 def _seconds(graph):
-    started = time.perf_counter()
+    started = time.process_time()
     draw(outline(graph), graph)
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def test_a_graph_is_divided_once():

@@ -317,9 +317,9 @@ def test_a_schema_of_very_many_places_shows_no_values():
         }
     }
     schema = {"$defs": {"s0": first, **after, "s20": {"default": 1}}, "$ref": "#/$defs/s0"}
-    began = time.perf_counter()
+    began = time.process_time()
     masked = mask_schema(schema)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < allowed(5)
     assert masked["$defs"]["s20"] == {"default": MASKED}
 
 
