@@ -167,9 +167,9 @@ def test_many_starts_at_once(limit, on_conflict):
     audit.close_stopped()
     by_status = Counter(status for status, _ in states())
     if on_conflict == "cancel_running":
-        # Each that found no slot has canceled all before it.
-        assert Run.objects.order_by("created_at", "pk").last().status == RUNNING
-        assert by_status[RUNNING] <= limit
+        # Each that found no slot has canceled all before it: the last to look runs, whichever was created last.
+        assert 1 <= by_status[RUNNING] <= limit
+        assert by_status[RUNNING] + by_status[RunStatus.CANCELED] == 24
         return
     assert by_status[RUNNING] == limit
     assert by_status[PENDING if on_conflict == "queue" else RunStatus.CANCELED] == 24 - limit
