@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import available_timezones
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.utils import ErrorDict
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_director.common.suggestions import did_you_mean
-from django_director.definitions import Schedule, payloads
+from django_director.definitions import Schedule
 from django_director.definitions.reader import cron, intervals
 from django_director.exceptions import InvalidPayload
-from django_director.masking.values import mask, refuse_mask, restore
+from django_director.masking.values import mask, refuse_mask
 from django_director.schedules import by_hand
 from django_director.schedules.beat_rows import PREFIX
 from django_director.schedules.timings import PeriodicRow
 
 from . import formatting
+from .payload_form import PayloadForm
 
 TIMES: Final = 5
 """How many times the form shows at which the schedule would be due."""
@@ -30,11 +32,13 @@ KINDS: Final = (
     ("crontab", gettext_lazy("at fixed times (crontab)")),
     ("interval", gettext_lazy("at an interval")),
 )
-PAYLOAD_LENGTH: Final = 100_000
 
 
 class ScheduleForm(forms.Form):
-    """Reads a schedule. A form with ``row`` changes that one, which keeps its name."""
+    """Reads a schedule. A form with ``row`` changes that one, which keeps its name.
+
+    ``payload_form`` asks for the payload of each run. It is ``None`` for a user who may not see that of ``row``.
+    """
 
     name = forms.CharField(
         label=gettext_lazy("Name"),
@@ -59,25 +63,27 @@ class ScheduleForm(forms.Form):
         required=False,
         help_text=gettext_lazy("A number of seconds, or a duration such as 90s, 10m, 1h30m, 2d."),
     )
-    payload = forms.CharField(
-        label=gettext_lazy("Payload of each run, in JSON"),
-        required=False,
-        max_length=PAYLOAD_LENGTH,
-        widget=forms.Textarea,
-        initial="{}",
-    )
 
     def __init__(
-        self, data: Any, *, schema: Any, row: PeriodicRow | None = None, sees_payload: bool = True
+        self,
+        data: QueryDict | None,
+        *,
+        schema: Any,
+        row: PeriodicRow | None = None,
+        sees_payload: bool = True,
     ) -> None:
         self.schema = schema
         self.row = row
         self.zones = sorted(available_timezones())
         super().__init__(data, initial=self._initial(), auto_id="director-%s")
-        if row is not None:
+        self.payload_form: PayloadForm | None = None
+        if row is None:
+            self.payload_form = PayloadForm(schema, data)
+        else:
             del self.fields["name"]
-            if not sees_payload:
-                del self.fields["payload"]
+            if sees_payload:
+                old = by_hand.as_schedule(row).payload
+                self.payload_form = PayloadForm(schema, data, given=mask(old, schema), real=old)
         self.fields["timezone"].widget.attrs["list"] = "director-zones"
         self.fields["timezone"].widget.attrs["autocomplete"] = "off"
 
@@ -89,8 +95,24 @@ class ScheduleForm(forms.Form):
             "kind": old.kind,
             old.kind: old.value,
             "timezone": old.timezone or timezone.get_default_timezone_name(),
-            "payload": json.dumps(mask(old.payload, self.schema), indent=2, ensure_ascii=False),
         }
+
+    def full_clean(self) -> None:
+        """Check what was entered; nothing while the user adds a row to the payload, or takes one away."""
+        if self.payload_form is not None and self.payload_form.is_changing_rows:
+            self._errors = ErrorDict()
+            self.cleaned_data = {}
+        else:
+            super().full_clean()
+
+    def is_valid(self) -> bool:
+        # The first may find something wrong in the payload too.
+        return super().is_valid() and (self.payload_form is None or self.payload_form.is_valid())
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether something is wrong in the fields of the schedule or of the payload."""
+        return bool(self.errors or (self.payload_form is not None and self.payload_form.errors))
 
     def clean_name(self) -> str:
         name = str(self.cleaned_data["name"])
@@ -111,23 +133,6 @@ class ScheduleForm(forms.Form):
             raise ValidationError((text % {"name": name, "hint": formatting.sentence(hint)}).strip())
         return name
 
-    def clean_payload(self) -> Any:
-        text = str(self.cleaned_data["payload"]).strip() or "{}"
-        try:
-            # JSON of Python takes `NaN`, which no database does.
-            payload = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise ValidationError(_("This is not JSON: %(error)s") % {"error": error}) from error
-        if self.row is not None:
-            old = by_hand.as_schedule(self.row).payload
-            payload = restore(payload, old, mask(old, self.schema))
-        try:
-            refuse_mask(payload, self.schema)
-            payloads.validate(self.schema, payload)
-        except InvalidPayload as error:
-            raise ValidationError([f"{each['path']}: {each['message']}" for each in error.errors]) from error
-        return payload
-
     def clean(self) -> dict[str, Any]:
         found = dict(super().clean() or {})
         kind = found.get("kind")
@@ -135,6 +140,11 @@ class ScheduleForm(forms.Form):
             self._clean_value(kind, lambda text: cron.normalise(text), _("Write when it is due."))
         elif kind == "interval":
             self._clean_value(kind, intervals.parse, _("Write after which time it is due again."))
+        if self.payload_form is not None and self.payload_form.is_valid():
+            try:
+                refuse_mask(self.payload_form.payload, self.schema)
+            except InvalidPayload as error:
+                self.payload_form.show(error)
         return self.cleaned_data
 
     def _clean_value(self, kind: str, read: Any, missing: str) -> None:
@@ -153,13 +163,13 @@ class ScheduleForm(forms.Form):
     def schedule(self) -> Schedule:
         """Return the schedule that a valid form holds."""
         found, old = self.cleaned_data, None if self.row is None else by_hand.as_schedule(self.row)
-        kept = {} if old is None else old.payload
+        kept: Any = {} if old is None else old.payload
         return Schedule(
             kind=found["kind"],
             value=found["value"],
             timezone=found["timezone"] if found["kind"] == "crontab" else None,
             enabled=True if old is None else old.enabled,
-            payload=found.get("payload", kept),
+            payload=kept if self.payload_form is None else self.payload_form.payload,
         )
 
     @property
@@ -183,7 +193,3 @@ class ScheduleForm(forms.Form):
             )
             for due in by_hand.next_times(self.schedule, TIMES)
         ]
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no value of JSON")

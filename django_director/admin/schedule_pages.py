@@ -183,7 +183,7 @@ class SchedulePages:
             # What somebody else has saved meanwhile counts as seen only when the page is opened anew.
             "seen": request.POST.get("seen") or (by_hand.state_of(form.row) if form.row is not None else ""),
         }
-        return self.admin.render(request, "schedule.html", context, status=400 if form.errors else 200)
+        return self.admin.render(request, "schedule.html", context, status=400 if form.has_errors else 200)
 
     def _back(self, request: HttpRequest, workflow: Workflow) -> HttpResponse:
         otherwise = formatting.address("workflow_change", workflow.pk, site=self.admin.admin_site.name)

@@ -13,6 +13,7 @@ from django.db.models.signals import pre_save
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
+from django_director.admin.payload_form import field_key
 from django_director.definitions import Schedule
 from django_director.models import Workflow
 from django_director.schedules import beat_rows
@@ -116,9 +117,9 @@ def test_an_interval_and_a_payload(workflow: Workflow, planner: Client):
         ({"kind": "lunar"}, "Select a valid choice"),
         ({"timezone": "Europe/Pariss"}, "Did you mean “Europe/Paris”?"),
         ({"timezone": "../etc/passwd"}, "There is no time zone"),
-        ({"payload": "{"}, "This is not JSON"),
-        ({"payload": '{"a": NaN}'}, "NaN is no value of JSON"),
-        ({"payload": "[" * 50_000}, "This is not JSON"),
+        ({"payload": "{"}, "Not valid JSON"),
+        ({"payload": '{"a": NaN}'}, "NaN is no JSON value"),
+        ({"payload": "[" * 50_000}, "nested too deeply"),
         ({"payload": '{"password": "********"}'}, "stands for a value that is hidden"),
         ({"payload": '{"n": "x"}'}, "$.n"),
         ({"name": "director: shop.ORDER"}, "are those of the workflow files"),
@@ -134,8 +135,9 @@ def test_errors_are_told_beside_the_field(given: dict[str, str], said: str, plan
     add(planner, workflow, name="taken")
     answer = planner.post(address("workflow_schedule_add", workflow.pk), GIVEN | given)
     assert answer.status_code == 400
-    errors = answer.context["form"].errors
-    assert said in "".join(each for found in errors.values() for each in found), errors
+    form = answer.context["form"]
+    errors = [*form.errors.values(), *form.payload_form.errors.values()]
+    assert said in "".join(each for found in errors for each in found), errors
     assert PeriodicTask.objects.count() == 1
 
 
@@ -150,6 +152,55 @@ def test_a_schedule_is_changed_and_keeps_its_secret(workflow: Workflow, planner:
     assert json.loads(made().kwargs)["payload"] == {"password": "S3CRET", "a": 2}
     assert (made().crontab.hour, made().crontab.day_of_week) == ("7", "mon-fri")
     assert history()[-1] == "Schedule “nightly” changed (admin)"
+
+
+ORDER = {
+    "type": "object",
+    "properties": {
+        "amount": {"type": "integer", "default": 3},
+        "card": {"type": "string", "format": "password"},
+        "lines": {"type": "array", "items": {"type": "object", "properties": {"sku": {"type": "string"}}}},
+    },
+    "required": ["amount"],
+}
+TIMES = {name: value for name, value in GIVEN.items() if name != "payload"}
+
+
+@pytest.fixture
+def described() -> Workflow:
+    return factories.make_workflow(factories.definition("shop.ORDER", schema=ORDER))
+
+
+def test_the_payload_is_entered_in_the_fields_of_the_schema(described: Workflow, planner: Client):
+    url = address("workflow_schedule_add", described.pk)
+    amount, card, lines = field_key("amount"), field_key("card"), f"rows-{field_key('lines')}"
+    page = text(planner.get(url))
+    assert re.search(rf'<input type="number" name="{amount}" value="3"', page)
+    wrong = planner.post(url, TIMES | {amount: "many", "crontab": ""})
+    assert wrong.status_code == 400
+    assert "Enter a whole number." in text(wrong)
+    assert "Write when it is due." in text(wrong)
+
+    more = planner.post(url, TIMES | {amount: "4", "add": lines, "crontab": ""})
+    assert more.status_code == 200
+    assert "Write when it is due." not in text(more), "a person is still at work"
+    assert 'value="4"' in text(more)
+    given = TIMES | {amount: "4", card: "S3CRET", lines: "0", field_key("lines", "0", "sku"): "A-1"}
+    preview = text(planner.post(url, given))
+    assert "S3CRET" not in preview
+    assert "Secrets are not shown again" in preview
+    assert send(planner, url, given).status_code == 302
+    saved = {"amount": 4, "card": "S3CRET", "lines": [{"sku": "A-1"}]}
+    assert json.loads(made().kwargs)["payload"] == saved
+
+    url = address("workflow_schedule_change", described.pk, made().pk)
+    page = text(planner.get(url))
+    assert "S3CRET" not in page
+    assert 'value="A-1"' in page
+    kept = re.search(rf'name="{card}"[^>]*value="([^"]*)"', page)
+    assert kept is not None
+    assert send(planner, url, given | {card: kept[1], amount: "5"}).status_code == 302
+    assert json.loads(made().kwargs)["payload"] == saved | {"amount": 5}
 
 
 def test_of_two_people_at_once_the_second_is_told(workflow: Workflow, planner: Client):
