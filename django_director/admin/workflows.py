@@ -50,7 +50,8 @@ class WorkflowList(SafeList):
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
         # What asks for an update has another address than the list to which a person returns.
-        listed_at = formatting.address("workflow_changelist", site=self.model_admin.admin_site.name)
+        here = formatting.address("workflow_changelist", site=self.model_admin.admin_site.name)
+        listed_at = f"{here}?{request.GET.urlencode()}" if request.GET else here
         pages: SchedulePages = self.model_admin.schedules  # type: ignore[attr-defined]
         records = track_records.of_workflows([row for row in rows if is_allowed(request.user, "view_run", row)])
         timings = descriptions.describe_many(rows, more=by_hand.details)
@@ -58,7 +59,7 @@ class WorkflowList(SafeList):
             row.record = records.get(row.pk) or track_records.Record()
             row.timings = timings[row.pk]
             row.may_switch = pages.may(request, row)
-            row.listed_at = f"{listed_at}?{request.GET.urlencode()}"
+            row.listed_at = listed_at
         self.result_list = rows
 
 
