@@ -49,19 +49,12 @@ def _pages() -> dict[str, tuple[str, int, Callable[[], object]]]:
     """Return by title: the address, the seconds between two questions, and what changes the page."""
     from django.urls import reverse
 
+    from django_director.db.functions import Now
     from django_director.models import Run, Task
-    from tests import factories
 
-    names = [f"STEP_{number}" for number in range(1_000)]
-
-    def started(steps: int) -> Run:
-        described = factories.definition(f"open.R{steps}", factories.group("G", *names[:steps]), "END")
-        tasks = dict.fromkeys(names[: steps // 2], "success") | {names[steps // 2]: "running"}
-        return factories.make_run(factories.make_workflow(described), tasks=tasks)
-
-    large, small = started(1_000), started(20)
+    large, small = _run_of(1_000), _run_of(20)
     for _ in range(20):
-        started(20)
+        _run_of(20)
     running = Task.objects.filter(run=small, status="running")
     numbers = iter(range(10**9))
 
@@ -74,15 +67,14 @@ def _pages() -> dict[str, tuple[str, int, Callable[[], object]]]:
     def attempt() -> None:
         running.update(sequence=next(numbers) + 1_000)
 
+    def pause() -> None:
+        Run.objects.filter(pk=small.pk).update(paused_at=Now())
+
     def page(name: str, *args: object) -> str:
         return reverse(f"admin:django_director_{name}", args=args)
 
-    def rows(found: Any) -> str:
-        ids = found.values_list("pk", flat=True)
-        return "?rows=" + ".".join(base64.urlsafe_b64encode(pk.bytes).decode().rstrip("=") for pk in ids)
-
-    runs = rows(Run.objects.order_by("-pk")[:50])
-    tasks = rows(Task.objects.filter(run=small)[:50])
+    runs = _rows(Run.objects.order_by("-pk")[:50])
+    tasks = _rows(Task.objects.filter(run=small)[:50])
     return {
         "run of 21 tasks": (page("run_live", small.pk), 2, report),
         "run of 1,001 tasks": (page("run_live", large.pk), 2, report_large),
@@ -90,8 +82,25 @@ def _pages() -> dict[str, tuple[str, int, Callable[[], object]]]:
         "task": (page("task_live", running.get().pk), 2, report),
         "list of 50 runs": (page("run_list_live") + runs, 5, attempt),
         "list of 21 tasks": (page("task_list_live") + tasks, 5, attempt),
+        "list of 25 workflows": (page("workflow_list_live"), 10, pause),
         "overview": (page("overview"), 10, report),
     }
+
+
+def _run_of(steps: int) -> Any:
+    """Make a run of which half the steps are done and one is running."""
+    from tests import factories
+
+    names = [f"STEP_{number}" for number in range(steps)]
+    described = factories.definition(f"open.R{steps}", factories.group("G", *names), "END")
+    tasks = dict.fromkeys(names[: steps // 2], "success") | {names[steps // 2]: "running"}
+    return factories.make_run(factories.make_workflow(described), tasks=tasks)
+
+
+def _rows(found: Any) -> str:
+    """Return what a script adds to the address of a list to ask for these rows."""
+    ids = found.values_list("pk", flat=True)
+    return "?rows=" + ".".join(base64.urlsafe_b64encode(pk.bytes).decode().rstrip("=") for pk in ids)
 
 
 def _size(client: Any, address: str) -> int:

@@ -17,7 +17,7 @@ from . import checker
 from .conftest import Site
 from .harness import Worker, wait_for
 
-pytestmark = [pytest.mark.worker, pytest.mark.slow, pytest.mark.fault(18), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.worker, pytest.mark.slow, pytest.mark.fault(18), pytest.mark.timeout(480)]
 
 LEASE = 3.0
 """Seconds, as in the settings of the acceptance tests."""
