@@ -37,16 +37,19 @@ def kill(message_ids: Sequence[str]) -> None:
         logger.warning("The broker did not take the order to kill (%s).", type(error).__name__)
 
 
-def is_broker_reachable() -> bool:
-    """Whether the broker can be reached; it takes a few seconds at most to find out."""
+def broker_refusal() -> str:
+    """Return why the broker can't be reached, empty if it can; it takes a few seconds at most to find out.
+
+    That is what is not installed, or else the class of the error: its text may hold a part of the password.
+    """
     try:
         with connect(routing.app()) as connection:
             connection.connect()
     # A transport may raise any error, also for a URL that it can't use.
     except Exception as error:
         logger.info("The broker does not answer (%s).", type(error).__name__)
-        return False
-    return True
+        return str(error) if isinstance(error, ImportError) else type(error).__name__
+    return ""
 
 
 def find_known(messages: Sequence[Message]) -> list[Message] | None:

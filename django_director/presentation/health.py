@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from django_director.common.kept import Kept
 from django_director.common.languages import in_english, lazy_text, number
@@ -70,7 +70,8 @@ def read_health(
     caller who has read them.
     """
     found: Json = {"healthy": False, "problems": [], "warnings": [], "database": True}
-    found["broker"] = _broker.answer(broker_seconds)
+    refusal = _broker.answer(broker_seconds)
+    found["broker"] = not refusal
     try:
         with limited_reads(connection(), LOCK_SECONDS) if is_limited else contextlib.nullcontext():
             found |= _rows(with_names=with_names, schedules=schedules)
@@ -85,7 +86,7 @@ def read_health(
         found["problems"] += (lazy_text(_queue_problem, queue) for queue in found["queues"] if is_unserved(queue))
         found["warnings"] += system_details.warnings(found["files"])
     if not found["broker"]:
-        found["problems"].append(gettext_lazy("the broker does not answer: queued tasks wait until it does"))
+        found["problems"].append(lazy_text(_broker_problem, refusal))
     found["healthy"] = not found["problems"]
     return found
 
@@ -107,7 +108,7 @@ def _find_out() -> bool:
     return bool(read_health(with_details=False, with_files=False)["healthy"])
 
 
-_broker: Final = Kept(lambda: remote_control.is_broker_reachable())
+_broker: Final = Kept(lambda: remote_control.broker_refusal())
 _status: Final = Kept(_find_out)
 
 
@@ -266,6 +267,10 @@ def _sign_of_life(name: str, at: datetime, now: datetime) -> Json:
 
 def _seconds(since: datetime, now: datetime) -> float:
     return round(max(0.0, (now - since).total_seconds()), 1)
+
+
+def _broker_problem(refusal: str) -> str:
+    return _("the broker does not answer: queued tasks wait until it does (%(error)s)") % {"error": refusal}
 
 
 def _first_line(error: Exception) -> str:

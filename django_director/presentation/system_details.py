@@ -103,9 +103,17 @@ def _servers() -> Json:
     database = connection()
     return {
         "database": f"{database.display_name} {'.'.join(map(str, database.get_database_version()))}",
-        "broker": _address_of(routing.app().connection_for_write()),
+        "broker": _address_of_broker(),
         "web": of_process(),
     }
+
+
+def _address_of_broker() -> str:
+    try:
+        return _address_of(routing.app().connection_for_write())
+    except Exception:
+        # It is no address, or what this kind of broker needs is not installed: the problems say so.
+        return "-"
 
 
 def _address_of(broker: Connection) -> str:

@@ -127,6 +127,21 @@ def test_a_broker_that_does_not_answer(monkeypatch):
     assert "the broker does not answer" in response.data["problems"][0]
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["pulsar://ann:S3CRET@127.0.0.1/1", "nosuch://ann:S3CRET@127.0.0.1/1", "redis://ann:S3CRET@127.0.0.1:x/"],
+)
+def test_a_broker_that_can_not_be_used_is_told_and_not_by_its_password(url, monkeypatch):
+    well()
+    monkeypatch.setenv("CELERY_BROKER_URL", url)
+    response = client().get(URL)
+    assert (response.status_code, response.data["broker"]) == (503, False)
+    code, text = status()
+    assert code == 1
+    assert "the broker does not answer" in text
+    assert "S3CRET" not in text + str(response.data)
+
+
 def test_a_database_that_does_not_answer(monkeypatch):
     def refuse(**_: Any) -> Any:
         raise OperationalError("no more connections\nDETAIL: secret")
