@@ -160,6 +160,25 @@ def test_a_workflow_is_run_and_canceled_by_hand(open_page):
     assert Run.objects.get().stop == "cancel"
 
 
+def test_a_menu_of_filters_closes_by_escape_and_by_a_click_elsewhere(open_page):
+    factories.make_run(order())
+    page = open_page(address("run_changelist"))
+    button, entry = (
+        page.locator(".director-chips summary", has_text="Status"),
+        page.get_by_role("link", name="failed"),
+    )
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("h1").click()):
+        button.click()
+        entry.wait_for()
+        close()
+        entry.wait_for(state="hidden")
+    button.focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.textContent").strip() == "Status"
+
+
 def test_all_runs_of_a_cause_are_retried_from_the_overview(open_page):
     for number in range(3):
         tasks = {"FETCH": "failed", "STOCK": "upstream_failed", "PRICE": "upstream_failed"}

@@ -266,6 +266,8 @@ def _how(rule: Rule, field: forms.Field) -> str:
             return _("One on each line")
         case JsonField():
             return _("JSON")
+        case SecretField() if field.initial:
+            return _("Left as it is, it keeps its value.")
         case SecretField():
             return _("It is not shown again.")
         case TickField() if field.without_tick is MISSING:

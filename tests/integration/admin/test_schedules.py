@@ -181,8 +181,9 @@ def test_the_payload_is_entered_in_the_fields_of_the_schema(described: Workflow,
     assert "Enter a whole number." in text(wrong)
     assert "Write when it is due." in text(wrong)
 
-    more = planner.post(url, TIMES | {amount: "4", "add": lines, "crontab": ""})
+    more = planner.post(url, TIMES | {amount: "4", card: "S3CRET", "add": lines, "crontab": ""})
     assert more.status_code == 200
+    assert "Secrets are not shown again" in text(more)
     assert "Write when it is due." not in text(more), "a person is still at work"
     assert 'value="4"' in text(more)
     given = TIMES | {amount: "4", card: "S3CRET", lines: "0", field_key("lines", "0", "sku"): "A-1"}
@@ -197,6 +198,7 @@ def test_the_payload_is_entered_in_the_fields_of_the_schema(described: Workflow,
     page = text(planner.get(url))
     assert "S3CRET" not in page
     assert 'value="A-1"' in page
+    assert "it keeps its value" in page
     kept = re.search(rf'name="{card}"[^>]*value="([^"]*)"', page)
     assert kept is not None
     assert send(planner, url, given | {card: kept[1], amount: "5"}).status_code == 302
