@@ -19,6 +19,7 @@ class Message(models.Model):
     body = models.TextField()
 
     class Meta:
+        default_permissions = ()
         indexes = [
             # For two queries: the free messages of a queue (NULL), and the messages of a holder.
             models.Index(fields=["claimed_by", "queue", "rank", "id"], name="director_broker_message"),
@@ -33,6 +34,7 @@ class Binding(models.Model):
     queue = models.CharField(max_length=NAME_LENGTH, db_index=True)
 
     class Meta:
+        default_permissions = ()
         constraints = [
             models.UniqueConstraint(fields=["exchange", "routing_key", "queue"], name="director_broker_binding"),
         ]
@@ -46,6 +48,9 @@ class TransientQueue(models.Model):
     expires_at = models.DateTimeField()
     """When the queue is removed, as long as it has no owner."""
 
+    class Meta:
+        default_permissions = ()
+
 
 class Consumer(models.Model):
     """A holder of messages: one broker connection of a process."""
@@ -56,3 +61,6 @@ class Consumer(models.Model):
     started = models.CharField(max_length=32, blank=True)
     lease_until = models.DateTimeField()
     """Until when the holder counts as living, for processes on other machines."""
+
+    class Meta:
+        default_permissions = ()

@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
                 ('beat_at', models.DateTimeField(help_text='When the holder last worked.')),
             ],
             options={
+                'default_permissions': (),
                 'base_manager_name': 'objects',
             },
         ),
@@ -199,6 +200,7 @@ class Migration(migrations.Migration):
                 ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='django_director.task')),
             ],
             options={
+                'default_permissions': (),
                 'ordering': ['task', 'id'],
                 'base_manager_name': 'objects',
             },
@@ -216,6 +218,7 @@ class Migration(migrations.Migration):
                 ('task', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='logs', to='django_director.task')),
             ],
             options={
+                'default_permissions': (),
                 'ordering': ['task', 'sequence'],
                 'base_manager_name': 'objects',
             },
@@ -238,6 +241,7 @@ class Migration(migrations.Migration):
                 ('workflow', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='django_director.workflow')),
             ],
             options={
+                'default_permissions': (),
                 'base_manager_name': 'objects',
             },
         ),
@@ -262,6 +266,7 @@ class Migration(migrations.Migration):
                 ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='gates', to='django_director.run')),
             ],
             options={
+                'default_permissions': (),
                 'base_manager_name': 'objects',
                 'constraints': [models.UniqueConstraint(fields=('run', 'seq'), name='director_gate_seq')],
             },

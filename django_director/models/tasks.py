@@ -206,6 +206,7 @@ class Attempt(models.Model):
 
     class Meta:
         base_manager_name = "objects"
+        default_permissions = ()
         ordering: ClassVar = ["task", "id"]
 
     def __str__(self) -> str:
@@ -229,6 +230,7 @@ class TaskLog(models.Model):
 
     class Meta:
         base_manager_name = "objects"
+        default_permissions = ()
         ordering: ClassVar = ["task", "sequence"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["task", "sequence"], name="director_log_attempt"),
@@ -251,6 +253,7 @@ class Gate(models.Model):
 
     class Meta:
         base_manager_name = "objects"
+        default_permissions = ()
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["run", "seq"], name="director_gate_seq"),
         ]

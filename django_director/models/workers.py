@@ -22,6 +22,7 @@ class Lease(models.Model):
 
     class Meta:
         base_manager_name = "objects"
+        default_permissions = ()
 
     def __str__(self) -> str:
         return f"{self.name}: {self.holder}"

@@ -73,6 +73,7 @@ class WorkflowVersion(models.Model):
 
     class Meta:
         base_manager_name = "objects"
+        default_permissions = ()
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["workflow", "content_hash"], name="director_version_hash"),
             models.UniqueConstraint(fields=["workflow", "number"], name="director_version_number"),

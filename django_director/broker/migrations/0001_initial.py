@@ -20,6 +20,9 @@ class Migration(migrations.Migration):
                 ('started', models.CharField(blank=True, max_length=32)),
                 ('lease_until', models.DateTimeField()),
             ],
+            options={
+                'default_permissions': (),
+            },
         ),
         migrations.CreateModel(
             name='TransientQueue',
@@ -29,6 +32,9 @@ class Migration(migrations.Migration):
                 ('owner', models.UUIDField(null=True)),
                 ('expires_at', models.DateTimeField()),
             ],
+            options={
+                'default_permissions': (),
+            },
         ),
         migrations.CreateModel(
             name='Binding',
@@ -39,6 +45,7 @@ class Migration(migrations.Migration):
                 ('queue', models.CharField(db_index=True, max_length=200)),
             ],
             options={
+                'default_permissions': (),
                 'constraints': [models.UniqueConstraint(fields=('exchange', 'routing_key', 'queue'), name='director_broker_binding')],
             },
         ),
@@ -53,6 +60,7 @@ class Migration(migrations.Migration):
                 ('body', models.TextField()),
             ],
             options={
+                'default_permissions': (),
                 'indexes': [models.Index(fields=['claimed_by', 'queue', 'rank', 'id'], name='director_broker_message')],
             },
         ),
