@@ -189,7 +189,7 @@ class ScheduleForm(forms.Form):
         return [
             (
                 *formatting.in_zones(due, zone),
-                _("in %(time)s") % {"time": formatting.roughly((due - now).total_seconds())},
+                _("in %(time)s") % {"time": formatting.seconds((due - now).total_seconds())},
             )
             for due in by_hand.next_times(self.schedule, TIMES)
         ]
