@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 from itertools import islice
 from typing import Any, Final
@@ -96,8 +96,15 @@ def _changes(request: HttpRequest, workflow: Workflow, version: WorkflowVersion 
     before, after = (_source(each).splitlines() for each in (other, version))
     names = [_("version %(number)s") % {"number": each.number} for each in (other, version)]
     lines = islice(unified_diff(before, after, names[0], names[1], lineterm=""), DIFF_LINES)
-    text = "\n".join(lines) or _("The sources are the same.")
-    return {"changes": formatting.limited(text), "against": other.number}
+    shown = formatting.limited("\n".join(lines) or _("The sources are the same."))
+    return {"changes": shown, "changed_lines": list(_marked(shown.text)), "against": other.number}
+
+
+def _marked(difference: str) -> Iterator[tuple[str, str]]:
+    """Yield the lines of a unified diff, each with the HTML element that tells what became of it."""
+    for number, line in enumerate(difference.splitlines()):
+        is_name = number < len(("---", "+++"))
+        yield "span" if is_name else {"+": "ins", "-": "del"}.get(line[:1], "span"), line
 
 
 def _source(version: WorkflowVersion) -> str:

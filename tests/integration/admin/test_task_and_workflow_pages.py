@@ -171,8 +171,9 @@ def test_versions_are_compared(operator):
     workflow = order(source="shop.ORDER:\n  tasks: [A, B]\n")
     page = text(operator.get(address("workflow_change", workflow.pk), {"version": "2", "against": "1"}))
     assert "Changes from version 1 to version 2" in page
-    assert "-  tasks: [A]" in page
-    assert "+  tasks: [A, B]" in page
+    assert "<del>-  tasks: [A]</del>" in page
+    assert "<ins>+  tasks: [A, B]</ins>" in page
+    assert "<span>+++ version 2</span>" in page
     for wrong in ("x", "9", "99999999999", "-1"):
         response = operator.get(address("workflow_change", workflow.pk), {"against": wrong})
         assert response.status_code == 200
