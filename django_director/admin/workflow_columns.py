@@ -16,6 +16,8 @@ from django_director.presentation.track_records import STRIP, Record
 
 from . import formatting, returns, schedule_pages, strips
 
+# On phones, where a row is a card without headings, there is none.
+_NOTHING: Final = format_html('<span class="director-broad">{}</span>', formatting.NOTHING)
 DESCRIPTION_SHOWN: Final = 100
 SCHEDULES_SHOWN: Final = 3
 
@@ -34,14 +36,14 @@ def title(workflow: Workflow) -> SafeString:
 def recent(workflow: Workflow, site: str) -> SafeString | str:
     """Return the last runs as bars, as high as they took long."""
     runs = _record(workflow).runs
-    return strips.draw(runs, site) if runs else formatting.NOTHING
+    return strips.draw(runs, site) if runs else _NOTHING
 
 
 def successes(workflow: Workflow) -> SafeString | str:
     """Return the share of successes, since when the last runs fail, and when one was a success."""
     record = _record(workflow)
     if record.rate is None and record.usual is None:
-        return formatting.NOTHING
+        return _NOTHING
     lines = [_share(record), _failing(record), _last_success(record)]
     return format_html_join("", '<div class="director-fact">{}</div>', ((line,) for line in lines if line))
 
@@ -77,8 +79,9 @@ def takes(workflow: Workflow) -> SafeString | str:
     """Return the median of the durations, and the duration that 95 % do not exceed."""
     usual = _record(workflow).usual
     if usual is None:
-        return formatting.NOTHING
-    text = formatting.unbroken(formatting.seconds(usual.seconds))
+        return _NOTHING
+    label = format_html('<span class="director-narrow">{} </span>', _("usually takes"))
+    text = label + formatting.unbroken(formatting.seconds(usual.seconds))
     if usual.slow is None:
         return text
     slow = _("95 %% within %(time)s") % {"time": formatting.seconds(usual.slow)}
@@ -93,9 +96,7 @@ def planned(workflow: Workflow, site: str) -> SafeString | str:
     lines += (
         [format_html("{}", ngettext("and %(n)s more", "and %(n)s more", more) % {"n": more})] if more > 0 else []
     )
-    return format_html_join("", '<div class="director-planned">{}</div>', ((line,) for line in lines)) or (
-        formatting.NOTHING
-    )
+    return format_html_join("", '<div class="director-planned">{}</div>', ((line,) for line in lines)) or _NOTHING
 
 
 def _schedule(workflow: Workflow, timing: dict[str, Any], site: str) -> SafeString:
