@@ -99,7 +99,7 @@ def perform(request: HttpRequest, decision: Decision, task: Task, form: Decision
 def name_run(run: Run) -> str:
     """Return what tells a run from others of its workflow: its comment, or else its short id."""
     comment = formatting.shortened_line(run.comment, RUN_SHOWN)
-    return f"“{comment}”" if comment else formatting.short_id(run.pk)
+    return formatting.quoted(comment) if comment else formatting.short_id(run.pk)
 
 
 def context(decision: Decision, task: Task, form: DecisionForm, *, sees_payload: bool) -> dict[str, Any]:

@@ -178,6 +178,11 @@ def _unit(name: str) -> str:
     return str(UNITS[name])
 
 
+def quoted(text: str) -> str:
+    """Return a text between the quotation marks of the language."""
+    return _("“%(text)s”") % {"text": text}
+
+
 def unbroken(text: str) -> SafeString:
     """Return a value in such a way that it stays on one line of a list."""
     return format_html('<span class="director-number">{}</span>', text)

@@ -22,7 +22,7 @@ def _waiting_text(task: Task) -> str:
     if until is not None:
         parts.append(_("until %(moment)s") % {"moment": formatting.moment(until)})
     if task.asked_at is not None and (asked := prompt(task)):
-        parts.append(f"“{formatting.name(asked)}”")
+        parts.append(formatting.quoted(formatting.name(asked)))
     return " ".join(parts)
 
 
