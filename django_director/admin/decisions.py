@@ -27,7 +27,7 @@ from django_director.presentation import visible_errors
 from django_director.presentation.actions import ACTIONS, Action, is_asked
 from django_director.status import TaskStatus
 
-from . import formatting, run_preview
+from . import formatting, reasons, run_preview
 from .base import VIA
 
 SEARCHED: Final = 500
@@ -93,7 +93,9 @@ def perform(request: HttpRequest, decision: Decision, task: Task, form: Decision
         return
     text = _("%(step)s of %(workflow)s, %(run)s: %(reason)s")
     named = {"step": formatting.name(task.label), "workflow": formatting.name(task.run.workflow.name)}
-    messages.success(request, text % {**named, "run": name_run(task.run), "reason": readable(decided.reason)})
+    messages.success(
+        request, text % {**named, "run": name_run(task.run), "reason": readable(reasons.translate(decided.reason))}
+    )
 
 
 def name_run(run: Run) -> str:
@@ -197,7 +199,8 @@ def _facts(task: Task, step: ApprovalStep) -> Iterator[tuple[str, Any]]:
         yield _("Then"), _on_timeout(step)
     if task.decision is not None:
         # The page shows the comment apart, because it may be long.
-        yield _("Decision"), task.reason.partition(":")[0] if task.decision["comment"] else task.reason
+        reason = task.reason.partition(":")[0] if task.decision["comment"] else task.reason
+        yield _("Decision"), reasons.translate(reason)
         yield _("Decided"), formatting.moment(task.finished_at)
 
 

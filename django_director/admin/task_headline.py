@@ -12,7 +12,7 @@ from django_director.presentation import served_queues, visible_errors
 from django_director.presentation.map_items import Tally
 from django_director.status import TaskStatus
 
-from . import formatting, task_lines
+from . import formatting, reasons, task_lines
 
 
 def of_task(task: Task, tally: Tally | None, *, sees_payload: bool) -> str:
@@ -33,13 +33,17 @@ def of_task(task: Task, tally: Tally | None, *, sees_payload: bool) -> str:
         case TaskStatus.SUCCESS:
             return _at_attempt(task, _("Succeeded"), _("Succeeded at attempt %(number)s"))
         case TaskStatus.FAILED:
-            return _because(_at_attempt(task, _("Failed"), _("Failed at attempt %(number)s")), error or reason)
+            return _because(
+                _at_attempt(task, _("Failed"), _("Failed at attempt %(number)s")),
+                reasons.translate(error or reason),
+            )
         case TaskStatus.UPSTREAM_FAILED:
             return _("Never ran, as what it waits for has failed")
     # Some reasons begin with the status: “skipped by ann”.
+    told = reasons.translate(reason)
     if reason.startswith(task.status):
-        return formatting.sentence(formatting.error_line(reason))
-    return _because(formatting.status_label(task.status).capitalize(), reason)
+        return formatting.sentence(formatting.error_line(told))
+    return _because(formatting.status_label(task.status).capitalize(), told)
 
 
 def moment_of(task: Task) -> datetime | None:

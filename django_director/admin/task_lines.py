@@ -9,7 +9,7 @@ from django_director.models import Task
 from django_director.presentation import served_queues, visible_errors
 from django_director.status import TaskStatus
 
-from . import formatting
+from . import formatting, reasons
 from .decisions import prompt
 
 
@@ -17,7 +17,7 @@ def _waiting_text(task: Task) -> str:
     """Return what a task waits for; empty if it does not wait for a person or a time."""
     if task.status != TaskStatus.WAITING or is_to_be_tried_again(task):
         return ""
-    parts = [task.reason] if task.reason else []
+    parts = [reasons.translate(task.reason)] if task.reason else []
     until = task.deadline_at or task.not_before
     if until is not None:
         parts.append(_("until %(moment)s") % {"moment": formatting.moment(until)})
@@ -30,7 +30,7 @@ def explain_status(task: Task, *, sees_payload: bool) -> str:
     """Return why a task is in its status, on one line."""
     error = visible_errors.of_task(task.error, sees_payload=sees_payload)
     reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
-    text = _waiting_text(task) or error or reason
+    text = _waiting_text(task) or reasons.translate(error or reason)
     if is_to_be_tried_again(task):
         text = f"{_retry_text(task)} {text}"
     return formatting.error_line("; ".join(filter(None, [_queued_text(task), text])))

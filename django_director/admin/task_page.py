@@ -19,6 +19,7 @@ from . import (
     arguments,
     formatting,
     map_page,
+    reasons,
     task_attempts,
     task_downloads,
     task_headline,
@@ -103,7 +104,7 @@ def _number(value: object) -> str:
 
 def _facts(task: Task, node: Node, *, sees_payload: bool, is_alone: bool) -> list[tuple[str, Any]]:
     """Return facts with their names; of several attempts each tells its times itself."""
-    reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
+    reason = reasons.translate(visible_errors.reason(task.reason, sees_payload=sees_payload))
     facts = [
         (_("Kind"), formatting.kind_label(node.kind) if node.name == OWN_TASK else ""),
         (_("Celery task"), formatting.name(task.name) if node.name != OWN_TASK else ""),
