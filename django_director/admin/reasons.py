@@ -12,18 +12,20 @@ from typing import Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from django_director.status import TaskStatus
+
+from . import formatting
+
 _DONE: Final = {
     "approved": gettext_noop("approved by %(who)s"),
     "rejected": gettext_noop("rejected by %(who)s"),
-    "skipped": gettext_noop("skipped by %(who)s"),
-    "canceled": gettext_noop("canceled by %(who)s"),
+    TaskStatus.SKIPPED.value: gettext_noop("skipped by %(who)s"),
+    TaskStatus.CANCELED.value: gettext_noop("canceled by %(who)s"),
 }
 _WHOLE: Final = (
     gettext_noop("waits for approval"),
     gettext_noop("approved"),
     gettext_noop("rejected"),
-    gettext_noop("skipped"),
-    gettext_noop("canceled"),
     gettext_noop("the run's time was up"),
     gettext_noop("the time of the step that started the run was up"),
     gettext_noop("the run was skipped"),
@@ -54,4 +56,6 @@ def _translate_part(text: str) -> str | None:
     if found := _UNDECIDED.fullmatch(text):
         return _("nobody has decided within %(seconds)s s") % {"seconds": found[1]}
     plain = text[:1].lower() + text[1:]
+    if plain in (TaskStatus.SKIPPED, TaskStatus.CANCELED):
+        return formatting.status_label(plain)
     return _(plain) if plain in _WHOLE else None
