@@ -41,7 +41,7 @@ def context(run: Run, *, sees_payload: bool, sees_tasks: bool) -> dict[str, Any]
     """Return what the template needs, the newest event first. It takes three queries at most."""
     found = [*_of_run(run), *_of_people(run), *(_of_tasks(run, sees_payload=sees_payload) if sees_tasks else ())]
     # Of those at one moment the later in this list is the newer.
-    ordered = sorted(reversed(found), key=lambda event: event.at, reverse=True)
+    ordered = sorted(found, key=lambda event: event.at)[::-1]
     return {"events": [_shown(event) for event in ordered[:READ]], "is_cut": len(ordered) > READ, "limit": READ}
 
 

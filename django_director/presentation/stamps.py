@@ -93,7 +93,7 @@ def of_running() -> Any:
 def of_last_runs() -> Any:
     """Return the stamp of all runs, which changes when one is started, begins, is paused or ends.
 
-    It takes two queries, which read the last entries of indexes. Of active runs it knows the newest ``ACTIVE_READ``.
+    It takes two queries, which read the last entries of indexes. It knows the newest ``ACTIVE_READ`` active runs.
     """
     ended = {f"last_{status}": Subquery(_last_end(status)) for status in sorted_values(RUN_FINISHED)}
     newest = Run.objects.order_by("-pk").annotate(**ended).values_list("pk", *ended)
