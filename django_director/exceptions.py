@@ -51,6 +51,10 @@ class UnknownTask(DirectorError):
     """No task, or no single task, has this id or name."""
 
 
+class StartRefused(DirectorError):
+    """The message of a schedule could start no run."""
+
+
 class ChildNotStarted(DirectorError):
     """A workflow can't be started as a step."""
 

@@ -197,7 +197,10 @@ def _number_of_failed(failed: int, read: int) -> str:
 def _headline(failed: int, signs: vital_signs.VitalSigns) -> str:
     """Return the sentence that tells what is wrong, the cause before its effects; empty if all is well."""
     parts = [signs.silence] if signs.silence else []
-    problems, unserved = len(signs.problems), signs.unserved
+    blocked, problems, unserved = signs.blocked, signs.things, signs.unserved
+    if blocked:
+        text = ngettext("%(n)s schedule can't start a run", "%(n)s schedules can't start a run", blocked)
+        parts.append(text % {"n": formatting.number(blocked)})
     if unserved:
         text = ngettext("%(n)s queue is served by no worker", "%(n)s queues are served by no worker", unserved)
         parts.append(text % {"n": unserved})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +12,8 @@ from django.utils.translation import ngettext
 
 from django_director.models import Workflow
 from django_director.presentation import health
-from django_director.schedules import beat_rows, upcoming
+from django_director.schedules import beat_rows, reasons, upcoming
+from django_director.schedules.enabled import Enabled
 
 from . import formatting
 
@@ -27,8 +28,12 @@ class VitalSigns:
 
     silence: str
     """That no worker is alive, and how many tasks wait; empty if one is alive."""
+    blocked: int
+    """How many schedules can't start a run. The first problems say so."""
     problems: Sequence[str]
     """What else is wrong, each with what a person can do about it."""
+    things: int
+    """How many of these problems are not about blocked schedules."""
     facts: Sequence[str]
     queues: Sequence[dict[str, Any]]
     unserved: int
@@ -40,9 +45,9 @@ class VitalSigns:
 def read(*, with_names: bool, with_workflows: bool, site: str) -> VitalSigns:
     """Read the signs of life. The names of schedules contain those of workflows: ``with_names`` shows them.
 
-    ``with_workflows`` links them to the pages of their workflows, which takes a query if there are any.
+    ``with_workflows`` links them to the pages of their workflows.
     """
-    schedules = list(beat_rows.enabled_rows())
+    schedules = Enabled()
     found = health.read_health(
         with_names=with_names,
         with_details=False,
@@ -52,14 +57,17 @@ def read(*, with_names: bool, with_workflows: bool, site: str) -> VitalSigns:
     )
     silence = "" if _is_any_alive(found) else _silence(found)
     unserved = sum(not queue["is_served"] and not health.is_unserved(queue) for queue in found["queues"])
-    due = upcoming.find_next(schedules, NEXT_SHOWN) if with_names else []
+    due = upcoming.find_next(schedules.rows, NEXT_SHOWN) if with_names else []
+    problems = _others(found)
     return VitalSigns(
         silence=silence,
-        problems=_others(found),
+        blocked=len(found["blocked_schedules"]),
+        problems=problems,
+        things=len(problems) - len(reasons.sentences(schedules.obstacles, with_names)),
         unserved=0 if silence else unserved,
         facts=list(_facts(found)),
         queues=[queue_for_page(queue) for queue in found["queues"]],
-        schedules=_schedules(due, site if with_workflows else None),
+        schedules=_schedules(due, schedules.workflows if with_workflows else {}, site),
     )
 
 
@@ -125,17 +133,13 @@ def queue_for_page(queue: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _schedules(due: Sequence[upcoming.Next], site: str | None) -> list[dict[str, Any]]:
-    """Return what the overview shows of these schedules; with a ``site``, with links to their workflows."""
-    names = {each.workflow for each in due}
-    keys: dict[str, int] = {}
-    if site is not None and names:
-        keys = dict(Workflow.objects.filter(name__in=names).order_by().values_list("name", "pk"))
+def _schedules(due: Sequence[upcoming.Next], workflows: Mapping[str, Workflow], site: str) -> list[dict[str, Any]]:
+    """Return what the overview shows of these schedules, with links to those ``workflows`` that start."""
     return [
         {
             "workflow": formatting.name(each.workflow),
-            "address": formatting.address("workflow_change", keys[each.workflow], site=site)
-            if site is not None and each.workflow in keys
+            "address": formatting.address("workflow_change", workflows[each.workflow].pk, site=site)
+            if each.workflow in workflows
             else "",
             # The name of a schedule of the files says no more than the workflow's.
             "name": "" if beat_rows.is_of_files(each.name) else formatting.name(each.name),

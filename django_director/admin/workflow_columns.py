@@ -20,6 +20,7 @@ from . import formatting, returns, schedule_pages, strips
 _NOTHING: Final = format_html('<span class="director-broad">{}</span>', formatting.NOTHING)
 DESCRIPTION_SHOWN: Final = 100
 SCHEDULES_SHOWN: Final = 3
+REASON_SHOWN: Final = 200
 
 
 def title(workflow: Workflow) -> SafeString:
@@ -104,11 +105,24 @@ def _schedule(workflow: Workflow, timing: dict[str, Any], site: str) -> SafeStri
     text = formatting.timing({**timing, "enabled": True})
     name = formatting.readable(formatting.name(timing["name"]))
     return format_html(
-        '<span title="{}">{} <span class="director-quiet">{}</span></span> {}',
+        '<span title="{}">{} <span class="director-quiet">{}</span></span> {}{}',
         f"{name} {timing['timezone'] or ''}".strip(),
         formatting.unbroken(formatting.readable(text)),
         due,
         _switch_button(workflow, timing, site) if workflow.may_switch else "",  # type: ignore[attr-defined]
+        _obstacle(timing),
+    )
+
+
+def _obstacle(timing: dict[str, Any]) -> SafeString | str:
+    """Return that a schedule can't start a run, and why; empty for one that can."""
+    if timing["obstacle"] is None:
+        return ""
+    reason = formatting.shortened_line(formatting.sentence(timing["obstacle"].advice), REASON_SHOWN)
+    return format_html(
+        '<br>{} <span class="director-about"><bdi>{}</bdi></span>',
+        formatting.badge("failed", _("can't start a run")),
+        formatting.readable(reason),
     )
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 from django_director.masking.source import mask_source
 from django_director.models import Run, Workflow, WorkflowVersion
 from django_director.presentation import reliability, weak_steps
-from django_director.schedules import by_hand, descriptions
+from django_director.schedules import descriptions
 
 from . import formatting, graph_view, grid, schedule_pages
 
@@ -159,10 +159,11 @@ def _schedules(workflow: Workflow) -> list[dict[str, Any]]:
         {
             **timing,
             "text": formatting.timing({**timing, "enabled": True}),
+            "obstacle": formatting.sentence(timing["obstacle"].advice) if timing["obstacle"] else "",
             "switch_label": schedule_pages.switch_label(timing),
             "next_times": [formatting.in_zones(due, timing["timezone"]) for due in timing["next_times"]],
         }
-        for timing in descriptions.describe_many([workflow], NEXT_TIMES, by_hand.details)[workflow.pk]
+        for timing in descriptions.describe_for_pages([workflow], NEXT_TIMES)[workflow.pk]
     ]
 
 

@@ -23,7 +23,7 @@ from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
 from django_director.models import Workflow
 from django_director.presentation import stamps, track_records
-from django_director.schedules import by_hand, descriptions
+from django_director.schedules import descriptions
 
 from . import formatting, graph_files, live_pages, workflow_columns, workflow_page
 from .base import MissingPermission, ReadOnlyAdmin, SafeList
@@ -54,7 +54,7 @@ class WorkflowList(SafeList):
         listed_at = f"{here}?{request.GET.urlencode()}" if request.GET else here
         pages: SchedulePages = self.model_admin.schedules  # type: ignore[attr-defined]
         records = track_records.of_workflows([row for row in rows if is_allowed(request.user, "view_run", row)])
-        timings = descriptions.describe_many(rows, more=by_hand.details)
+        timings = descriptions.describe_for_pages(rows)
         for row in rows:
             row.record = records.get(row.pk) or track_records.Record()
             row.timings = timings[row.pk]

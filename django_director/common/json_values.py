@@ -27,7 +27,14 @@ _UNSTORABLE: Final = re.compile(r"\\u0000|\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<
 
 
 class NotStorable(ValueError):
-    """A value, or a part of it, can't be stored as JSON. The message says which part, and why."""
+    """A value, or a part of it, can't be stored as JSON. The message says which part, and why.
+
+    ``plain`` says why without naming the part: keys of the value lead to it.
+    """
+
+    def __init__(self, message: str, plain: str = "") -> None:
+        super().__init__(message)
+        self.plain = plain or message
 
 
 class StrictDecoder(json.JSONDecoder):
@@ -135,7 +142,7 @@ def _inspect(value: object) -> None:
             raise NotStorable(f"it is nested deeper than {MAX_DEPTH} levels")
         problem = _problem(part)
         if problem:
-            raise NotStorable(f"{problem} at {place}")
+            raise NotStorable(f"{problem} at {place}", problem)
 
 
 def _problem(part: object) -> str | None:

@@ -18,7 +18,7 @@ from django_director.engine.launch.relaunch import (
     with_hidden,
 )
 from django_director.engine.launch.start import counts_at_start, start
-from django_director.engine.launch.start_previews import StartPreview, foresee_start, preview_start
+from django_director.engine.launch.start_previews import StartPreview, check_start, foresee_start, preview_start
 from django_director.engine.reset.apply import preview_rerun, preview_retry, preview_skip
 from django_director.engine.reset.previews import Again, Preview, StepTasks
 from django_director.engine.steps.approvals import check_waits
@@ -61,6 +61,7 @@ __all__ = [
     "approve",
     "astart",
     "cancel",
+    "check_start",
     "check_waits",
     "counts_at_start",
     "current_version",

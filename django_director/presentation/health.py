@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -21,8 +21,8 @@ from django_director.db.lock_limits import limited_reads
 from django_director.db.transactions import connection
 from django_director.dispatch import remote_control
 from django_director.engine.supervisor.leadership import LEASE_NAME
-from django_director.schedules import beat_rows, beat_signs, overdue
-from django_director.schedules.timings import PeriodicRow
+from django_director.schedules import beat_signs, overdue, reasons
+from django_director.schedules.enabled import Enabled
 
 from . import served_queues, system_details, vital_rows
 from .served_queues import Backlog, Workers
@@ -45,6 +45,7 @@ _UNKNOWN: Final[Json] = {
     "workers": [],
     "queues": [],
     "late_schedules": [],
+    "blocked_schedules": [],
     "unwritten": 0,
 }
 """What is found while the database does not answer."""
@@ -57,7 +58,7 @@ def read_health(
     with_files: bool = True,
     broker_seconds: float = 0.0,
     is_limited: bool = True,
-    schedules: Sequence[PeriodicRow] | None = None,
+    schedules: Enabled | None = None,
 ) -> Json:
     """Return the state of database, broker, supervisor, workers, queues, beat, workflow files and retention.
 
@@ -66,8 +67,8 @@ def read_health(
     schedules, and the problems of files, contain those of workflows, and those of queues may: without
     ``with_names`` they are left out. ``with_details`` adds versions, addresses and settings; ``with_files`` may
     read the workflow files. The limit for locks takes statements of its own: a page that reads the same tables
-    without one needs none here (``is_limited``). ``schedules`` are the rows of ``beat_rows.enabled_rows()``, for a
-    caller who has read them.
+    without one needs none here (``is_limited``). ``schedules`` are for a caller who
+    shows them too, or has another limit for the time that checks of their payloads take.
     """
     found: Json = {"healthy": False, "problems": [], "warnings": [], "database": True}
     refusal = _broker.answer(broker_seconds)
@@ -94,9 +95,13 @@ def read_health(
 def for_programs(found: Json) -> Json:
     """Return what ``read_health`` has found with its texts in English, whatever the language of the request is."""
     texts = {name: [in_english(str, text) for text in found[name]] for name in ("problems", "warnings")}
+    blocked = [
+        {**each, "reason": each["reason"] and in_english(str, each["reason"])}
+        for each in found["blocked_schedules"]
+    ]
     files = found["files"]
     changed = {**files, "changes": [in_english(str, text) for text in files["changes"]]} if files else files
-    return {**found, **texts, "files": changed}
+    return {**found, **texts, "blocked_schedules": blocked, "files": changed}
 
 
 def is_healthy(seconds: float) -> bool:
@@ -112,13 +117,16 @@ _broker: Final = Kept(lambda: remote_control.broker_refusal())
 _status: Final = Kept(_find_out)
 
 
-def _rows(*, with_names: bool = True, schedules: Sequence[PeriodicRow] | None = None) -> Json:
-    rows = vital_rows.read()
-    schedules = list(beat_rows.enabled_rows()) if schedules is None else schedules
+def _rows(*, with_names: bool = True, schedules: Enabled | None = None) -> Json:
+    rows, schedules = vital_rows.read(), schedules or Enabled()
     signs, living = rows.signs, Workers(rows.workers)
-    late, beat = overdue.find_late(schedules), _sign_of(signs.get(beat_signs.NAME))
+    late, beat = overdue.find_late(schedules.rows), _sign_of(signs.get(beat_signs.NAME))
+    blocked = schedules.obstacles
     return {
-        "problems": list(_beat_problems(beat, late, len(schedules), with_names=with_names)),
+        "problems": [
+            *reasons.sentences(blocked, with_names),
+            *_beat_problems(beat, late, len(schedules.rows), with_names=with_names),
+        ],
         "supervisor": _sign_of(signs.get(LEASE_NAME)),
         "beat": beat,
         "retention": system_details.retention(signs.get(system_details.CLEANING)),
@@ -138,8 +146,15 @@ def _rows(*, with_names: bool = True, schedules: Sequence[PeriodicRow] | None = 
             }
             for each in late
         ],
+        "blocked_schedules": [_blocked(each, with_names=with_names) for each in blocked],
         "unwritten": rows.unwritten,
     }
+
+
+def _blocked(each: reasons.Obstacle, *, with_names: bool) -> Json:
+    if not with_names:
+        return dict.fromkeys(("name", "workflow", "reason"))
+    return {"name": each.schedule, "workflow": each.workflow or None, "reason": lazy_text(str, each.reason)}
 
 
 def _oldest(backlogs: list[Backlog]) -> Json | None:

@@ -20,7 +20,7 @@ from django_director.common.languages import number
 from django_director.db.functions import iso
 from django_director.models import Run
 
-from .timings import PeriodicRow, Timing, aware
+from .timings import PeriodicRow, Timing, aware, has_ended
 
 LATE: Final = timedelta(minutes=5)
 """How long after its due time a schedule counts as late."""
@@ -76,9 +76,7 @@ def _late(row: PeriodicRow) -> Late | None:
     now = aware(row.present)
     moments = [aware(moment) for moment in (row.last_run_at, row.date_changed, row.start_time)]
     known = [moment for moment in moments if moment is not None]
-    expires = aware(row.expires)
-    is_over = (expires is not None and expires <= (now or expires)) or (row.one_off and row.total_run_count)
-    if now is None or not known or is_over or row.solar is not None:
+    if now is None or not known or has_ended(row, now) or row.solar is not None:
         return None
     try:
         timing = Timing.of(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -11,15 +12,19 @@ from celery import Task, shared_task, signals
 from celery.app.task import Context
 from django.db import InterfaceError, OperationalError
 
+from django_director.common.languages import in_english
 from django_director.dispatch import installation
 from django_director.dispatch.messages import BEAT_HEADER, INSTALLATION
 from django_director.engine import start
-from django_director.exceptions import LockedRow
+from django_director.exceptions import DirectorError, LockedRow, StartRefused
 from django_director.graph import OWN_TASK
 from django_director.status import Trigger
 
 from . import beat_rows, firings
 from .firings import Firing
+from .reasons import Obstacle, reason_of
+
+logger = logging.getLogger(__name__)
 
 SENT_AT: Final = "director_sent_at"
 """The header with the time at which a message was sent: its slot must not depend on how long it had to wait."""
@@ -49,13 +54,34 @@ def note_sending(headers: dict[str, Any], **_: object) -> None:
     retry_backoff=True,
     retry_backoff_max=300,
     max_retries=20,
+    # The log has a line of its own about it.
+    throws=(StartRefused,),
 )
 def run_workflow(self: Task[Any, Any], name: str, payload: object = None) -> str | None:
     """Start the workflow ``name`` and return the id of its run; ``None`` if the slot has a run already.
 
-    Raises ``DirectorError`` if the workflow is unknown, has left the files, or does not accept the payload.
+    Raises ``StartRefused`` if the workflow is unknown, has left the files, or does not accept the payload.
     """
-    firing = _firing_of(self.request)
+    try:
+        return _start(self.request, name, payload)
+    except LockedRow:
+        raise
+    except DirectorError as error:
+        refused = Obstacle(_schedule_of(self.request) or "", _readable(name), reason_of(error))
+    # Raised outside of the block: the first error may quote the payload, and would be shown as the cause.
+    text = in_english(str, refused)
+    text = f"{text[:1].upper()}{text[1:]}"
+    logger.error("%s", text, extra={"action": "refused_start", "schedule": refused.schedule})
+    raise StartRefused(text)
+
+
+def _readable(name: object) -> str:
+    """Return the name of a workflow; empty for what is no name, which may be anything of the message."""
+    return name if isinstance(name, str) else ""
+
+
+def _start(request: Context, name: str, payload: object) -> str | None:
+    firing = _firing_of(request)
     if firing is None:
         return str(start(name, payload, trigger=Trigger.SCHEDULE).pk)
     run = firings.start_due(firing, name, payload)
@@ -70,10 +96,16 @@ def step() -> None:
 def _firing_of(request: Context) -> Firing | None:
     """Return the firing of a message; ``None`` if beat has not sent it for one of its rows."""
     headers: Mapping[str, Any] = request.headers or {}
-    name = headers.get("periodic_task_name")
+    name = _schedule_of(request)
     if not name or not headers.get("celery_beat_task", not BEAT_SAYS_SO):
         return None
     return Firing(schedule=name, sent=_parsed(headers.get(SENT_AT)) or datetime.now(UTC))
+
+
+def _schedule_of(request: Context) -> str | None:
+    """Return the name of the schedule that a message is for; ``None`` for one that is for no schedule."""
+    name: str | None = (request.headers or {}).get("periodic_task_name")
+    return name
 
 
 def _parsed(text: object) -> datetime | None:

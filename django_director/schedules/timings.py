@@ -128,13 +128,18 @@ class Timing:
             slot = slots.next_due(self.cron, slot, self.zone)
 
 
+def has_ended(row: PeriodicRow, now: datetime) -> bool:
+    """Whether beat sends a periodic task no more, although it is switched on."""
+    expires = aware(row.expires)
+    return bool(row.one_off and row.total_run_count) or (expires is not None and expires <= now)
+
+
 def next_run_at(row: PeriodicRow, now: datetime) -> datetime | None:
     """Return an estimate when a periodic task runs next; ``None`` if it does not, or has a solar schedule.
 
     Only beat knows exactly when it has sent last.
     """
-    expires = aware(row.expires)
-    if (row.one_off and row.total_run_count) or (expires is not None and expires <= now) or row.solar:
+    if has_ended(row, now) or row.solar:
         return None
     try:
         timing = Timing.of(row)

@@ -25,6 +25,7 @@ from django_director.models.querysets import WorkflowQuerySet
 from django_director.schedules import beat_rows
 
 from . import project
+from .broken_schedules import broken_schedules
 from .orphans import orphaned_tasks
 
 LOCK: Final = "sync"
@@ -43,7 +44,7 @@ class SyncReport:
     schedules: Sequence[str] = ()
     """The names of periodic tasks, with what happens to them in brackets."""
     warnings: Sequence[str] = ()
-    """Warnings about active runs that need a task which no longer exists."""
+    """Active runs that need a task which no longer exists, and schedules that can't start a run any more."""
 
     @property
     def is_due(self) -> bool:
@@ -61,7 +62,8 @@ def sync(*, dry_run: bool = False) -> SyncReport:
         raise InvalidDefinitions(reading.problems)
     report = store(reading.definitions, dry_run=dry_run)
     known = project.known_tasks()
-    return report if known is None else replace(report, warnings=orphaned_tasks(known))
+    orphaned = [] if known is None else orphaned_tasks(known)
+    return replace(report, warnings=[*orphaned, *broken_schedules(reading.definitions)])
 
 
 def store(definitions: Iterable[Definition], *, dry_run: bool = False) -> SyncReport:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from jsonschema.exceptions import ValidationError
 
+from django_director.definitions.json_schema.keywords import MissingProperty
 from django_director.masking.schemas import SchemaMask
 from django_director.masking.values import MASKED, mask
 
@@ -101,7 +102,9 @@ def short(message: str) -> str:
 
 
 def plain(error: ValidationError) -> str:
-    """Return the reason without any value."""
+    """Return the reason without any value. The name of a property that is missing stands in the schema."""
+    if isinstance(error, MissingProperty):
+        return short(str(error.message))
     return f"it does not fit `{error.validator}`" if error.validator else "nothing is allowed here"
 
 

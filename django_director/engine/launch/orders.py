@@ -101,7 +101,8 @@ def checked_payload(version: WorkflowVersion, payload: object) -> object:
     try:
         value = normalise({} if payload is None else payload, director.MAX_PAYLOAD)
     except NotStorable as error:
-        raise InvalidPayload([{"path": "", "message": str(error)}]) from error
+        texts = ([{"path": "", "message": text}] for text in (str(error), error.plain))
+        raise InvalidPayload(*texts) from error
     return payloads.validate(version.graph.definition.schema, value)
 
 

@@ -31,6 +31,11 @@ def preview_start(version: WorkflowVersion, payload: object, **fields: Any) -> S
     return StartPreview(payload=order.payload, forecast=_foresee(version, order.fields.get("concurrency_key")))
 
 
+def check_start(version: WorkflowVersion, payload: object) -> None:
+    """Raise what ``start`` would raise for ``version`` and this payload. It takes no query."""
+    orders.with_key(orders.make_order(version, payload))
+
+
 def foresee_start(version: WorkflowVersion) -> Forecast | None:
     """Return the runs that come before a new run, whatever its payload; ``None`` if the payload decides that."""
     concurrency = version.graph.definition.concurrency

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
 from argparse import ArgumentParser
 from collections.abc import Iterator
 
 from django_director.management.base import FAILED, DirectorCommand, add_json_argument
 from django_director.management.output import number_of
 from django_director.presentation import health
+from django_director.schedules.enabled import Enabled
 
 
 class Command(DirectorCommand):
@@ -15,7 +17,7 @@ class Command(DirectorCommand):
         add_json_argument(parser)
 
     def run_command(self, *, as_json: bool, **options: object) -> None:
-        found = health.for_programs(health.read_health())
+        found = health.for_programs(health.read_health(schedules=Enabled(math.inf)))
         if as_json:
             self.out.json(found)
         else:
