@@ -17,8 +17,10 @@ from django.utils.translation import gettext_lazy
 from django_director.common.suggestions import did_you_mean
 from django_director.definitions import Schedule
 from django_director.definitions.reader import cron, intervals
-from django_director.exceptions import InvalidPayload
+from django_director.engine import check_start
+from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.masking.values import mask, refuse_mask
+from django_director.models import WorkflowVersion
 from django_director.schedules import by_hand
 from django_director.schedules.beat_rows import PREFIX
 from django_director.schedules.timings import PeriodicRow
@@ -68,11 +70,12 @@ class ScheduleForm(forms.Form):
         self,
         data: QueryDict | None,
         *,
-        schema: Any,
+        version: WorkflowVersion | None,
         row: PeriodicRow | None = None,
         sees_payload: bool = True,
     ) -> None:
-        self.schema = schema
+        self.version = version
+        self.schema = schema = None if version is None else version.graph.definition.schema
         self.row = row
         self.zones = sorted(available_timezones())
         super().__init__(data, initial=self._initial(), auto_id="director-%s")
@@ -141,11 +144,18 @@ class ScheduleForm(forms.Form):
         elif kind == "interval":
             self._clean_value(kind, intervals.parse, _("Write after which time it is due again."))
         if self.payload_form is not None and self.payload_form.is_valid():
-            try:
-                refuse_mask(self.payload_form.payload, self.schema)
-            except InvalidPayload as error:
-                self.payload_form.show(error)
+            self._check_payload(self.payload_form)
         return self.cleaned_data
+
+    def _check_payload(self, form: PayloadForm) -> None:
+        try:
+            refuse_mask(form.payload, self.schema)
+            if self.version is not None:
+                check_start(self.version, form.payload)
+        except InvalidPayload as error:
+            form.show(error)
+        except DirectorError as error:
+            form.add_error(None, str(error))
 
     def _clean_value(self, kind: str, read: Any, missing: str) -> None:
         text = str(self.cleaned_data.get(kind) or "").strip()

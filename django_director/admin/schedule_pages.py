@@ -147,10 +147,9 @@ class SchedulePages:
         return self.admin.render(request, "schedule_delete.html", context, status=409 if refusal else 200)
 
     def _form(self, request: HttpRequest, workflow: Workflow, row: PeriodicRow | None) -> ScheduleForm:
-        version = workflow.current_version
         return ScheduleForm(
             request.POST if request.method == "POST" else None,
-            schema=version.graph.definition.schema if version else None,
+            version=workflow.current_version,
             row=row,
             sees_payload=self.admin.allows(request, "view_payload", workflow),
         )
