@@ -79,7 +79,7 @@ def _head(task: Task, items: MapItems | None, *, sees_payload: bool) -> dict[str
         "moment": formatting.when(moment) if moment else "",
         # Without a time in the sentence the zone stands at the end of the page.
         "zone": formatting.zone() if moment else "",
-        "since": since(task) if task.status == TaskStatus.RUNNING else None,
+        "since": since(task) if task.status == TaskStatus.RUNNING else "",
         "duration": formatting.elapsed(task),
         "progress": _progress(progress) if progress and not task.is_finished else None,
         "poll": POLL_LARGE if (task.map_count or 0) > LARGE else POLL,

@@ -32,7 +32,7 @@ class Row:
     attempt: int
     started: SafeString | str
     duration: str
-    since: int | None
+    since: str
     """When a running task has started, in seconds since 1970: the page counts its duration from there."""
     error: str
     child: str
@@ -40,12 +40,15 @@ class Row:
     child_badge: SafeString | str
 
 
-def since(row: Run | Task) -> int | None:
-    """Return from when the duration of a running run or task counts, in seconds since 1970; else ``None``."""
+def since(row: Run | Task) -> str:
+    """Return from when the duration of a running run or task counts, in seconds since 1970; empty for others.
+
+    It is a text, for templates write numbers with separators.
+    """
     begun = formatting.counted_from(row)
     if begun is None or row.is_finished or (isinstance(row, Run) and row.paused_at is not None):
-        return None
-    return int(aware(begun).timestamp())
+        return ""
+    return str(int(aware(begun).timestamp()))
 
 
 def make_rows(tasks: Iterable[Task], run: Run, links: Links, *, sees_payload: bool) -> list[Row]:
@@ -77,7 +80,7 @@ def _row(task: Task, run: Run, links: Links, called: Mapping[UUID, Run], *, sees
         attempt=task.attempt,
         started=_clock(task.started_at),
         duration=formatting.elapsed(task) if is_running or task.duration is not None else "",
-        since=since(task) if is_running else None,
+        since=since(task) if is_running else "",
         error=_explain(task, sees_payload=sees_payload),
         child=links.to_run(child.pk) if child else "",
         child_badge=formatting.badge(child.shown_status) if child else "",
