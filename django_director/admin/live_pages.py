@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from django_director.models import Run
 
@@ -53,8 +53,8 @@ class LiveAdmin(ReadOnlyAdmin[M]):
     def get_urls(self) -> list[URLPattern]:
         name = f"django_director_{self.opts.model_name}"
         return [
-            path("live/", self.guard(require_GET(self.live_list)), name=f"{name}_list_live"),
-            path("<uuid:pk>/live/", self.guard(require_GET(self.live)), name=f"{name}_live"),
+            path("live/", self.guard(require_safe(self.live_list)), name=f"{name}_list_live"),
+            path("<uuid:pk>/live/", self.guard(require_safe(self.live)), name=f"{name}_live"),
             *super().get_urls(),
         ]
 

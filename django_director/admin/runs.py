@@ -19,7 +19,7 @@ from django.http import (
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from django_director.access.answers import Answers
 from django_director.conf import director
@@ -107,12 +107,12 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
 
     def get_urls(self) -> list[URLPattern]:
         return [
-            *graph_files.paths("run", "<uuid:run_id>", self.guard(require_GET(self.graph_file))),
-            path("<uuid:run_id>/log/", self.guard(require_GET(self.log)), name="django_director_run_log"),
+            *graph_files.paths("run", "<uuid:run_id>", self.guard(require_safe(self.graph_file))),
+            path("<uuid:run_id>/log/", self.guard(require_safe(self.log)), name="django_director_run_log"),
             *(
                 path(
                     f"<uuid:run_id>/{name}/",
-                    self.guard(require_GET(self.data)),
+                    self.guard(require_safe(self.data)),
                     {"answer": answer},
                     name=f"django_director_run_{name}",
                 )
@@ -121,7 +121,7 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
             *(
                 path(
                     f"<uuid:run_id>/{name}/",
-                    self.guard(require_http_methods(["GET", "POST"])(self.operate)),
+                    self.guard(require_http_methods(["GET", "HEAD", "POST"])(self.operate)),
                     {"name": name},
                     name=f"django_director_run_{name}",
                 )
@@ -130,14 +130,14 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
             *(
                 path(
                     f"many/{name}/",
-                    self.guard(require_http_methods(["GET", "POST"])(self.operate_on_many)),
+                    self.guard(require_http_methods(["GET", "HEAD", "POST"])(self.operate_on_many)),
                     {"name": name},
                     name=f"django_director_run_many_{name}",
                 )
                 for name in ON_MANY
             ),
-            path("overview/", self.guard(require_GET(self.overview)), name="django_director_overview"),
-            path("system/", self.guard(require_GET(self.system)), name="django_director_system"),
+            path("overview/", self.guard(require_safe(self.overview)), name="django_director_overview"),
+            path("system/", self.guard(require_safe(self.system)), name="django_director_system"),
             *super().get_urls(),
         ]
 

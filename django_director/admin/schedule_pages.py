@@ -42,7 +42,7 @@ class SchedulePages:
         """Return the addresses, below that of the admin of workflows."""
         if not beat_rows.is_installed():
             return []
-        either, row = require_http_methods(["GET", "POST"]), "<int:pk>/schedules/<int:row>"
+        either, row = require_http_methods(["GET", "HEAD", "POST"]), "<int:pk>/schedules/<int:row>"
         return [
             path("<int:pk>/schedules/add/", self._view(either, self.add), name=self._name("add")),
             path(f"{row}/", self._view(either, self.change), name=self._name("change")),

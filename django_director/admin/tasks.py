@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from django_director.access.answers import Answers
 from django_director.conf import director
@@ -86,14 +86,14 @@ class TaskAdmin(LiveAdmin[Task]):
         own = [
             path(
                 f"<uuid:task_id>/{name}/",
-                self.guard(require_http_methods(["GET", "POST"])(view)),
+                self.guard(require_http_methods(["GET", "HEAD", "POST"])(view)),
                 {"name": name},
                 name=f"django_director_task_{name}",
             )
             for name, view in views.items()
         ]
         address, name = "<uuid:task_id>/download/<str:part>/", "django_director_task_download"
-        own.append(path(address, self.guard(require_GET(self.download)), name=name))
+        own.append(path(address, self.guard(require_safe(self.download)), name=name))
         return [*own, *super().get_urls()]
 
     @admin.display(description=gettext_lazy("step"))

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from django_director.access.authorization import allowed_rows, is_allowed
 from django_director.conf import director
@@ -100,12 +100,12 @@ class WorkflowAdmin(ReadOnlyAdmin[Workflow]):
         return (*self.list_display, "run_button") if self.allows(request, "run") else self.list_display
 
     def get_urls(self) -> list[URLPattern]:
-        start = self.guard(require_http_methods(["GET", "POST"])(self.start))
+        start = self.guard(require_http_methods(["GET", "HEAD", "POST"])(self.start))
         return [
-            path("live/", self.guard(require_GET(self.live_list)), name="django_director_workflow_list_live"),
+            path("live/", self.guard(require_safe(self.live_list)), name="django_director_workflow_list_live"),
             path("<int:pk>/run/", start, name="django_director_workflow_run"),
             *self.schedules.urls(),
-            *graph_files.paths("workflow", "<int:pk>", self.guard(require_GET(self.graph_file))),
+            *graph_files.paths("workflow", "<int:pk>", self.guard(require_safe(self.graph_file))),
             *super().get_urls(),
         ]
 

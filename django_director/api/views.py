@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import RequestDataTooBig
 from django.http import QueryDict
 from rest_framework import status
-from rest_framework.exceptions import NotFound, ParseError
+from rest_framework.exceptions import NotFound
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -23,14 +23,14 @@ from rest_framework.views import APIView
 
 from django_director.access.authorization import is_allowed, require
 from django_director.common.suggestions import question
-from django_director.conf import KIB, director
+from django_director.conf import director
 from django_director.engine.arguments import KEY_RULE, is_key
 from django_director.exceptions import UnknownRun
 from django_director.models import Workflow
 from django_director.models.users import User
 
 from .errors import Refused, invalid, translate
-from .parsers import StrictJSONParser
+from .parsers import StrictJSONParser, refuse_large
 from .serializers import StatusesField
 from .throttling import DirectorThrottle
 
@@ -39,8 +39,6 @@ _S = TypeVar("_S", bound="Serializer[Any]")
 VIA: Final = "API"
 """How a change was made, in the words of Django's history of an object."""
 KEY_HEADER = "Idempotency-Key"
-ESCAPED = 6
-"""How many bytes one character may take in a body, written as ``\\u0041``."""
 MAX_NAMED = 20
 """How many unknown keys of a body an answer names."""
 MAX_SHOWN = 100
@@ -66,6 +64,12 @@ class DirectorView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         return super().handle_exception(translate(exc))
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
+        found: Response = super().finalize_response(request, response, *args, **kwargs)
+        # Payloads and results are no matter of a proxy or of a browser's disk.
+        found.headers.setdefault("Cache-Control", "private, no-store")
+        return found
 
     def get_throttles(self) -> list[BaseThrottle]:
         others = [kind() for kind in self.throttle_classes if not issubclass(kind, ScopedRateThrottle)]
@@ -99,22 +103,12 @@ def _check_length(request: Request) -> None:
         raise Refused(status.HTTP_411_LENGTH_REQUIRED, text)
 
 
-def _length(request: Request) -> int:
-    text = request.META.get("CONTENT_LENGTH") or "0"
-    if not (text.isascii() and text.isdigit()):
-        raise ParseError("Content-Length is no number")
-    # No real length has more digits, and Python refuses to read a number with thousands of digits.
-    return int(text[:20])
-
-
 def body(request: Request, kind: type[_S]) -> dict[str, Any]:
     """Return the request's body as the serializer ``kind`` reads it. Answers 400 or 413 to a body that it refuses.
 
     It refuses unknown keys too: a run would otherwise start with a default in place of what the client meant.
     """
-    limit = director.MAX_PAYLOAD * ESCAPED + 64 * KIB
-    if _length(request) > limit:
-        raise Refused(status.HTTP_413_REQUEST_ENTITY_TOO_LARGE, f"the body is over {limit:,} bytes")
+    refuse_large(request)
     try:
         serializer = kind(data=request.data)
         errors = _unknown_keys(request.data, sorted(serializer.fields))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from io import StringIO
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 import django_director
 from django_director.exceptions import Conflict
@@ -107,3 +109,22 @@ def test_other_bodies_that_are_no_json_are_refused(workflow, approver):
 def test_commands_refuse_a_key_given_twice(workflow):
     with pytest.raises(CommandError, match="stands twice"):
         call_command("runworkflow", "shop.ORDER", '{"a": 1, "a": 2}', stdout=StringIO())
+
+
+@pytest.mark.parametrize("csrf", ["", "wrong", "right"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [('{"payload": ' + "[" * 950 + "]" * 950 + "}", 400), ("[" * 200_000, 413)],
+    ids=["deep", "large"],
+)
+def test_a_body_that_the_check_of_a_session_reads_is_bounded_too(body, status, csrf, workflow, settings):
+    settings.DIRECTOR = {"MAX_PAYLOAD": 10_000}
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(factories.make_user())
+    token = client.get("/admin/login/").cookies["csrftoken"].value if csrf == "right" else csrf
+    client.cookies["csrftoken"] = token
+    for path in ("workflows/shop.ORDER/runs/", f"runs/{uuid4()}/cancel/"):
+        answer = client.post(f"{API}/{path}", body, "application/json", headers={"x-csrftoken": token})
+        assert answer.status_code in (status, 403, 404), answer.content[:200]
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["Cache-Control"] == "private, no-store"
