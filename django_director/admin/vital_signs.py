@@ -51,6 +51,7 @@ def read(*, with_names: bool, with_workflows: bool, site: str) -> VitalSigns:
     found = health.read_health(
         with_names=with_names,
         with_details=False,
+        with_migrations=False,
         broker_seconds=BROKER_SECONDS,
         is_limited=False,
         schedules=schedules,

@@ -25,7 +25,7 @@ from django_director.exceptions import DirectorError, UnknownWorkflow
 from django_director.models import Run, Task, Workflow
 from django_director.models.users import User
 from django_director.presentation.actions import Action
-from django_director.presentation.health import migrate_command
+from django_director.presentation.server_problems import migrate_command
 from django_director.sync.project import place_in_files
 
 from .output import Printer

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -15,16 +15,16 @@ from django.utils.translation import ngettext
 from django_director.common.kept import Kept
 from django_director.common.languages import in_english, lazy_text, number
 from django_director.conf import director
-from django_director.db.errors import is_unmigrated
 from django_director.db.functions import iso
 from django_director.db.lock_limits import limited_reads
 from django_director.db.transactions import connection
+from django_director.db.unapplied import unapplied
 from django_director.dispatch import remote_control
 from django_director.engine.supervisor.leadership import LEASE_NAME
 from django_director.schedules import beat_signs, overdue, reasons
 from django_director.schedules.enabled import Enabled
 
-from . import served_queues, system_details, vital_rows
+from . import served_queues, server_problems, system_details, vital_rows
 from .served_queues import Backlog, Workers
 from .vital_rows import Sign
 
@@ -57,6 +57,7 @@ def read_health(
     with_details: bool = True,
     with_files: bool = True,
     broker_seconds: float = 0.0,
+    with_migrations: bool = True,
     is_limited: bool = True,
     schedules: Enabled | None = None,
 ) -> Json:
@@ -66,20 +67,20 @@ def read_health(
     this takes a few seconds, unless this process has asked it within the last ``broker_seconds``. The names of
     schedules, and the problems of files, contain those of workflows, and those of queues may: without
     ``with_names`` they are left out. ``with_details`` adds versions, addresses and settings; ``with_files`` may
-    read the workflow files. The limit for locks takes statements of its own: a page that reads the same tables
-    without one needs none here (``is_limited``). ``schedules`` are for a caller who
-    shows them too, or has another limit for the time that checks of their payloads take.
+    read the workflow files, and ``with_migrations`` asks whether the database has all tables. The limit for locks
+    takes statements of its own: a page that reads the same tables without one needs none here (``is_limited``).
+    ``schedules`` are for a caller who shows them too, or has another limit for the time that checks of their
+    payloads take.
     """
-    found: Json = {"healthy": False, "problems": [], "warnings": [], "database": True}
     refusal = _broker.answer(broker_seconds)
-    found["broker"] = not refusal
+    found: Json = {"healthy": False, "problems": [], "warnings": [], "database": True, "broker": not refusal}
     try:
         with limited_reads(connection(), LOCK_SECONDS) if is_limited else contextlib.nullcontext():
-            found |= _rows(with_names=with_names, schedules=schedules)
+            found |= _rows(with_names=with_names, with_migrations=with_migrations, schedules=schedules)
             found["files"] = system_details.files_state(with_names=with_names) if with_files else None
             found |= system_details.read() if with_details else {}
     except (DatabaseError, InterfaceError) as error:
-        found |= {**_UNKNOWN, "problems": [lazy_text(_database_problem, is_unmigrated(error), _first_line(error))]}
+        found |= {**_UNKNOWN, "problems": [server_problems.of_database(error)]}
     else:
         found["problems"] += _supervisor_problems(found["supervisor"])
         if not with_names:
@@ -87,7 +88,7 @@ def read_health(
         found["problems"] += (lazy_text(_queue_problem, queue) for queue in found["queues"] if is_unserved(queue))
         found["warnings"] += system_details.warnings(found["files"])
     if not found["broker"]:
-        found["problems"].append(lazy_text(_broker_problem, refusal))
+        found["problems"].append(server_problems.of_broker(refusal))
     found["healthy"] = not found["problems"]
     return found
 
@@ -117,13 +118,14 @@ _broker: Final = Kept(lambda: remote_control.broker_refusal())
 _status: Final = Kept(_find_out)
 
 
-def _rows(*, with_names: bool = True, schedules: Enabled | None = None) -> Json:
+def _rows(*, with_names: bool = True, with_migrations: bool = False, schedules: Enabled | None = None) -> Json:
     rows, schedules = vital_rows.read(), schedules or Enabled()
     signs, living = rows.signs, Workers(rows.workers)
     late, beat = overdue.find_late(schedules.rows), _sign_of(signs.get(beat_signs.NAME))
     blocked = schedules.obstacles
     return {
         "problems": [
+            *server_problems.of_migrations(unapplied(connection()) if with_migrations else ()),
             *reasons.sentences(blocked, with_names),
             *_beat_problems(beat, late, len(schedules.rows), with_names=with_names),
         ],
@@ -224,20 +226,6 @@ def besides_workers(found: Json) -> list[Any]:
     return [problem for problem in found["problems"] if str(problem) not in ended]
 
 
-def _database_problem(lacks_tables: bool, error: str) -> str:
-    if lacks_tables:
-        text = _("the database lacks tables: run “%(command)s” (%(error)s)")
-        return text % {"command": migrate_command(), "error": error}
-    return _("the database does not answer as it should: %(error)s") % {"error": error}
-
-
-def migrate_command() -> str:
-    """Return the command that creates django-director's tables."""
-    return "manage.py migrate" + (
-        "" if director.DATABASE == DEFAULT_DB_ALIAS else f" --database {director.DATABASE}"
-    )
-
-
 def _supervisor_problems(supervisor: Json | None) -> list[Promise]:
     if supervisor is None or supervisor["seconds"] > OLD_TICK:
         return [lazy_text(_supervisor_problem, None if supervisor is None else round(supervisor["seconds"]))]
@@ -282,11 +270,3 @@ def _sign_of_life(name: str, at: datetime, now: datetime) -> Json:
 
 def _seconds(since: datetime, now: datetime) -> float:
     return round(max(0.0, (now - since).total_seconds()), 1)
-
-
-def _broker_problem(refusal: str) -> str:
-    return _("the broker does not answer: queued tasks wait until it does (%(error)s)") % {"error": refusal}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

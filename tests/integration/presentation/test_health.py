@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from celery import current_app
 from django.core.management import call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from rest_framework.test import APIClient
 
+from django_director.db import unapplied
 from django_director.db.functions import Now, later
 from django_director.engine import parking
 from django_director.engine.attempts import unwritten
@@ -140,6 +142,19 @@ def test_a_broker_that_can_not_be_used_is_told_and_not_by_its_password(url, monk
     assert code == 1
     assert "the broker does not answer" in text
     assert "S3CRET" not in text + str(response.data)
+
+
+def test_a_release_without_its_migrations_is_told(monkeypatch):
+    well()
+    monkeypatch.setattr(unapplied, "_complete", set())
+    assert status()[0] == 0
+    assert unapplied._complete
+    monkeypatch.setattr(unapplied, "_complete", set())
+    MigrationRecorder(connection).record_unapplied("django_director", "0001_initial")
+    code, text = status()
+    assert code == 1
+    assert "the database lacks migrations: run “manage.py migrate” (django_director.0001_initial)" in text
+    assert client().get(URL).status_code == 503
 
 
 def test_a_database_that_does_not_answer(monkeypatch):
