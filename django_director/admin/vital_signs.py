@@ -28,11 +28,10 @@ class VitalSigns:
     silence: str
     """That no worker is alive, and how many tasks wait; empty if one is alive."""
     problems: Sequence[str]
-    """What else is wrong, each with what a person can do about it."""
+    """What else is wrong, each with what a person can do about it; a queue without a worker from the first moment.
+    """
     facts: Sequence[str]
     queues: Sequence[dict[str, Any]]
-    unserved: int
-    """In how many queues tasks wait that no worker serves, although not yet for so long that it is a problem."""
     schedules: Sequence[dict[str, Any]]
     """The schedules that are due next."""
 
@@ -51,12 +50,10 @@ def read(*, with_names: bool, with_workflows: bool, site: str) -> VitalSigns:
         schedules=schedules,
     )
     silence = "" if _is_any_alive(found) else _silence(found)
-    unserved = sum(not queue["is_served"] and not health.is_unserved(queue) for queue in found["queues"])
     due = upcoming.find_next(schedules, NEXT_SHOWN) if with_names else []
     return VitalSigns(
         silence=silence,
         problems=_others(found),
-        unserved=0 if silence else unserved,
         facts=list(_facts(found)),
         queues=[queue_for_page(queue) for queue in found["queues"]],
         schedules=_schedules(due, site if with_workflows else None),
@@ -76,8 +73,14 @@ def cure() -> str:
 
 
 def _others(found: health.Json) -> list[str]:
-    """Return the problems, without those that are there only because no worker is alive."""
-    others = found["problems"] if _is_any_alive(found) else health.besides_workers(found)
+    """Return the problems, without those that are there only because no worker is alive.
+
+    People are told at once of a queue that no worker serves; programs, when it has lasted.
+    """
+    if _is_any_alive(found):
+        others = [*found["problems"], *health.newly_unserved(found)]
+    else:
+        others = health.besides_workers(found)
     return [formatting.sentence(text) for text in others]
 
 
