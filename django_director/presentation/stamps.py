@@ -1,8 +1,9 @@
 """Says cheaply whether rows have changed since a page showed them.
 
 A stamp is a value that differs after each change that people can see; equal stamps mean equal pages. The engine
-writes nothing for it: it is made of the numbers and times that each change of a task writes anyway. So a page that
-is open and asks again and again costs one query that reads an index, as long as nothing changes.
+writes nothing for it: it is made of the numbers and times that each change of a task writes anyway, and of what
+time alone changes: whether workers still give signs of life. So a page that is open and asks again and again costs
+one query that reads an index, as long as nothing changes.
 """
 
 from __future__ import annotations
