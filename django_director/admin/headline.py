@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from django.utils.translation import gettext as _
@@ -11,7 +12,7 @@ from django.utils.translation import ngettext
 
 from django_director.graph import Graph
 from django_director.models import Run
-from django_director.presentation import causes
+from django_director.presentation import causes, served_queues
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, RunStatus, TaskStatus
 
 from . import formatting
@@ -20,8 +21,20 @@ NAMED: Final = 3
 """How many steps a sentence names."""
 
 
-def of_run(run: Run, error: str, steps: Mapping[str, Sequence[str]], failed: int) -> str:
-    """Return the sentence. It has no times, so that it changes only when the run does.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """Why a running run does not go on, as far as the user may know."""
+
+    is_interrupted: bool = False
+    """Whether all its running tasks have workers that give no sign of life."""
+    unserved: str = ""
+    """The queue in which it waits and that no worker serves; empty if there is none."""
+
+
+def of_run(
+    run: Run, error: str, steps: Mapping[str, Sequence[str]], failed: int, trouble: Trouble = Trouble()
+) -> str:
+    """Return the sentence. It has no times, so that it changes only when the run does, or its workers.
 
     ``error`` is that of the run as far as the user may see it; ``steps`` are the labels of its unfinished steps,
     by status; ``failed`` is how many of its tasks have failed.
@@ -39,7 +52,7 @@ def of_run(run: Run, error: str, steps: Mapping[str, Sequence[str]], failed: int
             return _("Paused: no further step starts until it is resumed")
         case "canceling":
             return _with_reason(_("Is being canceled"), error)
-    return _running(steps)
+    return _running(steps, trouble)
 
 
 def name_steps(
@@ -64,7 +77,9 @@ def name_steps(
                     "map": node.step.id,
                     "progress": _ended(found.get(node.body[1] - 1, Counter())),
                 }
-                steps.setdefault(TaskStatus.RUNNING, []).append(text)
+                items = {name for each in range(*node.body) for name in found.get(each, ())}
+                waits = TaskStatus.QUEUED in items and items.isdisjoint((TaskStatus.RUNNING, TaskStatus.WAITING))
+                steps.setdefault(TaskStatus.QUEUED if waits else TaskStatus.RUNNING, []).append(text)
             elif status in TASK_ACTIVE and status != TaskStatus.PENDING:
                 told = report[1] if (position, status) == (report[0], TaskStatus.RUNNING) else ""
                 steps.setdefault(status, []).append(f"{node.step.id}: {told}" if told else node.step.id)
@@ -95,14 +110,21 @@ def _with_reason(text: str, reason: str) -> str:
     return f"{text}: {formatting.error_line(reason)}" if reason else text
 
 
-def _running(steps: Mapping[str, Sequence[str]]) -> str:
+def _running(steps: Mapping[str, Sequence[str]], trouble: Trouble) -> str:
+    running, waiting = _("Running: %(steps)s"), _("Waits for a worker: %(steps)s")
+    if trouble.is_interrupted:
+        running = _("Interrupted: %(steps)s. The worker gives no sign: the run goes on when a worker runs")
+    if trouble.unserved:
+        waiting = _("Waits for a worker: %(steps)s. No worker serves queue “%(queue)s”: %(cure)s")
+    queue = formatting.name(trouble.unserved)
+    more = {"queue": queue, "cure": served_queues.way_out(queue)}
     for status, text in (
-        (TaskStatus.RUNNING, _("Running: %(steps)s")),
+        (TaskStatus.RUNNING, running),
         (TaskStatus.WAITING, _("Waits at %(steps)s")),
-        (TaskStatus.QUEUED, _("Waits for a worker: %(steps)s")),
+        (TaskStatus.QUEUED, waiting),
     ):
         if names := steps.get(status):
-            return text % {"steps": _named(names)}
+            return text % {"steps": _named(names), **more}
     return _("Running")
 
 

@@ -75,8 +75,7 @@ class Overview:
             with_names=not director.AUTHORIZE, with_workflows=may_see_workflows, site=self.site
         )
         return {
-            "signs": signs,
-            "cure": vital_signs.cure() if signs.silence else "",
+            **_told_below(signs),
             "workflows_address": self._address("workflow_changelist") if may_see_workflows else "",
             "live_address": self._address("overview"),
             "system_address": self._address("system"),
@@ -194,25 +193,37 @@ def _number_of_failed(failed: int, read: int) -> str:
     return text % {"n": formatting.number(failed), "read": formatting.number(read)}
 
 
+def _told_below(signs: vital_signs.VitalSigns) -> dict[str, Any]:
+    """Return what stands below the headline: the cure of its trouble, and the troubles that it does not tell."""
+    return {
+        "signs": signs,
+        "problems": signs.problems if signs.silence else signs.problems[1:],
+        "cure": vital_signs.cure() if signs.silence else "",
+    }
+
+
 def _headline(failed: int, signs: vital_signs.VitalSigns) -> str:
-    """Return the sentence that tells what is wrong, the cause before its effects; empty if all is well."""
-    parts = [signs.silence] if signs.silence else []
-    blocked, problems, unserved = signs.blocked, signs.things, signs.unserved
-    if blocked:
-        text = ngettext("%(n)s schedule can't start a run", "%(n)s schedules can't start a run", blocked)
-        parts.append(text % {"n": formatting.number(blocked)})
-    if unserved:
-        text = ngettext("%(n)s queue is served by no worker", "%(n)s queues are served by no worker", unserved)
-        parts.append(text % {"n": unserved})
-    if problems:
-        text = ngettext("%(n)s thing needs attention", "%(n)s things need attention", problems)
-        parts.append(text % {"n": problems})
+    """Return the sentence that tells what is wrong, the cause before its effects; empty if all is well.
+
+    Of several troubles it tells the first; the others stand below.
+    """
+    troubles = [signs.silence, *signs.problems] if signs.silence else list(signs.problems)
+    parts = [_first_of(troubles)] if troubles else []
     if failed:
         text = ngettext(
             "%(n)s run has failed in the last 24 hours", "%(n)s runs have failed in the last 24 hours", failed
         )
         parts.append(text % {"n": formatting.number(failed)})
-    return "; ".join(parts) + "." if parts else ""
+    # A trouble mostly ends with a command, to which no point belongs.
+    return "; ".join(parts) + ("." if failed or signs.silence else "")
+
+
+def _first_of(troubles: Sequence[str]) -> str:
+    """Return the first of some sentences, and how many more there are."""
+    if len(troubles) == 1:
+        return troubles[0]
+    text = ngettext("%(first)s; and %(n)s more", "%(first)s; and %(n)s more", len(troubles) - 1)
+    return text % {"first": troubles[0], "n": formatting.number(len(troubles) - 1)}
 
 
 def stamp() -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.contrib import admin
@@ -16,10 +17,10 @@ from django.utils.translation import gettext_lazy
 from django_director.access.answers import Answers
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
-from django_director.presentation import durations, open_approvals, visible_errors
+from django_director.presentation import durations, open_approvals, served_queues, visible_errors
 from django_director.presentation.summaries import task_counts
 from django_director.schedules import beat_rows
-from django_director.status import TaskStatus
+from django_director.status import RunStatus, TaskStatus
 
 from . import formatting, turns
 from .bars import draw_segments
@@ -62,11 +63,21 @@ class RunList(LiveList):
         counts, places = task_counts(runs), pending_reasons.of_runs(runs)
         asking = open_approvals.count_by_run([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         usual = durations.of_workflows({run.workflow_id for run in runs})
-        sees_payload = Answers.of(request).sees("view_payload")
+        answers = Answers.of(request)
+        sees_payload, sees_tasks = answers.sees("view_payload"), answers.sees("view_task")
+        queued = served_queues.oldest_of(
+            [run.pk for run in runs if _waits_in_queue(run, counts[run.pk]) and sees_tasks(run.workflow_id)]
+        )
         for run in runs:
             run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
-            run.usual = usual.get(run.workflow_id)
+            run.usual, run.queued = usual.get(run.workflow_id), queued.get(run.pk)
             run.visible_error = visible_errors.of_run(run, sees_payload=sees_payload(run.workflow_id))
+
+
+def _waits_in_queue(run: Run, counts: Mapping[str, int]) -> bool:
+    """Whether a run does nothing but wait for workers, as far as the numbers of its tasks tell."""
+    is_going = run.shown_status == RunStatus.RUNNING
+    return is_going and TaskStatus.QUEUED in counts and TaskStatus.RUNNING not in counts
 
 
 class RunColumns:
@@ -96,9 +107,9 @@ class RunColumns:
     @admin.display(description=gettext_lazy("error"))
     def error_text(self, run: Any) -> SafeString:
         line = formatting.error_line(run.visible_error)
-        return (
-            format_html('<span class="director-line" title="{}">{}</span>', line, line) if line else SafeString()
-        )
+        if line:
+            return format_html('<span class="director-line" title="{}">{}</span>', line, line)
+        return format_html('<span class="director-quiet">{}</span>', _place(run)) if run.queued else SafeString()
 
     @admin.display(description=gettext_lazy("started"), ordering="pk")
     def started(self, run: Any) -> SafeString:
@@ -127,3 +138,10 @@ class RunColumns:
         if not run.user_name:
             return trigger
         return format_html('{}<br><span class="director-quiet">{}</span>', formatting.name(run.user_name), trigger)
+
+
+def _place(run: Any) -> str:
+    """Return in which queue the run waits, and since when."""
+    queue, since = run.queued
+    text = _("in queue “%(queue)s” since %(since)s")
+    return text % {"queue": formatting.name(queue), "since": formatting.moment(since)}

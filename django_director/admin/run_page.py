@@ -122,7 +122,7 @@ def _head(state: RunState) -> dict[str, Any]:
         "segments": draw_segments(state.counts),
         "ended": formatting.when(state.run.finished_at) if state.run.finished_at else "",
         "badge": formatting.badge(state.run.shown_status),
-        "waits_for_worker": state.waits_for_worker,
+        "lacks_worker": state.lacks_worker,
         "finished": finished,
         "total": total,
         "duration": formatting.elapsed(state.run),

@@ -16,7 +16,7 @@ from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import Picture
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
-from django_director.presentation import open_approvals, visible_errors
+from django_director.presentation import open_approvals, served_queues, silent_workers, visible_errors
 from django_director.status import TASK_ACTIVE, RunStatus, TaskStatus
 
 from . import formatting, headline, task_lines, unfolding
@@ -40,6 +40,8 @@ class Many(NamedTuple):
     number: int
     attempt: int
     """The highest number of an attempt among them."""
+    silent: int
+    """How many of them run on workers that give no sign of life."""
 
 
 class RunState:
@@ -57,7 +59,9 @@ class RunState:
         self.links = Links(run, site)
         self._unfold = unfold
         rows = run.tasks.order_by().values_list("position", "status", "is_hook")
-        self._many = [Many._make(row) for row in rows.annotate(Count("pk"), Max("attempt")).order_by("position")]
+        silent = Count("pk", filter=silent_workers.is_silent())
+        rows = rows.annotate(number=Count("pk"), highest=Max("attempt"), silent=silent)
+        self._many = [Many._make(row) for row in rows.order_by("position")]
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -110,7 +114,8 @@ class RunState:
         if self.sees_tasks and not self.run.is_finished:
             places = ((many.position, many.status, many.number) for many in self._many if not many.is_hook)
             steps = headline.name_steps(self.run.version.graph, places, self._report())
-        return headline.of_run(self.run, self.error, steps, self.failed)
+        trouble = headline.Trouble(is_interrupted=self._is_interrupted, unserved=self._unserved)
+        return headline.of_run(self.run, self.error, steps, self.failed, trouble)
 
     def _report(self) -> tuple[int, str]:
         """Return the position of the only running task and what it reports; nothing for one in a map."""
@@ -124,9 +129,26 @@ class RunState:
     @property
     def waits_for_worker(self) -> bool:
         """Whether nothing goes on but that tasks wait in queues, as far as the user may know."""
-        counts = self.counts
-        waits = counts[TaskStatus.QUEUED] and not (counts[TaskStatus.RUNNING] or counts[TaskStatus.WAITING])
-        return bool(self.sees_tasks and self.run.status == RunStatus.RUNNING and waits)
+        found = {many.status for many in self._many if not (many.is_hook or self._stands_for_items(many))}
+        is_alone = TaskStatus.QUEUED in found and found.isdisjoint((TaskStatus.RUNNING, TaskStatus.WAITING))
+        return self.sees_tasks and self.run.status == RunStatus.RUNNING and is_alone
+
+    @property
+    def lacks_worker(self) -> bool:
+        """Whether tasks wait for a worker or run on one that gives no sign, as far as the user may know."""
+        return self.waits_for_worker or (self.sees_tasks and any(many.silent for many in self._many))
+
+    @property
+    def _is_interrupted(self) -> bool:
+        """Whether each task of a step that runs has a worker that gives no sign."""
+        running = [many for many in self._many if many.status == TaskStatus.RUNNING and not many.is_hook]
+        return bool(running) and all(many.silent == many.number for many in running)
+
+    @property
+    def _unserved(self) -> str:
+        """Return the queue in which the run waits and that no worker serves. It takes two queries if it waits."""
+        is_waiting = self.waits_for_worker and self.run.paused_at is None
+        return served_queues.unserved_of(self.run) if is_waiting else ""
 
     @property
     def failed(self) -> int:

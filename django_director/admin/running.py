@@ -23,6 +23,7 @@ class Running:
     """A run that has not ended, as the overview shows it."""
 
     run: Run
+    short_id: str
     badge: SafeString
     finished: int
     total: int
@@ -41,6 +42,7 @@ def describe(run: Any, usual: Usual | None, now: datetime, may: Callable[[str, i
     sees_payload = may("view_payload", run.workflow_id)
     return Running(
         run=run,
+        short_id=formatting.short_id(run.pk),
         badge=formatting.badge(run.shown_status),
         finished=run.finished,
         total=run.total,

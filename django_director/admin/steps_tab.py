@@ -10,6 +10,8 @@ from django.http import HttpRequest
 from django_director.common import ids
 from django_director.drawing.icons import icon
 from django_director.models import Run, Task
+from django_director.models.querysets import TaskQuerySet
+from django_director.presentation import silent_workers
 from django_director.status import TaskStatus
 
 from . import formatting, step_tree
@@ -62,7 +64,7 @@ def _page_link(request: HttpRequest, page: int, pages: int) -> str | None:
 def _of_status(state: RunState, status: str, page: int) -> tuple[list[tuple[Line, Row | None]], int, int]:
     pages = max(1, -(-state.shown_counts[status] // TASKS_PER_PAGE))
     page = min(max(page, 1), pages)
-    tasks = state.run.tasks.for_listing().filter(status=status).exclude(map_count__gt=0).in_order()
+    tasks = _tasks(state).filter(status=status).exclude(map_count__gt=0).in_order()
     start = (page - 1) * TASKS_PER_PAGE
     rows = _rows(state, tasks[start : start + TASKS_PER_PAGE])
     return [(Line("task", 0), row) for row in rows], page, pages
@@ -85,14 +87,18 @@ def _of_tree(
 def _rows_of(state: RunState, lines: list[Line], *, with_hooks: bool) -> dict[Any, Row]:
     """Return the rows of the tasks in the lines, and of the hooks, by their ids."""
     wanted = [_id(state.run, line) for line in lines if line.position >= 0]
-    tasks = list(state.run.tasks.for_listing().filter(pk__in=wanted)) if wanted else []
+    tasks = list(_tasks(state).filter(pk__in=wanted)) if wanted else []
     if with_hooks:
-        tasks += state.run.tasks.for_listing().hooks().in_order()[:TASKS_PER_PAGE]
+        tasks += _tasks(state).hooks().in_order()[:TASKS_PER_PAGE]
     return {row.id: row for row in _rows(state, tasks)}
 
 
 def _rows(state: RunState, tasks: QuerySet[Task] | list[Task]) -> list[Row]:
     return make_rows(tasks, state.run, state.links, sees_payload=state.sees_payload)
+
+
+def _tasks(state: RunState) -> TaskQuerySet:
+    return silent_workers.marked(state.run.tasks.for_listing())
 
 
 def _id(run: Run, line: Line) -> Any:

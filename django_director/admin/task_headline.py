@@ -8,26 +8,32 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from django_director.models import Task
-from django_director.presentation import served_queues, visible_errors
+from django_director.presentation import served_queues, silent_workers, visible_errors
 from django_director.presentation.map_items import Tally
 from django_director.status import TaskStatus
 
 from . import formatting, reasons, task_lines
 
 
-def of_task(task: Task, tally: Tally | None, *, sees_payload: bool) -> str:
-    """Return the sentence, without times; ``tally`` tells of the items of a map."""
+def of_task(
+    task: Task, tally: Tally | None, *, sees_payload: bool, is_silent: bool = False, unserved: str = ""
+) -> str:
+    """Return the sentence, without times; ``tally`` tells of the items of a map.
+
+    ``is_silent`` is whether it runs on a worker that gives no sign of life; ``unserved`` is the queue in which it
+    waits, if no worker serves that.
+    """
     error = visible_errors.of_task(task.error, sees_payload=sees_payload)
     reason = visible_errors.reason(task.reason, sees_payload=sees_payload)
     if tally is not None and not task.is_finished:
         return _of_map(tally)
     match task.status:
         case TaskStatus.RUNNING:
-            return _running(task)
+            return _silent(task) if is_silent else _running(task)
         case TaskStatus.WAITING:
             return _waiting(task, error, reason)
         case TaskStatus.QUEUED:
-            return _queued(task, reason)
+            return _unserved(unserved) if unserved else _queued(task, reason)
         case TaskStatus.PENDING:
             return _("Waits for its turn") if task.map_index >= 0 else _("Waits for the steps before it")
         case TaskStatus.SUCCESS:
@@ -74,6 +80,24 @@ def _running(task: Task) -> str:
         text = _("Attempt %(number)s runs on %(worker)s")
         return text % {"number": attempts_of(task, task.attempt), **worker}
     return _("Runs on %(worker)s") % worker if task.worker else pgettext("a task", "Runs")
+
+
+def _silent(task: Task) -> str:
+    if not silent_workers.goes_on(task):
+        text = _("Its worker %(worker)s gives no sign")
+    elif silent_workers.starts_again(task):
+        text = _("Its worker %(worker)s gives no sign: it starts again when a worker runs")
+    else:
+        text = _(
+            "Its worker %(worker)s gives no sign: it fails when a worker runs, as it has lost too many workers"
+        )
+    return text % {"worker": formatting.name(task.worker)}
+
+
+def _unserved(queue: str) -> str:
+    name = formatting.name(queue)
+    text = _("Waits in queue “%(queue)s”, which no worker serves: %(cure)s")
+    return text % {"queue": name, "cure": served_queues.way_out(name)}
 
 
 def _waiting(task: Task, error: str, reason: str) -> str:

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_director.models import Task
-from django_director.presentation import served_queues, visible_errors
+from django_director.presentation import served_queues, silent_workers, visible_errors
 from django_director.status import TaskStatus
 
 from . import formatting, reasons
@@ -33,7 +33,7 @@ def explain_status(task: Task, *, sees_payload: bool) -> str:
     text = _waiting_text(task) or reasons.translate(error or reason)
     if is_to_be_tried_again(task):
         text = f"{_retry_text(task)} {text}"
-    return formatting.error_line("; ".join(filter(None, [_queued_text(task), text])))
+    return formatting.error_line("; ".join(filter(None, [_silent_text(task), _queued_text(task), text])))
 
 
 def is_to_be_tried_again(task: Task) -> bool:
@@ -62,6 +62,13 @@ def _queued_text(task: Task) -> str:
     queue = formatting.name(served_queues.of_task(task))
     text = _("in queue “%(queue)s” since %(since)s") if queue else _("in a queue since %(since)s")
     return text % {"queue": queue, "since": formatting.moment(task.queued_at)}
+
+
+def _silent_text(task: Task) -> str:
+    """Return that the worker of a running task gives no sign; empty if it does, or if that was not read."""
+    if not silent_workers.is_marked(task):
+        return ""
+    return _("its worker %(worker)s gives no sign") % {"worker": formatting.name(task.worker)}
 
 
 def progress_text(task: Task, *, sees_payload: bool) -> str:

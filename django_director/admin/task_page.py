@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from django_director.access.authorization import is_allowed
 from django_director.definitions import WorkflowStep
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task
 from django_director.models.querysets import HEAVY_TASK_FIELDS
-from django_director.presentation import hook_names, served_queues, visible_errors
+from django_director.presentation import hook_names, served_queues, silent_workers, visible_errors
 from django_director.presentation.map_items import MapItems
 from django_director.status import TaskStatus
 
@@ -55,6 +57,7 @@ def context(request: HttpRequest, task: Task, site: str, *, sees_payload: bool) 
         "hook": hook_names.of_task(task),
         "run_badge": formatting.badge(task.run.shown_status),
         **_head(task, items, sees_payload=sees_payload),
+        "sees_system": is_allowed(request.user, "view_run"),
         "facts": _facts(task, node, sees_payload=sees_payload, is_alone=len(attempt.get("tabs", ())) < 2),
         "description": node.step.description,
         "attempt": attempt,
@@ -72,14 +75,18 @@ def context(request: HttpRequest, task: Task, site: str, *, sees_payload: bool) 
 def _head(task: Task, items: MapItems | None, *, sees_payload: bool) -> dict[str, Any]:
     """Return the sentence with its time, and how far the task is."""
     progress = visible_errors.progress(task.progress, sees_payload=sees_payload)
-    moment = task_headline.moment_of(task)
+    silent_since, unserved = silent_workers.last_sign(task), served_queues.unserved_of_task(task)
+    moment = silent_since or task_headline.moment_of(task)
+    tell = partial(task_headline.of_task, is_silent=silent_since is not None, unserved=unserved)
     return {
         "badge": task_lines.badge(task),
-        "headline": task_headline.of_task(task, items.tally if items else None, sees_payload=sees_payload),
+        "headline": tell(task, items.tally if items else None, sees_payload=sees_payload),
+        "lacks_worker": bool(silent_since or unserved),
+        "is_silent": silent_since is not None,
         "moment": formatting.when(moment) if moment else "",
         # Without a time in the sentence the zone stands at the end of the page.
         "zone": formatting.zone() if moment else "",
-        "since": since(task) if task.status == TaskStatus.RUNNING else "",
+        "since": since(task) if task.status == TaskStatus.RUNNING and not silent_since else "",
         "duration": formatting.elapsed(task),
         "progress": _progress(progress) if progress and not task.is_finished else None,
         "poll": POLL_LARGE if (task.map_count or 0) > LARGE else POLL,
@@ -124,15 +131,10 @@ def _facts(task: Task, node: Node, *, sees_payload: bool, is_alone: bool) -> lis
 
 
 def _explain_wait(task: Task) -> str:
-    """Return why no worker takes a queued task, as far as that is known. It takes one query for such a task."""
-    if task.status != TaskStatus.QUEUED or task.unsendable_since is not None:
+    """Return why no worker takes a queued task, if the sentence at the top does not tell."""
+    if task.status != TaskStatus.QUEUED or task.unsendable_since is not None or task.run.paused_at is None:
         return ""
-    if task.run.paused_at is not None:
-        return _("held back while the run is paused")
-    queue = served_queues.of_task(task)
-    if not served_queues.Workers.load().lack(queue):
-        return ""
-    return _("no worker takes from this queue; %(cure)s") % {"cure": served_queues.way_out(formatting.name(queue))}
+    return _("held back while the run is paused")
 
 
 def _is_timer(task: Task, node: Node) -> bool:

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django_director.common.times import aware
 from django_director.definitions import WorkflowStep
 from django_director.models import Run, Task
-from django_director.presentation import hook_names
+from django_director.presentation import hook_names, silent_workers
 from django_director.status import TaskStatus
 
 from . import formatting, task_lines
@@ -80,7 +80,7 @@ def _row(task: Task, run: Run, links: Links, called: Mapping[UUID, Run], *, sees
         attempt=task.attempt,
         started=_clock(task.started_at),
         duration=formatting.elapsed(task) if is_running or task.duration is not None else "",
-        since=since(task) if is_running else "",
+        since=since(task) if is_running and not silent_workers.is_marked(task) else "",
         error=_explain(task, sees_payload=sees_payload),
         child=links.to_run(child.pk) if child else "",
         child_badge=formatting.badge(child.shown_status) if child else "",
@@ -96,6 +96,6 @@ def _clock(moment: datetime | None) -> str:
 
 def _explain(task: Task, *, sees_payload: bool) -> str:
     """Return why a task is in its status, or what a running one reports."""
-    if task.status == TaskStatus.RUNNING and task.progress:
+    if task.status == TaskStatus.RUNNING and task.progress and not silent_workers.is_marked(task):
         return task_lines.progress_text(task, sees_payload=sees_payload)
     return task_lines.explain_status(task, sees_payload=sees_payload)

@@ -19,7 +19,7 @@ from django_director.access.answers import Answers
 from django_director.conf import director
 from django_director.models import Task, Workflow
 from django_director.models.querysets import TaskQuerySet
-from django_director.presentation import hook_names, search, stamps
+from django_director.presentation import hook_names, search, silent_workers, stamps
 from django_director.presentation.actions import Action
 
 from . import (
@@ -70,7 +70,7 @@ class TaskAdmin(LiveAdmin[Task]):
         )
         if director.AUTHORIZE:
             tasks = tasks.filter(Answers.of(request).where(self.view_action, "run__workflow"))
-        return tasks.order_by("-pk")
+        return silent_workers.marked(tasks).order_by("-pk")
 
     def get_changelist(self, request: HttpRequest, **kwargs: object) -> type[ChangeList]:
         return TaskList

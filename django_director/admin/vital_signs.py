@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 
 from django_director.models import Workflow
 from django_director.presentation import health
-from django_director.schedules import beat_rows, reasons, upcoming
+from django_director.schedules import beat_rows, upcoming
 from django_director.schedules.enabled import Enabled
 
 from . import formatting
@@ -28,16 +28,13 @@ class VitalSigns:
 
     silence: str
     """That no worker is alive, and how many tasks wait; empty if one is alive."""
-    blocked: int
-    """How many schedules can't start a run. The first problems say so."""
     problems: Sequence[str]
-    """What else is wrong, each with what a person can do about it."""
-    things: int
-    """How many of these problems are not about blocked schedules."""
+    """What else is wrong, each with what a person can do about it; a queue without a worker from the first moment.
+
+    Schedules that can't start a run come first.
+    """
     facts: Sequence[str]
     queues: Sequence[dict[str, Any]]
-    unserved: int
-    """In how many queues tasks wait that no worker serves, although not yet for so long that it is a problem."""
     schedules: Sequence[dict[str, Any]]
     """The schedules that are due next."""
 
@@ -57,15 +54,10 @@ def read(*, with_names: bool, with_workflows: bool, site: str) -> VitalSigns:
         schedules=schedules,
     )
     silence = "" if _is_any_alive(found) else _silence(found)
-    unserved = sum(not queue["is_served"] and not health.is_unserved(queue) for queue in found["queues"])
     due = upcoming.find_next(schedules.rows, NEXT_SHOWN) if with_names else []
-    problems = _others(found)
     return VitalSigns(
         silence=silence,
-        blocked=len(found["blocked_schedules"]),
-        problems=problems,
-        things=len(problems) - len(reasons.sentences(schedules.obstacles, with_names)),
-        unserved=0 if silence else unserved,
+        problems=_others(found),
         facts=list(_facts(found)),
         queues=[queue_for_page(queue) for queue in found["queues"]],
         schedules=_schedules(due, schedules.workflows if with_workflows else {}, site),
@@ -85,8 +77,14 @@ def cure() -> str:
 
 
 def _others(found: health.Json) -> list[str]:
-    """Return the problems, without those that are there only because no worker is alive."""
-    others = found["problems"] if _is_any_alive(found) else health.besides_workers(found)
+    """Return the problems, without those that are there only because no worker is alive.
+
+    People are told at once of a queue that no worker serves; programs, when it has lasted.
+    """
+    if _is_any_alive(found):
+        others = [*found["problems"], *health.newly_unserved(found)]
+    else:
+        others = health.besides_workers(found)
     return [formatting.sentence(text) for text in others]
 
 

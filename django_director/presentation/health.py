@@ -192,6 +192,30 @@ def is_unserved(queue: Json) -> bool:
     return not queue["is_served"] and queue["seconds"] > served_queues.UNSERVED_SECONDS
 
 
+def newly_unserved(found: Json) -> list[str]:
+    """Return in sentences which queues no worker serves, although not yet for so long that it is a problem."""
+    return [
+        _new_queue_problem(queue) for queue in found["queues"] if not (queue["is_served"] or is_unserved(queue))
+    ]
+
+
+def _new_queue_problem(queue: Json) -> str:
+    waiting, name = queue["tasks"], queue["name"]
+    if name:
+        text = ngettext(
+            "no worker takes tasks from queue `%(queue)s`: %(n)s task waits; %(cure)s",
+            "no worker takes tasks from queue `%(queue)s`: %(n)s tasks wait; %(cure)s",
+            waiting,
+        )
+    else:
+        text = ngettext(
+            "no worker takes tasks from one of the queues: %(n)s task waits; %(cure)s",
+            "no worker takes tasks from one of the queues: %(n)s tasks wait; %(cure)s",
+            waiting,
+        )
+    return text % {"queue": name, "n": number(waiting), "cure": served_queues.way_out(name or "QUEUE")}
+
+
 def _queue_problem(queue: Json) -> str:
     waiting, name = queue["tasks"], queue["name"]
     if name:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
-from django.db.models import Min
+from django.db.models import Min, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from django_director.conf import director
@@ -20,7 +20,7 @@ from django_director.db.functions import Now, later
 from django_director.dispatch import routing
 from django_director.engine.parking import PARKED
 from django_director.engine.supervisor.workers import silence_limit
-from django_director.models import Task, Worker
+from django_director.models import Run, Task, Worker
 from django_director.models.querysets import TaskQuerySet
 from django_director.schedules.timings import aware
 from django_director.status import TaskStatus
@@ -79,6 +79,12 @@ class Workers:
         return bool(queue) and not self.of(queue)
 
 
+def of_living_workers() -> QuerySet[Worker, Any]:
+    """Return the workers that have given a sign of life lately, see ``is_living``."""
+    unwatched = Q(is_watched=False, seen_at__gte=later(-director.LEASE))
+    return Worker.objects.filter(Q(seen_at__gte=later(-silence_limit())) | unwatched)
+
+
 def is_living(worker: WorkerRow) -> bool:
     """Whether a worker has given a sign of life lately; else it counts as lost."""
     seconds = (worker.now - worker.seen_at).total_seconds()
@@ -126,6 +132,28 @@ def oldest_of(runs: Collection[UUID]) -> dict[UUID, tuple[str, datetime]]:
         if queue and since is not None and (run not in found or since < found[run][1]):
             found[run] = queue, since
     return found
+
+
+def unserved_of(run: Run) -> str:
+    """Return the queue in which a task of a run waits and that no worker serves; of several, that of the oldest.
+
+    It is empty if all its queues are served, or if no task waits in one. It takes two queries.
+    """
+    waiting = run.tasks.queued().filter(unsendable_since=None).order_by()
+    kinds = waiting.values_list("name", "queue").annotate(since=Min("queued_at")).order_by("since")
+    queues, workers = [routing.queue_of(name, chosen) for name, chosen, _since in kinds], Workers.load()
+    return next(filter(workers.lack, queues), "")
+
+
+def unserved_of_task(task: Task) -> str:
+    """Return the queue in which a task waits, if no worker serves it; else an empty text.
+
+    It takes one query for a queued task, and none for others.
+    """
+    if task.status != TaskStatus.QUEUED or task.unsendable_since is not None or task.run.paused_at is not None:
+        return ""
+    queue = of_task(task)
+    return queue if Workers.load().lack(queue) else ""
 
 
 def of_task(task: Task) -> str:

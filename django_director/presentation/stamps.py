@@ -1,27 +1,41 @@
 """Says cheaply whether rows have changed since a page showed them.
 
 A stamp is a value that differs after each change that people can see; equal stamps mean equal pages. The engine
-writes nothing for it: it is made of the numbers and times that each change of a task writes anyway. So a page that
-is open and asks again and again costs one query that reads an index, as long as nothing changes.
+writes nothing for it: it is made of the numbers and times that each change of a task writes anyway, and of what
+time alone changes: whether workers still give signs of life. So a page that is open and asks again and again costs
+one query that reads an index, as long as nothing changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Case, Count, Max, OuterRef, QuerySet, Subquery, Sum, TextField, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    DateTimeField,
+    F,
+    Max,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Sum,
+    TextField,
+    Value,
+    When,
+)
 from django.db.models.functions import Cast
 
 from django_director.db.functions import StoredSize
 from django_director.definitions import WorkflowStep
 from django_director.engine.concurrency import pending_reasons
-from django_director.models import Run, Task, TaskLog
+from django_director.models import Run, Task, TaskLog, Worker
 from django_director.models.columns import sorted_values
 from django_director.status import RUN_FINISHED, RunStatus, TaskStatus
 
-from . import open_approvals
+from . import open_approvals, served_queues, silent_workers
 
 ACTIVE_READ: Final = 50
 _RUN: Final = (
@@ -40,15 +54,16 @@ _TIMES: Final = ("queued_at", "started_at", "finished_at", "not_before", "asked_
 def of_run(run: Run) -> Any:
     """Return the stamp of a run with its tasks.
 
-    It takes one query, which reads the run's part of an index. A run with child runs takes a second one for the
-    approvals below it, and a pending run one for its place in the queue.
+    It takes one query, which reads the run's part of an index and the rows of workers: a worker that falls silent
+    changes the page, and so does one that serves the queue of a waiting task. A run with child runs takes a second
+    query for the approvals below it, and a pending run one for its place in the queue.
     """
     calls = _has_child_steps(run)
     asked = open_approvals.oldest(run, 100) if calls and not run.is_finished else []
     waiting = str(pending_reasons.of_run(run) or "") if run.status == RunStatus.PENDING else ""
     columns = ("children__status", "children__paused_at") if calls else ()
-    of_tasks = _summary(run.tasks.all(), *columns)
-    return [getattr(run, name) for name in _RUN], of_tasks, asked, waiting
+    of_tasks = _numbers(run.tasks.all(), *columns).union(_workers(*columns), all=True)
+    return [getattr(run, name) for name in _RUN], _sorted(of_tasks), asked, waiting
 
 
 def of_logs(**tasks: Any) -> Any:
@@ -79,7 +94,8 @@ def of_runs(ids: Collection[UUID]) -> Any:
 
 def of_tasks(ids: Collection[UUID]) -> Any:
     """Return the stamp of the tasks in a list. It takes one query."""
-    return list(Task.objects.filter(pk__in=list(ids)).order_by("pk").values_list(*_TASK))
+    tasks = silent_workers.marked(Task.objects.filter(pk__in=list(ids)))
+    return list(tasks.order_by("pk").values_list(*_TASK, silent_workers.MARK))
 
 
 def of_running() -> Any:
@@ -87,7 +103,7 @@ def of_running() -> Any:
 
     Both read a few entries of an index.
     """
-    return _active_runs(), _summary(Task.objects.all_running())
+    return _active_runs(), _sorted(_numbers(Task.objects.all_running()))
 
 
 def of_last_runs() -> Any:
@@ -110,7 +126,7 @@ def _active_runs() -> list[Any]:
     return list(active[:ACTIVE_READ])
 
 
-def _summary(tasks: QuerySet[Task], *further: str) -> Any:
+def _numbers(tasks: QuerySet[Task], *further: str) -> QuerySet[Task, Any]:
     """Return for each status how many tasks have it, with what each change raises.
 
     A running task that reports its progress is counted apart.
@@ -123,7 +139,25 @@ def _summary(tasks: QuerySet[Task], *further: str) -> Any:
     found = tasks.order_by().annotate(reported=reported).values_list("status", "is_hook", "reported", *further)
     numbers = {f"sum_of_{name}": Sum(name) for name in _NUMBERS}
     times = {f"max_of_{name}": Max(name) for name in _TIMES}
-    rows = found.annotate(n=Count("pk"), n_of_children=Count("child_run"), **numbers, **times)
+    silent = Count("pk", filter=silent_workers.is_silent())
+    counts = {"n": Count("pk"), "n_of_children": Count("child_run"), "n_of_silent": silent}
+    return found.annotate(**counts, **numbers, **times)
+
+
+def _workers(*further: str) -> QuerySet[Worker, Any]:
+    """Return the living workers and their queues, in the columns of ``_numbers``: databases go by their places."""
+    no_time = Cast(Value(None), DateTimeField())
+    texts = {"as_status": F("name"), "as_is_hook": Value(False), "as_reported": Cast("queues", TextField())}
+    of_children = {"children__status": Value(""), "children__paused_at": no_time}
+    others = {f"as_{name}": of_children[name] for name in further}
+    counts = {"as_n": F("key"), "as_n_of_children": Value(0), "as_n_of_silent": Value(0)}
+    numbers = {f"as_{name}": Value(0) for name in _NUMBERS}
+    times = {f"as_{name}": no_time for name in _TIMES}
+    columns = texts | others | counts | numbers | times
+    return served_queues.of_living_workers().order_by().annotate(**columns).values_list(*columns)
+
+
+def _sorted(rows: Iterable[Any]) -> list[str]:
     return sorted(map(repr, rows))
 
 

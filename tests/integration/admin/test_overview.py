@@ -30,6 +30,10 @@ def failed(error, workflow=None, ago=60, **fields):
     return factories.make_run(workflow or order(), "failed", error=error, **times, **fields)
 
 
+NOBODY = "No worker takes tasks from queue “heavy”"
+CURE = "start one: celery -A … worker -Q heavy"
+
+
 def well():
     Worker.objects.create(key=1, name="celery@one", started_at=Now(), seen_at=Now(), queues=["celery"])
     Lease.objects.create(name="supervisor", holder="celery@one", until=Now() + timedelta(minutes=1), beat_at=Now())
@@ -193,8 +197,51 @@ def test_a_queue_without_a_worker_is_told_at_once(operator):
     Task.objects.filter(run=run, step="FETCH").update(queue="heavy")
     page = overview(operator)
     assert "All is well" not in page
-    assert "1 queue is served by no worker" in page
+    assert f"<bdi>{NOBODY}: 1 task waits; {CURE}</bdi>" in page, "the headline names the queue and the cure"
+    assert page.count(NOBODY) == 1, "once is enough"
     assert "nobody serves it" in page
+    long_ago = timezone.now() - timedelta(minutes=6)
+    Task.objects.filter(run=run, step="FETCH").update(queued_at=long_ago)
+    page = overview(operator)
+    assert f"<bdi>{NOBODY}: 1 task waits, the oldest for 6 min; {CURE}</bdi>" in page
+    assert page.count(NOBODY) == 1
+
+
+def test_the_first_of_several_troubles_is_told_at_the_top_and_the_others_below(operator):
+    well()
+    for queue in ("heavy", "slow"):
+        run = factories.make_run(order(), tasks={"FETCH": "queued"})
+        Task.objects.filter(run=run, step="FETCH").update(queue=queue)
+    page = overview(operator)
+    assert f"<bdi>{NOBODY}: 1 task waits; {CURE}; and 1 more</bdi>" in page
+    below = page.split('class="director-error" role="alert"')
+    assert len(below) == 2
+    assert "No worker takes tasks from queue “slow”: 1 task waits; start one" in below[1].split("</p>")[0]
+    failed("STOCK: OSError: x")
+    page = overview(operator)
+    assert f"{CURE}; and 1 more; 1 run has failed in the last 24 hours.</bdi>" in page
+    Worker.objects.update(seen_at=timezone.now() - timedelta(minutes=3))
+    page = overview(operator)
+    assert "No worker is alive" in page
+    assert "No worker takes" not in page, "that is why"
+
+
+def test_the_system_page_tells_a_queue_without_a_worker_at_once_too(operator):
+    well()
+    run = factories.make_run(order(), tasks={"FETCH": "queued"})
+    Task.objects.filter(run=run, step="FETCH").update(queue="heavy")
+    page = text(operator.get(address("system")))
+    assert f"{NOBODY}: 1 task waits; {CURE}" in page
+    assert "All that runs need is alive" not in page
+
+
+def test_runs_without_a_comment_are_told_apart_by_their_ids(operator):
+    named = factories.make_run(order(), tasks={"FETCH": "running"}, comment="for order 4711")
+    other = factories.make_run(order(), tasks={"FETCH": "running"})
+    page = overview(operator).split('id="director-running"')[1].split("</section>")[0]
+    assert "for order 4711" in page
+    assert f">{str(other.pk)[:13]}<" in page
+    assert f">{str(named.pk)[:13]}<" not in page
 
 
 def test_a_served_queue_names_its_workers(operator):
@@ -330,9 +377,17 @@ def test_with_rules_of_its_own_a_site_names_no_queues(client_of, settings):
     at = timezone.now() - timedelta(minutes=10)
     Task.objects.filter(run=run, step="FETCH").update(queue="billing", queued_at=at)
     settings.DIRECTOR = {**settings.DIRECTOR, "AUTHORIZE": f"{__name__}.only_seen"}
-    page = overview(client_of(*factories.VIEW))
+    client = client_of(*factories.VIEW)
+    page = overview(client)
     assert "billing" not in page
     assert "No worker takes tasks from one of the queues: 1 task waits, the oldest for 10 min" in page
+    Task.objects.filter(run=run, step="FETCH").update(queued_at=timezone.now())
+    page = overview(client)
+    assert "billing" not in page
+    assert (
+        "No worker takes tasks from one of the queues: 1 task waits; start one: celery -A … worker -Q QUEUE"
+        in page
+    )
 
 
 def test_rules_of_its_own_take_one_query_for_all_workflows(client_of, settings):

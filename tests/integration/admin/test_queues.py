@@ -53,9 +53,9 @@ def test_the_page_of_a_task(viewer, task):
     page = text(viewer.get(address("task_change", task.pk)))
     assert "<dt>Queue</dt><dd><bdi>heavy</bdi></dd>" in page
     assert f"<dt>Queued</dt><dd><bdi>{task.queued_at:%Y-%m-%d %H:%M:%S}</bdi></dd>" in page
-    assert "no worker takes from this queue; start one: celery -A … worker -Q heavy" in page
+    assert "Waits in queue “heavy”, which no worker serves: start one: celery -A … worker -Q heavy" in page
     Worker.objects.create(key=1, name="w1@host", started_at=Now(), seen_at=Now(), queues=["heavy"])
-    assert "no worker takes" not in text(viewer.get(address("task_change", task.pk)))
+    assert "Waits for a worker in the queue heavy" in text(viewer.get(address("task_change", task.pk)))
 
 
 def test_a_queue_that_celery_chooses(viewer, run, task):

@@ -10,9 +10,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from django_director.db.functions import Now
 from django_director.definitions import Retry
 from django_director.engine.outbox import first_sequence
-from django_director.models import Attempt, Run, Task
+from django_director.models import Attempt, Run, Task, Worker
 from django_director.status import TaskStatus
 from tests import factories
 from tests.integration.admin.pages import Page, address, order, text
@@ -58,6 +59,7 @@ def test_one_sentence_says_what_a_task_does(operator):
     assert headline(operator, task_of("success", retry=retry, attempt=2))[0] == "Succeeded at attempt 2 of 4"
     # Lost workers count as attempts, and not as the retries that the file allows.
     assert headline(operator, task_of("success", retry=Retry(max=1), attempt=3))[0] == "Succeeded at attempt 3"
+    Worker.objects.create(key=1, name="celery@a", started_at=Now(), seen_at=Now(), queues=["heavy"])
     assert headline(operator, task_of("queued", queue="heavy"))[0] == "Waits for a worker in the queue heavy"
     assert headline(operator, task_of("pending"))[0] == "Waits for the steps before it"
     assert headline(operator, task_of("upstream_failed"))[0] == "Never ran, as what it waits for has failed"
