@@ -21,7 +21,7 @@ from django_director.models import Run, Task, TaskLog
 from django_director.models.columns import sorted_values
 from django_director.status import RUN_FINISHED, RunStatus, TaskStatus
 
-from . import open_approvals
+from . import open_approvals, relaunches
 
 ACTIVE_READ: Final = 50
 _RUN: Final = (
@@ -41,14 +41,15 @@ def of_run(run: Run) -> Any:
     """Return the stamp of a run with its tasks.
 
     It takes one query, which reads the run's part of an index. A run with child runs takes a second one for the
-    approvals below it, and a pending run one for its place in the queue.
+    approvals below it, a pending run one for its place in the queue, and a run that has ended, now or before a
+    retry, one for its relaunches.
     """
     calls = _has_child_steps(run)
     asked = open_approvals.oldest(run, 100) if calls and not run.is_finished else []
     waiting = str(pending_reasons.of_run(run) or "") if run.status == RunStatus.PENDING else ""
     columns = ("children__status", "children__paused_at") if calls else ()
     of_tasks = _summary(run.tasks.all(), *columns)
-    return [getattr(run, name) for name in _RUN], of_tasks, asked, waiting
+    return [getattr(run, name) for name in _RUN], of_tasks, asked, waiting, relaunches.stamp(run)
 
 
 def of_logs(**tasks: Any) -> Any:

@@ -12,6 +12,8 @@ from jsonschema.exceptions import ValidationError
 from django_director.masking.schemas import SchemaMask
 from django_director.masking.values import MASKED, mask
 
+from .keywords import MissingProperty
+
 MAX_MESSAGE: Final = 300
 """A message quotes the value; a large value would drown the reason."""
 MAX_CHOICES: Final = 20
@@ -101,7 +103,9 @@ def short(message: str) -> str:
 
 
 def plain(error: ValidationError) -> str:
-    """Return the reason without any value."""
+    """Return the reason without any value, and without a name that stands in the payload only."""
+    if isinstance(error, MissingProperty):
+        return str(error.message)
     return f"it does not fit `{error.validator}`" if error.validator else "nothing is allowed here"
 
 
