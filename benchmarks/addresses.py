@@ -34,6 +34,8 @@ def _runs() -> dict[str, str]:
         "ended in the last day": {"ended": "24h"},
         "ended in an hour long ago": {"ended": _day(330)[:13]},
         "failed, of one cause": {"cause": "0123456789ab"},
+        "failed, not repaired": {"repaired": "no"},
+        "failed, repaired by a relaunch": failed | {"ended": "24h", "repaired": "yes"},
         "a busy workflow": busy,
         "a rare workflow": rare,
         "a retired workflow": retired,

@@ -56,11 +56,13 @@ def fill(runs: int) -> None:
             cursor.execute("INSERT INTO crowd_versions VALUES (%s, %s, %s)", [number, workflow, version])
         cursor.execute(_source(runs))
         cursor.execute("CREATE INDEX ON crowd (i)")
+        cursor.execute("CREATE INDEX ON crowd (w, i) WHERE status = 'failed'")
         cursor.execute("ANALYZE crowd")
         # A child run names a task of the run before it, which the same statement inserts.
         cursor.execute(_insert(Run, _run_columns(), "FROM crowd ORDER BY i"))
         cursor.execute(_insert(Task, _task_columns(), _EACH_TASK))
         cursor.execute(_CHILDREN)
+        cursor.execute(_RELAUNCHES)
         cursor.execute("DROP TABLE crowd, crowd_versions")
         cursor.execute("VACUUM ANALYZE")
 
@@ -186,6 +188,12 @@ def _task_columns() -> dict[str, str]:
         "finished_at": f"CASE WHEN {ended} THEN t + interval '1 second' END",
     }
 
+
+# The run that has failed last before.
+_RELAUNCHES: Final = """UPDATE django_director_run SET relaunched_from_id =
+    (SELECT (prefix || '000000')::uuid FROM crowd before
+        WHERE before.w = crowd.w AND before.status = 'failed' AND before.i < crowd.i ORDER BY i DESC LIMIT 1)
+    FROM crowd WHERE cause = 'relaunch' AND id = (prefix || '000000')::uuid"""
 
 _CHILDREN: Final = """UPDATE django_director_run SET parent_task_id =
     (SELECT (prefix || '000001')::uuid FROM crowd before WHERE before.i = crowd.i - 1)

@@ -7,16 +7,25 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_director import engine
-from django_director.exceptions import DirectorError
+from django_director.definitions.payloads import errors_of
+from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.models import Run, Task
+from django_director.presentation import relaunches
 from django_director.presentation.actions import ACTIONS, Action, StatusCounts, is_root, workflow_of
 
 from . import formatting, run_preview
+from .links import named_run
 from .operations import Operation
+from .payload_form import wording
+
+RESETS: Final = ("retry", "rerun", "skip")
+"""The operations that run steps of a run again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,32 +51,64 @@ class Preview:
     """What runs after that."""
     refusal: str = ""
     """Why the operation can't be done now; empty if it can."""
+    unfit: Sequence[str] = ()
+    """What is wrong with the payload, if it is refused for that."""
 
 
-def context(operation: Operation, row: Run | Task) -> dict[str, Any]:
+def context(operation: Operation, row: Run | Task, site: str, *, sees_payload: bool = False) -> dict[str, Any]:
     """Return what the template needs to ask before an operation on a run or a task."""
+    run = row.run if isinstance(row, Task) else row
     of_task = {"task": row, "task_label": formatting.name(row.label)} if isinstance(row, Task) else {}
     return {
         "title": operation.label,
         "workflow_name": formatting.name(workflow_of(row).name),
-        "run": row.run if isinstance(row, Task) else row,
+        "run": run,
         "badge": formatting.badge(row.status if isinstance(row, Task) else row.shown_status),
         "label": operation.label,
         "is_danger": operation.destroys,
         "comment_length": operation.comment_length,
-        "preview": _preview(operation, row),
+        "preview": _preview(operation, row, sees_payload=sees_payload),
+        "relaunched": _name_relaunches(run, site) if operation.action.verb in RESETS else "",
         **of_task,
     }
 
 
-def _preview(operation: Operation, row: Run | Task) -> Preview:
+def _name_relaunches(run: Run, site: str) -> SafeString:
+    """Return links to the newest runs that were relaunched from this one, each with its status."""
+    found, has_more = relaunches.newest(run)
+    shown = [(named_run(new.pk, site), formatting.status_label(new.shown_status)) for new in found]
+    return format_html("{}{}", format_html_join(", ", "{} ({})", shown), ", …" if has_more else "")
+
+
+def _preview(operation: Operation, row: Run | Task, *, sees_payload: bool) -> Preview:
     verb = operation.action.verb
     if refusal := _REFUSALS[verb](row) if verb in _REFUSALS else "":
         return Preview(sentences=[], refusal=refusal)
     try:
         return _PREVIEWS[verb](row, operation.action.preview(row))
+    except InvalidPayload as error:
+        return _refuse_payload(row, error, sees_payload=sees_payload)
     except DirectorError as error:
         return Preview(sentences=[], refusal=str(error))
+
+
+def _refuse_payload(row: Run | Task, error: InvalidPayload, *, sees_payload: bool) -> Preview:
+    """Say what is wrong with the payload of a run that is to be relaunched.
+
+    ``error`` quotes nothing of the payload. Those who may see it learn more, but no value: what the run's own
+    version hides the schema of the current one may show.
+    """
+    run = row.run if isinstance(row, Task) else row
+    version = engine.relaunch_version(run, "current")
+    schema = version.graph.definition.schema
+    found = errors_of(schema, run.payload) if sees_payload and schema is not None else []
+    plain = [f"{each['path']}: {each['message']}".removeprefix("$: ").removeprefix(": ") for each in error.errors]
+    text = _("The payload of this run does not fit version %(number)s of the workflow:")
+    return Preview(
+        sentences=[],
+        refusal=text % {"number": version.number},
+        unfit=[wording.explain_stored(each) for each in found] or plain,
+    )
 
 
 def _refuse_cancel(run: Run) -> str:

@@ -1,8 +1,8 @@
-"""What has happened to a run, in the order of time: who steered it, and the starts and ends of attempts."""
+"""What has happened to a run, in the order of time: who steered or relaunched it, and how attempts ended."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django_director.db.errors import is_locked
 from django_director.db.lock_limits import limited_transaction
 from django_director.models import Attempt, Run, Task
-from django_director.presentation import visible_errors
+from django_director.presentation import relaunches, visible_errors
 from django_director.schedules.timings import aware
 from django_director.status import TaskStatus
 
@@ -35,11 +35,17 @@ class Event(NamedTuple):
     status: str = ""
     who: str = ""
     detail: str = ""
+    new: Run | None = None
+    """The run that was started."""
+    new_id: str = ""
 
 
 def context(run: Run, *, sees_payload: bool, sees_tasks: bool) -> dict[str, Any]:
-    """Return what the template needs, the newest event first. It takes three queries at most."""
-    found = [*_of_run(run), *_of_people(run), *(_of_tasks(run, sees_payload=sees_payload) if sees_tasks else ())]
+    """Return what the template needs, the newest event first. It takes four queries at most."""
+    new = relaunches.of_run(run, READ)
+    people = _of_people(run, known={str(each.pk) for each in new})
+    tasks = _of_tasks(run, sees_payload=sees_payload) if sees_tasks else ()
+    found = [*_of_run(run), *_of_relaunches(new), *people, *tasks]
     # Of those at one moment the later in this list is the newer.
     ordered = sorted(found, key=lambda event: event.at)[::-1]
     return {"events": [_shown(event) for event in ordered[:READ]], "is_cut": len(ordered) > READ, "limit": READ}
@@ -62,8 +68,15 @@ def _of_run(run: Run) -> Iterator[Event]:
             yield Event(at, what, status=run.status if what == _("Ended") else "")
 
 
-def _of_people(run: Run) -> Iterator[Event]:
-    """Yield what Django's history of the run tells."""
+def _of_relaunches(runs: list[Run]) -> Iterator[Event]:
+    for new in runs:
+        if (at := aware(new.created_at)) is not None:
+            who, new_id = formatting.name(new.user_name), formatting.short_id(new.pk)
+            yield Event(at, _("Relaunched as"), status=new.shown_status, who=who, new=new, new_id=new_id)
+
+
+def _of_people(run: Run, known: Collection[str]) -> Iterator[Event]:
+    """Yield what Django's history of the run tells, but for relaunches as one of the ``known`` runs."""
     if not apps.is_installed("django.contrib.admin"):
         return
     from django.contrib.admin.models import LogEntry
@@ -72,10 +85,11 @@ def _of_people(run: Run) -> Iterator[Event]:
     kind = ContentType.objects.get_for_model(Run, for_concrete_model=False)
     lines = LogEntry.objects.filter(content_type=kind, object_id=str(run.pk)).select_related("user")
     for line in _read(lines.order_by("-action_time")[:READ]):
-        if (at := aware(line.action_time)) is not None:
+        message = line.get_change_message()
+        if (at := aware(line.action_time)) is not None and history_lines.new_run_of(message) not in known:
             yield Event(
                 at,
-                history_lines.translate(line.get_change_message()),
+                history_lines.translate(message),
                 who=formatting.name(line.user.get_username()),
             )
 

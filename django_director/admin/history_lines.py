@@ -34,11 +34,17 @@ FACES: Final[dict[str, Any]] = {
 }
 _LINE: Final = re.compile(
     r"(?:(?P<step>.*): )?"
-    rf"(?:(?P<deed>{'|'.join(DEEDS)})(?: from (?P<source>[0-9a-f-]{{36}}))?"
+    rf"(?:(?P<deed>{'|'.join(DEEDS)})(?: (?P<way>from|as) (?P<run>[0-9a-f-]{{36}}))?"
     rf"|Schedule “(?P<schedule>.*)” (?P<change>{'|'.join(OF_SCHEDULES)}))"
     r"(?: \((?P<via>[^()]+)\))?",
     re.DOTALL,
 )
+
+
+def new_run_of(line: str) -> str:
+    """Return the id of the new run from a line that says that a run was relaunched; else an empty text."""
+    found = _LINE.fullmatch(line)
+    return found["run"] if found is not None and found["way"] == "as" else ""
 
 
 def translate(line: str) -> str:
@@ -48,8 +54,9 @@ def translate(line: str) -> str:
         return line
     if found["deed"]:
         text = str(DEEDS[found["deed"]])
-        if found["source"]:
-            text = _("%(deed)s from %(run)s") % {"deed": text, "run": found["source"]}
+        if found["run"]:
+            template = _("%(deed)s from %(run)s") if found["way"] == "from" else _("%(deed)s as %(run)s")
+            text = template % {"deed": text, "run": found["run"]}
     else:
         text = OF_SCHEDULES[found["change"]] % {"name": found["schedule"]}
     if found["step"]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from uuid import UUID
 
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
 from django_director.common import ids
 from django_director.definitions import WorkflowStep
 from django_director.drawing.parts import Part
@@ -47,6 +50,12 @@ class Links:
     def to_run(self, run_id: UUID) -> str:
         """Return the address of a run's page."""
         return formatting.address("run_change", run_id, site=self.site)
+
+
+def named_run(run_id: UUID, site: str) -> SafeString:
+    """Return a link to a run's page with its short id."""
+    link = formatting.address("run_change", run_id, site=site)
+    return format_html('<a href="{}"><code>{}</code></a>', link, formatting.short_id(run_id))
 
 
 def called_name(node: Node) -> str:

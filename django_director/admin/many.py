@@ -17,7 +17,7 @@ from django_director.access.authorization import is_allowed, missing_for
 from django_director.conf import director
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
-from django_director.presentation import visible_errors
+from django_director.presentation import relaunches, visible_errors
 from django_director.presentation.summaries import work_counts
 from django_director.status import TASK_RETRYABLE, TASK_UNSTARTED, TaskStatus
 
@@ -91,7 +91,7 @@ def chosen_ids(request: HttpRequest) -> list[UUID]:
 
 
 def context(operation: Operation, selection: Selection, user: Any) -> dict[str, Any]:
-    """Return what the template needs. It takes one query."""
+    """Return what the template needs. It takes one query, and before a retry two."""
     number = len(selection.fit)
     return {
         "title": _title(operation, number),
@@ -116,11 +116,13 @@ def _sentences(operation: Operation, runs: Sequence[Run]) -> list[str]:
     if not runs:
         return [_("There is no run to which this can be done.")]
     counts: Counter[str] = Counter()
+    further: list[str] = []
     for found in work_counts(runs).values():
         counts.update(found)
     match operation.action.verb:
         case "retry":
             number = sum(counts[status] for status in TASK_RETRYABLE)
+            further = _of_relaunched(runs)
             text = ngettext(
                 "%(n)s failed or canceled task runs again, and what comes after it. What has succeeded is kept.",
                 "%(n)s failed or canceled tasks run again, and what comes after them. What has succeeded is kept.",
@@ -128,6 +130,7 @@ def _sentences(operation: Operation, runs: Sequence[Run]) -> list[str]:
             )
         case "cancel":
             number = sum(counts[status] for status in TASK_UNSTARTED)
+            further = _of_running(counts)
             text = ngettext(
                 "%(n)s task has not started and will not start.",
                 "%(n)s tasks have not started and will not start.",
@@ -140,10 +143,17 @@ def _sentences(operation: Operation, runs: Sequence[Run]) -> list[str]:
                 "%(n)s new runs start from the beginning with the payloads of the old ones, which are kept.",
                 number,
             )
-    return [
-        text % {"n": formatting.number(number)},
-        *(_of_running(counts) if operation.action.verb == "cancel" else []),
-    ]
+    return [text % {"n": formatting.number(number)}, *further]
+
+
+def _of_relaunched(runs: Sequence[Run]) -> list[str]:
+    number = relaunches.count_relaunched(runs)
+    text = ngettext(
+        "%(n)s of these runs was relaunched: what has run there runs again here.",
+        "%(n)s of these runs were relaunched: what has run there runs again here.",
+        number,
+    )
+    return [text % {"n": formatting.number(number)}] if number else []
 
 
 def _of_running(counts: Counter[str]) -> list[str]:

@@ -84,10 +84,7 @@ class Overview:
             "running_address": self._list(status__exact="running"),
             "zone": formatting.zone(),
             **_verdict(ended.failed, signs, runs),
-            "repaired": ended.repaired,
-            "failed": ended.failed,
-            "failed_text": _number_of_failed(ended.failed, len(failures)),
-            "failed_address": self._list(status__exact="failed", ended=f"{FAILED_HOURS}h"),
+            **self._failed(ended, len(failures)),
             "causes": self._causes(found, usual),
             "more_causes": max(0, len(found) - CAUSES_SHOWN),
             "asked": self._asked(),
@@ -102,6 +99,18 @@ class Overview:
     def _runs(self) -> RunQuerySet:
         runs: RunQuerySet = Run.objects.all()
         return runs.filter(workflow__in=self._answers.workflows("view_run")) if director.AUTHORIZE else runs
+
+    def _failed(self, ended: hours.Ended, read: int) -> dict[str, Any]:
+        """Return how many runs have failed, how many were repaired, and the addresses of the lists of both."""
+        chosen = {"status__exact": "failed", "ended": f"{FAILED_HOURS}h"}
+        return {
+            "failed": ended.failed,
+            "failed_text": _number_of_failed(ended.failed, read),
+            "failed_address": self._list(**chosen, repaired="no"),
+            "relaunched": ended.relaunched,
+            "relaunched_address": self._list(**chosen, repaired="yes"),
+            "repaired": ended.repaired,
+        }
 
     def _causes(self, found: Sequence[Cause], usual: dict[int, Usual]) -> list[dict[str, Any]]:
         may_retry = is_allowed(self.user, "retry")

@@ -35,7 +35,7 @@ PERIODS: Final = {
     "30d": timedelta(30),
 }
 CAUSE_PERIOD: Final = PERIODS["24h"]
-"""The overview groups by cause what has failed within this time, and its links mean the same runs."""
+"""The overview counts and groups by cause what has failed within this time, and its links mean the same runs."""
 RETRYING_SHOWN: Final = 1_000
 """Of so many tasks that wait for their next attempt the runs are listed, those that are due first."""
 HOUR: Final = "%Y-%m-%dT%H"
@@ -139,6 +139,29 @@ class RetryingFilter(admin.SimpleListFilter):
             return queryset
         retrying = Task.objects.to_be_tried_again().order_by("not_before")
         return queryset.filter(pk__in=open_approvals.runs_above(retrying, RETRYING_SHOWN))
+
+
+class RepairedFilter(admin.SimpleListFilter):
+    """Lists the runs of the last day that have failed, by whether a relaunch has repaired them.
+
+    The overview leads to it. Without that a list does not offer it: of all failed runs few may fit.
+    """
+
+    title = _("repaired by a relaunch")
+    parameter_name = "repaired"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, Any]]:
+        return [("no", _("no")), ("yes", _("yes"))] if request.GET.get(self.parameter_name) else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        if self.value() not in ("no", "yes"):
+            return queryset
+        failed = Run.objects.failed().filter(finished_at__gte=stored(datetime.now(UTC) - CAUSE_PERIOD)).order_by()
+        condition = failed.is_repaired()
+        # A query of its own: else PostgreSQL reads the index of all root runs too, to ask this of fewer runs.
+        return queryset.filter(
+            pk__in=failed.filter(condition if self.value() == "yes" else ~condition).values("pk")
+        )
 
 
 class CauseFilter(admin.SimpleListFilter):

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from django_director.access.authorization import is_allowed
 from django_director.models import Run
 from django_director.models.users import User
+from django_director.presentation import relaunches
 from django_director.presentation.serializers import shown_key
 from django_director.status import RunStatus, TaskStatus
 
@@ -28,6 +29,7 @@ from . import (
     turns,
 )
 from .bars import draw_segments
+from .links import named_run
 from .run_state import ASKED_SHOWN, RunState
 from .task_rows import since
 
@@ -69,8 +71,8 @@ def context(
         "masked_note": formatting.masked_note(),
         "concurrency_key": shown_key(run) if sees_payload else None,
         **_head(state),
-        "primary": PRIMARY.get(run.shown_status, ""),
         **_waiting(state),
+        **_relaunches(state),
         **_questions(state, request.user),
         **_tabs(request, state),
     }
@@ -129,6 +131,21 @@ def _head(state: RunState) -> dict[str, Any]:
         "since": since(state.run),
         "created": formatting.moment(state.run.created_at),
     }
+
+
+def _relaunches(state: RunState) -> dict[str, Any]:
+    """Return the newest runs that were relaunched from this one: when, links to them, and what became of them.
+
+    Once one has succeeded no button stands out: few people want to repeat that here.
+    """
+    found, has_more = relaunches.newest(state.run)
+    shown = [
+        (formatting.when(new.created_at), named_run(new.pk, state.links.site), formatting.badge(new.shown_status))
+        for new in found
+    ]
+    is_repaired = any(new.status == RunStatus.SUCCESS for new in found)
+    primary = "" if is_repaired else PRIMARY.get(state.run.shown_status, "")
+    return {"relaunches": shown, "more_relaunches": has_more, "primary": primary}
 
 
 def _questions(state: RunState, user: User) -> dict[str, Any]:

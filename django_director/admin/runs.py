@@ -74,6 +74,7 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
         filters.CreatedFilter,
         run_filters.EndedFilter,
         run_filters.CauseFilter,
+        run_filters.RepairedFilter,
         run_filters.FamilyFilter,
     )
     search_fields = ("comment",)
@@ -243,7 +244,10 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
             return self._relaunch_with_changes(request, run)
         if request.method == "POST":
             return self._to_page(operations.perform_on_one(request, operation, run))
-        return self.render(request, "confirm.html", confirm.context(operation, run))
+        sees_payload = self.allows(request, "view_payload", run)
+        context = confirm.context(operation, run, self.admin_site.name, sees_payload=sees_payload)
+        context["may_change_payload"] = "relaunch_with_changes" in self._permitted(request, run)
+        return self.render(request, "confirm.html", context)
 
     def _relaunch_with_changes(self, request: HttpRequest, run: Run) -> HttpResponse:
         page = RelaunchForm(request, run)

@@ -53,9 +53,12 @@ LOCKED_SECONDS: Final = 15.0
 """For how many seconds lines hardly wait after one has waited in vain."""
 
 
-def line(verb: str, via: str = "", of: Model | None = None) -> str:
-    """Return what the history says of an operation that came ``via`` a face: "Relaunched from 0190… (API)"."""
-    return PAST[verb] + (f" from {of.pk}" if of is not None else "") + (f" ({via})" if via else "")
+def line(verb: str, via: str = "", to: str = "") -> str:
+    """Return what the history says of an operation that came ``via`` a face: "Relaunched from 0190… (API)".
+
+    ``to`` says to what else it was done: "from 0190…".
+    """
+    return PAST[verb] + (f" {to}" if to else "") + (f" ({via})" if via else "")
 
 
 def record(user: User, row: Run | Workflow, message: str) -> None:
@@ -73,6 +76,12 @@ def record_on_task(user: User, task: Task, message: str) -> None:
     ``message`` holds no comment: the history of a run is for all who may see the run.
     """
     _record(user, [(task, message), (task.run, f"{task.label}: {message}")])
+
+
+def record_relaunch(user: User, old: Run, new: Run, via: str) -> None:
+    """Write into the histories of two runs that ``user`` has started the ``new`` one from the ``old`` one."""
+    backward, forward = (line("relaunch", via, to) for to in (f"from {old.pk}", f"as {new.pk}"))
+    _record(user, [(new, backward), (old, forward)])
 
 
 def _record(user: User, lines: list[tuple[Model, str]]) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django_director.common.languages import in_english
 from django_director.models import Run
-from django_director.presentation import run_tasks
+from django_director.presentation import relaunches, run_tasks
 from django_director.presentation.hook_names import hook_text
 from django_director.presentation.serializers import run_as_json
 from django_director.status import TASK_FINISHED, TaskStatus
@@ -43,6 +43,7 @@ def show_run(out: Printer, run: Run) -> None:
             ("created", parse_time(shown["created_at"])),
             ("duration", shown["duration"]),
             ("relaunched from", shown["relaunched_from"]),
+            ("relaunched as", name_relaunches(run)),
             ("child run of task", shown["parent_task"]),
             ("payload", _value_of(shown, "payload") if shown["payload"] else None),
             ("error", shown["error"]),
@@ -52,6 +53,13 @@ def show_run(out: Printer, run: Run) -> None:
     out.line()
     out.stream.flush()
     show_tasks(out, run)
+
+
+def name_relaunches(run: Run) -> str:
+    """Return the newest runs that were relaunched from ``run``, each with its status; empty if there is none."""
+    found, has_more = relaunches.newest(run)
+    shown = [f"{new.pk} ({new.shown_status})" for new in found]
+    return ", ".join([*shown, "…"] if has_more else shown)
 
 
 def show_run_as_json(out: Printer, run: Run) -> None:

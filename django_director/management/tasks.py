@@ -6,9 +6,11 @@ from argparse import ArgumentParser
 from typing import Any, ClassVar
 
 from django_director.engine import Preview
+from django_director.models import Run
 from django_director.presentation.actions import ACTIONS
 from django_director.presentation.lookups import find_task
 
+from . import display
 from .base import VIA, ActingCommand, Options, add_dry_run_argument
 from .outcome import add_wait_arguments, check_wait_arguments, wait_for_outcome
 from .output import number_of
@@ -44,7 +46,7 @@ class ResetCommand(TaskCommand):
         found, action = find_task(task), ACTIONS[self.verb]
         actor = self.act_as(user, action, found)
         if dry_run:
-            show_preview(self, action.preview(found))
+            show_preview(self, action.preview(found), found.run)
             return
         found = action.operation(found, user=actor, via=VIA, **self.operation_options(options))
         self.print_done(found.run, f"{self.doing or action.done.lower()} {found.label} of run")
@@ -56,13 +58,15 @@ class ResetCommand(TaskCommand):
         return {}
 
 
-def show_preview(command: ActingCommand, preview: Preview) -> None:
-    """Print what a reset would do with the first tasks, and how many tasks there are of each kind."""
+def show_preview(command: ActingCommand, preview: Preview, run: Run) -> None:
+    """Print what a reset would do with the first tasks of a run, and how many tasks there are of each kind."""
     rows = [(preview.skipped, "be skipped")] if preview.skipped else []
     rows += [(row, "run again") for row in preview.again] + [(row, "stay") for row in preview.stays]
     command.out.table(HEADERS, [(row.step, row.status, would) for row, would in rows])
     for line in _summarize(preview):
         command.inform(line)
+    if told := display.name_relaunches(run):
+        command.inform(f"the run was relaunched as {told}: what has run there would run again here")
 
 
 def _summarize(preview: Preview) -> list[str]:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Length
+from django.db.models.lookups import IsNull
 
 from django_director import status
 from django_director.common import ids
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 HEAVY_TASK_FIELDS = ("item", "result", "traceback")
 """The columns of a task that may be large and that no list shows."""
+RELAUNCHES_FOLLOWED = 3
+"""Through so many relaunches, each of the run of the one before, a success repairs the first run."""
 
 
 class DirectorManager(models.Manager[Any]):
@@ -60,6 +63,19 @@ class RunQuerySet(models.QuerySet[Any]):
     def failed(self) -> Self:
         """Select the runs that have failed."""
         return self.filter(status=status.RunStatus.FAILED)
+
+    def is_repaired(self) -> Q:
+        """Return the condition of a failed run after whose end a run relaunched from it has succeeded."""
+        return Q(status=status.RunStatus.FAILED) & self._has_success(OuterRef("finished_at"), RELAUNCHES_FOLLOWED)
+
+    def _has_success(self, end: OuterRef, levels: int) -> Q:
+        """Return the condition of a run with a relaunch that succeeded after ``end``, or has such a relaunch."""
+        found = Q(status=status.RunStatus.SUCCESS, finished_at__gte=end)
+        if levels > 1:
+            found |= self._has_success(OuterRef(end), levels - 1)
+        relaunches = self.model.objects.filter(found, relaunched_from=OuterRef("pk")).order_by()
+        # No `Exists`: for it a database may read all relaunches. Of one value it looks into their index.
+        return Q(IsNull(Subquery(relaunches.values("pk")[:1]), False))
 
     def unstopped(self) -> Self:
         """Select the runs that nothing has stopped, or only a failure with ``fail_fast``."""

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from django.db.models import BooleanField, ExpressionWrapper
 from django.db.models.functions import Left
 
 from django_director.models.querysets import RunQuerySet
@@ -69,12 +70,16 @@ class Cause:
 def read_failures(runs: RunQuerySet, since: datetime) -> list[Failure]:
     """Return the runs among ``runs`` that have failed after ``since``, the newest first, at most ``SAMPLE``.
 
-    It takes one query. Child runs are left out: their parents have failed because of them.
+    It takes one query. Runs that a relaunch has repaired are left out, and so are child runs: their parents have
+    failed because of them.
     """
     failed = runs.failed().roots().filter(finished_at__gte=since).order_by("-finished_at")
     columns = ("pk", "workflow_id", "workflow__name", "beginning", "finished_at", "comment")
-    rows = failed.annotate(beginning=Left("error", TEXT_READ)).values_list(*columns)
-    return [Failure(*row) for row in rows[:SAMPLE]]
+    # As a condition it would keep PostgreSQL from reading the index in order and stopping after the sample.
+    is_repaired = ExpressionWrapper(runs.is_repaired(), output_field=BooleanField())
+    found = failed.annotate(beginning=Left("error", TEXT_READ), is_repaired=is_repaired)
+    rows = found.values_list("is_repaired", *columns)[:SAMPLE]
+    return [Failure(*row) for repaired, *row in rows if not repaired]
 
 
 def group(failures: Iterable[Failure], sees_payload: Callable[[int], bool]) -> list[Cause]:

@@ -1,4 +1,4 @@
-"""How many runs have ended in each of the last hours, by their outcome, and how many were repaired by a retry."""
+"""How many runs have ended in each of the last hours, by their outcome, and how many failures were repaired."""
 
 from __future__ import annotations
 
@@ -43,9 +43,11 @@ class Ended:
     hours: Sequence[Hour]
     """The oldest first."""
     failed: int = 0
-    """How many have failed within the period that was asked for."""
+    """How many have failed within the period that was asked for, and were not repaired by a relaunch."""
     repaired: int = 0
     """How many were a success after a retry within that period."""
+    relaunched: int = 0
+    """How many have failed within that period and were repaired by a relaunch."""
 
 
 def read_ended(runs: RunQuerySet, now: datetime, number: int, period: timedelta) -> Ended:
@@ -65,12 +67,14 @@ def read_ended(runs: RunQuerySet, now: datetime, number: int, period: timedelta)
             Count("pk"),
             recent=Count("pk", filter=lately),
             repaired=Count("pk", filter=lately & Q(generation__gt=0)),
+            relaunched=Count("pk", filter=lately & runs.is_repaired()),
         )
     )
-    for local, status, count, recent, repaired in rows:
+    for local, status, count, recent, repaired, relaunched in rows:
         start = aware(local).astimezone(UTC).replace(minute=0)
         if start in hours:
             hours[start].counts[status] += count
-        found.failed += recent if status == RunStatus.FAILED else 0
+        found.failed += recent - relaunched if status == RunStatus.FAILED else 0
+        found.relaunched += relaunched
         found.repaired += repaired if status == RunStatus.SUCCESS else 0
     return found

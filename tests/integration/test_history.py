@@ -1,4 +1,4 @@
-"""Each operation writes one line into Django's history, called from Python, the admin, the API or a command."""
+"""Each operation writes into Django's history, called from Python, the admin, the API or a command."""
 
 from __future__ import annotations
 
@@ -118,7 +118,8 @@ def expected(verb: str, what: Any, face: str) -> list[tuple[str, str, str]]:
         return [("root", str(what.pk), said), ("root", str(what.run_id), f"{what.step}: {said}")]
     said = DONE[verb].format(run=getattr(what, "pk", "")) + FACES[face]
     run = Run.objects.order_by("-pk")[0] if verb in ("start", "relaunch") else what
-    return [("root", str(run.pk), said)]
+    forward = [("root", str(what.pk), f"Relaunched as {run.pk}{FACES[face]}")] if verb == "relaunch" else []
+    return [("root", str(run.pk), said), *forward]
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -150,7 +151,7 @@ def test_a_caller_says_what_it_is():
     root = factories.make_admin()
     for verb in DONE:
         getattr(django_director, verb)(subject(verb), user=root, via="shop")
-    assert len(lines()) == len(DONE) + 4
+    assert len(lines()) == len(DONE) + 5, "four operations on tasks and a relaunch have two lines each"
     assert all(said.endswith(" (shop)") for _, _, said in lines())
 
 
@@ -174,8 +175,9 @@ def test_a_second_call_with_the_same_key_writes_no_second_line():
     run = django_director.start("test.FLOW", user=root, idempotency_key="k")
     django_director.start("test.FLOW", user=root, idempotency_key="k")
     for _ in range(2):
-        django_director.relaunch(run, user=root, idempotency_key="again")
-    assert [said for _, _, said in lines()] == ["Started", f"Relaunched from {run.pk}"]
+        new = django_director.relaunch(run, user=root, idempotency_key="again")
+    said = ["Started", f"Relaunched from {run.pk}", f"Relaunched as {new.pk}"]
+    assert [line for _, _, line in lines()] == said
 
 
 def test_what_is_refused_leaves_no_line():

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from benchmarks import addresses, crowd
 from django_director.admin import task_filters
@@ -25,6 +26,9 @@ pytestmark = [
 RUNS = 40_000
 FEW = 200
 """In place of 10,000: so many rows are counted, sorted and searched for a word."""
+RELAUNCHES = '"relaunched_from_id" = ('
+STORM = 1_500
+"""So many runs have failed within the last day."""
 WORKFLOWS = "django_director_workflow"
 READ = 4_000
 """So many rows may one step of a query read, of 40,000 runs and 120,000 tasks."""
@@ -80,3 +84,18 @@ def test_no_list_reads_scans_sorts_or_counts_a_table(pages):
     # A question for which there is no index.
     rows, _ = max(reads(plan_of("SELECT * FROM django_director_run WHERE error = 'x'")))
     assert rows == RUNS
+
+
+def test_in_a_storm_of_failures_only_the_relaunches_of_these_are_read(pages):
+    """The overview, and the lists to which it leads, look into the index of relaunches for each failure."""
+    crowd.fail(STORM)
+    runs = reverse("admin:django_director_run_changelist")
+    found = []
+    for address in (reverse("admin:django_director_overview"), f"{runs}?repaired=no", f"{runs}?repaired=yes"):
+        asked = [(sql, list(reads(plan))) for sql, plan in pages(address) if RELAUNCHES in sql]
+        assert asked, address
+        for sql, steps in asked:
+            rows, step = max(steps)
+            if rows > STORM or any(step == "Seq Scan django_director_run" for _, step in steps):
+                found.append(f"{address}: {rows:,.0f} rows by {step}\n    {sql}")
+    assert not found, "\n".join(found)

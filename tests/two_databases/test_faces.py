@@ -196,8 +196,9 @@ def test_the_verbs_of_the_admin(pages, root):
     rerun = address("task_rerun", local.tasks.get(step="ECHO").pk)
     assert pages.get(rerun).status_code == 200
     assert committed(pages.post, rerun).status_code == 302
-    assert [message for _, message in history_of(local)] == ["ECHO: Rerun (admin)"]
     new = Run.objects.get(relaunched_from=local)
+    told = [f"Relaunched as {new.pk} (admin)", "ECHO: Rerun (admin)"]
+    assert [message for _, message in history_of(local)] == told
     assert history_of(new) == [("root", f"Relaunched from {local.pk} (admin)")]
     assert pages.get(address("run_history", new.pk)).content.count(b"Relaunched") == 1
 

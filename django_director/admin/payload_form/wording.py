@@ -50,6 +50,9 @@ _OTHERS: Final[dict[str, Text]] = {
     "dependencies": gettext_lazy("What is entered here needs a further field that is empty."),
 }
 
+_NAMING: Final = ("additionalProperties", "unevaluatedProperties")
+"""The keywords whose own messages list the names that are not known."""
+
 
 def explain(error: PayloadError) -> str:
     """Return what a person is told of an error. It quotes no entered value, and no secret of the schema."""
@@ -69,6 +72,15 @@ def explain(error: PayloadError) -> str:
     return (
         _("It is not as the workflow asks for it (“%(rule)s”).") % {"rule": keyword} if keyword else error.message
     )
+
+
+def explain_stored(error: PayloadError) -> str:
+    """Return what a person who may see a stored payload is told of an error in it, with its place in the payload.
+
+    It quotes names, but no value.
+    """
+    text = error.message if error.keyword in _NAMING else explain(error)
+    return text if error.path == "$" else f"{error.path}: {text}"
 
 
 def _asked_type(limit: Any) -> str:

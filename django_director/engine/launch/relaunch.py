@@ -46,15 +46,18 @@ def relaunch(
     """Start a new run of the same workflow, with the same payload unless another is given.
 
     ``version`` is ``current`` or ``same`` (the one ``run`` had). A second call with the same
-    ``idempotency_key`` returns the run of the first. The history of the new run says ``via`` what ``user`` did it.
+    ``idempotency_key`` returns the run of the first. The histories of both runs say ``via`` what ``user`` did it.
     Raises as ``start`` does, and ``Conflict`` for a run that was deleted meanwhile.
     """
     given = checked_columns("relaunch", user=user, comment=comment, idempotency_key=idempotency_key)
     chosen = relaunch_version(run, version)
-    note = history.line("relaunch", checked_via(via), of=run)
+    via = checked_via(via)
     source: dict[str, Any] = {"trigger": "relaunch", "relaunched_from": run}
     with _unquoted(payload is None):
-        return start_version(chosen, run.payload if payload is None else payload, note=note, **given, **source)
+        new = start_version(chosen, run.payload if payload is None else payload, **given, **source)
+    if new.created:
+        history.record_relaunch(given["user"], run, new, via)
+    return new
 
 
 def preview_relaunch(run: Run, payload: object = None, *, version: str = "current") -> RelaunchPreview:

@@ -17,4 +17,4 @@ class Command(WaitingRunCommand):
         return run
 
     def preview(self, run: Run, options: Options) -> None:
-        show_preview(self, self.action.preview(run))
+        show_preview(self, self.action.preview(run), run)

@@ -89,6 +89,15 @@ def test_nothing_is_sent_twice_and_no_change_is_missed(change, viewer):
     assert changed["ETag"] != first["ETag"]
 
 
+def test_a_run_that_is_retried_learns_what_became_of_its_relaunch(viewer):
+    run = factories.make_run(order(), tasks={"FETCH": "running"}, generation=1)
+    new = factories.make_run(run.workflow, relaunched_from=run)
+    first = of_run(viewer, run)
+    assert of_run(viewer, run, first["ETag"]).status_code == 304
+    engine.cancel(new)
+    assert "canceled" in text(of_run(viewer, run, first["ETag"]))
+
+
 def test_the_log_tab_learns_of_new_lines(operator):
     run = factories.make_run(order(), tasks={"FETCH": "running"})
     row = TaskLog.objects.create(task=run.tasks.get(step="FETCH"), sequence=1, attempt=1, text="one\n")

@@ -181,6 +181,7 @@ def test_cancel_retry_relaunch(workflow, operator):
         "Canceled (API)",
         "Retried (API)",
         f"Relaunched from {run} (API)",
+        f"Relaunched as {relaunched.json()['id']} (API)",
     ]
 
 

@@ -47,6 +47,20 @@ def test_a_preview_changes_nothing(run, command, failing):
     assert Run.objects.count() == 1
 
 
+def test_a_run_that_was_relaunched_is_told_so(command):
+    run = factories.make_run(status="failed", tasks={"A": "failed"})
+    assert not [line for line in command("showrun", str(run.pk)).lines if line.startswith("relaunched as")]
+    assert "relaunched" not in command("retryworkflow", str(run.pk), "--dry-run").talk
+    first = factories.make_run(run.workflow, "failed", relaunched_from=run)
+    second = factories.make_run(run.workflow, "success", relaunched_from=run)
+    told = f"{second.pk} (success), {first.pk} (failed)"
+    assert f"relaunched as\t{told}" in command("showrun", str(run.pk)).lines
+    warning = f"the run was relaunched as {told}: what has run there would run again here"
+    assert warning in command("retryworkflow", str(run.pk), "--dry-run").talk
+    for name in ("reruntask", "skiptask"):
+        assert warning in command(name, f"{run.pk}:A", "--dry-run").talk
+
+
 def test_pause_and_resume(run, command, failing):
     preview = command("pauseworkflow", str(run.pk), "--dry-run")
     assert preview.lines[0] == "3 tasks would not start until the run is resumed"
