@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from django_director.graph import Graph
 from django_director.models import Run
 from django_director.presentation import causes
+from django_director.presentation.awaited_ends import AwaitedEnds
 from django_director.status import TASK_ACTIVE, TASK_FINISHED, RunStatus, TaskStatus
 
 from . import formatting
@@ -20,11 +21,14 @@ NAMED: Final = 3
 """How many steps a sentence names."""
 
 
-def of_run(run: Run, error: str, steps: Mapping[str, Sequence[str]], failed: int) -> str:
+def of_run(
+    run: Run, error: str, steps: Mapping[str, Sequence[str]], failed: int, awaited: AwaitedEnds | None = None
+) -> str:
     """Return the sentence. It has no times, so that it changes only when the run does.
 
     ``error`` is that of the run as far as the user may see it; ``steps`` are the labels of its unfinished steps,
-    by status; ``failed`` is how many of its tasks have failed.
+    by status; ``failed`` is how many of its tasks have failed; ``awaited`` is what it waits for while it is being
+    canceled, as far as the user may know.
     """
     match run.shown_status:
         case RunStatus.FAILED:
@@ -38,7 +42,7 @@ def of_run(run: Run, error: str, steps: Mapping[str, Sequence[str]], failed: int
         case "paused":
             return _("Paused: no further step starts until it is resumed")
         case "canceling":
-            return _with_reason(_("Is being canceled"), error)
+            return _canceling(error, awaited)
     return _running(steps)
 
 
@@ -80,6 +84,31 @@ def _ended(counts: Counter[str]) -> str:
     }
 
 
+def _canceling(error: str, awaited: AwaitedEnds | None) -> str:
+    reasons = [formatting.error_line(error)] if error else []
+    if awaited is not None:
+        reasons.append(_awaited(awaited))
+    return ": ".join(filter(None, (_("Is being canceled"), "; ".join(reasons))))
+
+
+def _awaited(awaited: AwaitedEnds) -> str:
+    steps = {"steps": _named(awaited.labels, awaited.total)}
+    if awaited.are_child_runs:
+        return _("waits for the child run of %(steps)s to end") % steps
+    if len(awaited.workers) == 1:
+        text = (
+            _("waits for %(steps)s to end on %(worker)s, which gives no sign of life")
+            if awaited.silent
+            else _("waits for %(steps)s to end on %(worker)s")
+        )
+        return text % {**steps, "worker": formatting.name(awaited.workers[0])}
+    text = _("waits for %(steps)s to end") % steps
+    if not awaited.silent:
+        return text
+    silent = _("no sign of life from %(workers)s") % {"workers": _named(awaited.silent)}
+    return f"{text}; {silent}"
+
+
 def _failed(error: str, failed: int) -> str:
     step, text = causes.divide(error)
     if not step:
@@ -106,9 +135,10 @@ def _running(steps: Mapping[str, Sequence[str]]) -> str:
     return _("Running")
 
 
-def _named(names: Sequence[str]) -> str:
+def _named(names: Sequence[str], total: int | None = None) -> str:
+    """Return the first names, and how many more there are of ``total``, or else of ``names``."""
     shown = ", ".join(formatting.name(name) for name in names[:NAMED])
-    rest = len(names) - NAMED
+    rest = (len(names) if total is None else total) - NAMED
     if rest <= 0:
         return shown
     more = ngettext("%(n)s more", "%(n)s more", rest) % {"n": formatting.number(rest)}

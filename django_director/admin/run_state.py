@@ -16,7 +16,7 @@ from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import Picture
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
-from django_director.presentation import open_approvals, visible_errors
+from django_director.presentation import awaited_ends, open_approvals, visible_errors
 from django_director.status import TASK_ACTIVE, RunStatus, TaskStatus
 
 from . import formatting, headline, task_lines, unfolding
@@ -110,7 +110,13 @@ class RunState:
         if self.sees_tasks and not self.run.is_finished:
             places = ((many.position, many.status, many.number) for many in self._many if not many.is_hook)
             steps = headline.name_steps(self.run.version.graph, places, self._report())
-        return headline.of_run(self.run, self.error, steps, self.failed)
+        return headline.of_run(self.run, self.error, steps, self.failed, self.awaited)
+
+    @cached_property
+    def awaited(self) -> awaited_ends.AwaitedEnds | None:
+        """Return what the run waits for while it is being canceled, as far as the user may know."""
+        is_canceling = self.run.shown_status == "canceling"
+        return awaited_ends.of_run(self.run) if self.sees_tasks and is_canceling else None
 
     def _report(self) -> tuple[int, str]:
         """Return the position of the only running task and what it reports; nothing for one in a map."""

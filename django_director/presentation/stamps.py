@@ -21,7 +21,7 @@ from django_director.models import Run, Task, TaskLog
 from django_director.models.columns import sorted_values
 from django_director.status import RUN_FINISHED, RunStatus, TaskStatus
 
-from . import open_approvals
+from . import awaited_ends, open_approvals
 
 ACTIVE_READ: Final = 50
 _RUN: Final = (
@@ -41,14 +41,17 @@ def of_run(run: Run) -> Any:
     """Return the stamp of a run with its tasks.
 
     It takes one query, which reads the run's part of an index. A run with child runs takes a second one for the
-    approvals below it, and a pending run one for its place in the queue.
+    approvals below it, a pending run one for its place in the queue, and one that is being canceled up to three
+    for the workers that have fallen silent.
     """
     calls = _has_child_steps(run)
     asked = open_approvals.oldest(run, 100) if calls and not run.is_finished else []
     waiting = str(pending_reasons.of_run(run) or "") if run.status == RunStatus.PENDING else ""
+    awaited = awaited_ends.of_run(run) if run.shown_status == "canceling" else None
+    silent = list(awaited.silent) if awaited is not None else []
     columns = ("children__status", "children__paused_at") if calls else ()
     of_tasks = _summary(run.tasks.all(), *columns)
-    return [getattr(run, name) for name in _RUN], of_tasks, asked, waiting
+    return [getattr(run, name) for name in _RUN], of_tasks, asked, waiting, silent
 
 
 def of_logs(**tasks: Any) -> Any:
@@ -93,7 +96,8 @@ def of_running() -> Any:
 def of_last_runs() -> Any:
     """Return the stamp of all runs, which changes when one is started, begins, is paused or ends.
 
-    It takes two queries, which read the last entries of indexes. Of active runs it knows the newest ``ACTIVE_READ``.
+    It takes two queries, which read the last entries of indexes. Of active runs it knows the newest
+    ``ACTIVE_READ``.
     """
     ended = {f"last_{status}": Subquery(_last_end(status)) for status in sorted_values(RUN_FINISHED)}
     newest = Run.objects.order_by("-pk").annotate(**ended).values_list("pk", *ended)
