@@ -13,7 +13,8 @@ from django_director.graph import Graph
 from django_director.models import Run
 from django_director.presentation import causes
 from django_director.presentation.awaited_ends import AwaitedEnds
-from django_director.status import TASK_ACTIVE, TASK_FINISHED, RunStatus, TaskStatus
+from django_director.presentation.map_items import ITEM_DONE
+from django_director.status import TASK_ACTIVE, RunStatus, TaskStatus
 
 from . import formatting
 
@@ -49,7 +50,7 @@ def of_run(
 def name_steps(
     graph: Graph, tasks: Iterable[tuple[int, str, int]], report: tuple[int, str] = (-1, "")
 ) -> dict[str, list[str]]:
-    """Return the names of the steps at work by status; a map stands for its items, and says how many have ended.
+    """Return the names of the steps at work by status; a map stands for its items, and says how many are done.
 
     ``tasks`` yields for the steps of a run a position, a status, and how many tasks have both; ``report`` is the
     position of a running task and what it reports.
@@ -76,8 +77,8 @@ def name_steps(
 
 
 def _ended(counts: Counter[str]) -> str:
-    """Return how many items of a map have ended, from the statuses of their last tasks."""
-    ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
+    """Return how many items of a map are done, from the statuses of their last tasks."""
+    ended = sum(number for status, number in counts.items() if status in ITEM_DONE)
     return _("%(ended)s of %(count)s") % {
         "ended": formatting.number(ended),
         "count": formatting.number(counts.total()),

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from django_director.definitions import WorkflowStep
+from django_director.drawing.faces import status_of_map
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task
 from django_director.models.querysets import HEAVY_TASK_FIELDS
@@ -44,7 +45,7 @@ def context(request: HttpRequest, task: Task, site: str, *, sees_payload: bool) 
     asked = request.GET.get(task_attempts.PARAMETER, "")
     attempt = task_attempts.context(task, asked, sees_payload=sees_payload)
     chosen = attempt.get("chosen")
-    if items and not attempt["traceback"].text:
+    if items and attempt and not attempt["traceback"].text:
         # The sentence tells all that there is to tell of an attempt of a map, and so do its items.
         attempt = {}
     return {
@@ -72,8 +73,10 @@ def _head(task: Task, items: MapItems | None, *, sees_payload: bool) -> dict[str
     """Return the sentence with its time, and how far the task is."""
     progress = visible_errors.progress(task.progress, sees_payload=sees_payload)
     moment = task_headline.moment_of(task)
+    status = status_of_map(task.status, items.counts) if items else task.status
     return {
-        "badge": task_lines.badge(task),
+        "badge": task_lines.badge(task) if status == task.status else formatting.badge(status),
+        "shown_status": status,
         "headline": task_headline.of_task(task, items.tally if items else None, sees_payload=sees_payload),
         "moment": formatting.when(moment) if moment else "",
         # Without a time in the sentence the zone stands at the end of the page.
