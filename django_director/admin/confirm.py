@@ -7,21 +7,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from django.contrib import messages
+from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_director import engine
+from django_director.common.texts import readable
 from django_director.definitions.payloads import errors_of
 from django_director.exceptions import DirectorError, InvalidPayload
 from django_director.models import Run, Task
 from django_director.presentation import relaunches
 from django_director.presentation.actions import ACTIONS, Action, StatusCounts, is_root, workflow_of
 
-from . import formatting, run_preview
+from . import cancel_preview, formatting, operations, run_preview
 from .links import named_run
-from .operations import Operation
+from .operations import Operation, R
 from .payload_form import wording
 
 RESETS: Final = ("retry", "rerun", "skip")
@@ -55,8 +58,10 @@ class Preview:
     """What is wrong with the payload, if it is refused for that."""
 
 
-def context(operation: Operation, row: Run | Task, site: str, *, sees_payload: bool = False) -> dict[str, Any]:
-    """Return what the template needs to ask before an operation on a run or a task."""
+def context(
+    operation: Operation, row: Run | Task, site: str, back: str, *, sees_payload: bool = False
+) -> dict[str, Any]:
+    """Return what the template needs to ask before an operation on a run or a task; ``back`` leads back."""
     run = row.run if isinstance(row, Task) else row
     of_task = {"task": row, "task_label": formatting.name(row.label)} if isinstance(row, Task) else {}
     return {
@@ -69,6 +74,8 @@ def context(operation: Operation, row: Run | Task, site: str, *, sees_payload: b
         "comment_length": operation.comment_length,
         "preview": _preview(operation, row, sees_payload=sees_payload),
         "relaunched": _name_relaunches(run, site) if operation.action.verb in RESETS else "",
+        **cancel_preview.force_box(operation),
+        "next": back,
         **of_task,
     }
 
@@ -80,12 +87,25 @@ def _name_relaunches(run: Run, site: str) -> SafeString:
     return format_html("{}{}", format_html_join(", ", "{} ({})", shown), ", …" if has_more else "")
 
 
+def perform(request: HttpRequest, operation: Operation, row: R) -> R:
+    """Do what a user has confirmed, and warn the user if the row's state does not allow that any more."""
+    if refused := refusal(operation, row):
+        messages.warning(request, readable(refused))
+        return row
+    return operations.perform_on_one(request, operation.chosen(request.POST), row)
+
+
+def refusal(operation: Operation, row: Run | Task) -> str:
+    """Return why the state of a row does not allow an operation; empty if it does, or if only a preview tells."""
+    refuse = _REFUSALS.get(operation.name)
+    return refuse(row) if refuse is not None else ""
+
+
 def _preview(operation: Operation, row: Run | Task, *, sees_payload: bool) -> Preview:
-    verb = operation.action.verb
-    if refusal := _REFUSALS[verb](row) if verb in _REFUSALS else "":
-        return Preview(sentences=[], refusal=refusal)
+    if refused := refusal(operation, row):
+        return Preview(sentences=[], refusal=refused)
     try:
-        return _PREVIEWS[verb](row, operation.action.preview(row))
+        return _PREVIEWS[operation.name](row, operation.action.preview(row))
     except InvalidPayload as error:
         return _refuse_payload(row, error, sees_payload=sees_payload)
     except DirectorError as error:
@@ -111,12 +131,6 @@ def _refuse_payload(row: Run | Task, error: InvalidPayload, *, sees_payload: boo
     )
 
 
-def _refuse_cancel(run: Run) -> str:
-    """Return why a run can't be canceled; empty if it can."""
-    status = formatting.status_label(run.status)
-    return _("The run has already ended: %(status)s.") % {"status": status} if run.is_finished else ""
-
-
 def _refuse_by_state(action: Action, run: Run) -> str:
     """Return why the state of a run does not allow ``action``; empty if it does.
 
@@ -127,26 +141,8 @@ def _refuse_by_state(action: Action, run: Run) -> str:
     return "" if is_possible else _("The run's state does not allow this: %(status)s.") % {"status": status}
 
 
-def _preview_cancel(run: Run, found: StatusCounts) -> Preview:
-    sentences = [
-        ngettext(
-            "%(n)s task has not started and will not start.",
-            "%(n)s tasks have not started and will not start.",
-            found.unstarted,
-        )
-        % {"n": formatting.number(found.unstarted)}
-    ]
-    if found.running:
-        text = ngettext(
-            "%(n)s task is running: it is asked to stop and may run to its end.",
-            "%(n)s tasks are running: they are asked to stop and may run to their end.",
-            found.running,
-        )
-        sentences.append(text % {"n": formatting.number(found.running)})
-    if run.parent_task_id is not None:
-        sentences.append(_("It is a child run: the step that has started it fails."))
-    sentences.append(_("What has succeeded is kept, so the run can be taken up again with “Retry failed”."))
-    return Preview(sentences=sentences)
+def _told(sentences: Callable[[Run, StatusCounts], list[str]]) -> Callable[[Run, StatusCounts], Preview]:
+    return lambda run, found: Preview(sentences=sentences(run, found))
 
 
 def _preview_pause(run: Run, found: StatusCounts) -> Preview:
@@ -277,12 +273,14 @@ def _preview_relaunch(run: Run, found: engine.RelaunchPreview) -> Preview:
 
 
 _REFUSALS: Final[dict[str, Callable[[Any], str]]] = {
-    "cancel": _refuse_cancel,
+    "cancel": cancel_preview.refuse,
+    "cancel_by_force": cancel_preview.refuse_force,
     "pause": partial(_refuse_by_state, ACTIONS["pause"]),
     "resume": partial(_refuse_by_state, ACTIONS["resume"]),
 }
 _PREVIEWS: Final[dict[str, Callable[[Any, Any], Preview]]] = {
-    "cancel": _preview_cancel,
+    "cancel": _told(cancel_preview.sentences),
+    "cancel_by_force": _told(cancel_preview.forced_sentences),
     "pause": _preview_pause,
     "resume": _preview_resume,
     "retry": _preview_reset,

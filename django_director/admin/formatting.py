@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -27,7 +26,7 @@ from django_director.drawing.icons import icon
 from django_director.drawing.picture import shorten
 from django_director.masking.values import mask
 from django_director.models import Attempt, Run, Task
-from django_director.status import TASK_DONE, RunStatus, TaskStatus
+from django_director.status import RunStatus, TaskStatus
 
 SHOWN: Final = 20_000
 """How many characters of a payload, a result or a traceback a page shows."""
@@ -263,11 +262,6 @@ def error_line(text: str) -> str:
 def short_id(pk: UUID) -> str:
     """Return the milliseconds in a UUIDv7: they are enough to recognise a run, and to search for it."""
     return str(pk)[:13]
-
-
-def progress(counts: Mapping[str, int]) -> tuple[int, int]:
-    """Return how many tasks are done, and how many there are."""
-    return sum(number for status, number in counts.items() if status in TASK_DONE), sum(counts.values())
 
 
 def address(page: str, *args: object, site: str = "admin") -> str:

@@ -13,7 +13,9 @@ from django.utils.translation import ngettext
 from django_director.graph import Graph
 from django_director.models import Run
 from django_director.presentation import causes, served_queues
-from django_director.status import TASK_ACTIVE, TASK_FINISHED, RunStatus, TaskStatus
+from django_director.presentation.awaited_ends import AwaitedEnds
+from django_director.presentation.map_items import ITEM_DONE
+from django_director.status import TASK_ACTIVE, RunStatus, TaskStatus
 
 from . import formatting
 
@@ -29,6 +31,8 @@ class Trouble:
     """Whether all its running tasks have workers that give no sign of life."""
     unserved: str = ""
     """The queue in which it waits and that no worker serves; empty if there is none."""
+    awaited: AwaitedEnds | None = None
+    """What it waits for while it is being canceled."""
 
 
 def of_run(
@@ -51,14 +55,14 @@ def of_run(
         case "paused":
             return _("Paused: no further step starts until it is resumed")
         case "canceling":
-            return _with_reason(_("Is being canceled"), error)
+            return _canceling(error, trouble.awaited)
     return _running(steps, trouble)
 
 
 def name_steps(
     graph: Graph, tasks: Iterable[tuple[int, str, int]], report: tuple[int, str] = (-1, "")
 ) -> dict[str, list[str]]:
-    """Return the names of the steps at work by status; a map stands for its items, and says how many have ended.
+    """Return the names of the steps at work by status; a map stands for its items, and says how many are done.
 
     ``tasks`` yields for the steps of a run a position, a status, and how many tasks have both; ``report`` is the
     position of a running task and what it reports.
@@ -87,12 +91,37 @@ def name_steps(
 
 
 def _ended(counts: Counter[str]) -> str:
-    """Return how many items of a map have ended, from the statuses of their last tasks."""
-    ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
+    """Return how many items of a map are done, from the statuses of their last tasks."""
+    ended = sum(number for status, number in counts.items() if status in ITEM_DONE)
     return _("%(ended)s of %(count)s") % {
         "ended": formatting.number(ended),
         "count": formatting.number(counts.total()),
     }
+
+
+def _canceling(error: str, awaited: AwaitedEnds | None) -> str:
+    reasons = [formatting.error_line(error)] if error else []
+    if awaited is not None:
+        reasons.append(_awaited(awaited))
+    return ": ".join(filter(None, (_("Is being canceled"), "; ".join(reasons))))
+
+
+def _awaited(awaited: AwaitedEnds) -> str:
+    steps = {"steps": _named(awaited.labels, awaited.total)}
+    if awaited.are_child_runs:
+        return _("waits for the child run of %(steps)s to end") % steps
+    if len(awaited.workers) == 1:
+        text = (
+            _("waits for %(steps)s to end on %(worker)s, which gives no sign of life")
+            if awaited.silent
+            else _("waits for %(steps)s to end on %(worker)s")
+        )
+        return text % {**steps, "worker": formatting.name(awaited.workers[0])}
+    text = _("waits for %(steps)s to end") % steps
+    if not awaited.silent:
+        return text
+    silent = _("no sign of life from %(workers)s") % {"workers": _named(awaited.silent)}
+    return f"{text}; {silent}"
 
 
 def _failed(error: str, failed: int) -> str:
@@ -128,9 +157,10 @@ def _running(steps: Mapping[str, Sequence[str]], trouble: Trouble) -> str:
     return _("Running")
 
 
-def _named(names: Sequence[str]) -> str:
+def _named(names: Sequence[str], total: int | None = None) -> str:
+    """Return the first names, and how many more there are of ``total``, or else of ``names``."""
     shown = ", ".join(formatting.name(name) for name in names[:NAMED])
-    rest = len(names) - NAMED
+    rest = (len(names) if total is None else total) - NAMED
     if rest <= 0:
         return shown
     more = ngettext("%(n)s more", "%(n)s more", rest) % {"n": formatting.number(rest)}

@@ -18,10 +18,11 @@ from django_director.conf import director
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
 from django_director.presentation import relaunches, visible_errors
+from django_director.presentation.actions import is_root
 from django_director.presentation.summaries import work_counts
 from django_director.status import TASK_RETRYABLE, TASK_UNSTARTED, TaskStatus
 
-from . import formatting
+from . import cancel_preview, formatting
 from .base import BoundedPaginator, MoreThan
 from .operations import AT_ONCE, Operation
 
@@ -38,8 +39,8 @@ class Selection:
     """Those that the operation is done to."""
     unfit: Sequence[Run]
     """Those whose state does not allow it."""
-    refused: int
-    """How many the user may not do it to."""
+    refused: Sequence[Run]
+    """Those to which the user may not do it."""
     missing: str
     """What the user lacks for the first of these; empty if nothing is refused or the site has rules of its own."""
     left: int
@@ -56,7 +57,7 @@ def select(request: HttpRequest, operation: Operation, runs: RunQuerySet) -> Sel
     return Selection(
         fit=fit,
         unfit=[run for run in allowed if run not in fit],
-        refused=len(refused),
+        refused=refused,
         missing=_missing(request, operation, refused),
         left=left,
     )
@@ -101,6 +102,8 @@ def context(operation: Operation, selection: Selection, user: Any) -> dict[str, 
         "sentences": [*_sentences(operation, selection.fit), *_exceptions(selection)],
         "runs": [_row(run, user) for run in selection.fit[:LISTED]],
         "more": max(0, number - LISTED),
+        **_left_alone(operation, selection),
+        **cancel_preview.force_box(operation),
         "ids": [str(run.pk) for run in selection.fit],
         "by_workflow": Counter(formatting.name(run.workflow.name) for run in selection.fit).most_common(),
     }
@@ -116,26 +119,20 @@ def _sentences(operation: Operation, runs: Sequence[Run]) -> list[str]:
     if not runs:
         return [_("There is no run to which this can be done.")]
     counts: Counter[str] = Counter()
-    further: list[str] = []
+    further = _of_relaunched(runs) if operation.action.verb == "retry" else []
     for found in work_counts(runs).values():
         counts.update(found)
     match operation.action.verb:
         case "retry":
             number = sum(counts[status] for status in TASK_RETRYABLE)
-            further = _of_relaunched(runs)
             text = ngettext(
                 "%(n)s failed or canceled task runs again, and what comes after it. What has succeeded is kept.",
                 "%(n)s failed or canceled tasks run again, and what comes after them. What has succeeded is kept.",
                 number,
             )
         case "cancel":
-            number = sum(counts[status] for status in TASK_UNSTARTED)
-            further = _of_running(counts)
-            text = ngettext(
-                "%(n)s task has not started and will not start.",
-                "%(n)s tasks have not started and will not start.",
-                number,
-            )
+            unstarted = sum(counts[status] for status in TASK_UNSTARTED)
+            return cancel_preview.of_tasks(unstarted, counts[TaskStatus.RUNNING])
         case _:
             number = len(runs)
             text = ngettext(
@@ -156,16 +153,6 @@ def _of_relaunched(runs: Sequence[Run]) -> list[str]:
     return [text % {"n": formatting.number(number)}] if number else []
 
 
-def _of_running(counts: Counter[str]) -> list[str]:
-    number = counts[TaskStatus.RUNNING]
-    text = ngettext(
-        "%(n)s task is running: it is asked to stop and may run to its end.",
-        "%(n)s tasks are running: they are asked to stop and may run to their end.",
-        number,
-    )
-    return [text % {"n": formatting.number(number)}] if number else []
-
-
 def _exceptions(selection: Selection) -> list[str]:
     """Say which of the selected runs are left alone, and why."""
     counted = [
@@ -178,11 +165,11 @@ def _exceptions(selection: Selection) -> list[str]:
             ),
         ),
         (
-            selection.refused,
+            len(selection.refused),
             ngettext(
                 "%(n)s selected run is left alone: you may not do this to it.",
                 "%(n)s selected runs are left alone: you may not do this to them.",
-                selection.refused,
+                len(selection.refused),
             ),
         ),
         (
@@ -202,8 +189,32 @@ def _as_text(number: int) -> str:
     return str(number) if isinstance(number, MoreThan) else formatting.number(number)
 
 
+def _left_alone(operation: Operation, selection: Selection) -> dict[str, Any]:
+    """Return the first runs that are left alone, each with the reason, and how many more there are."""
+    reasons = [(run, _unfit_reason(operation.action.verb, run)) for run in selection.unfit]
+    reasons += [(run, _("You may not do this to it")) for run in selection.refused]
+    return {
+        "left_alone": [
+            (run, formatting.short_id(run.pk), formatting.badge(run.shown_status), _since(run), why)
+            for run, why in reasons[:LISTED]
+        ],
+        "more_left_alone": max(0, len(reasons) - LISTED),
+    }
+
+
+def _unfit_reason(verb: str, run: Run) -> str:
+    if verb == "retry" and not is_root(run):
+        return _("It is a child run: retry the run that it belongs to")
+    if verb == "cancel":
+        return _("It has ended") if run.is_finished else _("It is being canceled already")
+    return _("It has succeeded") if run.is_finished else _("It has not ended yet")
+
+
+def _since(run: Run) -> SafeString | str:
+    return formatting.when(run.finished_at or run.started_at or run.created_at)
+
+
 def _row(run: Run, user: Any) -> tuple[Run, str, SafeString, SafeString | str, str]:
     sees_payload = is_allowed(user, "view_payload", run.workflow)
     error = formatting.error_line(visible_errors.of_run(run, sees_payload=sees_payload))
-    since = formatting.when(run.finished_at or run.started_at or run.created_at)
-    return run, formatting.short_id(run.pk), formatting.badge(run.shown_status), since, error
+    return run, formatting.short_id(run.pk), formatting.badge(run.shown_status), _since(run), error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from django.contrib import messages
@@ -17,11 +17,13 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from django_director.common.texts import readable
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Run, Task
-from django_director.presentation.actions import ACTIONS, Action
+from django_director.presentation.actions import ACTIONS, Action, can_be_forced
 
 from . import formatting
 from .base import VIA
 
+FORCE: Final = "force"
+"""The name of the box in a form with which a user ends running tasks too."""
 AT_ONCE: Final = 200
 """How many runs one action of the list takes: with more of them the request would take too long."""
 FAILURES_SHOWN: Final = 10
@@ -43,6 +45,12 @@ class Operation:
     """What the button does, for whoever points at it."""
     comment_length: int = 0
     """How long a comment may be; 0 if the operation takes none."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of the action's operation."""
+    forced: Operation | None = None
+    """What is done in place of it if the user has ticked the box that ends running tasks too."""
+    offered: Callable[[Any], bool] | None = None
+    """Whether a page may offer it for a row in its state, if that is not when it may offer the action."""
 
     @property
     def asks_for(self) -> tuple[str, ...]:
@@ -61,11 +69,24 @@ class Operation:
 
     def is_possible(self, row: Run | Task) -> bool:
         """Whether a page may offer the operation for a run or task in its state."""
-        return self.action.is_possible(row)
+        return (self.offered or self.action.is_possible)(row)
+
+    def chosen(self, form: Mapping[str, object]) -> Operation:
+        """Return what the user has chosen in the form of the page that asks first."""
+        return self.forced if self.forced is not None and FORCE in form else self
 
 
 def _canceled(runs: Sequence[Run]) -> str:
     return _counted(ngettext("%(n)s run is being canceled.", "%(n)s runs are being canceled.", len(runs)), runs)
+
+
+def _forced(runs: Sequence[Run]) -> str:
+    text = ngettext(
+        "%(n)s run is canceled by force: what still ran is given up.",
+        "%(n)s runs are canceled by force: what still ran is given up.",
+        len(runs),
+    )
+    return _counted(text, runs)
 
 
 def _paused(runs: Sequence[Run]) -> str:
@@ -108,6 +129,7 @@ def _button(
     also: tuple[str, ...] = (),
     comment_length: int = 0,
     help: str | Promise = "",
+    **further: Any,
 ) -> Operation:
     return Operation(
         name=name,
@@ -117,9 +139,19 @@ def _button(
         also=also,
         comment_length=comment_length,
         help=help,
+        **further,
     )
 
 
+BY_FORCE: Final = _button(
+    "cancel_by_force",
+    gettext_lazy("Cancel by force"),
+    _forced,
+    verb="cancel",
+    help=gettext_lazy("This run is being canceled: ends its running tasks too"),
+    given={"force": True},
+    offered=can_be_forced,
+)
 OF_RUNS: Final = {
     button.name: button
     for button in (
@@ -128,7 +160,9 @@ OF_RUNS: Final = {
             pgettext_lazy("to do with a run", "Cancel"),
             _canceled,
             help=gettext_lazy("Ends this run early"),
+            forced=BY_FORCE,
         ),
+        BY_FORCE,
         _button("pause", gettext_lazy("Pause"), _paused, help=gettext_lazy("Lets no further step start")),
         _button("resume", gettext_lazy("Resume"), _resumed, help=gettext_lazy("Lets steps start again")),
         _button(
@@ -176,7 +210,7 @@ OF_TASKS: Final = {
 def perform(request: HttpRequest, operation: Operation, row: R, **given: object) -> R:
     """Do an operation, and return the run or task to show next. Raises ``DirectorError``."""
     operation.action.require(request.user, row)
-    after: R = operation.action.operation(row, user=request.user, via=VIA, **given)
+    after: R = operation.action.operation(row, user=request.user, via=VIA, **operation.given, **given)
     return after
 
 

@@ -18,7 +18,7 @@ from django_director.access.answers import Answers
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
 from django_director.presentation import durations, open_approvals, served_queues, visible_errors
-from django_director.presentation.summaries import task_counts
+from django_director.presentation.summaries import progress, work_counts
 from django_director.schedules import beat_rows
 from django_director.status import RunStatus, TaskStatus
 
@@ -60,7 +60,7 @@ class RunList(LiveList):
         super().get_results(request)
         runs: list[Any] = list(self.result_list)
         self.result_list = runs
-        counts, places = task_counts(runs), pending_reasons.of_runs(runs)
+        counts, places = work_counts(runs), pending_reasons.of_runs(runs)
         asking = open_approvals.count_by_run([pk for pk, found in counts.items() if TaskStatus.WAITING in found])
         usual = durations.of_workflows({run.workflow_id for run in runs})
         answers = Answers.of(request)
@@ -69,7 +69,7 @@ class RunList(LiveList):
             [run.pk for run in runs if _waits_in_queue(run, counts[run.pk]) and sees_tasks(run.workflow_id)]
         )
         for run in runs:
-            run.task_counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
+            run.counts, run.place, run.asking = counts[run.pk], places.get(run.pk), asking.get(run.pk, 0)
             run.usual, run.queued = usual.get(run.workflow_id), queued.get(run.pk)
             run.visible_error = visible_errors.of_run(run, sees_payload=sees_payload(run.workflow_id))
 
@@ -125,9 +125,9 @@ class RunColumns:
 
     @admin.display(description=gettext_lazy("progress"))
     def progress(self, run: Any) -> SafeString:
-        finished, total = formatting.progress(run.task_counts)
+        finished, total = progress(run.counts)
         number = formatting.unbroken(f"{formatting.number(finished)} / {formatting.number(total)}")
-        return format_html('<span class="director-small">{}</span> {}', draw_segments(run.task_counts), number)
+        return format_html('<span class="director-small">{}</span> {}', draw_segments(run.counts), number)
 
     @admin.display(description=gettext_lazy("started by"), ordering="user_name")
     def who(self, run: Any) -> SafeString | str:

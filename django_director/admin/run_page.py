@@ -125,6 +125,7 @@ def _head(state: RunState) -> dict[str, Any]:
         "ended": formatting.when(state.run.finished_at) if state.run.finished_at else "",
         "badge": formatting.badge(state.run.shown_status),
         "lacks_worker": state.lacks_worker,
+        "awaited_since": formatting.when(state.awaited.since) if state.awaited and state.awaited.since else "",
         "finished": finished,
         "total": total,
         "duration": formatting.elapsed(state.run),

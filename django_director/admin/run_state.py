@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import repeat
 from typing import Final, NamedTuple
@@ -16,7 +16,14 @@ from django_director.drawing.gallery import picture_of
 from django_director.drawing.picture import Picture
 from django_director.engine.concurrency import pending_reasons
 from django_director.models import Run
-from django_director.presentation import open_approvals, served_queues, silent_workers, visible_errors
+from django_director.presentation import (
+    awaited_ends,
+    open_approvals,
+    served_queues,
+    silent_workers,
+    visible_errors,
+)
+from django_director.presentation.summaries import progress
 from django_director.status import TASK_ACTIVE, RunStatus, TaskStatus
 
 from . import formatting, headline, task_lines, unfolding
@@ -65,27 +72,24 @@ class RunState:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """Return the number of tasks in each status, without hooks."""
-        return self._count(with_hooks=False)
+        """Return the number of tasks in each status, without hooks; a map that has items counts by these only."""
+        return self._count(many for many in self._many if not many.is_hook and not self._stands_for_items(many))
 
     @cached_property
-    def shown_counts(self) -> Counter[str]:
-        """Return the number of tasks in each status with the hooks, as the list of tasks shows them.
+    def hooks(self) -> Counter[str]:
+        """Return the number of hooks in each status, also of those that ran before a retry."""
+        return self._count(many for many in self._many if many.is_hook)
 
-        A map that has items is not among them.
-        """
-        return self._count(with_hooks=True)
-
-    def _count(self, *, with_hooks: bool) -> Counter[str]:
+    @staticmethod
+    def _count(several: Iterable[Many]) -> Counter[str]:
         found: Counter[str] = Counter()
-        for many in self._many:
-            if (with_hooks or not many.is_hook) and not (with_hooks and self._stands_for_items(many)):
-                found[many.status] += many.number
+        for many in several:
+            found[many.status] += many.number
         return found
 
     def _stands_for_items(self, many: Many) -> bool:
         """Whether it is a map that has items: in the list of tasks these stand in its place."""
-        body = None if many.is_hook else self.run.version.graph.node(many.position).body
+        body = self.run.version.graph.node(many.position).body
         return body is not None and body[0] in self.by_position
 
     @cached_property
@@ -114,8 +118,16 @@ class RunState:
         if self.sees_tasks and not self.run.is_finished:
             places = ((many.position, many.status, many.number) for many in self._many if not many.is_hook)
             steps = headline.name_steps(self.run.version.graph, places, self._report())
-        trouble = headline.Trouble(is_interrupted=self._is_interrupted, unserved=self._unserved)
+        trouble = headline.Trouble(
+            is_interrupted=self._is_interrupted, unserved=self._unserved, awaited=self.awaited
+        )
         return headline.of_run(self.run, self.error, steps, self.failed, trouble)
+
+    @cached_property
+    def awaited(self) -> awaited_ends.AwaitedEnds | None:
+        """Return what the run waits for while it is being canceled, as far as the user may know."""
+        is_canceling = self.run.shown_status == "canceling"
+        return awaited_ends.of_run(self.run) if self.sees_tasks and is_canceling else None
 
     def _report(self) -> tuple[int, str]:
         """Return the position of the only running task and what it reports; nothing for one in a map."""
@@ -163,7 +175,7 @@ class RunState:
     @property
     def progress(self) -> tuple[int, int]:
         """Return how many tasks are done, and how many there are."""
-        return formatting.progress(self.counts)
+        return progress(self.counts)
 
     @cached_property
     def drawn(self) -> unfolding.Rows:
@@ -189,7 +201,7 @@ class RunState:
     @cached_property
     def asked(self) -> list[UUID]:
         """Return the ids of the oldest open approvals in this run and in the runs below it."""
-        if not self.sees_tasks or not self.shown_counts[TaskStatus.WAITING]:
+        if not self.sees_tasks or not (self.counts + self.hooks)[TaskStatus.WAITING]:
             return []
         return open_approvals.oldest(self.run, ASKED_SHOWN + 1)
 
@@ -197,13 +209,13 @@ class RunState:
     def filters(self) -> Iterator[tuple[str, str, int]]:
         """Yield each status with its label and its number of tasks, the most alarming first."""
         for status in BY_CONCERN:
-            yield status.value, formatting.status_label(status), self.shown_counts[status]
+            yield status.value, formatting.status_label(status), self.counts[status]
 
     @property
     def is_live(self) -> bool:
         """Whether anything may still change: the run, or a hook after it."""
-        return not self.run.is_finished or any(self.shown_counts[status] for status in TASK_ACTIVE)
+        return not self.run.is_finished or any(self.hooks[status] for status in TASK_ACTIVE)
 
     @property
     def poll(self) -> int:
-        return POLL_LARGE if self.shown_counts.total() > LARGE else POLL
+        return POLL_LARGE if self.counts.total() > LARGE else POLL

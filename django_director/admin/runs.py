@@ -170,7 +170,7 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
             found = run_filters.runs_of_cause(request, runs, request.GET.get("cause", ""))
             return self._preview_many(request, name, runs.filter(pk__in=found))
         chosen = runs.filter(pk__in=many.chosen_ids(request))
-        operations.perform_on_many(request, operation, chosen, self.admin_site.name)
+        operations.perform_on_many(request, operation.chosen(request.POST), chosen, self.admin_site.name)
         return HttpResponseRedirect(returns.address(request, self._list_address()))
 
     def _preview_many(self, request: HttpRequest, name: str, runs: QuerySet[Run]) -> HttpResponse:
@@ -242,10 +242,13 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
             self.require(request, action, run)
         if operation.changes_payload:
             return self._relaunch_with_changes(request, run)
+        back = returns.address(request, formatting.address("run_change", run.pk, site=self.admin_site.name))
         if request.method == "POST":
-            return self._to_page(operations.perform_on_one(request, operation, run))
+            after = confirm.perform(request, operation, run)
+            # A new run is shown on its own page, wherever it was begun.
+            return HttpResponseRedirect(back) if after.pk == run.pk else self._to_page(after)
         sees_payload = self.allows(request, "view_payload", run)
-        context = confirm.context(operation, run, self.admin_site.name, sees_payload=sees_payload)
+        context = confirm.context(operation, run, self.admin_site.name, back, sees_payload=sees_payload)
         context["may_change_payload"] = "relaunch_with_changes" in self._permitted(request, run)
         return self.render(request, "confirm.html", context)
 

@@ -14,8 +14,9 @@ from typing import Final, Literal
 from urllib.parse import urlencode
 
 from django_director.definitions import Container, Step
-from django_director.drawing.faces import BY_CONCERN
+from django_director.drawing.faces import BY_CONCERN, status_of_map
 from django_director.graph import Graph
+from django_director.presentation.summaries import progress
 from django_director.status import TASK_FINISHED, TaskStatus
 
 from . import formatting
@@ -42,13 +43,15 @@ class Branch:
     counts: Counter[str]
     position: int | None = None
     """That of the task that stands for it: a map has one, and a group with a condition."""
+    own: str = ""
+    """The status of a map itself; empty for the others."""
     is_folded: bool = False
     """Whether its steps are not on the page but those that failed, run or wait."""
 
     @property
     def status(self) -> str:
-        """The most alarming status of its tasks."""
-        return next((status.value for status in BY_CONCERN if self.counts[status]), TaskStatus.PENDING.value)
+        """The most alarming status of its tasks; of a map that has ended its own."""
+        return status_of_map(self.own, self.counts) or TaskStatus.PENDING.value
 
     @property
     def is_open(self) -> bool:
@@ -59,7 +62,7 @@ class Branch:
     @property
     def summary(self) -> str:
         """How many of its tasks are done: ``37/50, 2 failed``."""
-        done, total = formatting.progress(self.counts)
+        done, total = progress(self.counts)
         alarming = [status for status in BY_CONCERN if status not in CALM and status in TASK_FINISHED]
         parts = [formatting.count_of(each.label, self.counts[each]) for each in alarming if self.counts[each]]
         return ", ".join([f"{formatting.number(done)}/{formatting.number(total)}", *parts])
@@ -173,7 +176,8 @@ class Tree:
             yield Line("task", level, position=position)
             return
         node = self.graph.node(position)
-        branch = Branch(node.step.id, node.kind, level, items, position=position)
+        own = next(iter(self.counts.get(position, {})), "")
+        branch = Branch(node.step.id, node.kind, level, items, position=position, own=own)
         yield Line("open", level, branch, position)
         for place, index in self.items.get(position, ())[:TOLD]:
             yield Line("item", level + 1, position=place, index=index)

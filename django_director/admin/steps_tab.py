@@ -6,8 +6,10 @@ from typing import Any, Final, TypeAlias
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 
 from django_director.common import ids
+from django_director.drawing.faces import BY_CONCERN
 from django_director.drawing.icons import icon
 from django_director.models import Run, Task
 from django_director.models.querysets import TaskQuerySet
@@ -23,6 +25,8 @@ Items: TypeAlias = dict[int, list[tuple[int, int]]]
 """By the position of a map: position and index of tasks in it."""
 ITEMS_READ: Final = 200
 """How many failed items of maps are read at most."""
+HOOKS: Final = "hooks"
+"""Stands in an address for a status: the list has the hooks then."""
 NAMED: Final = 10
 """How many failed tasks the line above the tree names."""
 
@@ -30,7 +34,7 @@ NAMED: Final = 10
 def context(request: HttpRequest, state: RunState) -> dict[str, Any]:
     """Return what the template needs; the number of queries does not depend on the run."""
     status = request.GET.get("status", "")
-    is_filtered = status in TaskStatus.values
+    is_filtered = status in (*TaskStatus.values, HOOKS)
     text = request.GET.get("page", "")
     page = int(text) if text.isdecimal() and len(text) < 9 else 1
     items = {} if is_filtered else _failed_items(state)
@@ -41,6 +45,7 @@ def context(request: HttpRequest, state: RunState) -> dict[str, Any]:
         lines, page, pages = _of_tree(state, items, page, request.GET.getlist("open"))
     return {
         "filters": [(name, label, number, icon(name)) for name, label, number in state.filters],
+        "hooks": _hooks(state),
         "chosen": status if is_filtered else "",
         "lines": lines,
         "page_number": page,
@@ -50,6 +55,12 @@ def context(request: HttpRequest, state: RunState) -> dict[str, Any]:
         "failed_tasks": [] if is_filtered else _failed(state, items)[:NAMED],
         "more_failed": 0 if is_filtered else max(0, state.failed - NAMED),
     }
+
+
+def _hooks(state: RunState) -> tuple[str, int, SafeString] | None:
+    """Return the most alarming status of the run's hooks, their number, and its sign; ``None`` without hooks."""
+    found = next((status.value for status in BY_CONCERN if state.hooks[status]), None)
+    return None if found is None else (found, state.hooks.total(), icon(found))
 
 
 def _page_link(request: HttpRequest, page: int, pages: int) -> str | None:
@@ -62,11 +73,14 @@ def _page_link(request: HttpRequest, page: int, pages: int) -> str | None:
 
 
 def _of_status(state: RunState, status: str, page: int) -> tuple[list[tuple[Line, Row | None]], int, int]:
-    pages = max(1, -(-state.shown_counts[status] // TASKS_PER_PAGE))
+    tasks, number = _tasks(state).hooks(), state.hooks.total()
+    if status != HOOKS:
+        tasks = _tasks(state).steps().filter(status=status).exclude(map_count__gt=0)
+        number = state.counts[status]
+    pages = max(1, -(-number // TASKS_PER_PAGE))
     page = min(max(page, 1), pages)
-    tasks = _tasks(state).filter(status=status).exclude(map_count__gt=0).in_order()
     start = (page - 1) * TASKS_PER_PAGE
-    rows = _rows(state, tasks[start : start + TASKS_PER_PAGE])
+    rows = _rows(state, tasks.in_order()[start : start + TASKS_PER_PAGE])
     return [(Line("task", 0), row) for row in rows], page, pages
 
 

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from django_director.access.authorization import is_allowed
 from django_director.definitions import WorkflowStep
+from django_director.drawing.faces import status_of_map
 from django_director.graph import OWN_TASK, Node
 from django_director.models import Task
 from django_director.models.querysets import HEAVY_TASK_FIELDS
@@ -47,7 +48,7 @@ def context(request: HttpRequest, task: Task, site: str, *, sees_payload: bool) 
     asked = request.GET.get(task_attempts.PARAMETER, "")
     attempt = task_attempts.context(task, asked, sees_payload=sees_payload)
     chosen = attempt.get("chosen")
-    if items and not attempt["traceback"].text:
+    if items and attempt and not attempt["traceback"].text:
         # The sentence tells all that there is to tell of an attempt of a map, and so do its items.
         attempt = {}
     return {
@@ -78,8 +79,10 @@ def _head(task: Task, items: MapItems | None, *, sees_payload: bool) -> dict[str
     silent_since, unserved = silent_workers.last_sign(task), served_queues.unserved_of_task(task)
     moment = silent_since or task_headline.moment_of(task)
     tell = partial(task_headline.of_task, is_silent=silent_since is not None, unserved=unserved)
+    status = status_of_map(task.status, items.counts) if items else task.status
     return {
-        "badge": task_lines.badge(task),
+        "badge": task_lines.badge(task) if status == task.status else formatting.badge(status),
+        "shown_status": status,
         "headline": tell(task, items.tally if items else None, sees_payload=sees_payload),
         "lacks_worker": bool(silent_since or unserved),
         "is_silent": silent_since is not None,

@@ -147,17 +147,17 @@ class TaskAdmin(LiveAdmin[Task]):
     def operate(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """Show on GET what the operation would do, and do it on POST."""
         operation = operations.OF_TASKS[name]
+        back = self._way_back(request, task_id)
         task = self._task_for(request, task_id, operation.action)
         if request.method == "POST":
-            after = operations.perform_on_one(request, operation, task)
-            return HttpResponseRedirect(formatting.address("task_change", after.pk, site=self.admin_site.name))
-        return self.render(request, "confirm.html", confirm.context(operation, task, self.admin_site.name))
+            confirm.perform(request, operation, task)
+            return HttpResponseRedirect(back)
+        return self.render(request, "confirm.html", confirm.context(operation, task, self.admin_site.name, back))
 
     def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """Show on GET what the approval asks, and decide on POST."""
         decision = decisions.ALL[name]
-        own = formatting.address("task_change", task_id, site=self.admin_site.name)
-        back = returns.address(request, own)
+        back = self._way_back(request, task_id)
         task = self._task_for(request, task_id, decision.action)
         form = decisions.DecisionForm(request.POST or None, initial={"asked": task.sequence})
         if request.method == "POST" and form.is_valid():
@@ -166,6 +166,9 @@ class TaskAdmin(LiveAdmin[Task]):
         sees_payload = self.allows(request, "view_payload", task)
         context = decisions.context(decision, task, form, sees_payload=sees_payload) | {"back": back}
         return self.render(request, "decide.html", context)
+
+    def _way_back(self, request: HttpRequest, task_id: UUID) -> str:
+        return returns.address(request, formatting.address("task_change", task_id, site=self.admin_site.name))
 
     def _task_for(self, request: HttpRequest, task_id: UUID, action: Action) -> Task:
         task: Task | None = self.get_queryset(request).filter(pk=task_id).first()

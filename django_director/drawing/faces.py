@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from django_director.common.languages import count_of, number
-from django_director.status import TASK_FINISHED, TaskStatus
+from django_director.status import TASK_DONE, TASK_FINISHED, TaskStatus
 
 from .parts import Part
 from .picture import Picture, shorten
@@ -63,11 +63,17 @@ def faces(picture: Picture, rows: Iterable[tuple[int, str, int]]) -> list[Face]:
         if box is not None:
             (items if position in inside else counts)[box][status] += 1
             attempts[box] = max(attempts[box], attempt)
-    for box, part in enumerate(picture.boxes):
-        # The status of a map itself does not count beside those of its items.
-        only_items = items[box] and not part.is_frame
-        counts[box] = items[box] if only_items else counts[box] + items[box]
-    return [_face(*each) for each in zip(picture.boxes, counts, attempts, strict=True)]
+    return [_face(*each) for each in zip(picture.boxes, counts, items, attempts, strict=True)]
+
+
+def status_of_map(own: str, items: Mapping[str, int]) -> str:
+    """Return the status of a map for people: the most important one of its items, and its own once it has ended.
+
+    ``items`` is how many of its tasks for items have which status. One that failed may have been forgiven.
+    """
+    if own in TASK_FINISHED:
+        return own
+    return next((status.value for status in BY_CONCERN if items.get(status)), own)
 
 
 def of_interest(rows: Iterable[tuple[int, str, int]]) -> int | None:
@@ -78,18 +84,21 @@ def of_interest(rows: Iterable[tuple[int, str, int]]) -> int | None:
     return next((first[status] for status in OF_INTEREST if status in first), None)
 
 
-def _face(part: Part, counts: Counter[str], attempt: int) -> Face:
+def _face(part: Part, own: Counter[str], items: Counter[str], attempt: int) -> Face:
+    is_map = bool(items) and not part.is_frame
+    # A map itself does not count beside its items.
+    counts = items if is_map else own + items
     present = [status for status in BY_CONCERN if counts[status]]
     if not present:
         return _make_face(part, NO_STATUS, _size(part))
-    status = present[0]
+    status = status_of_map(next(iter(own), ""), items) if is_map else present[0].value
     if part.is_frame or sum(counts.values()) > 1:
         details = " · ".join(count_of(each.label, counts[each]) for each in present)
-        return _make_face(part, status.value, _progress(counts), details)
-    note = str(status.label)
+        return _make_face(part, status, _progress(counts), details)
+    note = str(TaskStatus(status).label)
     if attempt > 1:
         note = _("%(status)s · attempt %(attempt)s") % {"status": note, "attempt": attempt}
-    return _make_face(part, status.value, note)
+    return _make_face(part, status, note)
 
 
 def _make_face(part: Part, status: str, note: str, details: str = "") -> Face:
@@ -102,10 +111,10 @@ def _make_face(part: Part, status: str, note: str, details: str = "") -> Face:
 
 
 def _progress(counts: Counter[str]) -> str:
-    """Return how many of several tasks have ended, and how many of them failed: ``37/50, 2 failed``."""
-    ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
+    """Return how many of several tasks are done, and how many of them failed: ``37/50, 2 failed``."""
+    done = sum(number for status, number in counts.items() if status in TASK_DONE)
     total, failed = sum(counts.values()), counts[TaskStatus.FAILED]
-    text = f"{number(ended)}/{number(total)}"
+    text = f"{number(done)}/{number(total)}"
     if not failed:
         return text
     return ngettext("%(progress)s, %(n)s failed", "%(progress)s, %(n)s failed", failed) % {

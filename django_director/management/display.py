@@ -13,7 +13,7 @@ from django_director.models import Run
 from django_director.presentation import relaunches, run_tasks
 from django_director.presentation.hook_names import hook_text
 from django_director.presentation.serializers import run_as_json
-from django_director.status import TASK_FINISHED, TaskStatus
+from django_director.status import TaskStatus
 
 from .output import Cell, Printer
 
@@ -123,12 +123,6 @@ def parse_time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def count_ended(counts: dict[str, int]) -> str:
-    """Return how many tasks have ended, and how many there are, as ``3/7``."""
-    done = sum(number for status, number in counts.items() if status in TASK_FINISHED)
-    return f"{done}/{sum(counts.values())}"
-
-
 def _task_row(out: Printer, task: Json, label: str) -> list[Cell]:
     return [label, task["status"], task["attempt"], task["duration"], _explain_status(out, task)]
 
@@ -173,7 +167,7 @@ def _run_row(run: Json, stuck: str, *, is_asking: bool) -> list[Cell]:
         run["trigger"],
         parse_time(run["created_at"]),
         run["duration"],
-        count_ended(run["task_counts"]),
+        f"{run['progress']['done']}/{run['progress']['total']}",
         (_explain_waiting(run, is_asking=is_asking) or stuck or run["error"] or "")[:REASON_SHOWN],
     ]
 

@@ -1,4 +1,4 @@
-"""Tells of large maps, while a command waits for their run, how many items have ended: not a line for each."""
+"""Tells of large maps, while a command waits for their run, how many tasks are done: not a line for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 from django.core.management.base import OutputWrapper
 
 from django_director.models import Run
-from django_director.status import TASK_FINISHED, TaskStatus
+from django_director.presentation import summaries
+from django_director.status import TaskStatus
 
 EACH: Final = 20
 """Of a map with at most so many items each item gets a line of its own."""
@@ -39,9 +40,9 @@ class MapProgress:
         for position, counts in sorted(run.tasks.counts_of_items(graph).items()):
             if position not in sizes:
                 continue
-            ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
+            done, total = summaries.progress(counts)
             failed = counts.get(TaskStatus.FAILED, 0)
-            text = f"{graph.node(position).step.id}: {ended:,} of {sum(counts.values()):,} tasks have ended"
+            text = f"{graph.node(position).step.id}: {done:,} of {total:,} tasks are done"
             text += f", {failed:,} failed" if failed else ""
             if self._texts.get(position) != text:
                 self._texts[position] = text

@@ -1,6 +1,6 @@
 """Shows a run while it runs: on a terminal in one changing line, in a pipe by a line for each finished task.
 
-Of a large map a line says how many of its tasks have ended.
+Of a large map a line says how many of its tasks are done.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Final
 from uuid import UUID
 
 from django.core.management.base import OutputWrapper
-from django.db.models import Count
 
 from django_director.models import Run, Task
-from django_director.presentation import served_queues
-from django_director.status import TASK_FINISHED, TaskStatus
+from django_director.presentation import served_queues, summaries
+from django_director.status import TaskStatus
 
 from . import stuck
 from .map_progress import MapProgress
@@ -71,10 +70,10 @@ class Progress:
             self._print_ended(run, at_end=True)
 
     def _draw(self, run: Run) -> None:
-        counts = dict(run.tasks.steps().order_by().values_list("status").annotate(Count("pk")))
-        ended = sum(number for status, number in counts.items() if status in TASK_FINISHED)
+        counts = summaries.work_counts([run])[run.pk]
+        done, total = summaries.progress(counts)
         running = run.tasks.running().only("step", "map_index").in_order()[:RUNNING_NAMED]
-        parts = [f"{ended}/{sum(counts.values())} tasks"]
+        parts = [f"{done}/{total} tasks"]
         if names := ", ".join(task.label for task in running):
             more = counts[TaskStatus.RUNNING] - len(running)
             parts.append(f"running: {names}" + (f" and {more:,} more" if more > 0 else ""))

@@ -100,6 +100,11 @@ def start(workflow: Workflow | str, payload: object, **options: Any) -> Run:
     return engine.start(workflow, payload, **options)
 
 
+def can_be_forced(run: Run) -> bool:
+    """Whether a run is being canceled, so that nothing is left of a cancel but to end its running tasks too."""
+    return not run.is_finished and not ACTIONS["cancel"].is_possible(run)
+
+
 def _can_be_reset(task: Task) -> bool:
     return is_root(task.run) and task.run.is_finished and not task.is_hook
 

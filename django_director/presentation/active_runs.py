@@ -44,15 +44,15 @@ def count_retried(runs: RunQuerySet) -> int:
 def read(runs: RunQuerySet, number: int) -> list[Any]:
     """Return the newest active root runs among ``runs``, at most ``number``, in one query.
 
-    Each has ``finished`` and ``total``, the numbers of its tasks without hooks, and ``speaker``: the task that
-    tells what the run does, with the columns of ``SPEAKER`` only. It is the one that a worker has started last, or
-    else one that waits; ``None`` if there is none. ``is_at_work`` is false while all that it has begun are
-    approvals and waits, which take as long as they take.
+    Each has ``finished`` and ``total``, its progress as ``summaries.progress`` counts it, and ``speaker``: the
+    task that tells what the run does, with the columns of ``SPEAKER`` only. It is the one that a worker has
+    started last, or else one that waits; ``None`` if there is none. ``is_at_work`` is false while all that it has
+    begun are approvals and waits, which take as long as they take.
     """
     tasks = Task.objects.filter(run=OuterRef("pk")).order_by()
     chosen = runs.active().roots().for_listing().order_by("-pk")
     found = chosen.annotate(
-        counted=Subquery(_counted(tasks.steps())),
+        counted=Subquery(_counted(tasks.steps().exclude(map_count__gt=0))),
         running=Subquery(_described(tasks.all_running().order_by("-started_at"))),
         waiting=Subquery(_described(tasks.filter(status__in=(TaskStatus.QUEUED, TaskStatus.WAITING)))),
         is_at_work=Exists(tasks.filter(_WORKS)),

@@ -31,11 +31,13 @@ PAGE: Final = 50
 SAMPLE: Final = 1_000
 """How many failures are read at most, those of the first items."""
 BIGGEST: Final = 10**9
+ITEM_DONE: Final = TASK_FINISHED - {TaskStatus.CANCELED}
+"""The statuses of an item's last task with which the item is done: it never ran if a task before it failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many items a map has, how many have ended, and how many tasks for items have failed."""
+    """How many items a map has, how many are done, and how many tasks for items have failed."""
 
     count: int
     ended: int
@@ -155,7 +157,7 @@ class MapItems:
             cell.statuses[status] += tasks_there
             self.counts[status] += tasks_there
             cell.positions.setdefault(status, position)
-            if position == self._body[1] - 1 and status in TASK_FINISHED:
+            if position == self._body[1] - 1 and status in ITEM_DONE:
                 # What an item has left when it ends never runs, and gets its status at once.
                 self._ended += tasks_there
         return cells

@@ -24,7 +24,7 @@ from django_director.status import TaskStatus
 
 from . import served_queues, visible_errors
 from .hook_names import outcome_of
-from .summaries import items_to_come, task_counts
+from .summaries import TaskCounts, items_to_come, progress, task_counts
 
 if TYPE_CHECKING:
     from django_director.graph import Graph
@@ -38,10 +38,10 @@ LOGS_SHOWN: Final = 10
 def run_as_json(run: Run, *, with_payload: bool, counts: dict[str, int] | None = None) -> Json:
     """Return a run, without its tasks.
 
-    ``payload`` and ``result`` are ``None`` unless ``with_payload``. ``counts`` are the run's task counts if the
-    caller knows them; else they take a query.
+    ``payload`` and ``result`` are ``None`` unless ``with_payload``. ``counts`` are the task counts of a run that
+    has just been started, if the caller knows them; else they take a query.
     """
-    found = task_counts([run])[run.pk] if counts is None else counts
+    found = task_counts([run])[run.pk] if counts is None else TaskCounts(counts, counts)
     data = _run(run, found, pending_reasons.of_run(run), sees_payload=with_payload)
     if with_payload:
         data["concurrency_key"] = shown_key(run)
@@ -112,7 +112,8 @@ def time_as_json(value: datetime | None) -> str | None:
     return iso(value)
 
 
-def _run(run: Run, counts: dict[str, int], place: pending_reasons.Waiting | None, *, sees_payload: bool) -> Json:
+def _run(run: Run, counts: TaskCounts, place: pending_reasons.Waiting | None, *, sees_payload: bool) -> Json:
+    done, total = progress(counts.work)
     return {
         "id": str(run.pk),
         "workflow": run.workflow.name,
@@ -136,7 +137,8 @@ def _run(run: Run, counts: dict[str, int], place: pending_reasons.Waiting | None
         "started_at": time_as_json(run.started_at),
         "finished_at": time_as_json(run.finished_at),
         "duration": run.duration,
-        "task_counts": counts,
+        "task_counts": counts.rows,
+        "progress": {"done": done, "total": total},
     }
 
 

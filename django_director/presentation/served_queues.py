@@ -70,6 +70,10 @@ class Workers:
     def __bool__(self) -> bool:
         return bool(self._queues)
 
+    def has(self, name: str) -> bool:
+        """Whether a worker of this name is alive."""
+        return name in self._queues
+
     def of(self, queue: str) -> list[str]:
         """Return the workers that take tasks from this queue, or whose queues are not known."""
         return [name for name, queues in self._queues.items() if queues is None or queue in queues]

@@ -35,7 +35,7 @@ from django_director.models import Run, Task, TaskLog, Worker
 from django_director.models.columns import sorted_values
 from django_director.status import RUN_FINISHED, RunStatus, TaskStatus
 
-from . import open_approvals, relaunches, served_queues, silent_workers
+from . import awaited_ends, open_approvals, relaunches, served_queues, silent_workers
 
 ACTIVE_READ: Final = 50
 _RUN: Final = (
@@ -56,15 +56,18 @@ def of_run(run: Run) -> Any:
 
     It takes one query, which reads the run's part of an index and the rows of workers: a worker that falls silent
     changes the page, and so does one that serves the queue of a waiting task. A run with child runs takes a second
-    query for the approvals below it, a pending run one for its place in the queue, and a run that has ended, now
-    or before a retry, one for its relaunches.
+    query for the approvals below it, a pending run one for its place in the queue, a run that has ended, now or
+    before a retry, one for its relaunches, and one that is being canceled up to three for what it waits for.
     """
     calls = _has_child_steps(run)
     asked = open_approvals.oldest(run, 100) if calls and not run.is_finished else []
     waiting = str(pending_reasons.of_run(run) or "") if run.status == RunStatus.PENDING else ""
+    awaited = awaited_ends.of_run(run) if run.shown_status == "canceling" else None
+    silent = list(awaited.silent) if awaited is not None else []
     columns = ("children__status", "children__paused_at") if calls else ()
     of_tasks = _numbers(run.tasks.all(), *columns).union(_workers(*columns), all=True)
-    return [getattr(run, name) for name in _RUN], _sorted(of_tasks), asked, waiting, relaunches.stamp(run)
+    own = [getattr(run, name) for name in _RUN]
+    return own, _sorted(of_tasks), asked, waiting, relaunches.stamp(run), silent
 
 
 def of_logs(**tasks: Any) -> Any:

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import BooleanField, Case, Count, OuterRef, Subquery, When
 
 from django_director.graph import items
 from django_director.models import Gate, Run, Task, Workflow
-from django_director.models.querysets import TaskQuerySet
+from django_director.status import TASK_DONE
 
 
-def task_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
-    """Return for each run how many of its tasks are in each status; hooks do not count. It takes one query."""
-    return _counts(runs, Task.objects.steps())
+@dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """How many tasks of a run are in each status; hooks do not count."""
+
+    rows: dict[str, int]
+    work: dict[str, int]
+    """Without the maps that have items: people see these in the place of their map."""
+
+
+def progress(counts: Mapping[str, int]) -> tuple[int, int]:
+    """Return how many tasks are done, and how many there are, from the numbers of ``work_counts``.
+
+    Those are done that have succeeded, failed or been skipped; the others have not ended, or never ran.
+    """
+    return sum(number for status, number in counts.items() if status in TASK_DONE), sum(counts.values())
+
+
+def task_counts(runs: Sequence[Run]) -> dict[Any, TaskCounts]:
+    """Return for each run how many of its tasks are in each status. It takes one query."""
+    counts = {run.pk: TaskCounts({}, {}) for run in runs}
+    has_items = Case(When(map_count__gt=0, then=True), default=False, output_field=BooleanField())
+    rows = Task.objects.steps().filter(run__in=list(counts)).order_by()
+    found = rows.annotate(has_items=has_items).values_list("run", "status", "has_items").annotate(Count("pk"))
+    for run, status, is_map, number in found if counts else ():
+        for numbers in (counts[run].rows,) if is_map else (counts[run].rows, counts[run].work):
+            numbers[status] = numbers.get(status, 0) + number
+    return counts
 
 
 def work_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
@@ -22,15 +47,7 @@ def work_counts(runs: Sequence[Run]) -> dict[Any, dict[str, int]]:
 
     It takes one query.
     """
-    return _counts(runs, Task.objects.steps().exclude(map_count__gt=0))
-
-
-def _counts(runs: Sequence[Run], tasks: TaskQuerySet) -> dict[Any, dict[str, int]]:
-    counts: dict[Any, dict[str, int]] = {run.pk: {} for run in runs}
-    rows = tasks.filter(run__in=list(counts)).order_by()
-    for run, status, number in rows.values_list("run", "status").annotate(Count("pk")) if counts else ():
-        counts[run][status] = number
-    return counts
+    return {pk: counts.work for pk, counts in task_counts(runs).items()}
 
 
 def items_to_come(run: Run) -> dict[int, int]:

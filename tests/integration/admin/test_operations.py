@@ -77,9 +77,15 @@ def test_retry_runs_again_what_the_preview_says(operator):
     assert history(run) == [("olga", "Retried (admin)")]
 
 
+def test_an_operation_on_a_run_leads_back_to_where_it_was_begun(operator):
+    run, there = failed_run(), address("run_changelist")
+    assert f'class="closelink" href="{there}"' in text(operator.get(address("run_retry", run.pk), {"next": there}))
+    assert operator.post(address("run_retry", run.pk), {"next": there}).headers["Location"] == there
+
+
 def test_relaunch_leads_to_the_new_run(operator):
     run = failed_run(payload={"order": 7})
-    page = press(operator, "relaunch", run)
+    page = operator.post(address("run_relaunch", run.pk), {"next": address("run_changelist")}, follow=True)
     new = Run.objects.exclude(pk=run.pk).get()
     assert page.redirect_chain[-1][0] == address("run_change", new.pk)
     assert (new.payload, new.trigger, new.user) == ({"order": 7}, "relaunch", operator.user)

@@ -50,7 +50,7 @@ def test_a_run_keeps_the_graph_it_started_with(viewer):
     ("status", "stop", "buttons"),
     [
         ("running", "", {"cancel", "pause"}),
-        ("running", "cancel", set()),
+        ("running", "cancel", {"cancel_by_force"}),
         ("pending", "", {"cancel", "pause"}),
         ("success", "", {"relaunch", "relaunch_with_changes"}),
         ("failed", "", {"retry", "relaunch", "relaunch_with_changes"}),
@@ -70,7 +70,12 @@ def test_buttons_of_a_paused_run(operator):
 def test_buttons_follow_the_permissions(client_of):
     run = factories.make_run(order(), "failed")
     page = page_of(client_of("view_run", "cancel_run"), run)
-    assert Page(text(page)).buttons == {"cancel": False, "pause": False, "resume": False}
+    assert Page(text(page)).buttons == {
+        "cancel": False,
+        "cancel_by_force": False,
+        "pause": False,
+        "resume": False,
+    }
 
 
 def test_payload_and_result_ask_for_a_permission(viewer, operator):

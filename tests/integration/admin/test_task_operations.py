@@ -47,6 +47,26 @@ def test_rerun_runs_again_what_the_preview_says(operator):
     assert "Rerun (admin)" in text(operator.get(address("task_history", task.pk)))
 
 
+@pytest.mark.parametrize("name", ["rerun", "skip"])
+def test_what_began_on_the_page_of_the_run_ends_there(operator, name):
+    run = failed_run()
+    task, there = task_of(run, "PRICE"), address("run_change", run.pk)
+    here = address(f"task_{name}", task.pk)
+    assert f'action="{here}"><input type="hidden" name="next" value="{there}">' in text(operator.get(there))
+    asked = text(operator.get(here, {"next": there}))
+    assert f'<input type="hidden" name="next" value="{there}">' in asked
+    assert f'class="closelink" href="{there}"' in asked
+    assert operator.post(here, {"next": there}).headers["Location"] == there
+
+
+def test_an_operation_leads_only_to_pages_of_this_site(operator):
+    run = failed_run()
+    task = task_of(run, "PRICE")
+    response = operator.post(address("task_skip", task.pk), {"next": "https://evil.example/"})
+    assert response.headers["Location"] == address("task_change", task.pk)
+    assert "evil" not in text(operator.get(address("run_retry", run.pk), {"next": "//evil.example/"}))
+
+
 def test_skip_asks_for_a_comment(operator):
     run = failed_run()
     task = task_of(run, "PRICE")

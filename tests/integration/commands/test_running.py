@@ -207,4 +207,4 @@ def test_a_large_map_is_told_by_counts_and_not_by_a_line_for_each_item(command, 
     told = ran.talk.splitlines()
     assert len([line for line in told if line.startswith("EACH[")]) == lines
     assert len([line for line in told if line.startswith("NOOP success")]) == 1
-    assert ("EACH: 30 of 30 tasks have ended" in told) is (items == 30)
+    assert ("EACH: 30 of 30 tasks are done" in told) is (items == 30)

@@ -25,7 +25,7 @@ RUN_KEYS = {
         "error",
     ),
     *("idempotency_key", "schedule", "scheduled_for", "relaunched_from", "parent_task", "created_at"),
-    *("started_at", "finished_at", "duration", "task_counts", "concurrency_key", "waiting"),
+    *("started_at", "finished_at", "duration", "task_counts", "progress", "concurrency_key", "waiting"),
 }
 TASK_KEYS = {
     *(
