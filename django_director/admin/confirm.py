@@ -11,6 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_director import engine
+from django_director.access import families
+from django_director.access.answers import Answers
 from django_director.exceptions import DirectorError
 from django_director.models import Run, Task
 from django_director.presentation.actions import ACTIONS, Action, StatusCounts, is_root, workflow_of
@@ -44,8 +46,11 @@ class Preview:
     """Why the operation can't be done now; empty if it can."""
 
 
-def context(operation: Operation, row: Run | Task) -> dict[str, Any]:
-    """Return what the template needs to ask before an operation on a run or a task."""
+def context(operation: Operation, row: Run | Task, answers: Answers) -> dict[str, Any]:
+    """Return what the template needs to ask before an operation on a run or a task.
+
+    ``answers`` tell what the user may see.
+    """
     of_task = {"task": row, "task_label": formatting.name(row.label)} if isinstance(row, Task) else {}
     return {
         "title": operation.label,
@@ -55,19 +60,19 @@ def context(operation: Operation, row: Run | Task) -> dict[str, Any]:
         "label": operation.label,
         "is_danger": operation.destroys,
         "comment_length": operation.comment_length,
-        "preview": _preview(operation, row),
+        "preview": _preview(operation, row, answers),
         **of_task,
     }
 
 
-def _preview(operation: Operation, row: Run | Task) -> Preview:
+def _preview(operation: Operation, row: Run | Task, answers: Answers) -> Preview:
     verb = operation.action.verb
     if refusal := _REFUSALS[verb](row) if verb in _REFUSALS else "":
         return Preview(sentences=[], refusal=refusal)
     try:
         return _PREVIEWS[verb](row, operation.action.preview(row))
     except DirectorError as error:
-        return Preview(sentences=[], refusal=str(error))
+        return Preview(sentences=[], refusal=families.refusal(error, answers))
 
 
 def _refuse_cancel(run: Run) -> str:

@@ -243,7 +243,7 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
             return self._relaunch_with_changes(request, run)
         if request.method == "POST":
             return self._to_page(operations.perform_on_one(request, operation, run))
-        return self.render(request, "confirm.html", confirm.context(operation, run))
+        return self.render(request, "confirm.html", confirm.context(operation, run, Answers.of(request)))
 
     def _relaunch_with_changes(self, request: HttpRequest, run: Run) -> HttpResponse:
         page = RelaunchForm(request, run)

@@ -151,7 +151,7 @@ class TaskAdmin(LiveAdmin[Task]):
         if request.method == "POST":
             after = operations.perform_on_one(request, operation, task)
             return HttpResponseRedirect(formatting.address("task_change", after.pk, site=self.admin_site.name))
-        return self.render(request, "confirm.html", confirm.context(operation, task))
+        return self.render(request, "confirm.html", confirm.context(operation, task, Answers.of(request)))
 
     def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """Show on GET what the approval asks, and decide on POST."""

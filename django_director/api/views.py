@@ -65,7 +65,7 @@ class DirectorView(APIView):
             raise invalid("invalid request", {KEY_HEADER: "this request takes no idempotency key"})
 
     def handle_exception(self, exc: Exception) -> Response:
-        return super().handle_exception(translate(exc))
+        return super().handle_exception(translate(exc, self.request))
 
     def get_throttles(self) -> list[BaseThrottle]:
         others = [kind() for kind in self.throttle_classes if not issubclass(kind, ScopedRateThrottle)]
