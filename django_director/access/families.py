@@ -48,7 +48,7 @@ def shown_parents(runs: Iterable[Run], answers: Answers) -> frozenset[UUID]:
     ``answers`` tell what the user may see. Only where the project decides by a function of its own is there a
     query: elsewhere who may see one run may see all.
     """
-    steps = {run.parent_task_id for run in runs} - {None}
+    steps = {run.parent_task_id for run in runs if run.parent_task_id is not None}
     if not director.AUTHORIZE or not steps:
         return frozenset(steps)
     found = Task.objects.filter(pk__in=steps).order_by().values_list("pk", "run__workflow")

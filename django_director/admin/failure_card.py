@@ -84,7 +84,7 @@ def _failed_tasks(run: Run) -> Any:
 
 
 def _in_detail(task: Task, run: Run) -> Task:
-    """Read a failed task with its traceback, with the log of its last attempt as ``last_log``, and its child run."""
+    """Read a failed task with its traceback, its last attempt's log as ``last_log``, and its child run's error."""
     logs = TaskLog.objects.filter(task=OuterRef("pk")).order_by("-sequence").values("text")[:1]
     child = Run.objects.filter(pk=OuterRef("child_run"))
     found: Task = (
@@ -123,7 +123,7 @@ def _lines(group: Sequence[tuple[Task, str]]) -> list[tuple[list[Task], str]]:
 
 
 def _child_error(task: Any, answers: Answers) -> str:
-    """Return the error of a task's child run where the task's own does not have it, as far as the user may see it."""
+    """Return the error of a task's child run if the task's own lacks it, as far as the user may see it."""
     if not director.AUTHORIZE or not task.child_error or task.child_error in task.error:
         return ""
     if not answers.may("view_run", task.child_workflow):

@@ -346,7 +346,7 @@ def test_no_answer_to_a_change_names_the_hidden_root(ann, bill, apart, below):
 
 
 def test_the_api_gives_the_parent_to_those_who_may_see_it(ann, bill, apart, below):
-    root, middle, leaf = below
+    _root, middle, leaf = below
     assert ann.get(f"{API}/runs/{middle.pk}/").json()["parent_task"] is None
     assert ann.get(f"{API}/runs/{middle.pk}/").json()["trigger"] == "workflow"
     assert ann.get(f"{API}/runs/{leaf.pk}/").json()["parent_task"] == str(leaf.parent_task_id)

@@ -69,7 +69,7 @@ def start_or_resume(claim: Claim, payload: object) -> Run | None:
     if last.status == RunStatus.SUCCESS:
         return last
     if refusal := statement(partial(admission.no_room, last), patience=WORKER_PATIENCE):
-        raise Refused(told_above("skipped", f": {refusal}"))
+        raise Refused(told_above(str(TaskStatus.SKIPPED), f": {refusal}"))
     plan = statement(partial(plans.of_retry, last), patience=WORKER_PATIENCE)
     _resume(claim, plan, secrets.randbits(63))
     return None
