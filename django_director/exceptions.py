@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
     from .common.problems import Problem
 
@@ -131,6 +132,22 @@ class NotAllowed(DirectorError):
 
 class Conflict(DirectorError):
     """The state does not allow this now."""
+
+
+class NotRoot(Conflict):
+    """A child run can't be steered by itself, only through its root, the run ``root``.
+
+    ``workflow`` is the primary key of the root's workflow. ``plain`` does not name the root, for readers who may
+    not see it.
+    """
+
+    def __init__(self, what: str, child: UUID, root: UUID, workflow: int) -> None:
+        self.what, self.child, self.root, self.workflow = what, child, root, workflow
+        self.plain = f"{what}: run {child} is a child run, it is steered through its root"
+        super().__init__(f"{what}: run {child} is a child run, steer its root, run {root}")
+
+    def __reduce__(self) -> tuple[type[NotRoot], tuple[str, UUID, UUID, int]]:
+        return type(self), (self.what, self.child, self.root, self.workflow)
 
 
 class LockedRow(Conflict):

@@ -15,6 +15,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from django_director import engine
+from django_director.access import families
+from django_director.access.answers import Answers
 from django_director.common.texts import readable
 from django_director.definitions.payloads import errors_of
 from django_director.exceptions import DirectorError, InvalidPayload
@@ -58,10 +60,11 @@ class Preview:
     """What is wrong with the payload, if it is refused for that."""
 
 
-def context(
-    operation: Operation, row: Run | Task, site: str, back: str, *, sees_payload: bool = False
-) -> dict[str, Any]:
-    """Return what the template needs to ask before an operation on a run or a task; ``back`` leads back."""
+def context(operation: Operation, row: Run | Task, answers: Answers, site: str, back: str) -> dict[str, Any]:
+    """Return what the template needs to ask before an operation on a run or a task.
+
+    ``answers`` tell what the user may see; ``back`` leads back.
+    """
     run = row.run if isinstance(row, Task) else row
     of_task = {"task": row, "task_label": formatting.name(row.label)} if isinstance(row, Task) else {}
     return {
@@ -72,7 +75,7 @@ def context(
         "label": operation.label,
         "is_danger": operation.destroys,
         "comment_length": operation.comment_length,
-        "preview": _preview(operation, row, sees_payload=sees_payload),
+        "preview": _preview(operation, row, answers),
         "relaunched": _name_relaunches(run, site) if operation.action.verb in RESETS else "",
         **cancel_preview.force_box(operation),
         "next": back,
@@ -101,24 +104,24 @@ def refusal(operation: Operation, row: Run | Task) -> str:
     return refuse(row) if refuse is not None else ""
 
 
-def _preview(operation: Operation, row: Run | Task, *, sees_payload: bool) -> Preview:
+def _preview(operation: Operation, row: Run | Task, answers: Answers) -> Preview:
     if refused := refusal(operation, row):
         return Preview(sentences=[], refusal=refused)
     try:
         return _PREVIEWS[operation.name](row, operation.action.preview(row))
     except InvalidPayload as error:
-        return _refuse_payload(row, error, sees_payload=sees_payload)
+        run = row.run if isinstance(row, Task) else row
+        return _refuse_payload(run, error, sees_payload=answers.sees("view_payload")(run.workflow_id))
     except DirectorError as error:
-        return Preview(sentences=[], refusal=str(error))
+        return Preview(sentences=[], refusal=families.refusal(error, answers))
 
 
-def _refuse_payload(row: Run | Task, error: InvalidPayload, *, sees_payload: bool) -> Preview:
+def _refuse_payload(run: Run, error: InvalidPayload, *, sees_payload: bool) -> Preview:
     """Say what is wrong with the payload of a run that is to be relaunched.
 
     ``error`` quotes nothing of the payload. Those who may see it learn more, but no value: what the run's own
     version hides the schema of the current one may show.
     """
-    run = row.run if isinstance(row, Task) else row
     version = engine.relaunch_version(run, "current")
     schema = version.graph.definition.schema
     found = errors_of(schema, run.payload) if sees_payload and schema is not None else []

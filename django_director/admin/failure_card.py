@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from django_director.access.answers import Answers
 from django_director.access.authorization import is_allowed
 from django_director.common.times import stored
+from django_director.conf import director
 from django_director.models import Run, Task, TaskLog
 from django_director.models.users import User
 from django_director.presentation import causes, visible_errors
@@ -69,6 +70,7 @@ def context(run: Run, user: User, *, sees_payload: bool, sees_tasks: bool, stopp
         "first": first,
         "frames": own_frames(first.traceback) if first is not None and sees_payload else [],
         "log": _last_lines(first.last_log) if first is not None and sees_payload else "",  # type: ignore[attr-defined]
+        "child_error": "" if first is None else _child_error(first, Answers(user)),
         "stopped": _stopped(stopped),
         "others": _others(run, user, sees_payload=sees_payload),
         "worked": _last_success(run),
@@ -82,9 +84,18 @@ def _failed_tasks(run: Run) -> Any:
 
 
 def _in_detail(task: Task, run: Run) -> Task:
-    """Read a failed task with its traceback, and with the log of its last attempt as ``last_log``."""
+    """Read a failed task with its traceback, its last attempt's log as ``last_log``, and its child run's error."""
     logs = TaskLog.objects.filter(task=OuterRef("pk")).order_by("-sequence").values("text")[:1]
-    found: Task = Task.objects.defer("result", "item").annotate(last_log=Subquery(logs)).get(pk=task.pk)
+    child = Run.objects.filter(pk=OuterRef("child_run"))
+    found: Task = (
+        Task.objects.defer("result", "item")
+        .annotate(
+            last_log=Subquery(logs),
+            child_error=Subquery(child.values("error")[:1]),
+            child_workflow=Subquery(child.values("workflow")[:1]),
+        )
+        .get(pk=task.pk)
+    )
     found.run = run
     return found
 
@@ -109,6 +120,16 @@ def _lines(group: Sequence[tuple[Task, str]]) -> list[tuple[list[Task], str]]:
     for task, error in group:
         by_error.setdefault(error, []).append(task)
     return [(tasks, error) for error, tasks in by_error.items()]
+
+
+def _child_error(task: Any, answers: Answers) -> str:
+    """Return the error of a task's child run if the task's own lacks it, as far as the user may see it."""
+    if not director.AUTHORIZE or not task.child_error or task.child_error in task.error:
+        return ""
+    if not answers.may("view_run", task.child_workflow):
+        return ""
+    sees_payload = answers.may("view_payload", task.child_workflow)
+    return formatting.error_line(visible_errors.of_run_text(task.child_error, sees_payload=sees_payload))
 
 
 def own_frames(traceback: str) -> list[Frame]:

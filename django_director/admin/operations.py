@@ -14,6 +14,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
+from django_director.access import families
+from django_director.access.answers import Answers
 from django_director.common.texts import readable
 from django_director.exceptions import DirectorError
 from django_director.models import COMMENT_LENGTH, Run, Task
@@ -220,7 +222,7 @@ def perform_on_one(request: HttpRequest, operation: Operation, row: R) -> R:
     try:
         after = perform(request, operation, row, **given)
     except DirectorError as error:
-        messages.warning(request, readable(str(error)))
+        messages.warning(request, readable(families.refusal(error, Answers.of(request))))
         return row
     messages.success(request, operation.message([after]))
     return after
@@ -236,7 +238,7 @@ def perform_on_many(request: HttpRequest, operation: Operation, runs: Iterable[R
         try:
             done.append(perform(request, operation, run))
         except DirectorError as error:
-            refused.append(_refusal(run, error, site))
+            refused.append(_refusal(run, families.refusal(error, Answers.of(request)), site))
     if done:
         messages.success(request, operation.message(done))
     _tell_refused(request, refused)
@@ -254,6 +256,6 @@ def _tell_refused(request: HttpRequest, refused: list[SafeString]) -> None:
         messages.warning(request, text % {"n": rest})
 
 
-def _refusal(run: Run, error: DirectorError, site: str) -> SafeString:
+def _refusal(run: Run, why: str, site: str) -> SafeString:
     link = formatting.address("run_change", run.pk, site=site)
-    return format_html('<a href="{}">{}</a>: {}', link, formatting.short_id(run.pk), readable(str(error)))
+    return format_html('<a href="{}">{}</a>: {}', link, formatting.short_id(run.pk), readable(why))

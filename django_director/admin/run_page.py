@@ -8,7 +8,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_director.access.answers import Answers
 from django_director.access.authorization import is_allowed
+from django_director.access.families import shown_parents
 from django_director.models import Run
 from django_director.models.users import User
 from django_director.presentation import relaunches
@@ -60,7 +62,7 @@ def context(
         "subtitle": _("Run %(id)s") % {"id": run.pk},
         "run": run,
         "state": state,
-        "parent": run.parent_task,
+        "parent": run.parent_task if shown_parents([run], Answers.of(request)) else None,
         "sees_workflow": is_allowed(request.user, "view_workflow", run.workflow),
         "buttons": [
             (operation, not operation.is_possible(run))

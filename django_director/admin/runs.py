@@ -247,8 +247,7 @@ class RunAdmin(RunColumns, LiveAdmin[Run]):
             after = confirm.perform(request, operation, run)
             # A new run is shown on its own page, wherever it was begun.
             return HttpResponseRedirect(back) if after.pk == run.pk else self._to_page(after)
-        sees_payload = self.allows(request, "view_payload", run)
-        context = confirm.context(operation, run, self.admin_site.name, back, sees_payload=sees_payload)
+        context = confirm.context(operation, run, Answers.of(request), self.admin_site.name, back)
         context["may_change_payload"] = "relaunch_with_changes" in self._permitted(request, run)
         return self.render(request, "confirm.html", context)
 

@@ -152,7 +152,8 @@ class TaskAdmin(LiveAdmin[Task]):
         if request.method == "POST":
             confirm.perform(request, operation, task)
             return HttpResponseRedirect(back)
-        return self.render(request, "confirm.html", confirm.context(operation, task, self.admin_site.name, back))
+        context = confirm.context(operation, task, Answers.of(request), self.admin_site.name, back)
+        return self.render(request, "confirm.html", context)
 
     def decide(self, request: HttpRequest, task_id: UUID, name: str) -> HttpResponse:
         """Show on GET what the approval asks, and decide on POST."""

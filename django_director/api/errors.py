@@ -8,8 +8,11 @@ from typing import Any, Final
 from django.db import DataError, InterfaceError, OperationalError
 from rest_framework import status
 from rest_framework.exceptions import APIException
+from rest_framework.request import Request
 
 from django_director import exceptions
+from django_director.access.answers import Answers
+from django_director.access.families import refusal
 from django_director.db.errors import is_of_data
 
 #: The status for each class of errors. Special classes stand before general ones: the first that fits decides.
@@ -33,13 +36,13 @@ class Refused(APIException):
         super().__init__(body if errors is None else body | {"errors": errors})
 
 
-def translate(error: Exception) -> Exception:
+def translate(error: Exception, request: Request) -> Exception:
     """Return the answer to an error of django-director or of the database; return any other error unchanged."""
     if isinstance(error, exceptions.InvalidPayload):
         return Refused(status.HTTP_400_BAD_REQUEST, "invalid payload", error.errors)
     if isinstance(error, exceptions.DirectorError):
         code = next(code for kind, code in STATUS if isinstance(error, kind))
-        return Refused(code, str(error))
+        return Refused(code, refusal(error, Answers(request.user)))
     if isinstance(error, OperationalError | DataError) and is_of_data(error):
         return Refused(status.HTTP_400_BAD_REQUEST, "the database can't store this: characters or a size it lacks")
     if isinstance(error, OperationalError | InterfaceError):

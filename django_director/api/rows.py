@@ -6,7 +6,9 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from django_director.access.answers import Answers
 from django_director.access.authorization import action_to_decide, require
+from django_director.access.families import shown_parents
 from django_director.exceptions import UnknownRun, UnknownTask
 from django_director.models import Run, Task
 from django_director.presentation.serializers import run_as_json, task_as_json
@@ -44,7 +46,9 @@ def find_task(request: Request, task_id: str, action: str | None) -> Task:
 
 def answer_run(request: Request, run: Run, code: int = status.HTTP_200_OK) -> Response:
     """Answer with the run as JSON, with its payload if the user may see payloads."""
-    return Response(run_as_json(run, with_payload=sees_payload(request, run.workflow)), status=code)
+    sees = sees_payload(request, run.workflow)
+    shown = run_as_json(run, with_payload=sees, shown_parents=shown_parents([run], Answers(request.user)))
+    return Response(shown, status=code)
 
 
 def answer_task(request: Request, task: Task) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -10,12 +11,13 @@ from rest_framework.response import Response
 
 from django_director.access.answers import Answers
 from django_director.access.authorization import allowed_rows
+from django_director.access.families import shown_parents
 from django_director.models import Run
 from django_director.models.querysets import RunQuerySet
 from django_director.models.users import User
 from django_director.presentation import search
 from django_director.presentation.lookups import filter_by_status
-from django_director.presentation.serializers import runs_as_json, tasks_as_json
+from django_director.presentation.serializers import Json, runs_as_json, tasks_as_json
 
 from .graph import graph_as_json
 from .pagination import PARAMETERS, Keyset
@@ -36,10 +38,9 @@ class RunList(DirectorView):
     def get(self, request: Request) -> Response:
         runs = allowed_rows(request.user, "view_run", Run.objects.for_listing(), "workflow")
         filters = query(request, RunFilters, PARAMETERS)
-        sees = partial(sees_payload, request)
         order = BY_TIME if filters.keys() & {"created_after", "created_before"} else BY_RUN
         runs = filter_runs(runs, filters, request.user)
-        return order.respond(request, runs, partial(runs_as_json, sees_payload=sees))
+        return order.respond(request, runs, partial(_as_json_for, request))
 
 
 class RunDetail(DirectorView):
@@ -80,13 +81,20 @@ class TaskDetail(DirectorView):
         return answer_task(request, task)
 
 
+def _as_json_for(request: Request, runs: Sequence[Run]) -> list[Json]:
+    """Return runs as JSON, without the parents that the user may not see."""
+    shown = shown_parents(runs, Answers(request.user))
+    return runs_as_json(runs, sees_payload=partial(sees_payload, request), shown_parents=shown)
+
+
 def filter_runs(runs: RunQuerySet, filters: dict[str, Any], user: User) -> RunQuerySet:
     """Return the runs that fit all the ``RunFilters`` given.
 
     Child runs are left out unless a filter may mean them: the parent run, a workflow, a trigger or a search.
     """
     if "parent_run" in filters:
-        runs = runs.filter(parent_task__run=filters["parent_run"])
+        is_seen = Answers(user).where("view_run", "parent_task__run__workflow")
+        runs = runs.filter(is_seen, parent_task__run=filters["parent_run"])
     elif not filters.keys() & {"workflow", "trigger", "search"}:
         runs = runs.roots()
     if "workflow" in filters:

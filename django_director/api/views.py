@@ -63,7 +63,7 @@ class DirectorView(APIView):
             raise invalid("invalid request", {KEY_HEADER: "this request takes no idempotency key"})
 
     def handle_exception(self, exc: Exception) -> Response:
-        return super().handle_exception(translate(exc))
+        return super().handle_exception(translate(exc, self.request))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Response:
         found: Response = super().finalize_response(request, response, *args, **kwargs)

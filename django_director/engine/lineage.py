@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
-from django_director.exceptions import Conflict
+from django_director.exceptions import NotRoot
 from django_director.models import Run, Task
 
 
@@ -28,10 +28,10 @@ def descendants(run_id: UUID) -> list[UUID]:
 
 
 def refuse_child(what: Run | Task, verb: str) -> None:
-    """Raise ``Conflict`` for a child run or a task of one, as only its root can be steered; the error names it."""
+    """Raise ``NotRoot`` for a child run or a task of one, as only its root can be steered; the error names it."""
     run = what.run if isinstance(what, Task) else what
     if run.parent_task_id is None:
         return
     *_, root = ancestors(run)
     named = f"task “{what.label}” of run {run.pk}" if isinstance(what, Task) else f"run {run.pk}"
-    raise Conflict(f"{named} can't be {verb}: run {run.pk} is a child run, steer its root, run {root.pk}")
+    raise NotRoot(f"{named} can't be {verb}", run.pk, root.pk, root.workflow.pk)

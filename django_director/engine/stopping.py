@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
 
+from django_director.access.families import told_below
 from django_director.common import failpoints, ids
 from django_director.db.transactions import after_commit, connection, in_transaction, statement, transact
 from django_director.dispatch import remote_control
@@ -186,7 +187,7 @@ def stop_children(stopped: RunQuerySet, run_id: UUID, reason: str, *, force: boo
             return
     failpoints.point("cancel.passed")
     for child_id in found if force else found[:CHILDREN_AT_ONCE]:
-        _apply_stop(child_id, reason, force)
+        _apply_stop(child_id, told_below(reason), force)
 
 
 def _stop_chunk(run_id: UUID, chunk: list[UUID], reason: str) -> int:

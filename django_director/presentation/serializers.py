@@ -7,10 +7,11 @@ left out unless the caller says that the reader may see them, and are masked eve
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from django_director.conf import director
 from django_director.db.functions import iso
@@ -35,14 +36,22 @@ LOGS_SHOWN: Final = 10
 """The log lines of so many attempts of a task are shown: of the last ones."""
 
 
-def run_as_json(run: Run, *, with_payload: bool, counts: dict[str, int] | None = None) -> Json:
+def run_as_json(
+    run: Run,
+    *,
+    with_payload: bool,
+    counts: dict[str, int] | None = None,
+    shown_parents: Collection[UUID] | None = None,
+) -> Json:
     """Return a run, without its tasks.
 
     ``payload`` and ``result`` are ``None`` unless ``with_payload``. ``counts`` are the task counts of a run that
-    has just been started, if the caller knows them; else they take a query.
+    has just been started, if the caller knows them; else they take a query. ``shown_parents`` are the tasks that
+    ``parent_task`` may name; without them it may name any.
     """
     found = task_counts([run])[run.pk] if counts is None else TaskCounts(counts, counts)
     data = _run(run, found, pending_reasons.of_run(run), sees_payload=with_payload)
+    _hide_parent(data, run, shown_parents)
     if with_payload:
         data["concurrency_key"] = shown_key(run)
         data["payload"] = mask(run.payload, run.version.graph.definition.schema)
@@ -50,16 +59,25 @@ def run_as_json(run: Run, *, with_payload: bool, counts: dict[str, int] | None =
     return data
 
 
-def runs_as_json(runs: Iterable[Run], *, sees_payload: Callable[[Workflow], bool]) -> list[Json]:
+def runs_as_json(
+    runs: Iterable[Run],
+    *,
+    sees_payload: Callable[[Workflow], bool],
+    shown_parents: Collection[UUID] | None = None,
+) -> list[Json]:
     """Return the runs of a list, without ``payload`` and ``result``.
 
     It takes one query for all of them, and another if some are pending. ``sees_payload`` returns whether the
-    reader may see errors of a workflow in full. Read the runs with ``Run.objects.for_listing()``.
+    reader may see errors of a workflow in full. ``shown_parents`` are those of ``run_as_json``. Read the runs with
+    ``Run.objects.for_listing()``.
     """
     listed = list(runs)
     counts, places = task_counts(listed), pending_reasons.of_runs(listed)
     seen = {run.workflow_id: sees_payload(run.workflow) for run in listed}
-    return [_run(run, counts[run.pk], places.get(run.pk), sees_payload=seen[run.workflow_id]) for run in listed]
+    shown = [_run(run, counts[run.pk], places.get(run.pk), sees_payload=seen[run.workflow_id]) for run in listed]
+    for run, data in zip(listed, shown, strict=True):
+        _hide_parent(data, run, shown_parents)
+    return shown
 
 
 def shown_key(run: Run) -> str | None:
@@ -140,6 +158,11 @@ def _run(run: Run, counts: TaskCounts, place: pending_reasons.Waiting | None, *,
         "task_counts": counts.rows,
         "progress": {"done": done, "total": total},
     }
+
+
+def _hide_parent(data: Json, run: Run, shown_parents: Collection[UUID] | None) -> None:
+    if shown_parents is not None and run.parent_task_id not in shown_parents:
+        data["parent_task"] = None
 
 
 def _result(read: tuple[Any, str]) -> Json:

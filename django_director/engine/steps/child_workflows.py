@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django_director.access.authorization import may_start_as_step
+from django_director.access.families import cause_told_above, told_above
 from django_director.common import failpoints
 from django_director.common.json_values import JsonValue, NotStorable, normalise
 from django_director.db.functions import later
@@ -68,7 +69,7 @@ def start_or_resume(claim: Claim, payload: object) -> Run | None:
     if last.status == RunStatus.SUCCESS:
         return last
     if refusal := statement(partial(admission.no_room, last), patience=WORKER_PATIENCE):
-        raise Refused(f"skipped: {refusal}")
+        raise Refused(told_above(str(TaskStatus.SKIPPED), f": {refusal}"))
     plan = statement(partial(plans.of_retry, last), patience=WORKER_PATIENCE)
     _resume(claim, plan, secrets.randbits(63))
     return None
@@ -81,7 +82,7 @@ def result_of(child: Run, limit: int) -> JsonValue:
     """
     result, error = child.read_result()
     if error:
-        raise InvalidResult(f"{_named(child)} has no result: {error}")
+        raise InvalidResult(told_above(f"{_named(child)} has no result", f": {error}"))
     try:
         return normalise(result, limit)
     except NotStorable as cause:
@@ -171,7 +172,10 @@ def _order(claim: Claim, payload: object) -> Order:
         )
         return orders.with_key(order)
     except DirectorError as error:
-        raise ChildNotStarted(f"“{step.workflow}” can't be started: {error}") from error
+        # Of a child that others may not see, also its schema, its key and the names above it are its own affair.
+        sentence, instead = f"“{step.workflow}” can't be started", f" ({type(error).__name__})"
+        text = told_above(sentence, f": {error}", instead=instead)
+        raise ChildNotStarted(text) from cause_told_above(error)
 
 
 def _check_recursion(parent: Run, workflow: Workflow) -> None:
@@ -252,7 +256,9 @@ def _tell(child: Run, step: Task) -> bool:
             return transact(partial(endings.fail_row, step, failure))
         return _succeed(step, result)
     if child.stop == Stop.SKIP:
-        return transact(partial(endings.end_row, step, TaskStatus.SKIPPED, reason=child.error[:500]))
+        said, colon, why = child.error.partition(": ")
+        reason = told_above(said, colon + why)
+        return transact(partial(endings.end_row, step, TaskStatus.SKIPPED, reason=reason[:500]))
     if child.status == RunStatus.CANCELED and parent.stop not in STOP_SPARING:
         canceled = statement(partial(_cancel, step, parent.stop))
         stopping.continue_stop(parent.pk)
@@ -280,8 +286,8 @@ def _failure(child: Run, step: Task) -> Failure:
         return Failure(error=error, outcome=Attempt.Outcome.TIMED_OUT)
     if child.status == RunStatus.CANCELED:
         why = f" ({child.error})" if child.error else ""
-        return Failure(error=f"ChildCanceled: {_named(child)} was canceled{why}")
-    return Failure(error=f"ChildFailed: {_named(child)} failed: {child.error}")
+        return Failure(error=told_above(f"ChildCanceled: {_named(child)} was canceled", why))
+    return Failure(error=told_above(f"ChildFailed: {_named(child)} failed", f": {child.error}"))
 
 
 def _named(child: Run) -> str:
