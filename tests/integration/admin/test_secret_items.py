@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -57,6 +59,9 @@ def everything(client, run):
         api = client.get(f"/director/tasks/{task.pk}/")
         found.append(api.content.decode())
     found.append(text(client.get(address("run_change", run.pk))))
+    told = StringIO()
+    call_command("showrun", str(run.pk), stdout=told)
+    found.append(told.getvalue())
     return html.unescape("\n".join(found))
 
 
