@@ -13,20 +13,21 @@ from typing import Any, Final, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from django_director.common import ids
 from django_director.definitions import TaskStep, WorkflowStep
 from django_director.definitions.call_plan import Plan
 from django_director.engine.attempts.claim import Claim, preview_claim
 from django_director.engine.attempts.payloads import Payload
 from django_director.exceptions import DirectorError, ExpressionError
 from django_director.graph import Node, expand, of_node
-from django_director.masking.values import MASKED, mask
+from django_director.masking.differences import hide_differences
+from django_director.masking.redaction import Redactor, shown_error
+from django_director.masking.values import MASKED, hidden_in, mask
 from django_director.models import Task
 from django_director.status import TaskStatus
 from django_director.sync.project import plans_of
 from django_director.worker import inputs
 
-from . import formatting
+from . import formatting, shown_items
 
 PARTS: Final = 200
 """A page does not show arguments that are made of more results than this."""
@@ -74,17 +75,9 @@ def of_task(task: Task, node: Node) -> Call | None:
             error=_("The results it receives have %(size)s bytes.") % {"size": formatting.number(seen.too_large)}
         )
     try:
-        return _call(seen, _mask_claim(seen, task.run.version.graph.definition.schema))
+        return _call(seen, _mask_claim(seen, task))
     except DirectorError as error:
         return Call(error=str(error))
-
-
-def find_item(task: Task, node: Node) -> object:
-    """Return the item of a map that a task is for; the row of the first task in the item's chain holds it."""
-    if not node.place:
-        return task.item
-    first = ids.item_id(task.run_id, node.position - node.place, task.map_index)
-    return Task.objects.filter(pk=first).values_list("item", flat=True).first()
 
 
 def _count_results(task: Task, node: Node) -> int:
@@ -95,17 +88,20 @@ def _count_results(task: Task, node: Node) -> int:
     return len(places) + (task.run.tasks.at_items(made).count() if made else 0)
 
 
-def _mask_claim(seen: Claim, schema: object) -> Claim:
-    """Return a claim with its secrets masked."""
-    names = dict(seen.names)
+def _mask_claim(seen: Claim, task: Task) -> Claim:
+    """Return the claim of a task with its secrets masked."""
+    names, upstream = dict(seen.names), mask(seen.upstream)
+    shown = mask(seen.payload.value, seen.graph.definition.schema)
     if "payload" in names:
-        names["payload"] = mask(names["payload"], schema)
+        names["payload"] = shown
     if "item" in names:
-        names["item"] = mask(names["item"])
+        names["item"] = shown_items.masked(task, seen.node, names["item"], shown)
+    if seen.node.takes_item:
+        upstream = shown_items.masked(task, seen.node, seen.upstream, shown)
     if "tasks" in names:
         names["tasks"] = {step: _mask_result(fields) for step, fields in names["tasks"].items()}
-    payload = Payload.of_value(seen.run.pk, mask(seen.payload.value, schema))
-    return replace(seen, payload=payload, upstream=mask(seen.upstream), names=names)
+    payload = Payload.of_value(seen.run.pk, shown)
+    return replace(seen, payload=payload, upstream=upstream, names=names)
 
 
 def _mask_result(fields: dict[str, Any]) -> dict[str, Any]:
@@ -158,20 +154,19 @@ def _argument(name: str, value: object, origin: str = "") -> Argument:
 
 
 def _evaluate_masked(evaluate: Callable[[Claim], Any], seen: Claim, hidden: Claim) -> Any:
-    """Return what ``evaluate`` returns, masked where a secret has gone into it. Raises ``ExpressionError``."""
-    real = evaluate(seen)
+    """Return what ``evaluate`` returns, masked where a secret has gone into it. Raises ``DirectorError``."""
     try:
-        return _hide_differences(real, evaluate(hidden))
+        real = evaluate(seen)
+    except ExpressionError as error:
+        raise DirectorError(_explain_error(error, evaluate, seen, hidden)) from None
+    try:
+        return hide_differences(real, evaluate(hidden))
     except ExpressionError:
         return dict.fromkeys(real, MASKED) if isinstance(real, dict) else MASKED
 
 
-def _hide_differences(real: object, masked: object) -> object:
-    """Return ``real`` with a mask in place of each part that differs in ``masked``."""
-    if real == masked:
-        return masked
-    if isinstance(real, dict) and isinstance(masked, dict) and real.keys() == masked.keys():
-        return {key: _hide_differences(value, masked[key]) for key, value in real.items()}
-    if isinstance(real, list) and isinstance(masked, list) and len(real) == len(masked):
-        return [_hide_differences(*pair) for pair in zip(real, masked, strict=True)]
-    return MASKED
+def _explain_error(error: ExpressionError, evaluate: Callable[[Claim], Any], seen: Claim, hidden: Claim) -> str:
+    """Return why there are no arguments, without secrets of the payload, of results and of the item."""
+    texts = Redactor(lambda: seen.payload.value, seen.graph.definition.schema, None)
+    texts.add(hidden_in([seen.names.get("tasks"), seen.names.get("item")]))
+    return shown_error(error, lambda: evaluate(hidden), texts)

@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django_director.masking.values import mask
 from django_director.models import Task
 
-from . import arguments, formatting, task_attempts
+from . import arguments, formatting, shown_items, task_attempts
 from .attachments import as_file
 
 RESULTS_READ: Final = 200
@@ -46,13 +46,18 @@ def answer(request: HttpRequest, task: Task, part: str) -> HttpResponse:
     values: dict[str, Callable[[Task], object]] = {
         "payload": lambda task: mask(task.run.payload, task.run.version.graph.definition.schema),
         "arguments": _arguments,
-        "item": lambda task: mask(arguments.find_item(task, task.run.version.graph.node(task.position))),
+        "item": _item,
         "result": lambda task: mask(task.read_result()[0]),
     }
     if part not in values or (part == "result" and has_too_many_results(task)):
         raise Http404
     text = json.dumps(values[part](task), cls=DjangoJSONEncoder, indent=2, ensure_ascii=False)
     return _file(text, f"{task.pk}-{part}.json", "application/json")
+
+
+def _item(task: Task) -> object:
+    node = task.run.version.graph.node(task.position)
+    return None if node.map_position is None else shown_items.of_task(task, node)
 
 
 def _arguments(task: Task) -> object:

@@ -23,6 +23,7 @@ from . import (
     formatting,
     map_page,
     reasons,
+    shown_items,
     task_attempts,
     task_downloads,
     task_headline,
@@ -156,7 +157,7 @@ def _values(task: Task, node: Node) -> dict[str, Any]:
         "call": call,
         "arguments": formatting.json_text(given) if given and call is None else None,
         "is_child": isinstance(node.step, WorkflowStep),
-        "item": None if node.map_position is None else formatting.json_text(arguments.find_item(task, node)),
+        "item": None if node.map_position is None else formatting.json_text(shown_items.of_task(task, node)),
         "result": result,
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from .keywords import SAME_VALUE, SAME_VALUE_BY_NAME, SOME_ITEM, mapping
 from .secret_places import Place, Places, hides_value
 from .values import EXAMPLES, MASKED, MAX_DEPTH, Masker, is_secret_key, secret_keys
 
@@ -19,9 +20,6 @@ _SEVERAL: Final = ("enum", "examples")
 """The keywords among ``EXAMPLES`` that hold a list of values."""
 _NAMED: Final = ("properties", "patternProperties")
 _DEFINED: Final = ("$defs", "definitions")
-_SAME_VALUE: Final = ("allOf", "anyOf", "oneOf", "if", "then", "else", "not", "dependentSchemas")
-"""The schemas under these keywords apply to the same value as the schema around them."""
-_SOME_ITEM: Final = ("contains", "additionalItems", "unevaluatedItems")
 
 
 def mask_schema(schema: object) -> object:
@@ -77,9 +75,9 @@ class SchemaMask:
     def _below(self, place: Place) -> Iterator[tuple[Place | None, bool]]:
         """Yield the places inside a place, each with whether its key is secret."""
         for schema in place.schemas:
-            for name in _mapping(schema.get("properties")):
+            for name in mapping(schema.get("properties")):
                 yield self._places.of_key(place, str(name)), is_secret_key(str(name))
-            for sub in _mapping(schema.get("patternProperties")).values():
+            for sub in mapping(schema.get("patternProperties")).values():
                 yield self._places.of_schema(sub), False
         yield self._places.of_others(place), False
         for index in range(place.rest + 1):
@@ -104,7 +102,7 @@ class SchemaMask:
                 return [self._value(one, here) for one in part]
             return self._value(part, here)
         inside = self._around(key, here)
-        if key in (*_NAMED, *_DEFINED, "dependentSchemas") and isinstance(part, dict):
+        if key in (*_NAMED, *_DEFINED, *SAME_VALUE_BY_NAME) and isinstance(part, dict):
             return {
                 name: self._schema(sub, is_secret or (key in _NAMED and is_secret_key(str(name))), depth, inside)
                 for name, sub in part.items()
@@ -113,9 +111,9 @@ class SchemaMask:
 
     def _around(self, key: str, here: list[Place]) -> list[Place]:
         """Return the places to which the schemas under ``key`` apply, as far as the schema around them tells."""
-        if key in _SAME_VALUE:
+        if key in SAME_VALUE or key in SAME_VALUE_BY_NAME:
             return here
-        items = (self._places.of_item(place, place.rest) for place in here) if key in _SOME_ITEM else ()
+        items = (self._places.of_item(place, place.rest) for place in here) if key in SOME_ITEM else ()
         return [place for place in items if place is not None]
 
     def _of(self, schema: Mapping[str, Any], around: Iterable[Place]) -> list[Place]:
@@ -131,7 +129,3 @@ class SchemaMask:
 
     def _hidden(self, value: object) -> str | None:
         return None if value is None else MASKED
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

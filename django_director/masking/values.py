@@ -39,13 +39,13 @@ def mask(value: object, schema: object = None) -> Any:
     values that are ``writeOnly`` or passwords by ``schema``, a JSON Schema. ``None`` is never replaced.
     """
     masker = Masker(secret_keys(), Places(schema))
-    return masker.masked(value, masker.places.root, 0)
+    return masker.whole(value)
 
 
 def hidden_in(value: object, schema: object = None) -> list[Any]:
     """Return the values in a JSON value that ``mask`` would hide."""
     masker = Masker(secret_keys(), Places(schema))
-    masker.masked(value, masker.places.root, 0)
+    masker.whole(value)
     return masker.hidden
 
 
@@ -110,6 +110,10 @@ class Masker:
         self.places = places
         self.hidden: list[Any] = []
 
+    def whole(self, value: object) -> object:
+        """Return a masked copy of the value for which the whole schema is."""
+        return self._child(value, self.places.root, -1)
+
     def masked(self, value: object, place: Place | None, depth: int) -> object:
         """Return a masked copy of a value at ``place``, which is nested ``depth`` levels deep.
 
@@ -140,6 +144,8 @@ class Masker:
 
     def _child(self, value: object, place: Place | None, depth: int) -> object:
         if value is not None and place is not None and place.is_secret:
+            if place.has_secret_names and isinstance(value, dict):
+                self.hidden += value
             return self._hide(value)
         return self.masked(value, place, depth + 1)
 

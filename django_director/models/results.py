@@ -127,14 +127,22 @@ def _last_entry_result(run: RunRow, spans: tuple[Span, ...]) -> object:
     return run.version.graph.result.assemble(results | _map_results(run, results))
 
 
-def _evaluate_result(run: RunRow, values: Values) -> object:
+def read_names(run: RunRow, values: Values) -> dict[str, Any]:
+    """Return the names that expressions may use, with what they use of the run's tasks as these are now.
+
+    It takes a query, and more if they use the results of maps. Raises ``InputTooLarge``.
+    """
     rows = _rows(run, values.tasks, "position", "status", "result", "decision")
     made = _map_results(run, expand(values.results))
-    names = values.names(
+    return values.names(
         {p: Outcome(status, made.get(p, result), decision) for p, status, result, decision in rows},
         payload=run.payload,
         run=run.facts,
     )
+
+
+def _evaluate_result(run: RunRow, values: Values) -> object:
+    names = read_names(run, values)
     try:
         return values.evaluate("result", names)
     except ExpressionError as error:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django_director.masking.references import KEYWORDS, References
+
 MAX_STEPS: Final = 20
 """How many references are followed from one part of a schema."""
 _OPEN: Final = ("patternProperties", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "unevaluatedProperties")
 """Keywords by which an object may have properties that ``properties`` does not name."""
+_EITHER: Final = ("anyOf", "oneOf")
+"""Keywords that give a value a choice, of which one may be null."""
 _SAYING: Final = frozenset(("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"))
 
 
@@ -64,42 +68,38 @@ class Rules:
     """Reads the parts of one schema."""
 
     def __init__(self, root: object) -> None:
-        self._root = root
+        self._references = References(root)
 
     def read(self, schema: object) -> Rule:
         """Return the rule of a part of the schema; one that says nothing for what can't be followed."""
         words: Mapping[str, Any] = schema if isinstance(schema, dict) else {}
         is_nullable = False
+        # The part in which a reference stands says where it leads: of that an `$id` around the part decides.
+        owner = words
         for _ in range(MAX_STEPS):
-            inner, allows_null = self._inner(words)
-            if inner is None:
+            key, inner = self._inner(words, owner)
+            joined = _joined(inner, words, key) if key else None
+            if joined is None:
                 return _rule(words, is_nullable)
-            is_nullable = is_nullable or allows_null
-            words = inner
+            is_nullable = is_nullable or key in _EITHER
+            owner = inner if isinstance(inner, dict) and "$ref" in inner else owner
+            words = joined
         return Rule(words={}, kind="")
 
-    def _inner(self, words: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, bool]:
-        """Return the schema for which another one only stands, and whether null is allowed beside it."""
+    def _inner(self, words: Mapping[str, Any], owner: Mapping[str, Any]) -> tuple[str, object]:
+        """Return the schema for which another one only stands, and under which keyword; an empty one if none."""
         if isinstance(words.get("$ref"), str):
-            return _joined(self._target(words["$ref"]), words, "$ref"), False
+            return "$ref", self._references.target(owner, words["$ref"])
         parts = words.get("allOf")
         if isinstance(parts, list) and len(parts) == 1:
-            return _joined(parts[0], words, "allOf"), False
-        for key in ("anyOf", "oneOf"):
+            return "allOf", parts[0]
+        for key in _EITHER:
             parts = words.get(key)
             if isinstance(parts, list) and len(parts) == 2:
                 others = [part for part in parts if not (isinstance(part, dict) and part.get("type") == "null")]
                 if len(others) == 1:
-                    return _joined(others[0], words, key), True
-        return None, False
-
-    def _target(self, reference: str) -> object:
-        if not reference.startswith("#"):
-            return None
-        found = self._root
-        for token in reference[1:].split("/")[1:]:
-            found = found.get(token.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-        return found
+                    return key, others[0]
+        return "", None
 
 
 def _joined(inner: object, around: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
@@ -114,7 +114,7 @@ def _rule(words: Mapping[str, Any], is_nullable: bool) -> Rule:
     kinds = words.get("type")
     named = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if isinstance(kind, str)]
     others = [kind for kind in named if kind != "null"]
-    is_known = len(others) == 1 and not words.get("$ref")
+    is_known = len(others) == 1 and not any(words.get(keyword) for keyword in KEYWORDS)
     return Rule(
         words=words, kind=others[0] if is_known else "", is_nullable=is_nullable or len(others) < len(named)
     )

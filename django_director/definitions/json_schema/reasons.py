@@ -67,6 +67,10 @@ class Quotes:
             return HIDDEN.format(error.validator)
         return short(message.replace(quoted, written(shown)))
 
+    def hides_keys(self, error: ValidationError) -> bool:
+        """Whether the value lies inside of one that is hidden as a whole, so that its keys are secret too."""
+        return bool(error.absolute_path) and self._at(list(error.absolute_path)[:-1]) == MASKED
+
     def _choices(self, error: ValidationError, shown: str) -> str:
         """Return what an ``enum`` or a ``const`` allows, without the secrets among its values."""
         asked: Any = error.validator_value

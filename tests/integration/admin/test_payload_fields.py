@@ -374,3 +374,35 @@ def test_what_the_form_shows_is_what_a_run_gets_when_nothing_is_changed():
         form.schema = None
         form.full_clean()
         assert form.payload == payload, payload
+
+
+ANCHORS = [
+    # A part of a schema, what it needs besides, and how many fields the form has for it.
+    ({"$ref": "#sec"}, {"$defs": {"A": {"$anchor": "sec", "type": "string", "format": "password"}}}, 1),
+    ({"$ref": "#sec"}, {"$defs": {"A": {"$anchor": "sec", **SCHEMA["$defs"]["person"]}}}, 4),
+    ({"$ref": "#/x-parts/0"}, {"x-parts": [{"type": "object", "properties": {"x": {}, "y": {}}}]}, 2),
+    ({"allOf": [{"$ref": "b"}]}, {"$id": "http://x/", "$defs": {"A": {"$id": "b", "properties": {"x": {}}}}}, 1),
+    (
+        {
+            "allOf": [
+                {"$id": "c", "$ref": "#/$defs/d", "$defs": {"d": {"type": "object", "properties": {"x": {}}}}}
+            ]
+        },
+        {"$id": "http://x/", "$defs": {"d": {"type": "object", "properties": {"x": {}, "y": {}}}}},
+        1,
+    ),
+    ({"$ref": "#nowhere"}, {}, 1),
+    ({"$ref": "other"}, {}, 1),
+    ({"type": "object", "properties": {"a": {}, "b": {}}, "$dynamicRef": "#x"}, {}, 1),
+]
+
+
+@pytest.mark.parametrize(("part", "more", "count"), ANCHORS)
+def test_a_reference_leads_to_its_own_field_or_to_one_for_json(part, more, count):
+    schema = {"type": "object", "properties": {"first": {"type": "string"}, "anch": part}, **more}
+    fields = PayloadForm(schema).fields
+    assert field_key("first") in fields
+    found = [key for key, field in fields.items() if key.startswith("property-") and key != field_key("first")]
+    assert len(found) == count
+    if more.get("$defs", {}).get("A", {}).get("format") == "password":
+        assert type(fields[field_key("anch")]).__name__ == "SecretField"

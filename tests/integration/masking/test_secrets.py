@@ -23,7 +23,7 @@ from django_director.presentation import visible_errors
 from django_director.presentation.serializers import run_as_json
 from django_director.testing import run_workflow
 from tests import factories
-from tests.factories import child, definition, make_workflow, step
+from tests.factories import child, definition, make_workflow, mapped, step
 
 pytestmark = pytest.mark.django_db
 
@@ -90,6 +90,21 @@ def test_arguments_under_secret_keys_are_replaced_too():
     flow(step("A", task="tests.secrets.OWN", kwargs={"key": "open-text", "api_key": "k-1234567"}))
     run = run_workflow("test.SECRET", {})
     assert run.error == f"A: ValueError: open-text {MASKED}"
+
+
+@shared_task(name="tests.secrets.TELL_ITEM")
+def tell_item(item: Any) -> None:
+    SEEN_AS.warning("at %s", item)
+    raise ValueError(f"{item['ssn']} was refused")
+
+
+def test_texts_about_an_item_of_a_map_hold_no_secret_of_the_payload():
+    schema = {"properties": {"items": {"items": SCHEMA}}}
+    flow(mapped("M", step("A", task="tests.secrets.TELL_ITEM")), schema=schema)
+    run = run_workflow("test.SECRET", {"items": [{"ssn": "123456789", "n": "open"}]})
+    assert run.tasks.get(step="A").error == f"ValueError: {MASKED} was refused"
+    assert "123456789" not in stored_texts()
+    assert "open" in stored_texts()
 
 
 def test_what_celery_logs_of_a_step_holds_no_secret(caplog):
