@@ -70,7 +70,7 @@ NEEDS = {
         "run",
         "view_run",
         {
-            **{f"<uuid:run_id>/{name}": CANCEL for name in ("cancel", "pause", "resume")},
+            **{f"<uuid:run_id>/{name}": CANCEL for name in ("cancel", "cancel_by_force", "pause", "resume")},
             **{f"<uuid:run_id>/{name}": RETRY for name in ("retry", "relaunch")},
             "<uuid:run_id>/relaunch_with_changes": needs("retry_run", "run_workflow", "view_payload"),
             "many/cancel": CANCEL,
@@ -112,7 +112,10 @@ NEEDS = {
             "runs/<str:run_id>": {"get": needs("view_run")},
             "runs/<str:run_id>/tasks": {"get": needs("view_task")},
             "runs/<str:run_id>/graph": {"get": needs("view_task")},
-            **{f"runs/<str:run_id>/{name}": {"post": CANCEL} for name in ("cancel", "pause", "resume")},
+            **{
+                f"runs/<str:run_id>/{name}": {"post": CANCEL}
+                for name in ("cancel", "cancel_by_force", "pause", "resume")
+            },
             **{f"runs/<str:run_id>/{name}": {"post": RETRY} for name in ("retry", "relaunch")},
             "tasks/<str:task_id>": {"get": needs("view_task")},
             **{f"tasks/<str:task_id>/{name}": {"post": RETRY} for name in ("rerun", "skip")},
