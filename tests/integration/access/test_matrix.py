@@ -114,7 +114,7 @@ NEEDS = {
             "runs/<str:run_id>/graph": {"get": needs("view_task")},
             **{
                 f"runs/<str:run_id>/{name}": {"post": CANCEL}
-                for name in ("cancel", "cancel_by_force", "pause", "resume")
+                for name in ("cancel", "pause", "resume")
             },
             **{f"runs/<str:run_id>/{name}": {"post": RETRY} for name in ("retry", "relaunch")},
             "tasks/<str:task_id>": {"get": needs("view_task")},
