@@ -223,8 +223,8 @@ def _headline(failed: int, signs: vital_signs.VitalSigns) -> str:
             "%(n)s run has failed in the last 24 hours", "%(n)s runs have failed in the last 24 hours", failed
         )
         parts.append(text % {"n": formatting.number(failed)})
-    # A trouble mostly ends with a command, to which no point belongs.
-    return "; ".join(parts) + ("." if failed or signs.silence else "")
+    # A trouble mostly ends with a command, to which no point belongs, and nothing else that one would copy too.
+    return " · ".join(parts) + ("." if len(parts) == 1 and (failed or signs.silence) else "")
 
 
 def _first_of(troubles: Sequence[str]) -> str:

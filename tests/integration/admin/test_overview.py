@@ -219,7 +219,7 @@ def test_the_first_of_several_troubles_is_told_at_the_top_and_the_others_below(o
     assert "No worker takes tasks from queue “slow”: 1 task waits; start one" in below[1].split("</p>")[0]
     failed("STOCK: OSError: x")
     page = overview(operator)
-    assert f"{CURE}; and 1 more; 1 run has failed in the last 24 hours.</bdi>" in page
+    assert f"{CURE}; and 1 more · 1 run has failed in the last 24 hours</bdi>" in page
     Worker.objects.update(seen_at=timezone.now() - timedelta(minutes=3))
     page = overview(operator)
     assert "No worker is alive" in page
