@@ -112,10 +112,7 @@ NEEDS = {
             "runs/<str:run_id>": {"get": needs("view_run")},
             "runs/<str:run_id>/tasks": {"get": needs("view_task")},
             "runs/<str:run_id>/graph": {"get": needs("view_task")},
-            **{
-                f"runs/<str:run_id>/{name}": {"post": CANCEL}
-                for name in ("cancel", "pause", "resume")
-            },
+            **{f"runs/<str:run_id>/{name}": {"post": CANCEL} for name in ("cancel", "pause", "resume")},
             **{f"runs/<str:run_id>/{name}": {"post": RETRY} for name in ("retry", "relaunch")},
             "tasks/<str:task_id>": {"get": needs("view_task")},
             **{f"tasks/<str:task_id>/{name}": {"post": RETRY} for name in ("rerun", "skip")},
