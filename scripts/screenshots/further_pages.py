@@ -20,7 +20,8 @@ def further_pages(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "running-task", address("task_change", made["running"].tasks.get(step="STOCK").pk)
     for name in ON_RUNS:
         yield f"run-{name}", address(f"run_{name}", failed.pk)
-    yield "run-resume", address("run_resume", made["running"].pk)
+    for name in ("resume", "cancel_by_force"):
+        yield f"run-{name}", address(f"run_{name}", made["running"].pk)
     for name in ON_TASKS:
         yield f"task-{name}", address(f"task_{name}", load.pk)
     for name in ("approve", "reject"):

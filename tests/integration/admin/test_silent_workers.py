@@ -64,8 +64,8 @@ def test_the_page_of_its_run_says_so_too(viewer):
     ("seen", "renewed", "watched", "is_gone"),
     [
         (0, 20, True, False),
-        (11, 20, True, False),
-        (13, 11, True, False),  # a lease that was renewed lately is a sign of life too
+        (2, 20, True, False),
+        (48, 2, True, False),  # a lease that was renewed lately is a sign of life too
         (13, 20, True, True),
         (48, 20, False, False),  # of such a worker only leases tell
         (48, 91, False, True),
