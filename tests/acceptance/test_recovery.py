@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,12 +72,16 @@ def test_the_broker_emptied(site: Site, trace: Path):
 def test_a_backlog_that_moves_is_not_published_again(site: Site, trace: Path):
     size = 100
     site.define("size.BACKLOG", group("G", *(step(f"M{number}", task="TRACE") for number in range(size))))
-    run = site.start("size.BACKLOG", {"trace": str(trace), "seconds": 0.16})
-    assert run.wait(TAKEOVER) == RunStatus.SUCCESS
+    for _ in range(3):
+        run = site.start("size.BACKLOG", {"trace": str(trace), "seconds": 0.16})
+        assert run.wait(TAKEOVER) == RunStatus.SUCCESS
+        starts = sorted(task.started_at for task in run.tasks.all())
+        # A machine that stands still for a grace looks as if nothing moved: that proves nothing.
+        if max(later - earlier for earlier, later in pairwise(starts)).total_seconds() < GRACE / 2:
+            break
     waited = [task.started_at - task.queued_at for task in run.tasks.all()]
     late = [seconds for seconds in waited if seconds.total_seconds() > 2 * GRACE]
     assert len(late) > size / 4, "else nothing was due again"
-    # None; but a machine that stands still for a grace looks as if nothing moved.
     assert run.tasks.filter(dispatches__gt=0).count() < len(late) / 2
 
 
