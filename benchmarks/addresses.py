@@ -21,8 +21,7 @@ def _runs() -> dict[str, str]:
     from django.urls import reverse
 
     busy, rare, retired, healthy = ({"workflow__id__exact": _workflow(n)} for n in (BUSY, RARE, RETIRED, HEALTHY))
-    failed = {"status__exact": "failed"}
-    long_ago = {"created_at__gte": _day(350), "created_at__lt": _day(320)}
+    failed, long_ago = {"status__exact": "failed"}, {"created_at__gte": _day(350), "created_at__lt": _day(320)}
     filters: dict[str, dict[str, object]] = {
         "all": {},
         "page 4": {"p": 4},
@@ -55,8 +54,8 @@ def _runs() -> dict[str, str]:
         "canceled child runs": {"place": "children", "status__exact": "canceled"},
         "sorted by status": {"o": "2"},
         "sorted by user": {"o": "-7"},
-        **{f"search {what}": {"q": text} for what, text in _terms().items()},
     }
+    filters |= {f"search {what}": {"q": text} for what, text in _terms().items()}
     return _addresses("admin runs", reverse("admin:django_director_run_changelist"), filters)
 
 

@@ -103,8 +103,8 @@ def _changes(request: HttpRequest, workflow: Workflow, version: WorkflowVersion 
 def _marked(difference: str) -> Iterator[tuple[str, str]]:
     """Yield the lines of a unified diff, each with the HTML element that tells what became of it."""
     for number, line in enumerate(difference.splitlines()):
-        is_name = number < len(("---", "+++"))
-        yield "span" if is_name else {"+": "ins", "-": "del"}.get(line[:1], "span"), line
+        # The first two lines name the versions.
+        yield "span" if number < 2 else {"+": "ins", "-": "del"}.get(line[:1], "span"), line
 
 
 def _source(version: WorkflowVersion) -> str:

@@ -29,6 +29,7 @@ from django_director.presentation import health
 from django_director.schedules import beat_rows
 from tests import factories
 from tests.integration.engine import driver
+from tests.integration.status import status
 
 pytestmark = pytest.mark.django_db
 URL = "/director/api/health/"
@@ -50,15 +51,6 @@ def nothing_kept() -> None:
 def well() -> None:
     assert Supervisor("one")._acquire()
     Worker.objects.create(key=1, name="celery@host", started_at=Now(), seen_at=Now())
-
-
-def status() -> tuple[int, str]:
-    out = StringIO()
-    try:
-        call_command("directorstatus", stdout=out)
-    except SystemExit as end:
-        return int(end.code or 0), out.getvalue()
-    return 0, out.getvalue()
 
 
 def client(name: str = "ann") -> APIClient:

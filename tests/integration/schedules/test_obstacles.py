@@ -28,6 +28,7 @@ from django_director.sync import versions
 from tests import factories
 from tests.factories import definition
 from tests.integration.blocked import ALLOW, LACKS, SCHEMA, be_well, fulfil, plan
+from tests.integration.status import status
 
 pytestmark = pytest.mark.django_db
 URL = "/director/api/health/"
@@ -52,15 +53,6 @@ def client(name: str = "ann") -> APIClient:
     made = APIClient()
     made.force_authenticate(factories.make_user(name, "view_run"))
     return made
-
-
-def status() -> tuple[int, str]:
-    out = StringIO()
-    try:
-        call_command("directorstatus", stdout=out)
-    except SystemExit as end:
-        return int(end.code or 0), out.getvalue()
-    return 0, out.getvalue()
 
 
 def test_a_payload_that_lacks_what_the_schema_asks_for():
